@@ -1,0 +1,58 @@
+# Every target prepares .venv by itself; nothing but python3 (3.11 or newer) is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Coverage runs in the processes that the tests start, too.
+PYTEST := $(BIN)/python -m pytest -n auto -p randomly
+.DEFAULT_GOAL := help
+.PHONY: help run test test-15 check bench fmt lock trial clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Serve on an embedded Postgres at http://localhost:5000/jobs
+	$(BIN)/scheduler-api serve
+
+test: $(VENV)/.dev ## Run the tests, on an embedded Postgres or on SCHEDULER_TEST_DATABASE_URL
+	$(BIN)/python -m coverage erase
+	$(PYTEST) --cov --cov-report=
+
+check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import contract, files, tests, coverage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(MAKE) test
+	$(BIN)/python -m coverage report
+
+fmt: $(VENV)/.dev ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)
+	$(BIN)/python -m benchmarks
+
+lock: ## Renew the lock files (needs uv)
+	uv pip compile $(LOCK) -o requirements/run.lock
+	uv pip compile $(LOCK) -o requirements/embedded.lock -c requirements/run.lock --extra embedded --group build
+	uv pip compile $(LOCK) -o requirements/dev.lock -c requirements/embedded.lock --extra embedded --group dev
+
+clean: ## Remove .venv and what tools left behind
+	rm -rf $(VENV) dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python requirements/embedded.lock pyproject.toml
+	$(PIP) --require-hashes -r requirements/embedded.lock
+	$(PIP) --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	$(PIP) --require-hashes -r requirements/dev.lock
+	touch $@

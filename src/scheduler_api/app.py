@@ -1,0 +1,134 @@
+"""The application: the one place that knows everybody."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.engine import URL
+from starlette.staticfiles import StaticFiles
+
+from scheduler_api import __version__
+from scheduler_api.database import migrations
+from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
+from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.routers import documentation, jobs, problems, runs, system
+from scheduler_api.routers.access import Gate
+from scheduler_api.routers.bodies import LARGEST_BODY
+from scheduler_api.routers.headers import StandardHeaders
+from scheduler_api.routers.wiring import State
+from scheduler_api.runner import LANES, Runner
+from scheduler_api.settings import Auth, Settings
+from scheduler_api.ticker import Ticker
+from scheduler_api.web.pages import STATIC, Pages
+
+log = structlog.get_logger(__name__)
+
+#: The ticker's own connections: two for passes, one that listens. Requests can not starve it.
+TICKER_POOL = PoolSize(kept=LANES + 1, overflow=0, timeout=5.0)
+#: A small pass costs more to plan than to run; its statements have one good plan.
+TICKER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
+#: Seconds between two attempts to bring the embedded server back.
+RESTART_PAUSE = 1.0
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service, ready for an ASGI server. Its lifespan owns the database connections and the ticker."""
+    settings = settings or Settings()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with _running(settings) as state:
+            yield state
+
+    app = FastAPI(
+        title="Job scheduler",
+        version=__version__,
+        description=documentation.DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=LARGEST_BODY,
+    )
+    app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(StandardHeaders)
+    problems.install(app)
+    # Before jobs: /jobs/run must not be taken for a job.
+    for part in (runs, jobs, system, documentation):
+        app.include_router(part.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[State]:
+    """Everything that runs as long as the service does, started in order and stopped in reverse."""
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(database_server(settings))
+        requests = requests_database(settings, url)
+        stack.push_async_callback(requests.close)
+        if settings.auto_migrate or settings.external_url() is None:
+            await migrations.migrate(requests.engine)
+        await migrations.require_current(requests.engine)
+        ticker = None
+        if settings.ticker:
+            own = _ticker_database(settings, url)
+            stack.push_async_callback(own.close)
+            ticker = Ticker(own, Runner(own, settings.batch_size), settings.ticker_interval)
+            ticker.start()
+            stack.push_async_callback(ticker.stop)
+        yield State(
+            settings=settings,
+            database=requests,
+            runner=Runner(requests, settings.batch_size),
+            ticker=ticker,
+        )
+
+
+@contextlib.asynccontextmanager
+async def database_server(settings: Settings) -> AsyncIterator[URL]:
+    """The URL of the server to use; the embedded one runs as long as this context."""
+    url = settings.external_url()
+    if url is not None:
+        yield url
+        return
+    server = EmbeddedServer(settings.data_dir or default_data_dir())
+    url = await server.start()
+    keeper = asyncio.create_task(_keep_up(server), name="embedded server's keeper")
+    try:
+        yield url
+    finally:
+        keeper.cancel()
+        await server.stop()
+
+
+def requests_database(settings: Settings, url: URL) -> Database:
+    """The connections that requests share."""
+    pool = PoolSize(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
+    return Database(
+        url, name="scheduler-api requests", pool=pool, statement_timeout=settings.statement_timeout
+    )
+
+
+def _ticker_database(settings: Settings, url: URL) -> Database:
+    return Database(
+        url,
+        name="scheduler-api ticker",
+        pool=TICKER_POOL,
+        statement_timeout=settings.statement_timeout,
+        server_settings=TICKER_SETTINGS,
+    )
+
+
+async def _keep_up(server: EmbeddedServer) -> None:
+    """Start the embedded server again whenever it ends before the service does."""
+    while True:
+        code = await server.ended()
+        log.error("the embedded server ended; starting it again", exit_code=code)
+        try:
+            await server.start()
+        except EmbeddedServerError as error:
+            log.error("the embedded server does not start", error=str(error))
+            await asyncio.sleep(RESTART_PAUSE)

@@ -1,0 +1,168 @@
+"""The command line: scheduler-api serve | migrate."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import click
+import structlog
+import uvicorn
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from scheduler_api import __version__, logs
+from scheduler_api.app import create_app, database_server, requests_database
+from scheduler_api.database import migrations
+from scheduler_api.database.failures import DATABASE_ERRORS, explain
+from scheduler_api.errors import Misconfigured, SchedulerError
+from scheduler_api.settings import Auth, Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+#: sysexits.h: EX_UNAVAILABLE and EX_CONFIG.
+EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
+#: Seconds that requests under way have after SIGTERM.
+GRACE_PERIOD = 20
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """A job scheduler that needs nothing but Postgres. Settings come from SCHEDULER_… variables."""
+
+
+@main.command()
+@click.option("--host", help="The address to listen on (default: SCHEDULER_HOST, or 127.0.0.1).")
+@click.option("--port", type=int, help="The port to listen on (default: SCHEDULER_PORT, or 5000).")
+def serve(host: str | None, port: int | None) -> None:
+    """Run the service."""
+    settings = _settings(**{k: v for k, v in {"host": host, "port": port}.items() if v is not None})
+    if settings.auth is Auth.LOCAL and not settings.binds_loopback():
+        _fail(
+            Misconfigured(
+                f"Listening on {settings.host} would let other machines in, and there are no credentials. "
+                "Listen on 127.0.0.1, or say SCHEDULER_AUTH=off to let everybody in who reaches the port."
+            )
+        )
+    if settings.auth is Auth.OFF:
+        log.warning(
+            "SCHEDULER_AUTH=off: everybody who reaches the port may do everything",
+            host=settings.host,
+        )
+    _run(_serve(settings))
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database schema up to date."""
+    settings = _settings()
+    changed = _run(_migrate(settings))
+    click.echo(f"The schema is at {migrations.needed()}{'' if changed else ' already'}.")
+
+
+async def _serve(settings: Settings) -> None:
+    app = create_app(settings)
+    # The lifespan is entered here and not by uvicorn, which would answer a database that is away with
+    # a traceback.
+    async with app.router.lifespan_context(app) as state:
+        assert state is not None
+        server = _Server(_configuration(_WithState(app, state), settings))
+        await server.serve()
+        if not server.started:
+            raise Misconfigured(f"The port {settings.port} on {settings.host} can not be listened on.")
+
+
+async def _migrate(settings: Settings) -> bool:
+    async with database_server(settings) as url:
+        database = requests_database(settings, url)
+        try:
+            return await migrations.migrate(database.engine)
+        finally:
+            await database.close()
+
+
+class _WithState:
+    """Hands the lifespan's state to each request, as an ASGI server does."""
+
+    def __init__(self, app: ASGIApp, state: Mapping[str, Any]) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = dict(self._state)
+        await self._app(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """Stops on SIGINT and SIGTERM, but does not raise them anew: the database is still to be closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            host, port = server.sockets[0].getsockname()[:2]
+            shown = "localhost" if host in {"127.0.0.1", "::1"} else host
+            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
+
+
+def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        lifespan="off",
+        http="httptools",
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        # What a header says of the peer is not believed: the gate judges the socket.
+        proxy_headers=False,
+        backlog=512,
+        limit_concurrency=512,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE_PERIOD,
+    )
+
+
+def _settings(**given: Any) -> Settings:
+    """The settings, with logging configured by them; an error of theirs ends the process."""
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for flaw in error.errors(include_input=False):
+            name = "SCHEDULER_" + "_".join(str(key) for key in flaw["loc"]).upper()
+            click.echo(f"{name}: {flaw['msg'].removeprefix('Value error, ')}", err=True)
+        sys.exit(EXIT_CONFIG)
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, on uvloop where there is one. What went wrong becomes one line and an exit code."""
+    factory = uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(main)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SchedulerError as error:
+        _fail(error)
+    except DATABASE_ERRORS as error:
+        _fail(SchedulerError(f"The database can not be used: {explain(error)}"))
+
+
+def _fail(error: SchedulerError) -> NoReturn:
+    click.echo(str(error), err=True)
+    sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

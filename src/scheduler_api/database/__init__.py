@@ -1,0 +1,1 @@
+"""Everything SQL: the engine, the tables, the statements and the embedded server."""

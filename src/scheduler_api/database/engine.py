@@ -1,0 +1,171 @@
+"""Connections and units of work: the only place that begins and commits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import asyncpg
+import structlog
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
+from scheduler_api.errors import OutcomeUnknown
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate[AsyncSession, datetime, P], Awaitable[T]]
+Look = Callable[Concatenate[AsyncSession, P], Awaitable[T]]
+
+#: Opens each unit of work: its one instant, by the database's clock, and the name of its transaction.
+OPENING = text("SELECT clock_timestamp(), pg_current_xact_id()::text")
+OUTCOME = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
+
+#: How often, and how many seconds apart, to ask after a lost commit: a crashed server has to recover.
+OUTCOME_TRIES, OUTCOME_PAUSE = 20, 0.5
+
+
+class PoolSize(NamedTuple):
+    """How many connections a pool keeps, how many more it may open, how long (seconds) to wait for one."""
+
+    kept: int
+    overflow: int
+    timeout: float
+
+
+class Database:
+    """One pool of connections, and the two ways to use it."""
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        name: str,
+        pool: PoolSize,
+        statement_timeout: float = 5.0,
+        server_settings: dict[str, str] | None = None,
+    ) -> None:
+        self.url = url
+        self.engine = _engine(url, name, pool, statement_timeout, server_settings or {})
+        self._units = async_sessionmaker(self.engine, expire_on_commit=False, autobegin=True)
+        # Each statement of a read is its own snapshot; no BEGIN and COMMIT go over the wire.
+        reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._readers = async_sessionmaker(reading, expire_on_commit=False)
+
+    async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(session, now, …)` in one transaction and commit it, exactly once.
+
+        `now` is the unit's one instant, read from the database's clock. Work that fails for a passing
+        reason before the commit is tried once more. Where the connection breaks during the commit, the
+        database is asked whether it was kept: what this method answers is the truth. Raises the errors
+        of `work`, and DatabaseUnavailable, DatabaseBusy, DatabaseReadOnly, StorageFull, OutcomeUnknown.
+        """
+        return await _twice(lambda: self._attempt(work, *args, **kwargs))
+
+    async def read(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `look(session, …)`, which changes nothing, without a transaction around its statements.
+
+        Tried once more, and the same errors, as `transact`.
+        """
+
+        async def attempt() -> T:
+            async with self._readers() as session:
+                return await look(session, *args, **kwargs)
+
+        return await _twice(attempt)
+
+    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """Call `heard` at each notification on `channel`, until the connection ends."""
+        async with self.engine.connect() as connection:
+            pooled = await connection.get_raw_connection()
+            driver = pooled.driver_connection
+            assert isinstance(driver, asyncpg.Connection)
+            ended = asyncio.Event()
+            driver.add_termination_listener(lambda _: ended.set())
+            await driver.add_listener(channel, lambda *_: heard())
+            try:
+                await ended.wait()
+            finally:
+                # Never back to the pool: it would go on listening there.
+                await connection.invalidate()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    async def _attempt(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._units() as session:
+            now, xid = (await session.execute(OPENING)).one()
+            result = await work(session, now, *args, **kwargs)
+            try:
+                await session.commit()
+            except DATABASE_ERRORS as error:
+                if not leaves_doubt(error) or not await self._was_kept(xid):
+                    raise
+            return result
+
+    async def _was_kept(self, xid: str) -> bool:
+        """Whether the transaction was committed although its connection broke on the way."""
+        for _ in range(OUTCOME_TRIES):
+            try:
+                async with self._readers() as session:
+                    status = await session.scalar(OUTCOME, {"xid": xid})
+            except DATABASE_ERRORS:
+                status = "unreachable"
+            if status in {"committed", "aborted"}:
+                log.warning("commit lost its connection", transaction=xid, outcome=status)
+                return bool(status == "committed")
+            await asyncio.sleep(OUTCOME_PAUSE)
+        raise OutcomeUnknown(
+            "The database went away before it said whether the change was kept; look before you repeat it."
+        )
+
+
+async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:
+    try:
+        try:
+            return await attempt()
+        except DATABASE_ERRORS as error:
+            if not is_transient(error):
+                raise
+            log.info("unit of work tried again", because=type(error).__name__)
+        return await attempt()
+    except DATABASE_ERRORS as error:
+        meaning = translate(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def _engine(
+    url: URL, name: str, pool: PoolSize, statement_timeout: float, server_settings: dict[str, str]
+) -> AsyncEngine:
+    milliseconds = str(int(statement_timeout * 1000))
+    return create_async_engine(
+        url,
+        pool_size=pool.kept,
+        max_overflow=pool.overflow,
+        pool_timeout=pool.timeout,
+        connect_args={
+            "timeout": 5,
+            # The server ends a statement itself; this bounds the wait where its answer never comes.
+            "command_timeout": 2 * statement_timeout,
+            "server_settings": {
+                "application_name": name,
+                "timezone": "UTC",
+                "statement_timeout": milliseconds,
+                "lock_timeout": "2s",
+                "idle_in_transaction_session_timeout": "15s",
+            }
+            | server_settings,
+        },
+    )

@@ -1,0 +1,109 @@
+"""Bringing the schema to the version that this code needs, and refusing any other."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+import structlog
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
+from scheduler_api.errors import SchemaMismatch
+
+log = structlog.get_logger(__name__)
+
+#: Any number that no other user of the same database takes; spells "joblog".
+ADVISORY_KEY = 0x6A6F626C6F67
+#: Seconds that a replica waits for another one's migration.
+PATIENCE = 60
+#: A migration that waits for a table blocks all who come after it: give up soon, and try again.
+TABLE_LOCK_TIMEOUT, TRIES, PAUSE = 2, 10, 1.0
+
+
+def directory() -> Path:
+    """The migrations: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).parents[1]
+    packaged = package / "alembic"
+    return packaged if packaged.is_dir() else package.parents[1] / "alembic"
+
+
+def configuration(connection: Connection | None = None) -> alembic.config.Config:
+    """Alembic's configuration for the migrations, to be run on `connection`."""
+    config = alembic.config.Config(attributes={"connection": connection})
+    # Alembic expands % in option values.
+    config.set_main_option("script_location", str(directory()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def needed() -> str:
+    """The schema version that this code needs."""
+    head = ScriptDirectory.from_config(configuration()).get_current_head()
+    assert head is not None
+    return head
+
+
+async def found(engine: AsyncEngine) -> str | None:
+    """The schema version of the database; None: it has no schema yet."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_revision)
+
+
+async def require_current(engine: AsyncEngine) -> None:
+    """Raise SchemaMismatch unless the database is at the version that this code needs."""
+    have, need = await found(engine), needed()
+    if have == need:
+        return
+    if have is None:
+        what = f"The database has no schema yet; this version needs {need}."
+    else:
+        what = f"The database schema is at {have}; this version needs {need}."
+    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+    if have is None or have in known:
+        raise SchemaMismatch(f"{what} Run `scheduler-api migrate`, or set SCHEDULER_AUTO_MIGRATE=true.")
+    raise SchemaMismatch(f"{what} A newer version of the service has been here: run that one.")
+
+
+async def migrate(engine: AsyncEngine) -> bool:
+    """Bring the schema up to date; False: it was already.
+
+    Any number of replicas may call this at once: one migrates, the others wait for it. All steps are one
+    transaction, so that a migration that is killed half-way leaves nothing behind.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return await _under_lock(engine, _upgrade)
+        except DATABASE_ERRORS as error:
+            if sqlstate(error) != LOCK_TIMEOUT or attempt == TRIES:
+                raise
+            log.warning("migration waits for a table that is in use", attempt=attempt, of=TRIES)
+            await asyncio.sleep(PAUSE)
+    raise AssertionError("unreachable")
+
+
+async def _under_lock(engine: AsyncEngine, step: Callable[[Connection], bool]) -> bool:
+    async with engine.begin() as connection:
+        await connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}s'"))
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_KEY})
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}s'"))
+        await connection.execute(text("SET LOCAL statement_timeout = 0"))
+        return await connection.run_sync(step)
+
+
+def _upgrade(connection: Connection) -> bool:
+    before = _revision(connection)
+    if before == needed():
+        return False
+    log.info("migrating", schema=before, to=needed())
+    alembic.command.upgrade(configuration(connection), "head")
+    return True
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,83 @@
+"""Domain errors: one tree, and no word of HTTP in it.
+
+The first line of a class's docstring is its title; `code` is the stable name that clients may match.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class SchedulerError(Exception):
+    """The scheduler could not do what was asked."""
+
+    code: ClassVar[str] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong with an input: where, as a path of keys, and what to do about it."""
+
+    path: tuple[str | int, ...]
+    detail: str
+
+
+class InvalidInput(SchedulerError):
+    """Some of the input is not valid."""
+
+    code = "invalid_input"
+
+    def __init__(self, *flaws: Flaw) -> None:
+        super().__init__(" ".join(f"{'.'.join(map(str, flaw.path))}: {flaw.detail}" for flaw in flaws))
+        self.flaws = flaws
+
+
+class JobNotFound(SchedulerError):
+    """There is no such job."""
+
+    code = "job_not_found"
+
+    def __init__(self, jobid: int) -> None:
+        super().__init__(f"There is no job {jobid}.")
+        self.jobid = jobid
+
+
+class DatabaseUnavailable(SchedulerError):
+    """The database does not answer."""
+
+    code = "database_unavailable"
+
+
+class DatabaseBusy(SchedulerError):
+    """The database is too busy to answer in time."""
+
+    code = "database_busy"
+
+
+class DatabaseReadOnly(SchedulerError):
+    """The database accepts no changes at the moment."""
+
+    code = "database_read_only"
+
+
+class StorageFull(SchedulerError):
+    """The database has no room left."""
+
+    code = "storage_full"
+
+
+class OutcomeUnknown(SchedulerError):
+    """The database went away before it said whether the change was kept."""
+
+    code = "outcome_unknown"
+
+
+class SchemaMismatch(SchedulerError):
+    """The database schema is not the one that this version needs."""
+
+    code = "schema_mismatch"
+
+
+class Misconfigured(SchedulerError):
+    """A setting does not allow the service to start."""
+
+    code = "misconfigured"

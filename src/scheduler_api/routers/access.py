@@ -1,0 +1,84 @@
+"""Who may come in: the one place that decides it. Keys and roles will be judged here.
+
+Two rules hold always: a request asks for a host that this service answers to (or a page of another
+site could reach it by a name that resolves to this machine), and a request that changes something does
+not come from a page of another site. With `SCHEDULER_AUTH=local` the peer must be this machine, too.
+"""
+
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from scheduler_api.contracts import Problem
+from scheduler_api.routers.problems import answer
+from scheduler_api.settings import Auth, Settings
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+#: For probes by address, which know no host name; these paths tell nothing and change nothing.
+OPEN_PATHS = {"/healthz", "/readyz"}
+
+
+class Gate:
+    """Lets a request through to the application, or answers 403."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._local = settings.auth is Auth.LOCAL
+        self._hosts = _hosts(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI call."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        problem = Problem(title="Not allowed.", status=403, detail=refusal, code="forbidden")
+        await answer(Request(scope), problem)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        """Why the request may not come in, as a sentence; None: it may."""
+        headers = Headers(scope=scope)
+        if self._local and not _is_this_machine(scope):
+            return "This service answers to its own machine only; SCHEDULER_AUTH says who may come in."
+        host = _without_port(headers.get("host", ""))
+        if self._hosts is not None and host not in self._hosts and scope["path"] not in OPEN_PATHS:
+            return (
+                "This service does not answer to that host name; SCHEDULER_ALLOWED_HOSTS lists those it does."
+            )
+        if scope["method"] not in SAFE_METHODS and _comes_from_elsewhere(headers):
+            return "The request comes from a page of another site."
+        return None
+
+
+def _hosts(settings: Settings) -> frozenset[str] | None:
+    """The host names to answer to; None: all."""
+    if settings.allowed_hosts:
+        return None if "*" in settings.allowed_hosts else frozenset(h.lower() for h in settings.allowed_hosts)
+    return frozenset(LOCAL_HOSTS) if settings.auth is Auth.LOCAL else None
+
+
+def _is_this_machine(scope: Scope) -> bool:
+    # The socket's peer, not what a header claims. None: a unix socket, which is local.
+    if scope.get("client") is None:
+        return True
+    try:
+        return ip_address(scope["client"][0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdigit() else host.lower()
+
+
+def _comes_from_elsewhere(headers: Headers) -> bool:
+    """Browsers say where a request comes from: by Sec-Fetch-Site, older ones by Origin."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()

@@ -1,0 +1,174 @@
+"""Request bodies, read strictly: JSON as it is written, forms as browsers send them."""
+
+import asyncio
+import json
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from scheduler_api.errors import Flaw, InvalidInput
+
+Model = TypeVar("Model", bound=BaseModel)
+
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+#: Bytes; the whole body.
+LARGEST_BODY = 262_144
+#: Objects and arrays inside one another.
+DEEPEST_NESTING = 32
+#: Seconds that a client may take to send its body.
+BODY_DEADLINE = 10.0
+#: Fields in one form.
+MOST_FIELDS = 100
+
+
+async def json_body(request: Request, model: type[Model]) -> Model:
+    """The JSON body as a `model`. Raises InvalidInput, and HTTPException for what is no JSON at all."""
+    content = await _content(request)
+    _check_json(content)
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None
+
+
+async def form_body(request: Request) -> dict[str, str]:
+    """The fields of a form, each at most once. Raises InvalidInput, and HTTPException."""
+    await _content(request)
+    try:
+        form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+    except (UnicodeError, ValueError):
+        raise HTTPException(400, "The form can not be read.") from None
+    fields: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if name in fields:
+            raise InvalidInput(Flaw((name,), "Is given twice."))
+        if isinstance(value, UploadFile):
+            raise InvalidInput(Flaw((name,), "Must not be a file."))
+        fields[name] = value
+    return fields
+
+
+def form_model(fields: dict[str, str], model: type[Model]) -> Model:
+    """The form's fields as a `model`; an empty field counts as left out. Raises InvalidInput."""
+    given = {name: value for name, value in fields.items() if value.strip()}
+    try:
+        return model.model_validate(given, strict=False)
+    except ValidationError as error:
+        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None
+
+
+def content_type(request: Request) -> str:
+    """The media type of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def flaws_of(errors: list[ErrorDetails]) -> list[Flaw]:
+    """Pydantic's errors as flaws. What the client sent is not repeated."""
+    return [Flaw(_path(error), _sentence(error)) for error in errors]
+
+
+def _path(error: ErrorDetails) -> tuple[str | int, ...]:
+    field = error.get("ctx", {}).get("field")
+    return (*error["loc"], field) if isinstance(field, str) else tuple(error["loc"])
+
+
+SENTENCES = {
+    "missing": "Is required.",
+    "extra_forbidden": "There is no such field.",
+    "string_type": "Must be a string.",
+    "int_type": "Must be an integer.",
+    "int_parsing": "Must be an integer.",
+    "int_parsing_size": "Is too large.",
+    "int_from_float": "Must be an integer.",
+    "bool_type": "Must be true or false.",
+    "bool_parsing": "Must be true or false.",
+    "model_type": "The body must be a JSON object.",
+}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "string_too_short":
+            return f"Must be at least {context['min_length']} characters, not counting blanks around them."
+        case "string_too_long":
+            return f"Must be at most {context['max_length']} characters."
+        case "greater_than_equal":
+            return f"Must be at least {context['ge']}."
+        case "less_than_equal":
+            return f"Must be at most {context['le']}."
+        case "enum":
+            return f"Must be one of {context['expected']}."
+        case kind:
+            return SENTENCES.get(kind, error["msg"])
+
+
+async def _content(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            return await request.body()
+    except TimeoutError:
+        raise HTTPException(408, "The body did not arrive in time.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The client went away before its body arrived.") from None
+
+
+def _check_json(content: bytes) -> None:
+    """Refuse what Python's or Pydantic's parser would let through or stumble over."""
+    try:
+        value = json.loads(
+            content.decode("utf-8"),
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_refuse_constant,
+        )
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise HTTPException(400, "The body is not valid JSON in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise InvalidInput(Flaw((), "The body must be a JSON object."))
+    _check_values(value, (), 1)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise InvalidInput(Flaw((_visible(name),), "Is given twice."))
+        seen.add(name)
+    raise AssertionError("unreachable")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _check_values(value: Any, path: tuple[str | int, ...], depth: int) -> None:
+    """Infinite numbers (1e400) and half characters are no values, wherever they stand."""
+    if isinstance(value, dict | list):
+        if depth > DEEPEST_NESTING:
+            raise InvalidInput(Flaw(path[:DEEPEST_NESTING], "Is nested too deeply."))
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if isinstance(key, str):
+                _check_text(key, path)
+            _check_values(item, (*path, key), depth + 1)
+    elif isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, float) and value in {float("inf"), float("-inf")}:
+        raise InvalidInput(Flaw(path, "Is too large a number."))
+
+
+def _check_text(value: str, path: tuple[str | int, ...]) -> None:
+    if not value.isascii() and value != _visible(value):
+        raise InvalidInput(Flaw(path, "Contains half a character (a lone surrogate)."))
+
+
+def _visible(value: str) -> str:
+    return value.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,123 @@
+"""Errors as answers: RFC 9457 problems for programs, a page for browsers."""
+
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from scheduler_api import errors
+from scheduler_api.contracts import Problem, ProblemFlaw
+from scheduler_api.errors import Flaw, InvalidInput, SchedulerError
+from scheduler_api.routers.bodies import flaws_of
+from scheduler_api.routers.negotiation import Media, preferred
+from scheduler_api.web.pages import Pages
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+#: Seconds after which a client may try again.
+RETRY_AFTER = "5"
+
+#: The status of each domain error; those that can not reach a client stand in no table.
+STATUSES: dict[type[SchedulerError], int] = {
+    errors.InvalidInput: 422,
+    errors.JobNotFound: 404,
+    errors.DatabaseUnavailable: 503,
+    errors.DatabaseBusy: 503,
+    errors.DatabaseReadOnly: 503,
+    errors.StorageFull: 503,
+    errors.OutcomeUnknown: 503,
+    errors.SchemaMismatch: 503,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let every error leave the service as a problem."""
+    app.add_exception_handler(SchedulerError, _domain)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(Exception, _bug)
+
+
+def answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """The problem in the form that the client prefers."""
+    headers = {**(headers or {}), "Vary": "Accept", "Cache-Control": "no-store"}
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = RETRY_AFTER
+    if preferred(request.headers.get("accept")) is Media.HTML:
+        pages: Pages = request.app.state.pages
+        return Response(pages.error(problem), problem.status, headers, Media.HTML)
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, problem.status, headers, PROBLEM_JSON)
+
+
+def problem_of(error: SchedulerError) -> Problem:
+    """The problem that a domain error amounts to."""
+    kind = next(kind for kind in type(error).__mro__ if kind in STATUSES or kind is SchedulerError)
+    flaws = [_located(flaw) for flaw in error.flaws] if isinstance(error, InvalidInput) else None
+    title = (kind.__doc__ or "").partition("\n")[0]
+    return Problem(
+        title=title,
+        status=STATUSES.get(kind, 500),
+        detail=str(error) or title,
+        code=kind.code,
+        errors=flaws,
+    )
+
+
+def _located(flaw: Flaw) -> ProblemFlaw:
+    tokens = (str(key).replace("~", "~0").replace("/", "~1") for key in flaw.path)
+    return ProblemFlaw(pointer="".join(f"/{token}" for token in tokens), detail=flaw.detail)
+
+
+async def _domain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SchedulerError)
+    problem = problem_of(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request failed", code=problem.code, path=request.url.path)
+    return answer(request, problem)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = error.detail if error.detail != status.phrase else SENTENCES.get(status, status.description)
+    problem = Problem(
+        title=status.phrase, status=status, detail=detail or status.phrase, code=status.name.lower()
+    )
+    return answer(request, problem, dict(error.headers or {}))
+
+
+SENTENCES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer to that method.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+}
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    """What FastAPI itself checks: parameters in the path and in the query."""
+    assert isinstance(error, RequestValidationError)
+    flaws = []
+    for detail in error.errors():
+        (flaw,) = flaws_of([detail])
+        place, *name = flaw.path
+        mark = "?" if place == "query" else "/"
+        flaws.append(ProblemFlaw(pointer=mark + "/".join(map(str, name)), detail=flaw.detail))
+    summary = " ".join(f"{flaw.pointer[1:]}: {flaw.detail}" for flaw in flaws)
+    problem = problem_of(InvalidInput())
+    return answer(request, problem.model_copy(update={"detail": summary, "errors": flaws}))
+
+
+async def _bug(request: Request, _: Exception) -> Response:
+    problem = Problem(
+        title="The service made a mistake.",
+        status=500,
+        detail="This is a fault of the service, not of your request; its log says more.",
+        code="internal_error",
+    )
+    return answer(request, problem)

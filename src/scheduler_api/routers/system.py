@@ -1,0 +1,54 @@
+"""Health, and the way in."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from scheduler_api import __version__
+from scheduler_api.contracts import Health
+from scheduler_api.database import migrations
+from scheduler_api.errors import SchedulerError
+from scheduler_api.routers.documentation import problems
+from scheduler_api.routers.wiring import DatabaseDep
+from scheduler_api.services import health
+
+router = APIRouter(tags=["system"])
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@router.get("/", include_in_schema=False)
+async def home() -> Response:
+    """On to the jobs."""
+    return RedirectResponse("/jobs", 307)
+
+
+@router.get("/healthz", response_model=Health, responses=problems())
+async def process_health() -> Response:
+    """Say that the process lives; asks nobody else."""
+    return JSONResponse({"status": "ok", "checks": {"version": __version__}}, headers=NO_STORE)
+
+
+@router.get(
+    "/readyz",
+    response_model=Health,
+    responses=problems()
+    | {503: {"model": Health, "description": "Something that the service needs is missing."}},
+)
+async def readiness(request: Request, database: DatabaseDep) -> Response:
+    """Say whether this replica can do its work: database, schema, ticker.
+
+    `lag` is how long the most overdue run has been waiting, in seconds: it says how the service as a
+    whole keeps up, and so does not make one replica unready.
+    """
+    checks: dict[str, object] = {}
+    try:
+        await migrations.require_current(database.engine)
+        checks |= {"database": "ok", "schema": migrations.needed()}
+        checks["lag"] = round(await database.read(health.lag), 3)
+    except SchedulerError as error:
+        checks["database"] = str(error)
+    trouble = request.state.ticker.trouble if request.state.ticker else None
+    checks["ticker"] = trouble or ("ok" if request.state.ticker else "off")
+    ready = "lag" in checks and trouble is None
+    status = {"status": "ok" if ready else "unavailable", "checks": checks}
+    return JSONResponse(status, 200 if ready else 503, NO_STORE)

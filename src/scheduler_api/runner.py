@@ -1,0 +1,86 @@
+"""The one engine: passes over what is due, as many as there is work for."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any, TypeVar
+
+from scheduler_api.database.engine import Database
+from scheduler_api.services import health, reconcile, runs
+from scheduler_api.services.runs import PassReport
+
+T = TypeVar("T")
+
+#: Passes side by side: while the database works for one, the other plans. More gain nothing.
+LANES = 2
+#: A call of POST /jobs/run answers after this many seconds, so that no proxy loses patience first.
+CALL_SECONDS = 20.0
+#: The most lost promises that are given back in one transaction.
+HEAL_BATCH = 500
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What several passes did together."""
+
+    total: PassReport = field(default_factory=PassReport)
+    healed: int = 0
+    more: bool = False
+    """Whether time ran out before everything due was run."""
+
+
+class Runner:
+    """Runs passes on one pool of connections."""
+
+    def __init__(self, database: Database, batch_size: int) -> None:
+        self._database = database
+        self._batch_size = batch_size
+
+    async def run_call(self) -> RunReport:
+        """Heal what lost its promise, then run everything that is due at the moment of the call."""
+        healed = await self.heal()
+        # What falls due while the call runs is left to the next one: so it ends.
+        now, _ = await self._database.read(health.next_due)
+        report = await self.run_due(now, CALL_SECONDS)
+        report.healed = healed
+        return report
+
+    async def run_due(self, due: datetime, seconds: float) -> RunReport:
+        """Run everything that is due at `due`, batch after batch, for about `seconds` at most."""
+        report = RunReport()
+        give_up = monotonic() + seconds
+        first = await self._run_pass(due)
+        report.total += first
+        if first.claimed == self._batch_size:
+            await asyncio.gather(*(self._lane(due, give_up, report) for _ in range(LANES)))
+        elif first.claimed > first.stuck:
+            await self._lane(due, give_up, report)
+        return report
+
+    async def heal(self) -> int:
+        """Give jobs that lost their promise a new one; how many."""
+        return await _undisturbed(self._database.transact(reconcile.heal, HEAL_BATCH))
+
+    async def _lane(self, due: datetime, give_up: float, report: RunReport) -> None:
+        """One pass after the other, until nothing is left that others do not hold."""
+        while monotonic() < give_up:
+            done = await self._run_pass(due)
+            report.total += done
+            if done.claimed == done.stuck:
+                return
+        report.more = True
+
+    async def _run_pass(self, due: datetime) -> PassReport:
+        return await _undisturbed(self._database.transact(runs.run_pass, self._batch_size, due))
+
+
+async def _undisturbed(unit: Coroutine[Any, Any, T]) -> T:
+    """Await a unit of work that runs to its end even if the caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(unit)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

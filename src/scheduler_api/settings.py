@@ -1,0 +1,106 @@
+"""Every knob, typed, validated once, read from the environment with the prefix SCHEDULER_."""
+
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+
+class Auth(StrEnum):
+    """Who may come in."""
+
+    LOCAL = "local"
+    """Only this machine: loopback peers, known host names."""
+    OFF = "off"
+    """Everybody who can reach the port."""
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    try:
+        url = make_url(value.get_secret_value())
+    except ArgumentError:
+        raise ValueError("is not a URL such as postgresql://user:password@host/database") from None
+    if url.drivername not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+        raise ValueError("must start with postgresql:// (or postgres://, or postgresql+asyncpg://)")
+    return value
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """The configuration of one service process."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDULER_", frozen=True, extra="forbid")
+
+    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
+        None,
+        description="The Postgres server to use. Unset: an embedded one, in `SCHEDULER_DATA_DIR`.",
+    )
+    data_dir: Path | None = Field(
+        None,
+        description="Where the embedded server keeps its data. Unset: the platform's folder for user data.",
+    )
+    auto_migrate: bool = Field(
+        False,
+        description="Bring the schema up to date at start. The embedded server always does; elsewhere run "
+        "`scheduler-api migrate`, or set this.",
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(5000, ge=0, le=65535, description="The port to listen on; 0 picks a free one.")
+    auth: Auth = Field(
+        Auth.LOCAL,
+        description="`local`: only this machine may come in. `off`: everybody who can reach the port, with "
+        "a banner on each page.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="Host names that requests may ask for, separated by commas, `*` for any. Unset: "
+        "localhost, 127.0.0.1 and [::1] with `SCHEDULER_AUTH=local`, any with `off`.",
+    )
+    ticker: bool = Field(True, description="Run due jobs in this process. `off`: only `POST /jobs/run` does.")
+    ticker_interval: float = Field(
+        5.0,
+        ge=0.05,
+        le=3600,
+        description="The longest that the ticker sleeps between two looks, in seconds.",
+    )
+    batch_size: int = Field(1000, ge=1, le=10_000, description="The most runs in one transaction.")
+    pool_size: int = Field(5, ge=1, le=100, description="Database connections kept for requests.")
+    pool_overflow: int = Field(5, ge=0, le=100, description="Further connections that requests may open.")
+    pool_timeout: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        description="How long a request waits for a connection, in seconds, before 503.",
+    )
+    statement_timeout: float = Field(
+        5.0, gt=0, le=300, description="How long one statement may take, in seconds."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important events that are logged."
+    )
+    log_format: Literal["console", "json"] | None = Field(
+        None, description="`console` or `json`. Unset: `console` on a terminal, else `json`."
+    )
+
+    def external_url(self) -> URL | None:
+        """The URL of the given server, with the async driver; None: use the embedded one."""
+        if self.database_url is None:
+            return None
+        return make_url(self.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
+
+    def binds_loopback(self) -> bool:
+        """Whether the address to listen on can be reached from this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False

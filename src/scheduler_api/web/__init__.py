@@ -1,0 +1,1 @@
+"""Pages: view models, templates and static files."""

@@ -1,0 +1,116 @@
+"""The pages: what each shows, from the same contracts that the API answers with."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from scheduler_api import __version__
+from scheduler_api.contracts import Job, JobWithLogs, Problem
+from scheduler_api.errors import Flaw
+from scheduler_api.schedule import Misfire, zone_names
+from scheduler_api.web import words
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+#: How far ahead the form's suggested start lies.
+SUGGESTED_START = timedelta(minutes=1)
+
+COUNT = re.compile(r"\d{1,18}", re.ASCII)
+
+MISFIRES = {
+    Misfire.ONCE: "run once for all that were missed",
+    Misfire.ALL: "run each of them, in order",
+    Misfire.SKIP: "skip those later than the grace period",
+}
+
+
+class Pages:
+    """Renders pages. One object per application, as they tell of its configuration."""
+
+    def __init__(self, *, open_to_all: bool = False) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(open_to_all=open_to_all, version=__version__, words=words)
+
+    def jobs(
+        self, now: datetime, listing: Sequence[Job], further: str | None, query: Mapping[str, str]
+    ) -> str:
+        """The list of jobs, with a notice of what was just done."""
+        return self._render(
+            "jobs.html",
+            now=now,
+            soon=now + SUGGESTED_START,
+            jobs=listing,
+            further=further,
+            notice=_notice(query),
+            first="after" not in query,
+        )
+
+    def job(self, now: datetime, shown: JobWithLogs, older: str | None, first: bool) -> str:
+        """A job and its logs."""
+        return self._render(
+            "job.html",
+            now=now,
+            job=shown.job,
+            logs=shown.logs,
+            older=older,
+            first=first,
+            misfires=MISFIRES,
+        )
+
+    def form(self, now: datetime, fields: Mapping[str, str] | None = None, flaws: Sequence[Flaw] = ()) -> str:
+        """The form for a job: fresh, or with what was typed and what is wrong with it."""
+        messages: dict[str, list[str]] = {}
+        for flaw in flaws:
+            messages.setdefault(str(flaw.path[0]) if flaw.path else "", []).append(flaw.detail)
+        return self._render(
+            "form.html",
+            now=now,
+            values=_suggestions(now) if fields is None else fields,
+            messages=messages,
+            misfires=MISFIRES,
+            zones=sorted(zone_names()),
+        )
+
+    def error(self, problem: Problem) -> str:
+        """A problem, for people."""
+        return self._render("error.html", problem=problem)
+
+    def documentation(self) -> str:
+        """The interactive API documentation."""
+        return self._render("swagger.html")
+
+    def _render(self, template: str, **context: object) -> str:
+        return self._templates.get_template(template).render(context)
+
+
+def _suggestions(now: datetime) -> dict[str, str]:
+    start = now + SUGGESTED_START
+    return {
+        "startdate": f"{start:%Y-%m-%d}",
+        "starttime": f"{start:%H:%M:%S}",
+        "timezone": "UTC",
+        "active": "true",
+        "misfire": Misfire.ONCE,
+        "grace": "60",
+    }
+
+
+def _notice(query: Mapping[str, str]) -> str | None:
+    """What a redirect to the list has to tell. Only numbers are taken from the address."""
+    counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
+    if "created" in counts:
+        return f"Job {counts['created']} was created."
+    if "finished" not in counts:
+        return None
+    parts = [f"{counts[name]} {name}" for name in ("finished", "failed", "skipped") if counts.get(name)]
+    return f"Ran what was due: {', '.join(parts)}." if parts else "Nothing was due."

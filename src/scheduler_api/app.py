@@ -15,7 +15,6 @@ from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError,
 from scheduler_api.database.engine import Database, PoolSize
 from scheduler_api.routers import documentation, jobs, problems, runs, system
 from scheduler_api.routers.access import Gate
-from scheduler_api.routers.bodies import LARGEST_BODY
 from scheduler_api.routers.headers import StandardHeaders
 from scheduler_api.routers.wiring import State
 from scheduler_api.runner import LANES, Runner
@@ -49,7 +48,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        max_body_size=LARGEST_BODY,
     )
     app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
     app.add_middleware(Gate, settings=settings)

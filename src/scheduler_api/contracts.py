@@ -158,7 +158,7 @@ class Job(BaseModel):
     jobid: int
     jobname: str
     startdate: date
-    starttime: time
+    starttime: Annotated[time, WithJsonSchema({"type": "string", "pattern": r"^\d{2}:\d{2}:\d{2}$"})]
     timezone: str
     repeat: bool
     interval: int | None

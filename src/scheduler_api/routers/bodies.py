@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
@@ -14,7 +15,7 @@ from scheduler_api.errors import Flaw, InvalidInput
 
 Model = TypeVar("Model", bound=BaseModel)
 
-FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+FORM = "application/x-www-form-urlencoded"
 
 #: Bytes; the whole body.
 LARGEST_BODY = 262_144
@@ -38,19 +39,14 @@ async def json_body(request: Request, model: type[Model]) -> Model:
 
 async def form_body(request: Request) -> dict[str, str]:
     """The fields of a form, each at most once. Raises InvalidInput, and HTTPException."""
-    await _content(request)
+    content = await _content(request)
     try:
-        form = await request.form(max_files=0, max_fields=MOST_FIELDS)
-    except (UnicodeError, ValueError):
-        raise HTTPException(400, "The form can not be read.") from None
-    fields: dict[str, str] = {}
-    for name, value in form.multi_items():
-        if name in fields:
-            raise InvalidInput(Flaw((name,), "Is given twice."))
-        if isinstance(value, UploadFile):
-            raise InvalidInput(Flaw((name,), "Must not be a file."))
-        fields[name] = value
-    return fields
+        pairs = parse_qsl(
+            content.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise HTTPException(400, "The body is not a form in UTF-8, or has too many fields.") from None
+    return _without_duplicates(pairs)
 
 
 def form_model(fields: dict[str, str], model: type[Model]) -> Model:
@@ -109,13 +105,19 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 async def _content(request: Request) -> bytes:
+    """The whole body, if it is not too large and arrives in time."""
+    content = bytearray()
     try:
         async with asyncio.timeout(BODY_DEADLINE):
-            return await request.body()
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > LARGEST_BODY:
+                    raise HTTPException(413, f"The body is larger than {LARGEST_BODY:,} bytes.")
     except TimeoutError:
         raise HTTPException(408, "The body did not arrive in time.") from None
     except ClientDisconnect:
         raise HTTPException(400, "The client went away before its body arrived.") from None
+    return bytes(content)
 
 
 def _check_json(content: bytes) -> None:
@@ -134,15 +136,12 @@ def _check_json(content: bytes) -> None:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dictionary. Raises InvalidInput for a name that comes twice."""
     members = dict(pairs)
-    if len(members) == len(pairs):
-        return members
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise InvalidInput(Flaw((_visible(name),), "Is given twice."))
-        seen.add(name)
-    raise AssertionError("unreachable")
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise InvalidInput(*(Flaw((_visible(name),), "Is given twice.") for name in counts if counts[name] > 1))
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:

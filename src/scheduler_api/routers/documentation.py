@@ -51,6 +51,12 @@ JOB_BODY = {
 }
 
 
+#: The answer 200 of an operation that browsers get as a page.
+OR_PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "JSON, or a page of HTML."}
+}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation."""
     return {

@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import Job, JobDraft, JobWithLogs
 from scheduler_api.errors import InvalidInput
-from scheduler_api.routers.bodies import FORMS, content_type, form_body, form_model, json_body
-from scheduler_api.routers.documentation import JOB_BODY, problems
+from scheduler_api.routers.bodies import FORM, content_type, form_body, form_model, json_body
+from scheduler_api.routers.documentation import JOB_BODY, OR_PAGE, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.wiring import (
     After,
@@ -30,7 +30,7 @@ JOBS = TypeAdapter(list[Job])
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 
 
-@router.get("/jobs", response_model=list[Job], responses=problems(422, 503))
+@router.get("/jobs", response_model=list[Job], responses=problems(422, 503) | OR_PAGE)
 async def list_jobs(
     request: Request,
     database: DatabaseDep,
@@ -75,7 +75,7 @@ async def create_job(request: Request, database: DatabaseDep, pages: PagesDep) -
         job = await database.transact(jobs.create, await json_body(request, JobDraft))
         location = {"Location": f"/jobs/{job.jobid}"}
         return Response(job.model_dump_json(), 201, location, "application/json")
-    if kind not in FORMS:
+    if kind != FORM:
         raise HTTPException(415, "Send a job as application/json, or as a form.")
     fields = await form_body(request)
     try:
@@ -86,7 +86,7 @@ async def create_job(request: Request, database: DatabaseDep, pages: PagesDep) -
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
 
-@router.get("/jobs/{jobid}", response_model=JobWithLogs, responses=problems(404, 422, 503))
+@router.get("/jobs/{jobid:jobid}", response_model=JobWithLogs, responses=problems(404, 422, 503) | OR_PAGE)
 async def show_job(
     jobid: JobId,
     database: DatabaseDep,

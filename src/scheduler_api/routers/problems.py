@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from scheduler_api import errors
 from scheduler_api.contracts import Problem, ProblemFlaw
@@ -89,9 +90,23 @@ async def _http(request: Request, error: Exception) -> Response:
     problem = Problem(
         title=status.phrase, status=status, detail=detail or status.phrase, code=status.name.lower()
     )
-    return answer(request, problem, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return answer(request, problem, headers)
 
 
+def _allowed(request: Request) -> list[str]:
+    """The methods that the address answers to, by all of its routes; a router tells only those of one."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SENTENCES = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer to that method.",

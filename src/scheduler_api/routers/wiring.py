@@ -3,6 +3,7 @@
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Path, Query, Request
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.contracts import LARGEST_ID
 from scheduler_api.database.engine import Database
@@ -46,6 +47,14 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 RunnerDep = Annotated[Runner, Depends(_runner)]
 PagesDep = Annotated[Pages, Depends(_pages)]
 MediaDep = Annotated[Media, Depends(_media)]
+
+class JobIdConvertor(StringConvertor):
+    """One segment of a path, but not `run`: `/jobs/run` is an address of its own."""
+
+    regex = "(?!run$)[^/]+"
+
+
+register_url_convertor("jobid", JobIdConvertor())
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which job.", examples=[1])]
 After = Annotated[int, Query(ge=0, le=LARGEST_ID, description="Only jobs with a larger jobid.")]

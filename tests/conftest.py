@@ -1,0 +1,118 @@
+"""One real Postgres for the whole run, a database of its own for each worker, empty tables for each test."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+
+from scheduler_api.app import create_app
+from scheduler_api.database import migrations
+from scheduler_api.database.embedded import EmbeddedServer
+from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.settings import Settings
+from tests.servers import Server
+
+#: Hands the server from the process that starts it to the workers.
+SERVER_URL = "SCHEDULER_TEST_SERVER_URL"
+#: A server to use instead of the embedded one.
+GIVEN_URL = "SCHEDULER_TEST_DATABASE_URL"
+
+
+class EmbeddedRun:
+    """The embedded server of one test run; not durable, as nobody needs its data tomorrow."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-")
+        Path(self._folder.name).chmod(0o755)  # noqa: S103 - as root, the server runs as another user
+        settings = {"fsync": "off", "max_connections": "300"}
+        self._server = EmbeddedServer(Path(self._folder.name) / "data", settings=settings)
+        self._loop = asyncio.Runner()
+
+    def start(self) -> URL:
+        return self._loop.run(self._server.start())
+
+    def stop(self) -> None:
+        self._loop.run(self._server.stop())
+        self._loop.close()
+        self._folder.cleanup()
+
+
+RUN = pytest.StashKey[EmbeddedRun]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if SERVER_URL in os.environ or config.option.collectonly:
+        return
+    url = os.environ.get(GIVEN_URL)
+    if url is None:
+        config.stash[RUN] = EmbeddedRun()
+        url = config.stash[RUN].start().render_as_string(hide_password=False)
+    os.environ[SERVER_URL] = url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN in config.stash:
+        config.stash[RUN].stop()
+        del os.environ[SERVER_URL]
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    return Server(make_url(os.environ[SERVER_URL]).set(drivername="postgresql+asyncpg"))
+
+
+@pytest.fixture(scope="session")
+def worker_database(server: Server) -> Iterator[URL]:
+    """A migrated database for this worker alone."""
+    with server.scratch_database() as url:
+        asyncio.run(_migrate(url))
+        yield url
+
+
+async def _migrate(url: URL) -> None:
+    database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
+    await migrations.migrate(database.engine)
+    await database.close()
+
+
+@pytest.fixture
+async def database(worker_database: URL) -> AsyncIterator[Database]:
+    """The worker's database, with empty tables."""
+    database = Database(worker_database, name="tests", pool=PoolSize(8, 0, 5.0))
+    async with database.engine.begin() as connection:
+        await connection.execute(text("TRUNCATE job, joblog RESTART IDENTITY"))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def settings(worker_database: URL) -> Settings:
+    """Settings for a service on the worker's database, without a ticker: nothing runs by itself."""
+    return Settings.model_validate(
+        {"database_url": worker_database.render_as_string(hide_password=False), "ticker": False}
+    )
+
+
+@pytest.fixture
+async def app(settings: Settings, database: Database) -> AsyncIterator[FastAPI]:
+    """The service, started. It comes after `database`, so that its tables are empty."""
+    app = create_app(settings)
+    async with LifespanManager(app) as manager:
+        app.state.served = manager.app
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """A client on this machine that does not say what it accepts, as curl."""
+    transport = ASGITransport(app.state.served, raise_app_exceptions=False, client=("127.0.0.1", 50000))
+    async with AsyncClient(transport=transport, base_url="http://localhost", headers={"accept": "*/*"}) as c:
+        yield c

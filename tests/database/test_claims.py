@@ -1,0 +1,131 @@
+"""The claim: what it takes, what it leaves to others, and what it costs beside a long history."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database import claims
+from scheduler_api.database.claims import Outcome
+from scheduler_api.database.engine import Database
+from tests.factories import NOON, add_job, execute, logs, scalar
+
+
+async def test_it_takes_what_is_due_earliest_first_and_no_more_than_asked(database: Database) -> None:
+    late, later, _ = [await add_job(database, due=NOON + timedelta(hours=h)) for h in (0, -1, 1)]
+    earliest = await add_job(database, due=NOON - timedelta(hours=2))
+
+    async def work(session: AsyncSession, _: datetime) -> tuple[list[int], list[int]]:
+        two = [log.jobid for log in await claims.claim_due(session, NOON, 2)]
+        return two, [log.jobid for log in await claims.claim_due(session, NOON, 10)]
+
+    assert await database.transact(work) == ([earliest, later], [earliest, later, late])
+
+
+async def test_it_skips_what_another_holds_and_does_not_wait(database: Database) -> None:
+    for _ in range(4):
+        await add_job(database)
+
+    async def other(session: AsyncSession, _: datetime) -> set[int]:
+        return {log.logid for log in await claims.claim_due(session, NOON, 10)}
+
+    async def holder(session: AsyncSession, _: datetime) -> tuple[set[int], set[int]]:
+        mine = {log.logid for log in await claims.claim_due(session, NOON, 3)}
+        async with asyncio.timeout(5):
+            return mine, await database.transact(other)
+
+    mine, others = await database.transact(holder)
+    assert len(mine) == 3
+    assert len(others) == 1
+    assert not mine & others
+
+
+async def test_a_log_settled_meanwhile_is_not_settled_again(database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    (log,) = await logs(database, jobid)
+    outcome = Outcome(log.logid, "finished", 0, None, None, NOON + timedelta(minutes=1))
+    assert await database.transact(claims.settle, [outcome]) == 1
+    assert await database.transact(claims.settle, [outcome]) == 0
+    assert [entry.status for entry in await logs(database, jobid)] == ["finished", "pending"]
+
+
+async def test_the_next_promise_is_left_alone_where_it_exists(database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    (log,) = await logs(database, jobid)
+    then = NOON + timedelta(minutes=1)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat) VALUES (:jobid, :then, 'finished', :then)",
+        jobid=jobid,
+        then=then,
+    )
+    await database.transact(claims.settle, [Outcome(log.logid, "finished", 0, None, None, then)])
+    assert [entry.status for entry in await logs(database, jobid)] == ["finished", "finished"]
+
+
+async def test_history_does_not_slow_the_claim(database: Database) -> None:
+    """With 100,000 finished logs the claim and the look for the next due one read the partial index only."""
+    for _ in range(20):
+        await add_job(database, interval=60)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat)"
+        " SELECT 1 + n % 20, timestamptz '2020-01-01Z' + n * interval '1 s', 'finished', now()"
+        " FROM generate_series(1, 100000) AS n",
+    )
+    await execute(database, "ANALYZE joblog")
+    for statement, most in ((claims.CLAIM.text, 60), (claims.NEXT_DUE.text, 10)):
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            plan = await _plan(database, statement, mode)
+            scans = list(_nodes(plan, "Relation Name"))
+            assert [node["Node Type"] for node in scans] in (["Index Scan"], ["Index Only Scan"]), plan
+            assert scans[0]["Index Name"] == "ix_joblog_due"
+            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most
+
+
+async def _plan(database: Database, statement: str, mode: str) -> Any:
+    async with database.engine.begin() as connection:
+        await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
+        values = {"due": NOON, "most": 1000} if ":due" in statement else {}
+        query = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+        found = (await connection.execute(query, values)).scalar_one()
+    return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+
+
+def _nodes(plan: Any, key: str) -> Any:
+    if key in plan:
+        yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part, key)
+
+
+async def test_next_due_tells_the_clock_and_the_earliest_promise(database: Database) -> None:
+    now, due = await database.read(claims.next_due)
+    assert due is None
+    assert abs(now - await scalar(database, "SELECT clock_timestamp()")) < timedelta(minutes=1)
+    await add_job(database, due=NOON + timedelta(hours=1))
+    await add_job(database)
+    _, due = await database.read(claims.next_due)
+    assert due == NOON
+
+
+async def test_a_claim_ends_with_its_connection(database: Database) -> None:
+    """What a killed process had claimed is free at once: the row lock goes with the connection."""
+    await add_job(database)
+    connection = await database.engine.connect()
+    try:
+        await connection.execute(claims.CLAIM, {"due": NOON, "most": 10})
+        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        assert await database.transact(_claimed) == 0
+        await execute(database, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+    finally:
+        await connection.invalidate()
+        await connection.close()
+    assert await database.transact(_claimed) == 1
+
+
+async def _claimed(session: AsyncSession, _: datetime) -> int:
+    return len(await claims.claim_due(session, NOON, 10))

@@ -1,0 +1,67 @@
+"""The invariants that the database itself keeps."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from scheduler_api.database.engine import Database
+from tests.factories import NOON, add_job, execute
+
+INSERT = "INSERT INTO joblog (jobid, scheduledfor, nextrun) VALUES (:jobid, :at, :at)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "jobname = ' a  '",
+        "interval = 0",
+        "interval = NULL",
+        "repeat = false",
+        "misfire = 'maybe'",
+        "grace = 0",
+    ],
+)
+async def test_no_impossible_job(database: Database, change: str) -> None:
+    await add_job(database, interval=60)
+    with pytest.raises(IntegrityError):
+        await execute(database, f"UPDATE job SET {change}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'done'",
+        "status = 'finished'",
+        "nextrun = NULL",
+        "status = 'finished', finishedat = now()",
+        "status = 'skipped', nextrun = NULL, finishedat = now()",
+        "status = 'failed', nextrun = NULL, finishedat = now()",
+        "reason = 'misfire'",
+        "attempt = 0",
+        "missed = -1",
+        "cause = 'whim'",
+    ],
+)
+async def test_no_impossible_log(database: Database, change: str) -> None:
+    await add_job(database)
+    with pytest.raises(IntegrityError):
+        await execute(database, f"UPDATE joblog SET {change}")
+
+
+async def test_an_occurrence_has_one_row(database: Database) -> None:
+    jobid = await add_job(database)
+    await execute(database, "UPDATE joblog SET status = 'finished', nextrun = NULL, finishedat = now()")
+    with pytest.raises(IntegrityError, match="uq_joblog_jobid_scheduledfor"):
+        await execute(database, INSERT, jobid=jobid, at=NOON)
+
+
+async def test_a_job_has_one_promise(database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    with pytest.raises(IntegrityError, match="uq_joblog_promise"):
+        await execute(database, INSERT, jobid=jobid, at=NOON + timedelta(minutes=1))
+
+
+async def test_a_log_belongs_to_a_job(database: Database) -> None:
+    with pytest.raises(IntegrityError, match="fk_joblog_jobid"):
+        await execute(database, INSERT, jobid=77, at=NOON)

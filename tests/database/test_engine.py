@@ -1,0 +1,258 @@
+"""Units of work: committed once, tried again where that helps, and true where the answer got lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api import errors
+from scheduler_api.database import engine as engine_module
+from scheduler_api.database.engine import Database, PoolSize
+from tests.factories import add_job, execute, scalar
+
+INSERT = text(
+    "INSERT INTO job (jobname, startdate, starttime, repeat, active)"
+    " VALUES ('A job', '2030-01-31', '12:00', false, false)"
+)
+COUNT = "SELECT count(*) FROM job"
+
+
+async def insert_job(session: AsyncSession, _: datetime) -> str:
+    await session.execute(INSERT)
+    return "done"
+
+
+async def test_a_unit_is_committed_and_knows_the_time(database: Database) -> None:
+    async def work(session: AsyncSession, now: datetime, word: str) -> tuple[datetime, str]:
+        await session.execute(INSERT)
+        return now, word
+
+    now, word = await database.transact(work, "done")
+    assert word == "done"
+    assert abs(now - await scalar(database, "SELECT clock_timestamp()")) < timedelta(minutes=1)
+    assert await scalar(database, COUNT) == 1
+
+
+async def test_a_unit_that_fails_leaves_nothing(database: Database) -> None:
+    async def work(session: AsyncSession, _: datetime) -> None:
+        await session.execute(INSERT)
+        raise errors.JobNotFound(7)
+
+    with pytest.raises(errors.JobNotFound):
+        await database.transact(work)
+    assert await scalar(database, COUNT) == 0
+
+
+class Failing:
+    """Work that inserts a job, and fails the first `times` times by what `sabotage` does to its session."""
+
+    def __init__(self, times: int, sabotage: Callable[[AsyncSession], Any]) -> None:
+        self.times = times
+        self.calls = 0
+        self._sabotage = sabotage
+
+    async def __call__(self, session: AsyncSession, _: datetime) -> None:
+        self.calls += 1
+        await session.execute(INSERT)
+        if self.calls <= self.times:
+            await self._sabotage(session)
+
+
+async def terminated(session: AsyncSession) -> None:
+    await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def raising(sqlstate: str) -> Callable[[AsyncSession], Any]:
+    async def sabotage(session: AsyncSession) -> None:
+        await session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; END $$"))
+
+    return sabotage
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [terminated, raising("40001"), raising("40P01")],
+    ids=["terminated", "serialization", "deadlock"],
+)
+async def test_a_passing_failure_is_tried_once_more(database: Database, sabotage: Any) -> None:
+    work = Failing(1, sabotage)
+    await database.transact(work)
+    assert work.calls == 2
+    assert await scalar(database, COUNT) == 1
+
+
+async def test_it_is_tried_no_more_than_twice(database: Database) -> None:
+    work = Failing(2, terminated)
+    with pytest.raises(errors.DatabaseUnavailable):
+        await database.transact(work)
+    assert work.calls == 2
+    assert await scalar(database, COUNT) == 0
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "meaning"),
+    [
+        ("25006", errors.DatabaseReadOnly),
+        ("53100", errors.StorageFull),
+        ("53300", errors.DatabaseUnavailable),
+        ("55P03", errors.DatabaseBusy),
+        ("57014", errors.DatabaseBusy),
+    ],
+)
+async def test_what_does_not_pass_is_told_at_once(
+    database: Database, sqlstate: str, meaning: type[errors.SchedulerError]
+) -> None:
+    work = Failing(2, raising(sqlstate))
+    with pytest.raises(meaning):
+        await database.transact(work)
+    assert work.calls == 1
+
+
+async def test_a_bug_stays_what_it_is(database: Database) -> None:
+    async def work(session: AsyncSession, _: datetime) -> None:
+        await session.execute(text("SELEKT 1"))
+
+    with pytest.raises(ProgrammingError):
+        await database.transact(work)
+
+
+async def test_plans_that_a_migration_made_stale_are_made_anew(database: Database) -> None:
+    query = text("SELECT * FROM job")
+
+    async def look(session: AsyncSession) -> int:
+        return len((await session.execute(query)).keys())
+
+    async def work(session: AsyncSession, _: datetime) -> int:
+        return await look(session)
+
+    async with database.engine.connect() as one, database.engine.connect() as other:
+        for connection in (one, other):
+            await connection.execute(query)
+    before = await database.transact(work)
+    await execute(database, "ALTER TABLE job ADD COLUMN later integer")
+    try:
+        assert await database.transact(work) == before + 1
+        assert await database.read(look) == before + 1
+    finally:
+        await execute(database, "ALTER TABLE job DROP COLUMN later")
+
+
+@pytest.fixture
+def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[bool], None]:
+    """Let the next commit lose its connection: after it was kept, or before it arrived."""
+
+    def arrange(kept: bool) -> None:
+        commit = AsyncSession.commit
+
+        async def lose(session: AsyncSession) -> None:
+            monkeypatch.setattr(AsyncSession, "commit", commit)
+            driver = await (await session.connection()).get_raw_connection()
+            raw = driver.driver_connection
+            assert raw is not None
+            if kept:
+                await raw.execute("COMMIT")
+            raw.terminate()
+            await commit(session)
+
+        monkeypatch.setattr(AsyncSession, "commit", lose)
+
+    return arrange
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_commit_without_an_answer_is_looked_up(
+    database: Database, lost_commit: Callable[[bool], None], kept: bool
+) -> None:
+    """Kept: not done again. Not kept: done again. Either way there is one job, and the caller knows."""
+    work = Failing(0, terminated)
+    lost_commit(kept)
+    await database.transact(work)
+    assert work.calls == (1 if kept else 2)
+    assert await scalar(database, COUNT) == 1
+
+
+async def test_a_commit_that_can_not_be_looked_up_is_not_repeated(
+    database: Database, lost_commit: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "OUTCOME_TRIES", 2)
+    monkeypatch.setattr(engine_module, "OUTCOME_PAUSE", 0)
+    monkeypatch.setattr(engine_module, "OUTCOME", text("SELECT 'in progress', CAST(:xid AS text)"))
+    work = Failing(0, terminated)
+    lost_commit(True)
+    with pytest.raises(errors.OutcomeUnknown):
+        await database.transact(work)
+    assert work.calls == 1
+
+
+@pytest.fixture
+async def narrow(worker_database: URL) -> AsyncIterator[Database]:
+    """A database with a single connection, for which nobody waits long."""
+    database = Database(
+        worker_database, name="narrow", pool=PoolSize(1, 0, 0.1), statement_timeout=0.2
+    )
+    yield database
+    await database.close()
+
+
+async def test_no_connection_left_is_busy_and_passes(database: Database, narrow: Database) -> None:
+    async def outer(session: AsyncSession, _: datetime) -> None:
+        await narrow.transact(insert_job)
+
+    with pytest.raises(errors.DatabaseBusy):
+        await narrow.transact(outer)
+    assert await narrow.transact(insert_job) == "done"
+
+
+async def test_a_statement_may_not_take_forever(database: Database, narrow: Database) -> None:
+    async def look(session: AsyncSession) -> None:
+        await session.execute(text("SELECT pg_sleep(30)"))
+
+    with pytest.raises(errors.DatabaseBusy):
+        await narrow.read(look)
+
+
+async def test_a_server_that_is_not_there_is_unavailable(worker_database: URL) -> None:
+    nobody = Database(
+        worker_database.set(host="127.0.0.1", port=1, query={}), name="nobody", pool=PoolSize(1, 0, 1.0)
+    )
+    with pytest.raises(errors.DatabaseUnavailable):
+        await nobody.transact(insert_job)
+    await nobody.close()
+
+
+async def test_notifications_are_heard_until_the_connection_ends(database: Database) -> None:
+    heard = asyncio.Event()
+    listening = asyncio.create_task(database.listen("somewhere", heard.set))
+    query = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+    async with asyncio.timeout(20):
+        while (pid := await scalar(database, query)) is None:
+            await asyncio.sleep(0.01)
+        await execute(database, "NOTIFY somewhere")
+        await heard.wait()
+        await execute(database, "SELECT pg_terminate_backend(:pid)", pid=pid)
+        await listening
+
+
+async def test_no_connection_is_left_behind_by_cancelled_requests(database: Database) -> None:
+    async def look(session: AsyncSession) -> None:
+        await session.execute(text("SELECT pg_sleep(10)"))
+
+    for _ in range(20):
+        task = asyncio.create_task(database.read(look))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await add_job(database)
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_errors_of_the_driver_are_database_errors() -> None:
+    assert issubclass(asyncpg.PostgresError, engine_module.DATABASE_ERRORS)
+    assert issubclass(DBAPIError, engine_module.DATABASE_ERRORS)

@@ -1,0 +1,116 @@
+"""Migrations: in step with the models, safe to run together, and the only way to another version."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+import alembic.command
+from scheduler_api.database import migrations
+from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.tables import metadata
+from scheduler_api.errors import SchemaMismatch
+from tests.servers import Server
+
+
+@pytest.fixture
+def empty(server: Server) -> Iterator[URL]:
+    with server.scratch_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def fresh(empty: URL) -> AsyncIterator[Database]:
+    """A database without a schema."""
+    database = Database(empty, name="migrations", pool=PoolSize(12, 0, 30.0))
+    yield database
+    await database.close()
+
+
+async def alembic_runs(database: Database, command: str, *arguments: str) -> None:
+    def run(connection: Connection) -> None:
+        getattr(alembic.command, command)(migrations.configuration(connection), *arguments)
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(run)
+
+
+async def schema(database: Database) -> list[tuple[str, ...]]:
+    """Every column, constraint and index, as the server describes them."""
+    query = text(
+        "SELECT 'column', table_name, column_name, data_type || is_nullable || coalesce(column_default, '')"
+        "  FROM information_schema.columns WHERE table_schema = 'public'"
+        " UNION SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+        "  FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+        " UNION SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        " ORDER BY 1, 2, 3"
+    )
+    async with database.engine.connect() as connection:
+        return [tuple(row) for row in await connection.execute(query)]
+
+
+async def test_the_models_are_what_the_migrations_build(fresh: Database) -> None:
+    await migrations.migrate(fresh.engine)
+    await alembic_runs(fresh, "check")
+
+
+async def test_the_constraints_of_the_models_are_those_of_the_migrations(
+    fresh: Database, server: Server
+) -> None:
+    """Alembic's check does not compare CHECK constraints and the conditions of indexes."""
+    await migrations.migrate(fresh.engine)
+    migrated = [row for row in await schema(fresh) if "alembic" not in row[1]]
+    async with fresh.engine.begin() as connection:
+        await connection.execute(text("DROP TABLE joblog, job"))
+        await connection.run_sync(metadata.create_all)
+    assert [row for row in await schema(fresh) if "alembic" not in row[1]] == migrated
+
+
+async def test_up_down_and_up_again(fresh: Database) -> None:
+    await migrations.migrate(fresh.engine)
+    once = await schema(fresh)
+    await alembic_runs(fresh, "downgrade", "base")
+    assert [row for row in await schema(fresh) if "alembic" not in row[1]] == []
+    assert await migrations.migrate(fresh.engine)
+    assert await schema(fresh) == once
+
+
+async def test_ten_at_once_migrate_exactly_once(fresh: Database) -> None:
+    did = await asyncio.gather(*(migrations.migrate(fresh.engine) for _ in range(10)))
+    assert sorted(did) == [False] * 9 + [True]
+    await migrations.require_current(fresh.engine)
+
+
+async def test_an_empty_database_is_refused_with_the_way_out(fresh: Database) -> None:
+    with pytest.raises(SchemaMismatch, match="no schema yet; this version needs .*scheduler-api migrate"):
+        await migrations.require_current(fresh.engine)
+
+
+async def test_a_newer_schema_is_refused(fresh: Database) -> None:
+    await migrations.migrate(fresh.engine)
+    async with fresh.engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaMismatch, match=f"is at 9999; this version needs {migrations.needed()}.*newer"):
+        await migrations.require_current(fresh.engine)
+
+
+async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
+    fresh: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "TABLE_LOCK_TIMEOUT", "0.1")
+    monkeypatch.setattr(migrations, "PAUSE", 0.05)
+    await migrations.migrate(fresh.engine)
+    await alembic_runs(fresh, "downgrade", "base")
+    async with fresh.engine.connect() as reader:
+        await reader.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        migrating = asyncio.create_task(migrations.migrate(fresh.engine))
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        async with asyncio.timeout(20), fresh.engine.connect() as watcher:
+            while not (await watcher.execute(waiting)).scalar_one():
+                await asyncio.sleep(0.01)
+                await watcher.rollback()
+        assert not migrating.done()
+        await reader.rollback()
+    assert await migrating

@@ -1,0 +1,81 @@
+"""Jobs and logs for tests, put into the tables as they would be found there."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.engine import Database
+from scheduler_api.database.tables import job, joblog
+
+NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+
+async def add_job(database: Database, *, due: datetime | None = NOON, **values: Any) -> int:
+    """A job, with its promise at `due`; without `due`, none."""
+    values = {
+        "jobname": "A job",
+        "startdate": date(2030, 1, 31),
+        "starttime": time(12),
+        "timezone": "UTC",
+        "repeat": values.get("interval") is not None,
+        "interval": None,
+        "misfire": "once",
+        "grace": 60,
+        "active": True,
+    } | values
+
+    async def work(session: AsyncSession, _: datetime) -> int:
+        jobid = (await session.execute(insert(job).values(values).returning(job.c.jobid))).scalar_one()
+        if due is not None:
+            await session.execute(insert(joblog).values(jobid=jobid, scheduledfor=due, nextrun=due))
+        return int(jobid)
+
+    return await database.transact(work)
+
+
+async def add_due_jobs(database: Database, count: int, *, interval: int | None = 3600) -> None:
+    """Many jobs that are due since a second ago, by the database's clock."""
+
+    async def work(session: AsyncSession, now: datetime) -> None:
+        await session.execute(
+            text(
+                "WITH j AS (INSERT INTO job (jobname, startdate, starttime, repeat, interval, active)"
+                " SELECT 'Job ' || g, '2030-01-31', '12:00', CAST(:interval AS int) IS NOT NULL, :interval, true"
+                " FROM generate_series(1, :count) AS g RETURNING jobid)"
+                " INSERT INTO joblog (jobid, scheduledfor, nextrun) SELECT jobid, :due, :due FROM j"
+            ),
+            {"count": count, "interval": interval, "due": now - timedelta(seconds=1)},
+        )
+
+    await database.transact(work)
+
+
+async def logs(database: Database, jobid: int) -> list[Any]:
+    """The job's logs, in the order of their occurrences."""
+
+    async def look(session: AsyncSession) -> list[Any]:
+        query = select(joblog).where(joblog.c.jobid == jobid).order_by(joblog.c.scheduledfor)
+        return list((await session.execute(query)).all())
+
+    return await database.read(look)
+
+
+async def is_active(database: Database, jobid: int) -> bool:
+    async def look(session: AsyncSession) -> bool:
+        return bool(await session.scalar(select(job.c.active).where(job.c.jobid == jobid)))
+
+    return await database.read(look)
+
+
+async def scalar(database: Database, statement: str, **values: Any) -> Any:
+    async def look(session: AsyncSession) -> Any:
+        return await session.scalar(text(statement), values)
+
+    return await database.read(look)
+
+
+async def execute(database: Database, statement: str, **values: Any) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(text(statement), values)

@@ -1,0 +1,159 @@
+"""Bodies that are no jobs at all: a clear answer, never a 500, and nothing stored."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+from httpx import AsyncClient, Response
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from scheduler_api.contracts import JobDraft
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import InvalidInput
+from scheduler_api.routers import bodies
+from scheduler_api.routers.bodies import json_body
+from tests.factories import scalar
+
+GOOD = b'{"jobname": "Good job", "startdate": "2030-01-31", "starttime": "02:00"}'
+
+
+async def post(client: AsyncClient, content: bytes, kind: str | None = "application/json") -> Response:
+    headers = {} if kind is None else {"content-type": kind}
+    return await client.post("/jobs", content=content, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"nonsense", 400),
+        (GOOD + b"x", 400),
+        (b"\xef\xbb\xbf" + GOOD, 400),
+        (GOOD.decode().encode("utf-16"), 400),
+        (b'{"jobname": "\xff\xfe"}', 400),
+        (b'{"interval": NaN}', 400),
+        (b'{"interval": Infinity}', 400),
+        (b'{"interval": -Infinity}', 400),
+        pytest.param(b'{"interval": ' + b"9" * 5000 + b"}", 400, id="many digits"),
+        pytest.param(b"[" * 100_000, 400, id="very deep"),
+        pytest.param(b'{"a":' * 900 + b"1" + b"}" * 900, 422, id="deep"),
+        (b'{"interval": 1e400}', 422),
+        (b'{"interval": -1e400}', 422),
+        (b'{"jobname": "\\ud800 half"}', 422),
+        (b'{"\\ud800": 1}', 422),
+        (b'{"jobname": ["\\udfff"]}', 422),
+        (b'{"jobname": "nul \\u0000 nul"}', 422),
+        (b'{"jobname": "one", "jobname": "two"}', 422),
+        (b'{"x": {"a": 1, "a": 2}}', 422),
+        (b"[]", 422),
+        (b"null", 422),
+        (b'"text"', 422),
+        pytest.param(b"{" + b",".join(b'"k%d": 1' % n for n in range(10_000)) + b"}", 422, id="many keys"),
+    ],
+)
+async def test_json_that_is_none_or_no_job(
+    client: AsyncClient, database: Database, content: bytes, status: int
+) -> None:
+    response = await post(client, content)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == status
+    assert await scalar(database, "SELECT count(*) FROM job") == 0
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/xml", "application/jsonx", "nonsense"])
+async def test_other_content_types(client: AsyncClient, kind: str | None) -> None:
+    response = await post(client, GOOD, kind)
+    assert response.status_code == 415
+    assert response.json()["code"] == "unsupported_media_type"
+
+
+async def test_a_charset_does_no_harm(client: AsyncClient) -> None:
+    assert (await post(client, GOOD, "application/json; charset=utf-8")).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+async def test_a_body_of_ten_megabytes(client: AsyncClient, kind: str) -> None:
+    response = await post(client, b" " * 10_000_000, kind)
+    assert response.status_code == 413
+    assert response.json()["code"] == "request_entity_too_large"
+
+
+async def test_a_body_of_ten_megabytes_without_a_length(client: AsyncClient) -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b" " * 10_000
+
+    response = await client.post("/jobs", content=drip(), headers={"content-type": "application/json"})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"jobname=%ff%fe&startdate=2030-01-31&starttime=02:00", "application/x-www-form-urlencoded", 400),
+        (b"jobname=%00%00%00%00", "application/x-www-form-urlencoded", 422),
+        (b"jobname=one&jobname=two", "application/x-www-form-urlencoded", 422),
+        pytest.param(
+            b"&".join(b"k%d=1" % n for n in range(1000)),
+            "application/x-www-form-urlencoded",
+            400,
+            id="many fields",
+        ),
+        (b"", "application/x-www-form-urlencoded", 422),
+        ("jobname=\xe4\xf6\xfc".encode("latin-1"), "application/x-www-form-urlencoded", 400),
+        (b"nonsense", "multipart/form-data; boundary=x", 415),
+    ],
+)
+async def test_forms_that_are_no_job(client: AsyncClient, content: bytes, kind: str, status: int) -> None:
+    assert (await post(client, content, kind)).status_code == status
+
+
+class SlowRequest(Request):
+    """A request whose body never comes."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+
+async def test_a_body_that_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_DEADLINE", 0.01)
+    with pytest.raises(HTTPException) as raised:
+        await json_body(SlowRequest({"type": "http"}), JobDraft)
+    assert raised.value.status_code == 408
+
+
+def request_with(content: bytes) -> Request:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    return Request({"type": "http"}, receive)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+json_values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=5), scalars, max_size=3)
+
+
+@given(
+    st.one_of(
+        st.binary(),
+        st.dictionaries(st.sampled_from([*JobDraft.model_fields, "other"]), json_values, max_size=9).map(
+            lambda value: json.dumps(value).encode()
+        ),
+    )
+)
+async def test_whatever_comes_is_a_job_or_a_clear_answer(content: bytes) -> None:
+    try:
+        draft = await json_body(request_with(content), JobDraft)
+    except HTTPException as error:
+        assert error.status_code == 400
+    except InvalidInput as error:
+        assert error.flaws
+    else:
+        assert len(draft.jobname) >= 3

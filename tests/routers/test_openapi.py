@@ -1,0 +1,42 @@
+"""The service keeps to its OpenAPI document, whatever a generator of requests comes up with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.config import SchemathesisConfig
+from sqlalchemy.engine import URL
+
+from scheduler_api.app import create_app
+from scheduler_api.database.engine import Database
+from scheduler_api.settings import Settings
+from tests.processes.service import Service, services
+
+# A start in the past and an interval without repeat fit the schema; the service refuses them all the same.
+CONFIG = SchemathesisConfig.from_dict(
+    {
+        "seed": 20301231,
+        "operations": [
+            {
+                "include-name": "POST /jobs",
+                "checks": {"positive_data_acceptance": {"expected-statuses": ["201", "303", "422"]}},
+            }
+        ],
+    }
+)
+schema = schemathesis.openapi.from_dict(create_app(Settings(ticker=False)).openapi(), config=CONFIG)
+
+
+@pytest.fixture
+async def service(database: Database, worker_database: URL) -> AsyncIterator[Service]:
+    """A real process: requests arrive as bytes, not as objects."""
+    async with services(1, worker_database, SCHEDULER_TICKER="off") as (service,):
+        yield service
+
+
+@schema.parametrize()
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_every_operation_keeps_to_the_document(service: Service, case: schemathesis.Case) -> None:
+    case.call_and_validate(base_url=service.url)

@@ -1,0 +1,230 @@
+"""The pages: what they show, that they escape it, and the form that keeps what was typed."""
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+from httpx import AsyncClient, Response
+
+from scheduler_api.database.engine import Database
+from tests.factories import add_due_jobs, add_job, execute, logs, scalar
+
+HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FORM = {
+    "jobname": "Nightly report",
+    "startdate": "2030-01-31",
+    "starttime": "02:00",
+    "timezone": "Europe/Berlin",
+    "interval": "",
+    "misfire": "once",
+    "grace": "60",
+    "active": "true",
+}
+MARKUP = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """A page, read as a browser would: its elements by id, its text, and whether its tags close."""
+
+    VOID = frozenset({"meta", "link", "img", "input", "option"})
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.by_id: dict[str, dict[str, str | None]] = {}
+        self.text = ""
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(response.text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        if (name := attributes.get("id")) is not None:
+            assert name not in self.by_id
+            self.by_id[name] = attributes
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def get(client: AsyncClient, url: str, status: int = 200) -> Page:
+    response = await client.get(url, headers=HTML)
+    assert response.status_code == status
+    return Page(response)
+
+
+@pytest.mark.parametrize("url", ["/jobs", "/jobs?form=true", "/swagger-ui", "/jobs/7", "/nowhere"])
+async def test_pages_have_a_strict_policy_and_load_nothing_from_elsewhere(
+    client: AsyncClient, url: str
+) -> None:
+    response = await client.get(url, headers=HTML)
+    assert response.headers["content-type"].startswith("text/html")
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "<style" not in response.text
+    assert not re.search(r"<script(?! src=\"/static/)", response.text)
+    assert not re.search(r"\s(style|on\w+)=", response.text)
+    for address in re.findall(r"(?:src|href|action)=\"([^\"]+)\"", response.text):
+        assert address.startswith(("/", "#")), address
+        if address.startswith("/static/"):
+            assert (await client.get(address)).status_code == 200
+
+
+async def test_an_empty_list_teaches(client: AsyncClient) -> None:
+    page = await get(client, "/jobs")
+    assert "No jobs yet" in page.text
+    assert "curl -X POST http://localhost:5000/jobs" in page.text
+
+
+async def test_the_list_shows_names_schedules_and_runs(client: AsyncClient, database: Database) -> None:
+    await add_due_jobs(database, 1, interval=90)
+    await client.post("/jobs/run")
+    await add_job(database, jobname=MARKUP, timezone="Europe/Berlin")
+    await add_job(database, jobname="Sleeping", due=None, active=False)
+    page = await get(client, "/jobs")
+    assert "every 1 minute 30 seconds" in page.text
+    assert "finished" in page.text
+    assert MARKUP in page.text
+    assert "script" not in page.tags
+    assert "2030-01-31 13:00:00 Europe/Berlin" in page.text
+    assert "inactive" in page.text
+
+
+async def test_an_overdue_run_says_so(client: AsyncClient, database: Database) -> None:
+    await add_due_jobs(database, 1)
+    page = await get(client, "/jobs")
+    assert "overdue" in page.text
+
+
+async def test_pages_of_jobs_are_linked(client: AsyncClient, database: Database) -> None:
+    for _ in range(3):
+        await add_job(database)
+    first = await client.get("/jobs?limit=2", headers=HTML)
+    assert 'href="/jobs?after=2&amp;limit=2"' in first.text
+    second = await client.get("/jobs?after=2&limit=2", headers=HTML)
+    assert "First page" in second.text
+    assert "There are no further jobs" in (await get(client, "/jobs?after=9")).text
+
+
+async def test_a_job_shows_its_facts_and_its_logs(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    jobid = await add_job(
+        database, jobname=MARKUP, due=now - timedelta(seconds=35), interval=10, misfire="skip", grace=20
+    )
+    await client.post("/jobs/run")
+    await execute(database, "UPDATE joblog SET error = NULL WHERE jobid = :jobid", jobid=jobid)
+    page = await get(client, f"/jobs/{jobid}")
+    assert MARKUP in page.text
+    assert "script" not in page.tags
+    assert "every 10 seconds" in page.text
+    assert "skip those later than the grace period of 20 seconds" in page.text
+    assert "found too late; stands for 1 more missed run" in page.text
+    assert [log.status for log in await logs(database, jobid)].count("skipped") == 1
+
+
+async def test_a_failed_run_shows_its_error_as_text(client: AsyncClient, database: Database) -> None:
+    jobid = await add_job(database)
+    await execute(
+        database,
+        "UPDATE joblog SET status = 'failed', error = :error, nextrun = NULL, finishedat = now()",
+        error=MARKUP,
+    )
+    page = await get(client, f"/jobs/{jobid}")
+    assert MARKUP in page.text
+    assert "script" not in page.tags
+
+
+async def test_older_logs_are_linked(client: AsyncClient, database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    page = await client.get(f"/jobs/{jobid}?limit=1", headers=HTML)
+    assert "Older logs" not in page.text
+    (log,) = await logs(database, jobid)
+    assert "no older logs" in (await get(client, f"/jobs/{jobid}?before={log.logid}")).text
+    await execute(database, "DELETE FROM joblog")
+    assert "has no logs" in (await get(client, f"/jobs/{jobid}")).text
+
+
+async def test_the_form_suggests_a_start_ahead_and_takes_the_focus(client: AsyncClient) -> None:
+    page = await get(client, "/jobs?form=true")
+    assert page.by_id["startdate"]["value"]
+    assert page.by_id["starttime"]["value"]
+    assert page.by_id["timezone"]["value"] == "UTC"
+    assert "autofocus" in page.by_id["jobname"]
+    assert "aria-invalid" not in page.by_id["jobname"]
+
+
+async def test_the_form_is_shown_whatever_the_client_accepts(client: AsyncClient) -> None:
+    response = await client.get("/jobs?form=true")
+    assert response.headers["content-type"].startswith("text/html")
+
+
+async def test_a_good_form_leads_to_the_list_which_tells_of_it(
+    client: AsyncClient, database: Database
+) -> None:
+    response = await client.post("/jobs", data=FORM | {"repeat": "true", "interval": "60"}, headers=HTML)
+    assert response.status_code == 303
+    assert response.headers["location"] == "/jobs?created=1"
+    page = await get(client, response.headers["location"])
+    assert "Job 1 was created." in page.text
+    job = (await client.get("/jobs/1")).json()["job"]
+    assert (job["repeat"], job["interval"], job["timezone"]) == (True, 60, "Europe/Berlin")
+
+
+async def test_a_bad_form_comes_back_with_messages_values_and_focus(
+    client: AsyncClient, database: Database
+) -> None:
+    form = FORM | {"jobname": f'"{MARKUP}', "starttime": "26:00", "interval": "soon", "repeat": "true"}
+    response = await client.post("/jobs", data=form, headers=HTML)
+    assert response.status_code == 422
+    page = Page(response)
+    assert page.by_id["jobname"]["value"] == f'"{MARKUP}'
+    assert "checked" in page.by_id["repeat"]
+    for name in ("starttime", "interval"):
+        field = page.by_id[name]
+        assert field["value"] == form[name]
+        assert field["aria-invalid"] == "true"
+        assert f"error-{name}" in str(field["aria-describedby"]).split()
+        assert f"error-{name}" in page.by_id
+    assert "autofocus" in page.by_id["starttime"]
+    assert sum("autofocus" in attributes for attributes in page.by_id.values()) == 1
+    assert "Must be an integer." in page.text
+    assert await scalar(database, "SELECT count(*) FROM job") == 0
+
+
+async def test_what_only_the_database_knows_comes_back_at_its_field_too(client: AsyncClient) -> None:
+    response = await client.post("/jobs", data=FORM | {"startdate": "2020-01-31"}, headers=HTML)
+    assert response.status_code == 422
+    page = Page(response)
+    assert "The start must be in the future" in page.text
+    assert page.by_id["startdate"]["aria-invalid"] == "true"
+
+
+async def test_a_flaw_of_no_field_is_told_above_the_form(client: AsyncClient) -> None:
+    response = await client.post("/jobs", data=FORM | {"colour": "red"}, headers=HTML)
+    assert response.status_code == 422
+    assert "colour: There is no such field." in Page(response).text
+
+
+async def test_the_button_runs_what_is_due_and_tells_of_it(client: AsyncClient, database: Database) -> None:
+    await add_due_jobs(database, 2)
+    response = await client.post("/jobs/run", headers=HTML)
+    assert response.status_code == 303
+    assert "Ran what was due: 2 finished." in (await get(client, response.headers["location"])).text
+    response = await client.post("/jobs/run", headers=HTML)
+    assert "Nothing was due." in (await get(client, response.headers["location"])).text
+
+
+async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient) -> None:
+    page = await get(client, "/jobs?created=%3Cb%3E&finished=lots")
+    assert "was created" not in page.text
+    assert "due:" not in page.text

@@ -1,0 +1,75 @@
+"""Every error leaves as a problem, with the status that the table gives it."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from httpx import AsyncClient
+
+from scheduler_api import errors
+from scheduler_api.errors import SchedulerError
+from scheduler_api.routers import problems
+
+#: These end the process at its start and reach no client.
+AT_START = {"Misconfigured", "EmbeddedServerError"}
+
+
+def kinds(parent: type[SchedulerError] = SchedulerError) -> Iterator[type[SchedulerError]]:
+    for kind in parent.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_error_has_a_row_in_the_table_a_title_and_a_code_of_its_own() -> None:
+    known = [kind for kind in kinds() if kind.__name__ not in AT_START]
+    assert {kind.__name__ for kind in known} == {kind.__name__ for kind in problems.STATUSES}
+    assert len({kind.code for kind in known}) == len(known)
+    for kind in known:
+        assert kind.__doc__
+        assert kind.__doc__.partition("\n")[0].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.DatabaseUnavailable("Away."), errors.DatabaseBusy("Busy."), errors.OutcomeUnknown("Unknown.")],
+)
+async def test_a_database_in_trouble_is_503_with_the_time_to_come_back(
+    app: FastAPI, client: AsyncClient, error: SchedulerError
+) -> None:
+    @app.get("/trouble")
+    async def trouble() -> None:
+        raise error
+
+    response = await client.get("/trouble")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.json()["code"], response.json()["detail"]) == (error.code, str(error))
+
+
+async def test_a_bug_is_a_500_that_tells_nothing(app: FastAPI, client: AsyncClient) -> None:
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("the password is hunter2")
+
+    response = await client.get("/bug")
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal_error"
+    assert "hunter2" not in response.text
+
+
+async def test_an_unknown_address_and_an_unknown_method(client: AsyncClient) -> None:
+    missing = await client.get("/nothing")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    refused = await client.put("/jobs")
+    assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+    assert refused.headers["allow"] == "GET, POST"
+    mistaken = await client.get("/jobs/run")
+    assert (mistaken.status_code, mistaken.headers["allow"]) == (405, "POST")
+
+
+async def test_browsers_get_a_page(client: AsyncClient) -> None:
+    response = await client.get("/jobs/77", headers={"accept": "text/html"})
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
+    assert "There is no job 77." in response.text

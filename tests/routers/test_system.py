@@ -1,0 +1,91 @@
+"""Health, the way in, the headers and the documentation."""
+
+import re
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx import AsyncClient
+
+from scheduler_api.database import migrations
+from scheduler_api.database.engine import Database
+from tests.factories import add_due_jobs, execute
+
+
+async def test_the_root_leads_to_the_jobs(client: AsyncClient) -> None:
+    response = await client.get("/")
+    assert (response.status_code, response.headers["location"]) == (307, "/jobs")
+
+
+async def test_the_process_is_healthy(client: AsyncClient) -> None:
+    response = await client.get("/healthz")
+    assert response.status_code == 200
+    assert response.json()["status"] == "ok"
+
+
+async def test_readiness_tells_database_schema_ticker_and_lag(
+    client: AsyncClient, database: Database
+) -> None:
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    checks = response.json()["checks"]
+    assert checks == {"database": "ok", "schema": migrations.needed(), "lag": 0.0, "ticker": "off"}
+    await add_due_jobs(database, 1)
+    assert (await client.get("/readyz")).json()["checks"]["lag"] >= 1
+
+
+async def test_another_schema_is_not_ready(client: AsyncClient, database: Database) -> None:
+    await execute(database, "UPDATE alembic_version SET version_num = '9999'")
+    try:
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert "9999" in response.json()["checks"]["database"]
+    finally:
+        await execute(database, "UPDATE alembic_version SET version_num = :v", v=migrations.needed())
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("abc-123", True), ("a b", False), ("x" * 65, False), ("é", False)]
+)
+async def test_each_answer_has_a_request_id(client: AsyncClient, given: str, kept: bool) -> None:
+    response = await client.get("/healthz", headers={"x-request-id": given.encode()})  # type: ignore[dict-item]
+    shown = response.headers["x-request-id"]
+    assert (shown == given) is kept
+    assert re.fullmatch(r"[\w.-]{1,64}", shown)
+
+
+async def test_data_may_not_be_framed_or_run(client: AsyncClient) -> None:
+    response = await client.get("/jobs")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+async def test_every_operation_is_documented_with_its_errors(app: FastAPI, client: AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    found = operations(document)
+    assert {name for name, _ in found} == {
+        "GET /jobs",
+        "POST /jobs",
+        "GET /jobs/{jobid}",
+        "POST /jobs/run",
+        "GET /healthz",
+        "GET /readyz",
+    }
+    for name, operation in found:
+        assert operation["summary"], name
+        assert operation["description"], name
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (name, status)
+            if status >= "400" and name != "GET /readyz":
+                assert list(answer["content"]) == ["application/problem+json"], (name, status)
+    create = dict(found)["POST /jobs"]
+    content = create["requestBody"]["content"]["application/json"]
+    assert content["schema"]["required"] == ["jobname", "startdate", "starttime"]
+    assert set(content["examples"]) == {"once", "every 90 seconds"}

@@ -1,0 +1,84 @@
+"""Jobs that lost their promise get it back."""
+
+import asyncio
+from datetime import date, datetime, time, timedelta
+
+from scheduler_api.database.engine import Database
+from scheduler_api.services import reconcile
+from tests.factories import NOON, add_job, execute, is_active, logs
+
+FINISH = (
+    "UPDATE joblog SET status = 'finished', nextrun = NULL, lastrun = :now, startedat = :now,"
+    " finishedat = :now, missed = :missed WHERE jobid = :jobid"
+)
+
+
+async def heal(database: Database) -> int:
+    return await database.transact(reconcile.heal, 100)
+
+
+async def finish(database: Database, jobid: int, missed: int = 0) -> datetime:
+    now = NOON + timedelta(seconds=1)
+    await execute(database, FINISH, jobid=jobid, now=now, missed=missed)
+    return now
+
+
+async def test_where_nothing_is_missing_nothing_is_done(database: Database) -> None:
+    await add_job(database, interval=60)
+    await add_job(database, active=False, due=None)
+    assert await heal(database) == 0
+
+
+async def test_a_lost_promise_comes_back_where_the_ledger_ended(database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    ran_at = await finish(database, jobid, missed=2)
+    assert await heal(database) == 1
+    _, promise = await logs(database, jobid)
+    assert (promise.status, promise.scheduledfor, promise.nextrun) == (
+        "pending",
+        NOON + timedelta(minutes=3),
+        NOON + timedelta(minutes=3),
+    )
+    assert promise.lastrun == ran_at
+    assert await heal(database) == 0
+
+
+async def test_a_first_promise_that_was_never_made_is_made(database: Database) -> None:
+    jobid = await add_job(
+        database, due=None, startdate=date(2030, 7, 1), starttime=time(12), timezone="Europe/Berlin"
+    )
+    assert await heal(database) == 1
+    (promise,) = await logs(database, jobid)
+    assert promise.scheduledfor.isoformat() == "2030-07-01T10:00:00+00:00"
+
+
+async def test_a_job_that_ran_for_the_last_time_is_retired(database: Database) -> None:
+    jobid = await add_job(database)
+    await finish(database, jobid)
+    assert await heal(database) == 1
+    assert not await is_active(database, jobid)
+    assert len(await logs(database, jobid)) == 1
+
+
+async def test_a_job_whose_schedule_makes_no_sense_any_more_is_retired(database: Database) -> None:
+    gone = await add_job(database, due=None, timezone="Mars/Olympus")
+    beyond = await add_job(database, interval=2**31 - 1)
+    await finish(database, beyond, missed=2**40)
+    assert await heal(database) == 2
+    assert not await is_active(database, gone)
+    assert not await is_active(database, beyond)
+
+
+async def test_a_running_log_is_no_hole(database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    await execute(
+        database, "UPDATE joblog SET status = 'running', nextrun = NULL WHERE jobid = :jobid", jobid=jobid
+    )
+    assert await heal(database) == 0
+
+
+async def test_two_healers_make_one_promise(database: Database) -> None:
+    jobid = await add_job(database, interval=60)
+    await finish(database, jobid)
+    await asyncio.gather(*(heal(database) for _ in range(6)))
+    assert [log.status for log in await logs(database, jobid)] == ["finished", "pending"]

@@ -24,6 +24,8 @@ from tests.servers import Server
 SERVER_URL = "SCHEDULER_TEST_SERVER_URL"
 #: A server to use instead of the embedded one.
 GIVEN_URL = "SCHEDULER_TEST_DATABASE_URL"
+#: A folder with the programs of another PostgreSQL, to run instead of the wheel's.
+PROGRAMS = "SCHEDULER_TEST_PROGRAMS"
 
 
 class EmbeddedRun:
@@ -31,9 +33,14 @@ class EmbeddedRun:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-")
-        Path(self._folder.name).chmod(0o755)  # noqa: S103 - as root, the server runs as another user
+        Path(self._folder.name).chmod(0o755)
         settings = {"fsync": "off", "max_connections": "300"}
-        self._server = EmbeddedServer(Path(self._folder.name) / "data", settings=settings)
+        programs = os.environ.get(PROGRAMS)
+        self._server = EmbeddedServer(
+            Path(self._folder.name) / "data",
+            programs=Path(programs) if programs else None,
+            settings=settings,
+        )
         self._loop = asyncio.Runner()
 
     def start(self) -> URL:
@@ -62,6 +69,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if RUN in config.stash:
         config.stash[RUN].stop()
         del os.environ[SERVER_URL]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that the user of the embedded server reaches, where the tests run as root."""
+    with tempfile.TemporaryDirectory(prefix="scheduler-tests-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,8 @@ async def add_due_jobs(database: Database, count: int, *, interval: int | None =
         await session.execute(
             text(
                 "WITH j AS (INSERT INTO job (jobname, startdate, starttime, repeat, interval, active)"
-                " SELECT 'Job ' || g, '2030-01-31', '12:00', CAST(:interval AS int) IS NOT NULL, :interval, true"
+                " SELECT 'Job ' || g, '2030-01-31', '12:00',"
+                " CAST(:interval AS int) IS NOT NULL, :interval, true"
                 " FROM generate_series(1, :count) AS g RETURNING jobid)"
                 " INSERT INTO joblog (jobid, scheduledfor, nextrun) SELECT jobid, :due, :due FROM j"
             ),

@@ -69,7 +69,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(requests.close)
         if settings.auto_migrate or settings.external_url() is None:
             await migrations.migrate(requests.engine)
-        await migrations.require_current(requests.engine)
+        await migrations.require_current(requests)
         ticker = None
         if settings.ticker:
             own = _ticker_database(settings, url)

@@ -70,12 +70,26 @@ async def _serve(settings: Settings) -> None:
     app = create_app(settings)
     # The lifespan is entered here and not by uvicorn, which would answer a database that is away with
     # a traceback.
-    async with app.router.lifespan_context(app) as state:
-        assert state is not None
-        server = _Server(_configuration(_WithState(app, state), settings))
-        await server.serve()
-        if not server.started:
-            raise Misconfigured(f"The port {settings.port} on {settings.host} can not be listened on.")
+    with _listening(settings) as listener:
+        async with app.router.lifespan_context(app) as state:
+            assert state is not None
+            host, port = listener.getsockname()[:2]
+            shown = "localhost" if host in {"127.0.0.1", "::1"} else host
+            server = _Server(_configuration(_WithState(app, state), settings))
+            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
+            await server.serve(sockets=[listener])
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """The port, taken before anything else is started. Raises Misconfigured if it can not be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as error:
+        raise Misconfigured(
+            f"The port {settings.port} on {settings.host} can not be listened on ({error.strerror}); "
+            "name another with --port or SCHEDULER_PORT."
+        ) from None
 
 
 async def _migrate(settings: Settings) -> bool:
@@ -109,19 +123,10 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for server in self.servers if self.started else ():
-            host, port = server.sockets[0].getsockname()[:2]
-            shown = "localhost" if host in {"127.0.0.1", "::1"} else host
-            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
-
 
 def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         lifespan="off",
         http="httptools",
         log_config=None,
@@ -129,7 +134,6 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         # What a header says of the peer is not believed: the gate judges the socket.
         proxy_headers=False,
-        backlog=512,
         limit_concurrency=512,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_PERIOD,

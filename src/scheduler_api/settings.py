@@ -37,7 +37,9 @@ def _split(value: object) -> object:
 class Settings(BaseSettings):
     """The configuration of one service process."""
 
-    model_config = SettingsConfigDict(env_prefix="SCHEDULER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="SCHEDULER_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
         None,
@@ -94,7 +96,10 @@ class Settings(BaseSettings):
         """The URL of the given server, with the async driver; None: use the embedded one."""
         if self.database_url is None:
             return None
-        return make_url(self.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
+        url = make_url(self.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
+        if "sslmode" in url.query:
+            url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
+        return url
 
     def binds_loopback(self) -> bool:
         """Whether the address to listen on can be reached from this machine only."""

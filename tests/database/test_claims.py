@@ -58,7 +58,8 @@ async def test_the_next_promise_is_left_alone_where_it_exists(database: Database
     then = NOON + timedelta(minutes=1)
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat) VALUES (:jobid, :then, 'finished', :then)",
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat)"
+        " VALUES (:jobid, :then, 'finished', :then)",
         jobid=jobid,
         then=then,
     )
@@ -67,7 +68,7 @@ async def test_the_next_promise_is_left_alone_where_it_exists(database: Database
 
 
 async def test_history_does_not_slow_the_claim(database: Database) -> None:
-    """With 100,000 finished logs the claim and the look for the next due one read the partial index only."""
+    """With 100,000 finished logs the claim and the look for what is next read the partial index only."""
     for _ in range(20):
         await add_job(database, interval=60)
     await execute(

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api import errors
 from scheduler_api.database import engine as engine_module
 from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.failures import DATABASE_ERRORS
 from tests.factories import add_job, execute, scalar
 
 INSERT = text(
@@ -194,9 +195,7 @@ async def test_a_commit_that_can_not_be_looked_up_is_not_repeated(
 @pytest.fixture
 async def narrow(worker_database: URL) -> AsyncIterator[Database]:
     """A database with a single connection, for which nobody waits long."""
-    database = Database(
-        worker_database, name="narrow", pool=PoolSize(1, 0, 0.1), statement_timeout=0.2
-    )
+    database = Database(worker_database, name="narrow", pool=PoolSize(1, 0, 0.1), statement_timeout=0.2)
     yield database
     await database.close()
 
@@ -254,5 +253,5 @@ async def test_no_connection_is_left_behind_by_cancelled_requests(database: Data
 
 
 def test_errors_of_the_driver_are_database_errors() -> None:
-    assert issubclass(asyncpg.PostgresError, engine_module.DATABASE_ERRORS)
-    assert issubclass(DBAPIError, engine_module.DATABASE_ERRORS)
+    assert issubclass(asyncpg.PostgresError, DATABASE_ERRORS)
+    assert issubclass(DBAPIError, DATABASE_ERRORS)

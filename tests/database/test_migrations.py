@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import alembic.command
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
-import alembic.command
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database, PoolSize
 from scheduler_api.database.tables import metadata
@@ -80,20 +80,20 @@ async def test_up_down_and_up_again(fresh: Database) -> None:
 async def test_ten_at_once_migrate_exactly_once(fresh: Database) -> None:
     did = await asyncio.gather(*(migrations.migrate(fresh.engine) for _ in range(10)))
     assert sorted(did) == [False] * 9 + [True]
-    await migrations.require_current(fresh.engine)
+    await migrations.require_current(fresh)
 
 
 async def test_an_empty_database_is_refused_with_the_way_out(fresh: Database) -> None:
-    with pytest.raises(SchemaMismatch, match="no schema yet; this version needs .*scheduler-api migrate"):
-        await migrations.require_current(fresh.engine)
+    with pytest.raises(SchemaMismatch, match=r"no schema yet; this version needs .*scheduler-api migrate"):
+        await migrations.require_current(fresh)
 
 
 async def test_a_newer_schema_is_refused(fresh: Database) -> None:
     await migrations.migrate(fresh.engine)
     async with fresh.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SchemaMismatch, match=f"is at 9999; this version needs {migrations.needed()}.*newer"):
-        await migrations.require_current(fresh.engine)
+    with pytest.raises(SchemaMismatch, match=rf"is at 9999; this version needs {migrations.needed()}.*newer"):
+        await migrations.require_current(fresh)
 
 
 async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(

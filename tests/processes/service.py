@@ -25,6 +25,7 @@ class Service:
         self.process = process
         self.url = ""
         self.said = b""
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, database: URL | None, *arguments: str, **environment: str) -> Self:
@@ -44,7 +45,8 @@ class Service:
             self.process.send_signal(number)
         async with asyncio.timeout(PATIENCE):
             code = await self.process.wait()
-            await self._reading
+            if self._reading is not None:
+                await self._reading
         return code
 
     async def _line(self) -> bytes:

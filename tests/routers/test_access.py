@@ -87,4 +87,3 @@ async def test_no_change_from_a_page_of_another_site(
     response = await ask(settings, method="POST", path=path, **headers)
     assert (response.status_code == 403) is refused
     assert (await ask(settings, path="/jobs", **headers)).status_code == 200
-

@@ -197,7 +197,8 @@ async def test_logs_come_newest_first_page_by_page(client: AsyncClient, database
     await execute(
         database,
         "INSERT INTO joblog (jobid, scheduledfor, status, finishedat, lastrun)"
-        " SELECT :jobid, CAST(:noon AS timestamptz) + n * interval '1 hour', 'finished', now(), now() FROM generate_series(0, 4) AS n",
+        " SELECT :jobid, CAST(:noon AS timestamptz) + n * interval '1 hour',"
+        " 'finished', now(), now() FROM generate_series(0, 4) AS n",
         jobid=jobid,
         noon=NOON,
     )
@@ -253,9 +254,7 @@ async def test_run_runs_everything_due_and_says_what_it_did(client: AsyncClient,
     assert (await client.post("/jobs/run")).json()["message"] == "Nothing was due."
 
 
-async def test_run_catches_up_in_order_where_all_were_wanted(
-    client: AsyncClient, database: Database
-) -> None:
+async def test_run_catches_up_in_order_where_all_were_wanted(client: AsyncClient, database: Database) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
     jobid = await add_job(database, due=now - timedelta(seconds=50), interval=10, misfire="all")
     assert (await client.post("/jobs/run")).json()["finished"] in {5, 6}

@@ -1,7 +1,7 @@
 """The service keeps to its OpenAPI document, whatever a generator of requests comes up with."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -38,5 +38,5 @@ async def service(database: Database, worker_database: URL) -> AsyncIterator[Ser
 
 @schema.parametrize()
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_every_operation_keeps_to_the_document(service: Service, case: schemathesis.Case) -> None:
+def test_every_operation_keeps_to_the_document(service: Service, case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(base_url=service.url)

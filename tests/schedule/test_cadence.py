@@ -59,7 +59,7 @@ def test_the_occurrences_of_a_range_are_those_of_single_steps(
     cadence: Every, count: int, offset: timedelta
 ) -> None:
     since = cadence.start + offset
-    stepwise = []
+    stepwise: list[datetime] = []
     instant: datetime | None = since - datetime.resolution
     while len(stepwise) < count and instant is not None and (instant := next_after(cadence, instant)):
         stepwise.append(instant)

@@ -58,7 +58,9 @@ def test_the_clocks_show_the_time_or_have_just_jumped_over_it(wall: datetime, zo
         assert a_second_before < wall
 
 
-@pytest.mark.parametrize("name", ["", "America", "Mars/Olympus", "../../etc/passwd", "UTC\0", "u" * 5000, "utc"])
+@pytest.mark.parametrize(
+    "name", ["", "America", "Mars/Olympus", "../../etc/passwd", "UTC\0", "u" * 5000, "utc"]
+)
 def test_names_that_are_no_zone(name: str) -> None:
     assert not is_zone(name)
     with pytest.raises(UnknownZone):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import alembic.command
@@ -10,8 +11,9 @@ import structlog
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.errors import SchemaMismatch
 
@@ -41,6 +43,7 @@ def configuration(connection: Connection | None = None) -> alembic.config.Config
     return config
 
 
+@cache
 def needed() -> str:
     """The schema version that this code needs."""
     head = ScriptDirectory.from_config(configuration()).get_current_head()
@@ -48,15 +51,14 @@ def needed() -> str:
     return head
 
 
-async def found(engine: AsyncEngine) -> str | None:
+async def found(session: AsyncSession) -> str | None:
     """The schema version of the database; None: it has no schema yet."""
-    async with engine.connect() as connection:
-        return await connection.run_sync(_revision)
+    return await (await session.connection()).run_sync(_revision)
 
 
-async def require_current(engine: AsyncEngine) -> None:
+async def require_current(database: Database) -> None:
     """Raise SchemaMismatch unless the database is at the version that this code needs."""
-    have, need = await found(engine), needed()
+    have, need = await database.read(found), needed()
     if have == need:
         return
     if have is None:

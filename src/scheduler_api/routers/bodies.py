@@ -140,7 +140,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise InvalidInput(*(Flaw((_visible(name),), "Is given twice.") for name in counts if counts[name] > 1))
+        raise InvalidInput(
+            *(Flaw((_visible(name),), "Is given twice.") for name in counts if counts[name] > 1)
+        )
     return members
 
 

@@ -42,7 +42,7 @@ async def readiness(request: Request, database: DatabaseDep) -> Response:
     """
     checks: dict[str, object] = {}
     try:
-        await migrations.require_current(database.engine)
+        await migrations.require_current(database)
         checks |= {"database": "ok", "schema": migrations.needed()}
         checks["lag"] = round(await database.read(health.lag), 3)
     except SchedulerError as error:

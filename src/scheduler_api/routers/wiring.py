@@ -48,6 +48,7 @@ RunnerDep = Annotated[Runner, Depends(_runner)]
 PagesDep = Annotated[Pages, Depends(_pages)]
 MediaDep = Annotated[Media, Depends(_media)]
 
+
 class JobIdConvertor(StringConvertor):
     """One segment of a path, but not `run`: `/jobs/run` is an address of its own."""
 

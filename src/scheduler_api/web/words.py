@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Job, Log
+from scheduler_api.contracts import Log
 from scheduler_api.schedule import is_zone
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -19,12 +19,12 @@ def duration(seconds: int, parts: int = 2) -> str:
     return " ".join(said[:parts]) or "0 seconds"
 
 
-def schedule(job: Job) -> str:
-    """When the job runs: `every 1 minute 30 seconds`, or `once`."""
-    if job.interval is None:
+def schedule(interval: int | None) -> str:
+    """When a job runs: `every 1 minute 30 seconds`, or `once`."""
+    if interval is None:
         return "once"
-    length = duration(job.interval, parts=4)
-    return f"every {length.removeprefix('1 ') if job.interval in dict(UNITS).values() else length}"
+    length = duration(interval, parts=4)
+    return f"every {length.removeprefix('1 ') if interval in dict(UNITS).values() else length}"
 
 
 def relative(instant: datetime, now: datetime) -> str:

@@ -1,0 +1,179 @@
+"""The command line as its users meet it: what it says, and how it ends."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from httpx import AsyncClient
+from sqlalchemy.engine import URL
+
+from scheduler_api import __version__
+from scheduler_api.database import migrations
+from scheduler_api.database.engine import Database
+from tests.factories import execute
+from tests.processes.service import PATIENCE, Service, run, services
+from tests.servers import Server, dsn
+
+ROOT = Path(__file__).parents[2]
+EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
+
+
+@pytest.fixture
+def empty(server: Server) -> Iterator[URL]:
+    with server.scratch_database() as url:
+        yield url
+
+
+async def ends(*command: str, database: URL | None, **environment: str) -> tuple[int, str, str]:
+    """Run a command that ends by itself: its exit code and what it printed."""
+    process = await run(*command, database=database, **environment)
+    async with asyncio.timeout(PATIENCE):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def refusal(database: URL | None, *arguments: str, code: int, **environment: str) -> str:
+    """The one line with which `serve` refuses to start."""
+    found, _, err = await ends("serve", *arguments, database=database, **environment)
+    lines = [line for line in err.splitlines() if '"level": "info"' not in line]
+    assert found == code, err
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+async def test_help_and_version() -> None:
+    code, out, _ = await ends("--help", database=None)
+    assert code == 0
+    assert "serve" in out
+    assert "migrate" in out
+    assert __version__ in (await ends("--version", database=None))[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_and_ends_in_peace(
+    database: Database, worker_database: URL, number: signal.Signals
+) -> None:
+    async with services(1, worker_database) as (service,):
+        async with AsyncClient(base_url=service.url) as client:
+            assert (await client.get("/readyz")).json()["checks"]["ticker"] == "ok"
+        assert await service.stop(number) == 0
+    assert b"Traceback" not in service.said
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+async def test_every_spelling_of_the_url_is_taken(
+    database: Database, worker_database: URL, scheme: str
+) -> None:
+    url = dsn(worker_database).replace("postgresql", scheme, 1)
+    service = await Service.start(None, SCHEDULER_DATABASE_URL=url)
+    assert await service.stop() == 0
+
+
+async def test_what_is_wrong_with_the_database_is_one_line_without_the_password(
+    worker_database: URL,
+) -> None:
+    lost = worker_database.set(database="nowhere", password="hunter2")
+    line = await refusal(lost, code=EXIT_UNAVAILABLE)
+    assert 'database "nowhere" does not exist' in line
+    unknown = URL.create("postgresql", "u", "hunter2", host="no.such.host.invalid", database="d")
+    assert "hunter2" not in await refusal(unknown, code=EXIT_UNAVAILABLE)
+    nobody = URL.create("postgresql", "u", "hunter2", host="127.0.0.1", port=1, database="d")
+    assert "hunter2" not in await refusal(nobody, code=EXIT_UNAVAILABLE)
+
+
+async def test_a_wrong_password_is_one_line(database: Database, worker_database: URL) -> None:
+    """Where the server asks for none, a user that may not log in stands for it."""
+    stranger = worker_database.set(username="stranger", password="hunter2")
+    line = await refusal(stranger, code=EXIT_UNAVAILABLE)
+    assert "stranger" in line
+    assert "hunter2" not in line
+
+
+async def test_a_schema_that_is_not_there_is_refused_with_the_way_out(empty: URL) -> None:
+    line = await refusal(empty, code=EXIT_UNAVAILABLE)
+    assert f"this version needs {migrations.needed()}" in line
+    assert "scheduler-api migrate" in line
+
+
+async def test_migrate_migrates_once(empty: URL) -> None:
+    code, out, _ = await ends("migrate", database=empty)
+    assert (code, out) == (0, f"The schema is at {migrations.needed()}.\n")
+    code, out, _ = await ends("migrate", database=empty)
+    assert (code, out) == (0, f"The schema is at {migrations.needed()} already.\n")
+
+
+async def test_replicas_started_together_migrate_once(empty: URL) -> None:
+    async with services(3, empty, SCHEDULER_AUTO_MIGRATE="true", SCHEDULER_TICKER="off") as started:
+        assert [await service.stop() for service in started] == [0, 0, 0]
+    assert sum(service.said.count(b'"event": "migrating"') for service in started) == 1
+
+
+async def test_an_open_address_needs_a_word(worker_database: URL) -> None:
+    for host in ("0.0.0.0", "::", "scheduler.example"):
+        line = await refusal(worker_database, "--host", host, code=EXIT_CONFIG)
+        assert host in line
+        assert "SCHEDULER_AUTH=off" in line
+
+
+async def test_an_open_address_is_announced(database: Database, worker_database: URL) -> None:
+    service = await Service.start(worker_database, "--host", "0.0.0.0", "--port", "0", SCHEDULER_AUTH="off")
+    assert await service.stop() == 0
+    assert b"everybody who reaches the port" in service.said
+
+
+async def test_a_port_in_use_is_one_line(database: Database, worker_database: URL) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, _, err = await ends("serve", "--port", port, database=worker_database)
+    assert code == EXIT_CONFIG
+    assert f"port {port} on 127.0.0.1" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+async def test_settings_that_make_no_sense_are_named(worker_database: URL) -> None:
+    code, _, err = await ends(
+        "serve", database=None, SCHEDULER_PORT="many", SCHEDULER_DATABASE_URL="mysql://u:hunter2@h/d"
+    )
+    assert code == EXIT_CONFIG
+    assert "SCHEDULER_PORT: " in err
+    assert "SCHEDULER_DATABASE_URL: must start with postgresql://" in err
+    assert "hunter2" not in err
+
+
+async def test_the_wheel_serves_outside_the_checkout(
+    database: Database, worker_database: URL, tmp_path: Path
+) -> None:
+    """Migrations, templates and static files come with it."""
+    checkout, site = tmp_path / "checkout", tmp_path / "site"
+    shutil.copytree(
+        ROOT, checkout, ignore=shutil.ignore_patterns(".*", "tests", "__pycache__", "benchmarks", "dist")
+    )
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(checkout)]
+    await asyncio.to_thread(subprocess.run, wheel, check=True, capture_output=True)
+    (built,) = tmp_path.glob("*.whl")
+    install = [*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(built)]
+    await asyncio.to_thread(subprocess.run, install, check=True, capture_output=True)
+    shutil.rmtree(checkout)
+    outside = {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+    where = [sys.executable, "-c", "import scheduler_api; print(scheduler_api.__file__)"]
+    found = await asyncio.to_thread(
+        subprocess.run, where, check=True, capture_output=True, text=True, env=os.environ | outside
+    )
+    assert Path(found.stdout.strip()).is_relative_to(site)
+    await execute(database, "DROP TABLE joblog, job, alembic_version")
+    async with services(1, worker_database, SCHEDULER_AUTO_MIGRATE="true", **outside) as (service,):
+        async with AsyncClient(base_url=service.url) as client:
+            page = await client.get("/jobs", headers={"accept": "text/html"})
+            assert "No jobs yet" in page.text
+            assert (await client.get("/static/style.css")).status_code == 200
+            assert (await client.get("/static/swagger-ui/swagger-ui-bundle.js")).status_code == 200
+        assert await service.stop() == 0

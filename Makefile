@@ -2,10 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Coverage runs in the processes that the tests start, too.
-PYTEST := $(BIN)/python -m pytest -n auto -p randomly
+PYTEST := $(BIN)/python -m pytest -n auto
 .DEFAULT_GOAL := help
-.PHONY: help run test test-15 check bench fmt lock trial clean
+.PHONY: help run test check bench fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +14,7 @@ run: $(VENV)/.run ## Serve on an embedded Postgres at http://localhost:5000/jobs
 
 test: $(VENV)/.dev ## Run the tests, on an embedded Postgres or on SCHEDULER_TEST_DATABASE_URL
 	$(BIN)/python -m coverage erase
-	$(PYTEST) --cov --cov-report=
+	$(PYTEST) --cov --cov-report= $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import contract, files, tests, coverage
 	$(BIN)/ruff format --check .
@@ -23,8 +22,9 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/docker-compose --file compose.yaml config --quiet
 	$(MAKE) test
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage report --skip-covered
 
 fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .

@@ -94,15 +94,15 @@ def worker_database(server: Server) -> Iterator[URL]:
 
 async def _migrate(url: URL) -> None:
     database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
-    await migrations.migrate(database.engine)
+    await migrations.migrate(database)
     await database.close()
 
 
 @pytest.fixture
 async def database(worker_database: URL) -> AsyncIterator[Database]:
     """The worker's database, with empty tables."""
-    database = Database(worker_database, name="tests", pool=PoolSize(8, 0, 5.0))
-    async with database.engine.begin() as connection:
+    database = Database(worker_database, name="tests", pool=PoolSize(8, 0, 5.0), statement_timeout=60)
+    async with database.transactional.begin() as connection:
         await connection.execute(text("TRUNCATE job, joblog RESTART IDENTITY"))
     yield database
     await database.close()

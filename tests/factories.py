@@ -78,5 +78,5 @@ async def scalar(database: Database, statement: str, **values: Any) -> Any:
 
 
 async def execute(database: Database, statement: str, **values: Any) -> None:
-    async with database.engine.begin() as connection:
+    async with database.transactional.begin() as connection:
         await connection.execute(text(statement), values)

@@ -68,7 +68,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         requests = requests_database(settings, url)
         stack.push_async_callback(requests.close)
         if settings.auto_migrate or settings.external_url() is None:
-            await migrations.migrate(requests.engine)
+            await migrations.migrate(requests)
         await migrations.require_current(requests)
         ticker = None
         if settings.ticker:

@@ -96,7 +96,7 @@ async def _migrate(settings: Settings) -> bool:
     async with database_server(settings) as url:
         database = requests_database(settings, url)
         try:
-            return await migrations.migrate(database.engine)
+            return await migrations.migrate(database)
         finally:
             await database.close()
 

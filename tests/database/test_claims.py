@@ -81,7 +81,7 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
         " FROM generate_series(1, 100000) AS n",
     )
     await execute(database, "ANALYZE joblog")
-    for statement, most in ((claims.CLAIM.text, 60), (claims.NEXT_DUE.text, 10)):
+    for statement, most in ((claims.CLAIM.sql, 60), (claims.NEXT_DUE.sql, 10)):
         for mode in ("force_generic_plan", "force_custom_plan"):
             plan = await _plan(database, statement, mode)
             scans = list(_nodes(plan, "Relation Name"))
@@ -91,11 +91,12 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
 
 
 async def _plan(database: Database, statement: str, mode: str) -> Any:
-    async with database.engine.begin() as connection:
+    async with database.transactional.begin() as connection:
         await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
-        values = {"due": NOON, "most": 1000} if ":due" in statement else {}
-        query = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
-        found = (await connection.execute(query, values)).scalar_one()
+        query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+        found = (
+            await connection.exec_driver_sql(query, (NOON, 1000) if "$1" in statement else ())
+        ).scalar_one()
     return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
 
 
@@ -119,9 +120,9 @@ async def test_next_due_tells_the_clock_and_the_earliest_promise(database: Datab
 async def test_a_claim_ends_with_its_connection(database: Database) -> None:
     """What a killed process had claimed is free at once: the row lock goes with the connection."""
     await add_job(database)
-    connection = await database.engine.connect()
+    connection = await database.transactional.connect()
     try:
-        await connection.execute(claims.CLAIM, {"due": NOON, "most": 10})
+        await connection.exec_driver_sql(claims.CLAIM.sql, (NOON, 10))
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         assert await database.transact(_claimed) == 0
         await execute(database, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)

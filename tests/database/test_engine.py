@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg.transaction import Transaction
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -16,6 +17,7 @@ from scheduler_api import errors
 from scheduler_api.database import engine as engine_module
 from scheduler_api.database.engine import Database, PoolSize
 from scheduler_api.database.failures import DATABASE_ERRORS
+from scheduler_api.database.statements import Statement
 from tests.factories import add_job, execute, scalar
 
 INSERT = text(
@@ -133,7 +135,7 @@ async def test_plans_that_a_migration_made_stale_are_made_anew(database: Databas
     async def work(session: AsyncSession, _: datetime) -> int:
         return await look(session)
 
-    async with database.engine.connect() as one, database.engine.connect() as other:
+    async with database.transactional.connect() as one, database.transactional.connect() as other:
         for connection in (one, other):
             await connection.execute(query)
     before = await database.transact(work)
@@ -150,19 +152,17 @@ def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable
     """Let the next commit lose its connection: after it was kept, or before it arrived."""
 
     def arrange(kept: bool) -> None:
-        commit = AsyncSession.commit
+        commit = Transaction.commit
 
-        async def lose(session: AsyncSession) -> None:
-            monkeypatch.setattr(AsyncSession, "commit", commit)
-            driver = await (await session.connection()).get_raw_connection()
-            raw = driver.driver_connection
-            assert raw is not None
+        async def lose(transaction: Transaction) -> None:
+            monkeypatch.setattr(Transaction, "commit", commit)
+            driver = transaction._connection
             if kept:
-                await raw.execute("COMMIT")
-            raw.terminate()
-            await commit(session)
+                await driver.execute("COMMIT")
+            driver.terminate()
+            await commit(transaction)
 
-        monkeypatch.setattr(AsyncSession, "commit", lose)
+        monkeypatch.setattr(Transaction, "commit", lose)
 
     return arrange
 
@@ -184,7 +184,7 @@ async def test_a_commit_that_can_not_be_looked_up_is_not_repeated(
 ) -> None:
     monkeypatch.setattr(engine_module, "OUTCOME_TRIES", 2)
     monkeypatch.setattr(engine_module, "OUTCOME_PAUSE", 0)
-    monkeypatch.setattr(engine_module, "OUTCOME", text("SELECT 'in progress', CAST(:xid AS text)"))
+    monkeypatch.setattr(engine_module, "OUTCOME", Statement("SELECT 'in progress' || left(:xid, 0)"))
     work = Failing(0, terminated)
     lost_commit(True)
     with pytest.raises(errors.OutcomeUnknown):

@@ -33,7 +33,7 @@ async def alembic_runs(database: Database, command: str, *arguments: str) -> Non
     def run(connection: Connection) -> None:
         getattr(alembic.command, command)(migrations.configuration(connection), *arguments)
 
-    async with database.engine.begin() as connection:
+    async with database.transactional.begin() as connection:
         await connection.run_sync(run)
 
 
@@ -47,12 +47,12 @@ async def schema(database: Database) -> list[tuple[str, ...]]:
         " UNION SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
         " ORDER BY 1, 2, 3"
     )
-    async with database.engine.connect() as connection:
+    async with database.transactional.connect() as connection:
         return [tuple(row) for row in await connection.execute(query)]
 
 
 async def test_the_models_are_what_the_migrations_build(fresh: Database) -> None:
-    await migrations.migrate(fresh.engine)
+    await migrations.migrate(fresh)
     await alembic_runs(fresh, "check")
 
 
@@ -60,25 +60,25 @@ async def test_the_constraints_of_the_models_are_those_of_the_migrations(
     fresh: Database, server: Server
 ) -> None:
     """Alembic's check does not compare CHECK constraints and the conditions of indexes."""
-    await migrations.migrate(fresh.engine)
+    await migrations.migrate(fresh)
     migrated = [row for row in await schema(fresh) if "alembic" not in row[1]]
-    async with fresh.engine.begin() as connection:
+    async with fresh.transactional.begin() as connection:
         await connection.execute(text("DROP TABLE joblog, job"))
         await connection.run_sync(metadata.create_all)
     assert [row for row in await schema(fresh) if "alembic" not in row[1]] == migrated
 
 
 async def test_up_down_and_up_again(fresh: Database) -> None:
-    await migrations.migrate(fresh.engine)
+    await migrations.migrate(fresh)
     once = await schema(fresh)
     await alembic_runs(fresh, "downgrade", "base")
     assert [row for row in await schema(fresh) if "alembic" not in row[1]] == []
-    assert await migrations.migrate(fresh.engine)
+    assert await migrations.migrate(fresh)
     assert await schema(fresh) == once
 
 
 async def test_ten_at_once_migrate_exactly_once(fresh: Database) -> None:
-    did = await asyncio.gather(*(migrations.migrate(fresh.engine) for _ in range(10)))
+    did = await asyncio.gather(*(migrations.migrate(fresh) for _ in range(10)))
     assert sorted(did) == [False] * 9 + [True]
     await migrations.require_current(fresh)
 
@@ -89,8 +89,8 @@ async def test_an_empty_database_is_refused_with_the_way_out(fresh: Database) ->
 
 
 async def test_a_newer_schema_is_refused(fresh: Database) -> None:
-    await migrations.migrate(fresh.engine)
-    async with fresh.engine.begin() as connection:
+    await migrations.migrate(fresh)
+    async with fresh.transactional.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaMismatch, match=rf"is at 9999; this version needs {migrations.needed()}.*newer"):
         await migrations.require_current(fresh)
@@ -101,13 +101,13 @@ async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
 ) -> None:
     monkeypatch.setattr(migrations, "TABLE_LOCK_TIMEOUT", "0.1")
     monkeypatch.setattr(migrations, "PAUSE", 0.05)
-    await migrations.migrate(fresh.engine)
+    await migrations.migrate(fresh)
     await alembic_runs(fresh, "downgrade", "base")
-    async with fresh.engine.connect() as reader:
+    async with fresh.transactional.connect() as reader:
         await reader.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
-        migrating = asyncio.create_task(migrations.migrate(fresh.engine))
+        migrating = asyncio.create_task(migrations.migrate(fresh))
         waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        async with asyncio.timeout(20), fresh.engine.connect() as watcher:
+        async with asyncio.timeout(20), fresh.transactional.connect() as watcher:
             while not (await watcher.execute(waiting)).scalar_one():
                 await asyncio.sleep(0.01)
                 await watcher.rollback()

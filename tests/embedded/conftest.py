@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], Any], patience: float = PATIENCE) -> None
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"waited {patience} s in vain"
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def wait_until_gone(pid: int) -> None:

@@ -64,9 +64,8 @@ async def test_the_server_ends_with_the_service_of_a_user(
     assert await read(await embed(data_dir).start()) == ["committed"]
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_the_server_ends_with_a_service_that_fails(loop: str, serve: Serve, data_dir: Path) -> None:
-    service = serve(data_dir, "fail", LOOP=loop)
+async def test_the_server_ends_with_a_service_that_fails(serve: Serve, data_dir: Path) -> None:
+    service = serve(data_dir, "fail")
     service.tells("started")
     supervisor = supervisor_of(data_dir)
     assert service.process.wait() == 1

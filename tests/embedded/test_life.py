@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,18 @@ async def test_programs_that_do_not_run_are_named(folder: Path, script: str | No
         await EmbeddedServer(folder / "data", programs=folder).start()
 
 
+async def test_a_cluster_that_cannot_be_made_is_no_cluster(
+    embed: Embed, folder: Path, wrapped: Callable[[str], Path]
+) -> None:
+    programs = wrapped(":")
+    (programs / "initdb").unlink()
+    (programs / "initdb").write_text("#!/bin/sh\necho 'initdb: error: no room'; exit 1\n")
+    (programs / "initdb").chmod(0o755)
+    with pytest.raises(EmbeddedServerError, match=r"could not create .*/cluster: initdb: error: no room"):
+        await embed(folder / "data", programs=programs).start()
+    assert not list((folder / "data").glob("cluster*/"))
+
+
 async def test_a_server_that_does_not_answer_is_not_left_running(embed: Embed, data_dir: Path) -> None:
     server = embed(data_dir)
     server.url = server.url.set(query={"host": "/nowhere"})
@@ -146,12 +160,14 @@ async def test_a_refused_setting_is_named(embed: Embed, data_dir: Path) -> None:
         await embed(data_dir, no_such_setting="1").start()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has folders of its own")
 def test_data_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", "/home/somebody/.data")
     assert default_data_dir() == Path("/home/somebody/.data/scheduler-api")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has folders of its own")
 def test_data_of_root_lies_outside_roots_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert default_data_dir() == Path("/var/lib/scheduler-api")

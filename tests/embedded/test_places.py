@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,14 @@ async def test_any_path_will_do(name: str, embed: Embed, data_dir: Path) -> None
 
 def test_a_long_path_has_its_socket_in_a_temporary_folder(folder: Path) -> None:
     long = EmbeddedServer(folder / ("x" * 200))
-    assert long.socket_dir.parent == Path("/tmp")
+    assert long.socket_dir.parent == Path(tempfile.gettempdir())
     assert EmbeddedServer(folder / ("x" * 199)).socket_dir != long.socket_dir
     assert EmbeddedServer(folder / "data").socket_dir == folder / "data" / "socket"
+
+
+def test_a_long_temporary_folder_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / ("x" * 100)))
+    assert EmbeddedServer(folder / ("x" * 200)).socket_dir.parent == Path("/tmp")
 
 
 @pytest.mark.parametrize("length", range(60, 110, 7))

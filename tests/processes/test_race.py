@@ -101,7 +101,7 @@ async def test_a_process_killed_in_the_middle_of_a_pass_leaves_no_trace_of_it(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
     )
     try:
-        async with database.engine.connect() as holder:
+        async with database.transactional.connect() as holder:
             await holder.exec_driver_sql("SELECT pg_advisory_lock(42)")
             async with services(1, worker_database) as (service,), asyncio.timeout(PATIENCE):
                 while not await scalar(database, waiting):

@@ -126,7 +126,7 @@ async def test_what_another_holds_does_not_make_it_spin(
         await sleep(self, seconds)
 
     monkeypatch.setattr(Ticker, "_sleep", record)
-    async with database.engine.connect() as holder:
+    async with database.transactional.connect() as holder:
         await holder.exec_driver_sql("SELECT FROM joblog FOR UPDATE")
         async with ticking(database, LONG), asyncio.timeout(PATIENCE):
             while len(pauses) < 3:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-CLAIM = text(
+from scheduler_api.database.statements import Statement
+
+CLAIM = Statement(
     """
     SELECT logid, jobid, scheduledfor
     FROM joblog
@@ -23,11 +24,11 @@ CLAIM = text(
     """
 )
 
-JOBS = text('SELECT jobid, "interval", misfire, grace FROM job WHERE jobid = ANY(:jobids)')
+JOBS = Statement('SELECT jobid, "interval", misfire, grace FROM job WHERE jobid = ANY(:jobids)')
 
 # The verdict, then the promise that rests on it: sibling statements of a WITH run in no set order, so
 # the insert reads what the update returns. A promise that exists already is left as it is.
-SETTLE = text(
+SETTLE = Statement(
     """
     WITH outcome AS (
         SELECT * FROM unnest(
@@ -55,7 +56,7 @@ SETTLE = text(
     """
 )
 
-NEXT_DUE = text("SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending')")
+NEXT_DUE = Statement("SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending')")
 
 
 class DueLog(NamedTuple):
@@ -88,35 +89,31 @@ class Outcome(NamedTuple):
 
 async def claim_due(session: AsyncSession, due: datetime, most: int) -> list[DueLog]:
     """Lock up to `most` pending logs whose time is at or before `due`, earliest first."""
-    rows = await session.execute(CLAIM, {"due": due, "most": most})
-    return [DueLog(*row) for row in rows]
+    return [DueLog(*row) for row in await CLAIM.all(session, due=due, most=most)]
 
 
-async def rules_of(session: AsyncSession, jobids: Sequence[int]) -> dict[int, JobRules]:
+async def rules_of(session: AsyncSession, jobids: list[int]) -> dict[int, JobRules]:
     """The rules of these jobs, by jobid."""
-    rows = await session.execute(JOBS, {"jobids": list(jobids)})
-    return {row[0]: JobRules(*row) for row in rows}
+    return {row[0]: JobRules(*row) for row in await JOBS.all(session, jobids=jobids)}
 
 
 async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcome]) -> int:
     """Write the verdicts and the next promises; how many of the logs were still pending."""
     logids, statuses, misses, reasons, errors, nexts = map(list, zip(*outcomes, strict=True))
-    result = await session.execute(
-        SETTLE,
-        {
-            "now": now,
-            "logids": logids,
-            "statuses": statuses,
-            "misses": misses,
-            "reasons": reasons,
-            "errors": errors,
-            "nexts": nexts,
-        },
+    (count,) = await SETTLE.one(
+        session,
+        now=now,
+        logids=logids,
+        statuses=statuses,
+        misses=misses,
+        reasons=reasons,
+        errors=errors,
+        nexts=nexts,
     )
-    return int(result.scalar_one())
+    return int(count)
 
 
 async def next_due(session: AsyncSession) -> tuple[datetime, datetime | None]:
     """The database's clock, and the instant at which the next pending log is due."""
-    now, due = (await session.execute(NEXT_DUE)).one()
+    now, due = await NEXT_DUE.one(session)
     return now, due

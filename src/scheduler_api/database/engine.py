@@ -7,8 +7,11 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy import text
+from asyncpg.transaction import Transaction
+from sqlalchemy import event
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -17,6 +20,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
+from scheduler_api.database.statements import Statement, attach_driver
 from scheduler_api.errors import OutcomeUnknown
 
 log = structlog.get_logger(__name__)
@@ -27,8 +31,8 @@ Work = Callable[Concatenate[AsyncSession, datetime, P], Awaitable[T]]
 Look = Callable[Concatenate[AsyncSession, P], Awaitable[T]]
 
 #: Opens each unit of work: its one instant, by the database's clock, and the name of its transaction.
-OPENING = text("SELECT clock_timestamp(), pg_current_xact_id()::text")
-OUTCOME = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
+OPENING = Statement("SELECT clock_timestamp(), pg_current_xact_id()::text")
+OUTCOME = Statement("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
 
 #: How often, and how many seconds apart, to ask after a lost commit: a crashed server has to recover.
 OUTCOME_TRIES, OUTCOME_PAUSE = 20, 0.5
@@ -56,10 +60,7 @@ class Database:
     ) -> None:
         self.url = url
         self.engine = _engine(url, name, pool, statement_timeout, server_settings or {})
-        self._units = async_sessionmaker(self.engine, expire_on_commit=False, autobegin=True)
-        # Each statement of a read is its own snapshot; no BEGIN and COMMIT go over the wire.
-        reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._readers = async_sessionmaker(reading, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, now, …)` in one transaction and commit it, exactly once.
@@ -69,7 +70,7 @@ class Database:
         database is asked whether it was kept: what this method answers is the truth. Raises the errors
         of `work`, and DatabaseUnavailable, DatabaseBusy, DatabaseReadOnly, StorageFull, OutcomeUnknown.
         """
-        return await _twice(lambda: self._attempt(work, *args, **kwargs))
+        return await _twice(lambda: self._unit(work, *args, **kwargs))
 
     async def read(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `look(session, …)`, which changes nothing, without a transaction around its statements.
@@ -78,10 +79,16 @@ class Database:
         """
 
         async def attempt() -> T:
-            async with self._readers() as session:
+            async with self._sessions() as session:
+                await attach_driver(session)
                 return await look(session, *args, **kwargs)
 
         return await _twice(attempt)
+
+    @property
+    def transactional(self) -> AsyncEngine:
+        """The same connections, for those who begin and commit by SQLAlchemy's means: migrations."""
+        return self.engine.execution_options(isolation_level="READ COMMITTED")
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Call `heard` at each notification on `channel`, until the connection ends."""
@@ -102,12 +109,20 @@ class Database:
         """Close every connection."""
         await self.engine.dispose()
 
-    async def _attempt(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._units() as session:
-            now, xid = (await session.execute(OPENING)).one()
-            result = await work(session, now, *args, **kwargs)
+    async def _unit(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._sessions() as session:
+            driver = await attach_driver(session)
+            transaction = driver.transaction()
+            await transaction.start()
             try:
-                await session.commit()
+                now, xid = await OPENING.one(session)
+                result = await work(session, now, *args, **kwargs)
+                await session.flush()
+            except BaseException:
+                await _roll_back(driver, transaction)
+                raise
+            try:
+                await transaction.commit()
             except DATABASE_ERRORS as error:
                 if not leaves_doubt(error) or not await self._was_kept(xid):
                     raise
@@ -117,8 +132,9 @@ class Database:
         """Whether the transaction was committed although its connection broke on the way."""
         for _ in range(OUTCOME_TRIES):
             try:
-                async with self._readers() as session:
-                    status = await session.scalar(OUTCOME, {"xid": xid})
+                async with self._sessions() as session:
+                    await attach_driver(session)
+                    (status,) = await OUTCOME.one(session, xid=xid)
             except DATABASE_ERRORS:
                 status = "unreachable"
             if status in {"committed", "aborted"}:
@@ -150,8 +166,10 @@ def _engine(
     url: URL, name: str, pool: PoolSize, statement_timeout: float, server_settings: dict[str, str]
 ) -> AsyncEngine:
     milliseconds = str(int(statement_timeout * 1000))
-    return create_async_engine(
+    engine = create_async_engine(
         url,
+        # Transactions are begun and committed by `Database`, on the driver.
+        isolation_level="AUTOCOMMIT",
         pool_size=pool.kept,
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,
@@ -169,3 +187,21 @@ def _engine(
             | server_settings,
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(dbapi_connection: DBAPIConnection, *_: object) -> None:
+    """Let no connection leave the pool that is known to be dead; the pool opens another in its place."""
+    if dbapi_connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+async def _roll_back(driver: asyncpg.Connection, transaction: Transaction) -> None:
+    """End a failed transaction. A connection that can not is closed: never back to the pool half-way."""
+    try:
+        await transaction.rollback()
+    except BaseException as error:
+        driver.terminate()
+        if not isinstance(error, DATABASE_ERRORS):
+            raise

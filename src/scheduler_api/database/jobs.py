@@ -1,11 +1,13 @@
 """Statements on jobs and their logs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
 
 #: The channel on which the tickers are told of a promise that they may not have seen.
 CHANNEL = "scheduler_promise"
@@ -24,21 +26,21 @@ _JOB = """
     ) AS latest ON true
 """
 
-ONE = text(f"{_JOB} WHERE job.jobid = :jobid")
-PAGE = text(f"{_JOB} WHERE job.jobid > :after ORDER BY job.jobid LIMIT :most")
+ONE = Statement(f"{_JOB} WHERE job.jobid = :jobid")
+PAGE = Statement(f"{_JOB} WHERE job.jobid > :after ORDER BY job.jobid LIMIT :most")
 _LOGS = """
     SELECT logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed,
            startedat, finishedat, reason, error
     FROM joblog
     WHERE jobid = :jobid
 """
-NEWEST_LOGS = text(f"{_LOGS} ORDER BY scheduledfor DESC LIMIT :most")
-OLDER_LOGS = text(
+NEWEST_LOGS = Statement(f"{_LOGS} ORDER BY scheduledfor DESC LIMIT :most")
+OLDER_LOGS = Statement(
     f"{_LOGS} AND scheduledfor < (SELECT scheduledfor FROM joblog WHERE logid = :before AND jobid = :jobid)"
     " ORDER BY scheduledfor DESC LIMIT :most"
 )
 
-CREATE = text(
+CREATE = Statement(
     """
     WITH created AS (
         INSERT INTO job (jobname, startdate, starttime, timezone, repeat, interval, misfire, grace, active)
@@ -52,10 +54,10 @@ CREATE = text(
     SELECT jobid FROM created
     """
 )
-ANNOUNCE = text("SELECT pg_notify(:channel, '')")
+ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
 
 #: Active jobs without a live log, and the last occurrence that each has accounted for.
-HOLES = text(
+HOLES = Statement(
     """
     SELECT job.jobid, job.startdate, job.starttime, job.timezone, job.interval,
            latest.scheduledfor, latest.missed, latest.lastrun
@@ -72,53 +74,53 @@ HOLES = text(
     LIMIT :most
     """
 )
-PROMISE = text(
+PROMISE = Statement(
     """
     INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun) VALUES (:jobid, :due, :due, :lastrun)
     ON CONFLICT DO NOTHING
     """
 )
-RETIRE = text("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
+RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
 
 async def create(session: AsyncSession, values: Mapping[str, Any], first: datetime | None) -> int:
     """Insert a job and, where it has a first occurrence, the promise of it; the new jobid."""
-    return int((await session.execute(CREATE, {**values, "first": first})).scalar_one())
+    (jobid,) = await CREATE.one(session, **values, first=first)
+    return int(jobid)
 
 
 async def announce(session: AsyncSession) -> None:
     """Tell the tickers that there is a new promise, when the transaction commits."""
-    await session.execute(ANNOUNCE, {"channel": CHANNEL})
+    await ANNOUNCE.all(session, channel=CHANNEL)
 
 
-async def one(session: AsyncSession, jobid: int) -> RowMapping | None:
+async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
     """The job, with what its logs say of it."""
-    return (await session.execute(ONE, {"jobid": jobid})).mappings().one_or_none()
+    return await ONE.one_or_none(session, jobid=jobid)
 
 
-async def page(session: AsyncSession, after: int, most: int) -> Sequence[RowMapping]:
+async def page(session: AsyncSession, after: int, most: int) -> list[asyncpg.Record]:
     """Up to `most` jobs with a jobid above `after`, in order."""
-    return (await session.execute(PAGE, {"after": after, "most": most})).mappings().all()
+    return await PAGE.all(session, after=after, most=most)
 
 
-async def logs(session: AsyncSession, jobid: int, before: int | None, most: int) -> Sequence[RowMapping]:
+async def logs(session: AsyncSession, jobid: int, before: int | None, most: int) -> list[asyncpg.Record]:
     """Up to `most` logs of the job, newest first; with `before`, those older than that logid."""
-    values = {"jobid": jobid, "most": most}
     if before is None:
-        return (await session.execute(NEWEST_LOGS, values)).mappings().all()
-    return (await session.execute(OLDER_LOGS, values | {"before": before})).mappings().all()
+        return await NEWEST_LOGS.all(session, jobid=jobid, most=most)
+    return await OLDER_LOGS.all(session, jobid=jobid, before=before, most=most)
 
 
-async def holes(session: AsyncSession, most: int) -> Sequence[RowMapping]:
+async def holes(session: AsyncSession, most: int) -> list[asyncpg.Record]:
     """Up to `most` active jobs that have no live log, with the last occurrence accounted for."""
-    return (await session.execute(HOLES, {"most": most})).mappings().all()
+    return await HOLES.all(session, most=most)
 
 
 async def promise(session: AsyncSession, jobid: int, due: datetime, lastrun: datetime | None) -> None:
     """Promise an occurrence, unless somebody else has."""
-    await session.execute(PROMISE, {"jobid": jobid, "due": due, "lastrun": lastrun})
+    await PROMISE.all(session, jobid=jobid, due=due, lastrun=lastrun)
 
 
-async def retire(session: AsyncSession, jobids: Sequence[int]) -> None:
+async def retire(session: AsyncSession, jobids: list[int]) -> None:
     """Mark jobs as having no future."""
-    await session.execute(RETIRE, {"jobids": list(jobids)})
+    await RETIRE.all(session, jobids=jobids)

@@ -71,7 +71,7 @@ async def require_current(database: Database) -> None:
     raise SchemaMismatch(f"{what} A newer version of the service has been here: run that one.")
 
 
-async def migrate(engine: AsyncEngine) -> bool:
+async def migrate(database: Database) -> bool:
     """Bring the schema up to date; False: it was already.
 
     Any number of replicas may call this at once: one migrates, the others wait for it. All steps are one
@@ -79,7 +79,7 @@ async def migrate(engine: AsyncEngine) -> bool:
     """
     for attempt in range(1, TRIES + 1):
         try:
-            return await _under_lock(engine, _upgrade)
+            return await _under_lock(database.transactional, _upgrade)
         except DATABASE_ERRORS as error:
             if sqlstate(error) != LOCK_TIMEOUT or attempt == TRIES:
                 raise

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from scheduler_api.contracts import JobDraft, Problem
-from scheduler_api.routers.wiring import PagesDep
+from scheduler_api.routers.wiring import pages_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -69,6 +69,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("/swagger-ui")
-async def swagger_ui(pages: PagesDep) -> Response:
+async def swagger_ui(request: Request) -> Response:
     """The interactive API documentation, from files of our own: it works offline."""
-    return Response(pages.documentation(), media_type="text/html")
+    return Response(pages_of(request).documentation(), media_type="text/html")

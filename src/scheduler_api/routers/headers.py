@@ -4,7 +4,7 @@ import re
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PAGE_POLICY = (
@@ -12,12 +12,20 @@ PAGE_POLICY = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
+COMMON = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
+
+
+def _raw(policy: str) -> list[tuple[bytes, bytes]]:
+    headers = COMMON | {"content-security-policy": policy}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+PAGE_HEADERS, DATA_HEADERS = _raw(PAGE_POLICY), _raw(DATA_POLICY)
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -35,14 +43,14 @@ class StandardHeaders:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
 
+        own = (b"x-request-id", request_id.encode())
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                is_page = headers.get("content-type", "").startswith("text/html")
-                headers["Content-Security-Policy"] = PAGE_POLICY if is_page else DATA_POLICY
-                headers["X-Request-Id"] = request_id
+                headers = message["headers"] = list(message.get("headers", ()))
+                is_page = any(n == b"content-type" and v.startswith(b"text/html") for n, v in headers)
+                headers += PAGE_HEADERS if is_page else DATA_HEADERS
+                headers.append(own)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

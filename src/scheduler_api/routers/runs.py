@@ -2,28 +2,28 @@
 
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import RunReport
 from scheduler_api.routers.documentation import problems
 from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.wiring import MediaDep, RunnerDep
+from scheduler_api.routers.wiring import runner_of, wants_page
 from scheduler_api.runner import RunReport as Done
 
 router = APIRouter(tags=["runs"])
 
 
 @router.post("/jobs/run", response_model=RunReport, responses=problems(503))
-async def run_due_jobs(runner: RunnerDep, media: MediaDep) -> Response:
+async def run_due_jobs(request: Request) -> Response:
     """Run everything that is due now.
 
     Safe to call at any time, any number of times, by anybody at once: each occurrence runs once. A
     browser is sent back to the list.
     """
-    report = _report(await runner.run_call())
+    report = _report(await runner_of(request).run_call())
     headers = {"Vary": "Accept", "Cache-Control": "no-store"}
-    if media is Media.HTML:
+    if wants_page(request):
         counts = report.model_dump(include={"finished", "failed", "skipped"})
         return RedirectResponse(f"/jobs?{urlencode(counts)}", 303, headers)
     return Response(report.model_dump_json(), headers=headers, media_type=Media.JSON)

@@ -8,7 +8,7 @@ from scheduler_api.contracts import Health
 from scheduler_api.database import migrations
 from scheduler_api.errors import SchedulerError
 from scheduler_api.routers.documentation import problems
-from scheduler_api.routers.wiring import DatabaseDep
+from scheduler_api.routers.wiring import database_of
 from scheduler_api.services import health
 
 router = APIRouter(tags=["system"])
@@ -34,12 +34,13 @@ async def process_health() -> Response:
     responses=problems()
     | {503: {"model": Health, "description": "Something that the service needs is missing."}},
 )
-async def readiness(request: Request, database: DatabaseDep) -> Response:
+async def readiness(request: Request) -> Response:
     """Say whether this replica can do its work: database, schema, ticker.
 
     `lag` is how long the most overdue run has been waiting, in seconds: it says how the service as a
     whole keeps up, and so does not make one replica unready.
     """
+    database = database_of(request)
     checks: dict[str, object] = {}
     try:
         await migrations.require_current(database)

@@ -1,8 +1,8 @@
-"""What handlers ask for, as annotated aliases."""
+"""What handlers ask for: what the lifespan made, and the parameters they share."""
 
 from typing import Annotated, TypedDict
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.contracts import LARGEST_ID
@@ -23,30 +23,28 @@ class State(TypedDict):
     ticker: Ticker | None
 
 
-# The functions are async because FastAPI sends others to a thread.
-async def _database(request: Request) -> Database:
+# Plain functions of the request: as dependencies of FastAPI they would cost more than some handlers do.
+def database_of(request: Request) -> Database:
+    """The connections for requests."""
     database: Database = request.state.database
     return database
 
 
-async def _runner(request: Request) -> Runner:
+def runner_of(request: Request) -> Runner:
+    """The engine behind POST /jobs/run."""
     runner: Runner = request.state.runner
     return runner
 
 
-async def _pages(request: Request) -> Pages:
+def pages_of(request: Request) -> Pages:
+    """The renderer of pages."""
     pages: Pages = request.app.state.pages
     return pages
 
 
-async def _media(request: Request) -> Media:
-    return preferred(request.headers.get("accept"))
-
-
-DatabaseDep = Annotated[Database, Depends(_database)]
-RunnerDep = Annotated[Runner, Depends(_runner)]
-PagesDep = Annotated[Pages, Depends(_pages)]
-MediaDep = Annotated[Media, Depends(_media)]
+def wants_page(request: Request) -> bool:
+    """Whether the client prefers a page of HTML."""
+    return preferred(request.headers.get("accept")) is Media.HTML
 
 
 class JobIdConvertor(StringConvertor):

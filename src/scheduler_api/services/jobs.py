@@ -30,7 +30,7 @@ async def get(session: AsyncSession, jobid: int) -> Job:
     row = await jobs.one(session, jobid)
     if row is None:
         raise JobNotFound(jobid)
-    return Job.model_validate(row)
+    return Job.model_validate(dict(row))
 
 
 async def get_with_logs(
@@ -39,12 +39,12 @@ async def get_with_logs(
     """The job and up to `limit` of its logs, newest first; with `before`, older than that logid."""
     job = await get(session, jobid)
     rows = await jobs.logs(session, jobid, before, limit)
-    return JobWithLogs(job=job, logs=[Log.model_validate(row) for row in rows])
+    return JobWithLogs(job=job, logs=[Log.model_validate(dict(row)) for row in rows])
 
 
 async def listing(session: AsyncSession, after: int, limit: int) -> list[Job]:
     """Up to `limit` jobs with a jobid above `after`, in order."""
-    return [Job.model_validate(row) for row in await jobs.page(session, after, limit)]
+    return [Job.model_validate(dict(row)) for row in await jobs.page(session, after, limit)]
 
 
 def _start_of(draft: JobDraft, now: datetime) -> datetime:

@@ -4,10 +4,11 @@ Nothing that this code does makes such a hole, as each verdict and the next prom
 A restored backup, a hand in the database or a bug may: then the ledger goes on where it ended.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import jobs
@@ -24,7 +25,7 @@ async def heal(session: AsyncSession, now: datetime, most: int) -> int:
     rows = await jobs.holes(session, most)
     retired = []
     for row in rows:
-        due = _next_promise(row)
+        due = _next_promise(dict(row))
         log.warning("a job had lost its promise", jobid=row["jobid"], promised=due, at=now)
         if due is None:
             retired.append(row["jobid"])
@@ -35,7 +36,7 @@ async def heal(session: AsyncSession, now: datetime, most: int) -> int:
     return len(rows)
 
 
-def _next_promise(row: RowMapping) -> datetime | None:
+def _next_promise(row: Mapping[str, Any]) -> datetime | None:
     """The first occurrence that the job's logs do not account for; it may be due already."""
     try:
         if row["scheduledfor"] is None:

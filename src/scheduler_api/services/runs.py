@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import claims
 from scheduler_api.database.claims import DueLog, JobRules, Outcome
-from scheduler_api.database.failures import explain, is_bad_row
+from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.statements import savepoint
 from scheduler_api.schedule import Every, Misfire, Once, Verdict, plan
 
 log = structlog.get_logger(__name__)
@@ -46,9 +46,9 @@ async def run_pass(session: AsyncSession, now: datetime, most: int, due: datetim
     rules = await claims.rules_of(session, [entry.jobid for entry in logs])
     outcomes = [_outcome(entry, rules[entry.jobid], now) for entry in logs]
     try:
-        async with session.begin_nested():
+        async with savepoint(session):
             await claims.settle(session, now, outcomes)
-    except DBAPIError as error:
+    except DATABASE_ERRORS as error:
         if not is_bad_row(error):
             raise
         log.warning("a batch does not settle as a whole; settling its rows one by one", claimed=len(logs))
@@ -104,9 +104,9 @@ async def _settle_singly(session: AsyncSession, now: datetime, outcomes: list[Ou
 async def _refusal(session: AsyncSession, now: datetime, outcome: Outcome) -> str | None:
     """Settle one row in a savepoint; what the database said if it refused."""
     try:
-        async with session.begin_nested():
+        async with savepoint(session):
             await claims.settle(session, now, [outcome])
-    except DBAPIError as error:
+    except DATABASE_ERRORS as error:
         if not is_bad_row(error):
             raise
         return explain(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 #: sysexits.h: EX_UNAVAILABLE and EX_CONFIG.
 EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
+#: New objects between two collections of the youngest; Python's default of 700 is a few requests.
+GARBAGE = 20_000
 #: Seconds that requests under way have after SIGTERM.
 GRACE_PERIOD = 20
 
@@ -76,8 +79,16 @@ async def _serve(settings: Settings) -> None:
             host, port = listener.getsockname()[:2]
             shown = "localhost" if host in {"127.0.0.1", "::1"} else host
             server = _Server(_configuration(_WithState(app, state), settings))
+            _spare_the_collector()
             log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
             await server.serve(sockets=[listener])
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays for good: the garbage collector need not walk over it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -1,7 +1,8 @@
 """Connections and units of work: the only place that begins and commits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
-from scheduler_api.database.statements import Statement, attach_driver
+from scheduler_api.database.statements import DRIVER, Statement, attach_driver
 from scheduler_api.errors import OutcomeUnknown
 
 log = structlog.get_logger(__name__)
@@ -79,8 +80,7 @@ class Database:
         """
 
         async def attempt() -> T:
-            async with self._sessions() as session:
-                await attach_driver(session)
+            async with self._session() as session:
                 return await look(session, *args, **kwargs)
 
         return await _twice(attempt)
@@ -110,8 +110,8 @@ class Database:
         await self.engine.dispose()
 
     async def _unit(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._sessions() as session:
-            driver = await attach_driver(session)
+        async with self._session() as session:
+            driver = session.info[DRIVER]
             transaction = driver.transaction()
             await transaction.start()
             try:
@@ -128,12 +128,22 @@ class Database:
                     raise
             return result
 
+    @contextlib.asynccontextmanager
+    async def _session(self) -> AsyncIterator[AsyncSession]:
+        """A session with a connection from the pool, to which it goes back."""
+        session = self._sessions()
+        try:
+            await attach_driver(session)
+            yield session
+        finally:
+            # Nothing of this waits for the server, so it needs no task of its own against cancellation.
+            await session.close()
+
     async def _was_kept(self, xid: str) -> bool:
         """Whether the transaction was committed although its connection broke on the way."""
         for _ in range(OUTCOME_TRIES):
             try:
-                async with self._sessions() as session:
-                    await attach_driver(session)
+                async with self._session() as session:
                     (status,) = await OUTCOME.one(session, xid=xid)
             except DATABASE_ERRORS:
                 status = "unreachable"
@@ -170,6 +180,7 @@ def _engine(
         url,
         # Transactions are begun and committed by `Database`, on the driver.
         isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
         pool_size=pool.kept,
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,

@@ -11,6 +11,7 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 #: Where a session keeps its driver's connection.
 DRIVER = "driver"
@@ -53,8 +54,10 @@ def savepoint(session: AsyncSession) -> Transaction:
 
 async def attach_driver(session: AsyncSession) -> asyncpg.Connection:
     """Take the session's connection from the pool, and let statements find it."""
-    connection = await session.connection()
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, asyncpg.Connection)
+    driver = await session.run_sync(_driver_below)
     session.info[DRIVER] = driver
     return driver
+
+
+def _driver_below(session: Session) -> asyncpg.Connection:
+    return session.connection().connection.driver_connection

@@ -1,0 +1,66 @@
+"""`python -m benchmarks [part …]`: measure, print, and fail where a target is missed."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import perf_counter
+
+import structlog
+import uvloop
+from sqlalchemy.engine import URL
+
+from benchmarks import due_pass, history, lateness, memory, original, requests_per_second
+from benchmarks.machine import setting
+from benchmarks.results import Results, Row, as_markdown, as_text
+from benchmarks.server import postgres
+from benchmarks.sizes import FULL, QUICK, Sizes
+
+PARTS: dict[str, tuple[str, Callable[[URL, Sizes], Awaitable[list[Row]]]]] = {
+    "pass": (due_pass.QUESTION, due_pass.measure),
+    "original": (original.QUESTION, original.measure),
+    "history": (history.QUESTION, history.measure),
+    "lateness": (lateness.QUESTION, lateness.measure),
+    "memory": (memory.QUESTION, memory.measure),
+    "http": (requests_per_second.QUESTION, requests_per_second.measure),
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    results = Results()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_measure(arguments.parts or list(PARTS), QUICK if arguments.quick else FULL, results))
+    if arguments.markdown:
+        arguments.markdown.write_text(as_markdown(results))
+    for missed in results.missed:
+        print("MISSED:", missed)
+    return 1 if results.missed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them if none is named")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    return arguments
+
+
+async def _measure(parts: list[str], sizes: Sizes, results: Results) -> None:
+    async with postgres() as server:
+        results.where = await setting(server)
+        for part in parts:
+            question, measure = PARTS[part]
+            began = perf_counter()
+            rows = await measure(server, sizes)
+            results.add(question, rows)
+            print(f"\n{as_text(question, rows)}\n({perf_counter() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The yardstick of the HTTP measurements: FastAPI, asyncpg, the service's SQL and models, nothing else.
+
+Run as a program: `python -m benchmarks.bare_app DSN PORT`.
+"""
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import uvicorn
+from fastapi import FastAPI, HTTPException
+
+from scheduler_api.contracts import Job, JobDraft, JobWithLogs
+from scheduler_api.database import jobs
+from scheduler_api.database.engine import OPENING
+from scheduler_api.schedule import instant_of
+
+#: As many connections as the service may open for requests.
+CONNECTIONS = 10
+
+
+async def _leave_as_it_is(_connection: Any) -> None:
+    """The pool would send a statement that the service does not."""
+
+
+def bare_app(database: str) -> FastAPI:
+    """The application: each handler is what one writes who wants nothing but speed of FastAPI."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        size = {"min_size": CONNECTIONS, "max_size": CONNECTIONS}
+        async with asyncpg.create_pool(database, **size, reset=_leave_as_it_is) as pool:
+            app.state.pool = pool
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/jobs/{jobid}", response_model=JobWithLogs)
+    async def show(jobid: int, limit: int = 100) -> Any:
+        async with app.state.pool.acquire() as connection:
+            job = await connection.fetchrow(jobs.ONE.sql, jobid)
+            if job is None:
+                raise HTTPException(404)
+            logs = await connection.fetch(jobs.NEWEST_LOGS.sql, jobid, limit + 1)
+        return {"job": dict(job), "logs": [dict(log) for log in logs]}
+
+    @app.get("/jobs", response_model=list[Job])
+    async def page(after: int = 0, limit: int = 100) -> Any:
+        async with app.state.pool.acquire() as connection:
+            found = await connection.fetch(jobs.PAGE.sql, after, limit + 1)
+        return [dict(job) for job in found[:limit]]
+
+    @app.post("/jobs", response_model=Job, status_code=201)
+    async def create(draft: JobDraft) -> Any:
+        values = draft.model_dump()
+        async with app.state.pool.acquire() as connection, connection.transaction():
+            now, _ = await connection.fetchrow(OPENING.sql)
+            first = instant_of(datetime.combine(draft.startdate, draft.starttime), draft.timezone)
+            if first <= now:
+                raise HTTPException(422)
+            values["first"] = first
+            arguments = [values[name] for name in jobs.CREATE._names]
+            jobid = await connection.fetchval(jobs.CREATE.sql, *arguments)
+        nothing = {"lastrun": None, "laststatus": None}
+        return values | nothing | {"jobid": jobid, "nextrun": first}
+
+    return app
+
+
+def main() -> None:
+    database, port = sys.argv[1:]
+    uvicorn.run(
+        bare_app(database),
+        port=int(port),
+        http="httptools",
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""How late runs start when a thousand jobs are due at the same instant, second after second."""
+
+import asyncio
+import importlib.util
+import json
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from benchmarks import programs
+from benchmarks.results import Row, at_most, below, exactly
+from benchmarks.server import bare_connection, fresh_database
+from benchmarks.sizes import Sizes
+from scheduler_api.database.jobs import CHANNEL
+
+QUESTION = "lateness of one-second jobs that are all due at the same instant, beside APScheduler 3"
+#: Seconds between the making of the jobs and their first instant; for the last runs to end.
+AHEAD, AFTER = 3, 2
+
+EVERY_SECOND = """
+    WITH made AS (
+        INSERT INTO job (jobname, startdate, starttime, repeat, interval, active)
+        SELECT 'job ' || n, $2::timestamptz::date, $2::timestamptz::time, true, 1, true
+        FROM generate_series(1, $1::int) AS n
+        RETURNING jobid
+    )
+    INSERT INTO joblog (jobid, scheduledfor, nextrun) SELECT jobid, $2, $2 FROM made
+"""
+#: What the ledger says of the window, in milliseconds.
+STARTED = """
+    SELECT count(*) AS runs,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY late) AS p50,
+           percentile_cont(0.99) WITHIN GROUP (ORDER BY late) AS p99
+    FROM (
+        SELECT extract(epoch FROM {instant} - scheduledfor)::float8 * 1000 AS late FROM joblog
+        WHERE status = 'finished' AND scheduledfor >= $1 AND scheduledfor < $2
+    ) AS lateness
+"""
+COMMITTED = "pg_xact_commit_timestamp(xmin)"
+
+
+async def measure(server: URL, sizes: Sizes) -> list[Row]:
+    ours: list[dict[str, float]] = []
+    committed: list[dict[str, float]] = []
+    peers: dict[str, list[dict[str, float]]] = {"memory": [], "sql": []}
+    for _ in range(sizes.repetitions):
+        async with fresh_database(server) as url:
+            started, kept = await _service(url, sizes)
+        ours.append(started)
+        committed += kept
+        for store, seen in peers.items():
+            async with fresh_database(server) as url:
+                seen.append(await _peer(store, url, sizes))
+    return _rows(ours, committed, peers, sizes)
+
+
+def _rows(
+    ours: list[dict[str, float]],
+    committed: list[dict[str, float]],
+    peers: dict[str, list[dict[str, float]]],
+    sizes: Sizes,
+) -> list[Row]:
+    all_of_them = sizes.lateness_jobs * sizes.lateness_seconds
+    p99 = _of(ours, "p99")
+    rows = [
+        Row("service, runs", _of(ours, "runs"), "", sizes.judged(exactly(all_of_them))),
+        Row("service, start p50", _of(ours, "p50"), "ms"),
+        Row("service, start p99", p99, "ms", sizes.judged(at_most(50, " ms"))),
+    ]
+    if committed:
+        rows.append(Row("service, verdict committed p50", _of(committed, "p50"), "ms"))
+        rows.append(Row("service, verdict committed p99", _of(committed, "p99"), "ms"))
+    for store, seen in peers.items():
+        name = f"APScheduler, {_store_name(store)}"
+        ahead = [mine / theirs for mine, theirs in zip(p99, _of(seen, "p99"), strict=True)]
+        rows += [
+            Row(f"{name}, runs of {sizes.lateness_jobs * sizes.peer_seconds:,}", _of(seen, "runs")),
+            Row(f"{name}, start p50", _of(seen, "p50"), "ms"),
+            Row(f"{name}, start p99", _of(seen, "p99"), "ms"),
+            Row(f"service ÷ {name}, start p99", ahead, "", sizes.judged(below(1))),
+        ]
+    return rows
+
+
+async def _service(url: URL, sizes: Sizes) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """What the ledger says of starts; and of commits, where the server keeps their times."""
+    window = timedelta(seconds=sizes.lateness_seconds)
+    async with bare_connection(url) as connection, programs.service(url):
+        first: datetime = await connection.fetchval(
+            f"SELECT date_trunc('second', clock_timestamp()) + interval '{AHEAD} seconds'"
+        )
+        await connection.execute(EVERY_SECOND, sizes.lateness_jobs, first)
+        # As the service does with each job that is created: a ticker that sleeps knows of none.
+        await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+        await asyncio.sleep(AHEAD + sizes.lateness_seconds + AFTER)
+        started = await _lateness(connection, "startedat", first, first + window)
+        if await connection.fetchval("SHOW track_commit_timestamp") != "on":
+            return started, []
+        return started, [await _lateness(connection, COMMITTED, first, first + window)]
+
+
+async def _lateness(connection: Any, instant: str, since: datetime, until: datetime) -> dict[str, float]:
+    return dict(await connection.fetchrow(STARTED.format(instant=instant), since, until))
+
+
+async def _peer(store: str, url: URL, sizes: Sizes) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
+        address = {"memory": "", "sql": _store_url(url, Path(folder))}[store]
+        arguments = (address, str(sizes.lateness_jobs), str(sizes.peer_seconds))
+        seen: dict[str, float] = json.loads(await programs.answer_of("apscheduler_peer", *arguments))
+    return seen
+
+
+def _store_url(url: URL, folder: Path) -> str:
+    """The same Postgres where a driver is installed that APScheduler can use; else a file."""
+    if _has_psycopg():
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    return f"sqlite:///{folder / 'jobs.sqlite'}"
+
+
+def _store_name(store: str) -> str:
+    return {"memory": "in memory", "sql": "on this Postgres" if _has_psycopg() else "on SQLite"}[store]
+
+
+def _has_psycopg() -> bool:
+    return importlib.util.find_spec("psycopg") is not None
+
+
+def _of(seen: Sequence[dict[str, float]], name: str) -> list[float]:
+    return [one[name] for one in seen]

@@ -1,0 +1,56 @@
+"""How much is measured: enough to judge by, or just enough to see that everything works."""
+
+from dataclasses import dataclass
+
+from benchmarks.results import Target
+
+#: Due jobs.
+SHORT_PASS = 10_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of one run."""
+
+    full: bool = True
+    repetitions: int = 3
+    due: tuple[int, ...] = (10_000, 100_000)
+    due_for_original: int = 5_000
+    due_beside_history: int = 10_000
+    history_for_pass: int = 1_000_000
+    history_for_poll: int = 4_000_000
+    polls: int = 300
+    lateness_jobs: int = 1_000
+    lateness_seconds: int = 40
+    #: The peers' distribution is plain to see before that.
+    peer_seconds: int = 15
+    memory_due: tuple[int, int] = (1_000, 100_000)
+    connections: int = 32
+    http_seconds: float = 4.0
+
+    def repetitions_of(self, due: int) -> int:
+        """A pass that ends within a fraction of a second says little: it is repeated more often."""
+        return self.repetitions * (3 if due <= SHORT_PASS else 1)
+
+    def judged(self, target: Target) -> Target | None:
+        """A smoke run judges nothing."""
+        return target if self.full else None
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    full=False,
+    repetitions=2,
+    due=(2_000, 5_000),
+    due_for_original=300,
+    due_beside_history=1_000,
+    history_for_pass=20_000,
+    history_for_poll=40_000,
+    polls=50,
+    lateness_jobs=100,
+    lateness_seconds=3,
+    peer_seconds=3,
+    memory_due=(1_000, 5_000),
+    connections=8,
+    http_seconds=0.5,
+)

@@ -26,8 +26,9 @@ from stack import (
 )
 
 IMAGE = "scheduler-api:local"
-#: Seconds that the service may take to answer after its database does, and to be ready.
-ANSWERS_AGAIN, READY_AGAIN = 10.0, 45.0
+#: Seconds that the service may take to answer after its database does, and to be ready. An engine's name
+#: server leaves questions unanswered for some seconds when containers come and go.
+ANSWERS_AGAIN, READY_AGAIN = 15.0, 45.0
 #: Seconds within which each request is answered, even without a database.
 LONGEST_ANSWER = 10.0
 #: What the balancer grants for headers and for a body, and a little more.

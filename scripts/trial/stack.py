@@ -60,12 +60,14 @@ def replicas_that_answered(since: int = 0) -> tuple[set[str], int]:
 
 
 def logs_of(jobid: int) -> list[dict[str, Any]]:
-    """All logs of a job, oldest first."""
+    """All logs of a job, oldest first; none of a job that is not there."""
     logs: list[dict[str, Any]] = []
     path: str | None = f"/jobs/{jobid}?limit=100"
     while path:
         answer = ask("GET", path)
-        logs += answer.json()["logs"]
+        if answer.failed:
+            raise RuntimeError(str(answer))
+        logs += answer.json().get("logs", [])
         further = re.match(r'<([^>]+)>; rel="next"', answer.headers.get("link", ""))
         path = further[1] if further else None
     return logs[::-1]

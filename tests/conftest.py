@@ -101,7 +101,13 @@ async def _migrate(url: URL) -> None:
 @pytest.fixture
 async def database(worker_database: URL) -> AsyncIterator[Database]:
     """The worker's database, with empty tables."""
-    database = Database(worker_database, name="tests", pool=PoolSize(8, 0, 5.0), statement_timeout=60)
+    database = Database(
+        worker_database,
+        name="tests",
+        pool=PoolSize(8, 0, 5.0),
+        statement_timeout=60,
+        server_settings={"lock_timeout": "60s"},
+    )
     async with database.transactional.begin() as connection:
         await connection.execute(text("TRUNCATE job, joblog RESTART IDENTITY"))
     yield database

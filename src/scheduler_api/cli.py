@@ -76,11 +76,8 @@ async def _serve(settings: Settings) -> None:
     with _listening(settings) as listener:
         async with app.router.lifespan_context(app) as state:
             assert state is not None
-            host, port = listener.getsockname()[:2]
-            shown = "localhost" if host in {"127.0.0.1", "::1"} else host
             server = _Server(_configuration(_WithState(app, state), settings))
             _spare_the_collector()
-            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
             await server.serve(sockets=[listener])
 
 
@@ -134,6 +131,13 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            shown = "localhost" if host in {"127.0.0.1", "::1"} else host
+            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
+
 
 def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
@@ -179,5 +183,12 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _fail(error: SchedulerError) -> NoReturn:
-    click.echo(str(error), err=True)
+    """Tell it in one line: what the server said, where a database error is behind it."""
+    cause = error.__cause__
+    said = (
+        f"The database can not be used: {explain(cause)}"
+        if isinstance(cause, DATABASE_ERRORS)
+        else str(error)
+    )
+    click.echo(said, err=True)
     sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

@@ -74,8 +74,8 @@ class Settings(BaseSettings):
         description="The longest that the ticker sleeps between two looks, in seconds.",
     )
     batch_size: int = Field(1000, ge=1, le=10_000, description="The most runs in one transaction.")
-    pool_size: int = Field(5, ge=1, le=100, description="Database connections kept for requests.")
-    pool_overflow: int = Field(5, ge=0, le=100, description="Further connections that requests may open.")
+    pool_size: int = Field(10, ge=1, le=100, description="Database connections kept for requests.")
+    pool_overflow: int = Field(0, ge=0, le=100, description="Further connections that requests may open.")
     pool_timeout: float = Field(
         3.0,
         gt=0,

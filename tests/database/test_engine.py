@@ -243,9 +243,14 @@ async def test_no_connection_is_left_behind_by_cancelled_requests(database: Data
     async def look(session: AsyncSession) -> None:
         await session.execute(text("SELECT pg_sleep(10)"))
 
+    sleeping = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    )
     for _ in range(20):
         task = asyncio.create_task(database.read(look))
-        await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while not await scalar(database, sleeping):
+                await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await add_job(database)

@@ -128,7 +128,9 @@ def _check_json(content: bytes) -> None:
             object_pairs_hook=_without_duplicates,
             parse_constant=_refuse_constant,
         )
-    except (UnicodeDecodeError, ValueError, RecursionError):
+    except RecursionError:
+        raise InvalidInput(Flaw((), "The body is nested too deeply.")) from None
+    except ValueError:
         raise HTTPException(400, "The body is not valid JSON in UTF-8.") from None
     if not isinstance(value, dict):
         raise InvalidInput(Flaw((), "The body must be a JSON object."))

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fmt lock clean
+.PHONY: help run test check trial bench fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile scripts/trial/stand-ins.Containerfile
 	$(BIN)/docker-compose --file compose.yaml config --quiet
 	$(MAKE) test
 	$(BIN)/python -m coverage report --skip-covered
@@ -29,6 +29,9 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, restart under load (about 5 minutes)
+	scripts/compose_trial.sh
 
 bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)
 	$(BIN)/python -m benchmarks

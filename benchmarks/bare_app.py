@@ -57,7 +57,7 @@ def bare_app(database: str) -> FastAPI:
     async def create(draft: JobDraft) -> Any:
         values = draft.model_dump()
         async with app.state.pool.acquire() as connection, connection.transaction():
-            now, _ = await connection.fetchrow(OPENING.sql)
+            now, *_ = await connection.fetchrow(OPENING.sql)
             first = instant_of(datetime.combine(draft.startdate, draft.starttime), draft.timezone)
             if first <= now:
                 raise HTTPException(422)

@@ -184,9 +184,22 @@ async def test_a_commit_that_can_not_be_looked_up_is_not_repeated(
 ) -> None:
     monkeypatch.setattr(engine_module, "OUTCOME_TRIES", 2)
     monkeypatch.setattr(engine_module, "OUTCOME_PAUSE", 0)
-    monkeypatch.setattr(engine_module, "OUTCOME", Statement("SELECT 'in progress' || left(:xid, 0)"))
+    monkeypatch.setattr(engine_module, "OUTCOME", Statement("SELECT 'in progress' || left(:xid, 0), now()"))
     work = Failing(0, terminated)
     lost_commit(True)
+    with pytest.raises(errors.OutcomeUnknown):
+        await database.transact(work)
+    assert work.calls == 1
+
+
+async def test_a_crash_of_the_server_makes_the_number_of_a_transaction_worthless(
+    database: Database, lost_commit: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash the server gives lost numbers out again: `committed` may be another transaction's."""
+    another_life = Statement("SELECT 'committed' || left(:xid, 0), timestamptz 'epoch'")
+    monkeypatch.setattr(engine_module, "OUTCOME", another_life)
+    work = Failing(0, terminated)
+    lost_commit(False)
     with pytest.raises(errors.OutcomeUnknown):
         await database.transact(work)
     assert work.calls == 1

@@ -20,7 +20,13 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
+from scheduler_api.database.failures import (
+    DATABASE_ERRORS,
+    is_disconnect,
+    is_transient,
+    leaves_doubt,
+    translate,
+)
 from scheduler_api.database.statements import DRIVER, Statement, attach_driver
 from scheduler_api.errors import OutcomeUnknown
 
@@ -31,9 +37,12 @@ T = TypeVar("T")
 Work = Callable[Concatenate[AsyncSession, datetime, P], Awaitable[T]]
 Look = Callable[Concatenate[AsyncSession, P], Awaitable[T]]
 
+#: Changes when the server recovers from a crash. Numbers of transactions that it lost are then given out
+#: again, so that the status of such a number may be another's.
+LIFE = "pg_stat_get_bgwriter_stat_reset_time()"
 #: Opens each unit of work: its one instant, by the database's clock, and the name of its transaction.
-OPENING = Statement("SELECT clock_timestamp(), pg_current_xact_id()::text")
-OUTCOME = Statement("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
+OPENING = Statement(f"SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE}")
+OUTCOME = Statement(f"SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8)), {LIFE}")
 
 #: How often, and how many seconds apart, to ask after a lost commit: a crashed server has to recover.
 OUTCOME_TRIES, OUTCOME_PAUSE = 20, 0.5
@@ -115,7 +124,7 @@ class Database:
             transaction = driver.transaction()
             await transaction.start()
             try:
-                now, xid = await OPENING.one(session)
+                now, xid, life = await OPENING.one(session)
                 result = await work(session, now, *args, **kwargs)
                 await session.flush()
             except BaseException:
@@ -124,7 +133,7 @@ class Database:
             try:
                 await transaction.commit()
             except DATABASE_ERRORS as error:
-                if not leaves_doubt(error) or not await self._was_kept(xid):
+                if not leaves_doubt(error) or not await self._was_kept(xid, life):
                     raise
             return result
 
@@ -135,18 +144,25 @@ class Database:
         try:
             await attach_driver(session)
             yield session
+        except DATABASE_ERRORS as error:
+            # Such a connection may not know yet that it is closed: never back to the pool.
+            if is_disconnect(error) and DRIVER in session.info:
+                session.info[DRIVER].terminate()
+            raise
         finally:
             # Nothing of this waits for the server, so it needs no task of its own against cancellation.
             await session.close()
 
-    async def _was_kept(self, xid: str) -> bool:
+    async def _was_kept(self, xid: str, life: datetime) -> bool:
         """Whether the transaction was committed although its connection broke on the way."""
         for _ in range(OUTCOME_TRIES):
             try:
                 async with self._session() as session:
-                    (status,) = await OUTCOME.one(session, xid=xid)
+                    status, life_now = await OUTCOME.one(session, xid=xid)
             except DATABASE_ERRORS:
-                status = "unreachable"
+                status, life_now = "unreachable", life
+            if status == "committed" and life_now != life:
+                break
             if status in {"committed", "aborted"}:
                 log.warning("commit lost its connection", transaction=xid, outcome=status)
                 return bool(status == "committed")

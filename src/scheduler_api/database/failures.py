@@ -15,7 +15,15 @@ from scheduler_api.errors import (
 )
 
 #: Everything that the driver, the pool or the socket may raise; the rest is a bug and stays what it is.
-DATABASE_ERRORS = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS = (
+    DBAPIError,
+    PoolTimeout,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # A statement on a connection that the server is just ending.
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 SERIALIZATION = {"40001", "40P01"}
 LOCK_TIMEOUT = "55P03"
@@ -45,7 +53,8 @@ def is_disconnect(error: BaseException) -> bool:
     state = sqlstate(error)
     if state is not None:
         return state.startswith(("08", "57P"))
-    return any(isinstance(e, asyncpg.InterfaceError | ConnectionError) for e in _chain(error))
+    gone = (asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
+    return any(isinstance(e, gone) for e in _chain(error))
 
 
 def is_bad_row(error: BaseException) -> bool:

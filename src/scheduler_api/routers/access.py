@@ -5,6 +5,7 @@ site could reach it by a name that resolves to this machine), and a request that
 not come from a page of another site. With `SCHEDULER_AUTH=local` the peer must be this machine, too.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
@@ -62,10 +63,14 @@ def _hosts(settings: Settings) -> frozenset[str] | None:
 
 def _is_this_machine(scope: Scope) -> bool:
     # The socket's peer, not what a header claims. None: a unix socket, which is local.
-    if scope.get("client") is None:
-        return True
+    return scope.get("client") is None or _is_loopback(scope["client"][0])
+
+
+# Each request asks, and few peers come.
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
     try:
-        return ip_address(scope["client"][0]).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Job, JobDraft, JobWithLogs, Log
@@ -13,6 +14,8 @@ from scheduler_api.schedule import instant_of
 #: Tickers look at least this often, so a promise further away needs no announcement. It would cost:
 #: transactions that notify commit one after the other.
 ANNOUNCE_WITHIN = timedelta(hours=1)
+
+JOBS, LOGS = TypeAdapter(list[Job]), TypeAdapter(list[Log])
 
 
 async def create(session: AsyncSession, now: datetime, draft: JobDraft) -> Job:
@@ -39,12 +42,12 @@ async def get_with_logs(
     """The job and up to `limit` of its logs, newest first; with `before`, older than that logid."""
     job = await get(session, jobid)
     rows = await jobs.logs(session, jobid, before, limit)
-    return JobWithLogs(job=job, logs=[Log.model_validate(dict(row)) for row in rows])
+    return JobWithLogs(job=job, logs=LOGS.validate_python([dict(row) for row in rows]))
 
 
 async def listing(session: AsyncSession, after: int, limit: int) -> list[Job]:
     """Up to `limit` jobs with a jobid above `after`, in order."""
-    return [Job.model_validate(dict(row)) for row in await jobs.page(session, after, limit)]
+    return JOBS.validate_python([dict(row) for row in await jobs.page(session, after, limit)])
 
 
 def _start_of(draft: JobDraft, now: datetime) -> datetime:

@@ -14,19 +14,27 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 
 from scheduler_api.contracts import Job, JobDraft, JobWithLogs
-from scheduler_api.database import jobs
+from scheduler_api.database import changes, jobs, ledger
 from scheduler_api.database.engine import OPENING
+from scheduler_api.database.statements import Statement
 from scheduler_api.schedule import instant_of
 
 #: As many connections as the service may open for requests.
 CONNECTIONS = 10
+#: What the service asks for the list in its usual order.
+PAGE = jobs.page_statement((), "jobid", further=True)
+#: What a new job has besides what was written.
+NEW = {
+    "state": "active", "pausedat": None, "pausereason": None, "pauseduntil": None,
+    "lastrun": None, "laststatus": None, "version": 1,
+}  # fmt: skip
 
 
 async def _leave_as_it_is(_connection: Any) -> None:
     """The pool would send a statement that the service does not."""
 
 
-def bare_app(database: str) -> FastAPI:
+def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one place
     """The application: each handler is what one writes who wants nothing but speed of FastAPI."""
 
     @contextlib.asynccontextmanager
@@ -44,28 +52,35 @@ def bare_app(database: str) -> FastAPI:
             job = await connection.fetchrow(jobs.ONE.sql, jobid)
             if job is None:
                 raise HTTPException(404)
-            logs = await connection.fetch(jobs.NEWEST_LOGS.sql, jobid, limit + 1)
+            logs = await connection.fetch(ledger.NEWEST_LOGS.sql, jobid, limit + 1)
         return {"job": dict(job), "logs": [dict(log) for log in logs]}
 
     @app.get("/jobs", response_model=list[Job])
     async def page(after: int = 0, limit: int = 100) -> Any:
         async with app.state.pool.acquire() as connection:
-            found = await connection.fetch(jobs.PAGE.sql, after, limit + 1)
+            found = await connection.fetch(PAGE.sql, after, limit + 1)
         return [dict(job) for job in found[:limit]]
 
     @app.post("/jobs", response_model=Job, status_code=201)
     async def create(draft: JobDraft) -> Any:
         values = draft.model_dump()
         async with app.state.pool.acquire() as connection, connection.transaction():
+
+            async def run(statement: Statement, **named: Any) -> Any:
+                return await connection.fetchval(statement.sql, *statement.arguments(named))
+
             now, *_ = await connection.fetchrow(OPENING.sql)
+            assert draft.startdate is not None
+            assert draft.starttime is not None
             first = instant_of(datetime.combine(draft.startdate, draft.starttime), draft.timezone)
             if first <= now:
                 raise HTTPException(422)
-            values["first"] = first
-            arguments = [values[name] for name in jobs.CREATE._names]
-            jobid = await connection.fetchval(jobs.CREATE.sql, *arguments)
-        nothing = {"lastrun": None, "laststatus": None}
-        return values | nothing | {"jobid": jobid, "nextrun": first}
+            jobid = await run(jobs.CREATE, **values, now=now, pausedat=None, resumefrom=None)
+            promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
+            await run(ledger.PROMISE, jobid=jobid, **promise)
+            change = {"action": "created", "client": None, "before": None, "after": draft.model_dump_json()}
+            await run(changes.RECORD, jobid=jobid, at=now, **change)
+        return values | NEW | {"jobid": jobid, "nextrun": first, "createdat": now}
 
     return app
 

@@ -8,8 +8,9 @@ INTERVAL = 7200
 SPREAD = 3600
 
 JOBS = f"""
-    INSERT INTO job (jobname, startdate, starttime, repeat, interval, active)
-    SELECT 'job ' || n, current_date, '00:00', true, {INTERVAL}, true FROM generate_series(1, $1::int) AS n
+    INSERT INTO job (jobname, startdate, starttime, repeat, interval, active, createdat, validfrom)
+    SELECT 'job ' || n, current_date, '00:00', true, {INTERVAL}, true, '2020-01-01', '2020-01-01'
+    FROM generate_series(1, $1::int) AS n
 """
 PROMISES = f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun)

@@ -15,7 +15,7 @@ from benchmarks import programs
 from benchmarks.results import Row, at_most, below, exactly
 from benchmarks.server import bare_connection, fresh_database
 from benchmarks.sizes import Sizes
-from scheduler_api.database.jobs import CHANNEL
+from scheduler_api.database.ledger import CHANNEL
 
 QUESTION = "lateness of one-second jobs that are all due at the same instant, beside APScheduler 3"
 #: Seconds between the making of the jobs and their first instant; for the last runs to end.
@@ -23,8 +23,8 @@ AHEAD, AFTER = 3, 2
 
 EVERY_SECOND = """
     WITH made AS (
-        INSERT INTO job (jobname, startdate, starttime, repeat, interval, active)
-        SELECT 'job ' || n, $2::timestamptz::date, $2::timestamptz::time, true, 1, true
+        INSERT INTO job (jobname, startdate, starttime, repeat, interval, active, createdat, validfrom)
+        SELECT 'job ' || n, $2::timestamptz::date, $2::timestamptz::time, true, 1, true, $2, $2
         FROM generate_series(1, $1::int) AS n
         RETURNING jobid
     )

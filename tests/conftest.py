@@ -109,7 +109,7 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
         server_settings={"lock_timeout": "60s"},
     )
     async with database.transactional.begin() as connection:
-        await connection.execute(text("TRUNCATE job, joblog RESTART IDENTITY"))
+        await connection.execute(text("TRUNCATE job, joblog, jobchange, idempotencykey RESTART IDENTITY"))
     yield database
     await database.close()
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import job, joblog
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
@@ -24,6 +25,8 @@ async def add_job(database: Database, *, due: datetime | None = NOON, **values: 
         "misfire": "once",
         "grace": 60,
         "active": True,
+        "createdat": LONG_AGO,
+        "validfrom": LONG_AGO,
     } | values
 
     async def work(session: AsyncSession, _: datetime) -> int:
@@ -41,9 +44,10 @@ async def add_due_jobs(database: Database, count: int, *, interval: int | None =
     async def work(session: AsyncSession, now: datetime) -> None:
         await session.execute(
             text(
-                "WITH j AS (INSERT INTO job (jobname, startdate, starttime, repeat, interval, active)"
+                "WITH j AS (INSERT INTO job"
+                " (jobname, startdate, starttime, repeat, interval, active, createdat, validfrom)"
                 " SELECT 'Job ' || g, '2030-01-31', '12:00',"
-                " CAST(:interval AS int) IS NOT NULL, :interval, true"
+                " CAST(:interval AS int) IS NOT NULL, :interval, true, :due, :due"
                 " FROM generate_series(1, :count) AS g RETURNING jobid)"
                 " INSERT INTO joblog (jobid, scheduledfor, nextrun) SELECT jobid, :due, :due FROM j"
             ),

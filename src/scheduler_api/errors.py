@@ -41,6 +41,64 @@ class JobNotFound(SchedulerError):
         self.jobid = jobid
 
 
+class LogNotFound(SchedulerError):
+    """There is no such log."""
+
+    code = "log_not_found"
+
+
+class JobIsDeleted(SchedulerError):
+    """The job is deleted."""
+
+    code = "job_deleted"
+
+    def __init__(self, jobid: int) -> None:
+        super().__init__(f"Job {jobid} is deleted; only its history is left.")
+
+
+class JobHasNoFuture(SchedulerError):
+    """The job has no further run."""
+
+    code = "job_has_no_future"
+
+
+class JobIsPaused(SchedulerError):
+    """The job is paused."""
+
+    code = "job_paused"
+
+    def __init__(self, jobid: int) -> None:
+        super().__init__(f"Job {jobid} is paused, so there is no next run; resume it first.")
+
+
+class ScheduleUnusable(SchedulerError):
+    """The job's schedule can not be computed."""
+
+    code = "schedule_unusable"
+
+
+class StaleVersion(SchedulerError):
+    """The job has changed since you read it."""
+
+    code = "stale_version"
+
+    def __init__(self, jobid: int, version: int) -> None:
+        super().__init__(f"Job {jobid} is at version {version} now; read it again before you change it.")
+        self.version = version
+
+
+class KeyReused(SchedulerError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInFlight(SchedulerError):
+    """A request with the same idempotency key is under way."""
+
+    code = "idempotency_key_in_flight"
+
+
 class DatabaseUnavailable(SchedulerError):
     """The database does not answer."""
 

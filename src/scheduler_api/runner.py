@@ -7,8 +7,9 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, TypeVar
 
+from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
-from scheduler_api.services import health, reconcile, runs
+from scheduler_api.services import health, operations, reconcile, runs
 from scheduler_api.services.runs import PassReport
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ LANES = 2
 CALL_SECONDS = 20.0
 #: The most lost promises that are given back in one transaction.
 HEAL_BATCH = 500
+#: The most pauses that end in one transaction; the next look ends further ones.
+RESUME_BATCH = 500
 
 
 @dataclass(slots=True)
@@ -42,8 +45,9 @@ class Runner:
         """Heal what lost its promise, then run everything that is due at the moment of the call."""
         healed = await self.heal()
         # What falls due while the call runs is left to the next one: so it ends.
-        now, _ = await self._database.read(health.next_due)
-        report = await self.run_due(now, CALL_SECONDS)
+        found = await self._database.read(health.next_due)
+        await self.resume(found)
+        report = await self.run_due(found.now, CALL_SECONDS)
         report.healed = healed
         return report
 
@@ -58,6 +62,11 @@ class Runner:
         elif first.claimed > first.stuck:
             await self._lane(due, give_up, report)
         return report
+
+    async def resume(self, found: NextDue) -> None:
+        """Let jobs go on whose pause has ended."""
+        if found.resume is not None and found.resume <= found.now:
+            await _undisturbed(self._database.transact(operations.resume_due, RESUME_BATCH))
 
     async def heal(self) -> int:
         """Give jobs that lost their promise a new one; how many."""

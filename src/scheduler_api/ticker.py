@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import random
-from datetime import timedelta
 from time import monotonic
 
 import structlog
 
+from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
-from scheduler_api.database.jobs import CHANNEL
+from scheduler_api.database.ledger import CHANNEL
 from scheduler_api.runner import Runner
 from scheduler_api.services import health
 
@@ -89,26 +89,28 @@ class Ticker:
             await self._runner.heal()
             self._heal_at = monotonic() + HEAL_EVERY
         self._wake.clear()
-        now, due = await self._database.read(health.next_due)
-        if due is None or due > now:
-            return self._until(due - now if due else None)
-        done = (await self._runner.run_due(now, LONGEST_RUN)).total
+        found = await self._database.read(health.next_due)
+        await self._runner.resume(found)
+        if found.due is None or found.due > found.now:
+            return self._until(found)
+        done = (await self._runner.run_due(found.now, LONGEST_RUN)).total
         if done.claimed:
             log.info(
                 "ran due jobs",
                 finished=done.finished,
                 failed=done.failed,
                 skipped=done.skipped,
-                late=round((now - due).total_seconds(), 3),
+                late=round((found.now - found.due).total_seconds(), 3),
             )
         if done.claimed == done.stuck:
             return self._interval if done.stuck else CONTENDED_PAUSE
         return 0.0
 
-    def _until(self, ahead: timedelta | None) -> float:
+    def _until(self, found: NextDue) -> float:
         # Jitter keeps replicas that started together from looking together forever.
         longest = self._interval * random.uniform(0.8, 1.0)  # noqa: S311
-        return longest if ahead is None else min(ahead.total_seconds(), longest)
+        ahead = [(instant - found.now).total_seconds() for instant in (found.due, found.resume) if instant]
+        return max(0.0, min([*ahead, longest]))
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._stopping:

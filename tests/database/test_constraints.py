@@ -52,7 +52,7 @@ async def test_no_impossible_log(database: Database, change: str) -> None:
 async def test_an_occurrence_has_one_row(database: Database) -> None:
     jobid = await add_job(database)
     await execute(database, "UPDATE joblog SET status = 'finished', nextrun = NULL, finishedat = now()")
-    with pytest.raises(IntegrityError, match="uq_joblog_jobid_scheduledfor"):
+    with pytest.raises(IntegrityError, match="uq_joblog_occurrence"):
         await execute(database, INSERT, jobid=jobid, at=NOON)
 
 

@@ -21,8 +21,8 @@ from scheduler_api.database.statements import Statement
 from tests.factories import add_job, execute, scalar
 
 INSERT = text(
-    "INSERT INTO job (jobname, startdate, starttime, repeat, active)"
-    " VALUES ('A job', '2030-01-31', '12:00', false, false)"
+    "INSERT INTO job (jobname, startdate, starttime, repeat, active, createdat, validfrom)"
+    " VALUES ('A job', '2030-01-31', '12:00', false, false, now(), now())"
 )
 COUNT = "SELECT count(*) FROM job"
 

@@ -169,7 +169,7 @@ async def test_the_wheel_serves_outside_the_checkout(
         subprocess.run, where, check=True, capture_output=True, text=True, env=os.environ | outside
     )
     assert Path(found.stdout.strip()).is_relative_to(site)
-    await execute(database, "DROP TABLE joblog, job, alembic_version")
+    await execute(database, "DROP TABLE idempotencykey, jobchange, joblog, job, alembic_version")
     async with services(1, worker_database, SCHEDULER_AUTO_MIGRATE="true", **outside) as (service,):
         async with AsyncClient(base_url=service.url) as client:
             page = await client.get("/jobs", headers={"accept": "text/html"})

@@ -16,7 +16,10 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
     response = await client.post("/jobs", json=JOB)
     assert response.status_code == 201
     assert response.headers["location"] == "/jobs/1"
-    assert response.json() == {
+    assert response.headers["etag"] == '"1"'
+    job = response.json()
+    assert datetime.fromisoformat(job.pop("createdat")) <= datetime.now(UTC) + timedelta(hours=1)
+    assert job == {
         "jobid": 1,
         "jobname": "Nightly report",
         "startdate": "2030-01-31",
@@ -24,9 +27,22 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "timezone": "UTC",
         "repeat": False,
         "interval": None,
+        "cron": None,
+        "until": None,
+        "maxruns": None,
+        "exclude": [],
+        "dstgap": "after",
+        "dstfold": "once",
+        "jitter": 0,
         "active": True,
+        "state": "active",
+        "pausedat": None,
+        "pausereason": None,
+        "pauseduntil": None,
+        "version": 1,
         "misfire": "once",
         "grace": 60,
+        "tags": [],
         "nextrun": "2030-01-31T02:00:00Z",
         "lastrun": None,
         "laststatus": None,

@@ -12,6 +12,6 @@ instants = st.datetimes(EARLIEST, LATEST, timezones=st.just(UTC))
 intervals = st.one_of(
     st.integers(1, 120), st.integers(1, 2**31 - 1), st.sampled_from([3600, 86_400, 604_800])
 ).map(lambda seconds: timedelta(seconds=seconds))
-onces = st.builds(Once, instants)
+onces = st.builds(Once, instants, st.none())
 everys = st.builds(Every, instants, intervals)
 cadences = st.one_of(onces, everys)

@@ -1,15 +1,16 @@
 """Jobs that lost their promise get it back."""
 
 import asyncio
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from scheduler_api.database.engine import Database
 from scheduler_api.services import reconcile
 from tests.factories import NOON, add_job, execute, is_active, logs
 
+END = datetime(9999, 12, 1, tzinfo=UTC)
 FINISH = (
     "UPDATE joblog SET status = 'finished', nextrun = NULL, lastrun = :now, startedat = :now,"
-    " finishedat = :now, missed = :missed WHERE jobid = :jobid"
+    " finishedat = :now, missed = :missed, through = :through WHERE jobid = :jobid"
 )
 
 
@@ -17,9 +18,11 @@ async def heal(database: Database) -> int:
     return await database.transact(reconcile.heal, 100)
 
 
-async def finish(database: Database, jobid: int, missed: int = 0) -> datetime:
+async def finish(
+    database: Database, jobid: int, missed: int = 0, through: datetime | None = None
+) -> datetime:
     now = NOON + timedelta(seconds=1)
-    await execute(database, FINISH, jobid=jobid, now=now, missed=missed)
+    await execute(database, FINISH, jobid=jobid, now=now, missed=missed, through=through)
     return now
 
 
@@ -31,7 +34,7 @@ async def test_where_nothing_is_missing_nothing_is_done(database: Database) -> N
 
 async def test_a_lost_promise_comes_back_where_the_ledger_ended(database: Database) -> None:
     jobid = await add_job(database, interval=60)
-    ran_at = await finish(database, jobid, missed=2)
+    ran_at = await finish(database, jobid, missed=2, through=NOON + timedelta(minutes=2))
     assert await heal(database) == 1
     _, promise = await logs(database, jobid)
     assert (promise.status, promise.scheduledfor, promise.nextrun) == (
@@ -63,7 +66,7 @@ async def test_a_job_that_ran_for_the_last_time_is_retired(database: Database) -
 async def test_a_job_whose_schedule_makes_no_sense_any_more_is_retired(database: Database) -> None:
     gone = await add_job(database, due=None, timezone="Mars/Olympus")
     beyond = await add_job(database, interval=2**31 - 1)
-    await finish(database, beyond, missed=2**40)
+    await finish(database, beyond, missed=2**40, through=END)
     assert await heal(database) == 2
     assert not await is_active(database, gone)
     assert not await is_active(database, beyond)

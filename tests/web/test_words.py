@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from scheduler_api.schedule.wording import cadence
 from scheduler_api.web import words
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -61,4 +62,4 @@ def test_a_zone_that_is_no_more_is_shown_as_utc() -> None:
     ],
 )
 def test_schedules(interval: int | None, said: str) -> None:
-    assert words.schedule(interval) == said
+    assert cadence(interval, None, "UTC") == said

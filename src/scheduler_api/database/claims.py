@@ -1,21 +1,23 @@
 """Taking due logs, and writing down what became of them.
 
-Whoever holds the row lock on a job's pending log decides the job's future: a claim takes it and skips
-the logs that others hold; whoever edits a job has to take it too. So the job row, read *after* the
-lock, is never stale, and no claim ever waits for another.
+Whoever holds the row lock on a job's promise decides the job's future: a claim takes it and skips the
+logs that others hold; whoever edits a job has to take it too. So the job row, read *after* the lock, is
+never stale, and no claim ever waits for another.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.database.jobs import DEFINITION
 from scheduler_api.database.statements import Statement
 
 CLAIM = Statement(
     """
-    SELECT logid, jobid, scheduledfor
+    SELECT logid, jobid, scheduledfor, cause, runs, lastrun
     FROM joblog
     WHERE status = 'pending' AND nextrun <= :due
     ORDER BY nextrun, logid
@@ -24,39 +26,55 @@ CLAIM = Statement(
     """
 )
 
-JOBS = Statement('SELECT jobid, "interval", misfire, grace FROM job WHERE jobid = ANY(:jobids)')
+# Most jobs of most services are plain intervals: what the others need is read apart.
+RULES = Statement(
+    """
+    SELECT jobid, "interval", misfire, grace, jitter, maxruns,
+           cron IS NOT NULL OR until IS NOT NULL OR exclude <> '{}' OR dstfold <> 'once' AS refined
+    FROM job WHERE jobid = ANY(:jobids)
+    """
+)
+REFINED = Statement(f"SELECT jobid, {DEFINITION} FROM job WHERE jobid = ANY(:jobids)")
 
 # The verdict, then the promise that rests on it: sibling statements of a WITH run in no set order, so
-# the insert reads what the update returns. A promise that exists already is left as it is.
+# the insert reads what the update returns. A promise that exists already is left as it is. Only the
+# schedule's own runs move the schedule.
 SETTLE = Statement(
     """
     WITH outcome AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:statuses AS text[]), CAST(:misses AS bigint[]),
-            CAST(:reasons AS text[]), CAST(:errors AS text[]), CAST(:nexts AS timestamptz[])
-        ) AS outcome (logid, status, missed, reason, error, next)
+            CAST(:throughs AS timestamptz[]), CAST(:runs AS int[]), CAST(:reasons AS text[]),
+            CAST(:errors AS text[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+        ) AS outcome (logid, status, missed, through, runs, reason, error, next, try)
     ), settled AS (
         UPDATE joblog SET
-            status = outcome.status, missed = outcome.missed, nextrun = NULL,
+            status = outcome.status, missed = outcome.missed, through = outcome.through,
+            runs = outcome.runs, nextrun = NULL,
             lastrun = CASE WHEN outcome.status = 'skipped' THEN joblog.lastrun ELSE :now END,
             startedat = CASE WHEN outcome.status = 'skipped' THEN NULL ELSE :now END,
             finishedat = :now, reason = outcome.reason, error = outcome.error
         FROM outcome
         WHERE joblog.logid = outcome.logid AND joblog.status = 'pending'
-        RETURNING joblog.jobid, joblog.lastrun, outcome.next
+        RETURNING joblog.jobid, joblog.cause, joblog.lastrun, outcome.runs, outcome.next, outcome.try
     ), promised AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun)
-        SELECT jobid, next, next, lastrun FROM settled WHERE next IS NOT NULL
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs)
+        SELECT jobid, next, try, lastrun, runs FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
     ), over AS (
         UPDATE job SET active = false FROM settled
-        WHERE job.jobid = settled.jobid AND settled.next IS NULL
+        WHERE job.jobid = settled.jobid AND settled.next IS NULL AND settled.cause = 'schedule'
     )
     SELECT count(*) FROM settled
     """
 )
 
-NEXT_DUE = Statement("SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending')")
+NEXT_DUE = Statement(
+    """
+    SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending'),
+           (SELECT min(pauseduntil) FROM job WHERE pauseduntil IS NOT NULL)
+    """
+)
 
 
 class DueLog(NamedTuple):
@@ -65,6 +83,9 @@ class DueLog(NamedTuple):
     logid: int
     jobid: int
     scheduledfor: datetime
+    cause: str
+    runs: int
+    lastrun: datetime | None
 
 
 class JobRules(NamedTuple):
@@ -74,17 +95,37 @@ class JobRules(NamedTuple):
     interval: int | None
     misfire: str
     grace: int
+    jitter: int
+    maxruns: int | None
+    refined: bool
+    """Whether the schedule is more than an interval, or one start."""
 
 
 class Outcome(NamedTuple):
-    """What became of a log, and the occurrence to promise next (None: the job is over)."""
+    """What became of a log, and what to promise next (None: the job is over)."""
 
     logid: int
     status: str
-    missed: int
-    reason: str | None
-    error: str | None
-    next: datetime | None
+    missed: int = 0
+    through: datetime | None = None
+    runs: int = 0
+    reason: str | None = None
+    error: str | None = None
+    next: datetime | None = None
+    """The occurrence to promise."""
+    tried: datetime | None = None
+    """When that will be tried."""
+
+
+class NextDue(NamedTuple):
+    """What there will be to do, and when."""
+
+    now: datetime
+    """By the database's clock."""
+    due: datetime | None
+    """When the next pending log is to be tried."""
+    resume: datetime | None
+    """When the next pause ends."""
 
 
 async def claim_due(session: AsyncSession, due: datetime, most: int) -> list[DueLog]:
@@ -94,26 +135,35 @@ async def claim_due(session: AsyncSession, due: datetime, most: int) -> list[Due
 
 async def rules_of(session: AsyncSession, jobids: list[int]) -> dict[int, JobRules]:
     """The rules of these jobs, by jobid."""
-    return {row[0]: JobRules(*row) for row in await JOBS.all(session, jobids=jobids)}
+    return {row[0]: JobRules(*row) for row in await RULES.all(session, jobids=jobids)}
+
+
+async def definitions_of(session: AsyncSession, jobids: list[int]) -> dict[int, asyncpg.Record]:
+    """The definitions of these jobs, by jobid."""
+    return {row["jobid"]: row for row in await REFINED.all(session, jobids=jobids)}
 
 
 async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcome]) -> int:
     """Write the verdicts and the next promises; how many of the logs were still pending."""
-    logids, statuses, misses, reasons, errors, nexts = map(list, zip(*outcomes, strict=True))
+    logids, statuses, misses, throughs, runs, reasons, errors, nexts, tries = map(
+        list, zip(*outcomes, strict=True)
+    )
     (count,) = await SETTLE.one(
         session,
         now=now,
         logids=logids,
         statuses=statuses,
         misses=misses,
+        throughs=throughs,
+        runs=runs,
         reasons=reasons,
         errors=errors,
         nexts=nexts,
+        tries=tries,
     )
     return int(count)
 
 
-async def next_due(session: AsyncSession) -> tuple[datetime, datetime | None]:
-    """The database's clock, and the instant at which the next pending log is due."""
-    now, due = await NEXT_DUE.one(session)
-    return now, due
+async def next_due(session: AsyncSession) -> NextDue:
+    """What there will be to do, and when."""
+    return NextDue(*await NEXT_DUE.one(session))

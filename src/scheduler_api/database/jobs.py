@@ -1,7 +1,8 @@
-"""Statements on jobs and their logs."""
+"""Statements on jobs."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -9,16 +10,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.statements import Statement
 
-#: The channel on which the tickers are told of a promise that they may not have seen.
-CHANNEL = "scheduler_promise"
+#: The columns of a schedule's definition.
+DEFINITION = 'startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold'
+#: What an author of a job writes.
+WRITTEN = (
+    "jobname", "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "maxruns",
+    "exclude", "dstgap", "dstfold", "jitter", "misfire", "grace", "tags",
+)  # fmt: skip
+_WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
 #: A job with what its logs say of it: the promise, and the newest verdict.
-_JOB = """
-    SELECT job.jobid, job.jobname, job.startdate, job.starttime, job.timezone, job.repeat, job.interval,
-           job.active, job.misfire, job.grace, promise.nextrun, latest.lastrun, latest.status AS laststatus
+_JOB = f"""
+    SELECT job.jobid, {_WRITTEN}, job.active, job.version, job.createdat,
+           job.pausedat, job.pausereason, job.pauseduntil,
+           CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
+                WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
+           promise.nextrun, latest.lastrun, latest.status AS laststatus,
+           promise.scheduledfor AS promised, promise.runs, job.resumefrom
     FROM job
     LEFT JOIN LATERAL (
-        SELECT nextrun FROM joblog WHERE jobid = job.jobid AND status = 'pending' ORDER BY nextrun LIMIT 1
+        SELECT nextrun, scheduledfor, runs FROM joblog
+        WHERE jobid = job.jobid AND status = 'pending' AND attempt = 1 AND cause = 'schedule'
     ) AS promise ON true
     LEFT JOIN LATERAL (
         SELECT lastrun, status FROM joblog
@@ -27,71 +39,87 @@ _JOB = """
 """
 
 ONE = Statement(f"{_JOB} WHERE job.jobid = :jobid")
-PAGE = Statement(f"{_JOB} WHERE job.jobid > :after ORDER BY job.jobid LIMIT :most")
-_LOGS = """
-    SELECT logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed,
-           startedat, finishedat, reason, error
-    FROM joblog
-    WHERE jobid = :jobid
-"""
-NEWEST_LOGS = Statement(f"{_LOGS} ORDER BY scheduledfor DESC LIMIT :most")
-OLDER_LOGS = Statement(
-    f"{_LOGS} AND scheduledfor < (SELECT scheduledfor FROM joblog WHERE logid = :before AND jobid = :jobid)"
-    " ORDER BY scheduledfor DESC LIMIT :most"
+
+ACTIVE_UNTIL = Statement(
+    f"{_JOB} WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most"
 )
+
+#: How lists can be narrowed down.
+FILTERS = {
+    "name": "job.jobname ILIKE :name",
+    "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
+    "laststatus": "latest.status = :laststatus",
+    "active": "job.active",
+    "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
+    "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
+    "deleted": "job.deletedat IS NOT NULL",
+}
+#: How lists can be sorted: by what, and what comes after a place in that order.
+SORTS = {
+    "jobid": ("job.jobid", "job.jobid > :jobid"),
+    "-jobid": ("job.jobid DESC", "job.jobid < :jobid"),
+    "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)"),
+    "nextrun": (
+        "coalesce(promise.nextrun, 'infinity'), job.jobid",
+        "(coalesce(promise.nextrun, 'infinity'), job.jobid)"
+        " > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)",
+    ),
+}
 
 CREATE = Statement(
-    """
-    WITH created AS (
-        INSERT INTO job (jobname, startdate, starttime, timezone, repeat, interval, misfire, grace, active)
-        VALUES (:jobname, :startdate, :starttime, :timezone, :repeat, :interval, :misfire, :grace, :active)
-        RETURNING jobid
-    ), promised AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun)
-        SELECT jobid, CAST(:first AS timestamptz), CAST(:first AS timestamptz)
-        FROM created WHERE CAST(:first AS timestamptz) IS NOT NULL
-    )
-    SELECT jobid FROM created
+    f"""
+    INSERT INTO job ({", ".join(f'"{column}"' for column in WRITTEN)},
+                     active, pausedat, resumefrom, createdat, validfrom)
+    VALUES ({", ".join(f":{column}" for column in WRITTEN)}, :active, :pausedat, :resumefrom, :now, :now)
+    RETURNING jobid
     """
 )
-ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
-
-#: Active jobs without a live log, and the last occurrence that each has accounted for.
-HOLES = Statement(
-    """
-    SELECT job.jobid, job.startdate, job.starttime, job.timezone, job.interval,
-           latest.scheduledfor, latest.missed, latest.lastrun
-    FROM job
-    LEFT JOIN LATERAL (
-        SELECT scheduledfor, missed, lastrun FROM joblog
-        WHERE jobid = job.jobid ORDER BY scheduledfor DESC LIMIT 1
-    ) AS latest ON true
-    WHERE job.active
-      AND NOT EXISTS (
-          SELECT FROM joblog WHERE jobid = job.jobid AND status IN ('pending', 'running')
-      )
-    ORDER BY job.jobid
-    LIMIT :most
+EDIT = Statement(
+    f"""
+    UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
+        active = :active, validfrom = :validfrom, resumefrom = :resumefrom, version = version + 1
+    WHERE jobid = :jobid
     """
 )
-PROMISE = Statement(
+PAUSE = Statement(
     """
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun) VALUES (:jobid, :due, :due, :lastrun)
-    ON CONFLICT DO NOTHING
+    UPDATE job SET active = false, pausedat = :now, pausereason = :reason, pauseduntil = :until,
+                   resumefrom = :resumefrom, version = version + 1
+    WHERE jobid = :jobid
     """
 )
+RESUME = Statement(
+    """
+    UPDATE job SET active = :active, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
+                   resumefrom = NULL, version = version + 1
+    WHERE jobid = :jobid
+    """
+)
+BURY = Statement(
+    """
+    UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
+                   resumefrom = NULL, deletedat = :now, version = version + 1
+    WHERE jobid = :jobid
+    """
+)
+REMOVE = Statement("DELETE FROM job WHERE jobid = :jobid")
 RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
+LOCK = Statement(f"SELECT job.*, {DEFINITION} FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
+# Keeps a job from being deleted meanwhile, and none of those who run it from going on.
+SHARE = Statement("SELECT jobid, deletedat FROM job WHERE jobid = :jobid FOR SHARE")
+PAUSES_OVER = Statement(
+    "SELECT jobid FROM job WHERE pauseduntil <= :now ORDER BY pauseduntil, jobid LIMIT :most"
+)
 
-async def create(session: AsyncSession, values: Mapping[str, Any], first: datetime | None) -> int:
-    """Insert a job and, where it has a first occurrence, the promise of it; the new jobid."""
-    (jobid,) = await CREATE.one(session, **values, first=first)
+
+async def create(
+    session: AsyncSession, now: datetime, values: Mapping[str, Any], resumefrom: datetime | None
+) -> int:
+    """Insert a job; paused unless it is active. The new jobid."""
+    pausedat = None if values["active"] else now
+    (jobid,) = await CREATE.one(session, **values, now=now, pausedat=pausedat, resumefrom=resumefrom)
     return int(jobid)
-
-
-async def announce(session: AsyncSession) -> None:
-    """Tell the tickers that there is a new promise, when the transaction commits."""
-    await ANNOUNCE.all(session, channel=CHANNEL)
 
 
 async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
@@ -99,26 +127,97 @@ async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
     return await ONE.one_or_none(session, jobid=jobid)
 
 
-async def page(session: AsyncSession, after: int, most: int) -> list[asyncpg.Record]:
-    """Up to `most` jobs with a jobid above `after`, in order."""
-    return await PAGE.all(session, after=after, most=most)
+async def active_until(session: AsyncSession, until: datetime, most: int) -> list[asyncpg.Record]:
+    """Up to `most` active jobs that run up to then, those that run first in front."""
+    return await ACTIVE_UNTIL.all(session, until=until, most=most)
 
 
-async def logs(session: AsyncSession, jobid: int, before: int | None, most: int) -> list[asyncpg.Record]:
-    """Up to `most` logs of the job, newest first; with `before`, those older than that logid."""
-    if before is None:
-        return await NEWEST_LOGS.all(session, jobid=jobid, most=most)
-    return await OLDER_LOGS.all(session, jobid=jobid, before=before, most=most)
+async def lock(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+    """The job's own row, locked until the end of the transaction."""
+    return await LOCK.one_or_none(session, jobid=jobid)
 
 
-async def holes(session: AsyncSession, most: int) -> list[asyncpg.Record]:
-    """Up to `most` active jobs that have no live log, with the last occurrence accounted for."""
-    return await HOLES.all(session, most=most)
+async def share(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+    """The job, which can not be deleted until the transaction ends."""
+    return await SHARE.one_or_none(session, jobid=jobid)
 
 
-async def promise(session: AsyncSession, jobid: int, due: datetime, lastrun: datetime | None) -> None:
-    """Promise an occurrence, unless somebody else has."""
-    await PROMISE.all(session, jobid=jobid, due=due, lastrun=lastrun)
+async def page(
+    session: AsyncSession,
+    filters: Mapping[str, Any],
+    sort: str,
+    after: tuple[int, Any] | None,
+    most: int,
+) -> list[asyncpg.Record]:
+    """Up to `most` jobs that pass all filters (keys of FILTERS, each with its value), in order.
+
+    `after` is a place in that order: a jobid, and the sort key that goes before it.
+    """
+    statement = page_statement(tuple(sorted(filters)), sort, after is not None)
+    jobid, key = after or (None, None)
+    return await statement.all(session, **filters, jobid=jobid, key=key, most=most)
+
+
+@lru_cache(maxsize=256)
+def page_statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
+    """The statement behind `page`."""
+    order, beyond = SORTS[sort]
+    conditions = [FILTERS[name] for name in filters]
+    if "deleted" not in filters:
+        conditions.append("job.deletedat IS NULL")
+    if further:
+        conditions.append(beyond)
+    return Statement(f"{_JOB} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :most")
+
+
+@lru_cache(maxsize=256)
+def _count(filters: tuple[str, ...]) -> Statement:
+    return Statement(f"SELECT count(*) FROM ({page_statement(filters, 'jobid', False).text}) AS found")
+
+
+async def edit(
+    session: AsyncSession,
+    jobid: int,
+    values: Mapping[str, Any],
+    active: bool,
+    validfrom: datetime,
+    resumefrom: datetime | None,
+) -> None:
+    """Write the job's definition anew."""
+    state = {"active": active, "validfrom": validfrom, "resumefrom": resumefrom}
+    await EDIT.all(session, **{column: values[column] for column in WRITTEN}, **state, jobid=jobid)
+
+
+async def pause(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    reason: str | None,
+    until: datetime | None,
+    resumefrom: datetime | None,
+) -> None:
+    """Mark the job as paused."""
+    await PAUSE.all(session, now=now, jobid=jobid, reason=reason, until=until, resumefrom=resumefrom)
+
+
+async def resume(session: AsyncSession, jobid: int, active: bool) -> None:
+    """Mark the job as no longer paused: active, or completed."""
+    await RESUME.all(session, jobid=jobid, active=active)
+
+
+async def pauses_over(session: AsyncSession, now: datetime, most: int) -> list[int]:
+    """Up to `most` jobs whose pause has ended."""
+    return [row["jobid"] for row in await PAUSES_OVER.all(session, now=now, most=most)]
+
+
+async def bury(session: AsyncSession, now: datetime, jobid: int) -> None:
+    """Mark the job as deleted; its history stays."""
+    await BURY.all(session, now=now, jobid=jobid)
+
+
+async def remove(session: AsyncSession, jobid: int) -> None:
+    """Delete the job with its history."""
+    await REMOVE.all(session, jobid=jobid)
 
 
 async def retire(session: AsyncSession, jobids: list[int]) -> None:

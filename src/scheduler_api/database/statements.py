@@ -22,19 +22,20 @@ class Statement:
 
     def __init__(self, sql: str) -> None:
         compiled = text(sql).compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]
+        self.text = sql
         self.sql = str(compiled)
         self._names: list[str] = compiled.positiontup or []
 
     async def all(self, session: AsyncSession, **values: Any) -> list[asyncpg.Record]:
         """Run it; all rows."""
         driver: asyncpg.Connection = session.info[DRIVER]
-        rows: list[asyncpg.Record] = await driver.fetch(self.sql, *self._arguments(values))
+        rows: list[asyncpg.Record] = await driver.fetch(self.sql, *self.arguments(values))
         return rows
 
     async def one_or_none(self, session: AsyncSession, **values: Any) -> asyncpg.Record | None:
         """Run it; the first row."""
         driver: asyncpg.Connection = session.info[DRIVER]
-        return await driver.fetchrow(self.sql, *self._arguments(values))
+        return await driver.fetchrow(self.sql, *self.arguments(values))
 
     async def one(self, session: AsyncSession, **values: Any) -> asyncpg.Record:
         """Run it; the row that it always has."""
@@ -42,7 +43,8 @@ class Statement:
         assert row is not None
         return row
 
-    def _arguments(self, values: dict[str, Any]) -> list[Any]:
+    def arguments(self, values: dict[str, Any]) -> list[Any]:
+        """The values in the order in which the driver wants them."""
         return [values[name] for name in self._names]
 
 

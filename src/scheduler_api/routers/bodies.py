@@ -7,10 +7,10 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from scheduler_api.contracts import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -49,59 +49,9 @@ async def form_body(request: Request) -> dict[str, str]:
     return _without_duplicates(pairs)
 
 
-def form_model(fields: dict[str, str], model: type[Model]) -> Model:
-    """The form's fields as a `model`; an empty field counts as left out. Raises InvalidInput."""
-    given = {name: value for name, value in fields.items() if value.strip()}
-    try:
-        return model.model_validate(given, strict=False)
-    except ValidationError as error:
-        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None
-
-
 def content_type(request: Request) -> str:
     """The media type of the body, without its parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def flaws_of(errors: list[ErrorDetails]) -> list[Flaw]:
-    """Pydantic's errors as flaws. What the client sent is not repeated."""
-    return [Flaw(_path(error), _sentence(error)) for error in errors]
-
-
-def _path(error: ErrorDetails) -> tuple[str | int, ...]:
-    field = error.get("ctx", {}).get("field")
-    return (*error["loc"], field) if isinstance(field, str) else tuple(error["loc"])
-
-
-SENTENCES = {
-    "missing": "Is required.",
-    "extra_forbidden": "There is no such field.",
-    "string_type": "Must be a string.",
-    "int_type": "Must be an integer.",
-    "int_parsing": "Must be an integer.",
-    "int_parsing_size": "Is too large.",
-    "int_from_float": "Must be an integer.",
-    "bool_type": "Must be true or false.",
-    "bool_parsing": "Must be true or false.",
-    "model_type": "The body must be a JSON object.",
-}
-
-
-def _sentence(error: ErrorDetails) -> str:
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "string_too_short":
-            return f"Must be at least {context['min_length']} characters, not counting blanks around them."
-        case "string_too_long":
-            return f"Must be at most {context['max_length']} characters."
-        case "greater_than_equal":
-            return f"Must be at least {context['ge']}."
-        case "less_than_equal":
-            return f"Must be at most {context['le']}."
-        case "enum":
-            return f"Must be one of {context['expected']}."
-        case kind:
-            return SENTENCES.get(kind, error["msg"])
 
 
 async def _content(request: Request) -> bytes:

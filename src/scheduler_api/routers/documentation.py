@@ -3,15 +3,16 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from scheduler_api.contracts import JobDraft, Problem
+from scheduler_api.contracts import Problem
 from scheduler_api.routers.wiring import pages_of
 
 router = APIRouter(include_in_schema=False)
 
 DESCRIPTION = """
-Define jobs (one-time, or every N seconds); the service runs what is due and keeps a log of every run.
+Define jobs (one-time, every N seconds, or cron); the service runs what is due and keeps a log of every run.
 
 * Instants are RFC 3339 with an offset. `startdate` and `starttime` are what clocks show in the `timezone`.
 * Errors are `application/problem+json` (RFC 9457); a 422 names each field that is wrong.
@@ -22,6 +23,8 @@ REASONS = {
     400: "The body can not be read.",
     403: "The request comes from another site, another machine, or asks for another host.",
     404: "There is no such job.",
+    409: "The job is not in a state for that.",
+    412: "The job has changed since it was read: its ETag is another than If-Match asks for.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is neither JSON nor a form.",
@@ -29,27 +32,41 @@ REASONS = {
     503: "The database can not serve the request at the moment; `Retry-After` says when to try again.",
 }
 
-_DRAFT = JobDraft.model_json_schema(ref_template="#/components/schemas/{model}")
-_MISFIRE = _DRAFT.pop("$defs")["Misfire"]
-_DRAFT["properties"]["misfire"] = {
-    key: value for key, value in (_MISFIRE | _DRAFT["properties"]["misfire"]).items() if key != "$ref"
-}
-#: The body of POST /jobs: read by our own strict parser, so FastAPI can not derive it.
-JOB_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _DRAFT,
-                "examples": {
-                    "every 90 seconds": {"value": _DRAFT["examples"][1]},
-                    "once": {"value": _DRAFT["examples"][0]},
-                },
-            }
-        },
-    }
-}
 
+def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """The body of an operation: read by our own strict parser, so FastAPI can not derive it."""
+    schema = model.model_json_schema(ref_template="{model}")
+    kinds = schema.pop("$defs", {})
+    examples = schema.pop("examples", [])
+    content = {
+        "schema": _without_references(schema, kinds),
+        "examples": {f"example {number}": {"value": value} for number, value in enumerate(examples, 1)},
+    }
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
+
+
+def _without_references(schema: Any, kinds: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_without_references(item, kinds) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        return _without_references(kinds[schema["$ref"]] | rest, kinds)
+    return {key: _without_references(value, kinds) for key, value in schema.items()}
+
+
+IF_MATCH: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "The job's ETag: change it only if nobody else has changed it since.",
+        }
+    ]
+}
 
 #: The answer 200 of an operation that browsers get as a page.
 OR_PAGE: dict[int | str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Jobs: listed, created, shown."""
+"""Jobs: listed, created, shown, edited, deleted."""
 
 from typing import Annotated
 from urllib.parse import urlencode
@@ -8,40 +8,68 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import Job, JobDraft, JobWithLogs
+from scheduler_api.contracts import EditPreview, History, Job, JobDraft, JobPatch, JobSort, JobWithLogs, State
 from scheduler_api.errors import InvalidInput
-from scheduler_api.routers.bodies import FORM, content_type, form_body, form_model, json_body
-from scheduler_api.routers.documentation import JOB_BODY, OR_PAGE, problems
+from scheduler_api.routers import forms
+from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.documentation import IF_MATCH, OR_PAGE, body_of, problems
 from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.wiring import After, Before, JobId, Limit, database_of, pages_of, wants_page
-from scheduler_api.services import health, jobs
+from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
+from scheduler_api.routers.wiring import (
+    After,
+    Before,
+    JobId,
+    Limit,
+    client_of,
+    database_of,
+    pages_of,
+    tagged,
+    version_of,
+    wants_page,
+)
+from scheduler_api.services import health, jobs, outlook
 
 router = APIRouter(tags=["jobs"])
 
 JOBS = TypeAdapter(list[Job])
-NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
+
+Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
+InState = Annotated[
+    State | None, Query(description="Only jobs in this state. Deleted ones show only if asked for.")
+]
+LastStatus = Annotated[
+    str | None,
+    Query(pattern="^(running|finished|failed|skipped)$", description="Only jobs with this latest verdict."),
+]
+WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
+Sort = Annotated[JobSort, Query(description="The order.")]
 
 
 @router.get("/jobs", response_model=list[Job], responses=problems(422, 503) | OR_PAGE)
 async def list_jobs(
     request: Request,
     form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
-    after: After = 0,
+    name: Name = None,
+    state: InState = None,
+    laststatus: LastStatus = None,
+    tag: WithTag = None,
+    sort: Sort = JobSort.JOBID,
+    after: After = None,
     limit: Limit = 100,
 ) -> Response:
-    """List jobs, oldest first.
+    """List jobs, oldest first unless another order is asked for.
 
     A `Link` header with `rel="next"` leads to the next page. Browsers get a page of HTML.
     """
     database = database_of(request)
     if form:
-        now, _ = await database.read(health.next_due)
-        return _html(pages_of(request).form(now))
-    found = await database.read(jobs.listing, after, limit + 1)
+        return _html(pages_of(request).form(await database.read(health.clock)))
+    filters = job_filters(name, state, laststatus, tag)
+    found = await database.read(jobs.listing, filters, sort, place_of(sort, after), limit + 1)
     listing = found[:limit]
-    further = f"/jobs?{urlencode({'after': listing[-1].jobid, 'limit': limit})}" if found[limit:] else None
+    further = with_next(request, after=job_place(sort, listing[-1])) if found[limit:] else None
     if wants_page(request):
-        now, _ = await database.read(health.next_due)
+        now = await database.read(health.clock)
         return _html(pages_of(request).jobs(now, listing, further, request.query_params), further)
     return _json(JOBS.dump_json(listing), further)
 
@@ -50,7 +78,7 @@ async def list_jobs(
     "/jobs",
     status_code=201,
     response_model=Job,
-    openapi_extra=JOB_BODY,
+    openapi_extra=body_of(JobDraft),
     responses=problems(400, 408, 413, 415, 422, 503)
     | {303: {"description": "A form was accepted; on to the list of jobs."}},
 )
@@ -60,19 +88,19 @@ async def create_job(request: Request) -> Response:
     The start must lie in the future, by the database's clock. A form is answered with a redirect to
     the list, or with the form again where something is wrong.
     """
-    database = database_of(request)
+    database, client = database_of(request), client_of(request)
     kind = content_type(request)
     if kind == "application/json":
-        job = await database.transact(jobs.create, await json_body(request, JobDraft))
-        location = {"Location": f"/jobs/{job.jobid}"}
-        return Response(job.model_dump_json(), 201, location, "application/json")
+        job = await database.transact(jobs.create, await json_body(request, JobDraft), client)
+        headers = {"Location": f"/jobs/{job.jobid}", **tagged(job.version)}
+        return Response(job.model_dump_json(), 201, headers, "application/json")
     if kind != FORM:
         raise HTTPException(415, "Send a job as application/json, or as a form.")
     fields = await form_body(request)
     try:
-        job = await database.transact(jobs.create, form_model(fields, JobDraft))
+        job = await database.transact(jobs.create, forms.draft_of(fields), client)
     except InvalidInput as error:
-        now, _ = await database.read(health.next_due)
+        now = await database.read(health.clock)
         return _html(pages_of(request).form(now, fields, error.flaws), status=422)
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
@@ -95,13 +123,61 @@ async def show_job(
         found.logs.pop()
         older = f"/jobs/{jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': limit})}"
     if wants_page(request):
-        now, _ = await database.read(health.next_due)
+        now = await database.read(health.clock)
         return _html(pages_of(request).job(now, found, older, first=before is None), older)
-    return _json(found.model_dump_json(), older)
+    return _json(found.model_dump_json(), older, tagged(found.job.version))
 
 
-def _json(content: str | bytes, further: str | None) -> Response:
-    return Response(content, headers=_headers(further), media_type=Media.JSON)
+@router.patch(
+    "/jobs/{jobid:jobid}",
+    response_model=Job | EditPreview,
+    openapi_extra=body_of(JobPatch) | IF_MATCH,
+    responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503),
+)
+async def edit_job(
+    request: Request,
+    jobid: JobId,
+    dryrun: Annotated[
+        bool, Query(description="Change nothing; say which runs of the next 30 days would change.")
+    ] = False,
+) -> Response:
+    """Change a job; what is left out stays as it is.
+
+    A new schedule takes effect at once: the pending run is re-timed, and what was due by the old one
+    and has not run is written off as `superseded`. A paused job stays paused.
+    """
+    database = database_of(request)
+    if content_type(request) != "application/json":
+        raise HTTPException(415, "Send the changes as application/json.")
+    patch = await json_body(request, JobPatch)
+    if dryrun:
+        preview = await database.read(outlook.preview_edit, jobid, patch)
+        return _json(preview.model_dump_json(), None)
+    job = await database.transact(jobs.edit, jobid, patch, version_of(request), client_of(request))
+    return _json(job.model_dump_json(), None, tagged(job.version))
+
+
+@router.delete(
+    "/jobs/{jobid:jobid}",
+    status_code=204,
+    openapi_extra=IF_MATCH,
+    responses=problems(404, 409, 412, 422, 503),
+)
+async def delete_job(
+    request: Request,
+    jobid: JobId,
+    history: Annotated[
+        History, Query(description="Whether to `keep` the job's logs and changes, or to `remove` them.")
+    ] = History.KEEP,
+) -> Response:
+    """Delete a job: nothing of it runs any more, from this moment on."""
+    version, client = version_of(request), client_of(request)
+    await database_of(request).transact(jobs.delete, jobid, history, version, client)
+    return Response(status_code=204)
+
+
+def _json(content: str | bytes, further: str | None, more: dict[str, str] | None = None) -> Response:
+    return Response(content, headers=_headers(further) | (more or {}), media_type=Media.JSON)
 
 
 def _html(content: str, further: str | None = None, status: int = 200) -> Response:

@@ -11,9 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from scheduler_api import errors
-from scheduler_api.contracts import Problem, ProblemFlaw
+from scheduler_api.contracts import Problem, ProblemFlaw, flaws_of
 from scheduler_api.errors import Flaw, InvalidInput, SchedulerError
-from scheduler_api.routers.bodies import flaws_of
 from scheduler_api.routers.negotiation import Media, preferred
 from scheduler_api.web.pages import Pages
 
@@ -27,6 +26,14 @@ RETRY_AFTER = "5"
 STATUSES: dict[type[SchedulerError], int] = {
     errors.InvalidInput: 422,
     errors.JobNotFound: 404,
+    errors.LogNotFound: 404,
+    errors.JobIsDeleted: 409,
+    errors.JobHasNoFuture: 409,
+    errors.JobIsPaused: 409,
+    errors.ScheduleUnusable: 409,
+    errors.StaleVersion: 412,
+    errors.KeyReused: 422,
+    errors.KeyInFlight: 409,
     errors.DatabaseUnavailable: 503,
     errors.DatabaseBusy: 503,
     errors.DatabaseReadOnly: 503,
@@ -71,6 +78,8 @@ def problem_of(error: SchedulerError) -> Problem:
 
 
 def _located(flaw: Flaw) -> ProblemFlaw:
+    if flaw.path and str(flaw.path[0]).startswith("?"):
+        return ProblemFlaw(pointer=str(flaw.path[0]), detail=flaw.detail)
     tokens = (str(key).replace("~", "~0").replace("/", "~1") for key in flaw.path)
     return ProblemFlaw(pointer="".join(f"/{token}" for token in tokens), detail=flaw.detail)
 

@@ -1,5 +1,6 @@
 """What handlers ask for: what the lifespan made, and the parameters they share."""
 
+import re
 from typing import Annotated, TypedDict
 
 from fastapi import Path, Query, Request
@@ -47,15 +48,47 @@ def wants_page(request: Request) -> bool:
     return preferred(request.headers.get("accept")) is Media.HTML
 
 
-class JobIdConvertor(StringConvertor):
-    """One segment of a path, but not `run`: `/jobs/run` is an address of its own."""
+def client_of(request: Request) -> str:
+    """Who asks, as far as that is known: the program and the machine."""
+    program = request.headers.get("user-agent", "unknown program")[:200]
+    machine = request.client.host if request.client else "this machine"
+    return f"{program}, {machine}"
 
-    regex = "(?!run$)[^/]+"
+
+def version_of(request: Request) -> int | None:
+    """The version that If-Match asks for; one that no job ever has for what is no entity tag of ours."""
+    given = request.headers.get("if-match")
+    if given is None or given.strip() == "*":
+        return None
+    found = ENTITY_TAG.fullmatch(given.strip())
+    return int(found.group(1)) if found else 0
+
+
+def tagged(version: int) -> dict[str, str]:
+    """The header that names a job's version."""
+    return {"ETag": f'"{version}"'}
+
+
+ENTITY_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
+
+
+class JobIdConvertor(StringConvertor):
+    """One segment of a path, but not `run` and `bulk`: those are addresses of their own."""
+
+    regex = "(?!(?:run|bulk)$)[^/]+"
 
 
 register_url_convertor("jobid", JobIdConvertor())
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which job.", examples=[1])]
-After = Annotated[int, Query(ge=0, le=LARGEST_ID, description="Only jobs with a larger jobid.")]
+After = Annotated[
+    str | None,
+    Query(
+        pattern=r"^\d{1,19}(:.*)?$",
+        max_length=600,
+        description="Only what comes after this place in the order: a jobid; for other orders than by "
+        "jobid, what the Link header says.",
+    ),
+]
 Before = Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Only logs older than this logid.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]

@@ -1,29 +1,55 @@
 """When jobs run: pure functions on values; no clock, no I/O, no framework."""
 
-from scheduler_api.schedule.cadence import (
-    Cadence,
-    Every,
-    Once,
-    last_before,
-    next_after,
-    occurrences,
+from scheduler_api.schedule.cadence import Cadence, Every, Grid, Once, occurrences
+from scheduler_api.schedule.cron import Cron, Expression, InvalidCron, expression
+from scheduler_api.schedule.definition import (
+    Bar,
+    Definition,
+    Schedule,
+    Span,
+    StartInGap,
+    schedule_of,
 )
-from scheduler_api.schedule.misfire import Misfire, Plan, Verdict, plan
-from scheduler_api.schedule.zones import UnknownZone, instant_of, is_zone, zone_names
+from scheduler_api.schedule.misfire import Misfire, Plan, Reason, Verdict, plan, skip_all
+from scheduler_api.schedule.zones import (
+    Fold,
+    Gap,
+    UnknownZone,
+    comings,
+    instant_of,
+    is_zone,
+    wall_clock,
+    zone_names,
+)
 
 __all__ = [
+    "Bar",
     "Cadence",
+    "Cron",
+    "Definition",
     "Every",
+    "Expression",
+    "Fold",
+    "Gap",
+    "Grid",
+    "InvalidCron",
     "Misfire",
     "Once",
     "Plan",
+    "Reason",
+    "Schedule",
+    "Span",
+    "StartInGap",
     "UnknownZone",
     "Verdict",
+    "comings",
+    "expression",
     "instant_of",
     "is_zone",
-    "last_before",
-    "next_after",
     "occurrences",
     "plan",
+    "schedule_of",
+    "skip_all",
+    "wall_clock",
     "zone_names",
 ]

@@ -6,13 +6,45 @@ drifts and knows nothing of daylight saving.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from scheduler_api.schedule.cron import Cron
+
+
+class Grid(Protocol):
+    """Instants in order, of which one can ask for the neighbours of any other."""
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """The first occurrence strictly later than `instant`; None where schedule or calendar end."""
+
+    def last_before(self, instant: datetime) -> datetime | None:
+        """The last occurrence strictly earlier than `instant`; None where there was none yet."""
+
+    def count_between(self, since: datetime, before: datetime) -> int:
+        """How many occurrences there are from `since` up to, and not including, `before`."""
 
 
 class Once(NamedTuple):
-    """A schedule that calls for one instant."""
+    """A schedule that calls for one instant; and for `again`, where the clocks show its time twice."""
 
     start: datetime
+    again: datetime | None = None
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """See Grid."""
+        if instant < self.start:
+            return self.start
+        return self.again if self.again is not None and instant < self.again else None
+
+    def last_before(self, instant: datetime) -> datetime | None:
+        """See Grid."""
+        if self.again is not None and instant > self.again:
+            return self.again
+        return self.start if instant > self.start else None
+
+    def count_between(self, since: datetime, before: datetime) -> int:
+        """See Grid."""
+        return (since <= self.start < before) + (self.again is not None and since <= self.again < before)
 
 
 class Every(NamedTuple):
@@ -21,41 +53,39 @@ class Every(NamedTuple):
     start: datetime
     interval: timedelta
 
-
-Cadence = Once | Every
-
-
-def next_after(cadence: Cadence, instant: datetime) -> datetime | None:
-    """The first occurrence strictly later than `instant`; None where the schedule or the calendar ends."""
-    if instant < cadence.start:
-        return cadence.start
-    match cadence:
-        case Once():
+    def next_after(self, instant: datetime) -> datetime | None:
+        """See Grid."""
+        if instant < self.start:
+            return self.start
+        try:
+            return self.start + ((instant - self.start) // self.interval + 1) * self.interval
+        except OverflowError:
             return None
-        case Every(start, interval):
-            try:
-                return start + ((instant - start) // interval + 1) * interval
-            except OverflowError:
-                return None
+
+    def last_before(self, instant: datetime) -> datetime | None:
+        """See Grid."""
+        if instant <= self.start:
+            return None
+        return self.start + ((instant - self.start - datetime.resolution) // self.interval) * self.interval
+
+    def count_between(self, since: datetime, before: datetime) -> int:
+        """See Grid."""
+        return self._earlier_than(before) - self._earlier_than(since) if since < before else 0
+
+    def _earlier_than(self, instant: datetime) -> int:
+        # -(-a // b) rounds up.
+        return max(0, -((self.start - instant) // self.interval))
 
 
-def last_before(cadence: Cadence, instant: datetime) -> datetime | None:
-    """The last occurrence strictly earlier than `instant`; None where there was none yet."""
-    if instant <= cadence.start:
-        return None
-    match cadence:
-        case Once(start):
-            return start
-        case Every(start, interval):
-            return start + ((instant - start - datetime.resolution) // interval) * interval
+Cadence = Once | Every | Cron
 
 
-def occurrences(cadence: Cadence, since: datetime, until: datetime) -> Iterator[datetime]:
-    """The occurrences from `since` up to, and not including, `until`, in order."""
+def occurrences(grid: Grid, since: datetime, before: datetime) -> Iterator[datetime]:
+    """The occurrences from `since` up to, and not including, `before`, in order."""
     try:
-        occurrence = next_after(cadence, since - datetime.resolution)
+        occurrence = grid.next_after(since - datetime.resolution)
     except OverflowError:
-        occurrence = next_after(cadence, since)
-    while occurrence is not None and occurrence < until:
+        occurrence = grid.next_after(since)
+    while occurrence is not None and occurrence < before:
         yield occurrence
-        occurrence = next_after(cadence, occurrence)
+        occurrence = grid.next_after(occurrence)

@@ -2,14 +2,16 @@
 
 A misfire is an occurrence found late, whatever the reason: the service was down, the job was paused,
 or its previous run took longer than its interval. Every policy accounts for each occurrence: the
-verdict of this one, the number of later ones that it stands for, and the one that comes next.
+verdict of this one, the number of later ones that it stands for, those that the schedule's own rules
+keep from running, and the one that comes next.
 """
 
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from scheduler_api.schedule.cadence import Cadence, Once, next_after
+from scheduler_api.schedule.cadence import Every
+from scheduler_api.schedule.definition import Schedule, Span
 
 
 class Misfire(StrEnum):
@@ -31,36 +33,91 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
+class Reason(StrEnum):
+    """Why an occurrence was skipped."""
+
+    MISFIRE = "misfire"
+    PAUSED = "paused"
+    EXCLUDED = "excluded"
+    OVERLAP = "overlap"
+    DST_GAP = "dst-gap"
+    UNTIL = "until"
+    SUPERSEDED = "superseded"
+    DELETED = "deleted"
+    REQUEST = "request"
+
+
 class Plan(NamedTuple):
     """What to write down for a due occurrence."""
 
     verdict: Verdict
+    reason: Reason | None
     missed: int
     """How many further occurrences this one stands for."""
+    through: datetime | None
+    """The last of them; None: none."""
     next: datetime | None
     """The occurrence to promise now; it may be due already. None: the schedule is over."""
+    barred: tuple[Span, ...] = ()
+    """Occurrences in between that must not run, to be skipped in rows of their own."""
 
 
-def plan(cadence: Cadence, occurrence: datetime, now: datetime, misfire: Misfire, grace: timedelta) -> Plan:
-    """Decide the fate of `occurrence`, which is on the cadence's grid and not after `now`.
+def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfire, grace: timedelta) -> Plan:
+    """Decide the fate of `occurrence`, which the schedule calls for and which is not after `now`.
 
-    `grace` is how late an occurrence may be before the policy `skip` drops it; the others ignore it.
+    `grace` is how late an occurrence may be before the policy `skip` drops it, and before one that
+    the schedule's end has overtaken is dropped.
     """
-    if misfire is Misfire.ONCE:
-        return _jump(Verdict.FINISHED, cadence, occurrence, now)
-    # `skip` drops what is later than grace: now - occurrence > grace.
+    if schedule.bar(occurrence) is not None:
+        return _skip_barred(schedule, occurrence, now)
     horizon = now - grace
+    if schedule.until is not None and schedule.until < horizon:
+        return _account(schedule, Verdict.SKIPPED, Reason.UNTIL, occurrence, schedule.until)
+    if misfire is Misfire.ONCE:
+        return _account(schedule, Verdict.FINISHED, None, occurrence, now)
+    # `skip` drops what is later than grace: now - occurrence > grace.
     if misfire is Misfire.SKIP and occurrence < horizon:
-        return _jump(Verdict.SKIPPED, cadence, occurrence, horizon - datetime.resolution)
-    return Plan(Verdict.FINISHED, 0, next_after(cadence, occurrence))
+        return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, horizon - datetime.resolution)
+    return Plan(Verdict.FINISHED, None, 0, None, schedule.next_after(occurrence))
 
 
-def _jump(verdict: Verdict, cadence: Cadence, occurrence: datetime, horizon: datetime) -> Plan:
-    """Account for all occurrences from this one to `horizon` with one verdict, without a loop."""
-    if isinstance(cadence, Once):
-        return Plan(verdict, 0, None)
-    missed = (horizon - occurrence) // cadence.interval
+def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: Reason) -> Plan:
+    """Account for `occurrence` and all that follow up to `last` as skipped for `reason`."""
+    if schedule.bar(occurrence) is not None:
+        return _skip_barred(schedule, occurrence, last)
+    return _account(schedule, Verdict.SKIPPED, reason, occurrence, last)
+
+
+def _account(
+    schedule: Schedule, verdict: Verdict, reason: Reason | None, occurrence: datetime, last: datetime
+) -> Plan:
+    """One verdict for all that may run from `occurrence` to `last`; those that may not apart. No loop."""
+    if isinstance(schedule.cadence, Every) and not schedule.excluded and schedule.until is None:
+        return _account_evenly(schedule.cadence, verdict, reason, occurrence, last)
+    spans = list(schedule.spans(occurrence, last))
+    free = [span for span in spans if span.bar is None]
+    missed = sum(span.size for span in free) - 1
+    through = free[-1].last if missed else None
+    barred = tuple(span for span in spans if span.bar is not None)
+    return Plan(verdict, reason, missed, through, schedule.next_after(spans[-1].last), barred)
+
+
+def _account_evenly(
+    cadence: Every, verdict: Verdict, reason: Reason | None, occurrence: datetime, last: datetime
+) -> Plan:
+    """The same where nothing is barred: a pass plans thousands of these."""
+    missed = (last - occurrence) // cadence.interval
+    through = occurrence + missed * cadence.interval
     try:
-        return Plan(verdict, missed, occurrence + (missed + 1) * cadence.interval)
+        following = through + cadence.interval
     except OverflowError:
-        return Plan(verdict, missed, None)
+        following = None
+    return Plan(verdict, reason, missed, through if missed else None, following)
+
+
+def _skip_barred(schedule: Schedule, occurrence: datetime, now: datetime) -> Plan:
+    span = next(schedule.spans(occurrence, max(now, occurrence)))
+    assert span.bar is not None
+    through = span.last if span.size > 1 else None
+    next_one = schedule.next_after(span.last)
+    return Plan(Verdict.SKIPPED, Reason(span.bar), span.size - 1, through, next_one)

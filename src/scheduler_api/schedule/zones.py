@@ -1,12 +1,47 @@
-"""Time zones: which names there are, and which instant a wall-clock time means."""
+"""Time zones: which names there are, which instant a wall-clock time means, when the clocks change."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from enum import StrEnum
+from functools import cache, lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
+
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+#: Beyond these years, local times leave Python's calendar.
+FIRST_YEAR, LAST_YEAR = 2, 9997
 
 
 class UnknownZone(ValueError):
     """There is no time zone of that name."""
+
+
+class Gap(StrEnum):
+    """What to do with a time that the clocks jump over."""
+
+    AFTER = "after"
+    """Run right after the jump (the rule of Debian's cron)."""
+    SKIP = "skip"
+    """Do not run; say so in the ledger."""
+
+
+class Fold(StrEnum):
+    """What to do with a time that the clocks show twice."""
+
+    ONCE = "once"
+    """Run the first time (the rule of Debian's cron)."""
+    BOTH = "both"
+    """Run both times."""
+
+
+class Stretch(NamedTuple):
+    """A part of a year in which the zone's clocks keep one offset from UTC."""
+
+    start: datetime
+    end: datetime
+    """The first instant after it."""
+    offset: timedelta
+    earlier: timedelta
+    """The offset right before it: less where the clocks jumped forward, more where they went back."""
 
 
 @cache
@@ -39,6 +74,60 @@ def instant_of(wall: datetime, zone: str) -> datetime:
     return _end_of_jump(wall, info)
 
 
+def comings(wall: datetime, zone: str) -> list[datetime]:
+    """The instants at which clocks in `zone` show `wall`: none, one or two. Raises as `instant_of`."""
+    if not is_zone(zone):
+        raise UnknownZone(zone)
+    info = ZoneInfo(zone)
+    instants = sorted({_to_utc(wall, info, fold=fold) for fold in (0, 1)})
+    return [instant for instant in instants if _wall_clock(instant, info) == wall]
+
+
+def wall_clock(instant: datetime, zone: str) -> datetime:
+    """What clocks in `zone` show at `instant`, without a zone."""
+    return _wall_clock(instant, ZoneInfo(zone))
+
+
+@lru_cache(maxsize=4096)
+def stretches(zone: str, year: int) -> tuple[Stretch, ...]:
+    """The parts of `year` (in UTC), in order, each with its offset."""
+    info = ZoneInfo(zone)
+    begin = datetime(year, 1, 1, tzinfo=UTC)
+    end = datetime(year + 1, 1, 1, tzinfo=UTC)
+    found = []
+    earlier = _offset(begin - SECOND, info)
+    start, offset = begin, _offset(begin, info)
+    day = begin
+    # No zone changes its clocks twice within a day.
+    while day < end:
+        after = min(day + DAY, end - SECOND)
+        if _offset(after, info) != offset:
+            change = _change(day, after, info)
+            found.append(Stretch(start, change, offset, earlier))
+            start, earlier, offset = change, offset, _offset(change, info)
+        day += DAY
+    found.append(Stretch(start, end, offset, earlier))
+    return tuple(found)
+
+
+def _change(before: datetime, after: datetime, info: ZoneInfo) -> datetime:
+    """The first second of a new offset, between two instants that have different ones."""
+    old = _offset(before, info)
+    while after - before > SECOND:
+        middle = before + (after - before) // 2 // SECOND * SECOND
+        if _offset(middle, info) == old:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _offset(instant: datetime, info: ZoneInfo) -> timedelta:
+    offset = instant.astimezone(info).utcoffset()
+    assert offset is not None
+    return offset
+
+
 def _to_utc(wall: datetime, info: ZoneInfo, fold: int) -> datetime:
     return wall.replace(tzinfo=info, fold=fold).astimezone(UTC)
 
@@ -51,12 +140,5 @@ def _end_of_jump(wall: datetime, info: ZoneInfo) -> datetime:
     """The first instant at which the clocks show a later time than `wall`, to the second."""
     # In a gap the fold picks the offset before (0) or after (1) the jump: the jump lies between.
     early, late = sorted((_to_utc(wall, info, fold=0), _to_utc(wall, info, fold=1)))
-    second = timedelta(seconds=1)
-    early = early.replace(microsecond=0) - second
-    while late - early > second:
-        middle = early + (late - early) // 2 // second * second
-        if _wall_clock(middle, info) < wall:
-            early = middle
-        else:
-            late = middle
-    return late.replace(microsecond=0)
+    early, late = early.replace(microsecond=0), late.replace(microsecond=0)
+    return _change(early - SECOND, late + SECOND, info)

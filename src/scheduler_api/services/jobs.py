@@ -1,31 +1,47 @@
-"""Creating, reading and listing jobs."""
+"""Creating, reading, listing, editing and deleting jobs."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Job, JobDraft, JobWithLogs, Log
-from scheduler_api.database import jobs
+from scheduler_api.contracts import History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
+from scheduler_api.database import changes, jobs, ledger
 from scheduler_api.errors import Flaw, InvalidInput, JobNotFound
-from scheduler_api.schedule import instant_of
-
-#: Tickers look at least this often, so a promise further away needs no announcement. It would cost:
-#: transactions that notify commit one after the other.
-ANNOUNCE_WITHIN = timedelta(hours=1)
+from scheduler_api.schedule import Cron, Once, Reason, Schedule, StartInGap, schedule_of
+from scheduler_api.services import standing
+from scheduler_api.services.standing import Held
 
 JOBS, LOGS = TypeAdapter(list[Job]), TypeAdapter(list[Log])
 
 
-async def create(session: AsyncSession, now: datetime, draft: JobDraft) -> Job:
-    """Create a job with the promise of its first run. Raises InvalidInput for a start that has passed."""
-    start = _start_of(draft, now)
-    nextrun = start if draft.active else None
-    jobid = await jobs.create(session, draft.model_dump(), nextrun)
-    if nextrun is not None and nextrun - now < ANNOUNCE_WITHIN:
-        await jobs.announce(session)
-    return Job(**draft.model_dump(), jobid=jobid, nextrun=nextrun, lastrun=None, laststatus=None)
+async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
+    """Create a job with the promise of its first run. Raises InvalidInput where it has none ahead."""
+    schedule = schedule_of_draft(draft)
+    _require_future_start(draft, schedule, now)
+    first = _first_ahead(schedule, now)
+    values = draft.model_dump()
+    jobid = await jobs.create(session, now, values, None if draft.active else first)
+    nextrun = None
+    if draft.active:
+        nextrun = await standing.promise(session, now, values | {"jobid": jobid}, schedule, first)
+    await changes.record(session, now, jobid, "created", client, after=written(values))
+    return Job(
+        **values,
+        jobid=jobid,
+        state="active" if draft.active else "paused",
+        pausedat=None if draft.active else now,
+        pausereason=None,
+        pauseduntil=None,
+        nextrun=nextrun,
+        lastrun=None,
+        laststatus=None,
+        version=1,
+        createdat=now,
+    )
 
 
 async def get(session: AsyncSession, jobid: int) -> Job:
@@ -41,25 +57,193 @@ async def get_with_logs(
 ) -> JobWithLogs:
     """The job and up to `limit` of its logs, newest first; with `before`, older than that logid."""
     job = await get(session, jobid)
-    rows = await jobs.logs(session, jobid, before, limit)
-    return JobWithLogs(job=job, logs=LOGS.validate_python([dict(row) for row in rows]))
+    filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
+    return JobWithLogs(job=job, logs=await list_logs(session, filters, limit))
 
 
-async def listing(session: AsyncSession, after: int, limit: int) -> list[Job]:
-    """Up to `limit` jobs with a jobid above `after`, in order."""
-    return JOBS.validate_python([dict(row) for row in await jobs.page(session, after, limit)])
+async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[Log]:
+    """Up to `limit` logs that pass the filters (see ledger.FILTERS), newest first."""
+    return LOGS.validate_python([dict(row) for row in await ledger.logs(session, filters, limit)])
 
 
-def _start_of(draft: JobDraft, now: datetime) -> datetime:
-    """The instant of the first run, which must lie ahead."""
-    wall = datetime.combine(draft.startdate, draft.starttime)
+async def listing(
+    session: AsyncSession,
+    filters: Mapping[str, Any],
+    sort: str,
+    after: tuple[int, Any] | None,
+    limit: int,
+) -> list[Job]:
+    """Up to `limit` jobs that pass the filters (see jobs.FILTERS), in order, after a place in it."""
+    rows = await jobs.page(session, filters, sort, after, limit)
+    return JOBS.validate_python([dict(row) for row in rows])
+
+
+async def edit(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    patch: JobPatch,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """Change a job's definition, and re-time what it promised; its state stays.
+
+    What was due by the old schedule and has not run is written off as superseded. A completed job
+    that gets a future is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion.
+    """
+    held = await standing.hold(session, jobid, version)
+    before = written(held.job)
+    draft = patched(before, patch)
+    values = draft.model_dump()
+    after = written(values)
+    changed = [name for name in after if after[name] != before[name]]
+    if changed:
+        state = await _retime(session, now, held, draft, changed)
+        await jobs.edit(session, jobid, values, *state)
+        shown = ({name: document[name] for name in changed} for document in (before, after))
+        await changes.record(session, now, jobid, "edited", client, *shown)
+    return await get(session, jobid)
+
+
+async def _retime(
+    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, changed: list[str]
+) -> tuple[bool, datetime, datetime | None]:
+    """Put the promise where the new definition wants it; the job's active, validfrom and resumefrom."""
+    job = held.job
+    same = (job["active"], job["validfrom"], job["resumefrom"])
+    redefined = draft.definition != standing.definition_of(job)
+    if not redefined and not {"jitter", "maxruns"} & set(changed):
+        return same
+    schedule = schedule_of_draft(draft)
+    carried = await ledger.standing(session, job["jobid"])
+    runs = carried["runs"] or 0
+    if draft.maxruns is not None and runs >= draft.maxruns and (redefined or "maxruns" in changed):
+        raise InvalidInput(Flaw(("maxruns",), f"Must be more than {runs}: so often it has run already."))
+    validfrom = job["validfrom"]
+    if redefined:
+        if {"startdate", "starttime"} & set(changed) or isinstance(schedule.cadence, Once):
+            _require_future_start(draft, schedule, now)
+        await _supersede(session, now, held, carried)
+        first, validfrom = await _first_open(session, job["jobid"], schedule, now), now
+    elif held.open_from is not None:
+        first = held.open_from
+    elif job["active"]:
+        first = schedule.next_after(max(carried["accounted"] or validfrom, validfrom))
+    else:
+        # It was completed; with a future, it goes on from now.
+        first = schedule.next_after(now)
+        validfrom = now if first is not None else validfrom
+    if held.is_paused:
+        return False, validfrom, first
+    if held.promise is not None:
+        await ledger.withdraw(session, held.promise["logid"])
+    if first is None:
+        return False, validfrom, None
+    timed = {"jobid": job["jobid"], "jitter": draft.jitter}
+    await standing.promise(session, now, timed, schedule, first, carried["lastrun"], runs)
+    return True, validfrom, None
+
+
+async def _supersede(session: AsyncSession, now: datetime, held: Held, carried: Mapping[str, Any]) -> None:
+    """Write off what was due by the old schedule."""
+    first = held.open_from
+    if first is None or first > now:
+        return
+    if held.promise is not None:
+        await ledger.withdraw(session, held.promise["logid"])
+    old = standing.schedule_in(held.job)
+    await standing.write_off(session, now, held.job, old, first, now, Reason.SUPERSEDED, carried)
+
+
+async def _first_open(
+    session: AsyncSession, jobid: int, schedule: Schedule, now: datetime
+) -> datetime | None:
+    """The first occurrence ahead that the ledger does not account for: a user may have skipped one."""
+    first: datetime | None = _first_ahead(schedule, now)
+    ahead = {row["scheduledfor"] for row in await ledger.ahead(session, jobid, now)}
+    while first is not None and first in ahead:
+        first = schedule.next_after(first)
+    return first
+
+
+async def delete(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    history: History,
+    version: int | None = None,
+    client: str | None = None,
+) -> None:
+    """Delete a job: nothing of it runs any more. Its history stays, or goes with it."""
+    held = await standing.hold(session, jobid, version, deleted=history is History.REMOVE)
+    if history is History.REMOVE:
+        await jobs.remove(session, jobid)
+        return
+    first = held.open_from
+    if held.promise is not None:
+        await ledger.withdraw(session, held.promise["logid"])
+    if first is not None and first <= now:
+        carried = await ledger.standing(session, jobid)
+        schedule = standing.schedule_in(held.job)
+        await standing.write_off(session, now, held.job, schedule, first, now, Reason.DELETED, carried)
+    await ledger.cancel_requests(session, now, jobid)
+    await jobs.bury(session, now, jobid)
+    await changes.record(session, now, jobid, "deleted", client)
+
+
+def written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the author wrote of a job, as JSON has it."""
+    return {name: _plain(values[name]) for name in jobs.WRITTEN}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def patched(before: dict[str, Any], patch: JobPatch) -> JobDraft:
+    """The job with the changes of a patch. Raises InvalidInput where that is no job."""
     try:
-        start = instant_of(wall, draft.timezone)
+        return JobDraft.model_validate(patch.applied_to(before))
+    except ValidationError as error:
+        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None
+
+
+def schedule_of_draft(draft: JobDraft) -> Schedule:
+    """The draft's schedule. Raises InvalidInput where it can not be computed."""
+    try:
+        return schedule_of(draft.definition)
+    except StartInGap:
+        sentence = "The clocks jump over this time on that day, and dstgap says not to run then."
+        raise InvalidInput(Flaw(("starttime",), sentence)) from None
     except OverflowError:
         raise InvalidInput(Flaw(("startdate",), "The start lies beyond the end of the calendar.")) from None
+
+
+def _first_ahead(schedule: Schedule, now: datetime) -> datetime:
+    """The first occurrence after now. Raises InvalidInput where there is none that may run."""
+    first = schedule.next_after(now)
+    if first is not None and schedule.first_free(first) is not None:
+        return first
+    if first is not None:
+        field, sentence = "exclude", "All of the runs ahead are excluded."
+    elif schedule.until is not None and schedule.cadence.next_after(now) is not None:
+        field, sentence = "until", "The schedule has no run from now up to then."
+    else:
+        field = "cron" if isinstance(schedule.cadence, Cron) else "startdate"
+        sentence = "The schedule has no run ahead."
+    raise InvalidInput(Flaw((field,), sentence))
+
+
+def _require_future_start(draft: JobDraft, schedule: Schedule, now: datetime) -> None:
+    """Raise InvalidInput where the start has passed."""
+    if draft.startdate is None:
+        return
+    start = schedule.cadence.start
     if start > now:
-        return start
+        return
     today = now.astimezone(ZoneInfo(draft.timezone))
-    field = "starttime" if draft.startdate == today.date() else "startdate"
+    field = "starttime" if draft.startdate == today.date() and draft.starttime else "startdate"
     clock = f"{today:%Y-%m-%d %H:%M:%S} in {draft.timezone}"
     raise InvalidInput(Flaw((field,), f"The start must be in the future; it is {clock} now."))

@@ -4,15 +4,14 @@ Nothing that this code does makes such a hole, as each verdict and the next prom
 A restored backup, a hand in the database or a bug may: then the ledger goes on where it ended.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import jobs
-from scheduler_api.schedule import Every, UnknownZone, instant_of, next_after
+from scheduler_api.database import jobs, ledger
+from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.services import standing
 
 log = structlog.get_logger(__name__)
 
@@ -20,31 +19,37 @@ log = structlog.get_logger(__name__)
 async def heal(session: AsyncSession, now: datetime, most: int) -> int:
     """Give up to `most` jobs their promise back, or retire them if they have no future; how many.
 
-    Safe against other healers: the promise of an occurrence is unique.
+    Safe against other healers: whoever holds the job first gives the promise.
     """
-    rows = await jobs.holes(session, most)
-    retired = []
-    for row in rows:
-        due = _next_promise(dict(row))
-        log.warning("a job had lost its promise", jobid=row["jobid"], promised=due, at=now)
-        if due is None:
-            retired.append(row["jobid"])
-        else:
-            await jobs.promise(session, row["jobid"], due, row["lastrun"])
-    if retired:
-        await jobs.retire(session, retired)
-    return len(rows)
+    return sum([await _heal(session, now, jobid) for jobid in await ledger.holes(session, most)])
 
 
-def _next_promise(row: Mapping[str, Any]) -> datetime | None:
-    """The first occurrence that the job's logs do not account for; it may be due already."""
+async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:
     try:
-        if row["scheduledfor"] is None:
-            return instant_of(datetime.combine(row["startdate"], row["starttime"]), row["timezone"])
-        if row["interval"] is None:
-            return None
-        interval = timedelta(seconds=row["interval"])
-        accounted = row["scheduledfor"] + row["missed"] * interval
-        return next_after(Every(row["scheduledfor"], interval), accounted)
-    except (OverflowError, UnknownZone):
+        held = await standing.hold(session, jobid)
+    except (JobNotFound, JobIsDeleted):
+        return False
+    if held.promise is not None or not held.job["active"]:
+        return False
+    ledger_says = await ledger.standing(session, jobid)
+    occurrence = _next_open(held, ledger_says["accounted"], ledger_says["runs"] or 0)
+    log.warning("a job had lost its promise", jobid=jobid, promised=occurrence, at=now)
+    if occurrence is None:
+        await jobs.retire(session, [jobid])
+    else:
+        schedule, runs = standing.schedule_in(held.job), ledger_says["runs"] or 0
+        await standing.promise(session, now, held.job, schedule, occurrence, ledger_says["lastrun"], runs)
+    return True
+
+
+def _next_open(held: standing.Held, accounted: datetime | None, runs: int) -> datetime | None:
+    """The first occurrence that the job's logs do not account for; it may be due already."""
+    job = held.job
+    if job["maxruns"] is not None and runs >= job["maxruns"]:
         return None
+    try:
+        schedule = standing.schedule_in(job)
+    except ScheduleUnusable:
+        return None
+    since: datetime = job["validfrom"]
+    return schedule.next_after(since if accounted is None else max(since, accounted))

@@ -1,20 +1,25 @@
 """Running what is due: one pass is one batch, one transaction, one instant."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import claims
+from scheduler_api.database import claims, ledger
 from scheduler_api.database.claims import DueLog, JobRules, Outcome
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.statements import savepoint
-from scheduler_api.schedule import Every, Misfire, Once, Verdict, plan
+from scheduler_api.schedule import Every, Misfire, Once, Plan, Schedule, Verdict, plan, schedule_of
+from scheduler_api.services import standing
 
 log = structlog.get_logger(__name__)
 
+NO_TIME = timedelta(0)
 MISFIRES = {policy.value: policy for policy in Misfire}
 
 
@@ -44,24 +49,38 @@ async def run_pass(session: AsyncSession, now: datetime, most: int, due: datetim
     if not logs:
         return PassReport()
     rules = await claims.rules_of(session, [entry.jobid for entry in logs])
-    outcomes = [_outcome(entry, rules[entry.jobid], now) for entry in logs]
+    refined = [jobid for jobid, rule in rules.items() if rule.refined]
+    definitions = await claims.definitions_of(session, refined) if refined else {}
+    fates = [_fate(entry, rules[entry.jobid], definitions.get(entry.jobid), now) for entry in logs]
+    outcomes, barred = [fate.outcome for fate in fates], [row for fate in fates for row in fate.barred]
     try:
         async with savepoint(session):
             await claims.settle(session, now, outcomes)
+            await ledger.skip(session, now, barred)
     except DATABASE_ERRORS as error:
         if not is_bad_row(error):
             raise
         log.warning("a batch does not settle as a whole; settling its rows one by one", claimed=len(logs))
-        return await _settle_singly(session, now, outcomes)
+        return await _settle_singly(session, now, fates)
     return _report(outcomes)
 
 
-def _outcome(entry: DueLog, rules: JobRules, now: datetime) -> Outcome:
+class Fate(NamedTuple):
+    """What becomes of one log, and the rows of those that its schedule keeps from running."""
+
+    outcome: Outcome
+    barred: list[Skipped]
+
+
+def _fate(entry: DueLog, rules: JobRules, definition: Mapping[str, Any] | None, now: datetime) -> Fate:
     """What becomes of one log. A row that can not be planned fails alone, and its job stops."""
+    if entry.cause != "schedule":
+        return Fate(Outcome(entry.logid, Verdict.FINISHED, runs=entry.runs), [])
     try:
-        start = entry.scheduledfor
-        cadence = Once(start) if rules.interval is None else Every(start, _seconds(rules.interval))
-        fate = plan(cadence, start, now, MISFIRES[rules.misfire], _seconds(rules.grace))
+        schedule = _schedule(entry, rules, definition)
+        delay = standing.spread(entry.jobid, rules.jitter) if rules.jitter else NO_TIME
+        fate = plan(schedule, entry.scheduledfor, now - delay, MISFIRES[rules.misfire], _seconds(rules.grace))
+        return _planned(entry, rules, schedule, fate, now)
     except (ArithmeticError, LookupError, ValueError) as error:
         log.error(
             "a job's schedule can not be computed",
@@ -69,9 +88,35 @@ def _outcome(entry: DueLog, rules: JobRules, now: datetime) -> Outcome:
             logid=entry.logid,
             exc_info=error,
         )
-        return _failure(entry.logid, f"The schedule can not be computed: {error}")
-    reason = "misfire" if fate.verdict is Verdict.SKIPPED else None
-    return Outcome(entry.logid, fate.verdict, fate.missed, reason, None, fate.next)
+        return Fate(_failure(entry.logid, f"The schedule can not be computed: {error}"), [])
+
+
+def _schedule(entry: DueLog, rules: JobRules, definition: Mapping[str, Any] | None) -> Schedule:
+    if definition is not None:
+        return schedule_of(standing.definition_of(definition))
+    # The grid through any of its occurrences is the grid.
+    if rules.interval is not None:
+        return Schedule(Every(entry.scheduledfor, _seconds(rules.interval)))
+    return Schedule(Once(entry.scheduledfor))
+
+
+def _planned(entry: DueLog, rules: JobRules, schedule: Schedule, fate: Plan, now: datetime) -> Fate:
+    ran = fate.verdict is Verdict.FINISHED
+    runs, lastrun = entry.runs + ran, now if ran else entry.lastrun
+    following = fate.next
+    if rules.maxruns is not None and runs >= rules.maxruns:
+        following = None
+    tried = following
+    if following is not None and (rules.refined or rules.jitter):
+        tried = standing.tried_at(schedule, following, entry.jobid, rules.jitter)
+    outcome = Outcome(
+        entry.logid, fate.verdict, fate.missed, fate.through, runs, fate.reason, None, following, tried
+    )
+    barred = [
+        Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.bar), lastrun, runs)
+        for span in fate.barred
+    ]
+    return Fate(outcome, barred)
 
 
 # A pass plans thousands of rows, and few intervals differ.
@@ -81,19 +126,20 @@ def _seconds(seconds: int) -> timedelta:
 
 
 def _failure(logid: int, error: str) -> Outcome:
-    return Outcome(logid, Verdict.FAILED, 0, None, error, None)
+    return Outcome(logid, Verdict.FAILED, error=error)
 
 
-async def _settle_singly(session: AsyncSession, now: datetime, outcomes: list[Outcome]) -> PassReport:
+async def _settle_singly(session: AsyncSession, now: datetime, fates: list[Fate]) -> PassReport:
     """Settle each row by itself, so that one the database refuses does not hold back the others."""
-    report = PassReport(claimed=len(outcomes))
-    for outcome in outcomes:
-        said = await _refusal(session, now, outcome)
+    report = PassReport(claimed=len(fates))
+    for fate in fates:
+        logid = fate.outcome.logid
+        said = await _refusal(session, now, fate)
         if said is None:
-            report += _report([outcome], claimed=0)
+            report += _report([fate.outcome], claimed=0)
             continue
-        log.error("a log does not settle", logid=outcome.logid, error=said)
-        failure = _failure(outcome.logid, f"The result could not be stored: {said}")
+        log.error("a log does not settle", logid=logid, error=said)
+        failure = Fate(_failure(logid, f"The result could not be stored: {said}"), [])
         if await _refusal(session, now, failure) is None:
             report.failed += 1
         else:
@@ -101,11 +147,12 @@ async def _settle_singly(session: AsyncSession, now: datetime, outcomes: list[Ou
     return report
 
 
-async def _refusal(session: AsyncSession, now: datetime, outcome: Outcome) -> str | None:
+async def _refusal(session: AsyncSession, now: datetime, fate: Fate) -> str | None:
     """Settle one row in a savepoint; what the database said if it refused."""
     try:
         async with savepoint(session):
-            await claims.settle(session, now, [outcome])
+            await claims.settle(session, now, [fate.outcome])
+            await ledger.skip(session, now, fate.barred)
     except DATABASE_ERRORS as error:
         if not is_bad_row(error):
             raise

@@ -1,39 +1,30 @@
 """Instants and schedules in words, for people."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Log
+from scheduler_api.contracts import Job, Log
 from scheduler_api.schedule import is_zone
+from scheduler_api.schedule.wording import cadence, duration, relative
 
-UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+__all__ = ["duration", "local", "note", "relative", "schedule"]
 
-
-def duration(seconds: int, parts: int = 2) -> str:
-    """A length of time in its largest units, `parts` at most: 90 is `1 minute 30 seconds`."""
-    said = []
-    for unit, size in UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            said.append(f"{count:,} {unit}{'' if count == 1 else 's'}")
-    return " ".join(said[:parts]) or "0 seconds"
-
-
-def schedule(interval: int | None) -> str:
-    """When a job runs: `every 1 minute 30 seconds`, or `once`."""
-    if interval is None:
-        return "once"
-    length = duration(interval, parts=4)
-    return f"every {length.removeprefix('1 ') if interval in dict(UNITS).values() else length}"
+REASONS = {
+    "misfire": "found too late",
+    "paused": "the job was paused",
+    "excluded": "excluded day",
+    "overlap": "the run before was still going",
+    "dst-gap": "the clocks jumped over it",
+    "until": "found after the end of the schedule",
+    "superseded": "the job was edited",
+    "deleted": "the job was deleted",
+    "request": "skipped by request",
+}
 
 
-def relative(instant: datetime, now: datetime) -> str:
-    """How far `instant` is from `now`: `in 5 minutes`, `2 hours ago`."""
-    seconds = round((instant - now) / timedelta(seconds=1))
-    if abs(seconds) < 1:
-        return "now"
-    text = duration(abs(seconds), parts=1)
-    return f"in {text}" if seconds > 0 else f"{text} ago"
+def schedule(job: Job) -> str:
+    """When a job runs: `every 1 minute 30 seconds`, `once`, or what its cron expression says."""
+    return cadence(job.interval, job.cron, job.timezone)
 
 
 def local(instant: datetime, zone: str) -> str:
@@ -47,8 +38,11 @@ def note(log: Log) -> str:
     said = []
     if log.error is not None:
         said.append(log.error)
-    if log.reason == "misfire":
-        said.append("found too late")
+    if log.reason is not None:
+        said.append(REASONS[log.reason])
     if log.missed:
-        said.append(f"stands for {log.missed:,} more missed {'run' if log.missed == 1 else 'runs'}")
+        kind = "missed run" if log.reason in {None, "misfire"} else "run"
+        said.append(f"stands for {log.missed:,} more {kind}{'' if log.missed == 1 else 's'}")
+    if log.cause != "schedule":
+        said.append({"manual": "by request", "backfill": "made up for later"}[log.cause])
     return "; ".join(said)

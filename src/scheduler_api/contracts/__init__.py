@@ -1,0 +1,51 @@
+"""What goes in and what comes out, as Pydantic models."""
+
+from scheduler_api.contracts.answers import Health, JobWithLogs, Log, Problem, ProblemFlaw, RunReport
+from scheduler_api.contracts.flaws import flaws_of
+from scheduler_api.contracts.jobs import (
+    History,
+    Job,
+    JobDraft,
+    JobPatch,
+    JobSort,
+    Missed,
+    Pause,
+    Resume,
+    State,
+)
+from scheduler_api.contracts.schedules import (
+    EditPreview,
+    Occurrence,
+    ScheduleDraft,
+    SchedulePreview,
+    Upcoming,
+)
+from scheduler_api.contracts.values import LARGEST_ID, LARGEST_INTERVAL, Instant, days_of
+
+__all__ = [
+    "LARGEST_ID",
+    "LARGEST_INTERVAL",
+    "EditPreview",
+    "Health",
+    "History",
+    "Instant",
+    "Job",
+    "JobDraft",
+    "JobPatch",
+    "JobSort",
+    "JobWithLogs",
+    "Log",
+    "Missed",
+    "Occurrence",
+    "Pause",
+    "Problem",
+    "ProblemFlaw",
+    "Resume",
+    "RunReport",
+    "ScheduleDraft",
+    "SchedulePreview",
+    "State",
+    "Upcoming",
+    "days_of",
+    "flaws_of",
+]

@@ -1,0 +1,76 @@
+"""Logs, reports and problems: what else comes out."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from scheduler_api.contracts.jobs import Job
+
+
+class Log(BaseModel):
+    """The record of one occurrence: first a promise, then a verdict."""
+
+    logid: int
+    jobid: int
+    scheduledfor: datetime = Field(description="The occurrence: the instant that the schedule called for.")
+    nextrun: datetime | None = Field(description="When this log will be tried; null once it has a verdict.")
+    lastrun: datetime | None = Field(
+        description="While pending: when the job ran before. Afterwards: when this one ran."
+    )
+    status: str = Field(description="`pending`, `running`, `finished`, `failed` or `skipped`.")
+    cause: str = Field(description="Why it ran: `schedule`, `manual` (by request) or `backfill`.")
+    attempt: int = Field(description="Which try this is, from 1.")
+    missed: int = Field(description="How many further occurrences this log stands for.")
+    through: datetime | None = Field(description="The last of those; null: none.")
+    runs: int = Field(description="How often the schedule had made the job run by then.")
+    startedat: datetime | None
+    finishedat: datetime | None
+    reason: str | None = Field(
+        description="Why it was skipped: `misfire`, `paused`, `excluded`, `overlap`, `dst-gap`, `until`, "
+        "`superseded` (the job was edited), `deleted` or `request`."
+    )
+    error: str | None = Field(description="What went wrong, if it failed.")
+
+
+class JobWithLogs(BaseModel):
+    """A job and its logs, newest first."""
+
+    job: Job
+    logs: list[Log]
+
+
+class RunReport(BaseModel):
+    """What a call of `POST /jobs/run` did."""
+
+    message: str
+    finished: int = Field(description="Occurrences that ran.")
+    failed: int = Field(description="Occurrences that failed.")
+    skipped: int = Field(description="Occurrences that were dropped as too late.")
+    healed: int = Field(description="Jobs that had lost their promise and got it back.")
+    more: bool = Field(description="Whether the call stopped before everything due was run; call again.")
+
+
+class Health(BaseModel):
+    """How a part of the service does."""
+
+    status: str
+    checks: dict[str, Any] = Field(default_factory=dict)
+
+
+class ProblemFlaw(BaseModel):
+    """One thing that is wrong with the input."""
+
+    pointer: str = Field(description="Where: a JSON pointer into the body, or `?name` for a query parameter.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="A stable name of the error.")
+    errors: list[ProblemFlaw] | None = None

@@ -1,0 +1,336 @@
+"""Jobs: as their authors write and change them, and as they stand."""
+
+from datetime import date, datetime, time
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from scheduler_api.contracts.values import (
+    LARGEST_INTERVAL,
+    CalendarDate,
+    ClockTime,
+    CronText,
+    ExcludedDays,
+    Instant,
+    JobName,
+    Tag,
+    ZoneName,
+    clean_text,
+    days_of,
+    flaw_at,
+)
+from scheduler_api.schedule import Definition, Fold, Gap, Misfire
+
+T = TypeVar("T")
+
+
+def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
+    # A cron expression with a flaw of its own is not among the data.
+    if value is None and info.data.get("cron", "") is None:
+        raise PydanticCustomError("start", "Is required, unless there is a cron expression.")
+    return value
+
+
+class JobDraft(BaseModel):
+    """A job as a client writes it."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "jobname": "Monthly invoices",
+                    "startdate": "2030-01-31",
+                    "starttime": "02:00",
+                    "timezone": "Europe/Berlin",
+                },
+                {
+                    "jobname": "Heartbeat",
+                    "startdate": "2030-01-31",
+                    "starttime": "00:00:30",
+                    "repeat": True,
+                    "interval": 90,
+                },
+                {
+                    "jobname": "Nightly report",
+                    "cron": "30 2 * * MON-FRI",
+                    "timezone": "Europe/Berlin",
+                    "exclude": ["2030-12-24/2031-01-01"],
+                    "tags": ["reports"],
+                },
+            ]
+        },
+    )
+
+    jobname: JobName = Field(description="What the job is called: 3 to 100 characters after trimming.")
+    cron: CronText | None = Field(
+        None,
+        description="When to run, by the clocks of the time zone: five fields (minute, hour, day of month, "
+        "month, day of week), six with seconds first, or @hourly, @daily, @weekly, @monthly, @yearly.",
+    )
+    startdate: Annotated[CalendarDate | None, AfterValidator(_given_unless_cron)] = Field(
+        None,
+        validate_default=True,
+        description="The day of the first run, in the job's time zone. With cron it may be left out.",
+    )
+    starttime: Annotated[ClockTime | None, AfterValidator(_given_unless_cron)] = Field(
+        None,
+        validate_default=True,
+        description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. With cron it "
+        "may be left out; it then means midnight of startdate.",
+    )
+    timezone: ZoneName = Field(
+        "UTC", description="The IANA time zone that dates, times and the cron expression are meant in."
+    )
+    repeat: bool = Field(
+        False, description="Whether the job runs again and again. A cron expression implies it."
+    )
+    interval: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = Field(
+        None, description="Seconds from one run to the next; needed with repeat, unless there is a cron."
+    )
+    until: Instant | None = Field(
+        None, description="The last instant at which it may run; RFC 3339 with an offset."
+    )
+    maxruns: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = Field(
+        None, description="How often the schedule makes it run; then it is completed."
+    )
+    exclude: Annotated[list[ExcludedDays], Field(max_length=400)] = Field(
+        default_factory=list,
+        description="Days on which it does not run, in the job's time zone: dates (2030-12-25) and ranges "
+        "(2030-12-24/2031-01-01, both included). The ledger says `skipped: excluded` for each.",
+    )
+    dstgap: Annotated[Gap, Field(strict=False)] = Field(
+        Gap.AFTER,
+        description="A time that the clocks jump over: run right `after` the jump, or `skip` it.",
+    )
+    dstfold: Annotated[Fold, Field(strict=False)] = Field(
+        Fold.ONCE,
+        description="A time that the clocks show twice: run `once`, the first time, or `both` times.",
+    )
+    jitter: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        0,
+        description="Spread over so many seconds: the job starts later by a share of it that is always the "
+        "same. The schedule itself does not move.",
+    )
+    misfire: Annotated[Misfire, Field(strict=False)] = Field(
+        Misfire.ONCE,
+        description="What to do with runs found late: `once` for all that were missed, `all` of them "
+        "in order, or `skip` those later than the grace period.",
+    )
+    grace: int = Field(
+        60,
+        ge=1,
+        le=LARGEST_INTERVAL,
+        description="How late a run may be, in seconds, before `skip` drops it, and before `until` does.",
+    )
+    tags: Annotated[list[Tag], Field(max_length=20)] = Field(
+        default_factory=list, description="Words to find the job by: up to 20, of 1 to 50 characters."
+    )
+    active: bool = Field(
+        True, description="Whether the job is scheduled. One created inactive is paused, and has no log."
+    )
+
+    @model_validator(mode="after")
+    def _kind_is_clear(self) -> "JobDraft":
+        if self.cron is not None:
+            if "repeat" not in self.model_fields_set:
+                object.__setattr__(self, "repeat", True)
+            self._check_cron()
+        else:
+            self._check_interval()
+        return self
+
+    def _check_cron(self) -> None:
+        if self.interval is not None:
+            raise flaw_at("interval", "A job has an interval or a cron expression, not both.")
+        if not self.repeat:
+            raise flaw_at("repeat", "A cron expression repeats; leave repeat out, or make it true.")
+        if self.starttime is not None and self.startdate is None:
+            raise flaw_at("startdate", "A start time needs a start date.")
+
+    def _check_interval(self) -> None:
+        if self.repeat and self.interval is None:
+            raise flaw_at(
+                "interval", "A job that repeats needs an interval, in seconds, or a cron expression."
+            )
+        if not self.repeat and self.interval is not None:
+            raise flaw_at(
+                "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
+            )
+
+    @property
+    def definition(self) -> Definition:
+        """What the job says about when it runs."""
+        return Definition(
+            self.startdate,
+            self.starttime,
+            self.timezone,
+            self.interval,
+            self.cron,
+            self.until,
+            tuple(days_of(text) for text in self.exclude),
+            self.dstgap,
+            self.dstfold,
+        )
+
+
+class JobPatch(BaseModel):
+    """Changes to a job: what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]},
+    )
+
+    jobname: JobName = Field("", validate_default=False)
+    startdate: CalendarDate | None = None
+    starttime: ClockTime | None = None
+    timezone: ZoneName = "UTC"
+    repeat: bool = False
+    interval: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = None
+    cron: CronText | None = None
+    until: Instant | None = None
+    maxruns: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = None
+    exclude: Annotated[list[ExcludedDays], Field(max_length=400)] = Field(default_factory=list)
+    dstgap: Annotated[Gap, Field(strict=False)] = Gap.AFTER
+    dstfold: Annotated[Fold, Field(strict=False)] = Fold.ONCE
+    jitter: Annotated[int, Field(ge=0, le=86_400)] = 0
+    misfire: Annotated[Misfire, Field(strict=False)] = Misfire.ONCE
+    grace: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] = 60
+    tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _state_is_no_definition(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "active" in data:
+            raise flaw_at("active", "Is state: POST /jobs/{jobid}/pause and /jobs/{jobid}/resume change it.")
+        return data
+
+    def applied_to(self, current: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a job with these changes; the kind of schedule follows the field that is given."""
+        changes = self.model_dump(mode="json", exclude_unset=True)
+        merged = current | changes
+        if changes.get("cron") is not None and "interval" not in changes:
+            merged["interval"] = None
+        if changes.get("interval") is not None and "cron" not in changes:
+            merged["cron"] = None
+        if "repeat" not in changes and {"cron", "interval"} & changes.keys():
+            merged["repeat"] = merged["cron"] is not None or merged["interval"] is not None
+        return merged
+
+
+class Pause(BaseModel):
+    """Why a job is paused, and until when."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"reason": "The receiver is down."}]},
+    )
+
+    reason: (
+        Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+            AfterValidator(clean_text),
+        ]
+        | None
+    ) = Field(None, description="Why, for those who find it paused.")
+    until: Instant | None = Field(None, description="When it resumes by itself; null: when it is resumed.")
+
+
+class Missed(StrEnum):
+    """What becomes of the runs that a pause kept from running."""
+
+    POLICY = "policy"
+    """What the job's misfire policy says."""
+    SKIP = "skip"
+    """None of them runs; the ledger says so."""
+
+
+class Resume(BaseModel):
+    """How to go on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    missed: Annotated[Missed, Field(strict=False)] = Field(
+        Missed.POLICY,
+        description="What becomes of the runs that were missed: the job's misfire `policy`, or `skip`.",
+    )
+
+
+class History(StrEnum):
+    """What becomes of the logs of a deleted job."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+class State(StrEnum):
+    """What a job is at the moment."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    DELETED = "deleted"
+
+
+class JobSort(StrEnum):
+    """The orders of the list of jobs."""
+
+    JOBID = "jobid"
+    NEWEST = "-jobid"
+    JOBNAME = "jobname"
+    NEXTRUN = "nextrun"
+
+
+class Job(BaseModel):
+    """A job as it stands."""
+
+    model_config = ConfigDict(json_schema_extra={"required": []})
+
+    jobid: int
+    jobname: str
+    startdate: date | None
+    starttime: Annotated[time, WithJsonSchema({"type": "string", "pattern": r"^\d{2}:\d{2}:\d{2}$"})] | None
+    timezone: str
+    repeat: bool
+    interval: int | None
+    cron: str | None
+    until: datetime | None
+    maxruns: int | None
+    exclude: list[str]
+    dstgap: Gap
+    dstfold: Fold
+    jitter: int
+    misfire: Misfire
+    grace: int
+    tags: list[str]
+    active: bool = Field(description="Whether the job is scheduled.")
+    state: State = Field(
+        description="`active`; `paused`; `completed`: its schedule has no further run; or `deleted`."
+    )
+    pausedat: datetime | None
+    pausereason: str | None
+    pauseduntil: datetime | None = Field(description="When a paused job resumes by itself.")
+    nextrun: datetime | None = Field(description="When the job will run next; null: not at all.")
+    lastrun: datetime | None = Field(description="When it ran last; null: never yet.")
+    laststatus: str | None = Field(description="The verdict of the latest occurrence; null: none yet.")
+    version: int = Field(description="How often people have changed it; the number in its ETag.")
+    createdat: datetime

@@ -1,0 +1,139 @@
+"""The values that fields hold, each checked and explained where it is wrong."""
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime, time
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from scheduler_api.schedule import InvalidCron, expression, is_zone
+
+#: The largest jobid and logid: both are bigint.
+LARGEST_ID = 2**63 - 1
+#: The largest integer column: about 68 years, as seconds.
+LARGEST_INTERVAL = 2**31 - 1
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
+INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
+#: Instants and excluded days lie between these.
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
+#: Control characters, surrogates, and the separators that end a line.
+UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def _flaw(code: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError(code, message)
+
+
+def clean_text(value: str) -> str:
+    """The text in its normal form (NFC). Raises for what can not be shown."""
+    if any(unicodedata.category(character) in UNPRINTABLE for character in value):
+        raise _flaw("unprintable", "Must not contain control characters or half characters.")
+    return unicodedata.normalize("NFC", value)
+
+
+def _date(value: object) -> object:
+    if not isinstance(value, str) or not DATE.fullmatch(value):
+        raise _flaw("date", "Must be a date such as 2030-01-31.")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise _flaw("date", "There is no such day in the calendar.") from None
+
+
+def _clock(value: object) -> object:
+    if not isinstance(value, str) or not CLOCK.fullmatch(value):
+        raise _flaw("time", "Must be a time of day such as 09:30 or 09:30:15.")
+    try:
+        return time.fromisoformat(value)
+    except ValueError:
+        raise _flaw("time", "There is no such time of day.") from None
+
+
+def _zone(value: str) -> str:
+    if not is_zone(value):
+        raise _flaw("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
+    return value
+
+
+def flaw_at(field: str, message: str) -> PydanticCustomError:
+    """A flaw that a whole model has, and the field to blame."""
+    return PydanticCustomError(field, message.replace("{", "{{").replace("}", "}}"), {"field": field})
+
+
+def _instant(value: object) -> object:
+    if not isinstance(value, str) or not INSTANT.fullmatch(value):
+        raise _flaw("instant", "Must be an instant with an offset, such as 2030-01-31T02:00:00+01:00.")
+    try:
+        instant = datetime.fromisoformat(value.replace("z", "Z").replace("t", "T")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _flaw("instant", "There is no such instant in the calendar.") from None
+    if not EARLIEST <= instant <= LATEST:
+        raise _flaw("instant", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
+    return instant
+
+
+def _cron(value: str) -> str:
+    try:
+        expression(value)
+    except InvalidCron as error:
+        raise _flaw("cron", str(error)) from None
+    return value
+
+
+def days_of(text: str) -> tuple[date, date]:
+    """The first and the last day of `2030-12-25` or `2030-12-24/2031-01-01`."""
+    first, _, last = text.partition("/")
+    return date.fromisoformat(first), date.fromisoformat(last or first)
+
+
+def _excluded_days(value: str) -> str:
+    if not EXCLUDED.fullmatch(value):
+        raise _flaw("exclude", "Must be a date such as 2030-12-25, or a range such as 2030-12-24/2031-01-01.")
+    try:
+        first, last = days_of(value)
+    except ValueError:
+        raise _flaw("exclude", "There is no such day in the calendar.") from None
+    if first > last:
+        raise _flaw("exclude", "The first day of a range must not come after the last.")
+    if not EARLIEST.year <= first.year <= last.year <= LATEST.year:
+        raise _flaw("exclude", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
+    return value
+
+
+JobName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=3, max_length=100),
+    AfterValidator(clean_text),
+]
+CalendarDate = Annotated[
+    date,
+    BeforeValidator(_date),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}),
+]
+ClockTime = Annotated[
+    time,
+    BeforeValidator(_clock),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{2}:\d{2}(:\d{2})?$"}),
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+CronText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_cron)]
+ExcludedDays = Annotated[
+    str,
+    AfterValidator(_excluded_days),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?$"}),
+]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[^,]*$"),
+    AfterValidator(clean_text),
+]
+ZoneName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_zone)]

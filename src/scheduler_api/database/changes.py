@@ -1,0 +1,55 @@
+"""Statements on the history of jobs: who changed what, and when."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+RECORD = Statement(
+    """
+    INSERT INTO jobchange (jobid, at, action, client, before, after)
+    VALUES (:jobid, :at, :action, :client, CAST(:before AS jsonb), CAST(:after AS jsonb))
+    """
+)
+NEWEST = Statement(
+    """
+    SELECT changeid, jobid, at, action, client, before, after FROM jobchange
+    WHERE jobid = :jobid AND changeid < :before ORDER BY changeid DESC LIMIT :most
+    """
+)
+
+
+async def record(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    action: str,
+    client: str | None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down a change: what it changed, as it was and as it is; values that JSON can hold."""
+    await RECORD.all(
+        session,
+        jobid=jobid,
+        at=now,
+        action=action,
+        client=client,
+        before=None if before is None else json.dumps(before),
+        after=None if after is None else json.dumps(after),
+    )
+
+
+async def newest(session: AsyncSession, jobid: int, before: int, most: int) -> list[dict[str, Any]]:
+    """Up to `most` changes of the job with a changeid below `before`, newest first."""
+    return [_decoded(row) for row in await NEWEST.all(session, jobid=jobid, before=before, most=most)]
+
+
+def _decoded(row: asyncpg.Record) -> dict[str, Any]:
+    documents = {name: row[name] and json.loads(row[name]) for name in ("before", "after")}
+    return dict(row) | documents

@@ -1,0 +1,255 @@
+"""Statements on logs: promises, verdicts by request, history."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+#: The channel on which the tickers are told of a promise that they may not have seen.
+CHANNEL = "scheduler_promise"
+
+_COLUMNS = """
+    logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
+    startedat, finishedat, reason, error
+"""
+_LOGS = f"SELECT {_COLUMNS} FROM joblog"
+NEWEST_LOGS = Statement(f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :most")
+
+#: How lists of logs can be narrowed down.
+FILTERS = {
+    "jobid": "jobid = :jobid",
+    "status": "status = :status",
+    "cause": "cause = :cause",
+    "since": "scheduledfor >= :since",
+    "until": "scheduledfor < :until",
+}
+#: The order of one job's logs and of all logs (which have no index by time), and what comes further on.
+_OF_JOB = "scheduledfor DESC, logid DESC"
+_OF_ALL = "logid DESC"
+_FURTHER = {
+    _OF_JOB: "(scheduledfor, logid) < (SELECT scheduledfor, logid FROM joblog WHERE logid = :before)",
+    _OF_ALL: "logid < :before",
+}
+
+PROMISE = Statement(
+    """
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs)
+    VALUES (:jobid, :scheduledfor, :nextrun, :lastrun, :runs)
+    ON CONFLICT DO NOTHING
+    """
+)
+ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
+LOCK_PROMISE = Statement(
+    f"{_LOGS} WHERE jobid = :jobid AND status = 'pending' AND attempt = 1 AND cause = 'schedule' FOR UPDATE"
+)
+HAS_PROMISE = Statement(
+    """
+    SELECT EXISTS (
+        SELECT FROM joblog
+        WHERE jobid = :jobid AND status = 'pending' AND attempt = 1 AND cause = 'schedule'
+    )
+    """
+)
+WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
+
+# A promise that is there already becomes the first of the skipped rows: its logid stays.
+SKIP = Statement(
+    """
+    INSERT INTO joblog (jobid, scheduledfor, status, missed, through, reason, finishedat, lastrun, runs)
+    SELECT * FROM unnest(
+        CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[]),
+        array_fill(CAST('skipped' AS text), ARRAY[cardinality(CAST(:jobids AS bigint[]))]),
+        CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]), CAST(:reasons AS text[]),
+        array_fill(CAST(:now AS timestamptz), ARRAY[cardinality(CAST(:jobids AS bigint[]))]),
+        CAST(:lastruns AS timestamptz[]), CAST(:runs AS int[])
+    )
+    ON CONFLICT DO NOTHING
+    """
+)
+REQUEST = Statement(
+    f"""
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, cause)
+    SELECT jobid, first, :now, (
+        SELECT max(lastrun) FROM (
+            SELECT lastrun FROM joblog WHERE jobid = wanted.jobid ORDER BY scheduledfor DESC LIMIT 5
+        ) AS recent
+    ), :cause
+    FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
+    ON CONFLICT DO NOTHING
+    RETURNING {_COLUMNS}
+    """
+)
+CANCEL_REQUESTS = Statement(
+    """
+    UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'deleted'
+    WHERE jobid = :jobid AND status = 'pending'
+    """
+)
+
+#: What the schedule's own rows, from a given one on, account for; one row earlier, as it may reach in.
+COVERAGE = Statement(
+    f"""
+    {_LOGS}
+    WHERE jobid = :jobid AND cause = 'schedule' AND status <> 'pending'
+      AND scheduledfor >= coalesce((
+          SELECT min(scheduledfor) FROM (
+              SELECT scheduledfor FROM joblog
+              WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor < :since
+              ORDER BY scheduledfor DESC LIMIT 20
+          ) AS earlier), '-infinity')
+      AND scheduledfor < :before
+    ORDER BY scheduledfor
+    LIMIT :most
+    """
+)
+
+#: What users asked to skip before its time.
+AHEAD = Statement(
+    """
+    SELECT scheduledfor FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND status <> 'pending' AND scheduledfor > :now
+    """
+)
+
+#: Active jobs without a live log of the schedule.
+HOLES = Statement(
+    """
+    SELECT job.jobid
+    FROM job
+    WHERE job.active
+      AND NOT EXISTS (
+          SELECT FROM joblog
+          WHERE jobid = job.jobid AND status IN ('pending', 'running') AND cause = 'schedule'
+      )
+    ORDER BY job.jobid
+    LIMIT :most
+    """
+)
+#: Where a job's schedule stands by its newest rows; a row's reach may exceed that of a later one.
+STANDING = Statement(
+    """
+    SELECT max(coalesce(through, scheduledfor)) AS accounted, max(lastrun) AS lastrun, max(runs) AS runs
+    FROM (
+        SELECT scheduledfor, through, lastrun, runs FROM joblog
+        WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
+    ) AS newest
+    """
+)
+
+
+class Skipped(NamedTuple):
+    """A row for occurrences that did not run."""
+
+    jobid: int
+    first: datetime
+    missed: int
+    through: datetime | None
+    reason: str
+    lastrun: datetime | None
+    runs: int
+
+
+async def promise(
+    session: AsyncSession,
+    jobid: int,
+    occurrence: datetime,
+    tried: datetime,
+    lastrun: datetime | None = None,
+    runs: int = 0,
+) -> None:
+    """Promise an occurrence, to be tried at `tried`, unless somebody else has."""
+    values = {"scheduledfor": occurrence, "nextrun": tried, "lastrun": lastrun, "runs": runs}
+    await PROMISE.all(session, jobid=jobid, **values)
+
+
+async def announce(session: AsyncSession) -> None:
+    """Tell the tickers that there is a new promise, when the transaction commits."""
+    await ANNOUNCE.all(session, channel=CHANNEL)
+
+
+async def lock_promise(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+    """The job's promise, locked until the end of the transaction; None: it has none."""
+    return await LOCK_PROMISE.one_or_none(session, jobid=jobid)
+
+
+async def has_promise(session: AsyncSession, jobid: int) -> bool:
+    """Whether the job has a promise, by the newest state of the table."""
+    (there,) = await HAS_PROMISE.one(session, jobid=jobid)
+    return bool(there)
+
+
+async def withdraw(session: AsyncSession, logid: int) -> None:
+    """Take back a promise, as if it had never been given."""
+    await WITHDRAW.all(session, logid=logid)
+
+
+async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) -> None:
+    """Write rows for occurrences that did not run."""
+    if not rows:
+        return
+    jobids, firsts, misses, throughs, reasons, lastruns, runs = map(list, zip(*rows, strict=True))
+    await SKIP.all(
+        session,
+        now=now,
+        jobids=jobids,
+        firsts=firsts,
+        misses=misses,
+        throughs=throughs,
+        reasons=reasons,
+        lastruns=lastruns,
+        runs=runs,
+    )
+
+
+async def request(
+    session: AsyncSession, now: datetime, cause: str, wanted: Sequence[tuple[int, datetime]]
+) -> list[asyncpg.Record]:
+    """Ask for runs (jobid, occurrence) now; the new logs. One that was asked for before is left out."""
+    jobids, firsts = map(list, zip(*wanted, strict=True)) if wanted else ([], [])
+    return await REQUEST.all(session, now=now, cause=cause, jobids=jobids, firsts=firsts)
+
+
+async def cancel_requests(session: AsyncSession, now: datetime, jobid: int) -> None:
+    """Skip every pending log of the job, as the job is deleted."""
+    await CANCEL_REQUESTS.all(session, now=now, jobid=jobid)
+
+
+async def logs(session: AsyncSession, filters: Mapping[str, Any], most: int) -> list[asyncpg.Record]:
+    """Up to `most` logs that pass all filters (keys of FILTERS, and `before`: a logid), newest first."""
+    if filters.keys() == {"jobid"}:
+        return await NEWEST_LOGS.all(session, jobid=filters["jobid"], most=most)
+    return await _logs(tuple(sorted(filters))).all(session, **filters, most=most)
+
+
+@lru_cache(maxsize=64)
+def _logs(filters: tuple[str, ...]) -> Statement:
+    order = _OF_JOB if "jobid" in filters else _OF_ALL
+    conditions = [_FURTHER[order] if name == "before" else FILTERS[name] for name in filters]
+    return Statement(f"{_LOGS} WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT :most")
+
+
+async def coverage(
+    session: AsyncSession, jobid: int, since: datetime, before: datetime, most: int
+) -> list[asyncpg.Record]:
+    """Up to `most` of the schedule's verdicts from `since` to `before`, in order, and a few before them."""
+    return await COVERAGE.all(session, jobid=jobid, since=since, before=before, most=most)
+
+
+async def ahead(session: AsyncSession, jobid: int, now: datetime) -> list[asyncpg.Record]:
+    """The verdicts of occurrences that are yet to come."""
+    return await AHEAD.all(session, jobid=jobid, now=now)
+
+
+async def holes(session: AsyncSession, most: int) -> list[int]:
+    """Up to `most` active jobs that have no live log."""
+    return [row["jobid"] for row in await HOLES.all(session, most=most)]
+
+
+async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:
+    """The last occurrence that the ledger accounts for, the last run, and the number of runs."""
+    return await STANDING.one(session, jobid=jobid)

@@ -1,0 +1,74 @@
+"""Filters, orders and places of lists, as queries write them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from scheduler_api.contracts import LARGEST_ID, Job, JobSort, State
+from scheduler_api.errors import Flaw, InvalidInput
+
+NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
+WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+
+
+def job_filters(
+    name: str | None, state: State | None, laststatus: str | None, tag: str | None
+) -> dict[str, Any]:
+    """The filters that are given, as the list of jobs takes them."""
+    filters: dict[str, Any] = {}
+    if name:
+        filters["name"] = f"%{name.translate(WILDCARDS)}%"
+    if tag:
+        filters["tag"] = tag
+    if laststatus:
+        filters["laststatus"] = laststatus
+    if state is not None:
+        filters[state.value] = True
+    return _storable(filters)
+
+
+def given(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters that are not None."""
+    return _storable({name: value for name, value in filters.items() if value is not None})
+
+
+def _storable(filters: dict[str, Any]) -> dict[str, Any]:
+    for name, value in filters.items():
+        if isinstance(value, str) and "\0" in value:
+            raise InvalidInput(Flaw((f"?{name}",), "Must not contain control characters."))
+    return filters
+
+
+def job_place(sort: JobSort, job: Job) -> str:
+    """A job's place in an order, for the query of the next page."""
+    if sort is JobSort.JOBNAME:
+        return f"{job.jobid}:{job.jobname}"
+    if sort is JobSort.NEXTRUN:
+        return f"{job.jobid}:{job.nextrun.isoformat() if job.nextrun else ''}"
+    return str(job.jobid)
+
+
+def place_of(sort: JobSort, after: str | None) -> tuple[int, Any] | None:
+    """A place in an order: the jobid, and the key before it. Raises InvalidInput."""
+    if after is None:
+        return None
+    number, _, key = after.partition(":")
+    jobid = int(number)
+    if jobid > LARGEST_ID or "\0" in key:
+        raise InvalidInput(Flaw(("?after",), "Is no place in this list."))
+    if sort is not JobSort.NEXTRUN:
+        return jobid, key
+    try:
+        return jobid, datetime.fromisoformat(key) if key else None
+    except ValueError:
+        raise InvalidInput(Flaw(("?after",), "Is no place in this list.")) from None
+
+
+def with_next(request: Request, **changed: Any) -> str:
+    """The address of this request with some of its query changed."""
+    kept = {name: value for name, value in request.query_params.items() if name not in changed}
+    query = {name: str(value) for name, value in changed.items()} | kept
+    return f"{request.url.path}?{urlencode(query)}"

@@ -1,0 +1,198 @@
+"""A schedule as its author defines it, and as it is computed with."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from scheduler_api.schedule.cadence import Cadence, Every, Once
+from scheduler_api.schedule.cron import Cron, expression
+from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone
+
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+class StartInGap(ValueError):
+    """The clocks jump over the start, and the policy is not to run then."""
+
+
+class Bar(StrEnum):
+    """Why a schedule's own rules keep an occurrence from running."""
+
+    EXCLUDED = "excluded"
+    """It lies on a day that is excluded."""
+    DST_GAP = "dst-gap"
+    """The clocks jump over its time."""
+
+
+class Span(NamedTuple):
+    """Occurrences in a row that share one fate, from `first` to `last`."""
+
+    first: datetime
+    last: datetime
+    size: int
+    bar: Bar | None
+
+    @property
+    def reaches(self) -> datetime | None:
+        """The last occurrence, where it is not also the first."""
+        return self.last if self.size > 1 else None
+
+
+class Schedule(NamedTuple):
+    """A cadence, its end, and what keeps its occurrences from running. Itself a Grid."""
+
+    cadence: Cadence
+    until: datetime | None = None
+    """The last instant at which there may be an occurrence."""
+    excluded: tuple[tuple[datetime, datetime], ...] = ()
+    """Parts of time in which nothing runs, each up to and not including its end; sorted, apart."""
+    gap: Gap = Gap.AFTER
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """See Grid."""
+        found = self.cadence.next_after(instant)
+        return None if found is None or (self.until is not None and found > self.until) else found
+
+    def last_before(self, instant: datetime) -> datetime | None:
+        """See Grid."""
+        if self.until is not None and instant > self.until:
+            instant = self.until + datetime.resolution
+        return self.cadence.last_before(instant)
+
+    def count_between(self, since: datetime, before: datetime) -> int:
+        """See Grid."""
+        if self.until is not None:
+            before = min(before, self.until + datetime.resolution)
+        return self.cadence.count_between(since, before)
+
+    def calls_for(self, instant: datetime) -> bool:
+        """Whether `instant` is an occurrence."""
+        return self.next_after(instant - datetime.resolution) == instant
+
+    def bar(self, occurrence: datetime) -> Bar | None:
+        """What keeps the occurrence from running; None: nothing."""
+        if any(start <= occurrence < end for start, end in self.excluded):
+            return Bar.EXCLUDED
+        if self.gap is Gap.SKIP and isinstance(self.cadence, Cron) and self.cadence.is_displaced(occurrence):
+            return Bar.DST_GAP
+        return None
+
+    def first_free(self, occurrence: datetime) -> datetime | None:
+        """The first occurrence from this one on that nothing keeps from running; None: there is none."""
+        found: datetime | None = occurrence
+        while found is not None and (bar := self.bar(found)) is not None:
+            found = self.next_after(self._end_of(found, bar) - datetime.resolution)
+        return found
+
+    def spans(self, first: datetime, last: datetime) -> Iterator[Span]:
+        """The occurrences from `first`, which is one, to `last` inclusive, in spans of one fate."""
+        after = last + datetime.resolution
+        occurrence: datetime | None = first
+        while occurrence is not None and occurrence < after:
+            bar = self.bar(occurrence)
+            before = min(after, self._end_of(occurrence, bar))
+            end = self.last_before(before)
+            assert end is not None
+            yield Span(occurrence, end, self.count_between(occurrence, before), bar)
+            occurrence = self.next_after(end)
+
+    def counts(self, since: datetime, before: datetime) -> tuple[int, int]:
+        """How many occurrences from `since` up to, not including, `before` are free, and how many barred."""
+        first = self.next_after(since - datetime.resolution)
+        if first is None or first >= before:
+            return 0, 0
+        free = barred = 0
+        for span in self.spans(first, before - datetime.resolution):
+            if span.bar is None:
+                free += span.size
+            else:
+                barred += span.size
+        return free, barred
+
+    def _end_of(self, occurrence: datetime, bar: Bar | None) -> datetime:
+        """An instant after `occurrence` up to which others share its fate."""
+        if bar is Bar.DST_GAP:
+            return occurrence + datetime.resolution
+        if bar is Bar.EXCLUDED:
+            return next(end for start, end in self.excluded if start <= occurrence < end)
+        ends = [start for start, _ in self.excluded if start > occurrence]
+        end = min(ends, default=datetime.max.replace(tzinfo=UTC))
+        if self.gap is Gap.SKIP and isinstance(self.cadence, Cron):
+            limit = min(end, occurrence + timedelta(days=366))
+            end = self.cadence.displaced(occurrence, limit) or limit
+        return end
+
+
+class Definition(NamedTuple):
+    """What a job says about when it runs."""
+
+    startdate: date | None
+    starttime: time | None
+    timezone: str
+    interval: int | None = None
+    cron: str | None = None
+    until: datetime | None = None
+    exclude: tuple[tuple[date, date], ...] = ()
+    """First and last days, in the job's zone, of times in which it does not run."""
+    dstgap: Gap = Gap.AFTER
+    dstfold: Fold = Fold.ONCE
+
+
+@lru_cache(maxsize=4096)
+def schedule_of(definition: Definition) -> Schedule:
+    """The schedule that a definition means.
+
+    Raises UnknownZone, InvalidCron, StartInGap, and OverflowError beyond the calendar's ends.
+    """
+    if not is_zone(definition.timezone):
+        raise UnknownZone(definition.timezone)
+    return Schedule(
+        _cadence(definition),
+        definition.until,
+        _excluded(definition.exclude, definition.timezone),
+        definition.dstgap,
+    )
+
+
+def _cadence(definition: Definition) -> Cadence:
+    starts = _starts(definition)
+    if definition.cron is not None:
+        start = starts[0] if starts else BEGINNING
+        return Cron(expression(definition.cron), definition.timezone, start, definition.dstfold)
+    if definition.interval is not None:
+        return Every(starts[0], timedelta(seconds=definition.interval))
+    both = definition.dstfold is Fold.BOTH
+    return Once(starts[0], starts[-1] if both and len(starts) > 1 else None)
+
+
+def _starts(definition: Definition) -> list[datetime]:
+    """The instants that the start means: one, or two where the clocks show it twice; none without one."""
+    if definition.startdate is None:
+        return []
+    wall = datetime.combine(definition.startdate, definition.starttime or time())
+    found = comings(wall, definition.timezone)
+    if found:
+        return found
+    if definition.dstgap is Gap.SKIP and definition.cron is None:
+        raise StartInGap
+    return [instant_of(wall, definition.timezone)]
+
+
+def _excluded(days: tuple[tuple[date, date], ...], zone: str) -> tuple[tuple[datetime, datetime], ...]:
+    """The days as parts of time: sorted, and merged where they touch."""
+    merged: list[tuple[datetime, datetime]] = []
+    for first, last in sorted(days):
+        start = _midnight(first, zone)
+        end = _midnight(last + timedelta(days=1), zone)
+        if merged and start <= merged[-1][1]:
+            start, end = merged[-1][0], max(end, merged[-1][1])
+            merged.pop()
+        if start < end:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    return instant_of(datetime.combine(day, time()), zone)

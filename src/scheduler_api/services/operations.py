@@ -1,0 +1,193 @@
+"""What people do with a job beside editing it: pause, resume, run it now, skip its next run."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Job, Log, Missed, Pause, Resume
+from scheduler_api.database import changes, jobs, ledger
+from scheduler_api.database.ledger import Skipped
+from scheduler_api.errors import (
+    Flaw,
+    InvalidInput,
+    JobHasNoFuture,
+    JobIsDeleted,
+    JobIsPaused,
+    JobNotFound,
+    ScheduleUnusable,
+)
+from scheduler_api.schedule import Misfire, Reason, Schedule
+from scheduler_api.services import standing
+from scheduler_api.services.jobs import get
+from scheduler_api.services.standing import Held
+
+log = structlog.get_logger(__name__)
+
+
+async def pause(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Pause,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """Take back the job's promise until it is resumed. A paused job gets the new reason and end.
+
+    Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
+    """
+    if order.until is not None and order.until <= now:
+        raise InvalidInput(Flaw(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now."))
+    held = await standing.hold(session, jobid, version)
+    _require_future(held)
+    if held.promise is not None:
+        await ledger.withdraw(session, held.promise["logid"])
+    await jobs.pause(session, now, jobid, order.reason, order.until, held.open_from)
+    if order.until is not None and order.until - now < standing.ANNOUNCE_WITHIN:
+        await ledger.announce(session)
+    said = order.model_dump(mode="json")
+    await changes.record(session, now, jobid, "paused", client, after=said)
+    return await get(session, jobid)
+
+
+async def resume(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Resume,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """Promise the job's next run again; one that is active stays as it is.
+
+    What the pause kept from running is caught up as the job's misfire policy says, or skipped on
+    request; the ledger then says that the job was paused. Raises JobNotFound, JobIsDeleted,
+    JobHasNoFuture, StaleVersion.
+    """
+    held = await standing.hold(session, jobid, version)
+    _require_future(held)
+    if held.is_paused:
+        await _go_on(session, now, held, order.missed, client)
+    return await get(session, jobid)
+
+
+async def resume_due(session: AsyncSession, now: datetime, most: int) -> int:
+    """Resume up to `most` jobs whose pause has ended; how many."""
+    count = 0
+    for jobid in await jobs.pauses_over(session, now, most):
+        try:
+            held = await standing.hold(session, jobid)
+        except (JobNotFound, JobIsDeleted):
+            continue
+        until = held.job["pauseduntil"]
+        # Another replica may have come first, or somebody paused it anew.
+        if until is not None and until <= now:
+            await _go_on(session, now, held, Missed.POLICY, None)
+            count += 1
+    return count
+
+
+async def _go_on(
+    session: AsyncSession, now: datetime, held: Held, missed: Missed, client: str | None
+) -> None:
+    job = held.job
+    carried = await ledger.standing(session, job["jobid"])
+    try:
+        schedule = standing.schedule_in(job)
+        first = await _catch_up(session, now, held, schedule, missed, carried)
+    except ScheduleUnusable:
+        log.exception("a paused job can not go on", jobid=job["jobid"])
+        first = None
+    await jobs.resume(session, job["jobid"], active=first is not None)
+    if first is not None:
+        await standing.promise(session, now, job, schedule, first, carried["lastrun"], carried["runs"] or 0)
+    await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
+
+
+async def _catch_up(
+    session: AsyncSession,
+    now: datetime,
+    held: Held,
+    schedule: Schedule,
+    missed: Missed,
+    carried: Mapping[str, Any],
+) -> datetime | None:
+    """Write off what is not to be caught up; the occurrence to go on with."""
+    job = held.job
+    accounted = carried["accounted"] or job["validfrom"]
+    first = job["resumefrom"] or schedule.next_after(max(accounted, job["validfrom"]))
+    if first is None or first > now:
+        return first
+    last = None
+    if missed is Missed.SKIP:
+        last = now
+    elif job["misfire"] == Misfire.SKIP:
+        # Later than grace: now - occurrence > grace.
+        last = now - timedelta(seconds=job["grace"]) - datetime.resolution
+    if last is None or first > last:
+        return first
+    return await standing.write_off(session, now, job, schedule, first, last, Reason.PAUSED, carried)
+
+
+async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
+    """Ask for a run of the job now, beside its schedule, which does not move; the pending log.
+
+    A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted.
+    """
+    job = await jobs.share(session, jobid)
+    if job is None:
+        raise JobNotFound(jobid)
+    if job["deletedat"] is not None:
+        raise JobIsDeleted(jobid)
+    (row,) = await ledger.request(session, now, "manual", [(jobid, now)])
+    await ledger.announce(session)
+    return Log.model_validate(dict(row))
+
+
+async def skip_next(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """Let the job's next run not happen; the one after it is promised.
+
+    Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, StaleVersion.
+    """
+    held = await standing.hold(session, jobid, version)
+    _require_future(held)
+    if held.is_paused:
+        raise JobIsPaused(jobid)
+    job, promise = held
+    assert promise is not None
+    schedule = standing.schedule_in(job)
+    first = promise["scheduledfor"]
+    skipped = schedule.first_free(first)
+    if skipped is None:
+        raise JobHasNoFuture(f"Every run of job {jobid} that is left is excluded.")
+    await ledger.withdraw(session, promise["logid"])
+    carried = {"lastrun": promise["lastrun"], "runs": promise["runs"]}
+    if first < skipped:
+        before = skipped - datetime.resolution
+        await standing.write_off(session, now, job, schedule, first, before, Reason.REQUEST, carried)
+    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, promise["lastrun"], promise["runs"])
+    await ledger.skip(session, now, [row])
+    following = schedule.next_after(skipped)
+    if following is None:
+        await jobs.retire(session, [jobid])
+    else:
+        await standing.promise(session, now, job, schedule, following, **carried)
+    said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
+    await changes.record(session, now, jobid, "skipped", client, after=said)
+    return await get(session, jobid)
+
+
+def _require_future(held: Held) -> None:
+    """Raise JobHasNoFuture for a completed job."""
+    if not held.job["active"] and not held.is_paused:
+        jobid = held.job["jobid"]
+        raise JobHasNoFuture(f"Job {jobid} is completed: its schedule has no further run.")

@@ -1,0 +1,155 @@
+"""Looking ahead: a schedule before a job has it, a job's next runs, an edit before it is made."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import (
+    EditPreview,
+    JobPatch,
+    Occurrence,
+    ScheduleDraft,
+    SchedulePreview,
+    Upcoming,
+)
+from scheduler_api.database import claims, jobs
+from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import Schedule
+from scheduler_api.schedule.wording import describe, local, note, relative
+from scheduler_api.services import standing
+from scheduler_api.services.jobs import patched, schedule_of_draft, written
+
+#: How far an edit is compared, and how many occurrences of each schedule at most.
+HORIZON, MOST_COMPARED = timedelta(days=30), 5000
+#: How many changed runs an edit's preview names.
+MOST_NAMED = 100
+
+
+async def preview(session: AsyncSession, draft: ScheduleDraft) -> SchedulePreview:
+    """A schedule in words, and its next occurrences. Raises InvalidInput."""
+    now = (await claims.next_due(session)).now
+    schedule = schedule_of_draft(draft)
+    found = islice(_from(schedule, now), draft.count)
+    zone = draft.timezone
+    return SchedulePreview(
+        words=describe(draft.definition),
+        timezone=zone,
+        occurrences=[occurrence_of(schedule, zone, instant, now) for instant in found],
+    )
+
+
+async def upcoming(session: AsyncSession, jobid: int, count: int) -> list[Occurrence]:
+    """The job's next `count` occurrences, those that must not run among them. Raises JobNotFound."""
+    now = (await claims.next_due(session)).now
+    row = await _row(session, jobid)
+    if not row["active"]:
+        return []
+    schedule, delay = standing.schedule_in(row), standing.spread(jobid, row["jitter"])
+    found = islice(_from(schedule, _open_after(row, now)), _left(row, count))
+    return [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
+
+
+async def upcoming_of_all(session: AsyncSession, hours: int, most: int) -> list[Upcoming]:
+    """Up to `most` occurrences of all active jobs within the next hours, in order."""
+    now = (await claims.next_due(session)).now
+    until = now + timedelta(hours=hours)
+    rows = await jobs.active_until(session, until, most)
+    ways = [_of_job(row, now, until) for row in rows]
+    return list(islice(merge(*ways, key=lambda found: (found.scheduledfor, found.jobid)), most))
+
+
+async def preview_edit(session: AsyncSession, jobid: int, patch: JobPatch) -> EditPreview:
+    """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
+    now = (await claims.next_due(session)).now
+    row = await _row(session, jobid)
+    if row["state"] == "deleted":
+        raise JobIsDeleted(jobid)
+    draft = patched(written(row), patch)
+    new = schedule_of_draft(draft)
+    try:
+        old: Schedule | None = standing.schedule_in(row)
+    except ScheduleUnusable:
+        old = None
+    until = min([now + HORIZON, *(_end(schedule, now) for schedule in (old, new) if schedule)])
+    before, after = (_runs(schedule, now, until) if schedule else set() for schedule in (old, new))
+    gone, come = sorted(before - after), sorted(after - before)
+    zone = draft.timezone
+    changed = old is None or draft.definition != standing.definition_of(row)
+    return EditPreview(
+        words=describe(draft.definition),
+        until=until,
+        disappear=[occurrence_of(old, zone, instant, now) for instant in gone[:MOST_NAMED] if old],
+        appear=[occurrence_of(new, zone, instant, now) for instant in come[:MOST_NAMED]],
+        disappearing=len(gone),
+        appearing=len(come),
+        superseded=_overdue(row, old, now) if changed and old else 0,
+    )
+
+
+def occurrence_of(
+    schedule: Schedule, zone: str, instant: datetime, now: datetime, delay: timedelta = timedelta(0)
+) -> Occurrence:
+    """An occurrence with what there is to say of it."""
+    return Occurrence(
+        scheduledfor=instant,
+        local=local(instant, zone),
+        relative=relative(instant + delay, now),
+        note=note(schedule, zone, instant),
+        runs=schedule.bar(instant) is None,
+    )
+
+
+async def _row(session: AsyncSession, jobid: int) -> Mapping[str, Any]:
+    row: Mapping[str, Any] | None = await jobs.one(session, jobid)
+    if row is None:
+        raise JobNotFound(jobid)
+    return row
+
+
+def _from(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    instant = schedule.next_after(after)
+    while instant is not None:
+        yield instant
+        instant = schedule.next_after(instant)
+
+
+def _open_after(row: Mapping[str, Any], now: datetime) -> datetime:
+    """The instant after which the job's open occurrences come: a due one is still to run."""
+    first: datetime | None = row["promised"]
+    return now if first is None else first - datetime.resolution
+
+
+def _left(row: Mapping[str, Any], count: int) -> int:
+    return count if row["maxruns"] is None else min(count, max(0, row["maxruns"] - (row["runs"] or 0)))
+
+
+def _of_job(row: Mapping[str, Any], now: datetime, until: datetime) -> Iterator[Upcoming]:
+    schedule, zone = standing.schedule_in(row), row["timezone"]
+    delay = standing.spread(row["jobid"], row["jitter"])
+    for instant in islice(_from(schedule, _open_after(row, now)), _left(row, MOST_COMPARED)):
+        if instant > until:
+            return
+        known = occurrence_of(schedule, zone, instant, now, delay).model_dump()
+        yield Upcoming(**known, jobid=row["jobid"], jobname=row["jobname"], timezone=zone)
+
+
+def _end(schedule: Schedule, now: datetime) -> datetime:
+    """How far as many occurrences reach as are compared."""
+    instants = list(islice(_from(schedule, now), MOST_COMPARED))
+    return instants[-1] if len(instants) == MOST_COMPARED else now + HORIZON
+
+
+def _runs(schedule: Schedule, now: datetime, until: datetime) -> set[datetime]:
+    instants = islice(_from(schedule, now), MOST_COMPARED)
+    return {instant for instant in instants if instant <= until and schedule.bar(instant) is None}
+
+
+def _overdue(row: Mapping[str, Any], schedule: Schedule, now: datetime) -> int:
+    first = row["promised"] or row["resumefrom"]
+    if first is None or first > now:
+        return 0
+    return schedule.counts(first, now + datetime.resolution)[0]

@@ -13,7 +13,7 @@ from scheduler_api import __version__
 from scheduler_api.database import migrations
 from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.database.engine import Database, PoolSize
-from scheduler_api.routers import documentation, jobs, problems, runs, system
+from scheduler_api.routers import documentation, jobs, ledger, operations, problems, runs, schedules, system
 from scheduler_api.routers.access import Gate
 from scheduler_api.routers.headers import StandardHeaders
 from scheduler_api.routers.wiring import State
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(StandardHeaders)
     problems.install(app)
     # Before jobs: /jobs/run must not be taken for a job.
-    for part in (runs, jobs, system, documentation):
+    for part in (runs, jobs, operations, ledger, schedules, system, documentation):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

@@ -1,6 +1,24 @@
 """What goes in and what comes out, as Pydantic models."""
 
-from scheduler_api.contracts.answers import Health, JobWithLogs, Log, Problem, ProblemFlaw, RunReport
+from scheduler_api.contracts.accounts import (
+    Backfill,
+    BackfillReport,
+    Change,
+    Explanation,
+    Fate,
+    Finding,
+    JobCheck,
+)
+from scheduler_api.contracts.answers import (
+    Health,
+    JobWithLogs,
+    Log,
+    LogCause,
+    LogStatus,
+    Problem,
+    ProblemFlaw,
+    RunReport,
+)
 from scheduler_api.contracts.flaws import flaws_of
 from scheduler_api.contracts.jobs import (
     History,
@@ -25,16 +43,25 @@ from scheduler_api.contracts.values import LARGEST_ID, LARGEST_INTERVAL, Instant
 __all__ = [
     "LARGEST_ID",
     "LARGEST_INTERVAL",
+    "Backfill",
+    "BackfillReport",
+    "Change",
     "EditPreview",
+    "Explanation",
+    "Fate",
+    "Finding",
     "Health",
     "History",
     "Instant",
     "Job",
+    "JobCheck",
     "JobDraft",
     "JobPatch",
     "JobSort",
     "JobWithLogs",
     "Log",
+    "LogCause",
+    "LogStatus",
     "Missed",
     "Occurrence",
     "Pause",

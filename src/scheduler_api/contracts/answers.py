@@ -1,11 +1,30 @@
 """Logs, reports and problems: what else comes out."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from scheduler_api.contracts.jobs import Job
+
+
+class LogStatus(StrEnum):
+    """How far a log has come."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class LogCause(StrEnum):
+    """Why a log came to be."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
 
 
 class Log(BaseModel):

@@ -62,7 +62,7 @@ def _zone(value: str) -> str:
 
 def flaw_at(field: str, message: str) -> PydanticCustomError:
     """A flaw that a whole model has, and the field to blame."""
-    return PydanticCustomError(field, message.replace("{", "{{").replace("}", "}}"), {"field": field})
+    return PydanticCustomError(field, message, {"field": field})
 
 
 def _instant(value: object) -> object:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.statements import Statement
@@ -20,6 +19,13 @@ NEWEST = Statement(
     """
     SELECT changeid, jobid, at, action, client, before, after FROM jobchange
     WHERE jobid = :jobid AND changeid < :before ORDER BY changeid DESC LIMIT :most
+    """
+)
+#: Those that matter for what was expected of the job, oldest first.
+OF_SCHEDULE = Statement(
+    """
+    SELECT at, action, client, before, after FROM jobchange
+    WHERE jobid = :jobid AND action IN ('edited', 'paused', 'resumed', 'deleted') ORDER BY changeid
     """
 )
 
@@ -47,9 +53,9 @@ async def record(
 
 async def newest(session: AsyncSession, jobid: int, before: int, most: int) -> list[dict[str, Any]]:
     """Up to `most` changes of the job with a changeid below `before`, newest first."""
-    return [_decoded(row) for row in await NEWEST.all(session, jobid=jobid, before=before, most=most)]
+    return [dict(row) for row in await NEWEST.all(session, jobid=jobid, before=before, most=most)]
 
 
-def _decoded(row: asyncpg.Record) -> dict[str, Any]:
-    documents = {name: row[name] and json.loads(row[name]) for name in ("before", "after")}
-    return dict(row) | documents
+async def of_schedule(session: AsyncSession, jobid: int) -> list[dict[str, Any]]:
+    """The edits, pauses, resumptions and the deletion of the job, oldest first."""
+    return [dict(row) for row in await OF_SCHEDULE.all(session, jobid=jobid)]

@@ -26,7 +26,7 @@ _JOB = f"""
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
            promise.nextrun, latest.lastrun, latest.status AS laststatus,
-           promise.scheduledfor AS promised, promise.runs, job.resumefrom
+           promise.scheduledfor AS promised, promise.runs, job.resumefrom, job.validfrom, job.deletedat
     FROM job
     LEFT JOIN LATERAL (
         SELECT nextrun, scheduledfor, runs FROM joblog
@@ -43,6 +43,8 @@ ONE = Statement(f"{_JOB} WHERE job.jobid = :jobid")
 ACTIVE_UNTIL = Statement(
     f"{_JOB} WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most"
 )
+
+IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :most")
 
 #: How lists can be narrowed down.
 FILTERS = {
@@ -130,6 +132,11 @@ async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
 async def active_until(session: AsyncSession, until: datetime, most: int) -> list[asyncpg.Record]:
     """Up to `most` active jobs that run up to then, those that run first in front."""
     return await ACTIVE_UNTIL.all(session, until=until, most=most)
+
+
+async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
+    """Up to `most` jobids above `after`, in order; those of deleted jobs among them."""
+    return [row["jobid"] for row in await IDS.all(session, after=after, most=most)]
 
 
 async def lock(session: AsyncSession, jobid: int) -> asyncpg.Record | None:

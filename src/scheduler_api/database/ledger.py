@@ -55,6 +55,9 @@ HAS_PROMISE = Statement(
     )
     """
 )
+HAS_RUNNING = Statement(
+    "SELECT EXISTS (SELECT FROM joblog WHERE jobid = :jobid AND status = 'running' AND cause = 'schedule')"
+)
 WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
 
 # A promise that is there already becomes the first of the skipped rows: its logid stays.
@@ -91,27 +94,40 @@ CANCEL_REQUESTS = Statement(
     """
 )
 
-#: What the schedule's own rows, from a given one on, account for; one row earlier, as it may reach in.
+#: What the schedule's own verdicts account for, in order.
 COVERAGE = Statement(
-    f"""
-    {_LOGS}
+    """
+    SELECT logid, scheduledfor, status, missed, through, runs, reason, finishedat FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status <> 'pending'
-      AND scheduledfor >= coalesce((
-          SELECT min(scheduledfor) FROM (
-              SELECT scheduledfor FROM joblog
-              WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor < :since
-              ORDER BY scheduledfor DESC LIMIT 20
-          ) AS earlier), '-infinity')
-      AND scheduledfor < :before
-    ORDER BY scheduledfor
-    LIMIT :most
+      AND scheduledfor > :after AND scheduledfor < :before
+    ORDER BY scheduledfor LIMIT :most
+    """
+)
+#: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
+AROUND = Statement(
+    f"""
+    ({_LOGS} WHERE jobid = :jobid AND scheduledfor >= :at AND scheduledfor < :until
+     ORDER BY scheduledfor, logid LIMIT 20)
+    UNION ALL
+    (SELECT {_COLUMNS} FROM (
+        {_LOGS} WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor < :at
+        ORDER BY scheduledfor DESC LIMIT 100
+     ) AS earlier WHERE through >= :at ORDER BY scheduledfor DESC)
+    """
+)
+#: Occurrences of a range that have run, and those that were asked for.
+DONE = Statement(
+    """
+    SELECT scheduledfor FROM joblog
+    WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :before
+      AND (status = 'finished' AND cause = 'schedule' OR cause = 'backfill')
     """
 )
 
 #: What users asked to skip before its time.
-AHEAD = Statement(
+FORGET_AHEAD = Statement(
     """
-    SELECT scheduledfor FROM joblog
+    DELETE FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status <> 'pending' AND scheduledfor > :now
     """
 )
@@ -183,6 +199,12 @@ async def has_promise(session: AsyncSession, jobid: int) -> bool:
     return bool(there)
 
 
+async def has_running(session: AsyncSession, jobid: int) -> bool:
+    """Whether a run of the job's schedule is under way."""
+    (there,) = await HAS_RUNNING.one(session, jobid=jobid)
+    return bool(there)
+
+
 async def withdraw(session: AsyncSession, logid: int) -> None:
     """Take back a promise, as if it had never been given."""
     await WITHDRAW.all(session, logid=logid)
@@ -234,15 +256,26 @@ def _logs(filters: tuple[str, ...]) -> Statement:
 
 
 async def coverage(
-    session: AsyncSession, jobid: int, since: datetime, before: datetime, most: int
+    session: AsyncSession, jobid: int, after: datetime, before: datetime, most: int
 ) -> list[asyncpg.Record]:
-    """Up to `most` of the schedule's verdicts from `since` to `before`, in order, and a few before them."""
-    return await COVERAGE.all(session, jobid=jobid, since=since, before=before, most=most)
+    """Up to `most` of the schedule's verdicts between two instants, in order."""
+    return await COVERAGE.all(session, jobid=jobid, after=after, before=before, most=most)
 
 
-async def ahead(session: AsyncSession, jobid: int, now: datetime) -> list[asyncpg.Record]:
-    """The verdicts of occurrences that are yet to come."""
-    return await AHEAD.all(session, jobid=jobid, now=now)
+async def around(session: AsyncSession, jobid: int, at: datetime, until: datetime) -> list[asyncpg.Record]:
+    """The job's logs from `at` up to `until`, and those of earlier occurrences that reach over `at`."""
+    return await AROUND.all(session, jobid=jobid, at=at, until=until)
+
+
+async def done(session: AsyncSession, jobid: int, since: datetime, before: datetime) -> set[datetime]:
+    """The occurrences of a range that have run, or are asked to."""
+    rows = await DONE.all(session, jobid=jobid, since=since, before=before)
+    return {row["scheduledfor"] for row in rows}
+
+
+async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None:
+    """Delete the verdicts of occurrences that are yet to come."""
+    await FORGET_AHEAD.all(session, jobid=jobid, now=now)
 
 
 async def holes(session: AsyncSession, most: int) -> list[int]:

@@ -151,7 +151,7 @@ async def edit_job(
         raise HTTPException(415, "Send the changes as application/json.")
     patch = await json_body(request, JobPatch)
     if dryrun:
-        preview = await database.read(outlook.preview_edit, jobid, patch)
+        preview = await database.transact(outlook.preview_edit, jobid, patch)
         return _json(preview.model_dump_json(), None)
     job = await database.transact(jobs.edit, jobid, patch, version_of(request), client_of(request))
     return _json(job.model_dump_json(), None, tagged(job.version))

@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
+from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
 from scheduler_api.database import changes, jobs, ledger
 from scheduler_api.errors import Flaw, InvalidInput, JobNotFound
 from scheduler_api.schedule import Cron, Once, Reason, Schedule, StartInGap, schedule_of
 from scheduler_api.services import standing
 from scheduler_api.services.standing import Held
 
-JOBS, LOGS = TypeAdapter(list[Job]), TypeAdapter(list[Log])
+JOBS, LOGS, CHANGES = TypeAdapter(list[Job]), TypeAdapter(list[Log]), TypeAdapter(list[Change])
 
 
 async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
@@ -66,6 +66,12 @@ async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: in
     return LOGS.validate_python([dict(row) for row in await ledger.logs(session, filters, limit)])
 
 
+async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
+    """Up to `limit` changes of the job older than a changeid, newest first. Raises JobNotFound."""
+    await get(session, jobid)
+    return CHANGES.validate_python(await changes.newest(session, jobid, before, limit))
+
+
 async def listing(
     session: AsyncSession,
     filters: Mapping[str, Any],
@@ -100,8 +106,10 @@ async def edit(
     if changed:
         state = await _retime(session, now, held, draft, changed)
         await jobs.edit(session, jobid, values, *state)
-        shown = ({name: document[name] for name in changed} for document in (before, after))
-        await changes.record(session, now, jobid, "edited", client, *shown)
+        was, became = ({name: document[name] for name in changed} for document in (before, after))
+        if state[1] == now:
+            was["validfrom"], became["validfrom"] = plain(held.job["validfrom"]), plain(state[1])
+        await changes.record(session, now, jobid, "edited", client, was, became)
     return await get(session, jobid)
 
 
@@ -119,20 +127,14 @@ async def _retime(
     runs = carried["runs"] or 0
     if draft.maxruns is not None and runs >= draft.maxruns and (redefined or "maxruns" in changed):
         raise InvalidInput(Flaw(("maxruns",), f"Must be more than {runs}: so often it has run already."))
-    validfrom = job["validfrom"]
+    first: datetime | None
     if redefined:
         if {"startdate", "starttime"} & set(changed) or isinstance(schedule.cadence, Once):
             _require_future_start(draft, schedule, now)
         await _supersede(session, now, held, carried)
-        first, validfrom = await _first_open(session, job["jobid"], schedule, now), now
-    elif held.open_from is not None:
-        first = held.open_from
-    elif job["active"]:
-        first = schedule.next_after(max(carried["accounted"] or validfrom, validfrom))
+        first, validfrom = _first_ahead(schedule, now), now
     else:
-        # It was completed; with a future, it goes on from now.
-        first = schedule.next_after(now)
-        validfrom = now if first is not None else validfrom
+        first, validfrom = _first_open(held, schedule, now, carried["accounted"])
     if held.is_paused:
         return False, validfrom, first
     if held.promise is not None:
@@ -144,8 +146,23 @@ async def _retime(
     return True, validfrom, None
 
 
+def _first_open(
+    held: Held, schedule: Schedule, now: datetime, accounted: datetime | None
+) -> tuple[datetime | None, datetime]:
+    """The first open occurrence of a schedule that stays, and since when it holds."""
+    validfrom: datetime = held.job["validfrom"]
+    if held.open_from is not None:
+        return held.open_from, validfrom
+    if held.job["active"]:
+        return schedule.next_after(max(accounted or validfrom, validfrom)), validfrom
+    # It was completed; with a future, it goes on from now.
+    first = schedule.next_after(max(accounted or now, now))
+    return first, now if first is not None else validfrom
+
+
 async def _supersede(session: AsyncSession, now: datetime, held: Held, carried: Mapping[str, Any]) -> None:
-    """Write off what was due by the old schedule."""
+    """Write off what was due by the old schedule; forget what was skipped of it ahead of its time."""
+    await ledger.forget_ahead(session, held.job["jobid"], now)
     first = held.open_from
     if first is None or first > now:
         return
@@ -153,17 +170,6 @@ async def _supersede(session: AsyncSession, now: datetime, held: Held, carried: 
         await ledger.withdraw(session, held.promise["logid"])
     old = standing.schedule_in(held.job)
     await standing.write_off(session, now, held.job, old, first, now, Reason.SUPERSEDED, carried)
-
-
-async def _first_open(
-    session: AsyncSession, jobid: int, schedule: Schedule, now: datetime
-) -> datetime | None:
-    """The first occurrence ahead that the ledger does not account for: a user may have skipped one."""
-    first: datetime | None = _first_ahead(schedule, now)
-    ahead = {row["scheduledfor"] for row in await ledger.ahead(session, jobid, now)}
-    while first is not None and first in ahead:
-        first = schedule.next_after(first)
-    return first
 
 
 async def delete(
@@ -193,10 +199,11 @@ async def delete(
 
 def written(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the author wrote of a job, as JSON has it."""
-    return {name: _plain(values[name]) for name in jobs.WRITTEN}
+    return {name: plain(values[name]) for name in jobs.WRITTEN}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -16,7 +16,7 @@ from scheduler_api.contracts import (
     SchedulePreview,
     Upcoming,
 )
-from scheduler_api.database import claims, jobs
+from scheduler_api.database import jobs
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Schedule
 from scheduler_api.schedule.wording import describe, local, note, relative
@@ -29,9 +29,8 @@ HORIZON, MOST_COMPARED = timedelta(days=30), 5000
 MOST_NAMED = 100
 
 
-async def preview(session: AsyncSession, draft: ScheduleDraft) -> SchedulePreview:
+def preview(now: datetime, draft: ScheduleDraft) -> SchedulePreview:
     """A schedule in words, and its next occurrences. Raises InvalidInput."""
-    now = (await claims.next_due(session)).now
     schedule = schedule_of_draft(draft)
     found = islice(_from(schedule, now), draft.count)
     zone = draft.timezone
@@ -42,9 +41,8 @@ async def preview(session: AsyncSession, draft: ScheduleDraft) -> SchedulePrevie
     )
 
 
-async def upcoming(session: AsyncSession, jobid: int, count: int) -> list[Occurrence]:
+async def upcoming(session: AsyncSession, now: datetime, jobid: int, count: int) -> list[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises JobNotFound."""
-    now = (await claims.next_due(session)).now
     row = await _row(session, jobid)
     if not row["active"]:
         return []
@@ -53,18 +51,16 @@ async def upcoming(session: AsyncSession, jobid: int, count: int) -> list[Occurr
     return [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
 
 
-async def upcoming_of_all(session: AsyncSession, hours: int, most: int) -> list[Upcoming]:
+async def upcoming_of_all(session: AsyncSession, now: datetime, hours: int, most: int) -> list[Upcoming]:
     """Up to `most` occurrences of all active jobs within the next hours, in order."""
-    now = (await claims.next_due(session)).now
     until = now + timedelta(hours=hours)
     rows = await jobs.active_until(session, until, most)
     ways = [_of_job(row, now, until) for row in rows]
     return list(islice(merge(*ways, key=lambda found: (found.scheduledfor, found.jobid)), most))
 
 
-async def preview_edit(session: AsyncSession, jobid: int, patch: JobPatch) -> EditPreview:
+async def preview_edit(session: AsyncSession, now: datetime, jobid: int, patch: JobPatch) -> EditPreview:
     """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
-    now = (await claims.next_due(session)).now
     row = await _row(session, jobid)
     if row["state"] == "deleted":
         raise JobIsDeleted(jobid)

@@ -1,0 +1,165 @@
+"""The ledger's questions and answers: logs, changes, why, whether all is there, making up for holes."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from scheduler_api.contracts import (
+    LARGEST_ID,
+    Backfill,
+    BackfillReport,
+    Change,
+    Explanation,
+    Instant,
+    JobCheck,
+    Log,
+    LogCause,
+    LogStatus,
+)
+from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.routers.bodies import content_type, json_body
+from scheduler_api.routers.documentation import body_of, problems
+from scheduler_api.routers.negotiation import Media
+from scheduler_api.routers.paging import NEGOTIATED, given, with_next
+from scheduler_api.routers.wiring import Before, JobId, Limit, database_of
+from scheduler_api.services import audit, backfill, explain, jobs
+
+router = APIRouter(tags=["ledger"])
+
+LOGS, CHANGES, INSTANT = TypeAdapter(list[Log]), TypeAdapter(list[Change]), TypeAdapter(Instant)
+
+Status = Annotated[LogStatus | None, Query(description="Only logs with this status.")]
+Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
+Since = Annotated[
+    str | None, Query(max_length=40, description="Only occurrences from this instant on (RFC 3339).")
+]
+Until = Annotated[
+    str | None, Query(max_length=40, description="Only occurrences before this instant (RFC 3339).")
+]
+
+
+@router.get("/logs", response_model=list[Log], responses=problems(422, 503))
+async def list_logs(
+    request: Request,
+    status: Status = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    before: Before = None,
+    limit: Limit = 100,
+) -> Response:
+    """List the logs of all jobs, the newest promise first.
+
+    A `Link` header with `rel="next"` leads to older ones.
+    """
+    filters = {"status": status, "cause": cause, "before": before} | _range(since, until)
+    return await _logs(request, filters, limit)
+
+
+@router.get("/jobs/{jobid:jobid}/logs", response_model=list[Log], responses=problems(404, 422, 503))
+async def list_logs_of_job(
+    request: Request,
+    jobid: JobId,
+    status: Status = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    before: Before = None,
+    limit: Limit = 100,
+) -> Response:
+    """List a job's logs, the newest occurrence first.
+
+    A `Link` header with `rel="next"` leads to older ones.
+    """
+    await database_of(request).read(jobs.get, jobid)
+    filters = {"jobid": jobid, "status": status, "cause": cause, "before": before} | _range(since, until)
+    return await _logs(request, filters, limit)
+
+
+@router.get("/jobs/{jobid:jobid}/changes", response_model=list[Change], responses=problems(404, 422, 503))
+async def list_changes(
+    request: Request,
+    jobid: JobId,
+    before: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="Only changes older than this changeid.")
+    ] = None,
+    limit: Limit = 100,
+) -> Response:
+    """List who changed a job, when, and what, newest first."""
+    found = await database_of(request).read(jobs.changes_of, jobid, before or LARGEST_ID, limit + 1)
+    further = with_next(request, before=found[limit - 1].changeid) if found[limit:] else None
+    return _json(CHANGES.dump_json(found[:limit]), further)
+
+
+@router.get("/jobs/{jobid:jobid}/explain", response_model=Explanation, responses=problems(404, 409, 422, 503))
+async def explain_instant(
+    request: Request,
+    jobid: JobId,
+    at: Annotated[
+        str,
+        Query(
+            max_length=40,
+            description="The instant, in RFC 3339 with an offset.",
+            examples=["2026-11-01T02:30:00+01:00"],
+        ),
+    ],
+) -> Response:
+    """Say why a job did, or did not, run at an instant."""
+    instant = _instant("at", at)
+    found = await database_of(request).transact(explain.explain, jobid, instant)
+    return _json(found.model_dump_json())
+
+
+@router.get("/jobs/{jobid:jobid}/check", response_model=JobCheck, responses=problems(404, 422, 503))
+async def check_ledger(request: Request, jobid: JobId) -> Response:
+    """Compare a job's ledger with its schedule and its edit history: holes, doubles, broken rules."""
+    found = await database_of(request).read(audit.check_job, jobid)
+    return _json(found.model_dump_json())
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/backfill",
+    response_model=BackfillReport,
+    openapi_extra=body_of(Backfill),
+    responses=problems(400, 404, 408, 409, 413, 415, 422, 503),
+)
+async def backfill_range(request: Request, jobid: JobId) -> Response:
+    """Make up for past occurrences that did not run, beside the schedule, which does not move.
+
+    At most 1,000 at once; each occurrence is made up for at most once. With `dryrun` it only says which.
+    """
+    if content_type(request) != "application/json":
+        raise HTTPException(415, "Send the range as application/json.")
+    order = await json_body(request, Backfill)
+    report = await database_of(request).transact(backfill.backfill, jobid, order)
+    return _json(report.model_dump_json())
+
+
+async def _logs(request: Request, filters: dict[str, object], limit: int) -> Response:
+    found = await database_of(request).read(jobs.list_logs, given(filters), limit + 1)
+    further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
+    return _json(LOGS.dump_json(found[:limit]), further)
+
+
+def _range(since: str | None, until: str | None) -> dict[str, object]:
+    texts = {"since": since, "until": until}
+    return {name: None if text is None else _instant(name, text) for name, text in texts.items()}
+
+
+def _instant(name: str, text: str) -> datetime:
+    # In a query, the plus of an offset that was not encoded arrives as a blank.
+    text = text if text[10:11] == " " else text.replace(" ", "+")
+    try:
+        instant: datetime = INSTANT.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(Flaw((f"?{name}",), error.errors()[0]["msg"])) from None
+    return instant
+
+
+def _json(content: str | bytes, further: str | None = None) -> Response:
+    link = {} if further is None else {"Link": f'<{further}>; rel="next"'}
+    return Response(content, headers=NEGOTIATED | link, media_type=Media.JSON)

@@ -1,0 +1,105 @@
+"""What people do with a job beside editing it."""
+
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from scheduler_api.contracts import Job, Log, Pause, Resume
+from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.documentation import IF_MATCH, body_of, problems
+from scheduler_api.routers.forms import model_of
+from scheduler_api.routers.negotiation import Media
+from scheduler_api.routers.paging import NEGOTIATED
+from scheduler_api.routers.wiring import JobId, client_of, database_of, tagged, version_of
+from scheduler_api.services import operations
+
+router = APIRouter(tags=["operations"])
+
+Model = TypeVar("Model", bound=BaseModel)
+BACK: dict[int | str, dict[str, Any]] = {303: {"description": "It was asked for by a form; back to the job."}}
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/pause",
+    response_model=Job,
+    openapi_extra=body_of(Pause, required=False) | IF_MATCH,
+    responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503) | BACK,
+)
+async def pause_job(request: Request, jobid: JobId) -> Response:
+    """Pause a job: nothing of it runs until it is resumed, or until the given instant.
+
+    What it misses meanwhile is decided when it is resumed. A paused job gets the new reason and end.
+    """
+    order = await _order(request, Pause)
+    database, client = database_of(request), client_of(request)
+    job = await database.transact(operations.pause, jobid, order, version_of(request), client)
+    return _job(request, job)
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/resume",
+    response_model=Job,
+    openapi_extra=body_of(Resume, required=False) | IF_MATCH,
+    responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503) | BACK,
+)
+async def resume_job(request: Request, jobid: JobId) -> Response:
+    """Resume a paused job; one that is not paused stays as it is.
+
+    The runs that it missed are caught up as its misfire policy says, or skipped on request.
+    """
+    order = await _order(request, Resume)
+    database, client = database_of(request), client_of(request)
+    job = await database.transact(operations.resume, jobid, order, version_of(request), client)
+    return _job(request, job)
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/run",
+    status_code=202,
+    response_model=Log,
+    responses=problems(404, 409, 422, 503) | BACK,
+)
+async def run_job(request: Request, jobid: JobId) -> Response:
+    """Run a job now, beside its schedule, which does not move. The answer is the pending log."""
+    log = await database_of(request).transact(operations.run_now, jobid)
+    if content_type(request) == FORM:
+        return _back(jobid)
+    headers = NEGOTIATED | {"Location": f"/jobs/{jobid}"}
+    return Response(log.model_dump_json(), 202, headers, Media.JSON)
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/skip",
+    response_model=Job,
+    openapi_extra=IF_MATCH,
+    responses=problems(404, 409, 412, 422, 503) | BACK,
+)
+async def skip_next_run(request: Request, jobid: JobId) -> Response:
+    """Skip the job's next run; the one after it is promised. The ledger says `skipped: request`."""
+    database, client = database_of(request), client_of(request)
+    return _job(request, await database.transact(operations.skip_next, jobid, version_of(request), client))
+
+
+async def _order(request: Request, model: type[Model]) -> Model:
+    """The body, which may be left out; a form's fields just as well."""
+    kind = content_type(request)
+    if kind == FORM:
+        return model_of(await form_body(request), model)
+    if kind == "application/json":
+        return await json_body(request, model)
+    if kind == "" and request.headers.get("content-length", "0") == "0":
+        return model()
+    raise HTTPException(415, "Send application/json, or nothing at all.")
+
+
+def _job(request: Request, job: Job) -> Response:
+    if content_type(request) == FORM:
+        return _back(job.jobid)
+    return Response(job.model_dump_json(), headers=NEGOTIATED | tagged(job.version), media_type=Media.JSON)
+
+
+def _back(jobid: int) -> Response:
+    return RedirectResponse(f"/jobs/{jobid}", 303)

@@ -1,0 +1,189 @@
+"""The ledger against the schedule: every expected occurrence is accounted for, once.
+
+What is expected is computed anew from the definition and its edits, by counting; what is there is read
+row by row. Occurrences that may run and those that the schedule keeps from running are walked apart,
+as their rows overlap: a catch-up run stands for those on both sides of a holiday.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Finding, JobCheck
+from scheduler_api.database import jobs, ledger
+from scheduler_api.errors import ScheduleUnusable
+from scheduler_api.schedule import Bar, Schedule
+from scheduler_api.services.past import Past, Version, past_of
+
+END = datetime(9999, 1, 1, tzinfo=UTC)
+#: Rows read at once, findings told.
+BATCH, MOST_FINDINGS = 5000, 100
+BARRED = {str(bar) for bar in Bar}
+TICK = datetime.resolution
+
+
+async def check_job(session: AsyncSession, jobid: int) -> JobCheck:
+    """Compare one job's ledger with what was expected of it. Raises JobNotFound."""
+    past = await past_of(session, jobid)
+    report = _Report(jobid)
+    for version in past.versions:
+        try:
+            schedule = version.schedule
+        except ScheduleUnusable as error:
+            report.find("invariant", version.since, 1, str(error))
+            continue
+        await _check_version(session, past, version, schedule, report)
+    await _check_state(session, past.job, report)
+    return report.result()
+
+
+async def check_all(session: AsyncSession) -> AsyncIterator[JobCheck]:
+    """The checks of all jobs, one after the other."""
+    after = 0
+    while found := await jobs.ids(session, after, BATCH):
+        for jobid in found:
+            yield await check_job(session, jobid)
+        after = found[-1]
+
+
+class _Report:
+    def __init__(self, jobid: int) -> None:
+        self._jobid = jobid
+        self._counts = dict.fromkeys(("hole", "double", "stray", "miscount", "invariant"), 0)
+        self._findings: list[Finding] = []
+        self.expected = self.accounted = self.rows = 0
+
+    def find(self, kind: str, at: datetime | None, count: int, detail: str) -> None:
+        self._counts[kind] += count
+        if len(self._findings) < MOST_FINDINGS:
+            self._findings.append(Finding(kind=kind, at=at, count=count, detail=detail))
+
+    def result(self) -> JobCheck:
+        return JobCheck(
+            jobid=self._jobid,
+            clean=not any(self._counts.values()),
+            expected=self.expected,
+            accounted=self.accounted,
+            rows=self.rows,
+            holes=self._counts["hole"],
+            doubles=self._counts["double"],
+            strays=self._counts["stray"],
+            miscounts=self._counts["miscount"],
+            invariants=self._counts["invariant"],
+            findings=self._findings,
+        )
+
+
+async def _check_version(
+    session: AsyncSession, past: Past, version: Version, schedule: Schedule, report: _Report
+) -> None:
+    """Walk one schedule's time. The cursors are the last occurrences accounted for, of either kind."""
+    job = past.job
+    before = _end(job, version)
+    cursor = {False: version.since, True: version.since}
+    newest: Mapping[str, Any] | None = None
+    async for row in _rows(session, job["jobid"], version.since, before):
+        is_barred = row["reason"] in BARRED
+        if not schedule.calls_for(row["scheduledfor"]) or _is_barred(schedule, row) != is_barred:
+            report.find("stray", row["scheduledfor"], 1, f"Log {row['logid']} is not on the schedule.")
+            continue
+        report.rows += 1
+        _check_row(schedule, row, is_barred, cursor[is_barred], report)
+        cursor[is_barred] = max(cursor[is_barred], row["through"] or row["scheduledfor"])
+        newest = row
+    if _has_ended(job, version, newest):
+        return
+    for is_barred in (False, True):
+        _check_rest(schedule, is_barred, cursor[is_barred], before, report)
+
+
+def _check_row(
+    schedule: Schedule, row: Mapping[str, Any], is_barred: bool, cursor: datetime, report: _Report
+) -> None:
+    first, last = row["scheduledfor"], row["through"] or row["scheduledfor"]
+    if first <= cursor:
+        report.find("double", first, 1, f"Log {row['logid']} tells of what an earlier one accounts for.")
+        return
+    lost = schedule.counts(cursor + TICK, first)[is_barred]
+    if lost:
+        report.find("hole", _first_of(schedule, cursor, is_barred), lost, "No log accounts for them.")
+    stands_for = schedule.counts(first, last + TICK)[is_barred]
+    if stands_for != row["missed"] + 1:
+        said = f"Log {row['logid']} says that it stands for {row['missed'] + 1}, but there are {stands_for}."
+        report.find("miscount", first, 1, said)
+    report.expected += lost + stands_for
+    report.accounted += stands_for
+
+
+def _check_rest(
+    schedule: Schedule, is_barred: bool, cursor: datetime, before: datetime, report: _Report
+) -> None:
+    """Nothing may be left between the last row and what is still open."""
+    if schedule.next_after(cursor) is None:
+        return
+    if before == END:
+        if not is_barred:
+            report.find("invariant", schedule.next_after(cursor), 1, "It is completed, but goes on.")
+        return
+    lost = schedule.counts(cursor + TICK, before)[is_barred]
+    if lost:
+        report.expected += lost
+        report.find("hole", _first_of(schedule, cursor, is_barred), lost, "No log accounts for them.")
+
+
+def _end(job: Mapping[str, Any], version: Version) -> datetime:
+    """The first instant that the ledger need not account for under a version."""
+    if version.to is not None:
+        return version.to + TICK
+    first: datetime | None = job["promised"] or job["resumefrom"]
+    if first is not None:
+        return max(first, version.since)
+    if job["state"] == "deleted":
+        deleted: datetime = job["deletedat"]
+        return deleted + TICK
+    if job["state"] == "paused":
+        return version.since + TICK
+    return END
+
+
+def _has_ended(job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None) -> bool:
+    """Whether a job's schedule ended before its time: by maxruns, or as it could not go on."""
+    if job["active"] and job["promised"] is None:
+        # Where it goes on is unknown; that nothing is promised is told by itself.
+        return version.to is None
+    if newest is None or (version.to is None and job["state"] != "completed"):
+        return False
+    spent = version.maxruns is not None and newest["runs"] >= version.maxruns
+    return spent or bool(newest["status"] == "failed")
+
+
+def _is_barred(schedule: Schedule, row: Mapping[str, Any]) -> bool:
+    return schedule.bar(row["scheduledfor"]) is not None
+
+
+def _first_of(schedule: Schedule, after: datetime, is_barred: bool) -> datetime | None:
+    """The first free, or barred, occurrence after an instant."""
+    first = schedule.next_after(after)
+    if first is None or not is_barred:
+        return first and schedule.first_free(first)
+    while first is not None and schedule.bar(first) is None:
+        first = schedule.next_after(next(schedule.spans(first, END)).last)
+    return first
+
+
+async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: _Report) -> None:
+    if job["active"] and job["promised"] is None and not await ledger.has_running(session, job["jobid"]):
+        report.find("invariant", None, 1, "It is active, but nothing is promised.")
+    if not job["active"] and job["promised"] is not None:
+        report.find("invariant", job["promised"], 1, f"It is {job['state']}, but a run is promised.")
+
+
+async def _rows(
+    session: AsyncSession, jobid: int, after: datetime, before: datetime
+) -> AsyncIterator[Mapping[str, Any]]:
+    while found := await ledger.coverage(session, jobid, after, before, BATCH):
+        for row in found:
+            yield row
+        after = found[-1]["scheduledfor"]

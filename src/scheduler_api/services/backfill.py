@@ -1,0 +1,78 @@
+"""Making up for past occurrences, beside the schedule, which does not move."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Backfill, BackfillReport
+from scheduler_api.database import jobs, ledger
+from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound
+from scheduler_api.schedule import occurrences
+from scheduler_api.services.past import Past, past_of
+
+#: The most occurrences that one backfill runs.
+MOST = 1000
+
+
+async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Backfill) -> BackfillReport:
+    """Ask for runs of the past occurrences of a range: of the holes, or of all.
+
+    A hole is an occurrence that did not run: skipped, counted in another's log, or failed. Those on
+    excluded days are none. Each occurrence is made up for at most once. Raises InvalidInput, JobNotFound,
+    JobIsDeleted.
+    """
+    if order.since >= order.until:
+        raise InvalidInput(Flaw(("until",), "Must come after since."))
+    locked = await jobs.share(session, jobid)
+    if locked is None:
+        raise JobNotFound(jobid)
+    if locked["deletedat"] is not None:
+        raise JobIsDeleted(jobid)
+    past = await past_of(session, jobid)
+    wanted = await _wanted(session, now, past, order)
+    if not order.dryrun:
+        rows = await ledger.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
+        wanted = sorted(row["scheduledfor"] for row in rows)
+        if wanted:
+            await ledger.announce(session)
+    verb = "would run" if order.dryrun else "will run now"
+    count = len(wanted)
+    message = (
+        f"{count} {'occurrence' if count == 1 else 'occurrences'} {verb}."
+        if count
+        else "Nothing to make up for."
+    )
+    return BackfillReport(count=count, dryrun=order.dryrun, occurrences=wanted, message=message)
+
+
+async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backfill) -> list[datetime]:
+    """The occurrences to run, in order. Raises InvalidInput where there are too many."""
+    before = min(
+        order.until, now, past.job["promised"] or past.job["resumefrom"] or await _end(session, past)
+    )
+    parts = [
+        (
+            version.schedule,
+            max(order.since, version.since + datetime.resolution),
+            min(before, version.to or before),
+        )
+        for version in past.versions
+    ]
+    total = sum(schedule.counts(since, to)[0] for schedule, since, to in parts if since < to)
+    if total > MOST:
+        sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
+        raise InvalidInput(Flaw(("until",), sentence))
+    done = set() if order.every else await ledger.done(session, past.job["jobid"], order.since, before)
+    return [
+        instant
+        for schedule, since, to in parts
+        for instant in occurrences(schedule, since, to)
+        if schedule.bar(instant) is None and instant not in done
+    ]
+
+
+async def _end(session: AsyncSession, past: Past) -> datetime:
+    """Where the ledger of a job without a future ends."""
+    said = await ledger.standing(session, past.job["jobid"])
+    accounted: datetime = said["accounted"] or past.job["validfrom"]
+    return accounted + datetime.resolution

@@ -1,0 +1,101 @@
+"""A job's past: which schedule held when, and when it was paused."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database import changes, jobs
+from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import Definition, Schedule, schedule_of
+from scheduler_api.services import standing
+from scheduler_api.services.jobs import written
+
+#: How often to read a job again that is edited while it is read.
+TRIES = 5
+
+
+class Version(NamedTuple):
+    """A schedule of a job, and the time for which it held."""
+
+    since: datetime
+    """Its occurrences come after this."""
+    to: datetime | None
+    """Its last instant; None: it still holds."""
+    definition: Definition
+    maxruns: int | None
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule. Raises ScheduleUnusable."""
+        try:
+            return schedule_of(self.definition)
+        except (ArithmeticError, ValueError) as error:
+            raise ScheduleUnusable(f"The job's schedule can not be computed ({error}).") from error
+
+
+class Past(NamedTuple):
+    """A job as it is, and what led there."""
+
+    job: Mapping[str, Any]
+    versions: list[Version]
+    changes: list[dict[str, Any]]
+
+    def version_at(self, instant: datetime) -> Version:
+        """The schedule that held at an instant; before the first one, the first."""
+        return next(v for v in self.versions if v.to is None or instant <= v.to)
+
+    def pause_at(self, instant: datetime) -> dict[str, Any] | None:
+        """The change that had the job paused at an instant; None: it was not."""
+        latest = None
+        for change in self.changes:
+            if change["at"] <= instant and change["action"] in {"paused", "resumed"}:
+                latest = change
+        return latest if latest is not None and latest["action"] == "paused" else None
+
+
+async def past_of(session: AsyncSession, jobid: int) -> Past:
+    """The job and its history, which belong together although others edit. Raises JobNotFound."""
+    row: Mapping[str, Any] | None = await jobs.one(session, jobid)
+    for _ in range(TRIES):
+        if row is None:
+            break
+        known = await changes.of_schedule(session, jobid)
+        before, row = row, await jobs.one(session, jobid)
+        if row is not None and row["version"] == before["version"]:
+            return Past(before, _versions(before, known), known)
+    if row is None:
+        raise JobNotFound(jobid)
+    raise DatabaseBusy("The job is being edited again and again; try once more.")
+
+
+def _versions(row: Mapping[str, Any], known: list[dict[str, Any]]) -> list[Version]:
+    """From the present definition back through what each edit replaced."""
+    document = written(row)
+    found: list[Version] = []
+    to = None
+    for change in reversed(known):
+        if change["action"] != "edited":
+            continue
+        if "validfrom" in change["after"]:
+            since = datetime.fromisoformat(change["after"]["validfrom"])
+            found.append(_version(since, to, document))
+            to = since
+        document |= {name: value for name, value in change["before"].items() if name != "validfrom"}
+    found.append(_version(row["createdat"], to, document))
+    return found[::-1]
+
+
+def _version(since: datetime, to: datetime | None, document: dict[str, Any]) -> Version:
+    """A version from a job as JSON has it."""
+    parsed = {name: parse(document[name]) for name, parse in PARSERS.items() if document[name] is not None}
+    definition = standing.definition_of(document | parsed)
+    return Version(since, to, definition, document["maxruns"])
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "startdate": date.fromisoformat,
+    "starttime": time.fromisoformat,
+    "until": datetime.fromisoformat,
+}

@@ -1,0 +1,358 @@
+"""The ledger's questions over HTTP: why, whether all is there, lists with filters; and what is to come."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from scheduler_api.database.engine import Database
+from tests.factories import NOON, add_job, execute, scalar
+
+NEW_YORK: dict[str, Any] = {"timezone": "America/New_York"}
+
+
+async def hourly(database: Database, **values: Any) -> int:
+    """A job that ran at 08:00, caught up from 10:00 to 12:00 at 12:30, and is due at 13:00."""
+    start = NOON - timedelta(hours=4)
+    values = {"interval": 3600, "startdate": start.date(), "starttime": start.time()} | values
+    jobid = await add_job(database, due=NOON + timedelta(hours=1), validfrom=start - timedelta(seconds=1),
+                          createdat=start - timedelta(seconds=1), **values)  # fmt: skip
+    for hour, missed, reason in ((8, 0, None), (9, 0, "misfire"), (10, 2, None)):
+        at = start + timedelta(hours=hour - 8)
+        await execute(
+            database,
+            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, missed,"
+            " through, reason, runs) VALUES (:jobid, :at, :status, :ran, :ran, :over, :missed, :through, :reason, 1)",
+            jobid=jobid,
+            at=at,
+            status="skipped" if reason else "finished",
+            ran=None if reason else at + timedelta(seconds=1),
+            over=at + timedelta(seconds=1),
+            missed=missed,
+            through=at + missed * timedelta(hours=1) if missed else None,
+            reason=reason,
+        )
+    return jobid
+
+
+async def explained(client: AsyncClient, jobid: int, at: str) -> Any:
+    response = await client.get(f"/jobs/{jobid}/explain", params={"at": at})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+@pytest.mark.parametrize(
+    ("at", "fate", "words"),
+    [
+        ("2030-01-31T08:00:00Z", "ran", "1.0 s after"),
+        ("2030-01-31T09:00:00Z", "skipped", "later than the grace period"),
+        ("2030-01-31T10:00:00Z", "ran", "stands for 2 more"),
+        ("2030-01-31T11:00:00Z", "counted", "log of 2030-01-31 10:00:00 +00:00, which ran"),
+        ("2030-01-31T12:00:00Z", "counted", "stands for 2 more"),
+        ("2030-01-31T13:00:00Z", "promised", "will be tried at"),
+        ("2030-01-31T14:00:00Z", "expected", "still to come"),
+        ("2030-01-31T08:30:00Z", "not-scheduled", "one before is 2030-01-31 08:00"),
+        ("2029-01-31T08:30:00Z", "not-created", "did not exist yet"),
+    ],
+)
+async def test_why(client: AsyncClient, database: Database, at: str, fate: str, words: str) -> None:
+    jobid = await hourly(database)
+    answer = await explained(client, jobid, at)
+    assert (answer["fate"], words in answer["sentence"]) == (fate, True), answer["sentence"]
+    assert answer["schedule"].startswith("Every hour")
+    assert answer["scheduled"] == (fate not in {"not-scheduled", "not-created"})
+
+
+async def test_why_of_a_hole(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    await execute(database, "DELETE FROM joblog WHERE scheduledfor = '2030-01-31T09:00Z'")
+    answer = await explained(client, jobid, "2030-01-31T09:00:00Z")
+    assert (answer["fate"], "hole in the ledger" in answer["sentence"]) == ("missing", True)
+
+
+async def test_why_of_a_failure_and_of_a_run_under_way(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    failed = "UPDATE joblog SET status = 'failed', error = 'Broken.' WHERE scheduledfor = '2030-01-31T08:00Z'"
+    await execute(database, failed)
+    await execute(database, "UPDATE joblog SET status = 'running', nextrun = NULL WHERE status = 'pending'")
+    assert "Broken." in (await explained(client, jobid, "2030-01-31T08:00:00Z"))["sentence"]
+    assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["fate"] == "running"
+
+
+async def test_why_of_a_paused_a_deleted_and_a_completed_job(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    await client.post(f"/jobs/{jobid}/pause", json={"reason": "Moving house"})
+    answer = await explained(client, jobid, "2030-01-31T13:00:00Z")
+    assert answer["fate"] == "paused"
+    assert "127.0.0.1 (Moving house)" in answer["sentence"]
+    await client.delete(f"/jobs/{jobid}")
+    assert (await explained(client, jobid, "2090-01-31T13:00:00Z"))["fate"] == "deleted"
+    done = await hourly(database, active=False)
+    await execute(database, "DELETE FROM joblog WHERE jobid = :jobid AND status = 'pending'", jobid=done)
+    assert (await explained(client, done, "2030-01-31T13:00:00Z"))["fate"] == "completed"
+    created = (
+        await client.post("/jobs", json={"jobname": "Daily", "cron": "@daily", "active": False})
+    ).json()
+    ahead = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT00:00:00Z")
+    answer = await explained(client, created["jobid"], ahead)
+    assert (answer["fate"], "since it was created" in answer["sentence"]) == ("paused", True)
+
+
+async def test_why_tells_of_runs_by_request(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    log = (await client.post(f"/jobs/{jobid}/run")).json()
+    at = log["scheduledfor"][:19] + "Z"
+    assert (await explained(client, jobid, at))["fate"] == "promised"
+    await client.post("/jobs/run")
+    answer = await explained(client, jobid, at)
+    assert (answer["fate"], answer["scheduled"]) == ("ran", False)
+
+
+async def test_why_under_a_schedule_that_was_edited_away(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    await client.patch(f"/jobs/{jobid}", json={"cron": "30 * * * *"})
+    answer = await explained(client, jobid, "2020-01-31T08:00:00Z")
+    assert answer["schedule"].startswith("Every hour")
+    ahead = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT10:30:00Z")
+    assert (await explained(client, jobid, ahead))["schedule"].startswith("At minute 30 of every hour")
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "2030-01-31", "2030-01-31T08:00:00", "9999-12-31T23:59:59Z"])
+async def test_why_needs_an_instant(client: AsyncClient, database: Database, at: str) -> None:
+    jobid = await hourly(database)
+    response = await client.get(f"/jobs/{jobid}/explain", params={"at": at})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "?at"
+
+
+async def test_the_plus_of_an_offset_may_arrive_as_a_blank(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    response = await client.get(f"/jobs/{jobid}/explain?at=2030-01-31T09:00:00+01:00")
+    assert response.json()["at"] == "2030-01-31T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind", "count"),
+    [
+        ("SELECT 1", "", 0),
+        ("DELETE FROM joblog WHERE scheduledfor = '2030-01-31T09:00Z'", "holes", 1),
+        ("DELETE FROM joblog WHERE scheduledfor = '2030-01-31T10:00Z'", "holes", 3),
+        ("UPDATE joblog SET missed = 1, through = '2030-01-31T11:00Z' WHERE missed = 2", "holes", 1),
+        ("UPDATE joblog SET missed = 1 WHERE missed = 2", "miscounts", 1),
+        ("UPDATE joblog SET scheduledfor = '2030-01-31T09:01Z' WHERE reason = 'misfire'", "strays", 1),
+        (
+            "INSERT INTO joblog (jobid, scheduledfor, status, finishedat)"
+            " VALUES (1, '2030-01-31T11:00Z', 'finished', now())",
+            "doubles",
+            1,
+        ),
+        ("DELETE FROM joblog WHERE status = 'pending'", "invariants", 1),
+        ("UPDATE job SET active = false", "invariants", 1),
+        ("UPDATE job SET timezone = 'Mars/Olympus'", "invariants", 1),
+    ],
+)
+async def test_the_check_finds_what_is_wrong(
+    client: AsyncClient, database: Database, harm: str, kind: str, count: int
+) -> None:
+    jobid = await hourly(database)
+    await execute(database, harm)
+    report = (await client.get(f"/jobs/{jobid}/check")).json()
+    kinds = ("holes", "doubles", "strays", "miscounts", "invariants")
+    assert report["clean"] == (not kind), report
+    if kind:
+        assert report[kind] == count, report
+        assert report["findings"][0]["detail"]
+    else:
+        assert not any(report[name] for name in kinds)
+        assert (report["expected"], report["accounted"], report["rows"]) == (5, 5, 3)
+
+
+async def test_the_check_finds_a_missing_excluded_day(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database, exclude=["2030-01-31"])
+    report = (await client.get(f"/jobs/{jobid}/check")).json()
+    assert (report["clean"], report["strays"], report["holes"]) == (False, 3, 5)
+
+
+async def test_a_completed_job_whose_schedule_goes_on_is_not_clean(
+    client: AsyncClient, database: Database
+) -> None:
+    jobid = await hourly(database, active=False)
+    await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
+    report = (await client.get(f"/jobs/{jobid}/check")).json()
+    assert report["findings"][0]["detail"] == "It is completed, but goes on."
+
+
+async def test_logs_are_filtered_and_paged(client: AsyncClient, database: Database) -> None:
+    jobid = await hourly(database)
+    await hourly(database)
+    path = f"/jobs/{jobid}/logs"
+
+    async def scheduled(query: str) -> list[str]:
+        return [log["scheduledfor"][11:13] for log in (await client.get(f"{path}?{query}")).json()]
+
+    assert await scheduled("") == ["13", "10", "09", "08"]
+    assert await scheduled("status=finished") == ["10", "08"]
+    assert await scheduled("since=2030-01-31T09:00:00Z&until=2030-01-31T13:00:00Z") == ["10", "09"]
+    assert await scheduled("cause=manual") == []
+    first = await client.get(f"{path}?limit=3")
+    further = first.headers["link"].partition(">")[0][1:]
+    rest = await client.get(further)
+    assert [log["scheduledfor"][11:13] for log in rest.json()] == ["08"]
+    assert "link" not in rest.headers
+    everything = (await client.get("/logs")).json()
+    assert [log["logid"] for log in everything] == [8, 7, 6, 5, 4, 3, 2, 1]
+    page = await client.get("/logs?limit=5&status=finished&before=7")
+    assert [log["logid"] for log in page.json()] == [6, 4, 2]
+    assert (await client.get("/logs?status=none")).status_code == 422
+    assert (await client.get("/logs?since=yesterday")).json()["errors"][0]["pointer"] == "?since"
+    assert (await client.get("/jobs/99/logs")).status_code == 404
+
+
+async def test_jobs_are_filtered_sorted_and_paged(client: AsyncClient, database: Database) -> None:
+    for name, tags, cron in (
+        ("Beta 50%", ["red"], "0 5 * * *"),
+        ("alpha", [], "@yearly"),
+        ("Gamma_1", ["red", "blue"], "* * * * *"),
+    ):
+        await client.post("/jobs", json={"jobname": name, "tags": tags, "cron": cron})
+    await client.post("/jobs/2/pause")
+    await add_job(database, active=False, due=None, jobname="Done", interval=60)
+
+    async def names(query: str) -> list[str]:
+        response = await client.get(f"/jobs?{query}")
+        assert response.status_code == 200, response.text
+        return [job["jobname"] for job in response.json()]
+
+    assert await names("") == ["Beta 50%", "alpha", "Gamma_1", "Done"]
+    assert await names("name=A") == ["Beta 50%", "alpha", "Gamma_1"]
+    assert await names("name=0%25") == ["Beta 50%"]
+    assert await names("name=_") == ["Gamma_1"]
+    assert await names("tag=red") == ["Beta 50%", "Gamma_1"]
+    assert await names("tag=red&name=gam") == ["Gamma_1"]
+    assert await names("state=paused") == ["alpha"]
+    assert await names("state=active") == ["Beta 50%", "Gamma_1"]
+    assert await names("state=completed") == ["Done"]
+    assert await names("laststatus=finished") == []
+    assert await names("sort=-jobid") == ["Done", "Gamma_1", "alpha", "Beta 50%"]
+    assert (await names("sort=nextrun"))[:2] == ["Gamma_1", "Beta 50%"]
+    for sort in ("jobid", "-jobid", "jobname", "nextrun"):
+        paged, path = [], f"/jobs?sort={sort}&limit=1"
+        while path:
+            response = await client.get(path)
+            paged += [job["jobname"] for job in response.json()]
+            path = response.headers.get("link", "").partition(">")[0][1:]
+        assert paged == await names(f"sort={sort}"), sort
+    for query in (
+        "sort=size",
+        "state=gone",
+        "after=x",
+        "sort=nextrun&after=1:x",
+        "name=%00",
+        "laststatus=no",
+    ):
+        assert (await client.get(f"/jobs?{query}")).status_code == 422, query
+
+
+async def test_a_preview_tells_of_changes_of_the_clocks(client: AsyncClient) -> None:
+    body = NEW_YORK | {
+        "cron": "30 1,2 * * *",
+        "startdate": "2027-03-13",
+        "until": "2027-11-08T00:00:00-05:00",
+    }
+    body |= {"count": 100, "exclude": ["2027-03-13"]}
+    preview = (await client.post("/schedules/preview", json=body)).json()
+    assert "in America/New_York" in preview["words"]
+    notes = {found["local"]: found["note"] for found in preview["occurrences"] if found["note"]}
+    assert notes["2027-03-13 01:30:00 -05:00"] == "Excluded: the job does not run on this day."
+    assert (
+        notes["2027-03-14 03:00:00 -04:00"]
+        == "The clocks jump from 02:00 to 03:00: it runs right after the jump."
+    )
+    assert [found["runs"] for found in preview["occurrences"][:3]] == [False, False, True]
+    body |= {"startdate": "2027-11-07", "starttime": "00:00", "dstfold": "both", "exclude": []}
+    notes = {
+        found["local"]: found["note"]
+        for found in (await client.post("/schedules/preview", json=body)).json()["occurrences"]
+    }
+    assert notes["2027-11-07 01:30:00 -04:00"] == "The clocks show this time twice: this is the first time."
+    assert notes["2027-11-07 01:30:00 -05:00"] == "The clocks show this time twice: this is the second time."
+
+
+async def test_a_preview_of_a_skipped_gap(client: AsyncClient) -> None:
+    body = NEW_YORK | {"cron": "30 2 * * *", "startdate": "2027-03-14", "dstgap": "skip", "count": 1}
+    (found,) = (await client.post("/schedules/preview", json=body)).json()["occurrences"]
+    assert (found["runs"], found["note"]) == (False, "The clocks jump over this time; the job does not run.")
+    body = NEW_YORK | {"startdate": "2027-03-14", "starttime": "02:30", "dstgap": "skip"}
+    response = await client.post("/schedules/preview", json=body)
+    assert response.json()["errors"][0]["pointer"] == "/starttime"
+
+
+async def test_a_preview_of_a_form(client: AsyncClient) -> None:
+    fields: dict[str, Any] = {"jobname": "x", "cron": "0 12 * * MON", "timezone": "UTC", "exclude": "2027-01-04, 2027-01-11",
+              "until": "2027-02-01T00:00", "startdate": "2027-01-01", "active": "true"}  # fmt: skip
+    response = await client.post("/schedules/preview", data=fields)
+    assert response.status_code == 200, response.text
+    assert [found["runs"] for found in response.json()["occurrences"]] == [False, False, True, True]
+    refused = await client.post(
+        "/schedules/preview", data=fields | {"cron": "x", "until": "2027-99-01T00:00"}
+    )
+    assert refused.status_code == 422
+    refused = await client.post("/schedules/preview", data=fields | {"timezone": "Mars/Olympus"})
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/timezone"]
+    assert (await client.post("/schedules/preview", content="x")).status_code == 415
+
+
+async def test_what_is_to_come_over_all_jobs(client: AsyncClient) -> None:
+    await client.post("/jobs", json={"jobname": "Minutely", "cron": "* * * * *", "maxruns": 3})
+    await client.post("/jobs", json={"jobname": "Also minutely", "cron": "* * * * *"})
+    await client.post("/jobs", json={"jobname": "Paused", "cron": "* * * * *", "active": False})
+    found = (await client.get("/upcoming?hours=1")).json()
+    assert [entry["jobid"] for entry in found[:6]] == [1, 2, 1, 2, 1, 2]
+    assert len([entry for entry in found if entry["jobid"] == 1]) == 3
+    assert 58 <= len([entry for entry in found if entry["jobid"] == 2]) <= 60
+    assert [entry["scheduledfor"] for entry in found] == sorted(entry["scheduledfor"] for entry in found)
+    assert len((await client.get("/upcoming?limit=7")).json()) == 7
+    assert (await client.get("/jobs/3/upcoming")).json() == []
+    assert len((await client.get("/jobs/1/upcoming")).json()) == 3
+    assert (await client.get("/upcoming?hours=0")).status_code == 422
+    assert (await client.get("/jobs/9/upcoming")).status_code == 404
+
+
+async def test_changes_are_paged(client: AsyncClient) -> None:
+    await client.post("/jobs", json={"jobname": "Daily", "cron": "@daily"})
+    for number in range(4):
+        await client.patch("/jobs/1", json={"jobname": f"Daily {number}"})
+    first = await client.get("/jobs/1/changes?limit=3")
+    rest = await client.get(first.headers["link"].partition(">")[0][1:])
+    assert [change["action"] for change in first.json() + rest.json()] == ["edited"] * 4 + ["created"]
+    assert (await client.get("/jobs/9/changes")).status_code == 404
+    assert await_is_now(first.json()[0]["at"])
+
+
+def await_is_now(text: str) -> bool:
+    return abs(datetime.fromisoformat(text) - datetime.now(UTC)) < timedelta(hours=1)
+
+
+async def test_the_check_of_a_million_is_not_read_at_once(client: AsyncClient, database: Database) -> None:
+    """More rows than are read at once, in the right order."""
+    start = NOON - timedelta(seconds=6000)
+    since = start - timedelta(seconds=1)
+    jobid = await add_job(
+        database,
+        interval=1,
+        startdate=start.date(),
+        starttime=start.time(),
+        validfrom=since,
+        createdat=since,
+    )
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat)"
+        " SELECT :jobid, timestamptz '2030-01-31 12:00Z' - n * interval '1 s', 'finished', now()"
+        " FROM generate_series(1, 6000) AS n",
+        jobid=jobid,
+    )
+    report = (await client.get(f"/jobs/{jobid}/check")).json()
+    assert (report["clean"], report["rows"], report["expected"]) == (True, 6000, 6000)
+    assert await scalar(database, "SELECT count(*) FROM joblog") == 6001

@@ -1,0 +1,405 @@
+"""Operating jobs over HTTP: editing, pausing, resuming, running, skipping, deleting."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient, Response
+
+from scheduler_api.database.engine import Database
+from tests.factories import add_job, execute, logs, scalar
+
+CRON = {"jobname": "Nightly report", "cron": "30 2 * * *", "timezone": "Europe/Berlin"}
+
+
+async def created(client: AsyncClient, **body: Any) -> dict[str, Any]:
+    response = await client.post("/jobs", json=CRON | body)
+    assert response.status_code == 201, response.text
+    job: dict[str, Any] = response.json()
+    return job
+
+
+async def ran(client: AsyncClient) -> Any:
+    return (await client.post("/jobs/run")).json()
+
+
+def pointers(response: Response) -> list[str]:
+    return [error["pointer"] for error in response.json()["errors"]]
+
+
+async def overdue(database: Database, **values: Any) -> int:
+    """An interval job whose promise is five intervals old."""
+    now = await scalar(database, "SELECT date_trunc('second', clock_timestamp())")
+    due = now - timedelta(seconds=300)
+    values = {"interval": 60, "startdate": due.date(), "starttime": due.time()} | values
+    return await add_job(database, due=due, validfrom=due - timedelta(seconds=1), **values)
+
+
+async def test_a_cron_job_needs_no_start_and_repeats(client: AsyncClient) -> None:
+    job = await created(client)
+    assert (job["repeat"], job["startdate"], job["starttime"], job["interval"]) == (True, None, None, None)
+    assert job["state"] == "active"
+    assert datetime.fromisoformat(job["nextrun"]) > datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"cron": "61 * * * *"}, "/cron"),
+        ({"cron": "0 0 31 2 *"}, "/cron"),
+        ({"cron": "@reboot"}, "/cron"),
+        ({"cron": "x" * 5000}, "/cron"),
+        ({"cron": 5}, "/cron"),
+        ({"cron": "0 0 * * *\u0000"}, "/cron"),
+        ({"interval": 60}, "/interval"),
+        ({"repeat": False}, "/repeat"),
+        ({"starttime": "02:00"}, "/startdate"),
+        ({"startdate": "2020-01-01"}, "/startdate"),
+        ({"until": "2020-01-01T00:00:00Z"}, "/until"),
+        ({"until": "2030-01-01T00:00:00"}, "/until"),
+        ({"until": "2030-01-01"}, "/until"),
+        ({"until": 1767225600000}, "/until"),
+        ({"until": "9999-12-31T23:59:59Z"}, "/until"),
+        ({"until": "2030-12-31T23:59:60Z"}, "/until"),
+        ({"maxruns": 0}, "/maxruns"),
+        ({"maxruns": True}, "/maxruns"),
+        ({"maxruns": 2**63}, "/maxruns"),
+        ({"jitter": -1}, "/jitter"),
+        ({"jitter": 86_401}, "/jitter"),
+        ({"dstgap": "before"}, "/dstgap"),
+        ({"dstfold": 2}, "/dstfold"),
+        ({"exclude": ["2030-02-30"]}, "/exclude/0"),
+        ({"exclude": ["2030-02-03/2030-02-01"]}, "/exclude/0"),
+        ({"exclude": ["2030-02-03", "tomorrow"]}, "/exclude/1"),
+        ({"exclude": "2030-02-03"}, "/exclude"),
+        ({"exclude": ["2030-02-03"] * 401}, "/exclude"),
+        ({"tags": [""]}, "/tags/0"),
+        ({"tags": ["a,b"]}, "/tags/0"),
+        ({"tags": ["x" * 51]}, "/tags/0"),
+        ({"timezone": "Mars/Olympus"}, "/timezone"),
+    ],
+)
+async def test_each_flaw_of_a_schedule_is_named(client: AsyncClient, change: Any, pointer: str) -> None:
+    response = await client.post("/jobs", json=CRON | change)
+    assert response.status_code == 422, response.text
+    assert pointers(response) == [pointer]
+
+
+async def test_a_schedule_all_of_whose_runs_are_excluded_is_refused(client: AsyncClient) -> None:
+    body = {"until": "2031-01-01T00:00:00Z", "exclude": ["2020-01-01/2031-01-02"]}
+    response = await client.post("/jobs", json=CRON | body)
+    assert pointers(response) == ["/exclude"]
+
+
+async def test_an_edit_re_times_the_promise_and_tells_the_change(
+    client: AsyncClient, database: Database
+) -> None:
+    job = await created(client)
+    response = await client.patch(f"/jobs/{job['jobid']}", json={"cron": "0 4 * * *", "jobname": "New"})
+    assert response.status_code == 200, response.text
+    edited = response.json()
+    assert (edited["jobname"], edited["cron"], edited["version"]) == ("New", "0 4 * * *", 2)
+    assert response.headers["etag"] == '"2"'
+    (promise,) = await logs(database, job["jobid"])
+    assert promise.scheduledfor.isoformat() == datetime.fromisoformat(edited["nextrun"]).isoformat()
+    newest, first = (await client.get(f"/jobs/{job['jobid']}/changes")).json()
+    assert (newest["action"], first["action"]) == ("edited", "created")
+    assert newest["before"]["cron"] == "30 2 * * *"
+    assert newest["after"]["cron"] == "0 4 * * *"
+    assert "127.0.0.1" in newest["client"]
+    assert first["after"]["timezone"] == "Europe/Berlin"
+
+
+async def test_an_edit_that_changes_nothing_is_no_change(client: AsyncClient) -> None:
+    job = await created(client)
+    response = await client.patch("/jobs/1", json={"cron": "30 2 * * *"})
+    assert response.json() == job
+
+
+async def test_the_kind_of_schedule_follows_the_field_that_is_given(client: AsyncClient) -> None:
+    await created(client)
+    start = {"startdate": "2040-01-01", "starttime": "00:00"}
+    job = (await client.patch("/jobs/1", json={"interval": 60} | start)).json()
+    assert (job["cron"], job["interval"], job["repeat"]) == (None, 60, True)
+    job = (await client.patch("/jobs/1", json={"cron": "@daily"})).json()
+    assert (job["cron"], job["interval"], job["repeat"]) == ("@daily", None, True)
+    response = await client.patch("/jobs/1", json={"cron": None, "startdate": None})
+    assert response.status_code == 422
+
+
+async def test_state_is_no_part_of_the_definition(client: AsyncClient) -> None:
+    await created(client)
+    response = await client.patch("/jobs/1", json={"active": False})
+    assert response.status_code == 422
+    assert pointers(response) == ["/active"]
+    assert "/jobs/{jobid}/pause" in response.json()["errors"][0]["detail"]
+
+
+async def test_a_patch_of_a_paused_job_does_not_resume_it(client: AsyncClient, database: Database) -> None:
+    await created(client)
+    await client.post("/jobs/1/pause")
+    for change in ({"jobname": "Other"}, {"cron": "0 5 * * *"}, {"jitter": 30}):
+        job = (await client.patch("/jobs/1", json=change)).json()
+        assert (job["state"], job["nextrun"]) == ("paused", None)
+    assert await logs(database, 1) == []
+
+
+async def test_a_stale_version_is_refused(client: AsyncClient) -> None:
+    await created(client)
+    one = await client.patch("/jobs/1", json={"jobname": "First"}, headers={"If-Match": '"1"'})
+    assert one.status_code == 200
+    for path in ("/jobs/1", "/jobs/1/pause", "/jobs/1/resume", "/jobs/1/skip"):
+        method = "PATCH" if path == "/jobs/1" else "POST"
+        stale = await client.request(
+            method,
+            path,
+            json=None if path.endswith("skip") else {},
+            headers={"If-Match": '"1"'},
+        )
+        assert stale.status_code == 412, path
+        assert stale.json()["code"] == "stale_version"
+    assert (await client.delete("/jobs/1", headers={"If-Match": "nonsense"})).status_code == 412
+    assert (await client.delete("/jobs/1", headers={"If-Match": "*"})).status_code == 204
+
+
+async def test_what_was_due_is_superseded_by_an_edit(client: AsyncClient, database: Database) -> None:
+    jobid = await overdue(database)
+    await client.patch(f"/jobs/{jobid}", json={"interval": 3600})
+    written_off, promise = await logs(database, jobid)
+    assert (written_off.status, written_off.reason, written_off.missed) == ("skipped", "superseded", 5)
+    assert promise.status == "pending"
+    assert (await client.get(f"/jobs/{jobid}/check")).json()["clean"]
+
+
+async def test_a_dry_run_changes_nothing_and_says_what_would(client: AsyncClient, database: Database) -> None:
+    await created(client)
+    before = (await client.get("/jobs/1")).json()
+    preview = (await client.patch("/jobs/1?dryrun=true", json={"cron": "30 3 * * *"})).json()
+    assert preview["words"] == "At 03:30 every day, in Europe/Berlin."
+    assert {preview["appearing"], preview["disappearing"]} <= {29, 30, 31}
+    assert (len(preview["appear"]), len(preview["disappear"])) == (
+        preview["appearing"],
+        preview["disappearing"],
+    )
+    assert " 03:30:00 +0" in preview["appear"][0]["local"]
+    assert (await client.get("/jobs/1")).json() == before
+    assert (await client.get("/jobs/1")).headers["etag"] == '"1"'
+
+
+async def test_a_dry_run_counts_what_it_would_write_off(client: AsyncClient, database: Database) -> None:
+    jobid = await overdue(database)
+    preview = (await client.patch(f"/jobs/{jobid}?dryrun=true", json={"interval": 3600})).json()
+    assert preview["superseded"] == 6
+    assert preview["disappearing"] > len(preview["disappear"]) == 100
+    assert len(await logs(database, jobid)) == 1
+
+
+async def test_pause_takes_the_promise_back_and_says_why(client: AsyncClient, database: Database) -> None:
+    await created(client)
+    job = (await client.post("/jobs/1/pause", json={"reason": "The receiver is down."})).json()
+    assert (job["state"], job["pausereason"], job["active"]) == ("paused", "The receiver is down.", False)
+    assert await logs(database, 1) == []
+    again = (await client.post("/jobs/1/pause", json={"reason": "Still."})).json()
+    assert (again["state"], again["pausereason"]) == ("paused", "Still.")
+
+
+async def test_pause_until_resumes_by_itself(client: AsyncClient, database: Database) -> None:
+    await created(client)
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds")
+    job = (await client.post("/jobs/1/pause", json={"until": until})).json()
+    assert job["pauseduntil"] is not None
+    await execute(database, "UPDATE job SET pauseduntil = clock_timestamp()")
+    await ran(client)
+    assert (await client.get("/jobs/1")).json()["job"]["state"] == "active"
+    newest = (await client.get("/jobs/1/changes")).json()[0]
+    assert (newest["action"], newest["client"]) == ("resumed", None)
+
+
+async def test_a_pause_can_not_end_in_the_past(client: AsyncClient) -> None:
+    await created(client)
+    response = await client.post("/jobs/1/pause", json={"until": "2020-01-01T00:00:00Z"})
+    assert pointers(response) == ["/until"]
+
+
+@pytest.mark.parametrize(
+    ("misfire", "missed", "expected"),
+    [
+        ("once", "policy", [("finished", None, 5)]),
+        ("all", "policy", [("finished", None, 0)] * 6),
+        ("skip", "policy", [("skipped", "paused", 3), ("finished", None, 0), ("finished", None, 0)]),
+        ("once", "skip", [("skipped", "paused", 5)]),
+        ("all", "skip", [("skipped", "paused", 5)]),
+    ],
+)
+async def test_what_a_pause_missed_follows_the_policy(
+    client: AsyncClient, database: Database, misfire: str, missed: str, expected: list[Any]
+) -> None:
+    jobid = await overdue(database, misfire=misfire, grace=90)
+    await client.post(f"/jobs/{jobid}/pause")
+    assert (await ran(client))["finished"] == 0
+    assert (await client.post(f"/jobs/{jobid}/resume", json={"missed": missed})).status_code == 200
+    await ran(client)
+    *over, promise = await logs(database, jobid)
+    assert [(log.status, log.reason, log.missed) for log in over] == expected
+    assert promise.status == "pending"
+    assert (await client.get(f"/jobs/{jobid}/check")).json()["clean"]
+
+
+async def test_a_run_by_request_does_not_move_the_schedule(client: AsyncClient, database: Database) -> None:
+    job = await created(client)
+    response = await client.post("/jobs/1/run")
+    assert response.status_code == 202
+    assert (response.json()["status"], response.json()["cause"]) == ("pending", "manual")
+    assert (await ran(client))["finished"] == 1
+    assert (await client.get("/jobs/1")).json()["job"]["nextrun"] == job["nextrun"]
+    by_request = (await client.get("/jobs/1/logs?cause=manual")).json()
+    assert [log["status"] for log in by_request] == ["finished"]
+
+
+async def test_a_paused_job_runs_by_request(client: AsyncClient) -> None:
+    await created(client, active=False)
+    await client.post("/jobs/1/run")
+    assert (await ran(client))["finished"] == 1
+    assert (await client.get("/jobs/1")).json()["job"]["state"] == "paused"
+
+
+async def test_the_next_run_is_skipped(client: AsyncClient, database: Database) -> None:
+    job = await created(client)
+    after = (await client.get("/jobs/1/upcoming?limit=2")).json()[1]
+    skipped = (await client.post("/jobs/1/skip")).json()
+    assert skipped["nextrun"] == after["scheduledfor"]
+    first, _ = await logs(database, 1)
+    assert (first.status, first.reason) == ("skipped", "request")
+    explained = (await client.get("/jobs/1/explain", params={"at": job["nextrun"]})).json()
+    assert (explained["fate"], explained["scheduled"]) == ("skipped", True)
+    assert "asked to skip" in explained["sentence"]
+
+
+async def test_what_can_not_be_done_says_why(client: AsyncClient, database: Database) -> None:
+    await created(client, active=False)
+    assert (await client.post("/jobs/1/skip")).json()["code"] == "job_paused"
+    await add_job(database, active=False, due=None)
+    for path in ("pause", "resume", "skip"):
+        response = await client.post(f"/jobs/2/{path}")
+        assert (response.status_code, response.json()["code"]) == (409, "job_has_no_future"), path
+    assert (await client.post("/jobs/9/run")).status_code == 404
+    for path in ("pause", "resume", "skip", "backfill"):
+        body = (
+            {"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"} if path == "backfill" else None
+        )
+        assert (await client.post(f"/jobs/9/{path}", json=body)).status_code == 404, path
+    assert (
+        await client.post("/jobs/1/pause", content="x", headers={"content-type": "text/plain"})
+    ).status_code == 415
+
+
+async def test_a_deleted_job_keeps_its_history_and_runs_no_more(
+    client: AsyncClient, database: Database
+) -> None:
+    jobid = await overdue(database)
+    await client.post(f"/jobs/{jobid}/run")
+    assert (await client.delete(f"/jobs/{jobid}")).status_code == 204
+    assert (await ran(client))["finished"] == 0
+    assert {(log.status, log.reason) for log in await logs(database, jobid)} == {("skipped", "deleted")}
+    shown = (await client.get(f"/jobs/{jobid}")).json()
+    assert (shown["job"]["state"], shown["job"]["active"]) == ("deleted", False)
+    assert (await client.get("/jobs")).json() == []
+    assert [job["jobid"] for job in (await client.get("/jobs?state=deleted")).json()] == [jobid]
+    for method, path in (
+        ("PATCH", ""),
+        ("POST", "/pause"),
+        ("POST", "/run"),
+        ("POST", "/skip"),
+        ("DELETE", ""),
+    ):
+        body: dict[str, str] | None = {} if method == "PATCH" else None
+        response = await client.request(method, f"/jobs/{jobid}{path}", json=body)
+        assert (response.status_code, response.json()["code"]) == (409, "job_deleted"), path
+    assert (await client.get(f"/jobs/{jobid}/check")).json()["clean"]
+    assert (await client.delete(f"/jobs/{jobid}?history=remove")).status_code == 204
+    assert (await client.get(f"/jobs/{jobid}")).status_code == 404
+    assert await logs(database, jobid) == []
+
+
+async def test_maxruns_completes_a_job_and_more_of_them_reopen_it(
+    client: AsyncClient, database: Database
+) -> None:
+    jobid = await overdue(database, maxruns=2, misfire="all")
+    await ran(client)
+    job = (await client.get(f"/jobs/{jobid}")).json()["job"]
+    assert (job["state"], job["active"]) == ("completed", False)
+    assert [log.runs for log in await logs(database, jobid)] == [1, 2]
+    refused = await client.patch(f"/jobs/{jobid}", json={"maxruns": 2, "interval": 30})
+    assert pointers(refused) == ["/maxruns"]
+    job = (await client.patch(f"/jobs/{jobid}", json={"maxruns": 3})).json()
+    assert (job["state"], job["laststatus"]) == ("active", "finished")
+    assert (await client.get(f"/jobs/{jobid}/check")).json()["clean"]
+
+
+async def test_an_excluded_day_is_in_the_ledger(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    yesterday = (now - timedelta(days=1)).date()
+    jobid = await overdue(
+        database, exclude=[f"{yesterday}/{now.date()}", str((now + timedelta(days=1)).date())]
+    )
+    await execute(database, "UPDATE joblog SET nextrun = clock_timestamp()")
+    assert (await ran(client))["skipped"] == 1
+    over, promise = await logs(database, jobid)
+    assert (over.status, over.reason) == ("skipped", "excluded")
+    explained = (
+        await client.get(f"/jobs/{jobid}/explain", params={"at": over.scheduledfor.isoformat()})
+    ).json()
+    assert explained["fate"] == "skipped"
+    assert "excluded" in explained["sentence"]
+    # The next one is excluded, too; it waits for the first that may run.
+    assert promise.nextrun > promise.scheduledfor
+
+
+async def test_jitter_is_stable_and_not_fed_back(client: AsyncClient, database: Database) -> None:
+    spreads = set()
+    for _ in range(5):
+        job = await created(client, jitter=3000, timezone="UTC")
+        scheduled, tried = (await logs(database, job["jobid"]))[0][2:4]
+        assert timedelta(0) <= tried - scheduled <= timedelta(seconds=3000)
+        spreads.add(tried - scheduled)
+        await client.post(f"/jobs/{job['jobid']}/skip")
+        later = (await logs(database, job["jobid"]))[-1]
+        assert later.nextrun - later.scheduledfor == tried - scheduled
+        assert later.scheduledfor - scheduled == timedelta(days=1)
+    assert len(spreads) == 5
+
+
+async def test_backfill_runs_the_holes_once(client: AsyncClient, database: Database) -> None:
+    jobid = await overdue(database)
+    await ran(client)
+    since = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    order = {"since": since, "until": "2040-01-01T00:00:00Z"}
+    dry = (await client.post(f"/jobs/{jobid}/backfill", json=order | {"dryrun": True})).json()
+    assert (dry["count"], dry["dryrun"]) == (5, True)
+    done = (await client.post(f"/jobs/{jobid}/backfill", json=order)).json()
+    assert (done["count"], done["occurrences"]) == (5, dry["occurrences"])
+    assert (await ran(client))["finished"] == 5
+    again = (await client.post(f"/jobs/{jobid}/backfill", json=order)).json()
+    assert (again["count"], again["message"]) == (0, "Nothing to make up for.")
+    assert (await client.post(f"/jobs/{jobid}/backfill", json=order | {"all": True})).json()["count"] == 1
+    assert (await client.get(f"/jobs/{jobid}/check")).json()["clean"]
+
+
+async def test_a_backfill_is_bounded(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    long_ago = now - timedelta(days=3)
+    jobid = await add_job(
+        database,
+        due=long_ago,
+        interval=60,
+        validfrom=long_ago - timedelta(seconds=1),
+        createdat=long_ago - timedelta(seconds=1),
+        startdate=long_ago.date(),
+        starttime=long_ago.time(),
+    )
+    await ran(client)
+    order = {"since": "2000-01-01T00:00:00Z", "until": "2040-01-01T00:00:00Z"}
+    response = await client.post(f"/jobs/{jobid}/backfill", json=order)
+    assert pointers(response) == ["/until"]
+    swapped = {"since": order["until"], "until": order["since"]}
+    assert pointers(await client.post(f"/jobs/{jobid}/backfill", json=swapped)) == ["/until"]

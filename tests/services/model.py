@@ -1,0 +1,132 @@
+"""What a job's ledger must say, by a plain dictionary of instants.
+
+Written apart from the code under test: occurrences are found by looking at each minute of a few days,
+and each of them is judged on its own, without arithmetic and without SQL.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+MINUTE = timedelta(minutes=1)
+BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
+MINUTES = [BEGIN + count * MINUTE for count in range(8 * 24 * 60)]
+#: Time in the test never gets further than this, so that endless schedules always have a future.
+LAST_NOW = BEGIN + timedelta(days=5)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A job's definition, as the model understands it."""
+
+    calls_for: Callable[[datetime], bool]
+    excluded: frozenset[date] = frozenset()
+    until: datetime | None = None
+    maxruns: int | None = None
+    misfire: str = "once"
+    grace: timedelta = MINUTE
+
+    def occurrences(self) -> list[datetime]:
+        return [t for t in MINUTES if self.calls_for(t) and (self.until is None or t <= self.until)]
+
+    def is_barred(self, instant: datetime) -> bool:
+        return instant.date() in self.excluded
+
+
+@dataclass
+class Model:
+    """A job. `fates` says of each occurrence that is over what became of it."""
+
+    rules: Rules
+    since: datetime
+    fates: dict[datetime, str] = field(default_factory=dict)
+    backfilled: set[datetime] = field(default_factory=set)
+    state: str = "active"
+    runs: int = 0
+    manual: int = 0
+
+    def open(self) -> list[datetime]:
+        return [t for t in self.rules.occurrences() if t > self.since and t not in self.fates]
+
+    def free(self) -> list[datetime]:
+        return [t for t in self.open() if not self.rules.is_barred(t)]
+
+    def tick(self, now: datetime) -> None:
+        """Run everything that is due."""
+        while self.state == "active":
+            first = min(self.open(), default=None)
+            if first is None:
+                self.state = "completed"
+            elif self._tried(first) > now:
+                return
+            elif self.rules.is_barred(first):
+                self._write_off("excluded", (t for t in self._until_free(first) if t <= now))
+            else:
+                self._run(first, now)
+
+    def _tried(self, first: datetime) -> datetime:
+        return min((t for t in self.free() if t >= first), default=max(self.open()))
+
+    def _until_free(self, first: datetime) -> Iterable[datetime]:
+        for instant in self.open():
+            if not self.rules.is_barred(instant):
+                return
+            yield instant
+
+    def _run(self, first: datetime, now: datetime) -> None:
+        horizon = now - self.rules.grace
+        if self.rules.until is not None and self.rules.until < horizon:
+            self._write_off("until", self.open())
+            return
+        if self.rules.misfire == "skip" and first < horizon:
+            self._write_off("misfire", (t for t in self.open() if t < horizon))
+            return
+        if self.rules.misfire == "once":
+            self._write_off("counted", (t for t in self.open() if t <= now))
+        self.fates[first] = "ran"
+        self.runs += 1
+        if self.runs == self.rules.maxruns:
+            self.state = "completed"
+
+    def _write_off(self, fate: str, instants: Iterable[datetime]) -> None:
+        for instant in list(instants):
+            self.fates[instant] = "excluded" if self.rules.is_barred(instant) else fate
+
+    def edit(self, rules: Rules, now: datetime, *, redefined: bool) -> None:
+        if redefined:
+            if self.state in {"active", "paused"}:
+                self._write_off("superseded", (t for t in self.open() if t <= now))
+            # What was skipped ahead of its time was the old schedule's.
+            self.fates = {instant: fate for instant, fate in self.fates.items() if instant <= now}
+            self.since = now
+            if self.state == "completed":
+                self.state = "active"
+        self.rules = rules
+
+    def pause(self) -> None:
+        self.state = "paused"
+
+    def resume(self, now: datetime, missed: str) -> None:
+        if missed == "skip":
+            self._write_off("paused", (t for t in self.open() if t <= now))
+        elif self.rules.misfire == "skip":
+            self._write_off("paused", (t for t in self.open() if t < now - self.rules.grace))
+        self.state = "active" if self.open() else "completed"
+
+    def skip(self) -> None:
+        first = min(self.free())
+        self._write_off("excluded", (t for t in self.open() if t < first))
+        self.fates[first] = "request"
+        if not self.open():
+            self.state = "completed"
+
+    def backfill(self, now: datetime, since: datetime, until: datetime, *, every: bool) -> None:
+        for instant, fate in self.fates.items():
+            inside = since <= instant < until and instant < now and fate != "excluded"
+            if inside and (every or fate != "ran"):
+                self.backfilled.add(instant)
+
+    def delete(self, now: datetime) -> None:
+        if self.state in {"active", "paused"}:
+            self._write_off("deleted", (t for t in self.open() if t <= now))
+        self.state = "deleted"

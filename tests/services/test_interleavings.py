@@ -1,0 +1,147 @@
+"""Two sessions on one job, in every order of their steps: no anomaly, no deadlock.
+
+Each side is one transaction of one service. Where the first has done its work and not committed yet, the
+second starts; it must either go past, or wait and then see what the first left. Both orders are tried,
+and the first one ending by a commit and by a rollback.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from itertools import combinations_with_replacement
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Backfill, History, JobPatch, Missed, Pause, Resume
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import SchedulerError
+from scheduler_api.services import audit, backfill, jobs, operations, reconcile, runs
+from tests.factories import NOON, add_job, execute, logs, scalar
+
+NOW = NOON + timedelta(minutes=2, seconds=30)
+Side = Callable[[AsyncSession, datetime], Awaitable[Any]]
+
+
+async def claim(session: AsyncSession, now: datetime) -> Any:
+    return await runs.run_pass(session, now, 10, now)
+
+
+async def edit(session: AsyncSession, now: datetime) -> Any:
+    return await jobs.edit(session, now, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
+
+
+async def rename(session: AsyncSession, now: datetime) -> Any:
+    return await jobs.edit(session, now, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5}))
+
+
+async def pause(session: AsyncSession, now: datetime) -> Any:
+    return await operations.pause(session, now, 1, Pause())
+
+
+async def resume(session: AsyncSession, now: datetime) -> Any:
+    return await operations.resume(session, now, 1, Resume(missed=Missed.SKIP))
+
+
+async def delete(session: AsyncSession, now: datetime) -> Any:
+    return await jobs.delete(session, now, 1, History.KEEP)
+
+
+async def remove(session: AsyncSession, now: datetime) -> Any:
+    return await jobs.delete(session, now, 1, History.REMOVE)
+
+
+async def run_now(session: AsyncSession, now: datetime) -> Any:
+    return await operations.run_now(session, now, 1)
+
+
+async def skip(session: AsyncSession, now: datetime) -> Any:
+    return await operations.skip_next(session, now, 1)
+
+
+async def make_up(session: AsyncSession, now: datetime) -> Any:
+    order = {"since": "2030-01-31T11:00:00Z", "until": "2030-01-31T13:00:00Z"}
+    return await backfill.backfill(session, now, 1, Backfill.model_validate(order))
+
+
+async def heal(session: AsyncSession, now: datetime) -> Any:
+    return await reconcile.heal(session, now, 10)
+
+
+SIDES: list[Side] = [claim, edit, rename, pause, resume, delete, remove, run_now, skip, make_up, heal]
+PAIRS = list(combinations_with_replacement(SIDES, 2))
+
+
+class Undone(Exception):
+    """Ends a transaction by a rollback."""
+
+
+async def side_by_side(database: Database, first: Side, second: Side, *, undo: bool) -> list[BaseException]:
+    """Let `second` begin after `first` has done its work, and before it ends."""
+    worked = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def one(session: AsyncSession, _: datetime) -> None:
+        await first(session, NOW)
+        worked.set()
+        await go_on.wait()
+        if undo:
+            raise Undone
+
+    async def other(session: AsyncSession, _: datetime) -> None:
+        await second(session, NOW)
+
+    begun = asyncio.create_task(database.transact(one))
+    waiting = asyncio.create_task(worked.wait())
+    await asyncio.wait({begun, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    following = asyncio.create_task(database.transact(other))
+    await until_it_waits_or_ends(database, following)
+    go_on.set()
+    ended = await asyncio.gather(begun, following, return_exceptions=True)
+    return [error for error in ended if isinstance(error, BaseException) and not isinstance(error, Undone)]
+
+
+async def until_it_waits_or_ends(database: Database, task: asyncio.Task[Any]) -> None:
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    while not task.done() and not await scalar(database, waits):
+        await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["commit", "rollback"])
+@pytest.mark.parametrize("state", ["due", "paused"])
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda side: side.__name__)
+async def test_two_at_once_leave_a_ledger_that_adds_up(
+    database: Database, one: Side, other: Side, state: str, undo: bool
+) -> None:
+    for first, second in ((one, other), (other, one)):
+        await execute(database, "TRUNCATE job, joblog, jobchange RESTART IDENTITY CASCADE")
+        await add_job(database, interval=60, validfrom=NOON - timedelta(seconds=1))
+        if state == "paused":
+            await database.transact(at_noon)
+        errors = await side_by_side(database, first, second, undo=undo)
+        assert [error for error in errors if not isinstance(error, SchedulerError)] == []
+        assert not [error for error in errors if "try" in str(error)], errors
+        if not await scalar(database, "SELECT count(*) FROM job"):
+            assert await logs(database, 1) == []
+            continue
+        report = await database.read(audit.check_job, 1)
+        assert report.clean, (first, second, report.findings)
+        deleted = await scalar(database, "SELECT deletedat IS NOT NULL FROM job")
+        assert not deleted or "pending" not in {log.status for log in await logs(database, 1)}
+        # And what is left goes on as if nothing had been.
+        await database.transact(lambda session, _: claim(session, NOW + timedelta(hours=1)))
+        report = await database.read(audit.check_job, 1)
+        assert report.clean, (first, second, report.findings)
+
+
+async def at_noon(session: AsyncSession, _: datetime) -> None:
+    await operations.pause(session, NOON, 1, Pause())
+
+
+def test_there_are_enough_pairs() -> None:
+    assert len(PAIRS) >= 12

@@ -1,4 +1,4 @@
-"""The command line: scheduler-api serve | migrate."""
+"""The command line: scheduler-api serve | migrate | check."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import gc
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -17,9 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler_api import __version__, logs
 from scheduler_api.app import create_app, database_server, requests_database
+from scheduler_api.contracts import JobCheck
 from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError
+from scheduler_api.services import audit
 from scheduler_api.settings import Auth, Settings
 
 log = structlog.get_logger(__name__)
@@ -28,6 +31,8 @@ T = TypeVar("T")
 
 #: sysexits.h: EX_UNAVAILABLE and EX_CONFIG.
 EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
+#: What a check counts.
+TOTALS = ("expected", "accounted", "rows", "holes", "doubles", "strays", "miscounts", "invariants")
 #: New objects between two collections of the youngest; Python's default of 700 is a few requests.
 GARBAGE = 20_000
 #: Seconds that requests under way have after SIGTERM.
@@ -67,6 +72,39 @@ def migrate() -> None:
     settings = _settings()
     changed = _run(_migrate(settings))
     click.echo(f"The schema is at {migrations.needed()}{'' if changed else ' already'}.")
+
+
+@main.command()
+@click.argument("jobids", nargs=-1, type=click.IntRange(1))
+def check(jobids: tuple[int, ...]) -> None:
+    """Compare the ledger with the schedules: of the given jobs, or of all.
+
+    Prints holes, doubles and broken rules; exits with 1 if there are any.
+    """
+    reports = _run(_check(_settings(), jobids))
+    totals: Counter[str] = Counter()
+    for report in reports:
+        totals.update({name: getattr(report, name) for name in TOTALS})
+        for finding in report.findings:
+            where = f" at {finding.at:%Y-%m-%dT%H:%M:%SZ}" if finding.at else ""
+            click.echo(f"job {report.jobid}: {finding.kind}{where}, {finding.count}: {finding.detail}")
+    said = ", ".join(f"{totals[name]:,} {name}" for name in TOTALS)
+    click.echo(f"{len(reports):,} {'job' if len(reports) == 1 else 'jobs'} checked: {said}.")
+    sys.exit(0 if all(report.clean for report in reports) else 1)
+
+
+async def _check(settings: Settings, jobids: tuple[int, ...]) -> list[JobCheck]:
+    async with database_server(settings) as url:
+        database = requests_database(settings, url)
+        try:
+            await migrations.require_current(database)
+            reports, wanted = [], list(jobids) or await database.read(audit.jobids, 0)
+            while wanted:
+                reports += [await database.read(audit.check_job, jobid) for jobid in wanted]
+                wanted = [] if jobids else await database.read(audit.jobids, wanted[-1])
+            return reports
+        finally:
+            await database.close()
 
 
 async def _serve(settings: Settings) -> None:

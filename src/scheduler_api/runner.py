@@ -7,9 +7,10 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, TypeVar
 
+from scheduler_api.contracts import BulkOrder, BulkReport
 from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
-from scheduler_api.services import health, operations, reconcile, runs
+from scheduler_api.services import bulk, health, operations, reconcile, runs
 from scheduler_api.services.runs import PassReport
 
 T = TypeVar("T")
@@ -67,6 +68,27 @@ class Runner:
         """Let jobs go on whose pause has ended."""
         if found.resume is not None and found.resume <= found.now:
             await _undisturbed(self._database.transact(operations.resume_due, RESUME_BATCH))
+
+    async def run_bulk(self, order: BulkOrder, filters: dict[str, Any], client: str) -> BulkReport:
+        """Do what is ordered with all jobs that pass the filters, for as long as a call may take."""
+        count = await self._database.read(bulk.count, filters)
+        report = BulkReport(
+            action=order.action, dryrun=order.dryrun, count=count, done=0, notdone=[], after=None
+        )
+        give_up = monotonic() + CALL_SECONDS
+        after = 0
+        while not order.dryrun:
+            batch = self._database.transact(bulk.run_batch, order, filters, after, client)
+            part = await _undisturbed(batch)
+            if part.last is None:
+                break
+            report.done += part.done
+            report.notdone += part.failures
+            after = part.last
+            if monotonic() >= give_up:
+                report.after = after
+                break
+        return report
 
     async def heal(self) -> int:
         """Give jobs that lost their promise a new one; how many."""

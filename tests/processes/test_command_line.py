@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from scheduler_api import __version__
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
-from tests.factories import execute
+from tests.factories import NOON, add_job, execute
 from tests.processes.service import PATIENCE, Service, run, services
 from tests.servers import Server, dsn
 
@@ -177,3 +177,21 @@ async def test_the_wheel_serves_outside_the_checkout(
             assert (await client.get("/static/style.css")).status_code == 200
             assert (await client.get("/static/swagger-ui/swagger-ui-bundle.js")).status_code == 200
         assert await service.stop() == 0
+
+
+async def test_check_says_what_is_wrong_and_by_its_exit_code(
+    database: Database, worker_database: URL
+) -> None:
+    await add_job(database, interval=60, startdate=NOON.date(), starttime=NOON.time())
+    code, out, _ = await ends("check", database=worker_database)
+    assert (code, out) == (
+        0,
+        "1 job checked: 0 expected, 0 accounted, 0 rows, 0 holes, 0 doubles, 0 strays, 0 miscounts,"
+        " 0 invariants.\n",
+    )
+    await execute(database, "UPDATE joblog SET scheduledfor = '2030-01-31 12:02Z'")
+    code, out, _ = await ends("check", "1", database=worker_database)
+    assert code == 1
+    assert out.startswith("job 1: hole at 2030-01-31T12:00:00Z, 2: No log accounts for them.\n")
+    code, _, err = await ends("check", "99", database=worker_database)
+    assert (code, err.strip()) == (EXIT_UNAVAILABLE, "There is no job 99.")

@@ -23,7 +23,8 @@ async def hourly(database: Database, **values: Any) -> int:
         await execute(
             database,
             "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, missed,"
-            " through, reason, runs) VALUES (:jobid, :at, :status, :ran, :ran, :over, :missed, :through, :reason, 1)",
+            " through, reason, runs)"
+            " VALUES (:jobid, :at, :status, :ran, :ran, :over, :missed, :through, :reason, 1)",
             jobid=jobid,
             at=at,
             status="skipped" if reason else "finished",
@@ -289,8 +290,15 @@ async def test_a_preview_of_a_skipped_gap(client: AsyncClient) -> None:
 
 
 async def test_a_preview_of_a_form(client: AsyncClient) -> None:
-    fields: dict[str, Any] = {"jobname": "x", "cron": "0 12 * * MON", "timezone": "UTC", "exclude": "2027-01-04, 2027-01-11",
-              "until": "2027-02-01T00:00", "startdate": "2027-01-01", "active": "true"}  # fmt: skip
+    fields: dict[str, Any] = {
+        "jobname": "x",
+        "cron": "0 12 * * MON",
+        "timezone": "UTC",
+        "exclude": "2027-01-04, 2027-01-11",
+        "until": "2027-02-01T00:00",
+        "startdate": "2027-01-01",
+        "active": "true",
+    }
     response = await client.post("/schedules/preview", data=fields)
     assert response.status_code == 200, response.text
     assert [found["runs"] for found in response.json()["occurrences"]] == [False, False, True, True]

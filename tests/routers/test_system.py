@@ -87,6 +87,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "GET /jobs/{jobid}/check",
         "GET /jobs/{jobid}/upcoming",
         "POST /schedules/preview",
+        "POST /jobs/bulk",
         "GET /upcoming",
         "GET /logs",
         "POST /jobs/run",

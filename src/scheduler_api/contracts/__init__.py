@@ -19,6 +19,7 @@ from scheduler_api.contracts.answers import (
     ProblemFlaw,
     RunReport,
 )
+from scheduler_api.contracts.bulk import BulkAction, BulkFailure, BulkFilter, BulkOrder, BulkReport
 from scheduler_api.contracts.flaws import flaws_of
 from scheduler_api.contracts.jobs import (
     History,
@@ -45,6 +46,11 @@ __all__ = [
     "LARGEST_INTERVAL",
     "Backfill",
     "BackfillReport",
+    "BulkAction",
+    "BulkFailure",
+    "BulkFilter",
+    "BulkOrder",
+    "BulkReport",
     "Change",
     "EditPreview",
     "Explanation",

@@ -134,6 +134,12 @@ async def active_until(session: AsyncSession, until: datetime, most: int) -> lis
     return await ACTIVE_UNTIL.all(session, until=until, most=most)
 
 
+async def count(session: AsyncSession, filters: Mapping[str, Any]) -> int:
+    """How many jobs pass all filters."""
+    (found,) = await _count(tuple(sorted(filters))).one(session, **filters, most=None)
+    return int(found)
+
+
 async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
     """Up to `most` jobids above `after`, in order; those of deleted jobs among them."""
     return [row["jobid"] for row in await IDS.all(session, after=after, most=most)]

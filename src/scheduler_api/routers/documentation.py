@@ -67,6 +67,18 @@ IF_MATCH: dict[str, Any] = {
         }
     ]
 }
+IDEMPOTENCY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "description": "Makes the request safe to repeat: a name of your own for it, for 24 hours.",
+        }
+    ]
+}
+
 
 #: The answer 200 of an operation that browsers get as a page.
 OR_PAGE: dict[int | str, dict[str, Any]] = {

@@ -1,5 +1,6 @@
 """Jobs: listed, created, shown, edited, deleted."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -8,11 +9,21 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import EditPreview, History, Job, JobDraft, JobPatch, JobSort, JobWithLogs, State
-from scheduler_api.errors import InvalidInput
+from scheduler_api.contracts import (
+    EditPreview,
+    History,
+    Job,
+    JobDraft,
+    JobPatch,
+    JobSort,
+    JobWithLogs,
+    LogStatus,
+    State,
+)
+from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers import forms
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
-from scheduler_api.routers.documentation import IF_MATCH, OR_PAGE, body_of, problems
+from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
 from scheduler_api.routers.wiring import (
@@ -27,20 +38,18 @@ from scheduler_api.routers.wiring import (
     version_of,
     wants_page,
 )
-from scheduler_api.services import health, jobs, outlook
+from scheduler_api.services import health, idempotency, jobs, outlook
 
 router = APIRouter(tags=["jobs"])
 
 JOBS = TypeAdapter(list[Job])
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
 InState = Annotated[
     State | None, Query(description="Only jobs in this state. Deleted ones show only if asked for.")
 ]
-LastStatus = Annotated[
-    str | None,
-    Query(pattern="^(running|finished|failed|skipped)$", description="Only jobs with this latest verdict."),
-]
+LastStatus = Annotated[LogStatus | None, Query(description="Only jobs with this latest verdict.")]
 WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
 Sort = Annotated[JobSort, Query(description="The order.")]
 
@@ -78,21 +87,28 @@ async def list_jobs(
     "/jobs",
     status_code=201,
     response_model=Job,
-    openapi_extra=body_of(JobDraft),
-    responses=problems(400, 408, 413, 415, 422, 503)
+    openapi_extra=body_of(JobDraft) | IDEMPOTENCY,
+    responses=problems(400, 408, 409, 413, 415, 422, 503)
     | {303: {"description": "A form was accepted; on to the list of jobs."}},
 )
 async def create_job(request: Request) -> Response:
     """Create a job, and promise its first run.
 
     The start must lie in the future, by the database's clock. A form is answered with a redirect to
-    the list, or with the form again where something is wrong.
+    the list, or with the form again where something is wrong. With an `Idempotency-Key` (JSON only)
+    the same request within 24 hours gets the same answer, and no second job.
     """
     database, client = database_of(request), client_of(request)
     kind = content_type(request)
     if kind == "application/json":
-        job = await database.transact(jobs.create, await json_body(request, JobDraft), client)
-        headers = {"Location": f"/jobs/{job.jobid}", **tagged(job.version)}
+        draft, key = await json_body(request, JobDraft), request.headers.get("idempotency-key")
+        headers = {}
+        if key is None:
+            job = await database.transact(jobs.create, draft, client)
+        else:
+            job, again = await database.transact(idempotency.create_once, _checked(key), draft, client)
+            headers = {"Idempotency-Replayed": str(again).lower()}
+        headers |= {"Location": f"/jobs/{job.jobid}", **tagged(job.version)}
         return Response(job.model_dump_json(), 201, headers, "application/json")
     if kind != FORM:
         raise HTTPException(415, "Send a job as application/json, or as a form.")
@@ -174,6 +190,13 @@ async def delete_job(
     version, client = version_of(request), client_of(request)
     await database_of(request).transact(jobs.delete, jobid, history, version, client)
     return Response(status_code=204)
+
+
+def _checked(key: str) -> str:
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        sentence = "Must be 1 to 255 printable ASCII characters without blanks."
+        raise InvalidInput(Flaw(("Idempotency-Key",), sentence))
+    return key
 
 
 def _json(content: str | bytes, further: str | None, more: dict[str, str] | None = None) -> Response:

@@ -7,13 +7,13 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import Job, Log, Pause, Resume
+from scheduler_api.contracts import BulkOrder, BulkReport, Job, Log, Pause, Resume
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.documentation import IF_MATCH, body_of, problems
 from scheduler_api.routers.forms import model_of
 from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.wiring import JobId, client_of, database_of, tagged, version_of
+from scheduler_api.routers.paging import NEGOTIATED, job_filters
+from scheduler_api.routers.wiring import JobId, client_of, database_of, runner_of, tagged, version_of
 from scheduler_api.services import operations
 
 router = APIRouter(tags=["operations"])
@@ -81,6 +81,27 @@ async def skip_next_run(request: Request, jobid: JobId) -> Response:
     """Skip the job's next run; the one after it is promised. The ledger says `skipped: request`."""
     database, client = database_of(request), client_of(request)
     return _job(request, await database.transact(operations.skip_next, jobid, version_of(request), client))
+
+
+@router.post(
+    "/jobs/bulk",
+    response_model=BulkReport,
+    openapi_extra=body_of(BulkOrder),
+    responses=problems(400, 408, 413, 415, 422, 503),
+)
+async def order_many(request: Request) -> Response:
+    """Pause, resume, run or delete all jobs that match a filter.
+
+    `dryrun` tells how many those are. Each job is done as a whole or not at all; the answer names
+    those with which it could not be done, and where it stopped if it took too long.
+    """
+    if content_type(request) != "application/json":
+        raise HTTPException(415, "Send the order as application/json.")
+    order = await json_body(request, BulkOrder)
+    wanted = order.filter
+    filters = job_filters(wanted.name, wanted.state, wanted.laststatus, wanted.tag)
+    report = await runner_of(request).run_bulk(order, filters, client_of(request))
+    return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 
 async def _order(request: Request, model: type[Model]) -> Model:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from scheduler_api.contracts import LARGEST_ID, Job, JobSort, State
+from scheduler_api.contracts import LARGEST_ID, Job, JobSort, LogStatus, State
 from scheduler_api.errors import Flaw, InvalidInput
 
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
@@ -15,7 +15,7 @@ WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 
 
 def job_filters(
-    name: str | None, state: State | None, laststatus: str | None, tag: str | None
+    name: str | None, state: State | None, laststatus: LogStatus | None, tag: str | None
 ) -> dict[str, Any]:
     """The filters that are given, as the list of jobs takes them."""
     filters: dict[str, Any] = {}

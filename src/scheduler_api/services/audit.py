@@ -39,13 +39,9 @@ async def check_job(session: AsyncSession, jobid: int) -> JobCheck:
     return report.result()
 
 
-async def check_all(session: AsyncSession) -> AsyncIterator[JobCheck]:
-    """The checks of all jobs, one after the other."""
-    after = 0
-    while found := await jobs.ids(session, after, BATCH):
-        for jobid in found:
-            yield await check_job(session, jobid)
-        after = found[-1]
+async def jobids(session: AsyncSession, after: int) -> list[int]:
+    """The ids of some jobs above `after`, in order; deleted ones among them."""
+    return await jobs.ids(session, after, BATCH)
 
 
 class _Report:

@@ -1,0 +1,94 @@
+"""One order to many jobs."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from scheduler_api.contracts.answers import LogStatus
+from scheduler_api.contracts.jobs import History, Missed, State
+from scheduler_api.contracts.values import Instant, Tag, clean_text, flaw_at
+
+
+class BulkAction(StrEnum):
+    """What to do with each job."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    RUN = "run"
+    DELETE = "delete"
+
+
+class BulkFilter(BaseModel):
+    """Which jobs: those that match everything that is given."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: (
+        Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(clean_text)] | None
+    ) = None
+    state: Annotated[State | None, Field(strict=False)] = None
+    laststatus: Annotated[LogStatus | None, Field(strict=False)] = None
+    tag: Tag | None = None
+
+
+class BulkOrder(BaseModel):
+    """What to do with which jobs."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"action": "pause", "filter": {"tag": "reports"}, "reason": "Moving", "dryrun": True}
+            ]
+        },
+    )
+
+    action: Annotated[BulkAction, Field(strict=False)]
+    filter: BulkFilter = Field(default_factory=BulkFilter)
+    every: bool = Field(False, alias="all", description="Needed to mean every job, where there is no filter.")
+    dryrun: bool = Field(False, description="Do nothing; say how many jobs it would be.")
+    reason: (
+        Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+            AfterValidator(clean_text),
+        ]
+        | None
+    ) = Field(None, description="Why they are paused.")
+    until: Instant | None = Field(None, description="When paused jobs resume by themselves.")
+    missed: Annotated[Missed, Field(strict=False)] = Field(
+        Missed.POLICY, description="What becomes of the runs that resumed jobs have missed."
+    )
+    history: Annotated[History, Field(strict=False)] = Field(
+        History.KEEP, description="What becomes of the history of deleted jobs."
+    )
+
+    @model_validator(mode="after")
+    def _means_some_jobs(self) -> "BulkOrder":
+        if not self.every and not self.filter.model_dump(exclude_none=True):
+            raise flaw_at("filter", "Give a filter, or say all to mean every job.")
+        return self
+
+
+class BulkFailure(BaseModel):
+    """A job with which it could not be done."""
+
+    jobid: int
+    code: str
+    detail: str
+
+
+class BulkReport(BaseModel):
+    """What became of an order."""
+
+    action: BulkAction
+    dryrun: bool
+    count: int = Field(description="Jobs that matched when it began.")
+    done: int = Field(description="Jobs with which it was done.")
+    notdone: list[BulkFailure] = Field(description="Jobs with which it could not be done, and why.")
+    after: int | None = Field(
+        description="Where it stopped, if time ran out: jobs with larger ids are as they were."
+    )

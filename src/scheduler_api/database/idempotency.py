@@ -1,0 +1,41 @@
+"""Statements on idempotency keys: what a request was answered, so that its repetition gets the same."""
+
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+# Held to the end of the transaction: whoever comes meanwhile is told so, and does not wait.
+TAKE = Statement("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 7))")
+FIND = Statement("SELECT digest, answer FROM idempotencykey WHERE key = :key AND at > :since")
+KEEP = Statement("INSERT INTO idempotencykey (key, digest, at, answer) VALUES (:key, :digest, :now, :answer)")
+FORGET = Statement(
+    """
+    DELETE FROM idempotencykey WHERE key = ANY(ARRAY(
+        SELECT key FROM idempotencykey WHERE at <= :since ORDER BY at LIMIT 100 FOR UPDATE SKIP LOCKED
+    ))
+    """
+)
+
+
+async def take(session: AsyncSession, key: str) -> bool:
+    """Have the key for this transaction alone; False: another request has it."""
+    (taken,) = await TAKE.one(session, key=key)
+    return bool(taken)
+
+
+async def find(session: AsyncSession, key: str, since: datetime) -> asyncpg.Record | None:
+    """What the key was used for, later than `since`."""
+    return await FIND.one_or_none(session, key=key, since=since)
+
+
+async def keep(session: AsyncSession, now: datetime, key: str, digest: bytes, answer: str) -> None:
+    """Remember the answer to a request."""
+    await KEEP.all(session, key=key, digest=digest, now=now, answer=answer)
+
+
+async def forget(session: AsyncSession, since: datetime) -> None:
+    """Drop some of the keys that were used at `since` or earlier."""
+    await FORGET.all(session, since=since)

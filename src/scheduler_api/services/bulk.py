@@ -1,0 +1,68 @@
+"""One order to many jobs, in bounded batches; each job is done as a whole or not at all."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import BulkAction, BulkFailure, BulkOrder, Pause, Resume
+from scheduler_api.database import jobs as statements
+from scheduler_api.database.statements import savepoint
+from scheduler_api.errors import SchedulerError
+from scheduler_api.services import jobs, operations
+
+#: Jobs in one transaction.
+BATCH = 100
+
+Verb = Callable[[AsyncSession, datetime, int], Coroutine[Any, Any, Any]]
+
+
+@dataclass
+class BatchReport:
+    """What one batch did."""
+
+    last: int | None = None
+    """The last job that was looked at; None: there was none left."""
+    done: int = 0
+    failures: list[BulkFailure] = field(default_factory=list)
+
+
+async def count(session: AsyncSession, filters: dict[str, Any]) -> int:
+    """How many jobs pass the filters."""
+    return await statements.count(session, filters)
+
+
+async def run_batch(
+    session: AsyncSession,
+    now: datetime,
+    order: BulkOrder,
+    filters: dict[str, Any],
+    after: int,
+    client: str | None,
+) -> BatchReport:
+    """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
+    verb = _verb(order, client)
+    rows = await statements.page(session, filters, "jobid", (after, None), BATCH)
+    report = BatchReport(last=rows[-1]["jobid"] if rows else None)
+    for row in rows:
+        try:
+            async with savepoint(session):
+                await verb(session, now, row["jobid"])
+            report.done += 1
+        except SchedulerError as error:
+            report.failures.append(BulkFailure(jobid=row["jobid"], code=error.code, detail=str(error)))
+    return report
+
+
+def _verb(order: BulkOrder, client: str | None) -> Verb:
+    pause = Pause.model_construct(reason=order.reason, until=order.until)
+    resume = Resume.model_construct(missed=order.missed)
+    verbs: dict[BulkAction, Verb] = {
+        BulkAction.PAUSE: lambda s, now, jobid: operations.pause(s, now, jobid, pause, None, client),
+        BulkAction.RESUME: lambda s, now, jobid: operations.resume(s, now, jobid, resume, None, client),
+        BulkAction.RUN: operations.run_now,
+        BulkAction.DELETE: lambda s, now, jobid: jobs.delete(s, now, jobid, order.history, None, client),
+    }
+    return verbs[order.action]

@@ -1,0 +1,164 @@
+"""One order to many jobs, and creating a job once."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import JobDraft
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import KeyInFlight
+from scheduler_api.services import idempotency
+from tests.factories import add_job, execute, logs, scalar
+
+DAILY = {"jobname": "Daily", "cron": "@daily"}
+
+
+async def order(client: AsyncClient, **body: Any) -> Any:
+    response = await client.post("/jobs/bulk", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def states(client: AsyncClient) -> list[str]:
+    return [job["state"] for job in (await client.get("/jobs?limit=1000")).json()]
+
+
+@pytest.fixture
+async def many(client: AsyncClient) -> None:
+    for number in range(5):
+        tags = ["even"] if number % 2 == 0 else []
+        await client.post("/jobs", json=DAILY | {"jobname": f"Job {number}", "tags": tags})
+
+
+@pytest.mark.usefixtures("many")
+async def test_the_count_comes_first(client: AsyncClient) -> None:
+    report = await order(client, action="pause", filter={"tag": "even"}, dryrun=True)
+    assert (report["count"], report["done"], report["dryrun"]) == (3, 0, True)
+    assert await states(client) == ["active"] * 5
+
+
+@pytest.mark.usefixtures("many")
+async def test_many_are_paused_resumed_run_and_deleted(client: AsyncClient, database: Database) -> None:
+    report = await order(client, action="pause", filter={"tag": "even"}, reason="Moving")
+    assert (report["count"], report["done"], report["notdone"]) == (3, 3, [])
+    assert await states(client) == ["paused", "active", "paused", "active", "paused"]
+    report = await order(client, action="resume", filter={"state": "paused"}, missed="skip")
+    assert (report["done"], await states(client)) == (3, ["active"] * 5)
+    report = await order(client, action="run", filter={"name": "job"})
+    assert report["done"] == 5
+    assert (await client.post("/jobs/run")).json()["finished"] == 5
+    report = await order(client, action="delete", filter={"name": "Job 1"})
+    assert (report["done"], len(await states(client))) == (1, 4)
+    report = await order(client, action="delete", all=True, history="remove")
+    assert (report["done"], await states(client)) == (4, [])
+    assert await scalar(database, "SELECT count(*) FROM job") == 1
+
+
+async def test_more_than_one_batch(client: AsyncClient, database: Database) -> None:
+    await execute(
+        database,
+        "INSERT INTO job (jobname, cron, repeat, active, createdat, validfrom)"
+        " SELECT 'Job ' || n, '@daily', true, true, now(), now() FROM generate_series(1, 250) AS n",
+    )
+    report = await order(client, action="pause", all=True)
+    assert (report["count"], report["done"], report["after"]) == (250, 250, None)
+
+
+async def test_what_was_not_done_is_named(client: AsyncClient, database: Database) -> None:
+    await client.post("/jobs", json=DAILY)
+    await add_job(database, active=False, due=None, jobname="Over")
+    report = await order(client, action="pause", all=True)
+    assert (report["count"], report["done"]) == (2, 1)
+    (failure,) = report["notdone"]
+    assert (failure["jobid"], failure["code"]) == (2, "job_has_no_future")
+
+
+async def test_it_stops_when_a_call_takes_too_long(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.runner.CALL_SECONDS", 0.0)
+    await client.post("/jobs", json=DAILY)
+    report = await order(client, action="pause", all=True)
+    assert (report["done"], report["after"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"action": "explode", "all": True}, "/action"),
+        ({"action": "delete"}, "/filter"),
+        ({"action": "delete", "filter": {}}, "/filter"),
+        ({"action": "delete", "filter": {"name": ""}}, "/filter/name"),
+        ({"action": "delete", "filter": {"owner": "me"}}, "/filter/owner"),
+        ({"filter": {"name": "x"}}, "/action"),
+    ],
+)
+async def test_flawed_orders(client: AsyncClient, body: Any, pointer: str) -> None:
+    response = await client.post("/jobs/bulk", json=body)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+    assert (await client.post("/jobs/bulk", content="x")).status_code == 415
+
+
+async def test_a_repeated_request_creates_one_job(client: AsyncClient, database: Database) -> None:
+    key = {"Idempotency-Key": "order-66"}
+    first = await client.post("/jobs", json=DAILY, headers=key)
+    again = await client.post("/jobs", json=DAILY, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert [r.headers["idempotency-replayed"] for r in (first, again)] == ["false", "true"]
+    assert again.headers["location"] == first.headers["location"]
+    assert len(await logs(database, 1)) == 1
+    assert await scalar(database, "SELECT count(*) FROM job") == 1
+
+
+async def test_a_key_is_for_one_body(client: AsyncClient) -> None:
+    key = {"Idempotency-Key": "order-66"}
+    await client.post("/jobs", json=DAILY, headers=key)
+    other = await client.post("/jobs", json=DAILY | {"jobname": "Other"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_a_failed_request_does_not_use_up_its_key(client: AsyncClient) -> None:
+    key = {"Idempotency-Key": "order-66"}
+    refused = await client.post("/jobs", json=DAILY | {"until": "2020-01-01T00:00:00Z"}, headers=key)
+    assert refused.status_code == 422
+    assert (await client.post("/jobs", json=DAILY, headers=key)).status_code == 201
+
+
+async def test_a_key_is_forgotten_after_a_day(client: AsyncClient, database: Database) -> None:
+    key = {"Idempotency-Key": "order-66"}
+    await client.post("/jobs", json=DAILY, headers=key)
+    await execute(database, "UPDATE idempotencykey SET at = at - interval '24 hours'")
+    second = await client.post("/jobs", json=DAILY, headers=key)
+    assert second.json()["jobid"] == 2
+    assert await scalar(database, "SELECT count(*) FROM idempotencykey") == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e4"])
+async def test_keys_that_are_none(client: AsyncClient, key: str) -> None:
+    response = await client.post("/jobs", json=DAILY, headers={b"Idempotency-Key": key.encode()})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "/Idempotency-Key"
+
+
+async def test_while_a_request_is_under_way_its_repetition_is_told_so(database: Database) -> None:
+    draft = JobDraft.model_validate(DAILY)
+    working, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(session: AsyncSession, now: Any) -> None:
+        await idempotency.create_once(session, now, "order-66", draft)
+        working.set()
+        await go_on.wait()
+
+    first = asyncio.create_task(database.transact(slow))
+    await working.wait()
+    with pytest.raises(KeyInFlight):
+        await database.transact(idempotency.create_once, "order-66", draft)
+    go_on.set()
+    await first
+    _, again = await database.transact(idempotency.create_once, "order-66", draft)
+    assert again

@@ -97,7 +97,7 @@ async def test_the_list_shows_names_schedules_and_runs(client: AsyncClient, data
     assert MARKUP in page.text
     assert "script" not in page.tags
     assert "2030-01-31 13:00:00 Europe/Berlin" in page.text
-    assert "inactive" in page.text
+    assert "completed" in page.text
 
 
 async def test_an_overdue_run_says_so(client: AsyncClient, database: Database) -> None:
@@ -126,7 +126,7 @@ async def test_a_job_shows_its_facts_and_its_logs(client: AsyncClient, database:
     page = await get(client, f"/jobs/{jobid}")
     assert MARKUP in page.text
     assert "script" not in page.tags
-    assert "every 10 seconds" in page.text
+    assert "Every 10 seconds, from 2030-01-31 12:00 UTC." in page.text
     assert "skip those later than the grace period of 20 seconds" in page.text
     assert "found too late; stands for 1 more missed run" in page.text
     assert [log.status for log in await logs(database, jobid)].count("skipped") == 1
@@ -228,3 +228,114 @@ async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient)
     page = await get(client, "/jobs?created=%3Cb%3E&finished=lots")
     assert "was created" not in page.text
     assert "due:" not in page.text
+
+
+async def test_the_form_shows_what_a_schedule_means_before_the_job_is_there(
+    client: AsyncClient, database: Database
+) -> None:
+    fields = FORM | {
+        "cron": "30 2 * * *",
+        "startdate": "2030-03-30",
+        "starttime": "",
+        "exclude": "2030-04-01",
+    }
+    response = await client.post("/schedules/preview", data=fields, headers=HTML)
+    assert response.status_code == 200
+    page = Page(response)
+    assert "At 02:30 every day, in Europe/Berlin" in page.text
+    assert "The clocks jump from 02:00 to 03:00: it runs right after the jump." in page.text
+    assert "Excluded: the job does not run on this day." in page.text
+    assert page.by_id["cron"]["value"] == "30 2 * * *"
+    assert await scalar(database, "SELECT count(*) FROM job") == 0
+
+
+async def test_a_preview_that_can_not_be_made_says_why_at_the_field(client: AsyncClient) -> None:
+    response = await client.post("/schedules/preview", data=FORM | {"cron": "99 * * * *"}, headers=HTML)
+    assert response.status_code == 422
+    page = Page(response)
+    assert "The minute is not valid" in page.text
+    assert page.by_id["cron"]["aria-invalid"] == "true"
+    assert "error-cron" in str(page.by_id["cron"]["aria-describedby"])
+    assert "The preview needs some corrections" in page.text
+
+
+async def test_the_form_offers_every_part_of_a_schedule(client: AsyncClient, database: Database) -> None:
+    fields = FORM | {
+        "startdate": "",
+        "starttime": "",
+        "cron": "0 9 * * *",
+        "until": "2031-01-01T12:00",
+        "maxruns": "5",
+        "exclude": "2030-12-24/2030-12-26, 2030-05-01",
+        "dstgap": "skip",
+        "dstfold": "both",
+        "jitter": "30",
+        "tags": "reports, nightly",
+    }
+    page = await get(client, "/jobs?form=true")
+    assert set(fields) <= page.by_id.keys()
+    response = await client.post("/jobs", data=fields, headers=HTML)
+    assert response.status_code == 303, response.text
+    job = (await client.get("/jobs/1")).json()["job"]
+    assert (job["cron"], job["maxruns"], job["jitter"]) == ("0 9 * * *", 5, 30)
+    assert job["until"] == "2031-01-01T11:00:00Z"
+    assert job["exclude"] == ["2030-12-24/2030-12-26", "2030-05-01"]
+    assert job["tags"] == ["reports", "nightly"]
+    assert (job["dstgap"], job["dstfold"]) == ("skip", "both")
+
+
+async def test_a_job_is_operated_from_its_page(client: AsyncClient, database: Database) -> None:
+    body = {
+        "jobname": MARKUP,
+        "cron": "0 9 * * *",
+        "tags": ["<b>"],
+        "exclude": ["2030-12-25"],
+        "maxruns": 9,
+        "jitter": 5,
+    }
+    await client.post("/jobs", json=body, headers={"user-agent": MARKUP})
+    page = await get(client, "/jobs/1")
+    assert "Skip next run" in page.text
+    assert page.tags.count("script") == 0
+    for verb, fields, state in (
+        ("run", {}, "active"),
+        ("skip", {}, "active"),
+        ("pause", {"reason": MARKUP}, "paused"),
+        ("resume", {}, "active"),
+        ("delete", {}, "deleted"),
+    ):
+        response = await client.post(
+            f"/jobs/1/{verb}",
+            data=fields,
+            headers=HTML | {"content-type": "application/x-www-form-urlencoded"},
+        )
+        assert response.status_code == 303, (verb, response.text)
+        assert (await client.get("/jobs/1")).json()["job"]["state"] == state
+        page = await get(client, "/jobs/1")
+        assert state in page.text
+        assert page.tags.count("script") == 0
+    assert "Job 1 was deleted." in (await get(client, "/jobs?deleted=1")).text
+    assert "reason: <script>" in page.text
+
+
+async def test_why_is_a_page_for_browsers(client: AsyncClient, database: Database) -> None:
+    await client.post("/jobs", json={"jobname": MARKUP, "cron": "0 9 * * *", "exclude": ["2030-12-25"]})
+    page = await get(client, "/jobs/1/explain?at=2030-12-25T09:00:00Z")
+    assert "because the day is excluded" in page.text
+    await client.post("/jobs/1/run")
+    log = (await client.get("/jobs/1/logs?cause=manual")).json()[0]
+    page = await get(client, f"/jobs/1/explain?at={log['scheduledfor'][:19]}Z")
+    assert "a run was asked for" in page.text
+    await get(client, "/jobs/1/explain?at=never", 422)
+
+
+async def test_a_job_whose_schedule_can_not_be_computed_still_has_a_page(
+    client: AsyncClient, database: Database
+) -> None:
+    await add_job(database, timezone="Mars/Olympus")
+    assert "can not be computed" in (await get(client, "/jobs/1")).text
+    for path in ("upcoming", "explain?at=2030-01-01T00:00:00Z"):
+        response = await client.get(f"/jobs/1/{path}")
+        assert (response.status_code, response.json()["code"]) == (409, "schedule_unusable")
+    repaired = await client.patch("/jobs/1", json={"timezone": "UTC"})
+    assert (repaired.status_code, repaired.json()["timezone"]) == (200, "UTC")

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import (
+    LARGEST_ID,
     EditPreview,
     History,
     Job,
@@ -20,7 +21,7 @@ from scheduler_api.contracts import (
     LogStatus,
     State,
 )
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
 from scheduler_api.routers import forms
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
@@ -43,6 +44,8 @@ from scheduler_api.services import health, idempotency, jobs, outlook
 router = APIRouter(tags=["jobs"])
 
 JOBS = TypeAdapter(list[Job])
+#: How many next runs and how many changes the page of a job shows.
+SHOWN_AHEAD, SHOWN_CHANGES = 10, 10
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
@@ -139,8 +142,7 @@ async def show_job(
         found.logs.pop()
         older = f"/jobs/{jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': limit})}"
     if wants_page(request):
-        now = await database.read(health.clock)
-        return _html(pages_of(request).job(now, found, older, first=before is None), older)
+        return await _job_page(request, found, older, first=before is None)
     return _json(found.model_dump_json(), older, tagged(found.job.version))
 
 
@@ -190,6 +192,18 @@ async def delete_job(
     version, client = version_of(request), client_of(request)
     await database_of(request).transact(jobs.delete, jobid, history, version, client)
     return Response(status_code=204)
+
+
+async def _job_page(request: Request, found: JobWithLogs, older: str | None, *, first: bool) -> Response:
+    database, jobid = database_of(request), found.job.jobid
+    now = await database.read(health.clock)
+    upcoming, trouble = [], None
+    try:
+        upcoming = await database.transact(outlook.upcoming, jobid, SHOWN_AHEAD)
+    except ScheduleUnusable as error:
+        trouble = str(error)
+    changes = await database.read(jobs.changes_of, jobid, LARGEST_ID, SHOWN_CHANGES)
+    return _html(pages_of(request).job(now, found, older, first, upcoming, changes, trouble), older)
 
 
 def _checked(key: str) -> str:

@@ -22,11 +22,11 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import content_type, json_body
-from scheduler_api.routers.documentation import body_of, problems
+from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, given, with_next
-from scheduler_api.routers.wiring import Before, JobId, Limit, database_of
-from scheduler_api.services import audit, backfill, explain, jobs
+from scheduler_api.routers.wiring import Before, JobId, Limit, database_of, pages_of, wants_page
+from scheduler_api.services import audit, backfill, explain, health, jobs
 
 router = APIRouter(tags=["ledger"])
 
@@ -95,7 +95,11 @@ async def list_changes(
     return _json(CHANGES.dump_json(found[:limit]), further)
 
 
-@router.get("/jobs/{jobid:jobid}/explain", response_model=Explanation, responses=problems(404, 409, 422, 503))
+@router.get(
+    "/jobs/{jobid:jobid}/explain",
+    response_model=Explanation,
+    responses=problems(404, 409, 422, 503) | OR_PAGE,
+)
 async def explain_instant(
     request: Request,
     jobid: JobId,
@@ -110,7 +114,11 @@ async def explain_instant(
 ) -> Response:
     """Say why a job did, or did not, run at an instant."""
     instant = _instant("at", at)
-    found = await database_of(request).transact(explain.explain, jobid, instant)
+    database = database_of(request)
+    found = await database.transact(explain.explain, jobid, instant)
+    if wants_page(request):
+        job, now = await database.read(jobs.get, jobid), await database.read(health.clock)
+        return Response(pages_of(request).explanation(now, job, found), 200, NEGOTIATED, Media.HTML)
     return _json(found.model_dump_json())
 
 

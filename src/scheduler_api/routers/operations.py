@@ -7,14 +7,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import BulkOrder, BulkReport, Job, Log, Pause, Resume
+from scheduler_api.contracts import BulkOrder, BulkReport, History, Job, Log, Pause, Resume
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.documentation import IF_MATCH, body_of, problems
 from scheduler_api.routers.forms import model_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters
 from scheduler_api.routers.wiring import JobId, client_of, database_of, runner_of, tagged, version_of
-from scheduler_api.services import operations
+from scheduler_api.services import jobs, operations
 
 router = APIRouter(tags=["operations"])
 
@@ -102,6 +102,14 @@ async def order_many(request: Request) -> Response:
     filters = job_filters(wanted.name, wanted.state, wanted.laststatus, wanted.tag)
     report = await runner_of(request).run_bulk(order, filters, client_of(request))
     return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+@router.post("/jobs/{jobid:jobid}/delete", include_in_schema=False)
+async def delete_by_form(request: Request, jobid: JobId) -> Response:
+    """Delete a job; for browsers, whose forms know no DELETE."""
+    database = database_of(request)
+    await database.transact(jobs.delete, jobid, History.KEEP, version_of(request), client_of(request))
+    return RedirectResponse(f"/jobs?deleted={jobid}", 303)
 
 
 async def _order(request: Request, model: type[Model]) -> Model:

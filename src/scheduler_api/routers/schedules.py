@@ -1,5 +1,6 @@
 """Looking ahead: a schedule before a job has it, and what is to come."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -8,12 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from scheduler_api.contracts import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
+from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.documentation import body_of, problems
 from scheduler_api.routers.forms import schedule_draft_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.wiring import JobId, database_of
+from scheduler_api.routers.wiring import JobId, database_of, pages_of, wants_page
 from scheduler_api.services import health, outlook
 
 router = APIRouter(tags=["schedules"])
@@ -33,15 +35,28 @@ async def preview_schedule(request: Request) -> Response:
 
     Takes the fields of a job. A start may lie in the past here.
     """
+    now = await database_of(request).read(health.clock)
     kind = content_type(request)
     if kind == FORM:
-        draft = schedule_draft_of(await form_body(request))
-    elif kind == "application/json":
-        draft = await json_body(request, ScheduleDraft)
-    else:
+        return await _preview_form(request, now)
+    if kind != "application/json":
         raise HTTPException(415, "Send a schedule as application/json, or as a form.")
-    now = await database_of(request).read(health.clock)
+    draft = await json_body(request, ScheduleDraft)
     return _json(outlook.preview(now, draft).model_dump_json())
+
+
+async def _preview_form(request: Request, now: datetime) -> Response:
+    """For scripts the preview; for a browser the form again, with the preview or what is wrong."""
+    fields = await form_body(request)
+    if not wants_page(request):
+        return _json(outlook.preview(now, schedule_draft_of(fields)).model_dump_json())
+    pages = pages_of(request)
+    try:
+        found = outlook.preview(now, schedule_draft_of(fields))
+    except InvalidInput as error:
+        page = pages.form(now, fields, error.flaws, previewing=True)
+        return Response(page, 422, NEGOTIATED, Media.HTML)
+    return Response(pages.form(now, fields, preview=found), 200, NEGOTIATED, Media.HTML)
 
 
 @router.get(

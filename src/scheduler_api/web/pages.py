@@ -8,9 +8,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler_api import __version__
-from scheduler_api.contracts import Job, JobWithLogs, Problem
+from scheduler_api.contracts import (
+    Change,
+    Explanation,
+    Job,
+    JobWithLogs,
+    Occurrence,
+    Problem,
+    SchedulePreview,
+)
 from scheduler_api.errors import Flaw
-from scheduler_api.schedule import Misfire, zone_names
+from scheduler_api.schedule import Fold, Gap, Misfire, zone_names
 from scheduler_api.web import words
 
 HERE = Path(__file__).parent
@@ -25,6 +33,17 @@ MISFIRES = {
     Misfire.ONCE: "run once for all that were missed",
     Misfire.ALL: "run each of them, in order",
     Misfire.SKIP: "skip those later than the grace period",
+}
+GAPS = {Gap.AFTER: "run right after a jump", Gap.SKIP: "skip what a jump leaves out"}
+FOLDS = {Fold.ONCE: "run once, the first time", Fold.BOTH: "run both times"}
+#: What the form suggests.
+CRONS = {
+    "@hourly": "every hour",
+    "@daily": "every day at midnight",
+    "*/15 * * * *": "every 15 minutes",
+    "30 2 * * *": "every day at 02:30",
+    "0 9 * * MON-FRI": "at 09:00 on weekdays",
+    "0 12 L * *": "at noon on the last day of the month",
 }
 
 
@@ -55,8 +74,17 @@ class Pages:
             first="after" not in query,
         )
 
-    def job(self, now: datetime, shown: JobWithLogs, older: str | None, first: bool) -> str:
-        """A job and its logs."""
+    def job(
+        self,
+        now: datetime,
+        shown: JobWithLogs,
+        older: str | None,
+        first: bool,
+        upcoming: Sequence[Occurrence] = (),
+        changes: Sequence[Change] = (),
+        trouble: str | None = None,
+    ) -> str:
+        """A job with its next runs, its logs and its changes; `trouble` is what is wrong with it."""
         return self._render(
             "job.html",
             now=now,
@@ -65,10 +93,27 @@ class Pages:
             older=older,
             first=first,
             misfires=MISFIRES,
+            gaps=GAPS,
+            folds=FOLDS,
+            upcoming=upcoming,
+            changes=changes,
+            trouble=trouble,
         )
 
-    def form(self, now: datetime, fields: Mapping[str, str] | None = None, flaws: Sequence[Flaw] = ()) -> str:
-        """The form for a job: fresh, or with what was typed and what is wrong with it."""
+    def explanation(self, now: datetime, job: Job, answer: Explanation) -> str:
+        """Why a job did, or did not, run."""
+        return self._render("explain.html", now=now, job=job, answer=answer)
+
+    def form(
+        self,
+        now: datetime,
+        fields: Mapping[str, str] | None = None,
+        flaws: Sequence[Flaw] = (),
+        preview: SchedulePreview | None = None,
+        *,
+        previewing: bool = False,
+    ) -> str:
+        """The form for a job: fresh, or with what was typed, what it means, and what is wrong with it."""
         messages: dict[str, list[str]] = {}
         for flaw in flaws:
             messages.setdefault(str(flaw.path[0]) if flaw.path else "", []).append(flaw.detail)
@@ -78,6 +123,11 @@ class Pages:
             values=_suggestions(now) if fields is None else fields,
             messages=messages,
             misfires=MISFIRES,
+            gaps=GAPS,
+            folds=FOLDS,
+            crons=CRONS,
+            preview=preview,
+            preview_failed=previewing and bool(flaws),
             zones=sorted(zone_names()),
         )
 
@@ -102,6 +152,8 @@ def _suggestions(now: datetime) -> dict[str, str]:
         "active": "true",
         "misfire": Misfire.ONCE,
         "grace": "60",
+        "dstgap": Gap.AFTER,
+        "dstfold": Fold.ONCE,
     }
 
 
@@ -110,6 +162,8 @@ def _notice(query: Mapping[str, str]) -> str | None:
     counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
     if "created" in counts:
         return f"Job {counts['created']} was created."
+    if "deleted" in counts:
+        return f"Job {counts['deleted']} was deleted."
     if "finished" not in counts:
         return None
     parts = [f"{counts[name]} {name}" for name in ("finished", "failed", "skipped") if counts.get(name)]

@@ -3,11 +3,11 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Job, Log
-from scheduler_api.schedule import is_zone
-from scheduler_api.schedule.wording import cadence, duration, relative
+from scheduler_api.contracts import Change, Job, Log, days_of
+from scheduler_api.schedule import Definition, is_zone
+from scheduler_api.schedule.wording import cadence, describe, duration, relative
 
-__all__ = ["duration", "local", "note", "relative", "schedule"]
+__all__ = ["differences", "duration", "local", "note", "relative", "schedule", "whole_schedule"]
 
 REASONS = {
     "misfire": "found too late",
@@ -22,9 +22,48 @@ REASONS = {
 }
 
 
+def whole_schedule(job: Job) -> str:
+    """All that there is to say of a job's schedule; of one that can not be computed, that."""
+    try:
+        return describe(definition(job))
+    except ValueError:
+        return "can not be computed"
+
+
+def definition(job: Job) -> Definition:
+    """The job's definition."""
+    days = tuple(days_of(text) for text in job.exclude)
+    rest = (job.interval, job.cron, job.until, days, job.dstgap, job.dstfold)
+    return Definition(job.startdate, job.starttime, job.timezone, *rest)
+
+
+def differences(change: Change) -> list[str]:
+    """A change, field by field; of a creation, nothing: the job shows it."""
+    if change.action == "created" or change.after is None:
+        return []
+    before = change.before or {}
+    fields = {
+        name: value for name, value in change.after.items() if name != "validfrom" and value is not None
+    }
+    lost = {name: None for name in before if change.after.get(name) is None}
+    return [
+        f"{name}: {_shown(before[name])} → {_shown(value)}" if name in before else f"{name}: {_shown(value)}"
+        for name, value in (fields | lost).items()
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
 def schedule(job: Job) -> str:
     """When a job runs: `every 1 minute 30 seconds`, `once`, or what its cron expression says."""
-    return cadence(job.interval, job.cron, job.timezone)
+    try:
+        return cadence(job.interval, job.cron, job.timezone)
+    except ValueError:
+        return "can not be computed"
 
 
 def local(instant: datetime, zone: str) -> str:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto
 .DEFAULT_GOAL := help
-.PHONY: help run test check trial bench fmt lock clean
+.PHONY: help run test check mutants trial bench fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 
 trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, restart under load (about 5 minutes)
 	scripts/compose_trial.sh
+
+mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each (about 3 minutes)
+	$(BIN)/python scripts/mutants.py
 
 bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)
 	$(BIN)/python -m benchmarks

@@ -79,6 +79,24 @@ async def test_it_heals_what_lost_its_promise(database: Database) -> None:
         await until_status(database, jobid, "pending")
 
 
+async def test_a_pause_ends_at_its_time(database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    start = now + timedelta(days=1)
+    jobid = await add_job(
+        database,
+        due=None,
+        active=False,
+        interval=60,
+        startdate=start.date(),
+        starttime=start.time(),
+        pausedat=now,
+        pauseduntil=now + timedelta(seconds=0.5),
+    )
+    async with ticking(database, LONG):
+        await until_status(database, jobid, "pending")
+    assert await is_active(database, jobid)
+
+
 async def test_a_backlog_is_done_before_it_sleeps(database: Database) -> None:
     await add_due_jobs(database, 450)
     async with ticking(database, LONG), asyncio.timeout(PATIENCE):

@@ -21,17 +21,8 @@ from scheduler_api.contracts.answers import (
 )
 from scheduler_api.contracts.bulk import BulkAction, BulkFailure, BulkFilter, BulkOrder, BulkReport
 from scheduler_api.contracts.flaws import flaws_of
-from scheduler_api.contracts.jobs import (
-    History,
-    Job,
-    JobDraft,
-    JobPatch,
-    JobSort,
-    Missed,
-    Pause,
-    Resume,
-    State,
-)
+from scheduler_api.contracts.jobs import Job, JobDraft, JobPatch, JobSort, State
+from scheduler_api.contracts.orders import History, Missed, Pause, Resume
 from scheduler_api.contracts.schedules import (
     EditPreview,
     Occurrence,

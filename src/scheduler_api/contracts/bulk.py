@@ -6,8 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from scheduler_api.contracts.answers import LogStatus
-from scheduler_api.contracts.jobs import History, Missed, State
-from scheduler_api.contracts.values import Instant, Tag, clean_text, flaw_at
+from scheduler_api.contracts.jobs import State
+from scheduler_api.contracts.orders import History, Missed
+from scheduler_api.contracts.values import Instant, ReasonText, Tag, clean_text, flaw_at
 
 
 class BulkAction(StrEnum):
@@ -50,14 +51,7 @@ class BulkOrder(BaseModel):
     filter: BulkFilter = Field(default_factory=BulkFilter)
     every: bool = Field(False, alias="all", description="Needed to mean every job, where there is no filter.")
     dryrun: bool = Field(False, description="Do nothing; say how many jobs it would be.")
-    reason: (
-        Annotated[
-            str,
-            StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
-            AfterValidator(clean_text),
-        ]
-        | None
-    ) = Field(None, description="Why they are paused.")
+    reason: ReasonText | None = Field(None, description="Why they are paused.")
     until: Instant | None = Field(None, description="When paused jobs resume by themselves.")
     missed: Annotated[Missed, Field(strict=False)] = Field(
         Missed.POLICY, description="What becomes of the runs that resumed jobs have missed."

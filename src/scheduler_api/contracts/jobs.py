@@ -9,7 +9,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -17,22 +16,25 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from scheduler_api.contracts.values import (
-    LARGEST_INTERVAL,
     CalendarDate,
     ClockTime,
+    Count,
     CronText,
-    ExcludedDays,
+    Exclusions,
     Instant,
+    Jitter,
     JobName,
-    Tag,
+    Tags,
     ZoneName,
-    clean_text,
     days_of,
     flaw_at,
 )
 from scheduler_api.schedule import Definition, Fold, Gap, Misfire
 
 T = TypeVar("T")
+GapPolicy = Annotated[Gap, Field(strict=False)]
+FoldPolicy = Annotated[Fold, Field(strict=False)]
+MisfirePolicy = Annotated[Misfire, Field(strict=False)]
 
 
 def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
@@ -98,45 +100,43 @@ class JobDraft(BaseModel):
     repeat: bool = Field(
         False, description="Whether the job runs again and again. A cron expression implies it."
     )
-    interval: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = Field(
+    interval: Count | None = Field(
         None, description="Seconds from one run to the next; needed with repeat, unless there is a cron."
     )
     until: Instant | None = Field(
         None, description="The last instant at which it may run; RFC 3339 with an offset."
     )
-    maxruns: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = Field(
+    maxruns: Count | None = Field(
         None, description="How often the schedule makes it run; then it is completed."
     )
-    exclude: Annotated[list[ExcludedDays], Field(max_length=400)] = Field(
+    exclude: Exclusions = Field(
         default_factory=list,
         description="Days on which it does not run, in the job's time zone: dates (2030-12-25) and ranges "
         "(2030-12-24/2031-01-01, both included). The ledger says `skipped: excluded` for each.",
     )
-    dstgap: Annotated[Gap, Field(strict=False)] = Field(
+    dstgap: GapPolicy = Field(
         Gap.AFTER,
         description="A time that the clocks jump over: run right `after` the jump, or `skip` it.",
     )
-    dstfold: Annotated[Fold, Field(strict=False)] = Field(
+    dstfold: FoldPolicy = Field(
         Fold.ONCE,
         description="A time that the clocks show twice: run `once`, the first time, or `both` times.",
     )
-    jitter: Annotated[int, Field(ge=0, le=86_400)] = Field(
+    jitter: Jitter = Field(
         0,
         description="Spread over so many seconds: the job starts later by a share of it that is always the "
         "same. The schedule itself does not move.",
     )
-    misfire: Annotated[Misfire, Field(strict=False)] = Field(
+    misfire: MisfirePolicy = Field(
         Misfire.ONCE,
         description="What to do with runs found late: `once` for all that were missed, `all` of them "
         "in order, or `skip` those later than the grace period.",
     )
-    grace: int = Field(
+    grace: Count = Field(
         60,
-        ge=1,
-        le=LARGEST_INTERVAL,
         description="How late a run may be, in seconds, before `skip` drops it, and before `until` does.",
     )
-    tags: Annotated[list[Tag], Field(max_length=20)] = Field(
+    tags: Tags = Field(
         default_factory=list, description="Words to find the job by: up to 20, of 1 to 50 characters."
     )
     active: bool = Field(
@@ -202,17 +202,17 @@ class JobPatch(BaseModel):
     starttime: ClockTime | None = None
     timezone: ZoneName = "UTC"
     repeat: bool = False
-    interval: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = None
+    interval: Count | None = None
     cron: CronText | None = None
     until: Instant | None = None
-    maxruns: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] | None = None
-    exclude: Annotated[list[ExcludedDays], Field(max_length=400)] = Field(default_factory=list)
-    dstgap: Annotated[Gap, Field(strict=False)] = Gap.AFTER
-    dstfold: Annotated[Fold, Field(strict=False)] = Fold.ONCE
-    jitter: Annotated[int, Field(ge=0, le=86_400)] = 0
-    misfire: Annotated[Misfire, Field(strict=False)] = Misfire.ONCE
-    grace: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] = 60
-    tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
+    maxruns: Count | None = None
+    exclude: Exclusions = Field(default_factory=list)
+    dstgap: GapPolicy = Gap.AFTER
+    dstfold: FoldPolicy = Fold.ONCE
+    jitter: Jitter = 0
+    misfire: MisfirePolicy = Misfire.ONCE
+    grace: Count = 60
+    tags: Tags = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -232,54 +232,6 @@ class JobPatch(BaseModel):
         if "repeat" not in changes and {"cron", "interval"} & changes.keys():
             merged["repeat"] = merged["cron"] is not None or merged["interval"] is not None
         return merged
-
-
-class Pause(BaseModel):
-    """Why a job is paused, and until when."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"reason": "The receiver is down."}]},
-    )
-
-    reason: (
-        Annotated[
-            str,
-            StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
-            AfterValidator(clean_text),
-        ]
-        | None
-    ) = Field(None, description="Why, for those who find it paused.")
-    until: Instant | None = Field(None, description="When it resumes by itself; null: when it is resumed.")
-
-
-class Missed(StrEnum):
-    """What becomes of the runs that a pause kept from running."""
-
-    POLICY = "policy"
-    """What the job's misfire policy says."""
-    SKIP = "skip"
-    """None of them runs; the ledger says so."""
-
-
-class Resume(BaseModel):
-    """How to go on."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    missed: Annotated[Missed, Field(strict=False)] = Field(
-        Missed.POLICY,
-        description="What becomes of the runs that were missed: the job's misfire `policy`, or `skip`.",
-    )
-
-
-class History(StrEnum):
-    """What becomes of the logs of a deleted job."""
-
-    KEEP = "keep"
-    REMOVE = "remove"
 
 
 class State(StrEnum):

@@ -5,7 +5,7 @@ import unicodedata
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from scheduler_api.schedule import InvalidCron, expression, is_zone
@@ -136,4 +136,15 @@ Tag = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[^,]*$"),
     AfterValidator(clean_text),
 ]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+Exclusions = Annotated[list[ExcludedDays], Field(max_length=400)]
+ReasonText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+    AfterValidator(clean_text),
+]
+#: How many, or how many seconds.
+Count = Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)]
+#: Seconds, up to a day.
+Jitter = Annotated[int, Field(ge=0, le=86_400)]
 ZoneName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_zone)]

@@ -1,0 +1,139 @@
+"""Plant bugs on purpose, one at a time, and see that the tests catch each of them.
+
+Works on a copy of the project in a temporary folder; nothing here is changed. Run by `make mutants`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("src", "tests", "alembic", "benchmarks", "docs", "pyproject.toml", "README.md", "compose.yaml")
+#: Those that need no processes of their own: fast, and they are to catch everything.
+SUITES = ("tests/schedule", "tests/database", "tests/services", "tests/routers")
+
+
+class Mutant(NamedTuple):
+    """A bug: what is replaced by what, each of them once."""
+
+    name: str
+    file: str
+    replaced: dict[str, str]
+
+
+MUTANTS = [
+    Mutant(
+        "claims wait for each other (no SKIP LOCKED)",
+        "src/scheduler_api/database/claims.py",
+        {"    FOR UPDATE SKIP LOCKED\n": "    FOR UPDATE\n"},
+    ),
+    Mutant(
+        "the next promise is made outside the transaction of the verdict",
+        "src/scheduler_api/database/claims.py",
+        {"FROM settled WHERE next IS NOT NULL": "FROM settled WHERE false"},
+    ),
+    Mutant(
+        "the service's own clock decides",
+        "src/scheduler_api/database/engine.py",
+        {
+            "now, xid, life = await OPENING.one(session)": (
+                "_, xid, life = await OPENING.one(session); now = datetime.now().astimezone()"
+            )
+        },
+    ),
+    Mutant(
+        "an occurrence may have two rows (no unique key)",
+        "alembic/versions/0002_schedules_and_changes.py",
+        {
+            '    op.create_unique_constraint("uq_joblog_occurrence",'
+            ' "joblog", ["jobid", "scheduledfor", "cause"])\n': ""
+        },
+    ),
+    Mutant(
+        "the next occurrence is computed from now",
+        "src/scheduler_api/schedule/misfire.py",
+        {"following = through + cadence.interval": "following = last + cadence.interval"},
+    ),
+    Mutant(
+        "a time that comes twice runs twice",
+        "src/scheduler_api/schedule/cron.py",
+        {"if self.fold is Fold.ONCE and not": "if False and not"},
+    ),
+    Mutant(
+        "a PATCH resumes a paused job",
+        "src/scheduler_api/services/jobs.py",
+        {"    if held.is_paused:\n        return False, validfrom, first\n": ""},
+    ),
+    Mutant(
+        "coalesced runs are counted one too many",
+        "src/scheduler_api/schedule/misfire.py",
+        {"    missed = (last - occurrence) // cadence.interval\n": (
+            "    missed = (last - occurrence) // cadence.interval + 1\n"
+        )},
+    ),
+]  # fmt: skip
+
+
+def main() -> int:
+    survivors = []
+    for mutant in MUTANTS:
+        began = monotonic()
+        verdict = _caught_by(mutant)
+        print(f"{'caught' if verdict else 'MISSED':8}{mutant.name}", flush=True)
+        print(f"        {verdict or 'every test passes'} ({monotonic() - began:.0f} s)", flush=True)
+        if verdict is None:
+            survivors.append(mutant)
+    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} planted bugs are caught.")
+    return 1 if survivors else 0
+
+
+def _caught_by(mutant: Mutant) -> str | None:
+    """The first test that fails with the bug in place; None: none does."""
+    with tempfile.TemporaryDirectory(prefix="scheduler-mutant-") as name:
+        folder = Path(name)
+        # The embedded server runs as another user where the tests run as root.
+        folder.chmod(0o755)
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, folder / part)
+        _plant(folder / mutant.file, mutant.replaced)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-n",
+            "auto",
+            "-p",
+            "no:cacheprovider",
+            *SUITES,
+        ]
+        environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+        run = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if run.returncode not in {0, 1, 2}:
+            raise SystemExit(f"The tests do not run:\n{run.stdout}\n{run.stderr}")
+        failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        if run.returncode and not failed:
+            raise SystemExit(f"The tests end without a verdict:\n{run.stdout}")
+        return failed[0].removeprefix("FAILED ").partition(" - ")[0] if failed else None
+
+
+def _plant(file: Path, replaced: dict[str, str]) -> None:
+    text = file.read_text()
+    for old, new in replaced.items():
+        if text.count(old) != 1:
+            raise SystemExit(f"{file.name} does not hold this once: {old!r}")
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

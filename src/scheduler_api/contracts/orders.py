@@ -1,0 +1,49 @@
+"""What is asked of a job beside its definition."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scheduler_api.contracts.values import Instant, ReasonText
+
+
+class Pause(BaseModel):
+    """Why a job is paused, and until when."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"reason": "The receiver is down."}]},
+    )
+
+    reason: ReasonText | None = Field(None, description="Why, for those who find it paused.")
+    until: Instant | None = Field(None, description="When it resumes by itself; null: when it is resumed.")
+
+
+class Missed(StrEnum):
+    """What becomes of the runs that a pause kept from running."""
+
+    POLICY = "policy"
+    """What the job's misfire policy says."""
+    SKIP = "skip"
+    """None of them runs; the ledger says so."""
+
+
+class Resume(BaseModel):
+    """How to go on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    missed: Annotated[Missed, Field(strict=False)] = Field(
+        Missed.POLICY,
+        description="What becomes of the runs that were missed: the job's misfire `policy`, or `skip`.",
+    )
+
+
+class History(StrEnum):
+    """What becomes of the logs of a deleted job."""
+
+    KEEP = "keep"
+    REMOVE = "remove"

@@ -1,0 +1,60 @@
+"""The examples of docs/schedules.md are true."""
+
+import json
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scheduler_api.contracts import ScheduleDraft
+from scheduler_api.schedule import Misfire, occurrences, plan, schedule_of
+from scheduler_api.schedule.wording import local, note
+from tests.schedule.test_cron import CASES, CHANGES
+
+PAGE = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text()
+
+
+def blocks(kind: str) -> list[tuple[str, str, list[str]]]:
+    found = re.findall(rf"```{kind}\n(.*?)\n```", PAGE, re.DOTALL)
+    return [(lines[0], lines[1], lines[2:]) for lines in (block.split("\n") for block in found)]
+
+
+@pytest.mark.parametrize(("written", "span", "expected"), blocks("example"))
+def test_the_occurrences_of_an_example(written: str, span: str, expected: list[str]) -> None:
+    definition = ScheduleDraft.model_validate(json.loads(written)).definition
+    schedule = schedule_of(definition)
+    since, before = (datetime.fromisoformat(text) for text in span.split(" to "))
+    zone = definition.timezone
+    shown = [
+        "  ".join(filter(None, (local(instant, zone), note(schedule, zone, instant))))
+        for instant in occurrences(schedule, since, before)
+    ]
+    assert shown == expected
+
+
+@pytest.mark.parametrize(("written", "found_at", "expected"), blocks("misfire"))
+def test_the_rows_of_a_misfire(written: str, found_at: str, expected: list[str]) -> None:
+    draft = ScheduleDraft.model_validate(json.loads(written))
+    schedule = schedule_of(draft.definition)
+    first, now = (datetime.fromisoformat(text) for text in found_at.split(" found at "))
+    shown = []
+    occurrence: datetime | None = first
+    while occurrence is not None and occurrence <= now:
+        fate = plan(schedule, occurrence, now, Misfire(draft.misfire), timedelta(seconds=draft.grace))
+        reason = f": {fate.reason}" if fate.reason else ""
+        shown.append(f"{occurrence:%H:%M} {fate.verdict}{reason} {fate.missed}")
+        occurrence = fate.next
+    shown.append(f"{occurrence:%H:%M} promised")
+    assert shown == expected
+
+
+def test_there_are_examples_of_all_kinds() -> None:
+    assert len(blocks("example")) >= 10
+    assert len(blocks("misfire")) == len(Misfire)
+
+
+def test_the_published_figures_are_those_of_the_table() -> None:
+    zones = len({zone for zone, _ in CHANGES})
+    assert f"{len(CHANGES)} days in {zones} zones" in PAGE
+    assert f"Cases: {2 * len(CASES):,}.\nMismatches: 0." in PAGE

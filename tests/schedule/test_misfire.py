@@ -44,6 +44,16 @@ def test_all_runs_each_in_order() -> None:
     )
 
 
+def test_all_is_no_storm() -> None:
+    """Of more than a thousand, the newest thousand run; the others are told in one row."""
+    found_at = after(2500.5)
+    dropped = plan(MINUTE, START, found_at, Misfire.ALL, GRACE)
+    assert dropped == Plan(Verdict.SKIPPED, Reason.MISFIRE, 1500, after(1500), after(1501))
+    assert plan(MINUTE, after(1501), found_at, Misfire.ALL, GRACE).verdict is Verdict.FINISHED
+    exactly = plan(MINUTE, after(1501), after(2500), Misfire.ALL, GRACE)
+    assert exactly == Plan(Verdict.FINISHED, None, 0, None, after(1502))
+
+
 def test_skip_drops_those_later_than_grace_and_goes_on_with_the_rest() -> None:
     # At 10:30 after the start, 9:00 is exactly 90 s late: not later than grace.
     assert plan(MINUTE, START, after(10.5), Misfire.SKIP, GRACE) == Plan(

@@ -81,6 +81,10 @@ class Model:
         if self.rules.misfire == "skip" and first < horizon:
             self._write_off("misfire", (t for t in self.open() if t < horizon))
             return
+        due = [t for t in self.open() if t <= now]
+        if self.rules.misfire == "all" and len(due) > 1000:
+            self._write_off("misfire", due[:-1000])
+            return
         if self.rules.misfire == "once":
             self._write_off("counted", (t for t in self.open() if t <= now))
         self.fates[first] = "ran"

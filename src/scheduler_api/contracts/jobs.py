@@ -130,7 +130,7 @@ class JobDraft(BaseModel):
     misfire: MisfirePolicy = Field(
         Misfire.ONCE,
         description="What to do with runs found late: `once` for all that were missed, `all` of them "
-        "in order, or `skip` those later than the grace period.",
+        "in order (the newest thousand at most), or `skip` those later than the grace period.",
     )
     grace: Count = Field(
         60,

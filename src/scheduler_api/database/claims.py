@@ -17,7 +17,7 @@ from scheduler_api.database.statements import Statement
 
 CLAIM = Statement(
     """
-    SELECT logid, jobid, scheduledfor, cause, runs, lastrun
+    SELECT logid, jobid, scheduledfor, cause
     FROM joblog
     WHERE status = 'pending' AND nextrun <= :due
     ORDER BY nextrun, logid
@@ -29,12 +29,18 @@ CLAIM = Statement(
 # Most jobs of most services are plain intervals: what the others need is read apart.
 RULES = Statement(
     """
-    SELECT jobid, "interval", misfire, grace, jitter, maxruns,
-           cron IS NOT NULL OR until IS NOT NULL OR exclude <> '{}' OR dstfold <> 'once' AS refined
+    SELECT jobid, "interval", misfire, grace,
+           num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
+           OR cardinality(exclude) > 0
     FROM job WHERE jobid = ANY(:jobids)
     """
 )
-REFINED = Statement(f"SELECT jobid, {DEFINITION} FROM job WHERE jobid = ANY(:jobids)")
+REFINED = Statement(
+    f"""
+    SELECT joblog.logid, jitter, maxruns, joblog.runs, joblog.lastrun, {DEFINITION}
+    FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
+    """
+)
 
 # The verdict, then the promise that rests on it: sibling statements of a WITH run in no set order, so
 # the insert reads what the update returns. A promise that exists already is left as it is. Only the
@@ -44,22 +50,22 @@ SETTLE = Statement(
     WITH outcome AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:statuses AS text[]), CAST(:misses AS bigint[]),
-            CAST(:throughs AS timestamptz[]), CAST(:runs AS int[]), CAST(:reasons AS text[]),
-            CAST(:errors AS text[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS outcome (logid, status, missed, through, runs, reason, error, next, try)
+            CAST(:throughs AS timestamptz[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
+            CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+        ) AS outcome (logid, status, missed, through, reason, error, next, try)
     ), settled AS (
         UPDATE joblog SET
             status = outcome.status, missed = outcome.missed, through = outcome.through,
-            runs = outcome.runs, nextrun = NULL,
+            runs = runs + CAST(outcome.status = 'finished' AND cause = 'schedule' AS int), nextrun = NULL,
             lastrun = CASE WHEN outcome.status = 'skipped' THEN joblog.lastrun ELSE :now END,
             startedat = CASE WHEN outcome.status = 'skipped' THEN NULL ELSE :now END,
             finishedat = :now, reason = outcome.reason, error = outcome.error
         FROM outcome
         WHERE joblog.logid = outcome.logid AND joblog.status = 'pending'
-        RETURNING joblog.jobid, joblog.cause, joblog.lastrun, outcome.runs, outcome.next, outcome.try
+        RETURNING joblog.jobid, joblog.cause, joblog.lastrun, joblog.runs, outcome.next, outcome.try
     ), promised AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs)
-        SELECT jobid, next, try, lastrun, runs FROM settled WHERE next IS NOT NULL
+        SELECT jobid, next, coalesce(try, next), lastrun, runs FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
     ), over AS (
         UPDATE job SET active = false FROM settled
@@ -84,8 +90,6 @@ class DueLog(NamedTuple):
     jobid: int
     scheduledfor: datetime
     cause: str
-    runs: int
-    lastrun: datetime | None
 
 
 class JobRules(NamedTuple):
@@ -95,10 +99,8 @@ class JobRules(NamedTuple):
     interval: int | None
     misfire: str
     grace: int
-    jitter: int
-    maxruns: int | None
     refined: bool
-    """Whether the schedule is more than an interval, or one start."""
+    """Whether there is more to it than an interval, or one start."""
 
 
 class Outcome(NamedTuple):
@@ -108,13 +110,12 @@ class Outcome(NamedTuple):
     status: str
     missed: int = 0
     through: datetime | None = None
-    runs: int = 0
     reason: str | None = None
     error: str | None = None
     next: datetime | None = None
     """The occurrence to promise."""
     tried: datetime | None = None
-    """When that will be tried."""
+    """When that will be tried, if not at its own time."""
 
 
 class NextDue(NamedTuple):
@@ -138,16 +139,15 @@ async def rules_of(session: AsyncSession, jobids: list[int]) -> dict[int, JobRul
     return {row[0]: JobRules(*row) for row in await RULES.all(session, jobids=jobids)}
 
 
-async def definitions_of(session: AsyncSession, jobids: list[int]) -> dict[int, asyncpg.Record]:
-    """The definitions of these jobs, by jobid."""
-    return {row["jobid"]: row for row in await REFINED.all(session, jobids=jobids)}
+async def refinements_of(session: AsyncSession, logids: list[int]) -> dict[int, asyncpg.Record]:
+    """All that matters for these logs: their jobs' definitions and how far they have come, by logid."""
+    return {row["logid"]: row for row in await REFINED.all(session, logids=logids)}
 
 
 async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcome]) -> int:
     """Write the verdicts and the next promises; how many of the logs were still pending."""
-    logids, statuses, misses, throughs, runs, reasons, errors, nexts, tries = map(
-        list, zip(*outcomes, strict=True)
-    )
+    columns = map(list, zip(*outcomes, strict=True))
+    logids, statuses, misses, throughs, reasons, errors, nexts, tries = columns
     (count,) = await SETTLE.one(
         session,
         now=now,
@@ -155,7 +155,6 @@ async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcom
         statuses=statuses,
         misses=misses,
         throughs=throughs,
-        runs=runs,
         reasons=reasons,
         errors=errors,
         nexts=nexts,

@@ -50,6 +50,11 @@ class Schedule(NamedTuple):
     """Parts of time in which nothing runs, each up to and not including its end; sorted, apart."""
     gap: Gap = Gap.AFTER
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the cadence is all there is."""
+        return self.until is None and not self.excluded and self.gap is Gap.AFTER
+
     def next_after(self, instant: datetime) -> datetime | None:
         """See Grid."""
         found = self.cadence.next_after(instant)

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from scheduler_api.schedule.cadence import Every
 from scheduler_api.schedule.definition import Schedule, Span
 
+#: The most occurrences of a job that are run one by one to catch up: more would be a storm.
+MOST_CAUGHT_UP = 1000
+
 
 class Misfire(StrEnum):
     """What to do with occurrences that are found late."""
@@ -20,7 +23,7 @@ class Misfire(StrEnum):
     ONCE = "once"
     """Run once for all that were missed, then go on with the next future one."""
     ALL = "all"
-    """Run each of them, in order."""
+    """Run each of them, in order; of more than a thousand, the newest thousand."""
     SKIP = "skip"
     """Run none that is later than the grace period; say so in the ledger."""
 
@@ -68,17 +71,39 @@ def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfi
     `grace` is how late an occurrence may be before the policy `skip` drops it, and before one that
     the schedule's end has overtaken is dropped.
     """
-    if schedule.bar(occurrence) is not None:
-        return _skip_barred(schedule, occurrence, now)
     horizon = now - grace
-    if schedule.until is not None and schedule.until < horizon:
-        return _account(schedule, Verdict.SKIPPED, Reason.UNTIL, occurrence, schedule.until)
+    if not schedule.is_plain:
+        if schedule.bar(occurrence) is not None:
+            return _skip_barred(schedule, occurrence, now)
+        if schedule.until is not None and schedule.until < horizon:
+            return _account(schedule, Verdict.SKIPPED, Reason.UNTIL, occurrence, schedule.until)
     if misfire is Misfire.ONCE:
         return _account(schedule, Verdict.FINISHED, None, occurrence, now)
     # `skip` drops what is later than grace: now - occurrence > grace.
     if misfire is Misfire.SKIP and occurrence < horizon:
         return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, horizon - datetime.resolution)
+    # So many occurrences take at least as many seconds.
+    if misfire is Misfire.ALL and now - occurrence >= timedelta(seconds=MOST_CAUGHT_UP):
+        last = _last_to_drop(schedule, occurrence, now)
+        if last is not None:
+            return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, last)
     return Plan(Verdict.FINISHED, None, 0, None, schedule.next_after(occurrence))
+
+
+def _last_to_drop(schedule: Schedule, occurrence: datetime, now: datetime) -> datetime | None:
+    """The last occurrence with as many behind it, up to now, as are caught up; None: there are no more."""
+    excess = schedule.count_between(occurrence, now + datetime.resolution) - MOST_CAUGHT_UP
+    if excess <= 0:
+        return None
+    # The instant before which so many lie is found by halving.
+    early, late = occurrence, now
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if schedule.count_between(occurrence, middle + datetime.resolution) < excess:
+            early = middle
+        else:
+            late = middle
+    return schedule.last_before(late + datetime.resolution)
 
 
 def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: Reason) -> Plan:
@@ -92,7 +117,7 @@ def _account(
     schedule: Schedule, verdict: Verdict, reason: Reason | None, occurrence: datetime, last: datetime
 ) -> Plan:
     """One verdict for all that may run from `occurrence` to `last`; those that may not apart. No loop."""
-    if isinstance(schedule.cadence, Every) and not schedule.excluded and schedule.until is None:
+    if schedule.is_plain and isinstance(schedule.cadence, Every):
         return _account_evenly(schedule.cadence, verdict, reason, occurrence, last)
     spans = list(schedule.spans(occurrence, last))
     free = [span for span in spans if span.bar is None]

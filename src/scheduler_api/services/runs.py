@@ -1,6 +1,6 @@
 """Running what is due: one pass is one batch, one transaction, one instant."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,7 +19,6 @@ from scheduler_api.services import standing
 
 log = structlog.get_logger(__name__)
 
-NO_TIME = timedelta(0)
 MISFIRES = {policy.value: policy for policy in Misfire}
 
 
@@ -49,9 +48,9 @@ async def run_pass(session: AsyncSession, now: datetime, most: int, due: datetim
     if not logs:
         return PassReport()
     rules = await claims.rules_of(session, [entry.jobid for entry in logs])
-    refined = [jobid for jobid, rule in rules.items() if rule.refined]
-    definitions = await claims.definitions_of(session, refined) if refined else {}
-    fates = [_fate(entry, rules[entry.jobid], definitions.get(entry.jobid), now) for entry in logs]
+    refined = [entry.logid for entry in logs if rules[entry.jobid].refined]
+    refinements = await claims.refinements_of(session, refined) if refined else {}
+    fates = [_fate(entry, rules[entry.jobid], refinements.get(entry.logid), now) for entry in logs]
     outcomes, barred = [fate.outcome for fate in fates], [row for fate in fates for row in fate.barred]
     try:
         async with savepoint(session):
@@ -69,18 +68,19 @@ class Fate(NamedTuple):
     """What becomes of one log, and the rows of those that its schedule keeps from running."""
 
     outcome: Outcome
-    barred: list[Skipped]
+    barred: Sequence[Skipped] = ()
 
 
-def _fate(entry: DueLog, rules: JobRules, definition: Mapping[str, Any] | None, now: datetime) -> Fate:
+def _fate(entry: DueLog, rules: JobRules, refinement: Mapping[str, Any] | None, now: datetime) -> Fate:
     """What becomes of one log. A row that can not be planned fails alone, and its job stops."""
     if entry.cause != "schedule":
-        return Fate(Outcome(entry.logid, Verdict.FINISHED, runs=entry.runs), [])
+        return Fate(Outcome(entry.logid, Verdict.FINISHED))
     try:
-        schedule = _schedule(entry, rules, definition)
-        delay = standing.spread(entry.jobid, rules.jitter) if rules.jitter else NO_TIME
-        fate = plan(schedule, entry.scheduledfor, now - delay, MISFIRES[rules.misfire], _seconds(rules.grace))
-        return _planned(entry, rules, schedule, fate, now)
+        misfire, grace = MISFIRES[rules.misfire], _seconds(rules.grace)
+        if refinement is not None:
+            return _refined(entry, refinement, now, misfire, grace)
+        schedule = _plain_schedule(entry, rules.interval)
+        return Fate(_outcome(entry, plan(schedule, entry.scheduledfor, now, misfire, grace)))
     except (ArithmeticError, LookupError, ValueError) as error:
         log.error(
             "a job's schedule can not be computed",
@@ -88,35 +88,38 @@ def _fate(entry: DueLog, rules: JobRules, definition: Mapping[str, Any] | None, 
             logid=entry.logid,
             exc_info=error,
         )
-        return Fate(_failure(entry.logid, f"The schedule can not be computed: {error}"), [])
+        return Fate(_failure(entry.logid, f"The schedule can not be computed: {error}"))
 
 
-def _schedule(entry: DueLog, rules: JobRules, definition: Mapping[str, Any] | None) -> Schedule:
-    if definition is not None:
-        return schedule_of(standing.definition_of(definition))
+def _plain_schedule(entry: DueLog, interval: int | None) -> Schedule:
     # The grid through any of its occurrences is the grid.
-    if rules.interval is not None:
-        return Schedule(Every(entry.scheduledfor, _seconds(rules.interval)))
+    if interval is not None:
+        return Schedule(Every(entry.scheduledfor, _seconds(interval)))
     return Schedule(Once(entry.scheduledfor))
 
 
-def _planned(entry: DueLog, rules: JobRules, schedule: Schedule, fate: Plan, now: datetime) -> Fate:
+def _outcome(entry: DueLog, fate: Plan) -> Outcome:
+    return Outcome(entry.logid, fate.verdict, fate.missed, fate.through, fate.reason, None, fate.next)
+
+
+def _refined(
+    entry: DueLog, refinement: Mapping[str, Any], now: datetime, misfire: Misfire, grace: timedelta
+) -> Fate:
+    """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
+    schedule = schedule_of(standing.definition_of(refinement))
+    jitter = refinement["jitter"]
+    fate = plan(schedule, entry.scheduledfor, now - standing.spread(entry.jobid, jitter), misfire, grace)
     ran = fate.verdict is Verdict.FINISHED
-    runs, lastrun = entry.runs + ran, now if ran else entry.lastrun
+    runs, lastrun = refinement["runs"] + ran, now if ran else refinement["lastrun"]
     following = fate.next
-    if rules.maxruns is not None and runs >= rules.maxruns:
+    if refinement["maxruns"] is not None and runs >= refinement["maxruns"]:
         following = None
-    tried = following
-    if following is not None and (rules.refined or rules.jitter):
-        tried = standing.tried_at(schedule, following, entry.jobid, rules.jitter)
-    outcome = Outcome(
-        entry.logid, fate.verdict, fate.missed, fate.through, runs, fate.reason, None, following, tried
-    )
+    tried = following and standing.tried_at(schedule, following, entry.jobid, jitter)
     barred = [
         Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.bar), lastrun, runs)
         for span in fate.barred
     ]
-    return Fate(outcome, barred)
+    return Fate(_outcome(entry, fate)._replace(next=following, tried=tried), barred)
 
 
 # A pass plans thousands of rows, and few intervals differ.
@@ -139,7 +142,7 @@ async def _settle_singly(session: AsyncSession, now: datetime, fates: list[Fate]
             report += _report([fate.outcome], claimed=0)
             continue
         log.error("a log does not settle", logid=logid, error=said)
-        failure = Fate(_failure(logid, f"The result could not be stored: {said}"), [])
+        failure = Fate(_failure(logid, f"The result could not be stored: {said}"))
         if await _refusal(session, now, failure) is None:
             report.failed += 1
         else:

@@ -33,7 +33,7 @@ fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, restart under load (about 5 minutes)
 	scripts/compose_trial.sh
 
-mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each (about 3 minutes)
+mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each (about 5 minutes)
 	$(BIN)/python scripts/mutants.py
 
 bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)

@@ -70,6 +70,9 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         if settings.auto_migrate or settings.external_url() is None:
             await migrations.migrate(requests)
         await migrations.require_current(requests)
+        runner = Runner(requests, settings.batch_size)
+        # A service is restarted to get new rules of time zones.
+        await runner.realign()
         ticker = None
         if settings.ticker:
             own = _ticker_database(settings, url)
@@ -80,7 +83,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         yield State(
             settings=settings,
             database=requests,
-            runner=Runner(requests, settings.batch_size),
+            runner=runner,
             ticker=ticker,
         )
 

@@ -94,6 +94,12 @@ class Runner:
         """Give jobs that lost their promise a new one; how many."""
         return await _undisturbed(self._database.transact(reconcile.heal, HEAL_BATCH))
 
+    async def realign(self) -> None:
+        """Re-time promises that rest on rules of time zones that have changed."""
+        after: int | None = 0
+        while after is not None:
+            after = await self._database.transact(reconcile.realign, after, HEAL_BATCH)
+
     async def _lane(self, due: datetime, give_up: float, report: RunReport) -> None:
         """One pass after the other, until nothing is left that others do not hold."""
         while monotonic() < give_up:

@@ -311,10 +311,11 @@ async def test_a_preview_of_a_form(client: AsyncClient) -> None:
     assert (await client.post("/schedules/preview", content="x")).status_code == 415
 
 
-async def test_what_is_to_come_over_all_jobs(client: AsyncClient) -> None:
+async def test_what_is_to_come_over_all_jobs(client: AsyncClient, database: Database) -> None:
     await client.post("/jobs", json={"jobname": "Minutely", "cron": "* * * * *", "maxruns": 3})
     await client.post("/jobs", json={"jobname": "Also minutely", "cron": "* * * * *"})
     await client.post("/jobs", json={"jobname": "Paused", "cron": "* * * * *", "active": False})
+    await add_job(database, due=datetime.now(UTC), timezone="Mars/Olympus")
     found = (await client.get("/upcoming?hours=1")).json()
     assert [entry["jobid"] for entry in found[:6]] == [1, 2, 1, 2, 1, 2]
     assert len([entry for entry in found if entry["jobid"] == 1]) == 3

@@ -2,8 +2,10 @@
 
 import asyncio
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from scheduler_api.database.engine import Database
+from scheduler_api.runner import Runner
 from scheduler_api.services import reconcile
 from tests.factories import NOON, add_job, execute, is_active, logs
 
@@ -85,3 +87,25 @@ async def test_two_healers_make_one_promise(database: Database) -> None:
     await finish(database, jobid)
     await asyncio.gather(*(heal(database) for _ in range(6)))
     assert [log.status for log in await logs(database, jobid)] == ["finished", "pending"]
+
+
+async def test_a_promise_is_given_anew_where_the_rules_of_its_zone_have_changed(database: Database) -> None:
+    ahead = datetime(2030, 7, 1, 10, tzinfo=UTC)
+    values: dict[str, Any] = {"cron": "0 12 * * *", "repeat": True, "startdate": None, "starttime": None}
+    values |= {"timezone": "Europe/Berlin", "validfrom": datetime(2030, 6, 30, 20, tzinfo=UTC)}
+    right = await add_job(database, due=ahead, **values)
+    # As it would have been promised if Berlin had kept its winter time.
+    wrong = await add_job(database, due=ahead + timedelta(hours=1), **values)
+    once = await add_job(database, due=NOON, timezone="Europe/Berlin", validfrom=NOON - timedelta(days=1))
+    await Runner(database, 10).realign()
+    assert [log.scheduledfor for log in await logs(database, right)] == [ahead]
+    assert [(log.scheduledfor, log.nextrun) for log in await logs(database, wrong)] == [(ahead, ahead)]
+    assert [log.scheduledfor for log in await logs(database, once)] == [NOON - timedelta(hours=1)]
+
+
+async def test_a_job_that_has_no_run_left_under_new_rules_is_retired(database: Database) -> None:
+    values: dict[str, Any] = {"cron": "0 12 * * *", "repeat": True, "startdate": None, "starttime": None}
+    values |= {"timezone": "Europe/Berlin", "until": NOON - timedelta(days=9), "validfrom": NOON}
+    jobid = await add_job(database, **values)
+    await Runner(database, 10).realign()
+    assert (await logs(database, jobid), await is_active(database, jobid)) == ([], False)

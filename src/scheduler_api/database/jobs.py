@@ -107,7 +107,7 @@ BURY = Statement(
 REMOVE = Statement("DELETE FROM job WHERE jobid = :jobid")
 RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
-LOCK = Statement(f"SELECT job.*, {DEFINITION} FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
+LOCK = Statement("SELECT * FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
 SHARE = Statement("SELECT jobid, deletedat FROM job WHERE jobid = :jobid FOR SHARE")
 PAUSES_OVER = Statement(

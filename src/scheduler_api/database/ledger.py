@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.database.jobs import DEFINITION
 from scheduler_api.database.statements import Statement
 
 #: The channel on which the tickers are told of a promise that they may not have seen.
@@ -146,6 +147,16 @@ HOLES = Statement(
     LIMIT :most
     """
 )
+#: Promises that rest on the rules of a time zone.
+ZONED = Statement(
+    f"""
+    SELECT job.jobid, {DEFINITION}, joblog.scheduledfor
+    FROM job JOIN joblog ON joblog.jobid = job.jobid
+         AND joblog.status = 'pending' AND joblog.attempt = 1 AND joblog.cause = 'schedule'
+    WHERE job.active AND job.timezone <> 'UTC' AND job.jobid > :after
+    ORDER BY job.jobid LIMIT :most
+    """
+)
 #: Where a job's schedule stands by its newest rows; a row's reach may exceed that of a later one.
 STANDING = Statement(
     """
@@ -281,6 +292,11 @@ async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None
 async def holes(session: AsyncSession, most: int) -> list[int]:
     """Up to `most` active jobs that have no live log."""
     return [row["jobid"] for row in await HOLES.all(session, most=most)]
+
+
+async def zoned(session: AsyncSession, after: int, most: int) -> list[asyncpg.Record]:
+    """Up to `most` promises of jobs above a jobid that are in a time zone, in order of their jobs."""
+    return await ZONED.all(session, after=after, most=most)
 
 
 async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:

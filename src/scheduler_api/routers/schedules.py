@@ -67,7 +67,7 @@ async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> R
     return _json(OCCURRENCES.dump_json(await database_of(request).transact(outlook.upcoming, jobid, limit)))
 
 
-@router.get("/upcoming", response_model=list[Upcoming], responses=problems(409, 422, 503))
+@router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503))
 async def upcoming_of_all(
     request: Request,
     hours: Annotated[int, Query(ge=1, le=168, description="How far to look ahead.")] = 24,

@@ -52,7 +52,10 @@ async def upcoming(session: AsyncSession, now: datetime, jobid: int, count: int)
 
 
 async def upcoming_of_all(session: AsyncSession, now: datetime, hours: int, most: int) -> list[Upcoming]:
-    """Up to `most` occurrences of all active jobs within the next hours, in order."""
+    """Up to `most` occurrences of all active jobs within the next hours, in order.
+
+    A job whose schedule can not be computed has none; its page says so.
+    """
     until = now + timedelta(hours=hours)
     rows = await jobs.active_until(session, until, most)
     ways = [_of_job(row, now, until) for row in rows]
@@ -124,7 +127,10 @@ def _left(row: Mapping[str, Any], count: int) -> int:
 
 
 def _of_job(row: Mapping[str, Any], now: datetime, until: datetime) -> Iterator[Upcoming]:
-    schedule, zone = standing.schedule_in(row), row["timezone"]
+    try:
+        schedule, zone = standing.schedule_in(row), row["timezone"]
+    except ScheduleUnusable:
+        return
     delay = standing.spread(row["jobid"], row["jitter"])
     for instant in islice(_from(schedule, _open_after(row, now)), _left(row, MOST_COMPARED)):
         if instant > until:

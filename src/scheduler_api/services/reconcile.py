@@ -1,9 +1,10 @@
-"""Healing: an active job that has lost its promise gets it back.
+"""Healing: an active job that has lost its promise gets it back; one whose zone has changed, a new one.
 
 Nothing that this code does makes such a hole, as each verdict and the next promise are one transaction.
 A restored backup, a hand in the database or a bug may: then the ledger goes on where it ended.
 """
 
+import contextlib
 from datetime import datetime
 
 import structlog
@@ -22,6 +23,42 @@ async def heal(session: AsyncSession, now: datetime, most: int) -> int:
     Safe against other healers: whoever holds the job first gives the promise.
     """
     return sum([await _heal(session, now, jobid) for jobid in await ledger.holes(session, most)])
+
+
+async def realign(session: AsyncSession, now: datetime, after: int, most: int) -> int | None:
+    """Look at up to `most` promises of jobs above a jobid; the last jobid, or None where there was none.
+
+    A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
+    changed since it was given, it is given anew.
+    """
+    rows = await ledger.zoned(session, after, most)
+    for row in rows:
+        with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
+            if not standing.schedule_in(row).calls_for(row["scheduledfor"]):
+                await _realign(session, now, row["jobid"])
+    return rows[-1]["jobid"] if rows else None
+
+
+async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
+    held = await standing.hold(session, jobid)
+    schedule = standing.schedule_in(held.job)
+    # Whoever came first may have done it.
+    if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
+        return
+    await ledger.withdraw(session, held.promise["logid"])
+    accounted = (await ledger.standing(session, jobid))["accounted"]
+    occurrence = _next_open(held, accounted, held.promise["runs"])
+    log.warning(
+        "the rules of a time zone have changed: a run is re-timed",
+        jobid=jobid,
+        was=held.promise["scheduledfor"],
+        now=occurrence,
+    )
+    if occurrence is None:
+        await jobs.retire(session, [jobid])
+    else:
+        carried = {"lastrun": held.promise["lastrun"], "runs": held.promise["runs"]}
+        await standing.promise(session, now, held.job, schedule, occurrence, **carried)
 
 
 async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:

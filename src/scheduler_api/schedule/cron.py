@@ -7,6 +7,7 @@ whose minute or hour starts with a star, or that has seconds, follows the clocks
 loses occurrences of such patterns in the hour that a half-hour fold repeats.
 """
 
+import contextlib
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -260,14 +261,25 @@ def _read(text: str) -> CronSim:
             f"seconds first, or be one of {nicknames}."
         )
     try:
-        return CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
+        return _parsed(fields)
     except CronSimError as error:
-        field = str(error).removeprefix("Bad ")
-        raise InvalidCron(
-            f"The {field} is not valid: {FIELDS.get(field, error)}; or *, lists, ranges, steps."
-        ) from None
+        raise InvalidCron(_complaint(fields, str(error).removeprefix("Bad "))) from None
     except (ValueError, IndexError, AssertionError, TypeError, RecursionError):
         raise InvalidCron("Is no cron expression.") from None
+
+
+def _parsed(fields: list[str]) -> CronSim:
+    return CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def _complaint(fields: list[str], flawed: str) -> str:
+    """What is wrong with the field that cronsim complains of."""
+    with contextlib.suppress(CronSimError):
+        # A day that would do in other months is valid, but never comes.
+        _parsed([*fields[:-2], "*", fields[-1]])
+        if flawed == "day-of-month":
+            return "Never fires: no such day comes in these months."
+    return f"The {flawed} is not valid: {FIELDS.get(flawed, flawed)}; or *, lists, ranges, steps."
 
 
 def _naive(instant: datetime, offset: timedelta) -> datetime:

@@ -97,7 +97,8 @@ def test_the_brute_force_oracle_agrees(zone: str, day: str) -> None:
         grid = of(cron, zone, fold)
         assert list(occurrences(grid, since, until)) == expected, cron
         assert _backwards(grid, since, until) == expected, cron
-        for first, last in [(since, until), *pairwise(expected)]:
+        some = expected[:: len(expected) // 12 + 1]
+        for first, last in [(since, until), *pairwise(some)]:
             assert grid.count_between(first, last) == sum(first <= instant < last for instant in expected), (
                 cron
             )

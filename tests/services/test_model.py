@@ -267,7 +267,7 @@ def test_the_ledger_agrees_with_the_model_after_each_step(worker_database: URL) 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=30,
             # To make a failure smaller takes minutes; its steps are printed as they were.
             phases=[Phase.explicit, Phase.reuse, Phase.generate],

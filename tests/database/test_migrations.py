@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import alembic.command
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
+from scheduler_api.contracts import Resume
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database, PoolSize
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import SchemaMismatch
+from scheduler_api.services import audit, jobs, operations
 from tests.servers import Server
 
 
@@ -114,3 +117,29 @@ async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
         assert not migrating.done()
         await reader.rollback()
     assert await migrating
+
+
+async def test_what_the_first_schema_held_is_kept_and_adds_up(fresh: Database) -> None:
+    await alembic_runs(fresh, "upgrade", "0001")
+    async with fresh.transactional.begin() as connection:
+        for statement in (
+            "INSERT INTO job (jobname, startdate, starttime, repeat, interval, active) VALUES"
+            " ('Hourly', '2030-01-31', '08:00', true, 3600, true),"
+            " ('Once', '2030-01-31', '08:00', false, NULL, false),"
+            " ('Created inactive', '2030-01-31', '08:00', true, 60, false)",
+            "INSERT INTO joblog (jobid, scheduledfor, status, missed, finishedat) VALUES"
+            " (1, '2030-01-31 08:00Z', 'finished', 3, now()), (2, '2030-01-31 08:00Z', 'finished', 0, now())",
+            "INSERT INTO joblog (jobid, scheduledfor, nextrun) VALUES"
+            " (1, '2030-01-31 12:00Z', '2030-01-31 12:00Z')",
+        ):
+            await connection.execute(text(statement))
+    assert await migrations.migrate(fresh)
+    reports = [await fresh.read(audit.check_job, jobid) for jobid in (1, 2, 3)]
+    assert [report.clean for report in reports] == [True, True, True], reports
+    assert [report.accounted for report in reports] == [4, 1, 0]
+    shown = [await fresh.read(jobs.get, jobid) for jobid in (1, 2, 3)]
+    assert [job.state for job in shown] == ["active", "completed", "paused"]
+    resumed = await fresh.transact(operations.resume, 3, Resume())
+    assert (resumed.state, resumed.nextrun) == ("active", datetime(2030, 1, 31, 8, tzinfo=UTC))
+    await alembic_runs(fresh, "downgrade", "0001")
+    await alembic_runs(fresh, "upgrade", "head")

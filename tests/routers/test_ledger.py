@@ -117,6 +117,10 @@ async def test_why_under_a_schedule_that_was_edited_away(client: AsyncClient, da
     assert answer["schedule"].startswith("Every hour")
     ahead = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT10:30:00Z")
     assert (await explained(client, jobid, ahead))["schedule"].startswith("At minute 30 of every hour")
+    for at, edited in (("2030-02-10T10:00:00Z", True), ("2030-02-10T10:10:00Z", False)):
+        answer = await explained(client, jobid, at)
+        assert answer["fate"] == "not-scheduled"
+        assert ("It did until the job was edited at" in answer["sentence"]) == edited
 
 
 @pytest.mark.parametrize("at", ["", "yesterday", "2030-01-31", "2030-01-31T08:00:00", "9999-12-31T23:59:59Z"])

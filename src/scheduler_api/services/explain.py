@@ -79,7 +79,9 @@ def _judge(
         return Fate.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
     pause = past.pause_at(min(at, now))
     if not scheduled:
-        return Fate.NOT_SCHEDULED, f"The schedule does not call for {when}.{_neighbours(schedule, at, zone)}"
+        edited = _edited(past, at, zone)
+        said = f"The schedule does not call for {when}.{edited}{_neighbours(schedule, at, zone)}"
+        return Fate.NOT_SCHEDULED, said
     return _unaccounted(past, at, now, when, pause, zone)
 
 
@@ -142,6 +144,14 @@ def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[Fate, str
     if log.status == "failed":
         return Fate.FAILED, f"{when} failed: {log.error}"
     return Fate.RUNNING, f"The run of {when} is under way."
+
+
+def _edited(past: Past, at: datetime, zone: str) -> str:
+    """That an earlier schedule called for the instant, if one did."""
+    for version in past.versions:
+        if version.to is not None and version.to < at and version.schedule.calls_for(at):
+            return f" It did until the job was edited at {local(version.to, zone)}."
+    return ""
 
 
 def _neighbours(schedule: Schedule, at: datetime, zone: str) -> str:

@@ -403,3 +403,14 @@ async def test_a_backfill_is_bounded(client: AsyncClient, database: Database) ->
     assert pointers(response) == ["/until"]
     swapped = {"since": order["until"], "until": order["since"]}
     assert pointers(await client.post(f"/jobs/{jobid}/backfill", json=swapped)) == ["/until"]
+
+
+async def test_a_paused_job_whose_schedule_can_not_be_computed_can_be_mended_and_deleted(
+    client: AsyncClient, database: Database
+) -> None:
+    for jobid in (await overdue(database), await overdue(database)):
+        await client.post(f"/jobs/{jobid}/pause")
+    await execute(database, "UPDATE job SET timezone = 'Mars/Olympus'")
+    mended = await client.patch("/jobs/1", json={"timezone": "UTC"})
+    assert (mended.status_code, mended.json()["state"]) == (200, "paused")
+    assert (await client.delete("/jobs/2")).status_code == 204

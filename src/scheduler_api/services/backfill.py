@@ -54,7 +54,7 @@ async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backf
         (
             version.schedule,
             max(order.since, version.since + datetime.resolution),
-            min(before, version.to or before),
+            min(before, version.to + datetime.resolution if version.to else before),
         )
         for version in past.versions
     ]

@@ -1,5 +1,6 @@
 """Creating, reading, listing, editing and deleting jobs."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
 from scheduler_api.database import changes, jobs, ledger
-from scheduler_api.errors import Flaw, InvalidInput, JobNotFound
+from scheduler_api.errors import Flaw, InvalidInput, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Cron, Once, Reason, Schedule, StartInGap, schedule_of
 from scheduler_api.services import standing
 from scheduler_api.services.standing import Held
@@ -163,13 +164,22 @@ def _first_open(
 async def _supersede(session: AsyncSession, now: datetime, held: Held, carried: Mapping[str, Any]) -> None:
     """Write off what was due by the old schedule; forget what was skipped of it ahead of its time."""
     await ledger.forget_ahead(session, held.job["jobid"], now)
+    await _close(session, now, held, Reason.SUPERSEDED, carried)
+
+
+async def _close(
+    session: AsyncSession, now: datetime, held: Held, reason: Reason, carried: Mapping[str, Any]
+) -> None:
+    """Take back the promise, and write off what was due; a schedule that can not be computed had nothing."""
+    if held.promise is not None:
+        await ledger.withdraw(session, held.promise["logid"])
     first = held.open_from
     if first is None or first > now:
         return
-    if held.promise is not None:
-        await ledger.withdraw(session, held.promise["logid"])
-    old = standing.schedule_in(held.job)
-    await standing.write_off(session, now, held.job, old, first, now, Reason.SUPERSEDED, carried)
+    # Or nobody could mend or delete such a job.
+    with contextlib.suppress(ScheduleUnusable):
+        schedule = standing.schedule_in(held.job)
+        await standing.write_off(session, now, held.job, schedule, first, now, reason, carried)
 
 
 async def delete(
@@ -185,13 +195,7 @@ async def delete(
     if history is History.REMOVE:
         await jobs.remove(session, jobid)
         return
-    first = held.open_from
-    if held.promise is not None:
-        await ledger.withdraw(session, held.promise["logid"])
-    if first is not None and first <= now:
-        carried = await ledger.standing(session, jobid)
-        schedule = standing.schedule_in(held.job)
-        await standing.write_off(session, now, held.job, schedule, first, now, Reason.DELETED, carried)
+    await _close(session, now, held, Reason.DELETED, await ledger.standing(session, jobid))
     await ledger.cancel_requests(session, now, jobid)
     await jobs.bury(session, now, jobid)
     await changes.record(session, now, jobid, "deleted", client)

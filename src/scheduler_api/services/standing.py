@@ -46,6 +46,10 @@ class Held(NamedTuple):
         return self.job["pausedat"] is not None
 
 
+class _PromisedMeanwhile(Exception):
+    """The job got a promise between the two locks."""
+
+
 async def hold(
     session: AsyncSession, jobid: int, version: int | None = None, *, deleted: bool = False
 ) -> Held:
@@ -55,16 +59,16 @@ async def hold(
     is not at `version`.
     """
     for _ in range(HOLD_TRIES):
-        attempt = savepoint(session)
-        await attempt.start()
-        promise = await ledger.lock_promise(session, jobid)
-        job = await jobs.lock(session, jobid)
-        # Another may have promised between the two locks. To wait for that row now would be the wrong
-        # order, and could be a deadlock: let go of both, and try again.
-        if promise is None and job is not None and await ledger.has_promise(session, jobid):
-            await attempt.rollback()
+        try:
+            async with savepoint(session):
+                promise = await ledger.lock_promise(session, jobid)
+                job = await jobs.lock(session, jobid)
+                # Another may have promised between the two locks. To wait for that row now would be the
+                # wrong order, and could be a deadlock: let go of both, and try again.
+                if promise is None and job is not None and await ledger.has_promise(session, jobid):
+                    raise _PromisedMeanwhile
+        except _PromisedMeanwhile:
             continue
-        await attempt.commit()
         if job is None:
             raise JobNotFound(jobid)
         if job["deletedat"] is not None and not deleted:

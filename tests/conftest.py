@@ -6,8 +6,10 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from asgi_lifespan import LifespanManager
+from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import text
@@ -17,6 +19,7 @@ from scheduler_api.app import create_app
 from scheduler_api.database import migrations
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.tables import metadata
 from scheduler_api.settings import Settings
 from tests.servers import Server
 
@@ -53,6 +56,9 @@ class EmbeddedRun:
 
 
 RUN = pytest.StashKey[EmbeddedRun]()
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,7 +115,7 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
         server_settings={"lock_timeout": "60s"},
     )
     async with database.transactional.begin() as connection:
-        await connection.execute(text("TRUNCATE job, joblog, jobchange, idempotencykey RESTART IDENTITY"))
+        await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
     yield database
     await database.close()
 
@@ -118,7 +124,12 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
 def settings(worker_database: URL) -> Settings:
     """Settings for a service on the worker's database, without a ticker: nothing runs by itself."""
     return Settings.model_validate(
-        {"database_url": worker_database.render_as_string(hide_password=False), "ticker": False}
+        {
+            "database_url": worker_database.render_as_string(hide_password=False),
+            "ticker": False,
+            "lease": 1,
+            "secret_key": Fernet.generate_key().decode(),
+        }
     )
 
 

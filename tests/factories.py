@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import job, joblog
+from scheduler_api.targets.urls import host_of
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -27,12 +28,14 @@ async def add_job(database: Database, *, due: datetime | None = NOON, **values: 
         "active": True,
         "createdat": LONG_AGO,
         "validfrom": LONG_AGO,
+        "host": host_of(values["target"]["url"]) if "target" in values else None,
     } | values
 
     async def work(session: AsyncSession, _: datetime) -> int:
         jobid = (await session.execute(insert(job).values(values).returning(job.c.jobid))).scalar_one()
         if due is not None:
-            await session.execute(insert(joblog).values(jobid=jobid, scheduledfor=due, nextrun=due))
+            promise = {"jobid": jobid, "scheduledfor": due, "nextrun": due, "host": values["host"]}
+            await session.execute(insert(joblog).values(promise))
         return int(jobid)
 
     return await database.transact(work)

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import structlog
 from fastapi import FastAPI
@@ -10,15 +13,32 @@ from sqlalchemy.engine import URL
 from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__
+from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations
 from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.database.engine import Database, PoolSize
-from scheduler_api.routers import documentation, jobs, ledger, operations, problems, runs, schedules, system
+from scheduler_api.delivery.client import Client
+from scheduler_api.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.hints import listen_forever
+from scheduler_api.routers import (
+    documentation,
+    jobs,
+    ledger,
+    logs,
+    operations,
+    problems,
+    runs,
+    schedules,
+    system,
+    targets,
+)
 from scheduler_api.routers.access import Gate
 from scheduler_api.routers.headers import StandardHeaders
 from scheduler_api.routers.wiring import State
 from scheduler_api.runner import LANES, Runner
+from scheduler_api.services.calls import Terms
 from scheduler_api.settings import Auth, Settings
+from scheduler_api.targets import Guard
 from scheduler_api.ticker import Ticker
 from scheduler_api.web.pages import STATIC, Pages
 
@@ -28,6 +48,10 @@ log = structlog.get_logger(__name__)
 TICKER_POOL = PoolSize(kept=LANES + 1, overflow=0, timeout=5.0)
 #: A small pass costs more to plan than to run; its statements have one good plan.
 TICKER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
+#: One claims, one settles, one looks after leases, one is for POST /jobs/run.
+DELIVERY_POOL = PoolSize(kept=4, overflow=0, timeout=5.0)
+#: A process that stops in the midst of a claim holds up those of all others: not for long.
+DELIVERY_SETTINGS = TICKER_SETTINGS | {"idle_in_transaction_session_timeout": "5s"}
 #: Seconds between two attempts to bring the embedded server back.
 RESTART_PAUSE = 1.0
 
@@ -54,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(StandardHeaders)
     problems.install(app)
     # Before jobs: /jobs/run must not be taken for a job.
-    for part in (runs, jobs, operations, ledger, schedules, system, documentation):
+    for part in (runs, jobs, operations, ledger, logs, targets, schedules, system, documentation):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
@@ -70,14 +94,22 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         if settings.auto_migrate or settings.external_url() is None:
             await migrations.migrate(requests)
         await migrations.require_current(requests)
-        runner = Runner(requests, settings.batch_size)
+        guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
+        cipher = Cipher(_secret_keys(settings))
+        deliveries = _own_database(settings, url, "deliveries", DELIVERY_POOL, DELIVERY_SETTINGS)
+        stack.push_async_callback(deliveries.close)
+        deliverer = _deliverer(settings, deliveries, guard, cipher)
+        runner = Runner(requests, settings.batch_size, deliverer)
         # A service is restarted to get new rules of time zones.
         await runner.realign()
+        await deliverer.start(claiming=settings.ticker)
+        stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
         ticker = None
         if settings.ticker:
-            own = _ticker_database(settings, url)
+            own = _own_database(settings, url, "ticker", TICKER_POOL, TICKER_SETTINGS)
             stack.push_async_callback(own.close)
             ticker = Ticker(own, Runner(own, settings.batch_size), settings.ticker_interval)
+            await stack.enter_async_context(_hinted(own, ticker, deliverer))
             ticker.start()
             stack.push_async_callback(ticker.stop)
         yield State(
@@ -85,7 +117,46 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             database=requests,
             runner=runner,
             ticker=ticker,
+            deliverer=deliverer,
+            guard=guard,
+            cipher=cipher,
         )
+
+
+def _secret_keys(settings: Settings) -> list[str]:
+    """The keys that secrets are encrypted with; an embedded server brings its own."""
+    if settings.secret_key is not None or settings.external_url() is not None:
+        return settings.secret_keys()
+    return [key_beside(settings.data_dir or default_data_dir())]
+
+
+def _deliverer(settings: Settings, database: Database, guard: Guard, cipher: Cipher) -> Deliverer:
+    replica = f"{socket.gethostname()}:{os.getpid()}"
+    base = settings.public_url or f"http://localhost:{settings.port}"
+    return Deliverer(
+        database,
+        Client(guard),
+        cipher,
+        Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
+        Capacity(settings.concurrency, settings.ticker_interval),
+        f"{base}/runs",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _hinted(database: Database, ticker: Ticker, deliverer: Deliverer) -> AsyncIterator[None]:
+    """Wake both as soon as another process promises something."""
+
+    def heard() -> None:
+        ticker.wake()
+        deliverer.wake()
+
+    listening = asyncio.create_task(listen_forever(database, heard), name="listener")
+    try:
+        yield
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
 
 
 @contextlib.asynccontextmanager
@@ -113,13 +184,16 @@ def requests_database(settings: Settings, url: URL) -> Database:
     )
 
 
-def _ticker_database(settings: Settings, url: URL) -> Database:
+def _own_database(
+    settings: Settings, url: URL, name: str, pool: PoolSize, server_settings: dict[str, str]
+) -> Database:
+    """The connections of a part that requests must not starve."""
     return Database(
         url,
-        name="scheduler-api ticker",
-        pool=TICKER_POOL,
+        name=f"scheduler-api {name}",
+        pool=pool,
         statement_timeout=settings.statement_timeout,
-        server_settings=TICKER_SETTINGS,
+        server_settings=server_settings,
     )
 
 

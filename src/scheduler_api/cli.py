@@ -108,10 +108,11 @@ async def _check(settings: Settings, jobids: tuple[int, ...]) -> list[JobCheck]:
 
 
 async def _serve(settings: Settings) -> None:
-    app = create_app(settings)
     # The lifespan is entered here and not by uvicorn, which would answer a database that is away with
     # a traceback.
     with _listening(settings) as listener:
+        # The service tells targets where it is: by the port that it has got.
+        app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}))
         async with app.router.lifespan_context(app) as state:
             assert state is not None
             server = _Server(_configuration(_WithState(app, state), settings))

@@ -46,6 +46,21 @@ class LogNotFound(SchedulerError):
 
     code = "log_not_found"
 
+    def __init__(self, logid: int) -> None:
+        super().__init__(f"There is no log {logid}.")
+
+
+class SecretNotFound(SchedulerError):
+    """There is no such secret."""
+
+    code = "secret_not_found"
+
+
+class LimitNotFound(SchedulerError):
+    """There is no such limit."""
+
+    code = "limit_not_found"
+
 
 class JobIsDeleted(SchedulerError):
     """The job is deleted."""
@@ -97,6 +112,48 @@ class KeyInFlight(SchedulerError):
     """A request with the same idempotency key is under way."""
 
     code = "idempotency_key_in_flight"
+
+
+class LogIsSettled(SchedulerError):
+    """The log has its verdict already."""
+
+    code = "log_settled"
+
+
+class LogIsPromise(SchedulerError):
+    """The log promises the job's next run."""
+
+    code = "log_is_promise"
+
+
+class NothingToRetry(SchedulerError):
+    """There is nothing to try again."""
+
+    code = "nothing_to_retry"
+
+
+class JobHasNoTarget(SchedulerError):
+    """The job calls nothing."""
+
+    code = "job_has_no_target"
+
+
+class RunIsOver(SchedulerError):
+    """The run is over."""
+
+    code = "run_is_over"
+
+
+class SecretsUnavailable(SchedulerError):
+    """Secrets can not be used."""
+
+    code = "secrets_unavailable"
+
+
+class TooManySecrets(SchedulerError):
+    """The job has two secrets already."""
+
+    code = "too_many_secrets"
 
 
 class DatabaseUnavailable(SchedulerError):

@@ -1,19 +1,18 @@
 """The one engine: passes over what is due, as many as there is work for."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
-from scheduler_api.contracts import BulkOrder, BulkReport
+from scheduler_api.contracts import BulkOrder, BulkReport, RetryOrder, RetryReport
 from scheduler_api.database.claims import NextDue
-from scheduler_api.database.engine import Database
-from scheduler_api.services import bulk, health, operations, reconcile, runs
+from scheduler_api.database.engine import Database, undisturbed
+from scheduler_api.delivery.deliverer import Deliverer
+from scheduler_api.services import bulk, health, operations, reconcile, redrive, runs
 from scheduler_api.services.runs import PassReport
-
-T = TypeVar("T")
 
 #: Passes side by side: while the database works for one, the other plans. More gain nothing.
 LANES = 2
@@ -30,6 +29,9 @@ class RunReport:
     """What several passes did together."""
 
     total: PassReport = field(default_factory=PassReport)
+    retried: int = 0
+    running: int = 0
+    """Calls that are still under way."""
     healed: int = 0
     more: bool = False
     """Whether time ran out before everything due was run."""
@@ -38,9 +40,10 @@ class RunReport:
 class Runner:
     """Runs passes on one pool of connections."""
 
-    def __init__(self, database: Database, batch_size: int) -> None:
+    def __init__(self, database: Database, batch_size: int, deliverer: Deliverer | None = None) -> None:
         self._database = database
         self._batch_size = batch_size
+        self._deliverer = deliverer
 
     async def run_call(self) -> RunReport:
         """Heal what lost its promise, then run everything that is due at the moment of the call."""
@@ -48,9 +51,18 @@ class Runner:
         # What falls due while the call runs is left to the next one: so it ends.
         found = await self._database.read(health.next_due)
         await self.resume(found)
-        report = await self.run_due(found.now, CALL_SECONDS)
+        report, counts = await asyncio.gather(
+            self.run_due(found.now, CALL_SECONDS), self._call_due(found.now, CALL_SECONDS)
+        )
+        report.total += PassReport(
+            finished=counts["finished"], failed=counts["failed"], skipped=counts["skipped"]
+        )
+        report.retried, report.running = counts["pending"], counts["running"] + counts["lost"]
         report.healed = healed
         return report
+
+    async def _call_due(self, due: datetime, seconds: float) -> Counter[str]:
+        return Counter() if self._deliverer is None else await self._deliverer.run_due(due, seconds)
 
     async def run_due(self, due: datetime, seconds: float) -> RunReport:
         """Run everything that is due at `due`, batch after batch, for about `seconds` at most."""
@@ -67,7 +79,7 @@ class Runner:
     async def resume(self, found: NextDue) -> None:
         """Let jobs go on whose pause has ended."""
         if found.resume is not None and found.resume <= found.now:
-            await _undisturbed(self._database.transact(operations.resume_due, RESUME_BATCH))
+            await undisturbed(self._database.transact(operations.resume_due, RESUME_BATCH))
 
     async def run_bulk(self, order: BulkOrder, filters: dict[str, Any], client: str) -> BulkReport:
         """Do what is ordered with all jobs that pass the filters, for as long as a call may take."""
@@ -79,7 +91,7 @@ class Runner:
         after = 0
         while not order.dryrun:
             batch = self._database.transact(bulk.run_batch, order, filters, after, client)
-            part = await _undisturbed(batch)
+            part = await undisturbed(batch)
             if part.last is None:
                 break
             report.done += part.done
@@ -90,9 +102,23 @@ class Runner:
                 break
         return report
 
+    async def retry_failed(self, order: RetryOrder, filters: dict[str, Any]) -> RetryReport:
+        """Try all failed calls that pass the filters again, for as long as a call may take."""
+        count = await self._database.read(redrive.count_failed, filters)
+        report = RetryReport(count=count, dryrun=order.dryrun, done=0, more=False)
+        give_up = monotonic() + CALL_SECONDS
+        after: int | None = 0
+        while not order.dryrun and after is not None:
+            if monotonic() >= give_up:
+                report.more = True
+                break
+            after, done = await undisturbed(self._database.transact(redrive.retry_batch, filters, after))
+            report.done += done
+        return report
+
     async def heal(self) -> int:
         """Give jobs that lost their promise a new one; how many."""
-        return await _undisturbed(self._database.transact(reconcile.heal, HEAL_BATCH))
+        return await undisturbed(self._database.transact(reconcile.heal, HEAL_BATCH))
 
     async def realign(self) -> None:
         """Re-time promises that rest on rules of time zones that have changed."""
@@ -110,14 +136,4 @@ class Runner:
         report.more = True
 
     async def _run_pass(self, due: datetime) -> PassReport:
-        return await _undisturbed(self._database.transact(runs.run_pass, self._batch_size, due))
-
-
-async def _undisturbed(unit: Coroutine[Any, Any, T]) -> T:
-    """Await a unit of work that runs to its end even if the caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(unit)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+        return await undisturbed(self._database.transact(runs.run_pass, self._batch_size, due))

@@ -5,10 +5,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from scheduler_api.ciphers import is_key
 
 
 class Auth(StrEnum):
@@ -32,6 +34,20 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _base_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value.rstrip("/")
+
+
+def _keys(value: SecretStr) -> SecretStr:
+    if not all(is_key(key) for key in value.get_secret_value().split(",")):
+        raise ValueError(
+            "must be 32 random bytes in URL-safe base64, such as: openssl rand -base64 32 | tr +/ -_"
+        )
+    return value
 
 
 class Settings(BaseSettings):
@@ -73,6 +89,43 @@ class Settings(BaseSettings):
         le=3600,
         description="The longest that the ticker sleeps between two looks, in seconds.",
     )
+    concurrency: int = Field(
+        200, ge=1, le=10_000, description="The most calls of targets that this process makes at once."
+    )
+    host_concurrency: int = Field(
+        16,
+        ge=1,
+        le=10_000,
+        description="The most calls to one host at once, of all processes together; `PUT /limits/host/…` "
+        "says otherwise for a single one.",
+    )
+    target_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="Private networks whose addresses may be called, such as `10.0.0.0/8`, separated by "
+        "commas. Unset: only public addresses; with `SCHEDULER_AUTH=local` this machine, too.",
+    )
+    lease: float = Field(
+        15.0,
+        ge=0.5,
+        le=600,
+        description="After so many seconds without a word from a process, others take its calls over.",
+    )
+    shutdown_grace: float = Field(
+        20.0,
+        ge=0,
+        le=600,
+        description="How long calls may go on after SIGTERM, in seconds; the rest is handed back.",
+    )
+    public_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        None,
+        description="Where targets reach this service, to report on runs that they accepted with 202. Unset: "
+        "`http://localhost:` and the port.",
+    )
+    secret_key: Annotated[SecretStr, AfterValidator(_keys)] | None = Field(
+        None,
+        description="Encrypts the secrets that sign calls: a Fernet key, or several, separated by commas, of "
+        "which the first encrypts. Unset: the embedded server has one beside its data.",
+    )
     batch_size: int = Field(1000, ge=1, le=10_000, description="The most runs in one transaction.")
     pool_size: int = Field(10, ge=1, le=100, description="Database connections kept for requests.")
     pool_overflow: int = Field(0, ge=0, le=100, description="Further connections that requests may open.")
@@ -91,6 +144,10 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] | None = Field(
         None, description="`console` or `json`. Unset: `console` on a terminal, else `json`."
     )
+
+    def secret_keys(self) -> list[str]:
+        """The keys that are given."""
+        return [] if self.secret_key is None else self.secret_key.get_secret_value().split(",")
 
     def external_url(self) -> URL | None:
         """The URL of the given server, with the async driver; None: use the embedded one."""

@@ -10,7 +10,6 @@ import structlog
 from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
-from scheduler_api.database.ledger import CHANNEL
 from scheduler_api.runner import Runner
 from scheduler_api.services import health
 
@@ -41,25 +40,25 @@ class Ticker:
         self._interval = interval
         self._wake = asyncio.Event()
         self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self._heal_at = monotonic()
         self._last_tick = monotonic()
         self._failures = 0
 
     def start(self) -> None:
         """Begin, in the background."""
-        self._tasks = [
-            asyncio.create_task(self._tick_forever(), name="ticker"),
-            asyncio.create_task(self._listen_forever(), name="ticker listener"),
-        ]
+        self._task = asyncio.create_task(self._tick_forever(), name="ticker")
 
     async def stop(self) -> None:
         """Take nothing new, finish the pass under way, and end."""
         self._stopping = True
         self._wake.set()
-        ticking, listening = self._tasks
-        listening.cancel()
-        await asyncio.gather(ticking, listening, return_exceptions=True)
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def wake(self) -> None:
+        """Look at once: something may be due."""
+        self._wake.set()
 
     @property
     def trouble(self) -> str | None:
@@ -116,17 +115,6 @@ class Ticker:
         if seconds > 0 and not self._stopping:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
-
-    async def _listen_forever(self) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._database.listen(CHANNEL, self._wake.set)
-                failures = 0
-            except Exception as error:  # a hint lost is no harm; the ticker looks by itself
-                failures += 1
-                log.debug("listening failed", error=explain(error))
-            await asyncio.sleep(_backoff(failures + 1))
 
     def _complain(self, error: Exception, pause: float) -> None:
         tell = log.error if self._failures >= BROKEN_AFTER else log.warning

@@ -66,7 +66,7 @@ async def test_the_constraints_of_the_models_are_those_of_the_migrations(
     await migrations.migrate(fresh)
     migrated = [row for row in await schema(fresh) if "alembic" not in row[1]]
     async with fresh.transactional.begin() as connection:
-        await connection.execute(text("DROP TABLE idempotencykey, jobchange, joblog, job"))
+        await connection.execute(text(f"DROP TABLE {', '.join(metadata.tables)}"))
         await connection.run_sync(metadata.create_all)
     assert [row for row in await schema(fresh) if "alembic" not in row[1]] == migrated
 

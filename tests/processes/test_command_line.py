@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from scheduler_api import __version__
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
+from scheduler_api.database.tables import metadata
 from tests.factories import NOON, add_job, execute
 from tests.processes.service import PATIENCE, Service, run, services
 from tests.servers import Server, dsn
@@ -169,7 +170,7 @@ async def test_the_wheel_serves_outside_the_checkout(
         subprocess.run, where, check=True, capture_output=True, text=True, env=os.environ | outside
     )
     assert Path(found.stdout.strip()).is_relative_to(site)
-    await execute(database, "DROP TABLE idempotencykey, jobchange, joblog, job, alembic_version")
+    await execute(database, f"DROP TABLE {', '.join(metadata.tables)}, alembic_version")
     async with services(1, worker_database, SCHEDULER_AUTO_MIGRATE="true", **outside) as (service,):
         async with AsyncClient(base_url=service.url) as client:
             page = await client.get("/jobs", headers={"accept": "text/html"})

@@ -76,7 +76,11 @@ async def test_why_of_a_failure_and_of_a_run_under_way(client: AsyncClient, data
     jobid = await hourly(database)
     failed = "UPDATE joblog SET status = 'failed', error = 'Broken.' WHERE scheduledfor = '2030-01-31T08:00Z'"
     await execute(database, failed)
-    await execute(database, "UPDATE joblog SET status = 'running', nextrun = NULL WHERE status = 'pending'")
+    await execute(
+        database,
+        "UPDATE joblog SET status = 'running', nextrun = NULL, leasetoken = gen_random_uuid(),"
+        " leaseuntil = now() WHERE status = 'pending'",
+    )
     assert "Broken." in (await explained(client, jobid, "2030-01-31T08:00:00Z"))["sentence"]
     assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["fate"] == "running"
 

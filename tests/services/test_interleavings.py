@@ -119,7 +119,7 @@ async def test_two_at_once_leave_a_ledger_that_adds_up(
     database: Database, one: Side, other: Side, state: str, undo: bool
 ) -> None:
     for first, second in ((one, other), (other, one)):
-        await execute(database, "TRUNCATE job, joblog, jobchange RESTART IDENTITY CASCADE")
+        await execute(database, "TRUNCATE job RESTART IDENTITY CASCADE")
         await add_job(database, interval=60, validfrom=NOON - timedelta(seconds=1))
         if state == "paused":
             await database.transact(at_noon)

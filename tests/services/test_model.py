@@ -74,7 +74,7 @@ class Machine(RuleBasedStateMachine):
     async def _open(self) -> Database:
         database = Database(self.url, name="model", pool=PoolSize(4, 0, 5.0))
         async with database.transactional.begin() as connection:
-            await connection.execute(text("TRUNCATE job, joblog, jobchange RESTART IDENTITY"))
+            await connection.execute(text("TRUNCATE job RESTART IDENTITY CASCADE"))
         return database
 
     def teardown(self) -> None:

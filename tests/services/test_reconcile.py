@@ -77,7 +77,10 @@ async def test_a_job_whose_schedule_makes_no_sense_any_more_is_retired(database:
 async def test_a_running_log_is_no_hole(database: Database) -> None:
     jobid = await add_job(database, interval=60)
     await execute(
-        database, "UPDATE joblog SET status = 'running', nextrun = NULL WHERE jobid = :jobid", jobid=jobid
+        database,
+        "UPDATE joblog SET status = 'running', nextrun = NULL, leasetoken = gen_random_uuid(),"
+        " leaseuntil = now() WHERE jobid = :jobid",
+        jobid=jobid,
     )
     assert await heal(database) == 0
 

@@ -19,7 +19,21 @@ from scheduler_api.contracts.answers import (
     ProblemFlaw,
     RunReport,
 )
+from scheduler_api.contracts.attempts import Attempt, Line, LogWithAttempts, TestAnswer
 from scheduler_api.contracts.bulk import BulkAction, BulkFailure, BulkFilter, BulkOrder, BulkReport
+from scheduler_api.contracts.calls import (
+    Limit,
+    LimitOrder,
+    LimitScope,
+    NewSecret,
+    Report,
+    ReportedStatus,
+    RetryFilter,
+    RetryOrder,
+    RetryReport,
+    RunState,
+    Secret,
+)
 from scheduler_api.contracts.flaws import flaws_of
 from scheduler_api.contracts.jobs import Job, JobDraft, JobPatch, JobSort, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
@@ -30,11 +44,13 @@ from scheduler_api.contracts.schedules import (
     SchedulePreview,
     Upcoming,
 )
+from scheduler_api.contracts.targets import Method, Target, target_of
 from scheduler_api.contracts.values import LARGEST_ID, LARGEST_INTERVAL, Instant, days_of
 
 __all__ = [
     "LARGEST_ID",
     "LARGEST_INTERVAL",
+    "Attempt",
     "Backfill",
     "BackfillReport",
     "BulkAction",
@@ -56,20 +72,37 @@ __all__ = [
     "JobPatch",
     "JobSort",
     "JobWithLogs",
+    "Limit",
+    "LimitOrder",
+    "LimitScope",
+    "Line",
     "Log",
     "LogCause",
     "LogStatus",
+    "LogWithAttempts",
+    "Method",
     "Missed",
+    "NewSecret",
     "Occurrence",
     "Pause",
     "Problem",
     "ProblemFlaw",
+    "Report",
+    "ReportedStatus",
     "Resume",
+    "RetryFilter",
+    "RetryOrder",
+    "RetryReport",
     "RunReport",
+    "RunState",
     "ScheduleDraft",
     "SchedulePreview",
+    "Secret",
     "State",
+    "Target",
+    "TestAnswer",
     "Upcoming",
     "days_of",
     "flaws_of",
+    "target_of",
 ]

@@ -39,7 +39,11 @@ class Log(BaseModel):
     )
     status: str = Field(description="`pending`, `running`, `finished`, `failed` or `skipped`.")
     cause: str = Field(description="Why it ran: `schedule`, `manual` (by request) or `backfill`.")
-    attempt: int = Field(description="Which try this is, from 1.")
+    attempt: int = Field(description="Which try this is, from 1; of a pending log, the one to come.")
+    host: str | None = Field(description="Which host the run calls; null: it calls nothing.")
+    leaseuntil: datetime | None = Field(
+        description="While running: when another replica takes it over, unless something is heard before."
+    )
     missed: int = Field(description="How many further occurrences this log stands for.")
     through: datetime | None = Field(description="The last of those; null: none.")
     runs: int = Field(description="How often the schedule had made the job run by then.")
@@ -47,7 +51,7 @@ class Log(BaseModel):
     finishedat: datetime | None
     reason: str | None = Field(
         description="Why it was skipped: `misfire`, `paused`, `excluded`, `overlap`, `dst-gap`, `until`, "
-        "`superseded` (the job was edited), `deleted` or `request`."
+        "`superseded` (the job was edited), `deleted`, `request` or `cancelled`."
     )
     error: str | None = Field(description="What went wrong, if it failed.")
 
@@ -66,6 +70,8 @@ class RunReport(BaseModel):
     finished: int = Field(description="Occurrences that ran.")
     failed: int = Field(description="Occurrences that failed.")
     skipped: int = Field(description="Occurrences that were dropped as too late.")
+    retried: int = Field(description="Attempts that failed, and that will be made once more.")
+    running: int = Field(description="Calls that were made and are still under way.")
     healed: int = Field(description="Jobs that had lost their promise and got it back.")
     more: bool = Field(description="Whether the call stopped before everything due was run; call again.")
 

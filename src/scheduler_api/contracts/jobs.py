@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from scheduler_api.contracts.targets import Target
 from scheduler_api.contracts.values import (
     CalendarDate,
     ClockTime,
@@ -72,6 +73,12 @@ class JobDraft(BaseModel):
                     "timezone": "Europe/Berlin",
                     "exclude": ["2030-12-24/2031-01-01"],
                     "tags": ["reports"],
+                },
+                {
+                    "jobname": "Sync with the warehouse",
+                    "cron": "*/15 * * * *",
+                    "target": {"url": "https://example.com/sync", "body": {"run": "{{logid}}"}},
+                    "autopause": 10,
                 },
             ]
         },
@@ -139,6 +146,22 @@ class JobDraft(BaseModel):
     tags: Tags = Field(
         default_factory=list, description="Words to find the job by: up to 20, of 1 to 50 characters."
     )
+    target: Target | None = Field(
+        None, description="What each run calls; without a target, a run is no more than its log."
+    )
+    overlap: bool = Field(
+        False,
+        description="Whether the schedule goes on while a run is under way. Without it, the next run waits, "
+        "and what it missed meanwhile is a misfire.",
+    )
+    concurrency: Count | None = Field(
+        None,
+        description="How many runs of the job may be under way at once, whatever their cause. Unset: one "
+        "without overlap, any number with it.",
+    )
+    autopause: Count | None = Field(
+        None, description="Pause the job after so many failures in a row; unset: never."
+    )
     active: bool = Field(
         True, description="Whether the job is scheduled. One created inactive is paused, and has no log."
     )
@@ -151,6 +174,8 @@ class JobDraft(BaseModel):
             self._check_cron()
         else:
             self._check_interval()
+        if not self.overlap and (self.concurrency or 1) > 1:
+            raise flaw_at("concurrency", "More than one at once needs overlap to be true.")
         return self
 
     def _check_cron(self) -> None:
@@ -170,6 +195,11 @@ class JobDraft(BaseModel):
             raise flaw_at(
                 "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
             )
+
+    @property
+    def host(self) -> str | None:
+        """Which host its runs call; None: they call nothing."""
+        return None if self.target is None else self.target.host
 
     @property
     def definition(self) -> Definition:
@@ -213,6 +243,10 @@ class JobPatch(BaseModel):
     misfire: MisfirePolicy = Misfire.ONCE
     grace: Count = 60
     tags: Tags = Field(default_factory=list)
+    target: Target | None = None
+    overlap: bool = False
+    concurrency: Count | None = None
+    autopause: Count | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -274,6 +308,10 @@ class Job(BaseModel):
     misfire: Misfire
     grace: int
     tags: list[str]
+    target: Target | None
+    overlap: bool
+    concurrency: int | None
+    autopause: int | None
     active: bool = Field(description="Whether the job is scheduled.")
     state: State = Field(
         description="`active`; `paused`; `completed`: its schedule has no further run; or `deleted`."

@@ -25,38 +25,39 @@ EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
-def _flaw(code: str, message: str) -> PydanticCustomError:
+def flaw(code: str, message: str) -> PydanticCustomError:
+    """A flaw that a value has."""
     return PydanticCustomError(code, message)
 
 
 def clean_text(value: str) -> str:
     """The text in its normal form (NFC). Raises for what can not be shown."""
     if any(unicodedata.category(character) in UNPRINTABLE for character in value):
-        raise _flaw("unprintable", "Must not contain control characters or half characters.")
+        raise flaw("unprintable", "Must not contain control characters or half characters.")
     return unicodedata.normalize("NFC", value)
 
 
 def _date(value: object) -> object:
     if not isinstance(value, str) or not DATE.fullmatch(value):
-        raise _flaw("date", "Must be a date such as 2030-01-31.")
+        raise flaw("date", "Must be a date such as 2030-01-31.")
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise _flaw("date", "There is no such day in the calendar.") from None
+        raise flaw("date", "There is no such day in the calendar.") from None
 
 
 def _clock(value: object) -> object:
     if not isinstance(value, str) or not CLOCK.fullmatch(value):
-        raise _flaw("time", "Must be a time of day such as 09:30 or 09:30:15.")
+        raise flaw("time", "Must be a time of day such as 09:30 or 09:30:15.")
     try:
         return time.fromisoformat(value)
     except ValueError:
-        raise _flaw("time", "There is no such time of day.") from None
+        raise flaw("time", "There is no such time of day.") from None
 
 
 def _zone(value: str) -> str:
     if not is_zone(value):
-        raise _flaw("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
+        raise flaw("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
     return value
 
 
@@ -67,13 +68,13 @@ def flaw_at(field: str, message: str) -> PydanticCustomError:
 
 def _instant(value: object) -> object:
     if not isinstance(value, str) or not INSTANT.fullmatch(value):
-        raise _flaw("instant", "Must be an instant with an offset, such as 2030-01-31T02:00:00+01:00.")
+        raise flaw("instant", "Must be an instant with an offset, such as 2030-01-31T02:00:00+01:00.")
     try:
         instant = datetime.fromisoformat(value.replace("z", "Z").replace("t", "T")).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _flaw("instant", "There is no such instant in the calendar.") from None
+        raise flaw("instant", "There is no such instant in the calendar.") from None
     if not EARLIEST <= instant <= LATEST:
-        raise _flaw("instant", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
+        raise flaw("instant", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
     return instant
 
 
@@ -81,7 +82,7 @@ def _cron(value: str) -> str:
     try:
         expression(value)
     except InvalidCron as error:
-        raise _flaw("cron", str(error)) from None
+        raise flaw("cron", str(error)) from None
     return value
 
 
@@ -93,15 +94,15 @@ def days_of(text: str) -> tuple[date, date]:
 
 def _excluded_days(value: str) -> str:
     if not EXCLUDED.fullmatch(value):
-        raise _flaw("exclude", "Must be a date such as 2030-12-25, or a range such as 2030-12-24/2031-01-01.")
+        raise flaw("exclude", "Must be a date such as 2030-12-25, or a range such as 2030-12-24/2031-01-01.")
     try:
         first, last = days_of(value)
     except ValueError:
-        raise _flaw("exclude", "There is no such day in the calendar.") from None
+        raise flaw("exclude", "There is no such day in the calendar.") from None
     if first > last:
-        raise _flaw("exclude", "The first day of a range must not come after the last.")
+        raise flaw("exclude", "The first day of a range must not come after the last.")
     if not EARLIEST.year <= first.year <= last.year <= LATEST.year:
-        raise _flaw("exclude", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
+        raise flaw("exclude", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
     return value
 
 

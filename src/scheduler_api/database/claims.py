@@ -1,4 +1,4 @@
-"""Taking due logs, and writing down what became of them.
+"""Taking due logs of plain jobs, and writing down what became of them.
 
 Whoever holds the row lock on a job's promise decides the job's future: a claim takes it and skips the
 logs that others hold; whoever edits a job has to take it too. So the job row, read *after* the lock, is
@@ -19,7 +19,7 @@ CLAIM = Statement(
     """
     SELECT logid, jobid, scheduledfor, cause
     FROM joblog
-    WHERE status = 'pending' AND nextrun <= :due
+    WHERE status = 'pending' AND host IS NULL AND nextrun <= :due
     ORDER BY nextrun, logid
     LIMIT :most
     FOR UPDATE SKIP LOCKED
@@ -62,10 +62,11 @@ SETTLE = Statement(
             finishedat = :now, reason = outcome.reason, error = outcome.error
         FROM outcome
         WHERE joblog.logid = outcome.logid AND joblog.status = 'pending'
-        RETURNING joblog.jobid, joblog.cause, joblog.lastrun, joblog.runs, outcome.next, outcome.try
+        RETURNING joblog.jobid, joblog.cause, joblog.lastrun, joblog.runs, joblog.host,
+                  outcome.next, outcome.try
     ), promised AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs)
-        SELECT jobid, next, coalesce(try, next), lastrun, runs FROM settled WHERE next IS NOT NULL
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
+        SELECT jobid, next, coalesce(try, next), lastrun, runs, host FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
     ), over AS (
         UPDATE job SET active = false FROM settled
@@ -77,7 +78,7 @@ SETTLE = Statement(
 
 NEXT_DUE = Statement(
     """
-    SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending'),
+    SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL),
            (SELECT min(pauseduntil) FROM job WHERE pauseduntil IS NOT NULL)
     """
 )

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import asyncpg
 import structlog
@@ -170,6 +170,16 @@ class Database:
         raise OutcomeUnknown(
             "The database went away before it said whether the change was kept; look before you repeat it."
         )
+
+
+async def undisturbed(unit: Coroutine[Any, Any, T]) -> T:
+    """Await a unit of work that runs to its end even if the caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(unit)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -1,5 +1,6 @@
 """Statements on jobs."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -16,6 +17,7 @@ DEFINITION = 'startdate, starttime, timezone, "interval", cron, until, exclude, 
 WRITTEN = (
     "jobname", "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "maxruns",
     "exclude", "dstgap", "dstfold", "jitter", "misfire", "grace", "tags",
+    "target", "overlap", "concurrency", "autopause",
 )  # fmt: skip
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
@@ -29,12 +31,15 @@ _JOB = f"""
            promise.scheduledfor AS promised, promise.runs, job.resumefrom, job.validfrom, job.deletedat
     FROM job
     LEFT JOIN LATERAL (
-        SELECT nextrun, scheduledfor, runs FROM joblog
-        WHERE jobid = job.jobid AND status = 'pending' AND attempt = 1 AND cause = 'schedule'
+        SELECT coalesce(following, nextrun) AS nextrun,
+               coalesce(following, scheduledfor) AS scheduledfor, runs
+        FROM joblog
+        WHERE jobid = job.jobid AND cause = 'schedule'
+          AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
     ) AS promise ON true
     LEFT JOIN LATERAL (
-        SELECT lastrun, status FROM joblog
-        WHERE jobid = job.jobid AND status <> 'pending' ORDER BY scheduledfor DESC LIMIT 1
+        SELECT lastrun, CASE status WHEN 'pending' THEN 'running' ELSE status END AS status FROM joblog
+        WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
     ) AS latest ON true
 """
 
@@ -71,15 +76,17 @@ SORTS = {
 CREATE = Statement(
     f"""
     INSERT INTO job ({", ".join(f'"{column}"' for column in WRITTEN)},
-                     active, pausedat, resumefrom, createdat, validfrom)
-    VALUES ({", ".join(f":{column}" for column in WRITTEN)}, :active, :pausedat, :resumefrom, :now, :now)
+                     host, active, pausedat, resumefrom, createdat, validfrom)
+    VALUES ({", ".join(f":{column}" for column in WRITTEN)},
+            :host, :active, :pausedat, :resumefrom, :now, :now)
     RETURNING jobid
     """
 )
 EDIT = Statement(
     f"""
     UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
-        active = :active, validfrom = :validfrom, resumefrom = :resumefrom, version = version + 1
+        host = :host, active = :active, validfrom = :validfrom, resumefrom = :resumefrom,
+        version = version + 1
     WHERE jobid = :jobid
     """
 )
@@ -109,7 +116,7 @@ RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
 LOCK = Statement("SELECT * FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
-SHARE = Statement("SELECT jobid, deletedat FROM job WHERE jobid = :jobid FOR SHARE")
+SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE")
 PAUSES_OVER = Statement(
     "SELECT jobid FROM job WHERE pauseduntil <= :now ORDER BY pauseduntil, jobid LIMIT :most"
 )
@@ -120,8 +127,16 @@ async def create(
 ) -> int:
     """Insert a job; paused unless it is active. The new jobid."""
     pausedat = None if values["active"] else now
-    (jobid,) = await CREATE.one(session, **values, now=now, pausedat=pausedat, resumefrom=resumefrom)
+    state = {"active": values["active"], "pausedat": pausedat, "resumefrom": resumefrom}
+    (jobid,) = await CREATE.one(session, **_columns(values), **state, now=now)
     return int(jobid)
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that the author decides, and what follows from them."""
+    target = values["target"]
+    written = {column: values[column] for column in WRITTEN}
+    return written | {"target": None if target is None else json.dumps(target), "host": values["host"]}
 
 
 async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
@@ -198,7 +213,7 @@ async def edit(
 ) -> None:
     """Write the job's definition anew."""
     state = {"active": active, "validfrom": validfrom, "resumefrom": resumefrom}
-    await EDIT.all(session, **{column: values[column] for column in WRITTEN}, **state, jobid=jobid)
+    await EDIT.all(session, **_columns(values), **state, jobid=jobid)
 
 
 async def pause(

@@ -1,4 +1,4 @@
-"""Statements on logs: promises, verdicts by request, history."""
+"""Statements on logs: verdicts by request, and history."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,17 +8,14 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import DEFINITION
 from scheduler_api.database.statements import Statement
-
-#: The channel on which the tickers are told of a promise that they may not have seen.
-CHANNEL = "scheduler_promise"
 
 _COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
-    startedat, finishedat, reason, error
+    startedat, finishedat, reason, error, host, leaseuntil
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
+ONE = Statement(f"{_LOGS} WHERE logid = :logid")
 NEWEST_LOGS = Statement(f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :most")
 
 #: How lists of logs can be narrowed down.
@@ -37,30 +34,6 @@ _FURTHER = {
     _OF_ALL: "logid < :before",
 }
 
-PROMISE = Statement(
-    """
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs)
-    VALUES (:jobid, :scheduledfor, :nextrun, :lastrun, :runs)
-    ON CONFLICT DO NOTHING
-    """
-)
-ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
-LOCK_PROMISE = Statement(
-    f"{_LOGS} WHERE jobid = :jobid AND status = 'pending' AND attempt = 1 AND cause = 'schedule' FOR UPDATE"
-)
-HAS_PROMISE = Statement(
-    """
-    SELECT EXISTS (
-        SELECT FROM joblog
-        WHERE jobid = :jobid AND status = 'pending' AND attempt = 1 AND cause = 'schedule'
-    )
-    """
-)
-HAS_RUNNING = Statement(
-    "SELECT EXISTS (SELECT FROM joblog WHERE jobid = :jobid AND status = 'running' AND cause = 'schedule')"
-)
-WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
-
 # A promise that is there already becomes the first of the skipped rows: its logid stays.
 SKIP = Statement(
     """
@@ -77,8 +50,8 @@ SKIP = Statement(
 )
 REQUEST = Statement(
     f"""
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, cause)
-    SELECT jobid, first, :now, (
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, host, lastrun, cause)
+    SELECT jobid, first, :now, (SELECT host FROM job WHERE jobid = wanted.jobid), (
         SELECT max(lastrun) FROM (
             SELECT lastrun FROM joblog WHERE jobid = wanted.jobid ORDER BY scheduledfor DESC LIMIT 5
         ) AS recent
@@ -99,7 +72,7 @@ CANCEL_REQUESTS = Statement(
 COVERAGE = Statement(
     """
     SELECT logid, scheduledfor, status, missed, through, runs, reason, finishedat FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status <> 'pending'
+    WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
       AND scheduledfor > :after AND scheduledfor < :before
     ORDER BY scheduledfor LIMIT :most
     """
@@ -133,30 +106,6 @@ FORGET_AHEAD = Statement(
     """
 )
 
-#: Active jobs without a live log of the schedule.
-HOLES = Statement(
-    """
-    SELECT job.jobid
-    FROM job
-    WHERE job.active
-      AND NOT EXISTS (
-          SELECT FROM joblog
-          WHERE jobid = job.jobid AND status IN ('pending', 'running') AND cause = 'schedule'
-      )
-    ORDER BY job.jobid
-    LIMIT :most
-    """
-)
-#: Promises that rest on the rules of a time zone.
-ZONED = Statement(
-    f"""
-    SELECT job.jobid, {DEFINITION}, joblog.scheduledfor
-    FROM job JOIN joblog ON joblog.jobid = job.jobid
-         AND joblog.status = 'pending' AND joblog.attempt = 1 AND joblog.cause = 'schedule'
-    WHERE job.active AND job.timezone <> 'UTC' AND job.jobid > :after
-    ORDER BY job.jobid LIMIT :most
-    """
-)
 #: Where a job's schedule stands by its newest rows; a row's reach may exceed that of a later one.
 STANDING = Statement(
     """
@@ -179,46 +128,6 @@ class Skipped(NamedTuple):
     reason: str
     lastrun: datetime | None
     runs: int
-
-
-async def promise(
-    session: AsyncSession,
-    jobid: int,
-    occurrence: datetime,
-    tried: datetime,
-    lastrun: datetime | None = None,
-    runs: int = 0,
-) -> None:
-    """Promise an occurrence, to be tried at `tried`, unless somebody else has."""
-    values = {"scheduledfor": occurrence, "nextrun": tried, "lastrun": lastrun, "runs": runs}
-    await PROMISE.all(session, jobid=jobid, **values)
-
-
-async def announce(session: AsyncSession) -> None:
-    """Tell the tickers that there is a new promise, when the transaction commits."""
-    await ANNOUNCE.all(session, channel=CHANNEL)
-
-
-async def lock_promise(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
-    """The job's promise, locked until the end of the transaction; None: it has none."""
-    return await LOCK_PROMISE.one_or_none(session, jobid=jobid)
-
-
-async def has_promise(session: AsyncSession, jobid: int) -> bool:
-    """Whether the job has a promise, by the newest state of the table."""
-    (there,) = await HAS_PROMISE.one(session, jobid=jobid)
-    return bool(there)
-
-
-async def has_running(session: AsyncSession, jobid: int) -> bool:
-    """Whether a run of the job's schedule is under way."""
-    (there,) = await HAS_RUNNING.one(session, jobid=jobid)
-    return bool(there)
-
-
-async def withdraw(session: AsyncSession, logid: int) -> None:
-    """Take back a promise, as if it had never been given."""
-    await WITHDRAW.all(session, logid=logid)
 
 
 async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) -> None:
@@ -250,6 +159,11 @@ async def request(
 async def cancel_requests(session: AsyncSession, now: datetime, jobid: int) -> None:
     """Skip every pending log of the job, as the job is deleted."""
     await CANCEL_REQUESTS.all(session, now=now, jobid=jobid)
+
+
+async def one(session: AsyncSession, logid: int) -> asyncpg.Record | None:
+    """The log."""
+    return await ONE.one_or_none(session, logid=logid)
 
 
 async def logs(session: AsyncSession, filters: Mapping[str, Any], most: int) -> list[asyncpg.Record]:
@@ -287,16 +201,6 @@ async def done(session: AsyncSession, jobid: int, since: datetime, before: datet
 async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None:
     """Delete the verdicts of occurrences that are yet to come."""
     await FORGET_AHEAD.all(session, jobid=jobid, now=now)
-
-
-async def holes(session: AsyncSession, most: int) -> list[int]:
-    """Up to `most` active jobs that have no live log."""
-    return [row["jobid"] for row in await HOLES.all(session, most=most)]
-
-
-async def zoned(session: AsyncSession, after: int, most: int) -> list[asyncpg.Record]:
-    """Up to `most` promises of jobs above a jobid that are in a time zone, in order of their jobs."""
-    return await ZONED.all(session, after=after, most=most)
 
 
 async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     Time,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -55,6 +56,14 @@ job = Table(
     Column("misfire", Text, nullable=False, server_default="once"),
     Column("grace", Integer, nullable=False, server_default="60"),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
+    # The request that a run makes, and the host that it goes to; null: the run is the bookkeeping.
+    Column("target", JSONB),
+    Column("host", Text),
+    # Whether the schedule goes on while a run is under way; how many may be, whatever their cause.
+    Column("overlap", Boolean, nullable=False, server_default="false"),
+    Column("concurrency", Integer),
+    # After so many failures in a row the job is paused.
+    Column("autopause", Integer),
     # State, which no edit of the definition changes. An inactive job that is not paused is completed.
     Column("active", Boolean, nullable=False),
     Column("pausedat", Instant),
@@ -79,6 +88,9 @@ job = Table(
     CheckConstraint("jitter >= 0", name="jitter"),
     CheckConstraint("misfire IN ('once', 'all', 'skip')", name="misfire"),
     CheckConstraint("grace >= 1", name="grace"),
+    CheckConstraint("(target IS NULL) = (host IS NULL)", name="target"),
+    CheckConstraint("concurrency >= 1", name="concurrency"),
+    CheckConstraint("autopause >= 1", name="autopause"),
     CheckConstraint("NOT (active AND num_nonnulls(pausedat, deletedat) > 0)", name="active"),
     CheckConstraint(
         "pausedat IS NOT NULL OR num_nonnulls(pausereason, pauseduntil, resumefrom) = 0", name="pausedat"
@@ -108,6 +120,15 @@ joblog = Table(
     Column("finishedat", Instant),
     Column("reason", Text),
     Column("error", Text),
+    # Which host the run calls; null: none, the run is the bookkeeping.
+    Column("host", Text),
+    # While the run is under way: the occurrence to promise when it settles. Then it carries the job's future.
+    Column("following", Instant),
+    # Who holds the run, and until when; another may take it over afterwards.
+    Column("leasetoken", Uuid),
+    Column("leaseuntil", Instant),
+    # Attempts from before it was asked to be tried afresh: they count no more.
+    Column("spent", Integer, nullable=False, server_default="0"),
     # One row per occurrence: whoever promises it twice gets a conflict. Serves a job's history too.
     UniqueConstraint("jobid", "scheduledfor", "cause", name="uq_joblog_occurrence"),
     CheckConstraint("status IN ('pending', 'running', 'finished', 'failed', 'skipped')", name="status"),
@@ -122,15 +143,105 @@ joblog = Table(
     ),
     CheckConstraint("(status = 'skipped') = (reason IS NOT NULL)", name="reason"),
     CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="error"),
-    # At most one first-try promise per job: two schedulers can not fork a schedule in two.
+    CheckConstraint("(status = 'running') = (num_nonnulls(leasetoken, leaseuntil) = 2)", name="lease"),
+    CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
+    CheckConstraint("following IS NULL OR status IN ('pending', 'running')", name="following"),
+    CheckConstraint("spent >= 0 AND spent < attempt", name="spent"),
+    # At most one row carries a job's future: two schedulers can not fork a schedule in two.
     Index(
         "uq_joblog_promise",
         "jobid",
         unique=True,
-        postgresql_where=text("status = 'pending' AND attempt = 1 AND cause = 'schedule'"),
+        postgresql_where=text(
+            "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)"
+        ),
     ),
-    # The claim's index holds live rows only, so its cost does not grow with history.
-    Index("ix_joblog_due", "nextrun", "logid", postgresql_where=text("status = 'pending'")),
+    # The claims' indexes hold live rows only, so their cost does not grow with history.
+    Index("ix_joblog_due", "nextrun", "logid", postgresql_where=text("status = 'pending' AND host IS NULL")),
+    Index(
+        "ix_joblog_calls",
+        "nextrun",
+        "logid",
+        postgresql_where=text("status = 'pending' AND host IS NOT NULL"),
+    ),
+    Index("ix_joblog_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
+    # What failed is looked for among millions that did not.
+    Index("ix_joblog_failed", "logid", postgresql_where=text("status = 'failed'")),
+    Index("ix_joblog_running", "jobid", "host", postgresql_where=text("status = 'running'")),
+)
+
+logattempt = Table(
+    "logattempt",
+    metadata,
+    Column("logid", ForeignKey(joblog.c.logid, ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("startedat", Instant, nullable=False),
+    Column("finishedat", Instant),
+    # Written before the request is sent, as `running`: so no request ever goes out that nothing tells of.
+    Column("outcome", Text, nullable=False, server_default="running"),
+    # The kind of failure, and a sentence about it.
+    Column("failure", Text),
+    Column("error", Text),
+    Column("httpstatus", Integer),
+    # Milliseconds that each phase took.
+    Column("timing", JSONB),
+    # The beginning of the answer.
+    Column("excerpt", Text),
+    # What the target tells of a run that it accepted.
+    Column("progress", Integer),
+    Column("message", Text),
+    Column("replica", Text, nullable=False),
+    CheckConstraint("attempt >= 1", name="attempt"),
+    CheckConstraint(
+        "outcome IN ('running', 'accepted', 'finished', 'failed', 'lost', 'cancelled', 'released')",
+        name="outcome",
+    ),
+    CheckConstraint("(outcome IN ('running', 'accepted')) = (finishedat IS NULL)", name="finishedat"),
+    CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
+)
+
+logline = Table(
+    "logline",
+    metadata,
+    Column("lineid", BigInteger, Identity(always=True), primary_key=True),
+    Column("logid", ForeignKey(joblog.c.logid, ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("line", Text, nullable=False),
+    Index("ix_logline_logid_lineid", "logid", "lineid"),
+)
+
+jobsecret = Table(
+    "jobsecret",
+    metadata,
+    Column("secretid", BigInteger, Identity(always=True), primary_key=True),
+    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), nullable=False),
+    Column("createdat", Instant, nullable=False),
+    # Encrypted; the key is no business of the database.
+    Column("ciphertext", LargeBinary, nullable=False),
+    Index("ix_jobsecret_jobid", "jobid"),
+)
+
+# How many runs may be under way at once, of the jobs with a tag or to a host.
+concurrencylimit = Table(
+    "concurrencylimit",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("most", Integer, nullable=False),
+    CheckConstraint("scope IN ('tag', 'host')", name="scope"),
+    CheckConstraint("most >= 1", name="most"),
+)
+
+# Hosts that do not answer: nothing is sent to them until then.
+hostfailure = Table(
+    "hostfailure",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("openuntil", Instant),
+    Column("error", Text, nullable=False),
 )
 
 jobchange = Table(

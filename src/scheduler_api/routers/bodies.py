@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from scheduler_api.contracts import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.routers.forms import model_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,6 +48,18 @@ async def form_body(request: Request) -> dict[str, str]:
     except ValueError:
         raise HTTPException(400, "The body is not a form in UTF-8, or has too many fields.") from None
     return _without_duplicates(pairs)
+
+
+async def order_body(request: Request, model: type[Model]) -> Model:
+    """The body, which may be left out; a form's fields just as well. Raises as `json_body` does."""
+    kind = content_type(request)
+    if kind == FORM:
+        return model_of(await form_body(request), model)
+    if kind == "application/json":
+        return await json_body(request, model)
+    if kind == "" and request.headers.get("content-length", "0") == "0":
+        return model()
+    raise HTTPException(415, "Send application/json, or nothing at all.")
 
 
 def content_type(request: Request) -> str:

@@ -22,8 +22,9 @@ Define jobs (one-time, every N seconds, or cron); the service runs what is due a
 REASONS = {
     400: "The body can not be read.",
     403: "The request comes from another site, another machine, or asks for another host.",
-    404: "There is no such job.",
-    409: "The job is not in a state for that.",
+    404: "There is no such job, log, secret or limit.",
+    409: "The job, or the log, is not in a state for that.",
+    410: "The attempt is over.",
     412: "The job has changed since it was read: its ETag is another than If-Match asks for.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",

@@ -27,6 +27,7 @@ from scheduler_api.routers.bodies import FORM, content_type, form_body, json_bod
 from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
+from scheduler_api.routers.targets import check_target
 from scheduler_api.routers.wiring import (
     After,
     Before,
@@ -105,6 +106,7 @@ async def create_job(request: Request) -> Response:
     kind = content_type(request)
     if kind == "application/json":
         draft, key = await json_body(request, JobDraft), request.headers.get("idempotency-key")
+        check_target(request, draft.target)
         headers = {}
         if key is None:
             job = await database.transact(jobs.create, draft, client)
@@ -117,7 +119,9 @@ async def create_job(request: Request) -> Response:
         raise HTTPException(415, "Send a job as application/json, or as a form.")
     fields = await form_body(request)
     try:
-        job = await database.transact(jobs.create, forms.draft_of(fields), client)
+        draft = forms.draft_of(fields)
+        check_target(request, draft.target)
+        job = await database.transact(jobs.create, draft, client)
     except InvalidInput as error:
         now = await database.read(health.clock)
         return _html(pages_of(request).form(now, fields, error.flaws), status=422)
@@ -168,6 +172,7 @@ async def edit_job(
     if content_type(request) != "application/json":
         raise HTTPException(415, "Send the changes as application/json.")
     patch = await json_body(request, JobPatch)
+    check_target(request, patch.target)
     if dryrun:
         preview = await database.transact(outlook.preview_edit, jobid, patch)
         return _json(preview.model_dump_json(), None)

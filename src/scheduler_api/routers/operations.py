@@ -1,16 +1,14 @@
 """What people do with a job beside editing it."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import BulkOrder, BulkReport, History, Job, Log, Pause, Resume
-from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.bodies import FORM, content_type, json_body, order_body
 from scheduler_api.routers.documentation import IF_MATCH, body_of, problems
-from scheduler_api.routers.forms import model_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters
 from scheduler_api.routers.wiring import JobId, client_of, database_of, runner_of, tagged, version_of
@@ -18,7 +16,6 @@ from scheduler_api.services import jobs, operations
 
 router = APIRouter(tags=["operations"])
 
-Model = TypeVar("Model", bound=BaseModel)
 BACK: dict[int | str, dict[str, Any]] = {303: {"description": "It was asked for by a form; back to the job."}}
 
 
@@ -33,7 +30,7 @@ async def pause_job(request: Request, jobid: JobId) -> Response:
 
     What it misses meanwhile is decided when it is resumed. A paused job gets the new reason and end.
     """
-    order = await _order(request, Pause)
+    order = await order_body(request, Pause)
     database, client = database_of(request), client_of(request)
     job = await database.transact(operations.pause, jobid, order, version_of(request), client)
     return _job(request, job)
@@ -50,7 +47,7 @@ async def resume_job(request: Request, jobid: JobId) -> Response:
 
     The runs that it missed are caught up as its misfire policy says, or skipped on request.
     """
-    order = await _order(request, Resume)
+    order = await order_body(request, Resume)
     database, client = database_of(request), client_of(request)
     job = await database.transact(operations.resume, jobid, order, version_of(request), client)
     return _job(request, job)
@@ -110,18 +107,6 @@ async def delete_by_form(request: Request, jobid: JobId) -> Response:
     database = database_of(request)
     await database.transact(jobs.delete, jobid, History.KEEP, version_of(request), client_of(request))
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)
-
-
-async def _order(request: Request, model: type[Model]) -> Model:
-    """The body, which may be left out; a form's fields just as well."""
-    kind = content_type(request)
-    if kind == FORM:
-        return model_of(await form_body(request), model)
-    if kind == "application/json":
-        return await json_body(request, model)
-    if kind == "" and request.headers.get("content-length", "0") == "0":
-        return model()
-    raise HTTPException(415, "Send application/json, or nothing at all.")
 
 
 def _job(request: Request, job: Job) -> Response:

@@ -33,6 +33,8 @@ def _report(done: Done) -> RunReport:
     total = done.total
     ran = total.finished + total.failed
     message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}." if ran else "Nothing was due."
+    if done.retried + done.running:
+        message = f"Ran {ran}; {done.retried} will be tried again, {done.running} are still under way."
     if done.more:
         message += " More are due: call again."
     return RunReport(
@@ -40,6 +42,8 @@ def _report(done: Done) -> RunReport:
         finished=total.finished,
         failed=total.failed,
         skipped=total.skipped,
+        retried=done.retried,
+        running=done.running,
         healed=done.healed,
         more=done.more,
     )

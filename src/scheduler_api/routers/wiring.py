@@ -6,11 +6,14 @@ from typing import Annotated, TypedDict
 from fastapi import Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import LARGEST_ID
 from scheduler_api.database.engine import Database
+from scheduler_api.delivery.deliverer import Deliverer
 from scheduler_api.routers.negotiation import Media, preferred
 from scheduler_api.runner import Runner
 from scheduler_api.settings import Settings
+from scheduler_api.targets import Guard
 from scheduler_api.ticker import Ticker
 from scheduler_api.web.pages import Pages
 
@@ -22,6 +25,9 @@ class State(TypedDict):
     database: Database
     runner: Runner
     ticker: Ticker | None
+    deliverer: Deliverer
+    guard: Guard
+    cipher: Cipher
 
 
 # Plain functions of the request: as dependencies of FastAPI they would cost more than some handlers do.
@@ -35,6 +41,24 @@ def runner_of(request: Request) -> Runner:
     """The engine behind POST /jobs/run."""
     runner: Runner = request.state.runner
     return runner
+
+
+def deliverer_of(request: Request) -> Deliverer:
+    """Who makes the calls."""
+    deliverer: Deliverer = request.state.deliverer
+    return deliverer
+
+
+def guard_of(request: Request) -> Guard:
+    """Which addresses may be called."""
+    guard: Guard = request.state.guard
+    return guard
+
+
+def cipher_of(request: Request) -> Cipher:
+    """What encrypts secrets."""
+    cipher: Cipher = request.state.cipher
+    return cipher
 
 
 def pages_of(request: Request) -> Pages:
@@ -78,7 +102,14 @@ class JobIdConvertor(StringConvertor):
     regex = "(?!(?:run|bulk)$)[^/]+"
 
 
+class LogIdConvertor(StringConvertor):
+    """One segment of a path, but not `retry`: that is an address of its own."""
+
+    regex = "(?!retry$)[^/]+"
+
+
 register_url_convertor("jobid", JobIdConvertor())
+register_url_convertor("logid", LogIdConvertor())
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which job.", examples=[1])]
 After = Annotated[

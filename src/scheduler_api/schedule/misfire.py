@@ -48,6 +48,7 @@ class Reason(StrEnum):
     SUPERSEDED = "superseded"
     DELETED = "deleted"
     REQUEST = "request"
+    CANCELLED = "cancelled"
 
 
 class Plan(NamedTuple):

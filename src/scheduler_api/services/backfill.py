@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Backfill, BackfillReport
-from scheduler_api.database import jobs, ledger
+from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound
 from scheduler_api.schedule import occurrences
 from scheduler_api.services.past import Past, past_of
@@ -34,7 +34,7 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
         rows = await ledger.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row["scheduledfor"] for row in rows)
         if wanted:
-            await ledger.announce(session)
+            await promises.announce(session)
     verb = "would run" if order.dryrun else "will run now"
     count = len(wanted)
     message = (

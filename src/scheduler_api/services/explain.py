@@ -25,6 +25,7 @@ BECAUSE = {
     "superseded": "the job was edited before it ran",
     "deleted": "the job was deleted before it ran",
     "request": "somebody asked to skip it",
+    "cancelled": "somebody cancelled it",
 }
 
 

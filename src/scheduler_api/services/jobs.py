@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
-from scheduler_api.database import changes, jobs, ledger
+from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.errors import Flaw, InvalidInput, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Cron, Once, Reason, Schedule, StartInGap, schedule_of
 from scheduler_api.services import standing
@@ -24,7 +24,7 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
     schedule = schedule_of_draft(draft)
     _require_future_start(draft, schedule, now)
     first = _first_ahead(schedule, now)
-    values = draft.model_dump()
+    values = draft.model_dump() | {"host": draft.host}
     jobid = await jobs.create(session, now, values, None if draft.active else first)
     nextrun = None
     if draft.active:
@@ -101,12 +101,14 @@ async def edit(
     held = await standing.hold(session, jobid, version)
     before = written(held.job)
     draft = patched(before, patch)
-    values = draft.model_dump()
+    values = draft.model_dump() | {"host": draft.host}
     after = written(values)
     changed = [name for name in after if after[name] != before[name]]
     if changed:
         state = await _retime(session, now, held, draft, changed)
         await jobs.edit(session, jobid, values, *state)
+        if "target" in changed:
+            await promises.rehost(session, jobid, draft.host)
         was, became = ({name: document[name] for name in changed} for document in (before, after))
         if state[1] == now:
             was["validfrom"], became["validfrom"] = plain(held.job["validfrom"]), plain(state[1])
@@ -138,12 +140,12 @@ async def _retime(
         first, validfrom = _first_open(held, schedule, now, carried["accounted"])
     if held.is_paused:
         return False, validfrom, first
-    if held.promise is not None:
-        await ledger.withdraw(session, held.promise["logid"])
+    await standing.take_back(session, held)
     if first is None:
-        return False, validfrom, None
-    timed = {"jobid": job["jobid"], "jitter": draft.jitter}
-    await standing.promise(session, now, timed, schedule, first, carried["lastrun"], runs)
+        # Completed, but for a run under way: that retires the job when it settles.
+        return bool(held.under_way), validfrom, None
+    timed = {"jobid": job["jobid"], "jitter": draft.jitter, "overlap": draft.overlap}
+    await standing.go_on(session, now, held, timed, schedule, first, carried)
     return True, validfrom, None
 
 
@@ -171,8 +173,7 @@ async def _close(
     session: AsyncSession, now: datetime, held: Held, reason: Reason, carried: Mapping[str, Any]
 ) -> None:
     """Take back the promise, and write off what was due; a schedule that can not be computed had nothing."""
-    if held.promise is not None:
-        await ledger.withdraw(session, held.promise["logid"])
+    await standing.take_back(session, held)
     first = held.open_from
     if first is None or first > now:
         return

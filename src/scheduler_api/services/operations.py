@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Job, Log, Missed, Pause, Resume
-from scheduler_api.database import changes, jobs, ledger
+from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.errors import (
     Flaw,
@@ -43,11 +43,10 @@ async def pause(
         raise InvalidInput(Flaw(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now."))
     held = await standing.hold(session, jobid, version)
     _require_future(held)
-    if held.promise is not None:
-        await ledger.withdraw(session, held.promise["logid"])
+    await standing.take_back(session, held)
     await jobs.pause(session, now, jobid, order.reason, order.until, held.open_from)
     if order.until is not None and order.until - now < standing.ANNOUNCE_WITHIN:
-        await ledger.announce(session)
+        await promises.announce(session)
     said = order.model_dump(mode="json")
     await changes.record(session, now, jobid, "paused", client, after=said)
     return await get(session, jobid)
@@ -101,9 +100,10 @@ async def _go_on(
     except ScheduleUnusable:
         log.exception("a paused job can not go on", jobid=job["jobid"])
         first = None
-    await jobs.resume(session, job["jobid"], active=first is not None)
+    # Completed, but for a run under way: that retires the job when it settles.
+    await jobs.resume(session, job["jobid"], active=first is not None or bool(held.under_way))
     if first is not None:
-        await standing.promise(session, now, job, schedule, first, carried["lastrun"], carried["runs"] or 0)
+        await standing.go_on(session, now, held, job, schedule, first, carried)
     await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
 
 
@@ -143,7 +143,7 @@ async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
     if job["deletedat"] is not None:
         raise JobIsDeleted(jobid)
     rows = await ledger.request(session, now, "manual", [(jobid, now)])
-    await ledger.announce(session)
+    await promises.announce(session)
     if not rows:
         # Somebody else asked at the very same microsecond: one run is what both get.
         found = await ledger.around(session, jobid, now, now + datetime.resolution)
@@ -166,16 +166,15 @@ async def skip_next(
     _require_future(held)
     if held.is_paused:
         raise JobIsPaused(jobid)
-    job, promise = held
-    if promise is None:
-        raise JobHasNoFuture(f"Job {jobid} has lost its promise; POST /jobs/run gives it back.")
+    job, carrier, first = held.job, held.carrier, held.open_from
+    if carrier is None or first is None:
+        raise JobHasNoFuture(f"Job {jobid} has no run ahead of it that could be skipped.")
     schedule = standing.schedule_in(job)
-    first = promise["scheduledfor"]
     skipped = schedule.first_free(first)
     if skipped is None:
         raise JobHasNoFuture(f"Every run of job {jobid} that is left is excluded.")
-    await ledger.withdraw(session, promise["logid"])
-    carried = {"lastrun": promise["lastrun"], "runs": promise["runs"]}
+    await standing.take_back(session, held)
+    carried = {"lastrun": carrier["lastrun"], "runs": carrier["runs"]}
     # Rows of what is over and of what is yet to come stay apart: an edit forgets the latter.
     open_from: datetime | None = first
     for last in (now, skipped - datetime.resolution):
@@ -183,13 +182,13 @@ async def skip_next(
             open_from = await standing.write_off(
                 session, now, job, schedule, open_from, last, Reason.REQUEST, carried
             )
-    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, promise["lastrun"], promise["runs"])
+    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, **carried)
     await ledger.skip(session, now, [row])
     following = schedule.next_after(skipped)
-    if following is None:
+    if following is not None:
+        await standing.go_on(session, now, held, job, schedule, following, carried)
+    elif not held.under_way:
         await jobs.retire(session, [jobid])
-    else:
-        await standing.promise(session, now, job, schedule, following, **carried)
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
     await changes.record(session, now, jobid, "skipped", client, after=said)
     return await get(session, jobid)

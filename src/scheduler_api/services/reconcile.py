@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import jobs, ledger
+from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.services import standing
 
@@ -22,7 +22,7 @@ async def heal(session: AsyncSession, now: datetime, most: int) -> int:
 
     Safe against other healers: whoever holds the job first gives the promise.
     """
-    return sum([await _heal(session, now, jobid) for jobid in await ledger.holes(session, most)])
+    return sum([await _heal(session, now, jobid) for jobid in await promises.holes(session, most)])
 
 
 async def realign(session: AsyncSession, now: datetime, after: int, most: int) -> int | None:
@@ -31,7 +31,7 @@ async def realign(session: AsyncSession, now: datetime, after: int, most: int) -
     A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
     changed since it was given, it is given anew.
     """
-    rows = await ledger.zoned(session, after, most)
+    rows = await promises.zoned(session, after, most)
     for row in rows:
         with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
             if not standing.schedule_in(row).calls_for(row["scheduledfor"]):
@@ -45,7 +45,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
     # Whoever came first may have done it.
     if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
         return
-    await ledger.withdraw(session, held.promise["logid"])
+    await promises.withdraw(session, held.promise["logid"])
     accounted = (await ledger.standing(session, jobid))["accounted"]
     occurrence = _next_open(held, accounted, held.promise["runs"])
     log.warning(
@@ -66,7 +66,7 @@ async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:
         held = await standing.hold(session, jobid)
     except (JobNotFound, JobIsDeleted):
         return False
-    if held.promise is not None or not held.job["active"]:
+    if held.live or not held.job["active"]:
         return False
     ledger_says = await ledger.standing(session, jobid)
     occurrence = _next_open(held, ledger_says["accounted"], ledger_says["runs"] or 0)

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import claims, ledger
+from scheduler_api.database.calls import DueCall
 from scheduler_api.database.claims import DueLog, JobRules, Outcome
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
 from scheduler_api.database.ledger import Skipped
@@ -50,7 +51,7 @@ async def run_pass(session: AsyncSession, now: datetime, most: int, due: datetim
     rules = await claims.rules_of(session, [entry.jobid for entry in logs])
     refined = [entry.logid for entry in logs if rules[entry.jobid].refined]
     refinements = await claims.refinements_of(session, refined) if refined else {}
-    fates = [_fate(entry, rules[entry.jobid], refinements.get(entry.logid), now) for entry in logs]
+    fates = [fate_of(entry, rules[entry.jobid], refinements.get(entry.logid), now) for entry in logs]
     outcomes, barred = [fate.outcome for fate in fates], [row for fate in fates for row in fate.barred]
     try:
         async with savepoint(session):
@@ -71,8 +72,13 @@ class Fate(NamedTuple):
     barred: Sequence[Skipped] = ()
 
 
-def _fate(entry: DueLog, rules: JobRules, refinement: Mapping[str, Any] | None, now: datetime) -> Fate:
-    """What becomes of one log. A row that can not be planned fails alone, and its job stops."""
+def fate_of(
+    entry: DueLog | DueCall, rules: JobRules, refinement: Mapping[str, Any] | None, now: datetime
+) -> Fate:
+    """What becomes of one log, by its schedule and policies.
+
+    A row that can not be planned fails alone, and its job stops.
+    """
     if entry.cause != "schedule":
         return Fate(Outcome(entry.logid, Verdict.FINISHED))
     try:
@@ -91,19 +97,19 @@ def _fate(entry: DueLog, rules: JobRules, refinement: Mapping[str, Any] | None, 
         return Fate(_failure(entry.logid, f"The schedule can not be computed: {error}"))
 
 
-def _plain_schedule(entry: DueLog, interval: int | None) -> Schedule:
+def _plain_schedule(entry: DueLog | DueCall, interval: int | None) -> Schedule:
     # The grid through any of its occurrences is the grid.
     if interval is not None:
         return Schedule(Every(entry.scheduledfor, _seconds(interval)))
     return Schedule(Once(entry.scheduledfor))
 
 
-def _outcome(entry: DueLog, fate: Plan) -> Outcome:
+def _outcome(entry: DueLog | DueCall, fate: Plan) -> Outcome:
     return Outcome(entry.logid, fate.verdict, fate.missed, fate.through, fate.reason, None, fate.next)
 
 
 def _refined(
-    entry: DueLog, refinement: Mapping[str, Any], now: datetime, misfire: Misfire, grace: timedelta
+    entry: DueLog | DueCall, refinement: Mapping[str, Any], now: datetime, misfire: Misfire, grace: timedelta
 ) -> Fate:
     """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
     schedule = schedule_of(standing.definition_of(refinement))

@@ -1,11 +1,11 @@
-"""Where a job's schedule stands: its promise, what is accounted for, and how to hold both still.
+"""Where a job's schedule stands: its live logs, what is accounted for, and how to hold both still.
 
 A verdict never accounts ahead of time, but for what a user asks to skip. So the ledger covers the
-schedule from `validfrom` up to the job's first open occurrence: its promise, or, while it is paused,
-`resumefrom`.
+schedule from `validfrom` up to the job's first open occurrence: its promise; or what a run under way will
+promise when it settles; or, while the job is paused, `resumefrom`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import days_of
-from scheduler_api.database import jobs, ledger
+from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
@@ -29,15 +29,33 @@ GOLDEN, WORD = 0x9E3779B97F4A7C15, 2**64
 
 
 class Held(NamedTuple):
-    """A job and its promise, both locked: nobody else decides its future until the transaction ends."""
+    """A job and its live logs, all locked: nobody else decides its future until the transaction ends."""
 
     job: asyncpg.Record
-    promise: asyncpg.Record | None
+    live: Sequence[asyncpg.Record]
+    """The schedule's own, in order of their logids."""
+
+    @property
+    def promise(self) -> asyncpg.Record | None:
+        """The log that promises the next occurrence."""
+        return next((row for row in self.live if row["status"] == "pending" and row["attempt"] == 1), None)
+
+    @property
+    def under_way(self) -> list[asyncpg.Record]:
+        """The logs that have been started: they run, or wait for another attempt."""
+        return [row for row in self.live if row is not self.promise]
+
+    @property
+    def carrier(self) -> asyncpg.Record | None:
+        """The log that carries the job's future: the promise, or the run that will make it."""
+        return self.promise or next((row for row in self.live if row["following"]), None)
 
     @property
     def open_from(self) -> datetime | None:
         """The first occurrence that the ledger does not account for; None: none is known."""
-        found: datetime | None = self.promise["scheduledfor"] if self.promise else self.job["resumefrom"]
+        found: datetime | None = self.job["resumefrom"]
+        if self.carrier is not None:
+            found = self.carrier["following"] or self.carrier["scheduledfor"]
         return found
 
     @property
@@ -46,14 +64,14 @@ class Held(NamedTuple):
         return self.job["pausedat"] is not None
 
 
-class _PromisedMeanwhile(Exception):
-    """The job got a promise between the two locks."""
+class _StartedMeanwhile(Exception):
+    """The job got another live log between the two locks."""
 
 
 async def hold(
     session: AsyncSession, jobid: int, version: int | None = None, *, deleted: bool = False
 ) -> Held:
-    """Lock a job and its promise, in that order of rights: promise first, as those who run it do.
+    """Lock a job and its live logs, in that order of rights: logs first, as those who run them do.
 
     Raises JobNotFound, JobIsDeleted unless `deleted` jobs are welcome, and StaleVersion where the job
     is not at `version`.
@@ -61,13 +79,13 @@ async def hold(
     for _ in range(HOLD_TRIES):
         try:
             async with savepoint(session):
-                promise = await ledger.lock_promise(session, jobid)
+                live = await promises.lock_live(session, jobid)
                 job = await jobs.lock(session, jobid)
                 # Another may have promised between the two locks. To wait for that row now would be the
-                # wrong order, and could be a deadlock: let go of both, and try again.
-                if promise is None and job is not None and await ledger.has_promise(session, jobid):
-                    raise _PromisedMeanwhile
-        except _PromisedMeanwhile:
+                # wrong order, and could be a deadlock: let go of all, and try again.
+                if job is not None and not await promises.live(session, jobid) <= {r["logid"] for r in live}:
+                    raise _StartedMeanwhile
+        except _StartedMeanwhile:
             continue
         if job is None:
             raise JobNotFound(jobid)
@@ -75,7 +93,7 @@ async def hold(
             raise JobIsDeleted(jobid)
         if version is not None and job["version"] != version:
             raise StaleVersion(jobid, job["version"])
-        return Held(job, promise)
+        return Held(job, live)
     raise DatabaseBusy("The job is being run again and again; try once more.")
 
 
@@ -131,10 +149,36 @@ async def promise(
 ) -> datetime:
     """Promise the job's occurrence, and wake the tickers if it is near; when it will be tried."""
     tried = tried_at(schedule, occurrence, job["jobid"], job["jitter"])
-    await ledger.promise(session, job["jobid"], occurrence, tried, lastrun, runs)
+    await promises.promise(session, job["jobid"], occurrence, tried, lastrun, runs)
     if tried - now < ANNOUNCE_WITHIN:
-        await ledger.announce(session)
+        await promises.announce(session)
     return tried
+
+
+async def take_back(session: AsyncSession, held: Held) -> None:
+    """Leave the job without a future: its promise as if never given, runs under way to promise nothing."""
+    if held.promise is not None:
+        await promises.withdraw(session, held.promise["logid"])
+    await promises.follow(session, [row["logid"] for row in held.under_way], None)
+
+
+async def go_on(
+    session: AsyncSession,
+    now: datetime,
+    held: Held,
+    job: Mapping[str, Any],
+    schedule: Schedule,
+    occurrence: datetime,
+    carried: Mapping[str, Any],
+) -> None:
+    """Let a job without a future go on with `occurrence`: promised now, or when the run under way settles.
+
+    `carried` holds the `lastrun` and `runs` that the ledger goes on with.
+    """
+    if held.under_way and not job["overlap"]:
+        await promises.follow(session, [held.under_way[-1]["logid"]], occurrence)
+        return
+    await promise(session, now, job, schedule, occurrence, carried["lastrun"], carried["runs"] or 0)
 
 
 async def write_off(

@@ -1,0 +1,55 @@
+"""Encrypting what the database keeps but must not know."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from scheduler_api.errors import SecretsUnavailable
+
+
+class Cipher:
+    """Encrypts with the first key, and decrypts with any: so keys can be replaced without downtime."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        # The same few secrets are asked for again and again.
+        self._decrypted = lru_cache(maxsize=4096)(self._decrypt)
+
+    def encrypt(self, text: str) -> bytes:
+        """The text, unreadable without the key. Raises SecretsUnavailable where there is none."""
+        if self._fernet is None:
+            raise SecretsUnavailable("Secrets need a key: set SCHEDULER_SECRET_KEY, and restart the service.")
+        return self._fernet.encrypt(text.encode())
+
+    def decrypt(self, data: bytes) -> str:
+        """The text again. Raises SecretsUnavailable where no key opens it."""
+        return self._decrypted(data)
+
+    def _decrypt(self, data: bytes) -> str:
+        try:
+            if self._fernet is not None:
+                return self._fernet.decrypt(data).decode()
+        except InvalidToken:
+            pass
+        raise SecretsUnavailable("The secret was encrypted with a key that SCHEDULER_SECRET_KEY lacks.")
+
+
+def is_key(text: str) -> bool:
+    """Whether the text is a key."""
+    try:
+        Fernet(text)
+    except ValueError:
+        return False
+    return True
+
+
+def key_beside(data_dir: Path) -> str:
+    """The key that belongs to an embedded server's data: kept beside it, made where there is none."""
+    file = data_dir.with_name(f"{data_dir.name}.key")
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_bytes(Fernet.generate_key() + b"\n")
+    return file.read_text().strip()

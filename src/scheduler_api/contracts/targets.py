@@ -1,0 +1,177 @@
+"""Targets: the requests that runs make."""
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from scheduler_api.contracts.values import clean_text, flaw, flaw_at
+from scheduler_api.targets import headers as header_rules
+from scheduler_api.targets import templates, urls
+from scheduler_api.targets.judgement import is_status_set
+
+#: Seconds that one attempt may take, that the pauses between attempts may last, that a run may be silent.
+LONGEST_TIMEOUT, LONGEST_PAUSE, LONGEST_SILENCE = 3600, 86_400, 86_400
+#: Objects and arrays inside one another, in a body.
+DEEPEST_BODY = 16
+SAFE_METHODS = {"GET", "HEAD"}
+
+
+class Method(StrEnum):
+    """How a target is asked."""
+
+    GET = "GET"
+    HEAD = "HEAD"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+
+
+def _url(value: str) -> str:
+    wrong = urls.flaw_of(value) or templates.flaw_of(value)
+    if wrong is not None:
+        raise flaw("url", wrong)
+    return value
+
+
+def _header(name: str, value: str) -> None:
+    wrong = header_rules.flaw_of(name, value) or templates.flaw_of(value)
+    if wrong is not None:
+        raise flaw("header", f"{name}: {wrong}" if name.isprintable() else wrong)
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        _header(name, text)
+    if len({name.lower() for name in value}) < len(value):
+        raise flaw("header", "Each header once; capitals make no difference.")
+    return value
+
+
+def _body(value: Any) -> Any:
+    wrong = templates.flaw_in(value) or _unstorable(value)
+    if wrong is not None:
+        raise flaw("body", wrong)
+    return value
+
+
+def _unstorable(value: Any, depth: int = 0) -> str | None:
+    """Why the database can not keep a JSON value; None: it can."""
+    if depth > DEEPEST_BODY:
+        return f"Must not be nested deeper than {DEEPEST_BODY} levels."
+    if isinstance(value, str):
+        return "Must not contain the character NUL, or half characters." if _is_broken(value) else None
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((wrong for item in inner if (wrong := _unstorable(item, depth + 1))), None)
+
+
+def _is_broken(text: str) -> bool:
+    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+def _status_set(value: str) -> str:
+    if not is_status_set(value):
+        raise flaw("status", "Must be a status such as 404, a class such as 2xx, or a range such as 200-204.")
+    return value
+
+
+StatusSets = Annotated[
+    list[Annotated[str, StringConstraints(max_length=7), AfterValidator(_status_set)]],
+    Field(min_length=1, max_length=20),
+]
+
+
+class Target(BaseModel):
+    """A request that each run of a job makes."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"url": "https://example.com/hooks/nightly", "body": {"run": "{{logid}}"}},
+                {
+                    "url": "https://example.com/reports/{{scheduledfor}}",
+                    "method": "PUT",
+                    "headers": {"Authorization": "Bearer …"},
+                    "timeout": 120,
+                    "success": ["200", "204"],
+                    "retries": 5,
+                },
+            ]
+        },
+    )
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_url)] = Field(
+        description="http or https. Values may stand in its path and query, such as `{{logid}}`: "
+        + ", ".join(f"`{name}`" for name in templates.NAMES)
+        + "."
+    )
+    method: Annotated[Method, Field(strict=False)] = Field(
+        Method.POST, description="GET, HEAD, POST, PUT, PATCH or DELETE."
+    )
+    headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(
+        default_factory=dict,
+        description="Further headers; their values may hold `{{…}}` values. Those that say how the request "
+        "travels, and those of the service itself, can not be set.",
+    )
+    body: Annotated[Any, AfterValidator(_body)] = Field(
+        None,
+        description="A string is sent as text, anything else as JSON; `{{…}}` values may stand in strings. "
+        "In JSON, a string that is nothing but one value becomes that value, a number a number.",
+    )
+    timeout: Annotated[int, Field(ge=1, le=LONGEST_TIMEOUT)] = Field(
+        30, description="Seconds that an attempt may take in all."
+    )
+    success: StatusSets = Field(
+        default_factory=lambda: ["2xx"],
+        description="The statuses that mean success: `2xx`, `404`, `200-204`.",
+    )
+    pattern: (
+        Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(clean_text)] | None
+    ) = Field(None, description="What the answer must contain, too; `*` stands for anything.")
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="How many further attempts there are after a failed one. 0: at most one request."
+    )
+    retryon: StatusSets = Field(
+        default_factory=lambda: ["408", "425", "429", "5xx"],
+        description="The statuses that are worth another attempt; so is an answer that does not come.",
+    )
+    backoff: Annotated[int, Field(ge=1, le=LONGEST_PAUSE)] = Field(
+        5,
+        description="Seconds before the second attempt, at most; doubled with each further one. The actual "
+        "pause is drawn evenly from 0 to that.",
+    )
+    maxbackoff: Annotated[int, Field(ge=1, le=LONGEST_PAUSE)] = Field(
+        600, description="The longest pause between two attempts, in seconds. Retry-After may ask for more."
+    )
+    retryfor: Annotated[int, Field(ge=1, le=30 * 86_400)] = Field(
+        86_400, description="No attempt later than so many seconds after the first."
+    )
+    silence: Annotated[int, Field(ge=1, le=LONGEST_SILENCE)] = Field(
+        300,
+        description="A target that answers 202 goes on by itself, and tells how it does; after so many "
+        "seconds without a word its attempt is over.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Target":
+        if self.body is not None and self.method in SAFE_METHODS:
+            raise flaw_at("body", f"{self.method} has no body; leave it out, or use POST.")
+        if self.method is Method.HEAD and self.pattern is not None:
+            raise flaw_at("pattern", "An answer to HEAD contains nothing; leave it out, or use GET.")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The host that it calls, as limits name it."""
+        return urls.host_of(self.url)
+
+
+@lru_cache(maxsize=4096)
+def target_of(document: str) -> Target:
+    """The target that a job's row holds, as JSON. Passes read thousands, and few differ."""
+    return Target.model_validate_json(document)

@@ -1,0 +1,133 @@
+"""Statements on attempts, on what accepted runs tell, and on trying again."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.ledger import FILTERS
+from scheduler_api.database.statements import Statement
+
+OF_LOG = Statement(
+    """
+    SELECT attempt, startedat, finishedat, outcome, failure, error, httpstatus, timing, excerpt,
+           progress, message, replica
+    FROM logattempt WHERE logid = :logid ORDER BY attempt
+    """
+)
+#: The last attempt of each of these logs.
+LATEST = Statement(
+    """
+    SELECT DISTINCT ON (logid) logid, attempt, startedat, finishedat, outcome, failure, error, httpstatus,
+           timing, NULL AS excerpt, progress, message, replica
+    FROM logattempt WHERE logid = ANY(:logids) ORDER BY logid, attempt DESC
+    """
+)
+LINES = Statement(
+    """
+    SELECT * FROM (
+        SELECT lineid, attempt, at, line FROM logline WHERE logid = :logid ORDER BY lineid DESC LIMIT :most
+    ) AS newest ORDER BY lineid
+    """
+)
+TELL = Statement(
+    """
+    WITH heard AS (
+        UPDATE joblog SET leaseuntil = :until WHERE logid = :logid
+    )
+    UPDATE logattempt SET progress = coalesce(:progress, progress), message = coalesce(:message, message)
+    WHERE logid = :logid AND attempt = :attempt
+    """
+)
+# What goes beyond the most lines of an attempt is dropped.
+ADD_LINES = Statement(
+    """
+    INSERT INTO logline (logid, attempt, at, line)
+    SELECT :logid, :attempt, :now, line
+    FROM unnest(CAST(:lines AS text[])) WITH ORDINALITY AS told (line, number)
+    WHERE number + (
+        SELECT count(*) FROM logline WHERE logid = :logid AND attempt = :attempt
+    ) <= :most
+    ORDER BY number
+    """
+)
+RETRY = Statement(
+    """
+    UPDATE joblog SET status = 'pending', nextrun = :now, startedat = NULL, finishedat = NULL, error = NULL,
+                      spent = attempt, attempt = attempt + 1, host = :host
+    WHERE logid = :logid
+    """
+)
+CANCEL_PENDING = Statement(
+    """
+    UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'cancelled'
+    WHERE logid = :logid
+    """
+)
+
+
+async def of_log(session: AsyncSession, logid: int) -> list[asyncpg.Record]:
+    """The log's attempts, in order."""
+    return await OF_LOG.all(session, logid=logid)
+
+
+async def latest(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """The last attempt of each of these logs that has one, by logid; without the excerpts."""
+    return {row["logid"]: row for row in await LATEST.all(session, logids=logids)}
+
+
+async def lines(session: AsyncSession, logid: int, most: int) -> list[asyncpg.Record]:
+    """The newest lines that the log's run told, in order."""
+    return await LINES.all(session, logid=logid, most=most)
+
+
+async def tell(
+    session: AsyncSession,
+    logid: int,
+    attempt: int,
+    until: datetime,
+    progress: int | None,
+    message: str | None,
+) -> None:
+    """Hold a running log until then, and write down how far it has come."""
+    values = {"progress": progress, "message": message}
+    await TELL.all(session, logid=logid, attempt=attempt, until=until, **values)
+
+
+async def add_lines(
+    session: AsyncSession, now: datetime, logid: int, attempt: int, told: Sequence[str], most: int
+) -> None:
+    """Keep lines of an attempt, `most` of all it tells."""
+    await ADD_LINES.all(session, now=now, logid=logid, attempt=attempt, lines=told, most=most)
+
+
+async def retry(session: AsyncSession, now: datetime, logid: int, host: str) -> None:
+    """Make a failed log pending anew: its attempts so far count no more."""
+    await RETRY.all(session, now=now, logid=logid, host=host)
+
+
+async def cancel_pending(session: AsyncSession, now: datetime, logid: int) -> None:
+    """Skip a pending log that nothing follows from."""
+    await CANCEL_PENDING.all(session, now=now, logid=logid)
+
+
+async def failed(session: AsyncSession, filters: Mapping[str, Any], after: int, most: int) -> list[int]:
+    """Up to `most` logids above `after` of failed calls that pass all filters (keys of ledger.FILTERS)."""
+    statement = _failed(tuple(sorted(filters)))
+    return [row["logid"] for row in await statement.all(session, **filters, after=after, most=most)]
+
+
+async def count_failed(session: AsyncSession, filters: Mapping[str, Any]) -> int:
+    """How many failed calls pass all filters."""
+    found = await _failed(tuple(sorted(filters)), "count(*)").one(session, **filters, after=0, most=1)
+    return int(found[0])
+
+
+@lru_cache(maxsize=64)
+def _failed(filters: tuple[str, ...], what: str = "logid") -> Statement:
+    conditions = ["status = 'failed'", "host IS NOT NULL", "logid > :after", *(FILTERS[n] for n in filters)]
+    order = " ORDER BY logid" if what == "logid" else ""
+    return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :most")

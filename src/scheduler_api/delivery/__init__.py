@@ -1,0 +1,1 @@
+"""Making the HTTP requests of due jobs."""

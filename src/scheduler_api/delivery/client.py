@@ -1,0 +1,252 @@
+"""The client for targets: one call in, one answer out, whatever the other side does."""
+
+import asyncio
+import codecs
+import os
+import re
+import ssl
+from collections.abc import Awaitable, Coroutine, Mapping
+from typing import Any, NamedTuple
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from scheduler_api import __version__
+from scheduler_api.delivery.deadlines import Deadlines
+from scheduler_api.delivery.sockets import MARKS, Encryption, Marks, Resolver, socket_factory
+from scheduler_api.targets import Answer, Failure, Guard
+
+#: How much of a body is read: a pattern is looked for in it. A body that goes on is cut off.
+MOST_READ = 64 * 1024
+#: How much of a body is kept.
+MOST_KEPT = 4096
+#: Shorter than the five seconds after which common servers close an idle connection: a request sent
+#: at that very moment would be lost.
+KEEP_ALIVE = 4.0
+#: A line of an answer's head, and the number of its headers.
+MAX_LINE = 8190
+MAX_HEADERS = 100
+
+_MAX_RETRY_AFTER = 100
+_MAX_REASON = 200
+_CONTENT_TYPE = "Content-Type"
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Call(NamedTuple):
+    """A request to make."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+    """Seconds for everything, from the lookup of the name to the end of the body."""
+
+
+class _Stale(aiohttp.ClientConnectionError):
+    """There is an answer on the connection already, to nothing that was asked."""
+
+
+class _Request(aiohttp.ClientRequest):
+    DEFAULT_HEADERS = {  # noqa: RUF012 - as declared by the library
+        hdrs.ACCEPT: "*/*",
+        hdrs.ACCEPT_ENCODING: "identity",
+    }
+
+    def send(self, conn: aiohttp.connector.Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        # A server that talks on an idle connection must not have that taken for the next answer.
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _Stale
+        return super().send(conn)
+
+
+class Client:
+    """Makes calls, many at a time."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._resolver: Resolver | None = None
+        self._deadlines: Deadlines | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Get ready, in the event loop that the calls are made in."""
+        self._resolver = Resolver(self._guard)
+        self._deadlines = Deadlines(asyncio.get_running_loop())
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            resolver=self._resolver,
+            use_dns_cache=False,
+            socket_factory=socket_factory(self._guard),
+            ssl=Encryption(),
+            keepalive_timeout=KEEP_ALIVE,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={hdrs.USER_AGENT: f"scheduler-api/{__version__}"},
+            request_class=_Request,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+        )
+        # One call is one request: whoever counts attempts must know of each. There is no public switch.
+        self._session._retry_connection = False  # noqa: SLF001
+
+    async def close(self) -> None:
+        """Drop all connections. Calls under way fail."""
+        if self._session is not None:
+            await self._session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    async def call(self, call: Call) -> Answer:
+        """Make the request, and tell what came of it. Nothing is raised but CancelledError."""
+        session, deadlines = self._session, self._deadlines
+        assert session is not None
+        assert deadlines is not None
+        marks = Marks()
+        MARKS.set(marks)
+        status = retryafter = None
+        try:
+            with deadlines.within(call.timeout):
+                try:
+                    response = await _request(session, call)
+                except _Stale:
+                    response = await _request_again(session, call, marks)
+                marks.answered = marks.now()
+                status = response.status
+                retryafter = _retry_after(response)
+                try:
+                    data = await _read(response)
+                finally:
+                    if not response.closed:
+                        response.close()
+        except Exception as error:
+            failure, sentence = _STOPPED if session.closed else _explain(error, marks, call)
+            return Answer(status, failure, sentence, retryafter, None, truncated=False, timing=marks.timing())
+        return _answer(status, retryafter, data, marks)
+
+
+def _request(session: aiohttp.ClientSession, call: Call) -> Awaitable[aiohttp.ClientResponse]:
+    method, url, headers, body, _ = call
+    # The type of the content is for the target to say, not for the library.
+    skipped = None if _CONTENT_TYPE in headers else (_CONTENT_TYPE,)
+    return session.request(
+        method, _url(url), headers=headers, data=body, allow_redirects=False, skip_auto_headers=skipped
+    )
+
+
+def _url(text: str) -> URL:
+    # What is encoded already stays letter for letter: it may be part of a signature.
+    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+
+
+async def _request_again(session: aiohttp.ClientSession, call: Call, marks: Marks) -> aiohttp.ClientResponse:
+    """Try the next connection: nothing was sent on the one before, which is closed."""
+    while True:
+        try:
+            return await _request(session, call)
+        except _Stale:
+            if marks.connecting:
+                raise
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or a byte more than is looked at."""
+    content = response.content
+    data = b""
+    while len(data) <= MOST_READ:
+        chunk = await content.read(MOST_READ + 1 - len(data))
+        if not chunk:
+            break
+        data = data + chunk if data else chunk
+    return data
+
+
+def _answer(status: int | None, retryafter: str | None, data: bytes, marks: Marks) -> Answer:
+    truncated = len(data) > MOST_KEPT
+    # A character that the cut goes through is left out, not replaced.
+    body = codecs.utf_8_decode(data[:MOST_READ], "replace", len(data) <= MOST_READ)[0]
+    excerpt = codecs.utf_8_decode(data[:MOST_KEPT], "replace", not truncated)[0] if truncated else body
+    return Answer(status, None, None, retryafter, _clean(excerpt), truncated, marks.timing(), body)
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> str | None:
+    text = response.headers.get(hdrs.RETRY_AFTER)
+    return text if text is not None and len(text) <= _MAX_RETRY_AFTER and text.isascii() else None
+
+
+def _clean(text: str) -> str:
+    """The text without what can not be stored or would garble a terminal."""
+    return text if text.isprintable() else _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def _explain(error: Exception, marks: Marks, call: Call) -> tuple[Failure, str]:
+    """What kind of failure an error is, and a sentence on it for people."""
+    if marks.refusal is not None:
+        return Failure.BLOCKED, marks.refusal
+    if isinstance(error, TimeoutError):
+        return Failure.TIMEOUT, f"The target did not answer in full within {call.timeout:g} s."
+    reason = _reason(error)
+    if isinstance(error, aiohttp.ClientConnectorError) and marks.is_securing:
+        return Failure.TLS, f"No encrypted connection to the target: {reason}."
+    if isinstance(error, aiohttp.ClientOSError) and isinstance(error.__cause__, ssl.SSLError):
+        return Failure.TLS, f"The target ended the encrypted connection: {reason}."
+    for kinds, failure, sentence in _SENTENCES:
+        if isinstance(error, kinds):
+            return failure, sentence.format(reason)
+    return Failure.BLOCKED, f"The request could not be made: {reason}."
+
+
+_STOPPED = (Failure.LOST, "The service stopped while it made the call.")
+
+#: The first that fits counts.
+_SENTENCES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Failure, str], ...] = (
+    (aiohttp.ClientConnectorDNSError, Failure.DNS, "The target's name could not be looked up: {}."),
+    (aiohttp.ClientSSLError, Failure.TLS, "No encrypted connection to the target: {}."),
+    (aiohttp.ClientConnectorError, Failure.CONNECT, "No connection to the target: {}."),
+    (_Stale, Failure.PROTOCOL, "The target spoke before it was asked."),
+    (
+        (aiohttp.ClientResponseError, aiohttp.ClientPayloadError),
+        Failure.PROTOCOL,
+        "The target's answer is no valid HTTP: {}.",
+    ),
+    (
+        (aiohttp.ClientConnectionError, OSError),
+        Failure.CONNECT,
+        "The target closed the connection before it had answered.",
+    ),
+)
+
+
+def _reason(error: Exception) -> str:
+    """The core of an error's message."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            inner = error.certificate_error
+            text = getattr(inner, "verify_message", "") or str(inner)
+        case aiohttp.ClientConnectorError():
+            text = _system_reason(error.os_error)
+        case aiohttp.ClientResponseError():
+            text = error.message
+        case aiohttp.ClientPayloadError():
+            text = getattr(error.__cause__, "message", "") or str(error)
+        case _:
+            text = str(error)
+    line = _clean(text.strip().partition("\n")[0])[:_MAX_REASON].rstrip(" .:")
+    return line or type(error).__name__
+
+
+def _system_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    # The loops have words of their own for what the system says.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

@@ -1,0 +1,66 @@
+"""The request that a run makes: the job's target, with the run's own values in it."""
+
+import json
+import secrets as random
+from collections.abc import Sequence
+from datetime import datetime
+
+from scheduler_api.contracts import Target
+from scheduler_api.delivery.client import Call
+from scheduler_api.services.calls import Started
+from scheduler_api.targets import Values, signatures, templates
+
+
+def values_of(started: Started) -> Values:
+    """What `{{…}}` stands for in the target of a run."""
+    entry = started.entry
+    return {
+        "jobid": entry.jobid,
+        "jobname": started.jobname,
+        "logid": entry.logid,
+        "scheduledfor": _written(entry.scheduledfor),
+        "attempt": entry.attempt,
+        "runs": started.runs,
+        "deliveryid": delivery_id(started),
+        "parentlogid": started.parentlogid,
+    }
+
+
+def delivery_id(started: Started) -> str:
+    """The id that all attempts of an occurrence have in common."""
+    entry = started.entry
+    return signatures.delivery_id(entry.jobid, started.createdat, entry.scheduledfor, entry.cause)
+
+
+def request_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
+    """The request. `secrets` sign it; `runurl` is where an accepted run reports."""
+    values = values_of(started)
+    body, kind = _body(target, values)
+    msgid = str(values["deliveryid"])
+    headers = {name: templates.fill_header(text, values) for name, text in target.headers.items()}
+    if kind is not None and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = kind
+    headers["webhook-id"] = msgid
+    headers["webhook-timestamp"] = str(int(started.now.timestamp()))
+    if secrets:
+        headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, body or "")
+    headers["traceparent"] = signatures.traceparent(msgid, random.token_hex(8))
+    if runurl is not None:
+        headers["scheduler-run"] = runurl
+    url = templates.fill_url(target.url, values)
+    data = None if body is None else body.encode()
+    return Call(target.method.value, url, headers, data, float(target.timeout))
+
+
+def _body(target: Target, values: Values) -> tuple[str | None, str | None]:
+    """The body as text, and its media type."""
+    if target.body is None:
+        return None, None
+    if isinstance(target.body, str):
+        return templates.fill_text(target.body, values), "text/plain; charset=utf-8"
+    filled = templates.fill_json(target.body, values)
+    return json.dumps(filled, ensure_ascii=False, separators=(",", ":")), "application/json"
+
+
+def _written(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,82 @@
+"""Writing down what came of calls, many in one transaction."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from scheduler_api.database.engine import Database
+from scheduler_api.database.failures import DATABASE_ERRORS, explain
+from scheduler_api.errors import SchedulerError
+from scheduler_api.services import calls
+from scheduler_api.services.outcomes import Ended
+
+log = structlog.get_logger(__name__)
+
+#: The most that one transaction settles.
+BATCH = 500
+#: Seconds to wait after a failure of the database, doubled with each further one.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Settler:
+    """Takes the ends of attempts, and settles them; while one transaction is under way, the next fills up."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[tuple[Ended, asyncio.Future[str | None]]] = []
+        self._filled = asyncio.Event()
+        self.failing: frozenset[str] = frozenset()
+        """Hosts with failures on their account, as the last claim saw them."""
+
+    def put(self, ended: Ended) -> asyncio.Future[str | None]:
+        """Have it settled: the log's status then; None if it was no longer ours to settle."""
+        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ended, future))
+        self._filled.set()
+        return future
+
+    async def run(self) -> None:
+        """Settle until cancelled. What the database does not take now, it takes later."""
+        while True:
+            await self._filled.wait()
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            if not self._waiting:
+                self._filled.clear()
+            statuses = await self._settle_surely([ended for ended, _ in batch])
+            for ended, future in batch:
+                if not future.done():
+                    future.set_result(statuses.get(ended.logid))
+
+    async def _settle_surely(self, batch: Sequence[Ended]) -> dict[int, str]:
+        """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._settle(batch)
+            except (SchedulerError, *DATABASE_ERRORS) as error:
+                if not isinstance(error, SchedulerError) and len(batch) > 1:
+                    return await self._settle_singly(batch)
+                cause = error.__cause__ or error
+                log.warning("runs are not settled yet", error=explain(cause), runs=len(batch))
+                if not isinstance(error, SchedulerError):
+                    # The row itself is refused: its lease runs out, and the attempt counts as lost.
+                    return {}
+            except Exception:  # nothing may end the loop
+                if len(batch) > 1:
+                    return await self._settle_singly(batch)
+                log.exception("a run can not be settled", logid=batch[0].logid)
+                return {}
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _settle_singly(self, batch: Sequence[Ended]) -> dict[int, str]:
+        """So that one run that can not be settled does not hold back the others."""
+        statuses: dict[int, str] = {}
+        for ended in batch:
+            statuses |= await self._settle_surely([ended])
+        return statuses
+
+    async def _settle(self, batch: Sequence[Ended]) -> dict[int, str]:
+        settled = await self._database.transact(calls.settle, batch, self.failing)
+        return {one.logid: one.status for one in settled}

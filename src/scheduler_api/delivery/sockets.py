@@ -1,0 +1,233 @@
+"""Connections to targets: only to addresses that the guard lets through, and timed on the way.
+
+The HTTP client's own tracing costs a tenth of its speed; so the clock is read where a connection
+passes anyway, and only when there is a new one.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from socket import getaddrinfo
+from time import perf_counter
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from scheduler_api.targets import Guard
+
+#: How long a name may take to be looked up, in seconds: the system itself has no such bound.
+LOOKUP_TIMEOUT = 5.0
+#: A name whose servers are dead holds one of them for up to half a minute.
+LOOKUP_THREADS = 32
+
+_AddressInfo = tuple[Any, ...]
+
+
+class Marks:
+    """When what happened in one call, and whether the guard refused its address."""
+
+    #: The end of each phase.
+    lookedup: float | None = None
+    connected: float | None = None
+    secured: float | None = None
+    answered: float | None = None
+    #: Whether there is a new connection, and encryption is being agreed on, or was.
+    connecting = False
+    securing = False
+    refusal: str | None = None
+
+    def __init__(self) -> None:
+        self.start = perf_counter()
+
+    @staticmethod
+    def now() -> float:
+        """The clock of all marks."""
+        return perf_counter()
+
+    @property
+    def is_securing(self) -> bool:
+        """Whether encryption is being agreed on."""
+        return self.securing and self.secured is None
+
+    def timing(self) -> dict[str, float]:
+        """The phases in milliseconds, as in `Answer.timing`."""
+        timing = {}
+        before = self.start
+        for phase, moment in (
+            ("dns", self.lookedup),
+            ("connect", self.connected),
+            ("tls", self.secured),
+            ("firstbyte", self.answered),
+        ):
+            if moment is not None:
+                timing[phase] = (moment - before) * 1000
+                before = moment
+        timing["total"] = (perf_counter() - self.start) * 1000
+        return timing
+
+
+#: Of the call that is being made. It reaches the tasks and callbacks that make its connection.
+MARKS: ContextVar[Marks | None] = ContextVar("marks", default=None)
+
+
+class Refused(OSError):
+    """The guard does not let the address through."""
+
+
+def _refuse(sentence: str) -> Refused:
+    marks = MARKS.get()
+    if marks is not None:
+        marks.refusal = sentence
+    return Refused(sentence)
+
+
+class Resolver(AbstractResolver):
+    """Looks names up, and refuses those with any address that is not to be called."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "resolver")
+        self._running: dict[str, asyncio.Future[list[_AddressInfo]]] = {}
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - part of the interface
+    ) -> list[ResolveResult]:
+        """All addresses of `host`; an OSError if there are none, or one that is refused."""
+        results = []
+        for kind, _, protocol, _, address in await self._look_up(host):
+            name = address[0]
+            refusal = self._guard.refusal(name)
+            if refusal is not None:
+                raise _refuse(refusal)
+            results.append(
+                ResolveResult(
+                    hostname=host,
+                    host=name,
+                    port=port,
+                    family=kind,
+                    proto=protocol,
+                    flags=socket.AI_NUMERICHOST,
+                )
+            )
+        if not results:
+            raise OSError("it has no address")
+        marks = MARKS.get()
+        if marks is not None:
+            marks.lookedup = perf_counter()
+        return results
+
+    async def close(self) -> None:
+        """Look nothing up any more; a lookup that hangs is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _look_up(self, host: str) -> list[_AddressInfo]:
+        """Look `host` up once for all who ask at the same time, and leave it running for later ones."""
+        lookup = self._running.get(host)
+        if lookup is None:
+            loop = asyncio.get_running_loop()
+            lookup = loop.run_in_executor(self._threads, _addresses_of, host)
+            self._running[host] = lookup
+            lookup.add_done_callback(lambda done: self._forget(host, done))
+        done, _ = await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
+        if not done:
+            raise OSError(f"no answer within {LOOKUP_TIMEOUT:g} s")
+        return lookup.result()
+
+    def _forget(self, host: str, lookup: asyncio.Future[list[_AddressInfo]]) -> None:
+        del self._running[host]
+        # Nobody may be left to hear of a failure.
+        if not lookup.cancelled():
+            lookup.exception()
+
+
+def _addresses_of(host: str) -> list[_AddressInfo]:
+    try:
+        return list(
+            getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=_CONFIGURED)
+        )
+    except UnicodeError as error:
+        raise OSError("it is no valid name") from error
+
+
+#: Only addresses of a family that this machine has itself.
+_CONFIGURED = socket.AI_ADDRCONFIG
+
+
+class Socket(socket.socket):
+    """A socket that notes when it is connected; both event loops ask it so."""
+
+    __slots__ = ("_marks",)
+
+    _marks: Marks | None
+
+    def connect(self, address: Any) -> None:
+        """Connect, or begin to."""
+        super().connect(address)
+        self._note()
+
+    def getsockopt(self, *arguments: Any) -> Any:
+        """Read an option; the one of an error tells how a connection attempt ended."""
+        value = super().getsockopt(*arguments)
+        if value == 0 and arguments[1] == socket.SO_ERROR:
+            self._note()
+        return value
+
+    def _note(self) -> None:
+        if self._marks is not None and self._marks.connected is None:
+            self._marks.connected = perf_counter()
+
+
+def socket_factory(guard: Guard) -> Callable[[_AddressInfo], socket.socket]:
+    """What makes sockets for the very addresses that they are then connected to."""
+
+    def make(info: _AddressInfo) -> socket.socket:
+        family, kind, protocol, _, address = info
+        refusal = guard.refusal(address[0])
+        if refusal is not None:
+            raise _refuse(refusal)
+        made = Socket(family, kind, protocol)
+        marks = made._marks = MARKS.get()  # noqa: SLF001 - of this module
+        if marks is not None:
+            marks.connecting = True
+        return made
+
+    return make
+
+
+class _Handshake(ssl.SSLObject):
+    """Encryption that notes when it is agreed on."""
+
+    marks: Marks | None = None
+
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        if self.marks is not None:
+            self.marks.secured = perf_counter()
+
+
+class Encryption(ssl.SSLContext):
+    """The usual demands on a server's certificate, with a clock."""
+
+    sslobject_class = _Handshake
+
+    def __new__(cls) -> "Encryption":
+        """Trust the authorities of this machine."""
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """Begin a handshake for the call that is being made."""
+        made = super().wrap_bio(*arguments, **options)
+        assert isinstance(made, _Handshake)
+        made.marks = MARKS.get()
+        if made.marks is not None:
+            made.marks.securing = True
+        return made

@@ -1,0 +1,30 @@
+"""Waking those who sleep, as soon as another process promises something."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from scheduler_api.database.engine import Database
+from scheduler_api.database.failures import explain
+from scheduler_api.database.promises import CHANNEL
+
+log = structlog.get_logger(__name__)
+
+#: Seconds to wait after a lost connection, doubled with each further one.
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+
+
+async def listen_forever(database: Database, heard: Callable[[], None]) -> None:
+    """Call `heard` whenever something is announced. A hint lost is no harm: everybody looks by himself."""
+    failures = 0
+    while True:
+        try:
+            await database.listen(CHANNEL, heard)
+            failures = 0
+        except Exception as error:  # nothing may end the loop
+            failures += 1
+            log.debug("listening failed", error=explain(error))
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10))
+        await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311

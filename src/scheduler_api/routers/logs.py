@@ -1,0 +1,114 @@
+"""One log: its attempts; trying it again, and cancelling it; and what accepted runs report."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from scheduler_api.contracts import (
+    LARGEST_ID,
+    Log,
+    LogWithAttempts,
+    Report,
+    RetryOrder,
+    RetryReport,
+    RunState,
+)
+from scheduler_api.routers.bodies import FORM, content_type, json_body, order_body
+from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.negotiation import Media
+from scheduler_api.routers.operations import BACK
+from scheduler_api.routers.paging import NEGOTIATED, given
+from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
+from scheduler_api.services import health, jobs, redrive, reports
+
+router = APIRouter(tags=["logs"])
+
+LogId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which log.", examples=[1])]
+
+
+@router.get(
+    "/logs/{logid:logid}", response_model=LogWithAttempts, responses=problems(404, 422, 503) | OR_PAGE
+)
+async def show_log(request: Request, logid: LogId) -> Response:
+    """Show a log with its attempts, and what its run told. Browsers get a page of HTML."""
+    database = database_of(request)
+    found = await database.read(redrive.get_log, logid)
+    if wants_page(request):
+        job, now = await database.read(jobs.get, found.log.jobid), await database.read(health.clock)
+        return Response(pages_of(request).log(now, job, found), 200, NEGOTIATED, Media.HTML)
+    return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+@router.post(
+    "/logs/{logid:logid}/retry",
+    status_code=202,
+    response_model=Log,
+    responses=problems(404, 409, 422, 503) | BACK,
+)
+async def retry_log(request: Request, logid: LogId) -> Response:
+    """Try a failed call again, now, with as many attempts as a new one has.
+
+    Its `webhook-id` stays, so that the receiver can tell that it is the same occurrence.
+    """
+    return _answer(request, await database_of(request).transact(redrive.retry, logid), 202)
+
+
+@router.post(
+    "/logs/{logid:logid}/cancel",
+    response_model=Log,
+    responses=problems(404, 409, 422, 503) | BACK,
+)
+async def cancel_log(request: Request, logid: LogId) -> Response:
+    """Cancel a run that is under way, waits for another attempt, or was asked for.
+
+    A run under way becomes `failed`; what its target answers is dropped, and a target that had accepted
+    it gets 410 with its next report. The next run of the schedule is skipped by `POST /jobs/{jobid}/skip`.
+    """
+    return _answer(request, await database_of(request).transact(redrive.cancel, logid), 200)
+
+
+@router.post(
+    "/logs/retry",
+    response_model=RetryReport,
+    openapi_extra=body_of(RetryOrder),
+    responses=problems(400, 408, 413, 415, 422, 503),
+)
+async def retry_many(request: Request) -> Response:
+    """Try all failed calls again that match a filter; `dryrun` tells how many those are."""
+    if content_type(request) != "application/json":
+        raise HTTPException(415, "Send the order as application/json.")
+    order = await json_body(request, RetryOrder)
+    filters = given(order.filter.model_dump())
+    report = await runner_of(request).retry_failed(order, filters)
+    return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+@router.post(
+    "/runs/{logid:logid}/{token}",
+    response_model=RunState,
+    openapi_extra=body_of(Report, required=False),
+    responses=problems(400, 404, 408, 410, 413, 415, 422, 503),
+)
+async def report_on_run(
+    request: Request,
+    logid: LogId,
+    token: Annotated[UUID, Path(description="What the header `scheduler-run` of the call held.")],
+) -> Response:
+    """Report on a run that its target has accepted with 202: it goes on, how far it is, or how it ended.
+
+    The address is that of the call's header `scheduler-run`, and good for that attempt only. An empty
+    report says that the run goes on. 410: the attempt is over, as it was silent for too long or cancelled.
+    """
+    told = await order_body(request, Report)
+    state = await database_of(request).transact(reports.report, logid, token, told)
+    return Response(state.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+def _answer(request: Request, log: Log, status: int) -> Response:
+    if content_type(request) == FORM:
+        return RedirectResponse(f"/logs/{log.logid}", 303)
+    headers = NEGOTIATED | {"Location": f"/logs/{log.logid}"}
+    return Response(log.model_dump_json(), status, headers, Media.JSON)

@@ -1,0 +1,250 @@
+"""Runs that call a target: claimed, and settled when the call has ended."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Target, target_of
+from scheduler_api.database import calls, claims, jobs, ledger, targets
+from scheduler_api.database.calls import Acceptance, DueCall, Start
+from scheduler_api.database.claims import JobRules
+from scheduler_api.errors import JobHasNoTarget, JobNotFound
+from scheduler_api.schedule import Verdict
+from scheduler_api.services.bounds import Bounds
+from scheduler_api.services.outcomes import Ended, Settled, conclude, verdict_of
+from scheduler_api.services.runs import Fate, fate_of
+from scheduler_api.targets import HOST_FAILURES, Failure
+
+#: Failures in a row from which on a host is left alone; seconds for which, doubled with each so many more.
+HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK = 5, 1.0, 60.0
+#: Expired leases that are taken over in one transaction.
+REAP_BATCH = 500
+
+
+class Terms(NamedTuple):
+    """On what terms a replica claims."""
+
+    replica: str
+    """Its name, for those who read the attempts."""
+    lease: timedelta
+    """How long it may hold a run without a word."""
+    hostmost: int
+    """How many calls to one host may be under way, of all replicas, where no limit says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that is to make its call now."""
+
+    entry: DueCall
+    token: UUID
+    now: datetime
+    jobname: str
+    createdat: datetime
+    runs: int
+    target: Target | None
+    """None: the job lost its target meanwhile."""
+    secrets: Sequence[bytes]
+    """Encrypted."""
+    parentlogid: int | None = None
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one claim took."""
+
+    started: list[Started] = field(default_factory=list)
+    skipped: int = 0
+    """Logs that their policies let not run."""
+    more: bool = False
+    """Whether there may be more behind those that are bounded: claim again."""
+    bounded: bool = False
+    """Whether limits may hold something back that is due."""
+    nextdue: float | None = None
+    """Seconds until the next call is due, where all that is due was looked at; None: none is."""
+    failing: frozenset[str] = frozenset()
+    """Hosts with failures on their account."""
+
+
+async def claim(
+    session: AsyncSession, now: datetime, most: int, terms: Terms, due: datetime | None = None
+) -> Claim:
+    """Mark up to `most` calls that are due (at `due`, or now) as running, under leases, within all limits.
+
+    The calls may be made once the transaction is committed, and not before.
+    """
+    await calls.take_turn(session)
+    bounds = Bounds(await calls.bounds(session), now, terms.hostmost, HOST_BREAKS)
+    entries = await calls.due(session, due or now, most, *bounds.full)
+    if not entries:
+        nextdue = await _until_next(session, now)
+        return Claim(bounded=bounds.bind, nextdue=nextdue, failing=bounds.failing)
+    known = await calls.known(session, [entry.logid for entry in entries])
+    taken = [entry for entry in entries if bounds.admits(entry, known[entry.logid])]
+    fates = {entry.logid: _fate(entry, known[entry.logid], now) for entry in taken}
+    refused = [fate for fate in fates.values() if fate.outcome.status != Verdict.FINISHED]
+    if refused:
+        await claims.settle(session, now, [fate.outcome for fate in refused])
+    await ledger.skip(session, now, [row for fate in fates.values() for row in fate.barred])
+    running = [entry for entry in taken if fates[entry.logid].outcome.status == Verdict.FINISHED]
+    started: dict[int, asyncpg.Record] = {}
+    if running:
+        starts = [_start(entry, fates[entry.logid], known[entry.logid]) for entry in running]
+        started = await calls.start(session, now, terms.replica, terms.lease, starts)
+    is_all = len(entries) < most
+    return Claim(
+        [_started(entry, known[entry.logid], started[entry.logid], now) for entry in running],
+        skipped=len(refused),
+        more=bool(refused) or (not is_all and len(taken) < len(entries)),
+        bounded=bounds.bind or len(taken) < len(entries),
+        nextdue=await _until_next(session, now) if is_all else None,
+        failing=bounds.failing,
+    )
+
+
+async def _until_next(session: AsyncSession, now: datetime) -> float | None:
+    due = await calls.next_call(session, now)
+    return None if due is None else (due - now).total_seconds()
+
+
+def _fate(entry: DueCall, known: Mapping[str, Any], now: datetime) -> Fate:
+    """Whether the log may run, by its schedule and policies; those decide once, at the first attempt."""
+    if entry.attempt > 1:
+        return Fate(claims.Outcome(entry.logid, Verdict.FINISHED))
+    rules = JobRules(*(known[name] for name in ("jobid", "interval", "misfire", "grace", "refined")))
+    return fate_of(entry, rules, known if rules.refined else None, now)
+
+
+def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:
+    first = entry.attempt == 1 and entry.cause == "schedule"
+    if not first:
+        return Start(entry.logid, False)
+    outcome = fate.outcome
+    start = Start(entry.logid, True, 1, outcome.missed, outcome.through)
+    if known["overlap"]:
+        return start._replace(promise=outcome.next, tried=outcome.tried or outcome.next)
+    return start._replace(following=outcome.next)
+
+
+def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any], now: datetime) -> Started:
+    return Started(
+        entry,
+        started["leasetoken"],
+        now,
+        known["jobname"],
+        known["createdat"],
+        started["runs"],
+        None if known["target"] is None else target_of(known["target"]),
+        known["secrets"],
+    )
+
+
+async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
+    """A run of the job as it would be now, of which no log tells. Raises JobNotFound, JobHasNoTarget."""
+    job = await jobs.one(session, jobid)
+    if job is None:
+        raise JobNotFound(jobid)
+    if job["target"] is None:
+        raise JobHasNoTarget(f"Job {jobid} calls nothing, so there is nothing to test.")
+    target = Target.model_validate(job["target"])
+    return Started(
+        DueCall(0, jobid, now, "test", 1, target.host),
+        uuid4(),
+        now,
+        job["jobname"],
+        job["createdat"],
+        job["runs"] or 0,
+        target,
+        await targets.ciphertexts(session, jobid),
+    )
+
+
+async def settle(
+    session: AsyncSession, now: datetime, ended: Sequence[Ended], failing: frozenset[str]
+) -> list[Settled]:
+    """Write down what came of attempts; what was still held under its token, and so counted.
+
+    `failing` are the hosts that had failures on their account.
+    """
+    rows = await calls.fence(session, {end.logid: end.token for end in ended})
+    held = [(rows[end.logid], end) for end in ended if end.logid in rows]
+    settled = await settle_held(session, now, held)
+    await _judge_hosts(session, now, held, failing)
+    return settled
+
+
+async def renew(session: AsyncSession, now: datetime, tokens: dict[int, UUID], lease: timedelta) -> set[int]:
+    """Hold runs (by logid, with their tokens) for a further lease; those that were still held."""
+    return await calls.renew(session, tokens, now + lease)
+
+
+async def reap(session: AsyncSession, now: datetime) -> list[Settled]:
+    """End attempts whose lease has run out: whoever made them is gone, or their target fell silent."""
+    rows = await calls.expired(session, now, REAP_BATCH)
+    return await settle_held(session, now, [(row, _expired(row)) for row in rows])
+
+
+def _expired(row: Mapping[str, Any]) -> Ended:
+    if row["accepted"]:
+        failure, error = Failure.SILENT, "The target had accepted the run, and then was silent for too long."
+    else:
+        failure, error = Failure.LOST, "Whoever made the call went away; whether it arrived is unknown."
+    return Ended(row["logid"], row["leasetoken"], "lost", failure, error, again=True, after=0.0)
+
+
+async def settle_held(
+    session: AsyncSession, now: datetime, held: Sequence[tuple[Mapping[str, Any], Ended]]
+) -> list[Settled]:
+    """Settle running logs whose rows are locked."""
+    if not held:
+        return []
+    known = await calls.known(session, [row["logid"] for row, _ in held])
+    accepted = [
+        Acceptance(row["logid"], row["attempt"], _silent_at(known[row["logid"]], now), *end.answer)
+        for row, end in held
+        if end.outcome == "accepted"
+    ]
+    if accepted:
+        await calls.accept(session, accepted)
+    others = [(row, end) for row, end in held if end.outcome != "accepted"]
+    verdicts = [
+        await verdict_of(session, now, row, known[row["logid"]], end, random.random())  # noqa: S311
+        for row, end in others
+    ]
+    if verdicts:
+        await calls.settle(session, now, verdicts)
+        await conclude(session, now, [(row, known[row["logid"]], end) for row, end in others], verdicts)
+    statuses = {verdict.logid: verdict.status for verdict in verdicts}
+    return [Settled(row["logid"], statuses.get(row["logid"], "running")) for row, _ in held]
+
+
+def _silent_at(known: Mapping[str, Any], now: datetime) -> datetime:
+    silence = 0 if known["target"] is None else target_of(known["target"]).silence
+    return now + timedelta(seconds=silence)
+
+
+async def _judge_hosts(
+    session: AsyncSession,
+    now: datetime,
+    held: Sequence[tuple[Mapping[str, Any], Ended]],
+    failing: frozenset[str],
+) -> None:
+    """Count the failures of hosts that do not answer, and forget those of hosts that do again."""
+    failures: dict[str, tuple[int, str]] = {}
+    answered = set()
+    for row, end in held:
+        if end.failure in HOST_FAILURES:
+            count, _ = failures.get(row["host"], (0, ""))
+            failures[row["host"]] = (count + 1, end.error or "")
+        elif end.httpstatus is not None:
+            answered.add(row["host"])
+    if recovered := (failing & answered) - failures.keys():
+        await calls.host_answered(session, sorted(recovered))
+    if failures:
+        await calls.host_failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)

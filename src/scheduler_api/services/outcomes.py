@@ -1,0 +1,178 @@
+"""What an attempt amounts to: a verdict or another attempt, and what follows for its job."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Pause, target_of
+from scheduler_api.database import calls
+from scheduler_api.database.calls import Verdict
+from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import Every, Misfire, Reason, Schedule
+from scheduler_api.services import operations, standing
+from scheduler_api.targets import Failure, backoff
+
+#: The longest reason that a job is paused for.
+LONGEST_REASON = 500
+
+
+class Ended(NamedTuple):
+    """What came of an attempt."""
+
+    logid: int
+    token: UUID
+    outcome: str
+    """`finished`, `failed`, `accepted`, `lost`, `cancelled` or `released`."""
+    failure: Failure | None = None
+    error: str | None = None
+    again: bool = False
+    """Whether another attempt may do better."""
+    after: float | None = None
+    """Seconds that the target asks to wait; 0: none at all."""
+    httpstatus: int | None = None
+    timing: str | None = None
+    excerpt: str | None = None
+
+    @property
+    def answer(self) -> tuple[int | None, str | None, str | None]:
+        """What the target answered: status, timing, excerpt."""
+        return self.httpstatus, self.timing, self.excerpt
+
+
+class Settled(NamedTuple):
+    """A log, and what became of it."""
+
+    logid: int
+    status: str
+
+
+async def verdict_of(
+    session: AsyncSession,
+    now: datetime,
+    row: Mapping[str, Any],
+    known: Mapping[str, Any],
+    end: Ended,
+    share: float,
+) -> Verdict:
+    """What becomes of a run whose row is locked. `share`, from 0 to 1, spreads the pauses of many."""
+    following: tuple[datetime | None, datetime | None] = None, None
+    error = end.error
+    if end.outcome == "finished":
+        status, again = "finished", None
+    else:
+        again = _again_at(now, row, known, end, share)
+        status = "failed" if again is None else "pending"
+        if again is None and end.again:
+            error = f"{end.error} That was attempt {row['attempt']}."
+    if again is None and row["following"] is not None:
+        following = await _following(session, now, row, known)
+    return Verdict(
+        row["logid"],
+        row["attempt"],
+        status,
+        again,
+        *following,
+        outcome=end.outcome,
+        failure=end.failure,
+        error=error,
+        httpstatus=end.httpstatus,
+        timing=end.timing,
+        excerpt=end.excerpt,
+    )
+
+
+def _again_at(
+    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended, share: float
+) -> datetime | None:
+    """When the next attempt is due; None: there is none."""
+    if end.outcome == "released":
+        return now
+    target = None if known["target"] is None else target_of(known["target"])
+    tried = row["attempt"] - row["spent"]
+    if not end.again or target is None or tried > target.retries:
+        return None
+    if end.after == 0:
+        return now
+    seconds = max(backoff.pause(tried, target.backoff, target.maxbackoff, share), end.after or 0)
+    at = now + timedelta(seconds=seconds)
+    return at if at <= row["startedat"] + timedelta(seconds=target.retryfor) else None
+
+
+async def _following(
+    session: AsyncSession, now: datetime, row: Mapping[str, Any], known: Mapping[str, Any]
+) -> tuple[datetime | None, datetime | None]:
+    """The occurrence that the job goes on with, and when it is to be tried.
+
+    What came while the run was under way is a misfire like any other; where those are skipped, the ledger
+    says that it was the overlap.
+    """
+    occurrence: datetime | None = row["following"]
+    if not known["refined"] and known["misfire"] != Misfire.SKIP:
+        return occurrence, occurrence
+    try:
+        schedule = _schedule(row, known)
+        horizon = now - timedelta(seconds=known["grace"])
+        if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
+            last = horizon - datetime.resolution
+            occurrence = await standing.write_off(
+                session, now, known, schedule, occurrence, last, Reason.OVERLAP, known
+            )
+        tried = occurrence and standing.tried_at(schedule, occurrence, known["jobid"], known["jitter"])
+    except ScheduleUnusable:
+        # The claim of the promise will say so.
+        tried = occurrence
+    return occurrence, tried
+
+
+def _schedule(row: Mapping[str, Any], known: Mapping[str, Any]) -> Schedule:
+    if known["refined"] or known["interval"] is None:
+        return standing.schedule_in(known)
+    # The grid through any of its occurrences is the grid.
+    return Schedule(Every(row["following"], timedelta(seconds=known["interval"])))
+
+
+async def conclude(
+    session: AsyncSession,
+    now: datetime,
+    ends: Sequence[tuple[Mapping[str, Any], Mapping[str, Any], Ended]],
+    verdicts: Sequence[Verdict],
+) -> None:
+    """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
+    idle, failed = set(), {}
+    for (row, known, end), verdict in zip(ends, verdicts, strict=True):
+        if verdict.status == "pending":
+            continue
+        if row["cause"] == "schedule" and verdict.promise is None:
+            idle.add(row["jobid"])
+        if verdict.status == "failed":
+            failed[row["jobid"]] = (known, end, verdict)
+    if idle:
+        await calls.retire_idle(session, sorted(idle))
+    for jobid, (known, end, verdict) in sorted(failed.items()):
+        reason = await _why_pause(session, jobid, known, end, verdict)
+        if reason is not None and known["pausedat"] is None:
+            order = Pause.model_construct(reason=reason[:LONGEST_REASON], until=None)
+            with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
+                await operations.pause(session, now, jobid, order)
+
+
+async def _why_pause(
+    session: AsyncSession, jobid: int, known: Mapping[str, Any], end: Ended, verdict: Verdict
+) -> str | None:
+    """Why a job whose run failed is to be paused, and what to do; None: it goes on."""
+    if end.failure is Failure.GONE:
+        return "The target answered 410 Gone: it wants no more calls. Give the job another, and resume it."
+    most = known["autopause"]
+    if most is None or end.failure is Failure.CANCELLED:
+        return None
+    if await calls.failed_in_a_row(session, jobid, most) < most:
+        return None
+    runs = "The run" if most == 1 else f"{most} runs in a row"
+    return (
+        f"{runs} failed, the last one: {verdict.error} Mend the cause, and resume the job; "
+        "what it missed is then treated as its misfire policy says."
+    )

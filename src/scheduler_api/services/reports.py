@@ -1,0 +1,47 @@
+"""What accepted runs report: that they go on, how far they have come, and how they ended."""
+
+import hmac
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Report, ReportedStatus, RunState, target_of
+from scheduler_api.database import attempts, calls, promises
+from scheduler_api.errors import LogNotFound, RunIsOver
+from scheduler_api.services.calls import settle_held
+from scheduler_api.services.outcomes import Ended
+from scheduler_api.targets import Failure
+
+#: Lines of one attempt that are kept.
+MOST_LINES = 1000
+#: Seconds to the next word where the job has lost its target meanwhile.
+SILENCE = 300
+
+
+async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
+    """Take a report on the attempt that was given this token. Raises LogNotFound, RunIsOver."""
+    row = await calls.lock(session, logid)
+    if row is None:
+        raise LogNotFound(logid)
+    held = row["leasetoken"] or UUID(int=0)
+    if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
+        raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
+    known = (await calls.known(session, [logid]))[logid]
+    silence = SILENCE if known["target"] is None else target_of(known["target"]).silence
+    until = max(now + timedelta(seconds=silence), row["leaseuntil"])
+    await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
+    if told.lines:
+        await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MOST_LINES)
+    if told.status is None:
+        return RunState(logid=logid, attempt=row["attempt"], status="running", leaseuntil=until)
+    (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))])
+    await promises.announce(session)
+    return RunState(logid=logid, attempt=row["attempt"], status=settled.status, leaseuntil=None)
+
+
+def _ended(logid: int, token: UUID, told: Report) -> Ended:
+    if told.status is ReportedStatus.FINISHED:
+        return Ended(logid, token, "finished")
+    error = f"The target reported: {told.message}" if told.message else "The target reported a failure."
+    return Ended(logid, token, "failed", Failure.REPORTED, error, again=told.retry)

@@ -1,0 +1,43 @@
+"""Secrets that sign a job's calls: two at once, so that they can be replaced without a gap."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.ciphers import Cipher
+from scheduler_api.contracts import NewSecret, Secret
+from scheduler_api.database import jobs, targets
+from scheduler_api.errors import JobIsDeleted, JobNotFound, SecretNotFound, TooManySecrets
+from scheduler_api.targets import signatures
+
+MOST = 2
+
+
+async def add(session: AsyncSession, now: datetime, jobid: int, cipher: Cipher) -> NewSecret:
+    """Give a job a further secret; it is shown this once.
+
+    Raises JobNotFound, JobIsDeleted, TooManySecrets, SecretsUnavailable.
+    """
+    job = await jobs.lock(session, jobid)
+    if job is None:
+        raise JobNotFound(jobid)
+    if job["deletedat"] is not None:
+        raise JobIsDeleted(jobid)
+    if len(await targets.secrets(session, jobid)) >= MOST:
+        raise TooManySecrets(f"Job {jobid} has {MOST} secrets; remove the older one before you add another.")
+    secret = signatures.new_secret()
+    row = await targets.add_secret(session, now, jobid, cipher.encrypt(secret))
+    return NewSecret(**dict(row), secret=secret)
+
+
+async def listing(session: AsyncSession, jobid: int) -> list[Secret]:
+    """The job's secrets, oldest first, but for what they are. Raises JobNotFound."""
+    if await jobs.one(session, jobid) is None:
+        raise JobNotFound(jobid)
+    return [Secret.model_validate(dict(row)) for row in await targets.secrets(session, jobid)]
+
+
+async def remove(session: AsyncSession, _: datetime, jobid: int, secretid: int) -> None:
+    """Sign with a secret no more. Raises SecretNotFound."""
+    if not await targets.remove_secret(session, jobid, secretid):
+        raise SecretNotFound(f"Job {jobid} has no secret {secretid}.")

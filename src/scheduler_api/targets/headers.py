@@ -1,0 +1,60 @@
+"""Which headers a target may bring along."""
+
+import re
+
+from scheduler_api.targets import templates
+
+MAX_NAME = 200
+MAX_VALUE = 4000
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: No control characters; only what a header can carry.
+_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
+
+#: They describe the message or the connection, which only the sender knows.
+_FRAMING = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+#: The service says these itself, and receivers trust them.
+_OURS = frozenset(
+    {"scheduler-run", "traceparent", "webhook-id", "webhook-signature", "webhook-timestamp"},
+)
+
+
+def flaw_of(name: str, value: str) -> str | None:
+    """What is wrong with a header, as a sentence that tells what to do; None: nothing.
+
+    The value may hold placeholders.
+    """
+    if len(name) > MAX_NAME or _TOKEN.fullmatch(name) is None:
+        return "Give a header name of letters, digits and hyphens."
+    lower = name.lower()
+    if lower in _FRAMING or lower.startswith("proxy-"):
+        return f"Leave the header {name} out: it belongs to the connection."
+    if lower in _OURS:
+        return f"Leave the header {name} out: the service sets it."
+    return _flaw_of_value(name, value) or templates.flaw_of(value)
+
+
+def _flaw_of_value(name: str, value: str) -> str | None:
+    if len(value) > MAX_VALUE:
+        return f"Shorten the value of the header {name} to {MAX_VALUE} characters."
+    if _VALUE.fullmatch(value) is None:
+        return (
+            f"Remove line breaks, control characters and those outside Latin-1 from the value of"
+            f" the header {name}."
+        )
+    if value != value.strip(" "):
+        return f"Remove the spaces around the value of the header {name}."
+    return None

@@ -1,0 +1,40 @@
+"""What lets a receiver recognise a delivery: signatures (Standard Webhooks), its id, and a trace."""
+
+import base64
+import secrets as random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from standardwebhooks import Webhook
+
+_PREFIX = "msg_"
+_SECRET_BYTES = 32
+#: Never to be changed: receivers know past deliveries by ids made with it.
+_NAMESPACE = UUID("5f1c6a0e-3f0b-4c53-9d0e-6a7f6b1f2c11")
+
+
+def new_secret() -> str:
+    """A secret to sign with, in the form that the libraries of Standard Webhooks take."""
+    return "whsec_" + base64.b64encode(random.token_bytes(_SECRET_BYTES)).decode()
+
+
+def sign(secrets: Sequence[str], msgid: str, at: datetime, body: str) -> str:
+    """The header `webhook-signature`: a signature for each secret, as there are two while one is replaced."""
+    # The library takes the wall-clock time of any zone for UTC.
+    instant = at.astimezone(UTC)
+    return " ".join(Webhook(secret).sign(msgid, instant, body) for secret in secrets)
+
+
+def delivery_id(jobid: int, createdat: datetime, scheduledfor: datetime, cause: str) -> str:
+    """The id of the delivery for an occurrence: the same for every attempt, whichever process makes it.
+
+    The job's creation is part of it, as a database that starts anew counts its jobs from 1 again.
+    """
+    created, due = (moment.astimezone(UTC).isoformat() for moment in (createdat, scheduledfor))
+    return _PREFIX + uuid5(_NAMESPACE, f"{jobid} {created} {due} {cause}").hex
+
+
+def traceparent(deliveryid: str, span: str) -> str:
+    """The W3C header by which the receiver's traces join: one trace a delivery, one span an attempt."""
+    return f"00-{deliveryid.removeprefix(_PREFIX)}-{span}-01"

@@ -1,0 +1,101 @@
+"""Placeholders such as `{{ jobid }}` in a target's URL, headers and body: names only, nothing executable."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+#: What a placeholder may name.
+NAMES = (
+    "jobid",
+    "jobname",
+    "logid",
+    "scheduledfor",
+    "attempt",
+    "runs",
+    "deliveryid",
+    "parentlogid",
+)
+
+Values = Mapping[str, str | int | None]
+"""What the names stand for in one delivery; None, or no entry, renders as nothing."""
+
+#: Two braces, and the rest of the placeholder if they open one.
+_OPENING = re.compile(r"\{\{(?:[ \t]{0,20}([A-Za-z0-9_.-]{1,40})[ \t]{0,20}\}\})?")
+_PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join(NAMES)})[ \t]{{0,20}}\}}\}}")
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+def flaw_of(text: str) -> str | None:
+    """What is wrong with the placeholders of `text`, as a sentence; None: nothing."""
+    for opening in _OPENING.finditer(text):
+        name = opening[1]
+        if name is None:
+            return "Two opening braces must begin a placeholder such as {{ jobid }}."
+        if name not in NAMES:
+            return f"There is no placeholder {name}; there are {', '.join(NAMES)}."
+    return None
+
+
+def flaw_in(value: Any) -> str | None:
+    """The first flaw in any string of a JSON value; keys are no templates."""
+    if isinstance(value, str):
+        return flaw_of(value)
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return None
+    return next((flaw for flaw in map(flaw_in, value) if flaw is not None), None)
+
+
+def without(text: str) -> str:
+    """The text with a harmless character in place of each placeholder, to be judged as it will be."""
+    return _PLACEHOLDER.sub("0", text)
+
+
+def fill_url(text: str, values: Values) -> str:
+    """The URL with every value percent-encoded, so that none can change the structure around it."""
+
+    def encoded(match: re.Match[str]) -> str:
+        return quote(_text_of(values, match[1]), safe="", errors="replace")
+
+    return _PLACEHOLDER.sub(encoded, text) if "{{" in text else text
+
+
+def fill_header(text: str, values: Values) -> str:
+    """The header's value; what a header can not carry of the values is percent-encoded as UTF-8."""
+
+    def encoded(match: re.Match[str]) -> str:
+        return _UNPRINTABLE.sub(
+            lambda character: quote(character[0], safe="", errors="replace"), _text_of(values, match[1])
+        )
+
+    return _PLACEHOLDER.sub(encoded, text) if "{{" in text else text
+
+
+def fill_text(text: str, values: Values) -> str:
+    """The text with the values as they are."""
+    if "{{" not in text:
+        return text
+    return _PLACEHOLDER.sub(lambda match: _text_of(values, match[1]), text)
+
+
+def fill_json(value: Any, values: Values) -> Any:
+    """The JSON value with all its strings filled in, but not its keys.
+
+    A string that is nothing but one placeholder becomes the value itself: a number stays a number,
+    and nothing becomes null.
+    """
+    if isinstance(value, str):
+        whole = _PLACEHOLDER.fullmatch(value)
+        return values.get(whole[1]) if whole else fill_text(value, values)
+    if isinstance(value, Mapping):
+        return {key: fill_json(item, values) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [fill_json(item, values) for item in value]
+    return value
+
+
+def _text_of(values: Values, name: str) -> str:
+    value = values.get(name)
+    return "" if value is None else str(value)

@@ -1,0 +1,54 @@
+"""A target for tests: answers as it is told, and remembers what it was asked."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+
+@dataclass
+class Receiver:
+    """A running server, on a port of its own."""
+
+    url: str = ""
+    requests: list[tuple[web.BaseRequest, bytes]] = field(default_factory=list)
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+    """How it answers; None: 200."""
+    _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        self.requests.append((request, body))
+        async with self._arrived:
+            self._arrived.notify_all()
+        return web.Response(text="ok") if self.answer is None else await self.answer(request)
+
+    async def arrived(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: len(self.requests) >= count)
+
+    def always(self, status: int, text: str = "", **headers: str) -> None:
+        """Answer like this from now on."""
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(status=status, text=text, headers=headers)
+
+        self.answer = answer
+
+
+@contextlib.asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    runner = web.ServerRunner(web.Server(receiver.handle), shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    receiver.url = f"http://{host}:{port}/hook"
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,448 @@
+"""Runs with a target: what a claim takes, and what becomes of each end of an attempt."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume
+from scheduler_api.database.engine import Database
+from scheduler_api.services import audit, calls, jobs, operations, redrive
+from scheduler_api.services.calls import Claim, Started, Terms
+from scheduler_api.services.outcomes import Ended, Settled
+from scheduler_api.targets import Failure
+from tests.factories import NOON, add_job, execute, is_active, logs, scalar
+
+LEASE = timedelta(seconds=15)
+TERMS = Terms("tests", LEASE, 100)
+TARGET = {"url": "http://a.example/hook", "retries": 2, "backoff": 10}
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+async def claim(database: Database, now: datetime, most: int = 100, terms: Terms = TERMS) -> Claim:
+    """One claim at an instant of our choice."""
+
+    async def work(session: AsyncSession, _: datetime) -> Claim:
+        return await calls.claim(session, now, most, terms)
+
+    return await database.transact(work)
+
+
+async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settled]:
+    async def work(session: AsyncSession, _: datetime) -> list[Settled]:
+        return await calls.settle(session, now, ended, frozenset({"a.example"}))
+
+    return await database.transact(work)
+
+
+async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any:
+    async def work(session: AsyncSession, _: datetime) -> Any:
+        return await service(session, now, *args)
+
+    return await database.transact(work)
+
+
+def finished(started: Started) -> Ended:
+    return Ended(started.entry.logid, started.token, "finished", httpstatus=200)
+
+
+def failed(started: Started, failure: Failure = Failure.STATUS, **more: Any) -> Ended:
+    values = {"again": True, "httpstatus": 503} | more
+    return Ended(started.entry.logid, started.token, "failed", failure, "It said no.", **values)
+
+
+async def attempts(database: Database, logid: int = 1) -> list[tuple[int, str]]:
+    found = await database.read(redrive.get_log, logid)
+    return [(attempt.attempt, attempt.outcome) for attempt in found.attempts]
+
+
+async def is_clean(database: Database, jobid: int = 1) -> bool:
+    report = await database.read(audit.check_job, jobid)
+    assert report.clean, report.findings
+    return True
+
+
+async def test_a_claim_leases_what_is_due_and_writes_the_attempt_first(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    assert (await claim(database, after(-1))).started == []
+    (started,) = (await claim(database, after(2))).started
+    assert (started.entry.logid, started.entry.attempt, started.runs) == (1, 1, 1)
+    (log,) = await logs(database, jobid)
+    assert (log.status, log.lastrun, log.startedat) == ("running", after(2), after(2))
+    assert (log.leasetoken, log.leaseuntil, log.following) == (started.token, after(17), after(60))
+    assert await attempts(database) == [(1, "running")]
+    assert (await claim(database, after(120))).started == []
+    assert await is_clean(database)
+
+
+async def test_without_overlap_the_next_promise_waits_for_the_verdict(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    assert await settle(database, after(130), finished(started)) == [Settled(1, "finished")]
+    ran, promise = await logs(database, jobid)
+    assert (ran.status, ran.finishedat, ran.leasetoken, ran.following) == ("finished", after(130), None, None)
+    assert (promise.scheduledfor, promise.nextrun, promise.lastrun) == (after(60), after(60), after(2))
+    assert promise.host == "a.example"
+    (again,) = (await claim(database, after(131))).started
+    # Two were missed meanwhile: one run for both.
+    assert [(log.status, log.missed) for log in await logs(database, jobid)] == [
+        ("finished", 0),
+        ("running", 1),
+    ]
+    await settle(database, after(132), finished(again))
+    assert await is_clean(database)
+
+
+async def test_with_overlap_the_schedule_goes_on_at_the_claim(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET, overlap=True)
+    (first,) = (await claim(database, after(2))).started
+    (second,) = (await claim(database, after(61))).started
+    assert [log.status for log in await logs(database, jobid)] == ["running", "running", "pending"]
+    await settle(database, after(62), finished(second), finished(first))
+    assert [log.status for log in await logs(database, jobid)] == ["finished", "finished", "pending"]
+    assert await is_clean(database)
+
+
+async def test_occurrences_that_an_overlap_kept_back_are_skipped_for_that_reason(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET, misfire="skip", grace=30)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(200), finished(started))
+    rows = [(log.status, log.scheduledfor, log.missed, log.reason) for log in await logs(database, jobid)]
+    assert rows == [
+        ("finished", NOON, 0, None),
+        ("skipped", after(60), 1, "overlap"),
+        ("pending", after(180), 0, None),
+    ]
+    assert await is_clean(database)
+
+
+async def test_a_failed_attempt_is_repeated_until_they_are_spent(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    now = after(2)
+    for attempt in (1, 2):
+        (started,) = (await claim(database, now)).started
+        assert started.entry.attempt == attempt
+        assert await settle(database, now, failed(started)) == [Settled(1, "pending")]
+        (log,) = await logs(database, jobid)
+        assert (log.status, log.attempt, log.error, log.following) == (
+            "pending",
+            attempt + 1,
+            None,
+            after(60),
+        )
+        assert now <= log.nextrun <= now + timedelta(seconds=10 * 2 ** (attempt - 1))
+        now = log.nextrun
+        assert await is_clean(database)
+    (started,) = (await claim(database, now)).started
+    assert await settle(database, now, failed(started)) == [Settled(1, "failed")]
+    log, promise = await logs(database, jobid)
+    assert (log.status, log.error) == ("failed", "It said no. That was attempt 3.")
+    assert promise.scheduledfor == after(60)
+    assert await attempts(database) == [(1, "failed"), (2, "failed"), (3, "failed")]
+    assert await is_clean(database)
+
+
+async def test_what_another_attempt_can_not_mend_fails_at_once(database: Database) -> None:
+    jobid = await add_job(database, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started, Failure.REDIRECT, again=False, httpstatus=302))
+    (log,) = await logs(database, jobid)
+    assert (log.status, log.error) == ("failed", "It said no.")
+    assert not await is_active(database, jobid)
+
+
+async def test_retry_after_is_waited_for_and_the_age_limit_ends_it(database: Database) -> None:
+    jobid = await add_job(database, target=TARGET | {"retryfor": 100})
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started, after=60.0))
+    (log,) = await logs(database, jobid)
+    assert log.nextrun >= after(63)
+    (started,) = (await claim(database, after(64))).started
+    await settle(database, after(65), failed(started, after=60.0))
+    (log,) = await logs(database, jobid)
+    assert log.status == "failed"
+
+
+async def test_an_end_without_the_token_changes_nothing(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    assert await settle(database, after(3), finished(started)._replace(token=uuid4())) == []
+    assert [log.status for log in await logs(database, jobid)] == ["running"]
+    assert await settle(database, after(3), finished(started)) != []
+    before = await logs(database, jobid)
+    assert await settle(database, after(4), failed(started)) == []
+    assert await logs(database, jobid) == before
+
+
+async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced_off(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (zombie,) = (await claim(database, after(2))).started
+    assert await at(database, after(16.9), calls.reap) == []
+    assert await at(database, after(17), calls.reap) == [Settled(1, "pending")]
+    (heir,) = (await claim(database, after(17))).started
+    assert (heir.entry.logid, heir.entry.attempt) == (zombie.entry.logid, 2)
+    assert heir.token != zombie.token
+    assert await settle(database, after(18), finished(zombie)) == []
+    assert await settle(database, after(19), finished(heir)) == [Settled(1, "finished")]
+    assert await attempts(database) == [(1, "lost"), (2, "finished")]
+    assert [log.status for log in await logs(database, jobid)] == ["finished", "pending"]
+
+
+async def test_without_retries_a_lost_attempt_is_never_repeated(database: Database) -> None:
+    jobid = await add_job(database, target=TARGET | {"retries": 0})
+    await claim(database, after(2))
+    assert await at(database, after(20), calls.reap) == [Settled(1, "failed")]
+    (log,) = await logs(database, jobid)
+    assert "whether it arrived is unknown" in log.error
+
+
+async def test_a_renewed_lease_is_not_taken_over(database: Database) -> None:
+    await add_job(database, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    tokens = {1: started.token}
+    assert await at(database, after(10), calls.renew, tokens, LEASE) == {1}
+    assert await at(database, after(20), calls.reap) == []
+    assert await at(database, after(20), calls.renew, {1: uuid4()}, LEASE) == set()
+
+
+async def test_what_is_handed_back_is_due_at_once_and_costs_no_attempt(database: Database) -> None:
+    jobid = await add_job(database, target=TARGET | {"retries": 0})
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), Ended(1, started.token, "released", Failure.LOST, "Stopped."))
+    (log,) = await logs(database, jobid)
+    assert (log.status, log.nextrun, log.attempt) == ("pending", after(3), 2)
+
+
+async def test_the_last_run_completes_its_job_when_it_settles(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET, maxruns=2, overlap=True)
+    (first,) = (await claim(database, after(2))).started
+    (second,) = (await claim(database, after(62))).started
+    assert await is_active(database, jobid)
+    await settle(database, after(63), finished(first))
+    assert await is_active(database, jobid)
+    await settle(database, after(64), finished(second))
+    assert not await is_active(database, jobid)
+    assert await is_clean(database)
+
+
+async def test_410_pauses_the_job_and_says_so(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started, Failure.GONE, again=False, httpstatus=410))
+    job = await database.read(jobs.get, jobid)
+    assert job.state == "paused"
+    assert "410 Gone" in (job.pausereason or "")
+    assert [log.status for log in await logs(database, jobid)] == ["failed"]
+    assert await is_clean(database)
+    await at(database, after(200), operations.resume, jobid, Resume(missed=Missed.SKIP))
+    assert await is_clean(database)
+
+
+async def test_failures_in_a_row_pause_the_job_with_what_to_do(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET | {"retries": 0}, autopause=2)
+    for number, end in enumerate((failed, finished, failed, failed)):
+        assert (await database.read(jobs.get, jobid)).state == "active"
+        now = after(60 * number + 1)
+        (started,) = (await claim(database, now)).started
+        await settle(database, now, end(started))
+    job = await database.read(jobs.get, jobid)
+    assert job.state == "paused"
+    assert (job.pausereason or "").startswith("2 runs in a row failed, the last one: It said no.")
+    assert "resume the job" in (job.pausereason or "")
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+async def test_a_pause_during_a_run_keeps_what_comes_next(database: Database, overlap: bool) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET, overlap=overlap)
+    (started,) = (await claim(database, after(2))).started
+    await at(database, after(30), operations.pause, jobid, Pause())
+    await settle(database, after(40), finished(started))
+    assert [log.status for log in await logs(database, jobid)] == ["finished"]
+    assert await is_clean(database)
+    job = await at(database, after(50), operations.resume, jobid, Resume())
+    assert job.nextrun == after(60)
+    assert await is_clean(database)
+
+
+async def test_a_job_resumed_during_its_run_waits_for_it(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await at(database, after(30), operations.pause, jobid, Pause())
+    await at(database, after(40), operations.resume, jobid, Resume())
+    assert (await claim(database, after(100))).started == []
+    await settle(database, after(110), finished(started))
+    assert [log.status for log in await logs(database, jobid)] == ["finished", "pending"]
+    assert await is_clean(database)
+
+
+async def test_an_edit_during_a_run_takes_effect_when_it_settles(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    patch = JobPatch.model_validate({"interval": 600, "target": {"url": "http://b.example/"}})
+    await at(database, after(30), jobs.edit, jobid, patch)
+    assert await is_clean(database)
+    await settle(database, after(40), finished(started))
+    ran, promise = await logs(database, jobid)
+    assert (ran.host, ran.status) == ("a.example", "finished")
+    assert (promise.host, promise.scheduledfor) == ("b.example", after(600))
+    assert await is_clean(database)
+
+
+async def test_skipping_during_a_run_skips_the_one_that_would_follow(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await at(database, after(30), operations.skip_next, jobid)
+    await settle(database, after(40), finished(started))
+    rows = [(log.status, log.scheduledfor) for log in await logs(database, jobid)]
+    assert rows == [("finished", NOON), ("skipped", after(60)), ("pending", after(120))]
+    assert await is_clean(database)
+
+
+@pytest.mark.parametrize("history", History)
+async def test_a_run_of_a_deleted_job_ends_and_nothing_follows(database: Database, history: History) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await at(database, after(30), jobs.delete, jobid, history)
+    settled = await settle(database, after(40), finished(started))
+    kept = history is History.KEEP
+    assert settled == ([Settled(1, "finished")] if kept else [])
+    assert [log.status for log in await logs(database, jobid)] == (["finished"] if kept else [])
+
+
+async def test_a_retry_goes_to_where_the_target_is_now(database: Database) -> None:
+    jobid = await add_job(database, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started))
+    await at(
+        database,
+        after(4),
+        jobs.edit,
+        jobid,
+        JobPatch.model_validate({"target": TARGET | {"url": "http://b.example/"}}),
+    )
+    (started,) = (await claim(database, after(20))).started
+    assert started.entry.host == "b.example"
+    assert started.target is not None
+    assert started.target.url == "http://b.example/"
+
+
+async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started))
+    await at(database, after(4), jobs.edit, jobid, JobPatch.model_validate({"target": None}))
+    (started,) = (await claim(database, after(20))).started
+    assert started.target is None
+    await settle(database, after(21), failed(started, Failure.TEMPLATE, again=True))
+    log, promise = await logs(database, jobid)
+    assert (log.status, promise.status, promise.host) == ("failed", "pending", None)
+
+
+async def test_a_failed_run_is_tried_afresh_on_request(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET | {"retries": 1})
+    for now in (2, 30):
+        (started,) = (await claim(database, after(now))).started
+        await settle(database, after(now), failed(started, again=True))
+    assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
+    await at(database, after(40), redrive.retry, 1)
+    assert await is_clean(database)
+    for now, status in ((40, "pending"), (59, "failed")):
+        (started,) = (await claim(database, after(now))).started
+        assert await settle(database, after(now), failed(started)) == [Settled(1, status)]
+    assert await attempts(database) == [(n, "failed") for n in (1, 2, 3, 4)]
+    assert await is_active(database, jobid)
+    assert await is_clean(database)
+
+
+async def test_cancelling_a_run_fails_it_and_the_schedule_goes_on(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    log = await at(database, after(3), redrive.cancel, 1)
+    assert (log.status, log.error) == ("failed", "It was cancelled by request.")
+    assert await settle(database, after(4), finished(started)) == []
+    assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
+    assert await attempts(database) == [(1, "cancelled")]
+    assert await is_clean(database)
+
+
+async def test_cancelling_what_waits_for_another_attempt(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started))
+    assert (await at(database, after(4), redrive.cancel, 1)).status == "failed"
+    assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
+    assert await is_clean(database)
+
+
+async def claims_of(database: Database, now: datetime, count: int, terms: Terms = TERMS) -> Sequence[int]:
+    """The jobs that claims of up to `count` take, until none takes any."""
+    found: list[int] = []
+    while (claimed := await claim(database, now, count, terms)).started or claimed.more:
+        found += [started.entry.jobid for started in claimed.started]
+    return found
+
+
+async def test_no_more_calls_to_a_host_than_its_limit(database: Database) -> None:
+    for _ in range(5):
+        await add_job(database, target=TARGET)
+    other = await add_job(database, target=TARGET | {"url": "http://b.example/"})
+    assert await claims_of(database, after(1), 3, TERMS._replace(hostmost=2)) == [1, 2, other]
+    await execute(database, "INSERT INTO concurrencylimit VALUES ('host', 'a.example', 4)")
+    assert await claims_of(database, after(1), 3, TERMS._replace(hostmost=2)) == [3, 4]
+
+
+async def test_no_more_runs_of_a_job_than_it_allows_whatever_their_cause(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(1))).started
+    for number in range(3):
+        await at(database, after(2 + number), operations.run_now, jobid)
+    assert await claims_of(database, after(10), 10) == []
+    await settle(database, after(11), finished(started))
+    assert await claims_of(database, after(11), 10) == [jobid]
+
+
+async def test_no_more_runs_of_jobs_with_a_tag_than_its_limit(database: Database) -> None:
+    for tags in (["slow"], ["slow", "other"], ["slow"], []):
+        await add_job(database, target=TARGET, tags=tags)
+    await execute(database, "INSERT INTO concurrencylimit VALUES ('tag', 'slow', 1)")
+    assert await claims_of(database, after(1), 10) == [1, 4]
+
+
+async def test_a_host_that_does_not_answer_is_left_alone_and_tried_again(database: Database) -> None:
+    for _ in range(12):
+        await add_job(database, target=TARGET | {"retries": 50})
+    started = (await claim(database, after(1), most=5)).started
+    await settle(
+        database, after(1), *(failed(one, Failure.CONNECT, httpstatus=None, after=0.0) for one in started)
+    )
+    assert (await claim(database, after(1.5))).started == []
+    until = await scalar(database, "SELECT openuntil FROM hostfailure")
+    assert until == after(2)
+    (probe,) = (await claim(database, after(2))).started
+    assert (await claim(database, after(2))).started == []
+    await settle(database, after(3), finished(probe))
+    assert await scalar(database, "SELECT count(*) FROM hostfailure") == 0
+    assert len((await claim(database, after(4))).started) == 11
+
+
+async def test_one_dead_host_does_not_hold_up_the_others(database: Database) -> None:
+    for _ in range(30):
+        await add_job(database, target=TARGET)
+    other = await add_job(database, target=TARGET | {"url": "http://b.example/"})
+    assert (await claims_of(database, after(1), 4, TERMS._replace(hostmost=8)))[-1] == other
+
+
+async def test_two_claims_at_once_never_exceed_a_limit(database: Database) -> None:
+    for _ in range(20):
+        await add_job(database, target=TARGET)
+    terms = TERMS._replace(hostmost=3)
+    found = await asyncio.gather(*(claim(database, after(1), 2, terms) for _ in range(6)))
+    assert sum(len(one.started) for one in found) == 3
+    assert await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'running'") == 3

@@ -17,6 +17,7 @@ class Receiver:
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
     """How it answers; None: 200."""
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _held: list[asyncio.Event] = field(default_factory=list)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
@@ -24,6 +25,23 @@ class Receiver:
         async with self._arrived:
             self._arrived.notify_all()
         return web.Response(text="ok") if self.answer is None else await self.answer(request)
+
+    def hold(self) -> asyncio.Event:
+        """Answer only when the event is set; at the end it is."""
+        go_on = asyncio.Event()
+        self._held.append(go_on)
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            await go_on.wait()
+            return web.Response()
+
+        self.answer = answer
+        return go_on
+
+    def let_go(self) -> None:
+        """Answer all that is held."""
+        for go_on in self._held:
+            go_on.set()
 
     async def arrived(self, count: int) -> None:
         """Wait until so many requests have come."""
@@ -51,4 +69,5 @@ async def receiving() -> AsyncIterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.let_go()
         await runner.cleanup()

@@ -1,0 +1,208 @@
+"""The deliverer: calls under way hold no connection, their leases are kept, and nothing is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from scheduler_api.ciphers import Cipher
+from scheduler_api.database.engine import Database
+from scheduler_api.delivery.client import Client
+from scheduler_api.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.services.calls import Terms
+from scheduler_api.targets import Guard
+from tests.factories import add_job, execute, logs, scalar
+from tests.receiver import Receiver, receiving
+
+Make = Callable[..., Awaitable[Deliverer]]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def deliverers(database: Database) -> AsyncIterator[Make]:
+    """Makes deliverers that are stopped at the end."""
+    made: list[Deliverer] = []
+
+    async def make(
+        name: str = "one", *, lease: float = 60, calls: int = 50, claiming: bool = True
+    ) -> Deliverer:
+        terms = Terms(name, timedelta(seconds=lease), 1000)
+        client = Client(Guard(loopback=True))
+        deliverer = Deliverer(
+            database, client, Cipher([]), terms, Capacity(calls, 0.5), "http://localhost/runs"
+        )
+        await deliverer.start(claiming=claiming)
+        made.append(deliverer)
+        return deliverer
+
+    yield make
+    for deliverer in made:
+        await deliverer.stop(0)
+
+
+async def until(database: Database, statement: str, wanted: Any) -> None:
+    """Wait until a statement gives what is wanted."""
+    while await scalar(database, statement) != wanted:
+        await asyncio.sleep(0.01)
+
+
+async def statuses(database: Database, jobid: int = 1) -> list[str]:
+    return [log.status for log in await logs(database, jobid)]
+
+
+async def test_calls_under_way_hold_no_connection(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    for _ in range(40):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await deliverers()
+    await receiver.arrived(40)
+    busy = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
+    )
+    await until(database, busy, 0)
+    assert await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'running'") == 40
+    go_on.set()
+    await until(database, "SELECT count(*) FROM joblog WHERE status = 'finished'", 40)
+
+
+async def now_of(database: Database) -> Any:
+    return await scalar(database, "SELECT clock_timestamp()")
+
+
+async def test_no_more_calls_than_there_is_room_for(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    for _ in range(7):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await deliverers(calls=3)
+    await receiver.arrived(3)
+    assert await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'running'") == 3
+    go_on.set()
+    await until(database, "SELECT count(*) FROM joblog WHERE status = 'finished'", 7)
+    assert len(receiver.requests) == 7
+
+
+async def test_a_lease_is_renewed_as_long_as_the_call_takes(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await deliverers("one", lease=0.6)
+    await deliverers("other", lease=0.6)
+    await receiver.arrived(1)
+    renewed = "SELECT leaseuntil > startedat + interval '1.5 seconds' FROM joblog"
+    await until(database, renewed, True)
+    go_on.set()
+    await until(database, "SELECT status FROM joblog", "finished")
+    assert await scalar(database, "SELECT string_agg(outcome, ' ') FROM logattempt") == "finished"
+    assert len(receiver.requests) == 1
+
+
+async def test_at_the_end_what_does_not_finish_in_time_is_handed_back(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    first = await deliverers("first")
+    await receiver.arrived(1)
+    await first.stop(0.01)
+    (log,) = await logs(database, 1)
+    assert (log.status, log.attempt, log.leasetoken) == ("pending", 2, None)
+    receiver.always(200)
+    await deliverers("second")
+    await until(database, "SELECT status FROM joblog", "finished")
+    outcomes = await scalar(
+        database, "SELECT string_agg(outcome || ' ' || replica, ', ' ORDER BY attempt) FROM logattempt"
+    )
+    assert outcomes == "released first, finished second"
+
+
+async def test_at_the_end_calls_under_way_may_still_finish(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(calls=1)
+    await receiver.arrived(1)
+    stopping = asyncio.create_task(deliverer.stop(30))
+    await asyncio.sleep(0)
+    go_on.set()
+    await stopping
+    # The one under way has ended, and no other was begun.
+    counts = "SELECT count(*) FILTER (WHERE status = 'finished') || ' ' || count(*) FROM joblog"
+    assert await scalar(database, counts) == "1 2"
+    assert len(receiver.requests) == 1
+
+
+async def test_a_run_that_was_cancelled_is_given_up(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(lease=0.6, calls=1)
+    await receiver.arrived(1)
+    await execute(
+        database,
+        "UPDATE joblog SET status = 'failed', error = 'x', finishedat = now(),"
+        " leasetoken = NULL, leaseuntil = NULL",
+    )
+    receiver.always(200)
+    # There is room again: the only place was taken by the cancelled one.
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer.wake()
+    await until(database, "SELECT status FROM joblog WHERE jobid = 2", "finished")
+    assert await statuses(database, 1) == ["failed"]
+
+
+async def test_a_retry_is_made_when_it_is_due(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.always(503)
+    target = {"url": receiver.url, "retries": 1, "backoff": 1}
+    await add_job(database, target=target, due=await now_of(database))
+    await deliverers()
+    await receiver.arrived(1)
+    receiver.always(200)
+    await until(database, "SELECT status FROM joblog", "finished")
+    first, second = (request.headers["webhook-id"] for request, _ in receiver.requests)
+    assert first == second
+
+
+async def test_a_secret_that_no_key_opens_fails_the_run_and_says_why(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    jobid = await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await execute(
+        database,
+        "INSERT INTO jobsecret (jobid, createdat, ciphertext) VALUES (:jobid, now(), 'x')",
+        jobid=jobid,
+    )
+    await deliverers()
+    await until(database, "SELECT status FROM joblog", "failed")
+    assert "SCHEDULER_SECRET_KEY" in await scalar(database, "SELECT error FROM joblog")
+    assert receiver.requests == []
+
+
+async def test_a_callers_pass_waits_for_what_it_started(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    for _ in range(9):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(calls=2, claiming=False)
+    counts = await deliverer.run_due(await now_of(database), 30)
+    assert counts["finished"] == 9
+    receiver.hold()
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    counts = await deliverer.run_due(await now_of(database), 0.3)
+    assert counts["running"] == 1

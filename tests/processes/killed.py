@@ -1,0 +1,100 @@
+"""`python -m tests.processes.killed POINT serve …`: the service, which dies at a named point of its work.
+
+A point is a function, `before` or `after` it; the process ends there at once, as by SIGKILL. A commit
+counts only once the function named with it has been called, so that it is that unit's own.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from asyncpg.transaction import Transaction
+
+from scheduler_api.cli import main
+from scheduler_api.database import calls, claims
+from scheduler_api.delivery.client import Client
+
+#: What the shell makes of SIGKILL.
+KILLED = 137
+
+
+class Point(NamedTuple):
+    """Where the process dies."""
+
+    owner: Any
+    name: str
+    before: bool
+    once: tuple[Any, str] | None = None
+    """What must have been called first."""
+
+
+def _commit(before: bool, owner: Any, name: str) -> Point:
+    return Point(Transaction, "commit", before, (owner, name))
+
+
+PLAIN = {
+    "plain: locked": Point(claims, "claim_due", False),
+    "plain: rules read": Point(claims, "rules_of", False),
+    "plain: before the verdict": Point(claims, "settle", True),
+    "plain: verdict written": Point(claims, "settle", False),
+    "plain: before the commit": _commit(True, claims, "settle"),
+    "plain: committed": _commit(False, claims, "settle"),
+}
+TARGET = {
+    "call: its turn": Point(calls, "take_turn", False),
+    "call: locked": Point(calls, "due", False),
+    "call: before the start": Point(calls, "start", True),
+    "call: started": Point(calls, "start", False),
+    "call: before the commit of the start": _commit(True, calls, "start"),
+    "call: start committed": _commit(False, calls, "start"),
+    "call: before sending": Point(Client, "call", True),
+    "call: answered": Point(Client, "call", False),
+    "call: fenced": Point(calls, "fence", False),
+    "call: before the verdict": Point(calls, "settle", True),
+    "call: verdict written": Point(calls, "settle", False),
+    "call: before the commit of the verdict": _commit(True, calls, "settle"),
+    "call: verdict committed": _commit(False, calls, "settle"),
+}
+POINTS = PLAIN | TARGET
+
+
+def plant(point: Point) -> None:
+    """Let the process die there."""
+    reached = point.once is None
+
+    def die() -> None:
+        if reached:
+            os._exit(KILLED)
+
+    if point.once is not None:
+
+        def reach() -> None:
+            nonlocal reached
+            reached = True
+
+        _wrap(*point.once, after=reach)
+    _wrap(point.owner, point.name, **{"before" if point.before else "after": die})
+
+
+def _wrap(
+    owner: Any, name: str, before: Callable[[], None] | None = None, after: Callable[[], None] | None = None
+) -> None:
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            before()
+        result = await function(*args, **kwargs)
+        if after is not None:
+            after()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+if __name__ == "__main__":
+    plant(POINTS[sys.argv.pop(1)])
+    main()

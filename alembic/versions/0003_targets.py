@@ -1,4 +1,4 @@
-"""Targets: what a run calls, its attempts and leases, secrets, limits, and hosts that do not answer."""
+"""Targets: what runs call, attempts, leases, secrets, limits, hosts that fail; jobs that run after others."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,12 +14,15 @@ JOB_CHECKS = {
     "target": "(target IS NULL) = (host IS NULL)",
     "concurrency": "concurrency >= 1",
     "autopause": "autopause >= 1",
+    "after": "(after IS NULL) = (afterjobid IS NULL)",
+    "noschedule": "after IS NULL OR num_nonnulls(startdate, starttime, interval, cron, until, maxruns) = 0",
 }
 JOBLOG_CHECKS = {
     "lease": "(status = 'running') = (num_nonnulls(leasetoken, leaseuntil) = 2)",
     "leasetoken": "num_nonnulls(leasetoken, leaseuntil) <> 1",
     "following": "following IS NULL OR status IN ('pending', 'running')",
     "spent": "spent >= 0 AND spent < attempt",
+    "parentlogid": "(cause = 'after') = (parentlogid IS NOT NULL)",
 }
 #: The partial indexes of joblog: their columns, and their conditions before and since.
 INDEXES = {
@@ -39,9 +42,12 @@ INDEXES = {
 def upgrade() -> None:
     op.add_column("job", sa.Column("target", JSONB))
     op.add_column("job", sa.Column("host", sa.Text))
+    op.add_column("job", sa.Column("after", JSONB))
+    op.add_column("job", sa.Column("afterjobid", sa.BigInteger))
     op.add_column("job", sa.Column("overlap", sa.Boolean, nullable=False, server_default="false"))
     op.add_column("job", sa.Column("concurrency", sa.Integer))
     op.add_column("job", sa.Column("autopause", sa.Integer))
+    op.add_column("joblog", sa.Column("parentlogid", sa.BigInteger))
     op.add_column("joblog", sa.Column("host", sa.Text))
     op.add_column("joblog", sa.Column("following", INSTANT))
     op.add_column("joblog", sa.Column("leasetoken", sa.Uuid))
@@ -50,6 +56,24 @@ def upgrade() -> None:
     for table, checks in (("job", JOB_CHECKS), ("joblog", JOBLOG_CHECKS)):
         for name, rule in checks.items():
             op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
+    op.drop_constraint("ck_job_start", "job")
+    op.create_check_constraint(
+        op.f("ck_job_start"), "job", "num_nonnulls(cron, after) > 0 OR num_nulls(startdate, starttime) = 0"
+    )
+    op.drop_constraint("ck_joblog_cause", "joblog")
+    op.create_check_constraint(
+        op.f("ck_joblog_cause"), "joblog", "cause IN ('schedule', 'manual', 'backfill', 'after')"
+    )
+    op.drop_constraint("uq_joblog_occurrence", "joblog")
+    op.create_unique_constraint(
+        "uq_joblog_occurrence",
+        "joblog",
+        ["jobid", "scheduledfor", "cause", "parentlogid"],
+        postgresql_nulls_not_distinct=True,
+    )
+    op.create_index(
+        "ix_job_afterjobid", "job", ["afterjobid"], postgresql_where=sa.text("afterjobid IS NOT NULL")
+    )
     for name, (columns, before, since) in INDEXES.items():
         _change_index(name, columns, before, since)
     _create_tables()
@@ -135,7 +159,12 @@ def _create_tables() -> None:
 
 
 def downgrade() -> None:
-    """Back to jobs that call nothing: runs under way fail, their jobs go on as plain ones."""
+    """Back to jobs that call nothing: runs under way fail, their jobs go on as plain ones.
+
+    Jobs that run after others are lost.
+    """
+    op.execute("DELETE FROM job WHERE after IS NOT NULL")
+    op.execute("DELETE FROM joblog WHERE cause = 'after'")
     for table in ("hostfailure", "concurrencylimit", "jobsecret", "logline", "logattempt"):
         op.drop_table(table)
     for name, (columns, before, since) in INDEXES.items():
@@ -158,7 +187,18 @@ def downgrade() -> None:
         WHERE status = 'running' OR status = 'pending' AND attempt > 1
         """
     )
-    for column in ("spent", "leaseuntil", "leasetoken", "following", "host"):
+    op.drop_constraint("uq_joblog_occurrence", "joblog")
+    op.create_unique_constraint("uq_joblog_occurrence", "joblog", ["jobid", "scheduledfor", "cause"])
+    op.drop_constraint("ck_joblog_cause", "joblog")
+    op.create_check_constraint(
+        op.f("ck_joblog_cause"), "joblog", "cause IN ('schedule', 'manual', 'backfill')"
+    )
+    op.drop_index("ix_job_afterjobid", "job")
+    op.drop_constraint("ck_job_start", "job")
+    op.create_check_constraint(
+        op.f("ck_job_start"), "job", "cron IS NOT NULL OR num_nulls(startdate, starttime) = 0"
+    )
+    for column in ("parentlogid", "spent", "leaseuntil", "leasetoken", "following", "host"):
         op.drop_column("joblog", column)
-    for column in ("autopause", "concurrency", "overlap", "host", "target"):
+    for column in ("afterjobid", "after", "autopause", "concurrency", "overlap", "host", "target"):
         op.drop_column("job", column)

@@ -86,6 +86,12 @@ class JobIsPaused(SchedulerError):
         super().__init__(f"Job {jobid} is paused, so there is no next run; resume it first.")
 
 
+class JobHasFollowers(SchedulerError):
+    """Other jobs run after the job."""
+
+    code = "job_has_followers"
+
+
 class ScheduleUnusable(SchedulerError):
     """The job's schedule can not be computed."""
 

@@ -8,23 +8,28 @@ from contextlib import asynccontextmanager, suppress
 from scheduler_api.delivery.client import Call, Client
 from scheduler_api.targets import Answer, Guard
 
-Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+Behaviour = Callable[[Reader, Writer], Awaitable[None]]
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 
 
 class Target:
     """What the server at `url` was asked, and how it answers."""
 
-    def __init__(self, behaviour: Behaviour | None) -> None:
+    def __init__(self, behaviour: Behaviour | None, *, reads: bool = True) -> None:
         self.behaviour = behaviour
         """None: it answers well."""
+        self.reads = reads
+        """Whether a request is read before the behaviour begins."""
         self.url = ""
         self.requests: list[bytes] = []
         self.connections: set[asyncio.Task[None]] = set()
         self.connected = 0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: Reader, writer: Writer) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.connections.add(task)
@@ -39,7 +44,11 @@ class Target:
                 await writer.wait_closed()
             self.connections.discard(task)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, reader: Reader, writer: Writer) -> bool:
+        if not self.reads:
+            assert self.behaviour is not None
+            await self.behaviour(reader, writer)
+            return False
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0"
@@ -61,10 +70,10 @@ class Target:
 
 @asynccontextmanager
 async def target(
-    behaviour: Behaviour | None = None, encryption: ssl.SSLContext | None = None
+    behaviour: Behaviour | None = None, encryption: ssl.SSLContext | None = None, *, reads: bool = True
 ) -> AsyncIterator[Target]:
     """A server; at the end no connection to it may be left."""
-    made = Target(behaviour)
+    made = Target(behaviour, reads=reads)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=encryption)
     made.url = f"{'https' if encryption else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     try:
@@ -96,8 +105,12 @@ async def post(client: Client, url: str, timeout: float = 20) -> Answer:
 def says(data: bytes) -> Behaviour:
     """Answer with these bytes, then close."""
 
-    async def behaviour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def behaviour(_: Reader, writer: Writer) -> None:
         writer.write(data)
         await writer.drain()
 
     return behaviour
+
+
+async def never_answer(reader: Reader, writer: Writer) -> None:
+    await reader.read()

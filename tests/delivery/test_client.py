@@ -2,9 +2,6 @@
 
 import asyncio
 import gzip
-import socket
-import struct
-from contextlib import suppress
 
 import pytest
 
@@ -12,40 +9,7 @@ from scheduler_api.delivery import client as module
 from scheduler_api.delivery.client import Call, Client
 from scheduler_api.targets import Failure, Guard
 from tests.delivery.conftest import Run
-from tests.delivery.servers import OK, Behaviour, get, opened, post, says, target
-
-Reader = asyncio.StreamReader
-Writer = asyncio.StreamWriter
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
-
-
-async def never_answer(reader: Reader, writer: Writer) -> None:
-    await reader.read()
-
-
-async def drip_head(reader: Reader, writer: Writer) -> None:
-    writer.write(HEAD + b"X-Drip: ")
-    await drip(writer, b"a")
-
-
-async def drip_body(reader: Reader, writer: Writer) -> None:
-    writer.write(HEAD + b"Content-Length: 100000\r\n\r\n")
-    await drip(writer, b"a")
-
-
-async def flood_of_interim_answers(reader: Reader, writer: Writer) -> None:
-    while not writer.is_closing():
-        writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
-        await writer.drain()
-        await asyncio.sleep(0)
-
-
-async def drip(writer: Writer, drop: bytes) -> None:
-    while not writer.is_closing():
-        writer.write(drop)
-        await writer.drain()
-        await asyncio.sleep(0.01)
+from tests.delivery.servers import HEAD, OK, Reader, Writer, get, never_answer, opened, post, says, target
 
 
 async def endless_body(reader: Reader, writer: Writer) -> None:
@@ -54,69 +18,6 @@ async def endless_body(reader: Reader, writer: Writer) -> None:
         writer.write(b"1000\r\n" + b"a" * 4096 + b"\r\n")
         await writer.drain()
         await asyncio.sleep(0)
-
-
-async def reset(reader: Reader, writer: Writer) -> None:
-    kept: socket.socket = writer.get_extra_info("socket")
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
-#: What each nasty target leads to. A good call to the same server follows.
-NASTY: dict[str, tuple[Behaviour, Failure, float]] = {
-    "never answers": (never_answer, Failure.TIMEOUT, 0.2),
-    "drips its head": (drip_head, Failure.TIMEOUT, 0.2),
-    "drips its body": (drip_body, Failure.TIMEOUT, 0.2),
-    "floods with interim answers": (flood_of_interim_answers, Failure.TIMEOUT, 0.2),
-    "resets the connection": (reset, Failure.CONNECT, 20),
-    "closes the connection": (says(b""), Failure.CONNECT, 20),
-    "closes within the head": (says(HEAD + b"X-Half"), Failure.CONNECT, 20),
-    **{
-        name: (says(data), Failure.PROTOCOL, 20)
-        for name, data in {
-            "no HTTP": b"\x16\x03\x01 what?\r\n\r\n",
-            "an SSH banner": b"SSH-2.0-OpenSSH_9.2\r\n",
-            "odd status": b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok",
-            "NUL in a value": HEAD + b"X-A: a\0b\r\nContent-Length: 2\r\n\r\nok",
-            "NUL in a name": HEAD + b"X\0A: ab\r\nContent-Length: 2\r\n\r\nok",
-            "long line": HEAD + b"X-A: " + b"a" * 100_000 + b"\r\nContent-Length: 2\r\n\r\nok",
-            "many headers": HEAD + b"X-A: a\r\n" * 10_000 + b"Content-Length: 2\r\n\r\nok",
-            "endless status line": b"HTTP/1.1 200 " + b"a" * 100_000,
-            "chunked with a length": HEAD
-            + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            "length, then chunked": HEAD
-            + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            "two lengths": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-            "negative length": HEAD + b"Content-Length: -2\r\n\r\nok",
-            "length too long": HEAD + b"Content-Length: 20\r\n\r\nok",
-            "no chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
-            "chunk cut off": HEAD + b"Transfer-Encoding: chunked\r\n\r\nff\r\nok",
-        }.items()
-    },
-}
-
-
-@pytest.mark.parametrize("name", NASTY)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nasty_targets(run: Run, name: str, method: str) -> None:
-    behaviour, failure, timeout = NASTY[name]
-
-    async def scenario() -> None:
-        async with target(behaviour) as server, opened() as client:
-            body = b"body" if method == "POST" else None
-            answer = await client.call(Call(method, server.url, {}, body, timeout))
-            assert (answer.failure, answer.excerpt) == (failure, None)
-            assert answer.error is not None
-            assert answer.error.endswith(".")
-            assert answer.timing["total"] > 0
-            # One call is one request, and nothing of it is left to harm the next one.
-            assert len(server.requests) == 1
-            server.behaviour = None
-            assert (await get(client, server.url)).body == "fine"
-            assert (await get(client, server.url)).body == "fine"
-            assert server.connected == 2
-
-    run(scenario())
 
 
 def test_the_connection_is_used_again(run: Run) -> None:
@@ -214,11 +115,11 @@ def test_what_is_sent(run: Run) -> None:
             says(HEAD + b"Set-Cookie: a=b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         ) as server:
             async with opened() as client:
-                await client.call(Call("PUT", server.url + "?a=b%2Fc", {"X-Mine": "é"}, b"\0body", 20))
+                await client.call(Call("PUT", server.url + "?a=b%2Fc&d=%2De", {"X-Mine": "é"}, b"\0body", 20))
                 server.behaviour = None
                 await client.call(Call("GET", server.url, {"user-agent": "me"}, None, 20))
             first, second = (request.lower() for request in server.requests)
-            assert first.startswith(b"put /hook?a=b%2fc http/1.1\r\nhost: 127.0.0.1:")
+            assert first.startswith(b"put /hook?a=b%2fc&d=%2de http/1.1\r\nhost: 127.0.0.1:")
             assert first.endswith(b"\r\n\r\n\0body")
             assert b"user-agent: scheduler-api/" in first
             # What the body is, only the target knows.
@@ -338,23 +239,17 @@ def test_closing_under_a_call(run: Run) -> None:
 
 def test_a_server_that_answers_before_it_has_read_all(run: Run) -> None:
     async def early(reader: Reader, writer: Writer) -> None:
-        with suppress(asyncio.IncompleteReadError):
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(OK)
-                await writer.drain()
-                await reader.readexactly(1_000_000)
-        writer.close()
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await writer.drain()
+            await reader.readexactly(1_000_000)
 
     async def scenario() -> None:
-        server = await asyncio.start_server(early, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with opened() as client:
+        async with target(early, reads=False) as server, opened() as client:
             for _ in range(3):
-                answer = await client.call(Call("POST", url, {}, b"a" * 1_000_000, 20))
+                answer = await client.call(Call("POST", server.url, {}, b"a" * 1_000_000, 20))
                 assert answer.body == "fine"
-        server.close()
-        await server.wait_closed()
 
     run(scenario())
 

@@ -286,14 +286,10 @@ def test_encryption_with_a_server_that_knows_none(run: Run) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
     async def scenario() -> None:
-        server = await asyncio.start_server(plain, "127.0.0.1", 0)
-        async with opened() as client:
-            answer = await get(client, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        async with target(plain, reads=False) as server, opened() as client:
+            answer = await get(client, server.url.replace("http", "https"))
             assert answer.failure is Failure.TLS
-        server.close()
-        await server.wait_closed()
 
     run(scenario())

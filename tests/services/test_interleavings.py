@@ -10,14 +10,18 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from itertools import combinations_with_replacement
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Backfill, History, JobPatch, Missed, Pause, Resume
+from scheduler_api.contracts import Backfill, History, JobCheck, JobPatch, Missed, Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import SchedulerError
-from scheduler_api.services import audit, backfill, jobs, operations, reconcile, runs
+from scheduler_api.services import audit, backfill, calls, jobs, operations, reconcile, redrive, runs
+from scheduler_api.services.calls import Terms
+from scheduler_api.services.outcomes import Ended
+from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, execute, logs, scalar
 
 NOW = NOON + timedelta(minutes=2, seconds=30)
@@ -69,8 +73,39 @@ async def heal(session: AsyncSession, now: datetime) -> Any:
     return await reconcile.heal(session, now, 10)
 
 
+async def claim_call(session: AsyncSession, now: datetime) -> Any:
+    return await calls.claim(session, now, 10, Terms("tests", timedelta(seconds=15), 10))
+
+
+async def settle(session: AsyncSession, now: datetime) -> Any:
+    return await calls.settle(session, now, [Ended(1, TOKEN, "finished", httpstatus=200)], frozenset())
+
+
+async def fail(session: AsyncSession, now: datetime) -> Any:
+    ended = Ended(1, TOKEN, "failed", Failure.STATUS, "No.", again=True, httpstatus=503)
+    return await calls.settle(session, now, [ended], frozenset())
+
+
+async def reap(session: AsyncSession, now: datetime) -> Any:
+    return await calls.reap(session, now)
+
+
+async def cancel(session: AsyncSession, now: datetime) -> Any:
+    return await redrive.cancel(session, now, 1)
+
+
+async def retarget(session: AsyncSession, now: datetime) -> Any:
+    patch = JobPatch.model_validate({"target": {"url": "http://b.example/"}, "overlap": True})
+    return await jobs.edit(session, now, 1, patch)
+
+
+TOKEN = UUID(int=1)
 SIDES: list[Side] = [claim, edit, rename, pause, resume, delete, remove, run_now, skip, make_up, heal]
 PAIRS = list(combinations_with_replacement(SIDES, 2))
+CALL_SIDES: list[Side] = [claim_call, settle, fail, reap, cancel]
+CALL_PAIRS = list(combinations_with_replacement(CALL_SIDES, 2)) + [
+    (one, other) for one in CALL_SIDES for other in (*SIDES[1:], retarget) if other is not make_up
+]
 
 
 class Undone(Exception):
@@ -137,6 +172,43 @@ async def test_two_at_once_leave_a_ledger_that_adds_up(
         await database.transact(lambda session, _: claim(session, NOW + timedelta(hours=1)))
         report = await database.read(audit.check_job, 1)
         assert report.clean, (first, second, report.findings)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "undo"),
+    [(False, False), (False, True), (True, False)],
+    ids=["commit", "rollback", "overlap"],
+)
+@pytest.mark.parametrize(("one", "other"), CALL_PAIRS, ids=lambda side: side.__name__)
+async def test_two_at_once_on_a_run_that_is_under_way(
+    database: Database, one: Side, other: Side, overlap: bool, undo: bool
+) -> None:
+    for first, second in ((one, other), (other, one)):
+        await execute(database, "TRUNCATE job, hostfailure RESTART IDENTITY CASCADE")
+        target = {"url": "http://a.example/", "retries": 1, "backoff": 1}
+        more = {"target": target, "overlap": overlap, "validfrom": NOON - timedelta(seconds=1)}
+        await add_job(database, interval=60, **more)
+        await database.transact(lambda session, _: claim_call(session, NOON))
+        await execute(database, "UPDATE joblog SET leasetoken = :token WHERE logid = 1", token=TOKEN)
+        errors = await side_by_side(database, first, second, undo=undo)
+        assert [error for error in errors if not isinstance(error, SchedulerError)] == []
+        assert not [error for error in errors if "try" in str(error)], errors
+        if not await scalar(database, "SELECT count(*) FROM job"):
+            assert await logs(database, 1) == []
+            continue
+        assert_clean(await database.read(audit.check_job, 1), first, second)
+        # And what is left goes on as if nothing had been.
+        for minutes in (60, 61, 62):
+            later = NOW + timedelta(minutes=minutes)
+            await database.transact(lambda session, _, later=later: claim_call(session, later))
+            await database.transact(
+                lambda session, _, later=later: reap(session, later + timedelta(minutes=1))
+            )
+        assert_clean(await database.read(audit.check_job, 1), first, second)
+
+
+def assert_clean(report: JobCheck, first: Side, second: Side) -> None:
+    assert report.clean, (first, second, report.findings)
 
 
 async def at_noon(session: AsyncSession, _: datetime) -> None:

@@ -35,7 +35,7 @@ from scheduler_api.contracts.calls import (
     Secret,
 )
 from scheduler_api.contracts.flaws import flaws_of
-from scheduler_api.contracts.jobs import Job, JobDraft, JobPatch, JobSort, State
+from scheduler_api.contracts.jobs import After, Ending, Job, JobDraft, JobPatch, JobSort, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
 from scheduler_api.contracts.schedules import (
     EditPreview,
@@ -50,6 +50,7 @@ from scheduler_api.contracts.values import LARGEST_ID, LARGEST_INTERVAL, Instant
 __all__ = [
     "LARGEST_ID",
     "LARGEST_INTERVAL",
+    "After",
     "Attempt",
     "Backfill",
     "BackfillReport",
@@ -60,6 +61,7 @@ __all__ = [
     "BulkReport",
     "Change",
     "EditPreview",
+    "Ending",
     "Explanation",
     "Fate",
     "Finding",

@@ -25,6 +25,7 @@ class LogCause(StrEnum):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     BACKFILL = "backfill"
+    AFTER = "after"
 
 
 class Log(BaseModel):
@@ -38,7 +39,10 @@ class Log(BaseModel):
         description="While pending: when the job ran before. Afterwards: when this one ran."
     )
     status: str = Field(description="`pending`, `running`, `finished`, `failed` or `skipped`.")
-    cause: str = Field(description="Why it ran: `schedule`, `manual` (by request) or `backfill`.")
+    cause: str = Field(
+        description="Why it ran: `schedule`, `manual` (by request), `backfill`, or `after` another job's run."
+    )
+    parentlogid: int | None = Field(description="The log that it ran after.")
     attempt: int = Field(description="Which try this is, from 1; of a pending log, the one to come.")
     host: str | None = Field(description="Which host the run calls; null: it calls nothing.")
     leaseuntil: datetime | None = Field(

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from scheduler_api.contracts.targets import Target
 from scheduler_api.contracts.values import (
+    LARGEST_ID,
     CalendarDate,
     ClockTime,
     Count,
@@ -39,10 +40,35 @@ MisfirePolicy = Annotated[Misfire, Field(strict=False)]
 
 
 def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
-    # A cron expression with a flaw of its own is not among the data.
-    if value is None and info.data.get("cron", "") is None:
+    # What has a flaw of its own is not among the data.
+    if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
         raise PydanticCustomError("start", "Is required, unless there is a cron expression.")
     return value
+
+
+class Ending(StrEnum):
+    """How a run may end that another job runs after."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    ANY = "any"
+
+
+class After(BaseModel):
+    """The job that another one runs after."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    jobid: Annotated[int, Field(ge=1, le=LARGEST_ID)] = Field(description="Which job.")
+    on: Annotated[Ending, Field(strict=False)] = Field(
+        Ending.FINISHED, description="After which of its runs: those that `finished`, `failed`, or `any`."
+    )
+
+
+#: What becomes of the schedule of a job that is made to run after another one.
+UNSCHEDULED: dict[str, Any] = dict.fromkeys(
+    ("startdate", "starttime", "interval", "cron", "until", "maxruns")
+) | {"repeat": False, "exclude": [], "jitter": 0}
 
 
 class JobDraft(BaseModel):
@@ -89,6 +115,10 @@ class JobDraft(BaseModel):
         None,
         description="When to run, by the clocks of the time zone: five fields (minute, hour, day of month, "
         "month, day of week), six with seconds first, or @hourly, @daily, @weekly, @monthly, @yearly.",
+    )
+    after: After | None = Field(
+        None,
+        description="Instead of a schedule: the job whose runs it follows, each as soon as it has ended.",
     )
     startdate: Annotated[CalendarDate | None, AfterValidator(_given_unless_cron)] = Field(
         None,
@@ -168,7 +198,9 @@ class JobDraft(BaseModel):
 
     @model_validator(mode="after")
     def _kind_is_clear(self) -> "JobDraft":
-        if self.cron is not None:
+        if self.after is not None:
+            self._check_after()
+        elif self.cron is not None:
             if "repeat" not in self.model_fields_set:
                 object.__setattr__(self, "repeat", True)
             self._check_cron()
@@ -177,6 +209,11 @@ class JobDraft(BaseModel):
         if not self.overlap and (self.concurrency or 1) > 1:
             raise flaw_at("concurrency", "More than one at once needs overlap to be true.")
         return self
+
+    def _check_after(self) -> None:
+        for name in UNSCHEDULED:
+            if getattr(self, name):
+                raise flaw_at(name, "A job that runs after another has no schedule; leave this out.")
 
     def _check_cron(self) -> None:
         if self.interval is not None:
@@ -234,6 +271,7 @@ class JobPatch(BaseModel):
     repeat: bool = False
     interval: Count | None = None
     cron: CronText | None = None
+    after: After | None = None
     until: Instant | None = None
     maxruns: Count | None = None
     exclude: Exclusions = Field(default_factory=list)
@@ -259,6 +297,10 @@ class JobPatch(BaseModel):
         """The fields of a job with these changes; the kind of schedule follows the field that is given."""
         changes = self.model_dump(mode="json", exclude_unset=True)
         merged = current | changes
+        if changes.get("after") is not None:
+            return merged | {name: none for name, none in UNSCHEDULED.items() if name not in changes}
+        if "after" not in changes and UNSCHEDULED.keys() & changes.keys():
+            merged["after"] = None
         if changes.get("cron") is not None and "interval" not in changes:
             merged["interval"] = None
         if changes.get("interval") is not None and "cron" not in changes:
@@ -299,6 +341,7 @@ class Job(BaseModel):
     repeat: bool
     interval: int | None
     cron: str | None
+    after: After | None
     until: datetime | None
     maxruns: int | None
     exclude: list[str]

@@ -59,11 +59,13 @@ DUE = Statement(
 #: What a claim, or a verdict, has to know of these logs and their jobs; read after the lock, so never stale.
 KNOWN = Statement(
     f"""
-    SELECT joblog.logid, joblog.runs, joblog.lastrun, job.jobid, job.jobname, job.createdat, job.tags,
-           job.misfire, job.grace, job.jitter, job.maxruns, {DEFINITION},
+    SELECT joblog.logid, joblog.runs, joblog.lastrun, joblog.parentlogid,
+           job.jobid, job.jobname, job.createdat, job.tags, job.misfire, job.grace, job.jitter,
+           job.maxruns, {DEFINITION},
            job.overlap, job.concurrency, job.autopause, job.pausedat, CAST(job.target AS text) AS target,
            num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
            OR cardinality(exclude) > 0 AS refined,
+           EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid) AS followed,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     """

@@ -31,7 +31,8 @@ RULES = Statement(
     """
     SELECT jobid, "interval", misfire, grace,
            num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
-           OR cardinality(exclude) > 0
+           OR cardinality(exclude) > 0,
+           EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)
     FROM job WHERE jobid = ANY(:jobids)
     """
 )
@@ -102,6 +103,8 @@ class JobRules(NamedTuple):
     grace: int
     refined: bool
     """Whether there is more to it than an interval, or one start."""
+    followed: bool
+    """Whether other jobs run after it."""
 
 
 class Outcome(NamedTuple):

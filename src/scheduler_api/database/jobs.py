@@ -17,7 +17,7 @@ DEFINITION = 'startdate, starttime, timezone, "interval", cron, until, exclude, 
 WRITTEN = (
     "jobname", "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "maxruns",
     "exclude", "dstgap", "dstfold", "jitter", "misfire", "grace", "tags",
-    "target", "overlap", "concurrency", "autopause",
+    "after", "target", "overlap", "concurrency", "autopause",
 )  # fmt: skip
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
@@ -76,17 +76,17 @@ SORTS = {
 CREATE = Statement(
     f"""
     INSERT INTO job ({", ".join(f'"{column}"' for column in WRITTEN)},
-                     host, active, pausedat, resumefrom, createdat, validfrom)
+                     host, afterjobid, active, pausedat, resumefrom, createdat, validfrom)
     VALUES ({", ".join(f":{column}" for column in WRITTEN)},
-            :host, :active, :pausedat, :resumefrom, :now, :now)
+            :host, :afterjobid, :active, :pausedat, :resumefrom, :now, :now)
     RETURNING jobid
     """
 )
 EDIT = Statement(
     f"""
     UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
-        host = :host, active = :active, validfrom = :validfrom, resumefrom = :resumefrom,
-        version = version + 1
+        host = :host, afterjobid = :afterjobid, active = :active, validfrom = :validfrom,
+        resumefrom = :resumefrom, version = version + 1
     WHERE jobid = :jobid
     """
 )
@@ -134,9 +134,9 @@ async def create(
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that the author decides, and what follows from them."""
-    target = values["target"]
-    written = {column: values[column] for column in WRITTEN}
-    return written | {"target": None if target is None else json.dumps(target), "host": values["host"]}
+    documents = {name: values[name] and json.dumps(values[name]) for name in ("target", "after")}
+    derived = {"host": values["host"], "afterjobid": values["after"] and values["after"]["jobid"]}
+    return {column: values[column] for column in WRITTEN} | documents | derived
 
 
 async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:

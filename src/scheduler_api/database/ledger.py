@@ -12,7 +12,7 @@ from scheduler_api.database.statements import Statement
 
 _COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
-    startedat, finishedat, reason, error, host, leaseuntil
+    startedat, finishedat, reason, error, host, leaseuntil, parentlogid
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
 ONE = Statement(f"{_LOGS} WHERE logid = :logid")

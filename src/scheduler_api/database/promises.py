@@ -59,7 +59,7 @@ HOLES = Statement(
     """
     SELECT job.jobid
     FROM job
-    WHERE job.active
+    WHERE job.active AND job.after IS NULL
       AND NOT EXISTS (
           SELECT FROM joblog
           WHERE jobid = job.jobid AND status IN ('pending', 'running') AND cause = 'schedule'

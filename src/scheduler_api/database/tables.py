@@ -59,6 +59,9 @@ job = Table(
     # The request that a run makes, and the host that it goes to; null: the run is the bookkeeping.
     Column("target", JSONB),
     Column("host", Text),
+    # Instead of a schedule: the job that it runs after, and after which ends.
+    Column("after", JSONB),
+    Column("afterjobid", BigInteger),
     # Whether the schedule goes on while a run is under way; how many may be, whatever their cause.
     Column("overlap", Boolean, nullable=False, server_default="false"),
     Column("concurrency", Integer),
@@ -80,7 +83,12 @@ job = Table(
     CheckConstraint("char_length(btrim(jobname)) >= 3", name="jobname"),
     CheckConstraint("repeat = (num_nonnulls(interval, cron) = 1)", name="repeat"),
     CheckConstraint("num_nonnulls(interval, cron) <= 1", name="kind"),
-    CheckConstraint("cron IS NOT NULL OR num_nulls(startdate, starttime) = 0", name="start"),
+    CheckConstraint("num_nonnulls(cron, after) > 0 OR num_nulls(startdate, starttime) = 0", name="start"),
+    CheckConstraint("(after IS NULL) = (afterjobid IS NULL)", name="after"),
+    CheckConstraint(
+        "after IS NULL OR num_nonnulls(startdate, starttime, interval, cron, until, maxruns) = 0",
+        name="noschedule",
+    ),
     CheckConstraint("interval >= 1", name="interval"),
     CheckConstraint("maxruns >= 1", name="maxruns"),
     CheckConstraint("dstgap IN ('after', 'skip')", name="dstgap"),
@@ -95,6 +103,7 @@ job = Table(
     CheckConstraint(
         "pausedat IS NOT NULL OR num_nonnulls(pausereason, pauseduntil, resumefrom) = 0", name="pausedat"
     ),
+    Index("ix_job_afterjobid", "afterjobid", postgresql_where=text("afterjobid IS NOT NULL")),
     Index("ix_job_tags", "tags", postgresql_using="gin"),
     # The tickers look for the pause that ends first.
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
@@ -120,6 +129,8 @@ joblog = Table(
     Column("finishedat", Instant),
     Column("reason", Text),
     Column("error", Text),
+    # The log that it ran after.
+    Column("parentlogid", BigInteger),
     # Which host the run calls; null: none, the run is the bookkeeping.
     Column("host", Text),
     # While the run is under way: the occurrence to promise when it settles. Then it carries the job's future.
@@ -130,9 +141,17 @@ joblog = Table(
     # Attempts from before it was asked to be tried afresh: they count no more.
     Column("spent", Integer, nullable=False, server_default="0"),
     # One row per occurrence: whoever promises it twice gets a conflict. Serves a job's history too.
-    UniqueConstraint("jobid", "scheduledfor", "cause", name="uq_joblog_occurrence"),
+    UniqueConstraint(
+        "jobid",
+        "scheduledfor",
+        "cause",
+        "parentlogid",
+        name="uq_joblog_occurrence",
+        postgresql_nulls_not_distinct=True,
+    ),
     CheckConstraint("status IN ('pending', 'running', 'finished', 'failed', 'skipped')", name="status"),
-    CheckConstraint("cause IN ('schedule', 'manual', 'backfill')", name="cause"),
+    CheckConstraint("cause IN ('schedule', 'manual', 'backfill', 'after')", name="cause"),
+    CheckConstraint("(cause = 'after') = (parentlogid IS NOT NULL)", name="parentlogid"),
     CheckConstraint("attempt >= 1", name="attempt"),
     CheckConstraint("missed >= 0", name="missed"),
     CheckConstraint("(missed > 0) = (through IS NOT NULL)", name="through"),

@@ -5,7 +5,7 @@ import codecs
 import os
 import re
 import ssl
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -31,7 +31,8 @@ MAX_HEADERS = 100
 _MAX_RETRY_AFTER = 100
 _MAX_REASON = 200
 _CONTENT_TYPE = "Content-Type"
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_USER_AGENT = f"scheduler-api/{__version__}"
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Call(NamedTuple):
@@ -54,6 +55,12 @@ class _Request(aiohttp.ClientRequest):
         hdrs.ACCEPT: "*/*",
         hdrs.ACCEPT_ENCODING: "identity",
     }
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        # Defaults of the session would be merged anew for every call.
+        if hdrs.USER_AGENT not in self.headers:
+            self.headers[hdrs.USER_AGENT] = _USER_AGENT
+        super().update_auto_headers(skip_auto_headers)
 
     def send(self, conn: aiohttp.connector.Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         # A server that talks on an idle connection must not have that taken for the next answer.
@@ -86,7 +93,6 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={hdrs.USER_AGENT: f"scheduler-api/{__version__}"},
             request_class=_Request,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             auto_decompress=False,
@@ -170,11 +176,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _answer(status: int | None, retryafter: str | None, data: bytes, marks: Marks) -> Answer:
-    truncated = len(data) > MOST_KEPT
-    # A character that the cut goes through is left out, not replaced.
-    body = codecs.utf_8_decode(data[:MOST_READ], "replace", len(data) <= MOST_READ)[0]
-    excerpt = codecs.utf_8_decode(data[:MOST_KEPT], "replace", not truncated)[0] if truncated else body
-    return Answer(status, None, None, retryafter, _clean(excerpt), truncated, marks.timing(), body)
+    if len(data) <= MOST_KEPT:
+        body = excerpt = data.decode("utf-8", "replace")
+    else:
+        # A character that the cut goes through is left out, not replaced.
+        body = codecs.utf_8_decode(data[:MOST_READ], "replace", len(data) <= MOST_READ)[0]
+        excerpt = codecs.utf_8_decode(data[:MOST_KEPT], "replace", False)[0]
+    return Answer(
+        status, None, None, retryafter, _clean(excerpt), len(data) > MOST_KEPT, marks.timing(), body
+    )
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> str | None:

@@ -1,7 +1,7 @@
 """Connections to targets: only to addresses that the guard lets through, and timed on the way.
 
-The HTTP client's own tracing costs a tenth of its speed; so the clock is read where a connection
-passes anyway, and only when there is a new one.
+The HTTP client's own tracing runs for every call; here the clock is read where a connection passes
+anyway, and only when there is a new one.
 """
 
 import asyncio

@@ -39,6 +39,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.RunIsOver: 410,
     errors.JobHasNoFuture: 409,
     errors.JobIsPaused: 409,
+    errors.JobHasFollowers: 409,
     errors.ScheduleUnusable: 409,
     errors.StaleVersion: 412,
     errors.KeyReused: 422,

@@ -1,6 +1,6 @@
 """When jobs run: pure functions on values; no clock, no I/O, no framework."""
 
-from scheduler_api.schedule.cadence import Cadence, Every, Grid, Once, occurrences
+from scheduler_api.schedule.cadence import Cadence, Every, Grid, Never, Once, occurrences
 from scheduler_api.schedule.cron import Cron, Expression, InvalidCron, expression
 from scheduler_api.schedule.definition import (
     Bar,
@@ -34,6 +34,7 @@ __all__ = [
     "Grid",
     "InvalidCron",
     "Misfire",
+    "Never",
     "Once",
     "Plan",
     "Reason",

@@ -77,7 +77,23 @@ class Every(NamedTuple):
         return max(0, -((self.start - instant) // self.interval))
 
 
-Cadence = Once | Every | Cron
+class Never(NamedTuple):
+    """No schedule: the job runs when something else asks for it."""
+
+    def next_after(self, instant: datetime) -> datetime | None:  # noqa: ARG002
+        """See Grid."""
+        return None
+
+    def last_before(self, instant: datetime) -> datetime | None:  # noqa: ARG002
+        """See Grid."""
+        return None
+
+    def count_between(self, since: datetime, before: datetime) -> int:  # noqa: ARG002
+        """See Grid."""
+        return 0
+
+
+Cadence = Once | Every | Cron | Never
 
 
 def occurrences(grid: Grid, since: datetime, before: datetime) -> Iterator[datetime]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from scheduler_api.schedule.cadence import Cadence, Every, Once
+from scheduler_api.schedule.cadence import Cadence, Every, Never, Once
 from scheduler_api.schedule.cron import Cron, expression
 from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone
 
@@ -166,6 +166,8 @@ def _cadence(definition: Definition) -> Cadence:
     if definition.cron is not None:
         start = starts[0] if starts else BEGINNING
         return Cron(expression(definition.cron), definition.timezone, start, definition.dstfold)
+    if not starts:
+        return Never()
     if definition.interval is not None:
         return Every(starts[0], timedelta(seconds=definition.interval))
     both = definition.dstfold is Fold.BOTH

@@ -47,6 +47,8 @@ def cadence(interval: int | None, cron: str | None, zone: str) -> str:
 def describe(definition: Definition) -> str:
     """A whole schedule in one sentence."""
     zone = definition.timezone
+    if definition.startdate is None and definition.cron is None:
+        return "no schedule of its own"
     said = cadence(definition.interval, definition.cron, zone)
     if definition.startdate is not None:
         start = f"{definition.startdate:%Y-%m-%d}"

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Finding, JobCheck
-from scheduler_api.database import jobs, ledger, promises
+from scheduler_api.database import chains, jobs, ledger, promises
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Bar, Schedule
 from scheduler_api.services.past import Past, Version, past_of
@@ -170,7 +170,14 @@ def _first_of(schedule: Schedule, after: datetime, is_barred: bool) -> datetime 
 
 
 async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: _Report) -> None:
-    if job["active"] and job["promised"] is None and not await promises.live(session, job["jobid"]):
+    if job["after"] is not None:
+        lost = await chains.lost(session, job["jobid"])
+        if lost["count"]:
+            report.expected += lost["count"]
+            report.find(
+                "hole", lost["first"], lost["count"], "It should have run after another job, and did not."
+            )
+    elif job["active"] and job["promised"] is None and not await promises.live(session, job["jobid"]):
         report.find("invariant", None, 1, "It is active, but nothing is promised.")
     if not job["active"] and job["promised"] is not None:
         report.find("invariant", job["promised"], 1, f"It is {job['state']}, but a run is promised.")

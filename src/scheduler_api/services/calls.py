@@ -16,6 +16,7 @@ from scheduler_api.database.calls import Acceptance, DueCall, Start
 from scheduler_api.database.claims import JobRules
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.schedule import Verdict
+from scheduler_api.services import chains
 from scheduler_api.services.bounds import Bounds
 from scheduler_api.services.outcomes import Ended, Settled, conclude, verdict_of
 from scheduler_api.services.runs import Fate, fate_of
@@ -91,6 +92,8 @@ async def claim(
     refused = [fate for fate in fates.values() if fate.outcome.status != Verdict.FINISHED]
     if refused:
         await claims.settle(session, now, [fate.outcome for fate in refused])
+        over = [fate.outcome.logid for fate in refused if known[fate.outcome.logid]["followed"]]
+        await chains.fire(session, now, over)
     await ledger.skip(session, now, [row for fate in fates.values() for row in fate.barred])
     running = [entry for entry in taken if fates[entry.logid].outcome.status == Verdict.FINISHED]
     started: dict[int, asyncpg.Record] = {}
@@ -117,7 +120,9 @@ def _fate(entry: DueCall, known: Mapping[str, Any], now: datetime) -> Fate:
     """Whether the log may run, by its schedule and policies; those decide once, at the first attempt."""
     if entry.attempt > 1:
         return Fate(claims.Outcome(entry.logid, Verdict.FINISHED))
-    rules = JobRules(*(known[name] for name in ("jobid", "interval", "misfire", "grace", "refined")))
+    rules = JobRules(
+        *(known[name] for name in ("jobid", "interval", "misfire", "grace", "refined", "followed"))
+    )
     return fate_of(entry, rules, known if rules.refined else None, now)
 
 
@@ -142,6 +147,7 @@ def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any
         started["runs"],
         None if known["target"] is None else target_of(known["target"]),
         known["secrets"],
+        known["parentlogid"],
     )
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.errors import Flaw, InvalidInput, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Cron, Once, Reason, Schedule, StartInGap, schedule_of
-from scheduler_api.services import standing
+from scheduler_api.schedule import Cron, Never, Once, Reason, Schedule, StartInGap, schedule_of
+from scheduler_api.services import chains, standing
 from scheduler_api.services.standing import Held
 
 JOBS, LOGS, CHANGES = TypeAdapter(list[Job]), TypeAdapter(list[Log]), TypeAdapter(list[Change])
@@ -23,11 +23,13 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
     """Create a job with the promise of its first run. Raises InvalidInput where it has none ahead."""
     schedule = schedule_of_draft(draft)
     _require_future_start(draft, schedule, now)
-    first = _first_ahead(schedule, now)
+    if draft.after is not None:
+        await chains.require_parent(session, draft.after)
+    first = None if draft.after is not None else _first_ahead(schedule, now)
     values = draft.model_dump() | {"host": draft.host}
     jobid = await jobs.create(session, now, values, None if draft.active else first)
     nextrun = None
-    if draft.active:
+    if draft.active and first is not None:
         nextrun = await standing.promise(session, now, values | {"jobid": jobid}, schedule, first)
     await changes.record(session, now, jobid, "created", client, after=written(values))
     return Job(
@@ -122,7 +124,7 @@ async def _retime(
     """Put the promise where the new definition wants it; the job's active, validfrom and resumefrom."""
     job = held.job
     same = (job["active"], job["validfrom"], job["resumefrom"])
-    redefined = draft.definition != standing.definition_of(job)
+    redefined = draft.definition != standing.definition_of(job) or "after" in changed
     if not redefined and not {"jitter", "maxruns"} & set(changed):
         return same
     schedule = schedule_of_draft(draft)
@@ -134,8 +136,10 @@ async def _retime(
     if redefined:
         if {"startdate", "starttime"} & set(changed) or isinstance(schedule.cadence, Once):
             _require_future_start(draft, schedule, now)
+        if draft.after is not None:
+            await chains.require_parent(session, draft.after, job["jobid"])
         await _supersede(session, now, held, carried)
-        first, validfrom = _first_ahead(schedule, now), now
+        first, validfrom = None if draft.after is not None else _first_ahead(schedule, now), now
     else:
         first, validfrom = _first_open(held, schedule, now, carried["accounted"])
     if held.is_paused:
@@ -143,7 +147,7 @@ async def _retime(
     await standing.take_back(session, held)
     if first is None:
         # Completed, but for a run under way: that retires the job when it settles.
-        return bool(held.under_way), validfrom, None
+        return bool(held.under_way) or draft.after is not None, validfrom, None
     timed = {"jobid": job["jobid"], "jitter": draft.jitter, "overlap": draft.overlap}
     await standing.go_on(session, now, held, timed, schedule, first, carried)
     return True, validfrom, None
@@ -193,6 +197,7 @@ async def delete(
 ) -> None:
     """Delete a job: nothing of it runs any more. Its history stays, or goes with it."""
     held = await standing.hold(session, jobid, version, deleted=history is History.REMOVE)
+    await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
         await jobs.remove(session, jobid)
         return
@@ -252,6 +257,7 @@ def _require_future_start(draft: JobDraft, schedule: Schedule, now: datetime) ->
     """Raise InvalidInput where the start has passed."""
     if draft.startdate is None:
         return
+    assert not isinstance(schedule.cadence, Never)
     start = schedule.cadence.start
     if start > now:
         return

@@ -101,7 +101,7 @@ async def _go_on(
         log.exception("a paused job can not go on", jobid=job["jobid"])
         first = None
     # Completed, but for a run under way: that retires the job when it settles.
-    await jobs.resume(session, job["jobid"], active=first is not None or bool(held.under_way))
+    await jobs.resume(session, job["jobid"], active=first is not None or _lasts(held))
     if first is not None:
         await standing.go_on(session, now, held, job, schedule, first, carried)
     await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
@@ -192,6 +192,11 @@ async def skip_next(
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
     await changes.record(session, now, jobid, "skipped", client, after=said)
     return await get(session, jobid)
+
+
+def _lasts(held: Held) -> bool:
+    """Whether a job stays active without a promise: a run is under way, or it runs after another job."""
+    return bool(held.under_way) or held.job["after"] is not None
 
 
 def _require_future(held: Held) -> None:

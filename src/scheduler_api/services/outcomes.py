@@ -13,7 +13,7 @@ from scheduler_api.database import calls
 from scheduler_api.database.calls import Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Every, Misfire, Reason, Schedule
-from scheduler_api.services import operations, standing
+from scheduler_api.services import chains, operations, standing
 from scheduler_api.targets import Failure, backoff
 
 #: The longest reason that a job is paused for.
@@ -143,6 +143,8 @@ async def conclude(
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
     idle, failed = set(), {}
+    over = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
+    await chains.fire(session, now, over)
     for (row, known, end), verdict in zip(ends, verdicts, strict=True):
         if verdict.status == "pending":
             continue

@@ -16,7 +16,7 @@ from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.statements import savepoint
 from scheduler_api.schedule import Every, Misfire, Once, Plan, Schedule, Verdict, plan, schedule_of
-from scheduler_api.services import standing
+from scheduler_api.services import chains, standing
 
 log = structlog.get_logger(__name__)
 
@@ -57,12 +57,14 @@ async def run_pass(session: AsyncSession, now: datetime, most: int, due: datetim
         async with savepoint(session):
             await claims.settle(session, now, outcomes)
             await ledger.skip(session, now, barred)
+        report = _report(outcomes)
     except DATABASE_ERRORS as error:
         if not is_bad_row(error):
             raise
         log.warning("a batch does not settle as a whole; settling its rows one by one", claimed=len(logs))
-        return await _settle_singly(session, now, fates)
-    return _report(outcomes)
+        report = await _settle_singly(session, now, fates)
+    await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
+    return report
 
 
 class Fate(NamedTuple):

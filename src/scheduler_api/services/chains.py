@@ -1,0 +1,44 @@
+"""Jobs that run after others: no circles, no run forgotten."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import After
+from scheduler_api.database import chains, jobs, promises
+from scheduler_api.errors import Flaw, InvalidInput, JobHasFollowers
+
+#: The most jobs in a row, each after the one before.
+LONGEST = 100
+#: How many followers an error names.
+MOST_NAMED = 5
+
+
+async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> None:
+    """Ask for the runs that come after these logs, in the transaction that gives them their verdicts."""
+    if logids and await chains.fire(session, now, logids):
+        await promises.announce(session)
+
+
+async def require_parent(session: AsyncSession, after: After, jobid: int | None = None) -> None:
+    """Raise InvalidInput where a job can not run after that one; without a jobid, it is a new job."""
+    # Two edits at once could each see no circle, and make one together.
+    await chains.take_turn(session)
+    parent = await jobs.share(session, after.jobid)
+    if parent is None or parent["deletedat"] is not None:
+        raise InvalidInput(Flaw(("after", "jobid"), f"There is no job {after.jobid}."))
+    chain = await chains.chain(session, after.jobid, LONGEST)
+    if jobid is not None and jobid in chain:
+        circle = " → ".join(map(str, [*reversed(chain[: chain.index(jobid) + 1]), jobid]))
+        raise InvalidInput(Flaw(("after", "jobid"), f"That would be a circle: {circle}."))
+    if len(chain) >= LONGEST:
+        raise InvalidInput(Flaw(("after", "jobid"), f"A chain has at most {LONGEST} jobs."))
+
+
+async def require_no_followers(session: AsyncSession, jobid: int) -> None:
+    """Raise JobHasFollowers where others run after the job: they would wait forever."""
+    found = await chains.followers(session, jobid, MOST_NAMED + 1)
+    if found:
+        named = ", ".join(map(str, found[:MOST_NAMED])) + (" and others" if found[MOST_NAMED:] else "")
+        raise JobHasFollowers(f"Job {jobid} is what others run after: {named}. Delete or change those first.")

@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -115,7 +116,8 @@ async def _serve(settings: Settings) -> None:
         app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}))
         async with app.router.lifespan_context(app) as state:
             assert state is not None
-            server = _Server(_configuration(_WithState(app, state), settings))
+            # Calls that are under way may end while requests do.
+            server = _Server(_configuration(_WithState(app, state), settings), state["deliverer"].cease)
             _spare_the_collector()
             await server.serve(sockets=[listener])
 
@@ -162,6 +164,14 @@ class _WithState:
 
 class _Server(uvicorn.Server):
     """Stops on SIGINT and SIGTERM, but does not raise them anew: the database is still to be closed."""
+
+    def __init__(self, config: uvicorn.Config, asked_to_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._asked_to_stop = asked_to_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._asked_to_stop()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

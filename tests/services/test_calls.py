@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit, calls, jobs, operations, redrive
+from scheduler_api.services import audit, calls, explain, jobs, operations, redrive
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
 from scheduler_api.targets import Failure
@@ -446,3 +446,24 @@ async def test_two_claims_at_once_never_exceed_a_limit(database: Database) -> No
     found = await asyncio.gather(*(claim(database, after(1), 2, terms) for _ in range(6)))
     assert sum(len(one.started) for one in found) == 3
     assert await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'running'") == 3
+
+
+async def said(database: Database, now: datetime, instant: datetime = NOON) -> str:
+    return str((await at(database, now, explain.explain, 1, instant)).sentence)
+
+
+async def test_it_can_be_asked_how_a_run_stands_and_why_it_waits(database: Database) -> None:
+    await add_job(database, interval=60, target=TARGET)
+    await execute(
+        database,
+        "INSERT INTO hostfailure VALUES ('a.example', 5, :since, :until, 'refused')",
+        since=after(-60),
+        until=after(30),
+    )
+    assert "a.example has not answered since 2030-01-31 11:59:00 +00:00 (refused)" in await said(
+        database, after(1)
+    )
+    (started,) = (await claim(database, after(31))).started
+    assert "is under way: attempt 1 since 2030-01-31 12:00:31" in await said(database, after(32))
+    await settle(database, after(33), failed(started))
+    assert "has not succeeded yet; attempt 2 is due at" in await said(database, after(33))

@@ -186,8 +186,8 @@ async def test_two_at_once_on_a_run_that_is_under_way(
     for first, second in ((one, other), (other, one)):
         await execute(database, "TRUNCATE job, hostfailure RESTART IDENTITY CASCADE")
         target = {"url": "http://a.example/", "retries": 1, "backoff": 1}
-        more = {"target": target, "overlap": overlap, "validfrom": NOON - timedelta(seconds=1)}
-        await add_job(database, interval=60, **more)
+        since = NOON - timedelta(seconds=1)
+        await add_job(database, interval=60, target=target, overlap=overlap, validfrom=since)
         await database.transact(lambda session, _: claim_call(session, NOON))
         await execute(database, "UPDATE joblog SET leasetoken = :token WHERE logid = 1", token=TOKEN)
         errors = await side_by_side(database, first, second, undo=undo)
@@ -199,12 +199,18 @@ async def test_two_at_once_on_a_run_that_is_under_way(
         assert_clean(await database.read(audit.check_job, 1), first, second)
         # And what is left goes on as if nothing had been.
         for minutes in (60, 61, 62):
-            later = NOW + timedelta(minutes=minutes)
-            await database.transact(lambda session, _, later=later: claim_call(session, later))
-            await database.transact(
-                lambda session, _, later=later: reap(session, later + timedelta(minutes=1))
-            )
+            await go_on(database, NOW + timedelta(minutes=minutes))
         assert_clean(await database.read(audit.check_job, 1), first, second)
+
+
+async def go_on(database: Database, now: datetime) -> None:
+    """Claim what is due, and give up what nobody ends."""
+
+    async def work(session: AsyncSession, _: datetime) -> None:
+        await claim_call(session, now)
+        await reap(session, now + timedelta(minutes=1))
+
+    await database.transact(work)
 
 
 def assert_clean(report: JobCheck, first: Side, second: Side) -> None:

@@ -43,6 +43,7 @@ PROMISE = Statement(
     """
 )
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
+RUNNING = Statement("SELECT EXISTS (SELECT FROM joblog WHERE jobid = :jobid AND status = 'running')")
 WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
 FOLLOW = Statement("UPDATE joblog SET following = :following WHERE logid = ANY(:logids)")
 # A run that waits for another attempt stays a call: the attempts before it were.
@@ -108,6 +109,12 @@ async def lock_live(session: AsyncSession, jobid: int) -> list[asyncpg.Record]:
     rows = await LOCK_LIVE.all(session, jobid=jobid)
     # Whoever held a row before may have settled it.
     return [row for row in rows if row["status"] in {"pending", "running"}]
+
+
+async def running(session: AsyncSession, jobid: int) -> bool:
+    """Whether any run of the job is under way."""
+    (there,) = await RUNNING.one(session, jobid=jobid)
+    return bool(there)
 
 
 async def withdraw(session: AsyncSession, logid: int) -> None:

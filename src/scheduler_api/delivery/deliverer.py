@@ -83,6 +83,7 @@ class Deliverer:
         self._bounded = False
         self._wake = asyncio.Event()
         self._stopping = False
+        self._ceased = 0.0
         self._loops: list[asyncio.Task[None]] = []
         self._claiming: asyncio.Task[None] | None = None
         self._failures = 0
@@ -97,14 +98,20 @@ class Deliverer:
         if claiming:
             self._claiming = asyncio.create_task(self._claim_forever(), name="deliverer")
 
+    def cease(self) -> None:
+        """Claim nothing new from now on; the time that calls still have begins."""
+        self._stopping = True
+        self._ceased = self._ceased or monotonic()
+        self._wake.set()
+
     async def stop(self, grace: float) -> None:
         """Claim nothing new, let calls end for `grace` seconds, hand back the rest, and end."""
-        self._stopping = True
-        self._wake.set()
+        self.cease()
         if self._claiming is not None:
             await asyncio.wait([self._claiming])
         if tasks := [held.task for held in self._held.values()]:
-            _, late = await asyncio.wait(tasks, timeout=grace)
+            left = max(0.0, self._ceased + grace - monotonic())
+            _, late = await asyncio.wait(tasks, timeout=left)
             for task in late:
                 task.cancel()
             if late:

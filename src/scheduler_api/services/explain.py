@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Explanation, Fate, Log
-from scheduler_api.database import ledger
+from scheduler_api.database import ledger, promises, targets
 from scheduler_api.schedule import Bar, Schedule
 from scheduler_api.schedule.wording import describe, local, note
 from scheduler_api.services.outlook import occurrence_of
@@ -38,6 +38,8 @@ async def explain(session: AsyncSession, now: datetime, jobid: int, at: datetime
     scheduled = version.since < at and schedule.calls_for(at)
     logs = _telling([Log.model_validate(dict(row)) for row in rows], schedule, at, scheduled)
     fate, sentence = _judge(past, schedule, at, now, scheduled, logs)
+    if fate is Fate.PROMISED:
+        sentence += await _held_back(session, logs, now, zone)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -140,11 +142,31 @@ def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[Fate, str
         return Fate.RAN, f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}."
     if log.status == "skipped" and log.reason is not None:
         return Fate.SKIPPED, f"It did not run at {when}, because {BECAUSE[log.reason]}."
+    if log.status == "pending" and log.nextrun is not None and log.attempt > 1:
+        tried = f"attempt {log.attempt} is due at {local(log.nextrun, zone)}"
+        return Fate.PROMISED, f"{when} has not succeeded yet; {tried}."
     if log.status == "pending" and log.nextrun is not None:
         return Fate.PROMISED, f"{when} is promised; it will be tried at {local(log.nextrun, zone)}."
     if log.status == "failed":
         return Fate.FAILED, f"{when} failed: {log.error}"
-    return Fate.RUNNING, f"The run of {when} is under way."
+    since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
+    return Fate.RUNNING, f"The run of {when} is under way: attempt {log.attempt}{since}."
+
+
+async def _held_back(session: AsyncSession, logs: Sequence[Log], now: datetime, zone: str) -> str:
+    """What keeps a call waiting that is due, as a further sentence; empty: nothing is known to."""
+    for log in logs:
+        if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:
+            continue
+        down = await targets.down(session, log.host)
+        if down is not None and down["openuntil"] is not None:
+            until = f"it is left alone until {local(down['openuntil'], zone)}"
+            return (
+                f" {log.host} has not answered since {local(down['since'], zone)} ({down['error']}); {until}."
+            )
+        if await promises.running(session, log.jobid):
+            return " Another run of the job is under way."
+    return ""
 
 
 def _edited(past: Past, at: datetime, zone: str) -> str:

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 
 from scheduler_api.contracts import Job, JobDraft, JobWithLogs
-from scheduler_api.database import changes, jobs, ledger
+from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.database.engine import OPENING
 from scheduler_api.database.statements import Statement
 from scheduler_api.schedule import instant_of
@@ -77,7 +77,7 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
                 raise HTTPException(422)
             jobid = await run(jobs.CREATE, **values, now=now, pausedat=None, resumefrom=None)
             promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
-            await run(ledger.PROMISE, jobid=jobid, **promise)
+            await run(promises.PROMISE, jobid=jobid, **promise)
             change = {"action": "created", "client": None, "before": None, "after": draft.model_dump_json()}
             await run(changes.RECORD, jobid=jobid, at=now, **change)
         return values | NEW | {"jobid": jobid, "nextrun": first, "createdat": now}

@@ -1,23 +1,22 @@
 """How late runs start when a thousand jobs are due at the same instant, second after second."""
 
 import asyncio
-import importlib.util
 import json
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import URL
 
 from benchmarks import programs
-from benchmarks.results import Row, at_most, below, exactly
+from benchmarks.results import Row, at_most, below, exactly, ratios
 from benchmarks.server import bare_connection, fresh_database
 from benchmarks.sizes import Sizes
-from scheduler_api.database.ledger import CHANNEL
+from scheduler_api.database.promises import CHANNEL
 
-QUESTION = "lateness of one-second jobs that are all due at the same instant, beside APScheduler 3"
+QUESTION = (
+    "lateness of one-second jobs that are all due at the same instant, beside APScheduler 3 and procrastinate"
+)
 #: Seconds between the making of the jobs and their first instant; for the last runs to end.
 AHEAD, AFTER = 3, 2
 
@@ -43,25 +42,43 @@ STARTED = """
 COMMITTED = "pg_xact_commit_timestamp(xmin)"
 
 
+class Peer(NamedTuple):
+    """Another scheduler with the same jobs."""
+
+    name: str
+    module: str
+    store: str | None
+    """How its driver's URL begins; None: it keeps nothing."""
+    seconds: int
+
+
+def _peers(sizes: Sizes) -> list[Peer]:
+    return [
+        Peer("APScheduler, in memory", "apscheduler_peer", None, sizes.peer_seconds),
+        Peer("APScheduler, on this Postgres", "apscheduler_peer", "postgresql+psycopg", sizes.peer_seconds),
+        Peer("procrastinate", "procrastinate_peer", "postgresql", sizes.lateness_seconds),
+    ]
+
+
 async def measure(server: URL, sizes: Sizes) -> list[Row]:
     ours: list[dict[str, float]] = []
     committed: list[dict[str, float]] = []
-    peers: dict[str, list[dict[str, float]]] = {"memory": [], "sql": []}
+    peers: dict[Peer, list[dict[str, float]]] = {peer: [] for peer in _peers(sizes)}
     for _ in range(sizes.repetitions):
         async with fresh_database(server) as url:
             started, kept = await _service(url, sizes)
         ours.append(started)
         committed += kept
-        for store, seen in peers.items():
+        for peer, seen in peers.items():
             async with fresh_database(server) as url:
-                seen.append(await _peer(store, url, sizes))
+                seen.append(await _peer(peer, url, sizes))
     return _rows(ours, committed, peers, sizes)
 
 
 def _rows(
     ours: list[dict[str, float]],
     committed: list[dict[str, float]],
-    peers: dict[str, list[dict[str, float]]],
+    peers: dict[Peer, list[dict[str, float]]],
     sizes: Sizes,
 ) -> list[Row]:
     all_of_them = sizes.lateness_jobs * sizes.lateness_seconds
@@ -74,14 +91,17 @@ def _rows(
     if committed:
         rows.append(Row("service, verdict committed p50", _of(committed, "p50"), "ms"))
         rows.append(Row("service, verdict committed p99", _of(committed, "p99"), "ms"))
-    for store, seen in peers.items():
-        name = f"APScheduler, {_store_name(store)}"
-        ahead = [mine / theirs for mine, theirs in zip(p99, _of(seen, "p99"), strict=True)]
+    for peer, seen in peers.items():
         rows += [
-            Row(f"{name}, runs of {sizes.lateness_jobs * sizes.peer_seconds:,}", _of(seen, "runs")),
-            Row(f"{name}, start p50", _of(seen, "p50"), "ms"),
-            Row(f"{name}, start p99", _of(seen, "p99"), "ms"),
-            Row(f"service ÷ {name}, start p99", ahead, "", sizes.judged(below(1))),
+            Row(f"{peer.name}, runs of {sizes.lateness_jobs * peer.seconds:,}", _of(seen, "runs")),
+            Row(f"{peer.name}, start p50", _of(seen, "p50"), "ms"),
+            Row(f"{peer.name}, start p99", _of(seen, "p99"), "ms"),
+            Row(
+                f"service ÷ {peer.name}, start p99",
+                ratios(p99, _of(seen, "p99")),
+                "",
+                sizes.judged(below(1)),
+            ),
         ]
     return rows
 
@@ -107,27 +127,12 @@ async def _lateness(connection: Any, instant: str, since: datetime, until: datet
     return dict(await connection.fetchrow(STARTED.format(instant=instant), since, until))
 
 
-async def _peer(store: str, url: URL, sizes: Sizes) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
-        address = {"memory": "", "sql": _store_url(url, Path(folder))}[store]
-        arguments = (address, str(sizes.lateness_jobs), str(sizes.peer_seconds))
-        seen: dict[str, float] = json.loads(await programs.answer_of("apscheduler_peer", *arguments))
+async def _peer(peer: Peer, url: URL, sizes: Sizes) -> dict[str, float]:
+    driver = peer.store and url.set(drivername=peer.store)
+    address = driver.render_as_string(hide_password=False) if driver else ""
+    arguments = (address, str(sizes.lateness_jobs), str(peer.seconds))
+    seen: dict[str, float] = json.loads(await programs.answer_of(peer.module, *arguments))
     return seen
-
-
-def _store_url(url: URL, folder: Path) -> str:
-    """The same Postgres where a driver is installed that APScheduler can use; else a file."""
-    if _has_psycopg():
-        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    return f"sqlite:///{folder / 'jobs.sqlite'}"
-
-
-def _store_name(store: str) -> str:
-    return {"memory": "in memory", "sql": "on this Postgres" if _has_psycopg() else "on SQLite"}[store]
-
-
-def _has_psycopg() -> bool:
-    return importlib.util.find_spec("psycopg") is not None
 
 
 def _of(seen: Sequence[dict[str, float]], name: str) -> list[float]:

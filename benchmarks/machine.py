@@ -11,7 +11,10 @@ from sqlalchemy.engine import URL
 
 from benchmarks.server import bare_connection
 
-LIBRARIES = ("fastapi", "sqlalchemy", "asyncpg", "pydantic", "uvicorn", "uvloop", "apscheduler")
+LIBRARIES = (
+    *("fastapi", "sqlalchemy", "asyncpg", "aiohttp", "pydantic", "uvicorn", "uvloop"),
+    *("apscheduler", "procrastinate"),
+)
 PROCESSORS = Path("/proc/cpuinfo")
 
 

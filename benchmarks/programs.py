@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -18,14 +18,14 @@ START, STOP = 30.0, 30.0
 
 
 @contextlib.asynccontextmanager
-async def service(url: URL) -> AsyncIterator[int]:
+async def service(url: URL, settings: Mapping[str, str] | None = None) -> AsyncIterator[int]:
     """`scheduler-api serve` on this database; its port."""
     port = free_port()
     own = {"SCHEDULER_DATABASE_URL": dsn(url), "SCHEDULER_PORT": str(port), "SCHEDULER_LOG_LEVEL": "warning"}
     # Whatever the developer has set does not change what is measured.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
     command = [sys.executable, "-c", "from scheduler_api.cli import main; main()", "serve"]
-    async with _running(command, port, kept | own):
+    async with _running(command, port, kept | own | dict(settings or {})):
         yield port
 
 
@@ -36,6 +36,21 @@ async def module(name: str, url: URL) -> AsyncIterator[int]:
     command = [sys.executable, "-m", f"benchmarks.{name}", dsn(url), str(port)]
     async with _running(command, port, dict(os.environ)):
         yield port
+
+
+@contextlib.asynccontextmanager
+async def receiver() -> AsyncIterator[int]:
+    """A target for calls; its port."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.receiver"), cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(START):
+            port = int(await process.stdout.readline())
+        yield port
+    finally:
+        await _stop(process)
 
 
 async def answer_of(name: str, *arguments: str, asked: bytes = b"") -> bytes:

@@ -13,14 +13,16 @@ from typing import Any
 import asyncpg
 from sqlalchemy.engine import URL, make_url
 
+from benchmarks import statements
 from scheduler_api.app import TICKER_POOL, TICKER_SETTINGS
 from scheduler_api.database import migrations
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
 
 GIVEN = "SCHEDULER_BENCH_DATABASE_URL"
-#: Beside the defaults that every user gets: the database itself then says when a run was committed.
-SERVER_SETTINGS = {"track_commit_timestamp": "on"}
+#: Beside the defaults that every user gets: the database itself then says when a run was committed, and
+#: how many statements it took.
+SERVER_SETTINGS = {"track_commit_timestamp": "on"} | statements.SERVER_SETTINGS
 
 
 @contextlib.asynccontextmanager

@@ -21,12 +21,15 @@ class Sizes:
     history_for_poll: int = 4_000_000
     polls: int = 300
     lateness_jobs: int = 1_000
-    lateness_seconds: int = 40
+    lateness_seconds: int = 60
     #: The peers' distribution is plain to see before that.
     peer_seconds: int = 15
     memory_due: tuple[int, int] = (1_000, 100_000)
     connections: int = 32
     http_seconds: float = 4.0
+    deliveries: int = 20_000
+    #: Calls that are made at the same time.
+    in_flight: tuple[int, ...] = (32, 128)
 
     def repetitions_of(self, due: int) -> int:
         """A pass that ends within a fraction of a second says little: it is repeated more often."""
@@ -53,4 +56,5 @@ QUICK = Sizes(
     memory_due=(1_000, 5_000),
     connections=8,
     http_seconds=0.5,
+    deliveries=2_000,
 )

@@ -13,9 +13,11 @@ from time import monotonic
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("src", "tests", "alembic", "benchmarks", "docs", "pyproject.toml", "README.md", "compose.yaml")
+PARTS = (
+    "src", "tests", "alembic", "benchmarks", "docs", "examples", "pyproject.toml", "README.md", "compose.yaml"
+)  # fmt: skip
 #: Those that need no processes of their own: fast, and they are to catch everything.
-SUITES = ("tests/schedule", "tests/database", "tests/services", "tests/routers")
+SUITES = ("tests/schedule", "tests/database", "tests/services", "tests/delivery", "tests/routers")
 
 
 class Mutant(NamedTuple):
@@ -48,11 +50,65 @@ MUTANTS = [
     ),
     Mutant(
         "an occurrence may have two rows (no unique key)",
-        "alembic/versions/0002_schedules_and_changes.py",
+        "alembic/versions/0003_targets.py",
         {
-            '    op.create_unique_constraint("uq_joblog_occurrence",'
-            ' "joblog", ["jobid", "scheduledfor", "cause"])\n': ""
+            """    op.create_unique_constraint(
+        "uq_joblog_occurrence",
+        "joblog",
+        ["jobid", "scheduledfor", "cause", "parentlogid"],
+        postgresql_nulls_not_distinct=True,
+    )
+""": ""
         },
+    ),
+    Mutant(
+        "a verdict is written whatever the log's status (no status guard)",
+        "src/scheduler_api/database/calls.py",
+        {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
+         "    ORDER BY logid FOR UPDATE\n": (
+             "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
+             "    ORDER BY logid FOR UPDATE\n"
+         ),
+         'if row["leasetoken"] == tokens[row["logid"]]}': "}"},
+    ),
+    Mutant(
+        "a call is settled without its token",
+        "src/scheduler_api/database/calls.py",
+        {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
+         "    ORDER BY logid FOR UPDATE\n": (
+             "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"
+             " AND logid = ANY(:logids)\n    ORDER BY logid FOR UPDATE\n"
+         ),
+         'if row["leasetoken"] == tokens[row["logid"]]}': "}"},
+    ),
+    Mutant(
+        "a connection is held while the call is made",
+        "src/scheduler_api/delivery/deliverer.py",
+        {"            return await self._caller.attempt(started)\n": (
+            "            async with self._database.engine.begin():\n"
+            "                return await self._caller.attempt(started)\n"
+        )},
+    ),
+    Mutant(
+        "it is answered before the commit",
+        "src/scheduler_api/database/engine.py",
+        {"                await transaction.commit()\n": (
+            "                asyncio.get_running_loop().call_later(\n"
+            "                    0.2, lambda: asyncio.ensure_future(transaction.commit())\n"
+            "                )\n"
+        )},
+    ),
+    Mutant(
+        "limits are counted without taking turns",
+        "src/scheduler_api/services/calls.py",
+        {"    await calls.take_turn(session)\n": ""},
+    ),
+    Mutant(
+        "the attempt is written only when it has ended",
+        "src/scheduler_api/database/calls.py",
+        {"SELECT logid, attempt, :now, :replica FROM started\n": (
+            "SELECT logid, attempt, :now, :replica FROM started WHERE false\n"
+        )},
     ),
     Mutant(
         "the next occurrence is computed from now",

@@ -17,6 +17,7 @@ from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations
 from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.hints import listen_forever
@@ -50,8 +51,9 @@ TICKER_POOL = PoolSize(kept=LANES + 1, overflow=0, timeout=5.0)
 TICKER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
 #: One claims, one settles, one looks after leases, one is for POST /jobs/run.
 DELIVERY_POOL = PoolSize(kept=4, overflow=0, timeout=5.0)
-#: A process that stops in the midst of a claim holds up those of all others: not for long.
-DELIVERY_SETTINGS = TICKER_SETTINGS | {"idle_in_transaction_session_timeout": "5s"}
+#: Plans are made once, maybe before the tables are filled, and must be good afterwards. A process that
+#: stops in the midst of a claim holds up those of all others: not for long.
+DELIVERY_SETTINGS = TICKER_SETTINGS | {"enable_seqscan": "off", "idle_in_transaction_session_timeout": "5s"}
 #: Seconds between two attempts to bring the embedded server back.
 RESTART_PAUSE = 1.0
 
@@ -133,13 +135,13 @@ def _secret_keys(settings: Settings) -> list[str]:
 def _deliverer(settings: Settings, database: Database, guard: Guard, cipher: Cipher) -> Deliverer:
     replica = f"{socket.gethostname()}:{os.getpid()}"
     base = settings.public_url or f"http://localhost:{settings.port}"
+    client = Client(guard)
     return Deliverer(
         database,
-        Client(guard),
-        cipher,
+        client,
+        Caller(client, cipher, f"{base}/runs"),
         Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
         Capacity(settings.concurrency, settings.ticker_interval),
-        f"{base}/runs",
     )
 
 

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from scheduler_api.ciphers import Cipher
 from scheduler_api.database.engine import Database
+from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.services.calls import Terms
@@ -35,7 +37,11 @@ async def deliverers(database: Database) -> AsyncIterator[Make]:
         terms = Terms(name, timedelta(seconds=lease), 1000)
         client = Client(Guard(loopback=True))
         deliverer = Deliverer(
-            database, client, Cipher([]), terms, Capacity(calls, 0.5), "http://localhost/runs"
+            database,
+            client,
+            Caller(client, Cipher([]), "http://localhost/runs"),
+            terms,
+            Capacity(calls, 0.5),
         )
         await deliverer.start(claiming=claiming)
         made.append(deliverer)

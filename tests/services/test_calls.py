@@ -39,7 +39,7 @@ async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settl
     async def work(session: AsyncSession, _: datetime) -> list[Settled]:
         return await calls.settle(session, now, ended, frozenset({"a.example"}))
 
-    return await database.transact(work)
+    return [Settled(one.logid, one.status) for one in await database.transact(work)]
 
 
 async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any:
@@ -185,7 +185,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced_off(d
     jobid = await add_job(database, interval=60, target=TARGET)
     (zombie,) = (await claim(database, after(2))).started
     assert await at(database, after(16.9), calls.reap) == []
-    assert await at(database, after(17), calls.reap) == [Settled(1, "pending")]
+    assert await at(database, after(17), calls.reap) == [Settled(1, "pending", 0.0)]
     (heir,) = (await claim(database, after(17))).started
     assert (heir.entry.logid, heir.entry.attempt) == (zombie.entry.logid, 2)
     assert heir.token != zombie.token
@@ -429,7 +429,7 @@ async def test_a_host_that_does_not_answer_is_left_alone_and_tried_again(databas
     assert (await claim(database, after(2))).started == []
     await settle(database, after(3), finished(probe))
     assert await scalar(database, "SELECT count(*) FROM hostfailure") == 0
-    assert len((await claim(database, after(4))).started) == 11
+    assert len((await claim(database, after(40))).started) == 11
 
 
 async def test_one_dead_host_does_not_hold_up_the_others(database: Database) -> None:

@@ -1,9 +1,11 @@
-"""Instants and lengths of time in words."""
+"""Instants, lengths of time, targets and what came of runs in words."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from scheduler_api.contracts import Attempt, Change, Job, Log, State, Target
 from scheduler_api.schedule.wording import cadence
 from scheduler_api.web import words
 
@@ -63,3 +65,244 @@ def test_a_zone_that_is_no_more_is_shown_as_utc() -> None:
 )
 def test_schedules(interval: int | None, said: str) -> None:
     assert cadence(interval, None, "UTC") == said
+
+
+def a_target(**values: Any) -> Target:
+    return Target.model_validate({"url": "https://example.com/hook"} | values)
+
+
+def a_job(**values: Any) -> Job:
+    defaults: dict[str, Any] = dict.fromkeys(Job.model_fields) | {"overlap": False, "state": State.ACTIVE}
+    return Job.model_construct(**(defaults | values))
+
+
+def a_log(**values: Any) -> Log:
+    defaults: dict[str, Any] = dict.fromkeys(Log.model_fields) | {
+        "logid": 1,
+        "jobid": 1,
+        "scheduledfor": NOW,
+        "status": "pending",
+        "cause": "schedule",
+        "attempt": 1,
+        "host": "example.com",
+        "missed": 0,
+        "runs": 0,
+    }
+    return Log.model_validate(defaults | values)
+
+
+def made(*seconds: float) -> list[Attempt]:
+    """Attempts that were started so many seconds after NOW."""
+    none: dict[str, Any] = dict.fromkeys(Attempt.model_fields)
+    return [
+        Attempt.model_validate(
+            none
+            | {
+                "attempt": number,
+                "startedat": NOW + timedelta(seconds=second),
+                "outcome": "failed",
+                "replica": "r",
+            }
+        )
+        for number, second in enumerate(seconds, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (a_log(host=None), ""),
+        (a_log(status="finished"), "called example.com"),
+        (a_log(status="skipped", reason="cancelled", finishedat=NOW), "cancelled"),
+        (
+            a_log(attempt=2, nextrun=NOW),
+            "attempt 2 at 2030-01-31 13:00:00 Europe/Berlin; calls example.com",
+        ),
+        (a_log(attempt=2, status="running"), "attempt 2; calls example.com"),
+        (
+            a_log(status="failed", error="It broke.", cause="manual"),
+            "It broke; by request; called example.com",
+        ),
+        (a_log(status="failed", error="It broke.", host=None), "It broke."),
+        (a_log(status="failed", error="That was attempt 4.", attempt=4, host=None), "That was attempt 4."),
+    ],
+)
+def test_notes_on_calls(log: Log, said: str) -> None:
+    assert words.note(log, "Europe/Berlin") == said
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"retries": 0}, "No further attempt after a failed one."),
+        (
+            {"retries": 1, "retryon": ["503"]},
+            "At most 1 further attempt, on 503 or no answer. Pauses of up to 5 seconds; "
+            "none later than 1 day after the first.",
+        ),
+        (
+            {},
+            "At most 3 further attempts, on 408, 425, 429, 5xx or no answer. Pauses of up to 5 seconds, "
+            "doubled each time, in the end up to 20 seconds; none later than 1 day after the first.",
+        ),
+        (
+            {"retries": 50, "maxbackoff": 3},
+            "At most 50 further attempts, on 408, 425, 429, 5xx or no answer. Pauses of up to 3 seconds; "
+            "none later than 1 day after the first.",
+        ),
+    ],
+)
+def test_retry_plans(values: dict[str, Any], said: str) -> None:
+    assert words.retry_plan(a_target(**values)) == said
+
+
+def test_an_attempt_is_counted_from_the_last_time_it_was_asked_for() -> None:
+    target = a_target()
+    fresh = a_log(attempt=3, startedat=NOW, nextrun=NOW)
+    assert words.attempt(fresh, made(0, 5), target) == "3 of at most 4"
+    assert words.attempt(a_log(attempt=5, nextrun=NOW), made(0, 5, 9, 12), target) == "5 of at most 8"
+    again = a_log(attempt=6, startedat=NOW + timedelta(seconds=60), nextrun=NOW)
+    assert words.attempt(again, made(0, 5, 9, 12, 60), target) == "6 of at most 8"
+    assert words.attempt(fresh, made(0, 5), a_target(retries=1)) == "3"
+    assert words.attempt(fresh, made(0, 5), None) == "3"
+
+
+def test_what_follows_a_failure() -> None:
+    target = a_target()
+    assert words.outlook(a_log(), [], target, "UTC") == (
+        "If it fails, the next one follows after a pause of up to 5 seconds."
+    )
+    third = a_log(attempt=3, startedat=NOW, nextrun=NOW)
+    assert words.outlook(third, made(0, 5), target, "UTC") == (
+        "If it fails, the next one follows after a pause of up to 20 seconds, "
+        "but not after 2030-02-01 12:00:00 UTC."
+    )
+    last = a_log(attempt=4, startedat=NOW, nextrun=NOW)
+    said = words.outlook(last, made(0, 5, 9), target, "UTC")
+    assert said == "If it fails, the run has failed: there is no further attempt."
+    assert words.outlook(a_log(status="failed"), [], target, "UTC") is None
+    assert words.outlook(third, [], None, "UTC") is None
+
+
+@pytest.mark.parametrize(
+    ("log", "begins"),
+    [
+        (a_log(status="running"), "The run ends now and counts as failed"),
+        (a_log(attempt=2), "There is no further attempt"),
+        (a_log(cause="manual"), "It does not run"),
+        (a_log(cause="backfill"), "It does not run"),
+        (a_log(), None),
+        (a_log(status="failed"), None),
+        (a_log(status="finished", cause="manual"), None),
+    ],
+)
+def test_what_cancelling_does(log: Log, begins: str | None) -> None:
+    said = words.cancelling(log)
+    assert said is None if begins is None else str(said).startswith(begins)
+
+
+def test_what_can_be_tried_again() -> None:
+    failed, job = a_log(status="failed"), a_job(target=a_target())
+    assert words.retriable(failed, job)
+    assert not words.retriable(a_log(status="finished"), job)
+    assert not words.retriable(a_log(status="failed", host=None), job)
+    assert not words.retriable(failed, a_job())
+    assert not words.retriable(failed, a_job(target=a_target(), state=State.DELETED))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "Status 2xx."),
+        ({"success": ["200", "404"], "pattern": "ok"}, "Status 200 or 404, and the answer contains “ok”."),
+        ({"pattern": "a*b"}, "Status 2xx, and the answer contains “a*b” (* stands for anything)."),
+    ],
+)
+def test_success(values: dict[str, Any], said: str) -> None:
+    assert words.success(a_target(**values)) == said
+
+
+@pytest.mark.parametrize(
+    ("overlap", "concurrency", "said"),
+    [
+        (False, None, "One run at a time; the next one waits, and is late then."),
+        (True, None, "Runs may overlap, any number of them."),
+        (True, 1, "The schedule goes on while a run is under way, but one runs at a time."),
+        (True, 3, "Runs may overlap, at most 3 at once."),
+    ],
+)
+def test_overlap(overlap: bool, concurrency: int | None, said: str) -> None:
+    assert words.overlap(a_job(overlap=overlap, concurrency=concurrency)) == said
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        (None, "Never, but for an answer 410 Gone."),
+        (1, "After a run that failed."),
+        (10, "After 10 runs in a row that failed."),
+    ],
+)
+def test_autopause(most: int | None, said: str) -> None:
+    assert words.autopause(a_job(autopause=most)) == said
+
+
+@pytest.mark.parametrize(
+    ("url", "is_web"),
+    [
+        ("https://example.com/a?b=c", True),
+        ("HTTP://EXAMPLE.COM", True),
+        ("https://example.com/{{logid}}", False),
+        ("javascript:alert(1)//http://example.com", False),
+        ("data:text/html,x", False),
+        ("https://", False),
+    ],
+)
+def test_only_addresses_in_the_web_are_links(url: str, is_web: bool) -> None:
+    assert words.is_web(url) is is_web
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.04, "0.0 ms"), (3.21, "3.2 ms"), (145.4, "145 ms"), (999.7, "1.00 s"), (61_230.0, "61.23 s")],
+)
+def test_milliseconds(value: float, said: str) -> None:
+    assert words.milliseconds(value) == said
+
+
+def test_bodies() -> None:
+    assert words.body("plain") == "plain"
+    assert words.body({"a": ["ö"]}) == '{\n  "a": [\n    "ö"\n  ]\n}'
+
+
+def changed(before: Any, after: Any) -> list[str]:
+    change = Change(changeid=1, jobid=1, at=NOW, action="edited", client=None, before=before, after=after)
+    return words.differences(change)
+
+
+def test_changes_of_a_target_mask_the_values_of_headers() -> None:
+    was: dict[str, Any] = {"url": "https://a.example", "method": "POST", "headers": {"A": "old", "B": "same"}}
+    became = was | {"url": "https://b.example", "headers": {"A": "new", "B": "same", "C": "added"}}
+    assert changed({"target": was}, {"target": became}) == [
+        "target url: https://a.example → https://b.example",
+        "target header A: ••• → •••",
+        "target header C: •••",
+    ]
+    assert changed({"target": became}, {"target": was | {"url": became["url"]}}) == [
+        "target header A: ••• → •••",
+        "target header C: ••• → none",
+    ]
+    assert changed({"target": None}, {"target": was}) == ["target: none → POST https://a.example"]
+    assert changed({"target": was}, {"target": None}) == ["target: POST https://a.example → none"]
+
+
+def test_long_values_of_changes_are_cut() -> None:
+    (said,) = changed({"target": {"body": None}}, {"target": {"body": {"a": "x" * 5000}}})
+    assert said.startswith('target body: none → {"a": "xxx')
+    assert len(said) < 300
+
+
+def test_other_changes() -> None:
+    before: dict[str, Any] = {"cron": "0 9 * * *", "tags": [], "interval": None}
+    after = {"cron": None, "tags": ["a", "b"], "interval": 60, "validfrom": "2030"}
+    assert changed(before, after) == ["cron: 0 9 * * * → none", "tags: none → a, b", "interval: none → 60"]

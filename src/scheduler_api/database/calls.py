@@ -391,10 +391,11 @@ def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-async def retire_idle(session: AsyncSession, jobids: Sequence[int]) -> None:
+async def retire_idle(session: AsyncSession, jobids: Sequence[int], *, overlapping: bool) -> None:
     """Mark those of the jobs as completed that have no live log left."""
-    # Two runs that end together would each see the other as live; so they come one after the other.
-    await LOCK_JOBS.all(session, jobids=jobids)
+    if overlapping:
+        # Two runs that end together would each see the other as live; so they come one after the other.
+        await LOCK_JOBS.all(session, jobids=jobids)
     await RETIRE_IDLE.all(session, jobids=jobids)
 
 

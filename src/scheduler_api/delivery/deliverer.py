@@ -2,35 +2,30 @@
 
 import asyncio
 import contextlib
-import json
 import random
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
 from typing import NamedTuple
-from uuid import UUID
 
 import structlog
 
-from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import Target, TestAnswer
+from scheduler_api.contracts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
-from scheduler_api.delivery.client import Call, Client
-from scheduler_api.delivery.requests import request_of
+from scheduler_api.delivery.caller import Caller
+from scheduler_api.delivery.client import Client
+from scheduler_api.delivery.leases import Held, Leases
 from scheduler_api.delivery.settler import Settler
-from scheduler_api.errors import SecretsUnavailable
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended
-from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
+from scheduler_api.targets import Failure
 
 log = structlog.get_logger(__name__)
 
-#: Leases are renewed, and those of others looked at, so many times before they run out.
-LOOKS_A_LEASE = 3
-#: Of the free places so many are waited for before the next claim: claims cost, too.
+#: Of the places so many are waited for before the next claim: claims cost, too.
 CLAIM_FROM = 0.25
 #: Seconds between two looks at due calls that limits hold back: other replicas may have made room.
 BOUNDED_PAUSE = 1.0
@@ -51,36 +46,27 @@ class Capacity(NamedTuple):
     """The longest it sleeps between two looks, in seconds."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A run that this replica holds."""
-
-    token: UUID
-    task: asyncio.Task[str | None]
-
-
 class Deliverer:
     """Makes due calls until it is stopped. Any number of replicas may do so on one database."""
 
     def __init__(
-        self,
-        database: Database,
-        client: Client,
-        cipher: Cipher,
-        terms: Terms,
-        capacity: Capacity,
-        runsurl: str,
+        self, database: Database, client: Client, caller: Caller, terms: Terms, capacity: Capacity
     ) -> None:
         self._database = database
         self._client = client
-        self._cipher = cipher
+        self._caller = caller
         self._terms = terms
         self._capacity = capacity
-        self._runsurl = runsurl
-        self._settler = Settler(database)
-        self._held: dict[int, _Held] = {}
-        self._calling = 0
-        self._bounded = False
+        self._settler = Settler(database, self._hasten)
+        self._leases = Leases(database, terms.lease, self.wake)
+        self._places = asyncio.Semaphore(capacity.calls)
+        # Runs that wait for a place or are being called; and calls that have ended, ever.
+        self._begun = self._ended = 0
+        # How many calls end while a claim is under way: so many runs are claimed beyond the places.
+        self._reserve = 0
+        # What the last claim left behind: due calls without a place here, or without one by some limit.
+        self._is_full = self._is_bounded = False
+        self._look_at = monotonic()
         self._wake = asyncio.Event()
         self._stopping = False
         self._ceased = 0.0
@@ -93,7 +79,7 @@ class Deliverer:
         await self._client.open()
         self._loops = [
             asyncio.create_task(self._settler.run(), name="settler"),
-            asyncio.create_task(self._look_after_leases(), name="leases"),
+            asyncio.create_task(self._leases.look_after(), name="leases"),
         ]
         if claiming:
             self._claiming = asyncio.create_task(self._claim_forever(), name="deliverer")
@@ -109,14 +95,16 @@ class Deliverer:
         self.cease()
         if self._claiming is not None:
             await asyncio.wait([self._claiming])
-        if tasks := [held.task for held in self._held.values()]:
+        held = self._leases.held
+        if held:
             left = max(0.0, self._ceased + grace - monotonic())
-            _, late = await asyncio.wait(tasks, timeout=left)
-            for task in late:
-                task.cancel()
+            await asyncio.wait([one.task for one in held], timeout=left)
+            late = [one for one in held if one.calling and not one.task.done()]
             if late:
                 log.info("handing back calls that are under way", calls=len(late))
-                await asyncio.wait(late, timeout=LAST_WORDS)
+            for one in late:
+                one.task.cancel()
+            await asyncio.wait([one.task for one in held], timeout=LAST_WORDS)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -124,7 +112,7 @@ class Deliverer:
 
     def wake(self) -> None:
         """Look at once: something may be due."""
-        self._wake.set()
+        self._hasten(0.0)
 
     @property
     def trouble(self) -> str | None:
@@ -138,18 +126,19 @@ class Deliverer:
         give_up = monotonic() + seconds
         mine: list[asyncio.Task[str | None]] = []
         counts: Counter[str] = Counter()
-        while (left := give_up - monotonic()) > 0:
-            if not (free := self._capacity.calls - self._calling):
-                await asyncio.wait(mine or [held.task for held in self._held.values()], timeout=left)
+        while (left := give_up - monotonic()) > 0 and not self._stopping:
+            if (free := self._capacity.calls - self._begun) <= 0:
+                busy = [held.task for held in self._leases.held]
+                await asyncio.wait(busy, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            claim = await self._claim(free, due)
+            claim, tasks = await self._claim(free, due)
             counts["skipped"] += claim.skipped
-            mine += [self._held[started.entry.logid].task for started in claim.started]
-            if len(claim.started) < free and not claim.more:
+            mine += tasks
+            if len(tasks) < free and not claim.more:
                 break
         if mine:
             await asyncio.wait(mine, timeout=max(0.0, give_up - monotonic()))
-        counts.update(task.result() or "lost" if task.done() else "running" for task in mine)
+        counts.update(map(_outcome, mine))
         return counts
 
     async def test(self, jobid: int) -> TestAnswer:
@@ -157,24 +146,13 @@ class Deliverer:
 
         Raises JobNotFound, JobHasNoTarget, SecretsUnavailable.
         """
-        started = await self._database.transact(calls.sample, jobid)
-        assert started.target is not None
-        call = self._request(started.target, started, None)
-        answer = await self._client.call(call)
-        judgement = _judge(started.target, answer)
-        return TestAnswer(
-            url=call.url,
-            ok=judgement.failure is None,
-            failure=judgement.failure,
-            error=judgement.error,
-            httpstatus=answer.status,
-            timing=answer.timing,
-            excerpt=answer.excerpt,
-        )
+        return await self._caller.test(await self._database.transact(calls.sample, jobid))
 
     async def _claim_forever(self) -> None:
         while not self._stopping:
             self._wake.clear()
+            # What is promised from here on and due before then, is looked at before then.
+            self._look_at = monotonic() + self._capacity.interval
             try:
                 pause = await self._tick()
                 self._failures = 0
@@ -183,127 +161,99 @@ class Deliverer:
                 longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
                 pause = longest * random.uniform(0.5, 1.0)  # noqa: S311
                 log.warning("claiming calls failed", error=explain(error.__cause__ or error))
-            if pause > 0 and not self._stopping:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+            self._look_at = min(self._look_at, monotonic() + pause)
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Until it is time to look; that may come nearer meanwhile."""
+        while (left := self._look_at - monotonic()) > 0 and not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
+            self._wake.clear()
+
+    def _hasten(self, seconds: float) -> None:
+        """Look in so many seconds, if not before."""
+        if (at := monotonic() + seconds) < self._look_at:
+            self._look_at = at
+            self._wake.set()
 
     async def _tick(self) -> float:
         """Claim what is due and there is room for; how many seconds to sleep then."""
-        free = self._capacity.calls - self._calling
-        if free < self._capacity.calls * CLAIM_FROM:
+        self._is_full = self._free < self._capacity.calls * CLAIM_FROM
+        if self._is_full:
             return self._capacity.interval
-        claim = await self._claim(free)
-        if claim.more or len(claim.started) == free:
+        free, ended = self._free, self._ended
+        claim, tasks = await self._claim(free)
+        self._reserve = min(self._ended - ended, self._capacity.calls)
+        if claim.more or len(tasks) == free:
             return 0.0
-        self._bounded = claim.bounded
+        self._is_bounded = claim.bounded
         longest = self._capacity.interval * random.uniform(0.8, 1.0)  # noqa: S311
         if claim.bounded:
             longest = min(longest, BOUNDED_PAUSE)
         return longest if claim.nextdue is None else max(0.0, min(claim.nextdue, longest))
 
-    async def _claim(self, most: int, due: datetime | None = None) -> Claim:
-        # Room is taken before the database is asked, so that two who claim never take the same.
-        self._calling += most
-        try:
-            claim = await undisturbed(self._claim_and_begin(most, due))
-        finally:
-            self._calling -= most
-        return claim
+    @property
+    def _free(self) -> int:
+        return self._capacity.calls + self._reserve - self._begun
 
-    async def _claim_and_begin(self, most: int, due: datetime | None) -> Claim:
+    async def _claim(
+        self, most: int, due: datetime | None = None
+    ) -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
+        # Room is taken before the database is asked, so that two who claim never take the same.
+        self._begun += most
+        try:
+            return await undisturbed(self._claim_and_begin(most, due))
+        finally:
+            self._begun -= most
+
+    async def _claim_and_begin(
+        self, most: int, due: datetime | None
+    ) -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
         claim = await self._database.transact(calls.claim, most, self._terms, due)
         self._settler.failing = claim.failing
-        for started in claim.started:
-            self._calling += 1
-            task = asyncio.create_task(self._run(started))
-            self._held[started.entry.logid] = _Held(started.token, task)
-        return claim
+        return claim, [self._begin(started) for started in claim.started]
+
+    def _begin(self, started: Started) -> asyncio.Task[str | None]:
+        self._begun += 1
+        task = asyncio.create_task(self._run(started))
+        self._leases.hold(Held(started.entry.logid, started.token, task))
+        return task
 
     async def _run(self, started: Started) -> str | None:
         """Make one call, and have its end settled; the log's status then."""
-        logid = started.entry.logid
         try:
-            try:
-                ended = await self._attempt(started)
-            except asyncio.CancelledError:
-                if not self._stopping:
-                    return None
-                error = "The service was stopped while the call was under way."
-                ended = Ended(logid, started.token, "released", Failure.LOST, error)
-            finally:
-                self._calling -= 1
-                if self._capacity.calls - self._calling >= self._capacity.calls * CLAIM_FROM:
-                    self._wake.set()
-            status = await self._settler.put(ended)
-            if status is None:
-                log.warning("a run was taken over meanwhile; its end is dropped", logid=logid)
-            return status
+            ended = await self._end_of(started)
+            return None if ended is None else await self._settler.put(ended)
         finally:
-            del self._held[logid]
-            if self._bounded:
-                self._wake.set()
+            self._leases.let_go(started.token)
+            if self._is_bounded:
+                self.wake()
 
-    async def _attempt(self, started: Started) -> Ended:
-        logid, token, target = started.entry.logid, started.token, started.target
-        if target is None:
-            return _unmade(started, "The job has no target any more.")
+    async def _end_of(self, started: Started) -> Ended | None:
+        """What comes of the call; None: the run was taken away meanwhile."""
         try:
-            call = self._request(target, started, f"{self._runsurl}/{logid}/{token.hex}")
-        except SecretsUnavailable as error:
-            return _unmade(started, str(error))
-        answer = await self._client.call(call)
-        judgement = _judge(target, answer)
-        if judgement.failure is not None:
-            log.info(
-                "a call failed",
-                jobid=started.entry.jobid,
-                logid=logid,
-                attempt=started.entry.attempt,
-                failure=judgement.failure.value,
-                error=judgement.error,
-            )
-        outcome = "accepted" if judgement.accepted else "failed" if judgement.failure else "finished"
-        after = backoff.retry_after(answer.retryafter, started.now) if judgement.again else None
-        return Ended(
-            logid, token, outcome, judgement.failure, judgement.error, judgement.again, after, *_kept(answer)
-        )
-
-    def _request(self, target: Target, started: Started, runurl: str | None) -> Call:
-        secrets = [self._cipher.decrypt(secret) for secret in started.secrets]
-        return request_of(target, started, secrets, runurl)
-
-    async def _look_after_leases(self) -> None:
-        """Renew the leases of runs that are held here, and take over those of replicas that are gone."""
-        pause = self._terms.lease.total_seconds() / LOOKS_A_LEASE
-        while True:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311
-            try:
-                await self._renew()
-                if reaped := await self._database.transact(calls.reap):
-                    log.warning("runs were left behind, and are taken over", runs=len(reaped))
-                    self._wake.set()
-            except Exception as error:  # nothing may end the loop
-                log.warning("looking after leases failed", error=explain(error.__cause__ or error))
-
-    async def _renew(self) -> None:
-        tokens = {logid: held.token for logid, held in self._held.items()}
-        if not tokens:
-            return
-        still = await self._database.transact(calls.renew, tokens, self._terms.lease)
-        for logid in tokens.keys() - still:
-            # Settled by another, or cancelled: the answer would be dropped anyway.
-            held = self._held.get(logid)
-            if held is not None and held.token == tokens[logid]:
-                held.task.cancel()
+            async with self._places:
+                if not self._stopping:
+                    return await self._caller.attempt(started)
+            return _released(started, "The service was stopped before the call was made.")
+        except asyncio.CancelledError:
+            if not self._stopping:
+                return None
+            return _released(started, "The service was stopped while the call was under way.")
+        finally:
+            self._leases.called(started.token)
+            self._begun -= 1
+            self._ended += 1
+            if self._is_full and self._free >= self._capacity.calls * CLAIM_FROM:
+                self.wake()
 
 
-def _judge(target: Target, answer: Answer) -> Judgement:
-    return judge(answer, Rules(target.success, target.pattern, target.retryon))
+def _released(started: Started, error: str) -> Ended:
+    return Ended(started.entry.logid, started.token, "released", Failure.LOST, error)
 
 
-def _unmade(started: Started, error: str) -> Ended:
-    return Ended(started.entry.logid, started.token, "failed", Failure.TEMPLATE, error)
-
-
-def _kept(answer: Answer) -> tuple[int | None, str, str | None]:
-    return answer.status, json.dumps(answer.timing), answer.excerpt
+def _outcome(task: asyncio.Task[str | None]) -> str:
+    if not task.done():
+        return "running"
+    return "lost" if task.cancelled() else task.result() or "lost"

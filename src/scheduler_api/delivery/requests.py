@@ -1,9 +1,10 @@
 """The request that a run makes: the job's target, with the run's own values in it."""
 
-import json
 import secrets as random
 from collections.abc import Sequence
 from datetime import datetime
+
+from pydantic_core import to_json
 
 from scheduler_api.contracts import Target
 from scheduler_api.delivery.client import Call
@@ -29,13 +30,15 @@ def values_of(started: Started) -> Values:
 def delivery_id(started: Started) -> str:
     """The id that all attempts of an occurrence have in common."""
     entry = started.entry
-    return signatures.delivery_id(entry.jobid, started.createdat, entry.scheduledfor, entry.cause)
+    # What else sets apart runs of a job at one instant: why they came to be, and after which log.
+    cause = entry.cause if started.parentlogid is None else f"{entry.cause} {started.parentlogid}"
+    return signatures.delivery_id(entry.jobid, started.createdat, entry.scheduledfor, cause)
 
 
 def request_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
     """The request. `secrets` sign it; `runurl` is where an accepted run reports."""
     values = values_of(started)
-    body, kind = _body(target, values)
+    data, kind = _body(target, values)
     msgid = str(values["deliveryid"])
     headers = {name: templates.fill_header(text, values) for name, text in target.headers.items()}
     if kind is not None and not any(name.lower() == "content-type" for name in headers):
@@ -43,23 +46,21 @@ def request_of(target: Target, started: Started, secrets: Sequence[str], runurl:
     headers["webhook-id"] = msgid
     headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:
-        headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, body or "")
+        headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, (data or b"").decode())
     headers["traceparent"] = signatures.traceparent(msgid, random.token_hex(8))
     if runurl is not None:
         headers["scheduler-run"] = runurl
     url = templates.fill_url(target.url, values)
-    data = None if body is None else body.encode()
     return Call(target.method.value, url, headers, data, float(target.timeout))
 
 
-def _body(target: Target, values: Values) -> tuple[str | None, str | None]:
-    """The body as text, and its media type."""
+def _body(target: Target, values: Values) -> tuple[bytes | None, str | None]:
+    """The body, and its media type."""
     if target.body is None:
         return None, None
     if isinstance(target.body, str):
-        return templates.fill_text(target.body, values), "text/plain; charset=utf-8"
-    filled = templates.fill_json(target.body, values)
-    return json.dumps(filled, ensure_ascii=False, separators=(",", ":")), "application/json"
+        return templates.fill_text(target.body, values).encode(), "text/plain; charset=utf-8"
+    return to_json(templates.fill_json(target.body, values)), "application/json"
 
 
 def _written(instant: datetime) -> str:

@@ -1,7 +1,7 @@
 """Writing down what came of calls, many in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -20,10 +20,14 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
 class Settler:
-    """Takes the ends of attempts, and settles them; while one transaction is under way, the next fills up."""
+    """Takes the ends of attempts, and settles them; while one transaction is under way, the next fills up.
 
-    def __init__(self, database: Database) -> None:
+    `hasten` is told in how many seconds the next call is due of those that were promised.
+    """
+
+    def __init__(self, database: Database, hasten: Callable[[float], None]) -> None:
         self._database = database
+        self._hasten = hasten
         self._waiting: list[tuple[Ended, asyncio.Future[str | None]]] = []
         self._filled = asyncio.Event()
         self.failing: frozenset[str] = frozenset()
@@ -79,4 +83,9 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Ended]) -> dict[int, str]:
         settled = await self._database.transact(calls.settle, batch, self.failing)
-        return {one.logid: one.status for one in settled}
+        if promised := [one.next for one in settled if one.next is not None]:
+            self._hasten(min(promised))
+        found = {one.logid: one.status for one in settled}
+        if dropped := [ended.logid for ended in batch if ended.logid not in found]:
+            log.warning("runs were taken over meanwhile; their ends are dropped", logids=dropped)
+        return found

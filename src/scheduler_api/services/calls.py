@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Target, target_of
+from scheduler_api.contracts import Target
 from scheduler_api.database import calls, claims, jobs, ledger, targets
 from scheduler_api.database.calls import Acceptance, DueCall, Start
 from scheduler_api.database.claims import JobRules
@@ -18,7 +18,7 @@ from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.schedule import Verdict
 from scheduler_api.services import chains
 from scheduler_api.services.bounds import Bounds
-from scheduler_api.services.outcomes import Ended, Settled, conclude, verdict_of
+from scheduler_api.services.outcomes import Ended, Settled, conclude, target_in, verdict_of
 from scheduler_api.services.runs import Fate, fate_of
 from scheduler_api.targets import HOST_FAILURES, Failure
 
@@ -50,7 +50,7 @@ class Started:
     createdat: datetime
     runs: int
     target: Target | None
-    """None: the job lost its target meanwhile."""
+    """None: the job lost its target meanwhile, or it can not be understood."""
     secrets: Sequence[bytes]
     """Encrypted."""
     parentlogid: int | None = None
@@ -112,8 +112,7 @@ async def claim(
 
 
 async def _until_next(session: AsyncSession, now: datetime) -> float | None:
-    due = await calls.next_call(session, now)
-    return None if due is None else (due - now).total_seconds()
+    return _seconds_to(await calls.next_call(session, now), now)
 
 
 def _fate(entry: DueCall, known: Mapping[str, Any], now: datetime) -> Fate:
@@ -145,7 +144,7 @@ def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any
         known["jobname"],
         known["createdat"],
         started["runs"],
-        None if known["target"] is None else target_of(known["target"]),
+        target_in(known),
         known["secrets"],
         known["parentlogid"],
     )
@@ -201,7 +200,7 @@ def _expired(row: Mapping[str, Any]) -> Ended:
         failure, error = Failure.SILENT, "The target had accepted the run, and then was silent for too long."
     else:
         failure, error = Failure.LOST, "Whoever made the call went away; whether it arrived is unknown."
-    return Ended(row["logid"], row["leasetoken"], "lost", failure, error, again=True, after=0.0)
+    return Ended(row["logid"], row["leasetoken"], "lost", failure, error, again=True)
 
 
 async def settle_held(
@@ -226,13 +225,17 @@ async def settle_held(
     if verdicts:
         await calls.settle(session, now, verdicts)
         await conclude(session, now, [(row, known[row["logid"]], end) for row, end in others], verdicts)
-    statuses = {verdict.logid: verdict.status for verdict in verdicts}
-    return [Settled(row["logid"], statuses.get(row["logid"], "running")) for row, _ in held]
+    running = [Settled(acceptance.logid, "running") for acceptance in accepted]
+    return running + [Settled(v.logid, v.status, _seconds_to(v.next or v.tried, now)) for v in verdicts]
+
+
+def _seconds_to(instant: datetime | None, now: datetime) -> float | None:
+    return None if instant is None else (instant - now).total_seconds()
 
 
 def _silent_at(known: Mapping[str, Any], now: datetime) -> datetime:
-    silence = 0 if known["target"] is None else target_of(known["target"]).silence
-    return now + timedelta(seconds=silence)
+    target = target_in(known)
+    return now + timedelta(seconds=0 if target is None else target.silence)
 
 
 async def _judge_hosts(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Pause, target_of
+from scheduler_api.contracts import Pause, Target, target_of
 from scheduler_api.database import calls
 from scheduler_api.database.calls import Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
@@ -32,7 +32,7 @@ class Ended(NamedTuple):
     again: bool = False
     """Whether another attempt may do better."""
     after: float | None = None
-    """Seconds that the target asks to wait; 0: none at all."""
+    """Seconds that the target asks to wait."""
     httpstatus: int | None = None
     timing: str | None = None
     excerpt: str | None = None
@@ -48,6 +48,16 @@ class Settled(NamedTuple):
 
     logid: int
     status: str
+    next: float | None = None
+    """Seconds until what was promised is due: another attempt, or the job's next run; None: nothing."""
+
+
+def target_in(known: Mapping[str, Any]) -> Target | None:
+    """The job's target; None: it has none, or none that can be understood."""
+    try:
+        return None if known["target"] is None else target_of(known["target"])
+    except ValueError:
+        return None
 
 
 async def verdict_of(
@@ -91,11 +101,11 @@ def _again_at(
     """When the next attempt is due; None: there is none."""
     if end.outcome == "released":
         return now
-    target = None if known["target"] is None else target_of(known["target"])
+    target = target_in(known)
     tried = row["attempt"] - row["spent"]
     if not end.again or target is None or tried > target.retries:
         return None
-    if end.after == 0:
+    if end.outcome == "lost":
         return now
     seconds = max(backoff.pause(tried, target.backoff, target.maxbackoff, share), end.after or 0)
     at = now + timedelta(seconds=seconds)
@@ -142,18 +152,18 @@ async def conclude(
     verdicts: Sequence[Verdict],
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
-    idle, failed = set(), {}
+    idle, failed = {}, {}
     over = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
     await chains.fire(session, now, over)
     for (row, known, end), verdict in zip(ends, verdicts, strict=True):
         if verdict.status == "pending":
             continue
         if row["cause"] == "schedule" and verdict.promise is None:
-            idle.add(row["jobid"])
+            idle[row["jobid"]] = known["overlap"]
         if verdict.status == "failed":
             failed[row["jobid"]] = (known, end, verdict)
     if idle:
-        await calls.retire_idle(session, sorted(idle))
+        await calls.retire_idle(session, sorted(idle), overlapping=any(idle.values()))
     for jobid, (known, end, verdict) in sorted(failed.items()):
         reason = await _why_pause(session, jobid, known, end, verdict)
         if reason is not None and known["pausedat"] is None:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Report, ReportedStatus, RunState, target_of
+from scheduler_api.contracts import Report, ReportedStatus, RunState
 from scheduler_api.database import attempts, calls, promises
 from scheduler_api.errors import LogNotFound, RunIsOver
 from scheduler_api.services.calls import settle_held
-from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.outcomes import Ended, target_in
 from scheduler_api.targets import Failure
 
 #: Lines of one attempt that are kept.
@@ -28,7 +28,8 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
         raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
     known = (await calls.known(session, [logid]))[logid]
-    silence = SILENCE if known["target"] is None else target_of(known["target"]).silence
+    target = target_in(known)
+    silence = SILENCE if target is None else target.silence
     until = max(now + timedelta(seconds=silence), row["leaseuntil"])
     await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
     if told.lines:

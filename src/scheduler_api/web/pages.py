@@ -13,13 +13,18 @@ from scheduler_api.contracts import (
     Explanation,
     Job,
     JobWithLogs,
+    LogWithAttempts,
+    Method,
+    NewSecret,
     Occurrence,
     Problem,
     SchedulePreview,
+    Target,
+    TestAnswer,
 )
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import Fold, Gap, Misfire, zone_names
-from scheduler_api.web import words
+from scheduler_api.web import bars, words
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -36,7 +41,14 @@ MISFIRES = {
 }
 GAPS = {Gap.AFTER: "run right after a jump", Gap.SKIP: "skip what a jump leaves out"}
 FOLDS = {Fold.ONCE: "run once, the first time", Fold.BOTH: "run both times"}
-#: What the form suggests.
+#: What the form suggests for a target: what holds if nothing is said.
+TARGET = {
+    "target_method": Method.POST.value,
+    "target_timeout": str(Target.model_fields["timeout"].default),
+    "target_success": " ".join(Target.model_fields["success"].get_default(call_default_factory=True)),
+    "target_retries": str(Target.model_fields["retries"].default),
+}
+#: Some cron expressions to choose from.
 CRONS = {
     "@hourly": "every hour",
     "@daily": "every day at midnight",
@@ -58,7 +70,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(open_to_all=open_to_all, version=__version__, words=words)
+        self._templates.globals.update(open_to_all=open_to_all, version=__version__, words=words, bars=bars)
 
     def jobs(
         self, now: datetime, listing: Sequence[Job], further: str | None, query: Mapping[str, str]
@@ -104,6 +116,28 @@ class Pages:
         """Why a job did, or did not, run."""
         return self._render("explain.html", now=now, job=job, answer=answer)
 
+    def log(self, now: datetime, job: Job, found: LogWithAttempts) -> str:
+        """A log: how its run stands, its attempts, and what they told."""
+        totals = [one.timing.get("total", 0.0) for one in found.attempts if one.timing]
+        return self._render(
+            "log.html",
+            now=now,
+            job=job,
+            log=found.log,
+            attempts=found.attempts,
+            latest=found.attempts[-1] if found.attempts else None,
+            lines=found.lines,
+            longest=max(totals, default=0.0),
+        )
+
+    def test(self, now: datetime, job: Job, answer: TestAnswer) -> str:
+        """What a job's target answered to a test."""
+        return self._render("test.html", now=now, job=job, answer=answer)
+
+    def secret(self, now: datetime, job: Job, secret: NewSecret) -> str:
+        """A new secret, shown this once, and what its receiver does with it."""
+        return self._render("secret.html", now=now, job=job, secret=secret)
+
     def form(
         self,
         now: datetime,
@@ -116,7 +150,9 @@ class Pages:
         """The form for a job: fresh, or with what was typed, what it means, and what is wrong with it."""
         messages: dict[str, list[str]] = {}
         for flaw in flaws:
-            messages.setdefault(str(flaw.path[0]) if flaw.path else "", []).append(flaw.detail)
+            texts = messages.setdefault(_field(flaw.path), [])
+            if flaw.detail not in texts:
+                texts.append(flaw.detail)
         return self._render(
             "form.html",
             now=now,
@@ -126,6 +162,7 @@ class Pages:
             gaps=GAPS,
             folds=FOLDS,
             crons=CRONS,
+            methods=list(Method),
             preview=preview,
             preview_failed=previewing and bool(flaws),
             zones=sorted(zone_names()),
@@ -143,6 +180,14 @@ class Pages:
         return self._templates.get_template(template).render(context)
 
 
+def _field(path: Sequence[str | int]) -> str:
+    """The form's field that shows what is wrong at a place in a job."""
+    name, *inner = path or ("",)
+    if name != "target":
+        return str(name)
+    return f"target_{inner[0] if inner else 'url'}"
+
+
 def _suggestions(now: datetime) -> dict[str, str]:
     start = now + SUGGESTED_START
     return {
@@ -154,6 +199,7 @@ def _suggestions(now: datetime) -> dict[str, str]:
         "grace": "60",
         "dstgap": Gap.AFTER,
         "dstfold": Fold.ONCE,
+        **TARGET,
     }
 
 

@@ -25,6 +25,10 @@
     place.replaceChildren(element("p", preview.words), list);
   };
 
+  // The preview needs nothing of the target, and secrets stand there.
+  const isOfTarget = (name) => name.startsWith("target_");
+  const fields = () => new URLSearchParams([...new FormData(form)].filter(([name]) => !isOfTarget(name)));
+
   const ask = async () => {
     asked?.abort();
     asked = new AbortController();
@@ -32,7 +36,7 @@
       const answer = await fetch("/schedules/preview", {
         method: "POST",
         headers: { Accept: "application/json" },
-        body: new URLSearchParams(new FormData(form)),
+        body: fields(),
         signal: asked.signal,
       });
       const said = await answer.json();
@@ -43,7 +47,8 @@
     }
   };
 
-  form.addEventListener("input", () => {
+  form.addEventListener("input", (event) => {
+    if (isOfTarget(event.target.name)) return;
     clearTimeout(timer);
     timer = setTimeout(ask, pause);
   });

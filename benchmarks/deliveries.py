@@ -1,0 +1,132 @@
+"""Deliveries of one replica, ledger and all, against the bare HTTP client that does nothing but call."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from benchmarks import programs, receiver, statements
+from benchmarks.due_jobs import settle_down
+from benchmarks.results import Row, at_least, below, ratios
+from benchmarks.server import bare_connection, fresh_database
+from benchmarks.sizes import Sizes
+from scheduler_api.contracts import Target
+
+QUESTION = "deliveries/s of one replica to a local receiver against the bare aiohttp client"
+#: Different targets: a real ledger's jobs differ, too.
+HOOKS = 1_000
+#: Seconds between two looks whether all is delivered; for all of it.
+LOOK, PATIENCE = 0.2, 300.0
+#: What the client sets itself.
+OWN_HEADERS = {"host", "content-length", "accept", "accept-encoding"}
+
+DUE_CALLS = f"""
+    WITH made AS (
+        INSERT INTO job (jobname, startdate, starttime, repeat, active, createdat, validfrom, target, host)
+        SELECT 'job ' || n, current_date - 1, '00:00', false, true, '2020-01-01', '2020-01-01',
+               jsonb_set($2::jsonb, '{{url}}', to_jsonb($3::text || n % {HOOKS})), $4
+        FROM generate_series(1, $1::int) AS n
+        RETURNING jobid, host
+    )
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
+    SELECT jobid, due, due, host
+    FROM made, LATERAL (SELECT current_date - interval '1 day') AS occurrence (due)
+"""
+UNSETTLED = "SELECT EXISTS (SELECT FROM joblog WHERE status IN ('pending', 'running'))"
+#: What the ledger says: from the first claim to the last verdict.
+DELIVERED = """
+    SELECT count(*) FILTER (WHERE status = 'finished' AND attempt = 1) AS finished,
+           extract(epoch FROM max(finishedat) - min(startedat))::float8 AS seconds
+    FROM joblog
+"""
+ATTEMPTS = "SELECT count(*) FROM logattempt"
+
+
+@dataclass
+class Seen:
+    """What was measured with so many calls in flight."""
+
+    service: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    statements: list[float] = field(default_factory=list)
+
+
+async def measure(server: URL, sizes: Sizes) -> list[Row]:
+    seen = {in_flight: Seen() for in_flight in sizes.in_flight}
+    for _ in range(sizes.repetitions):
+        for in_flight, one in seen.items():
+            async with fresh_database(server) as url:
+                sent = await _service(url, sizes.deliveries, in_flight, one)
+            one.bare.append(await _bare(sent, sizes.deliveries, in_flight))
+    return [row for in_flight, one in seen.items() for row in _rows(in_flight, one, sizes)]
+
+
+def _rows(in_flight: int, seen: Seen, sizes: Sizes) -> list[Row]:
+    name = f"{in_flight} in flight"
+    rows = [
+        Row(f"{name}, bare client", seen.bare, "calls/s"),
+        Row(f"{name}, service", seen.service, "deliveries/s"),
+        Row(
+            f"{name}, service ÷ bare client", ratios(seen.service, seen.bare), "", sizes.judged(at_least(0.4))
+        ),
+    ]
+    if seen.statements:
+        # Those who have less in flight at once have less to put in one statement.
+        target = sizes.judged(below(2)) if in_flight == max(sizes.in_flight) else None
+        rows.append(Row(f"{name}, SQL statements per delivery", seen.statements, "", target))
+    return rows
+
+
+async def _service(url: URL, calls: int, in_flight: int, seen: Seen) -> dict[str, Any]:
+    """Have everything delivered by a service process; the last request that it sent."""
+    async with programs.receiver() as port, bare_connection(url, **statements.UNCOUNTED) as connection:
+        await _fill(connection, calls, port)
+        if counting := await statements.is_counting_possible(connection):
+            await statements.begin_to_count(connection)
+        settings = {"SCHEDULER_CONCURRENCY": str(in_flight), "SCHEDULER_HOST_CONCURRENCY": "10000"}
+        async with programs.service(url, settings), asyncio.timeout(PATIENCE):
+            while (await receiver.told_by(port))["requests"] < calls or await connection.fetchval(UNSETTLED):
+                await asyncio.sleep(LOOK)
+            if counting:
+                seen.statements.append(await statements.counted(connection) / calls)
+        told = await receiver.told_by(port)
+        finished, seconds = await connection.fetchrow(DELIVERED)
+        attempts = await connection.fetchval(ATTEMPTS)
+    if not finished == attempts == told["requests"] == calls:
+        counts = f"{finished} finished, {attempts} attempts, {told['requests']} requests"
+        raise RuntimeError(f"{calls} calls were due, each once: {counts}")
+    seen.service.append(calls / seconds)
+    return told
+
+
+async def _bare(sent: dict[str, Any], calls: int, in_flight: int) -> float:
+    """Send the same request as often, by the client alone; calls per second."""
+    lines = [line.partition(": ") for line in sent["head"].split("\r\n")[1:]]
+    async with programs.receiver() as port:
+        order = {
+            "urls": [f"{_address(port)}{hook}" for hook in range(HOOKS)],
+            "calls": calls,
+            "concurrency": in_flight,
+            "headers": {name: value for name, _, value in lines if name.lower() not in OWN_HEADERS},
+            "body": sent["body"],
+        }
+        answer = json.loads(await programs.answer_of("bare_client", asked=json.dumps(order).encode()))
+        told = await receiver.told_by(port)
+    if told["requests"] != calls or len(told["body"]) != len(sent["body"]):
+        raise RuntimeError(f"the bare client made {told['requests']} of {calls} calls")
+    return float(answer["rate"])
+
+
+async def _fill(connection: Any, calls: int, port: int) -> None:
+    """Jobs that run once, each with a target, and all of them due."""
+    body = {"job": "{{jobid}}", "run": "{{logid}}", "for": "{{scheduledfor}}", "try": "{{attempt}}"}
+    target = Target(url=_address(port), body=body)
+    await connection.execute(DUE_CALLS, calls, target.model_dump_json(), target.url, target.host)
+    await settle_down(connection)
+
+
+def _address(port: int) -> str:
+    """Without the number of the hook."""
+    return f"http://127.0.0.1:{port}/hooks/"

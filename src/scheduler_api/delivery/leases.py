@@ -1,0 +1,82 @@
+"""The runs that this replica holds: their leases are renewed, those of replicas that are gone taken over."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from scheduler_api.database.engine import Database
+from scheduler_api.database.failures import explain
+from scheduler_api.services import calls
+
+log = structlog.get_logger(__name__)
+
+#: Leases are renewed, and those of others looked at, so many times before they run out.
+LOOKS_A_LEASE = 3
+
+
+@dataclass(slots=True)
+class Held:
+    """A run that this replica holds."""
+
+    logid: int
+    token: UUID
+    task: asyncio.Task[str | None]
+    calling: bool = True
+    """Whether the call is still under way; then only its end has to be written down."""
+
+
+class Leases:
+    """Keeps what this replica holds."""
+
+    def __init__(self, database: Database, lease: timedelta, taken_over: Callable[[], None]) -> None:
+        self._database = database
+        self._lease = lease
+        self._taken_over = taken_over
+        self._held: dict[UUID, Held] = {}
+
+    def hold(self, held: Held) -> None:
+        """Renew its lease until it is let go."""
+        self._held[held.token] = held
+
+    def let_go(self, token: UUID) -> None:
+        """It is settled, or no longer ours."""
+        self._held.pop(token, None)
+
+    def called(self, token: UUID) -> None:
+        """Its call has ended; only the end is still to be written down."""
+        self._held[token].calling = False
+
+    @property
+    def held(self) -> list[Held]:
+        """All that is held."""
+        return list(self._held.values())
+
+    async def look_after(self) -> None:
+        """Renew and take over, until cancelled."""
+        pause = self._lease.total_seconds() / LOOKS_A_LEASE
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311
+            try:
+                await self._renew()
+                if reaped := await self._database.transact(calls.reap):
+                    log.warning("runs were left behind, and are taken over", runs=len(reaped))
+                    self._taken_over()
+            except Exception as error:  # nothing may end the loop
+                log.warning("looking after leases failed", error=explain(error.__cause__ or error))
+
+    async def _renew(self) -> None:
+        tokens = {held.logid: held.token for held in self._held.values()}
+        if not tokens:
+            return
+        still = await self._database.transact(calls.renew, tokens, self._lease)
+        for logid, token in tokens.items():
+            held = self._held.get(token)
+            # Cancelled, or taken over by another: the answer would be dropped anyway.
+            if logid not in still and held is not None and held.calling:
+                log.warning("a run was taken away; its call is given up", logid=logid)
+                held.task.cancel()

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 #: Of the places so many are waited for before the next claim: claims cost, too.
 CLAIM_FROM = 0.25
+#: The most runs that are claimed ahead, where calls end faster than they can be claimed.
+MOST_AHEAD = 256
 #: Seconds between two looks at due calls that limits hold back: other replicas may have made room.
 BOUNDED_PAUSE = 1.0
 #: Seconds to wait after a failure, doubled with each further one.
@@ -62,8 +64,9 @@ class Deliverer:
         self._places = asyncio.Semaphore(capacity.calls)
         # Runs that wait for a place or are being called; and calls that have ended, ever.
         self._begun = self._ended = 0
-        # How many calls end while a claim is under way: so many runs are claimed beyond the places.
-        self._reserve = 0
+        # How many calls end while a claim is under way: so many runs have to be there when it begins, and
+        # when it ends, so that no place is ever empty. None, where calls take long.
+        self._ahead = 0
         # What the last claim left behind: due calls without a place here, or without one by some limit.
         self._is_full = self._is_bounded = False
         self._look_at = monotonic()
@@ -179,12 +182,12 @@ class Deliverer:
 
     async def _tick(self) -> float:
         """Claim what is due and there is room for; how many seconds to sleep then."""
-        self._is_full = self._free < self._capacity.calls * CLAIM_FROM
+        self._is_full = not self._has_room
         if self._is_full:
             return self._capacity.interval
         free, ended = self._free, self._ended
         claim, tasks = await self._claim(free)
-        self._reserve = min(self._ended - ended, self._capacity.calls)
+        self._ahead = min(self._ended - ended, MOST_AHEAD)
         if claim.more or len(tasks) == free:
             return 0.0
         self._is_bounded = claim.bounded
@@ -195,7 +198,12 @@ class Deliverer:
 
     @property
     def _free(self) -> int:
-        return self._capacity.calls + self._reserve - self._begun
+        return self._capacity.calls + 2 * self._ahead - self._begun
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether a claim is worth its while."""
+        return self._free >= max(self._ahead, self._capacity.calls * CLAIM_FROM)
 
     async def _claim(
         self, most: int, due: datetime | None = None
@@ -245,7 +253,7 @@ class Deliverer:
             self._leases.called(started.token)
             self._begun -= 1
             self._ended += 1
-            if self._is_full and self._free >= self._capacity.calls * CLAIM_FROM:
+            if self._is_full and self._has_room:
                 self.wake()
 
 

@@ -29,9 +29,13 @@ def delivery_id(jobid: int, createdat: datetime, scheduledfor: datetime, cause: 
 
     The job's creation is part of it, as a database that starts anew counts its jobs from 1 again.
     """
-    created, due = (moment.astimezone(UTC).isoformat() for moment in (createdat, scheduledfor))
+    created, due = _in_utc(createdat), _in_utc(scheduledfor)
     # Never to be changed: receivers know past deliveries by their ids.
     return _PREFIX + sha256(f"{jobid} {created} {due} {cause}".encode()).hexdigest()[:32]
+
+
+def _in_utc(instant: datetime) -> str:
+    return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).isoformat()
 
 
 def traceparent(deliveryid: str, span: str) -> str:

@@ -87,11 +87,13 @@ def fill_json(value: Any, values: Values) -> Any:
     and nothing becomes null.
     """
     if isinstance(value, str):
+        if "{{" not in value:
+            return value
         whole = _PLACEHOLDER.fullmatch(value)
         return values.get(whole[1]) if whole else fill_text(value, values)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: fill_json(item, values) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [fill_json(item, values) for item in value]
     return value
 

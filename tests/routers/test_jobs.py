@@ -43,6 +43,7 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "misfire": "once",
         "grace": 60,
         "tags": [],
+        "after": None,
         "target": None,
         "overlap": False,
         "concurrency": None,

@@ -118,4 +118,4 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     create = dict(found)["POST /jobs"]
     content = create["requestBody"]["content"]["application/json"]
     assert content["schema"]["required"] == ["jobname"]
-    assert len(content["examples"]) == 3
+    assert len(content["examples"]) == 4

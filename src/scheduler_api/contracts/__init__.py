@@ -34,8 +34,9 @@ from scheduler_api.contracts.calls import (
     RunState,
     Secret,
 )
+from scheduler_api.contracts.drafts import After, Ending, JobDraft, JobPatch
 from scheduler_api.contracts.flaws import flaws_of
-from scheduler_api.contracts.jobs import After, Ending, Job, JobDraft, JobPatch, JobSort, State
+from scheduler_api.contracts.jobs import Job, JobSort, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
 from scheduler_api.contracts.schedules import (
     EditPreview,

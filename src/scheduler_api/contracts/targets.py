@@ -15,6 +15,8 @@ from scheduler_api.targets.judgement import is_status_set
 LONGEST_TIMEOUT, LONGEST_PAUSE, LONGEST_SILENCE = 3600, 86_400, 86_400
 #: Objects and arrays inside one another, in a body.
 DEEPEST_BODY = 16
+#: Beyond it, JSON's readers disagree.
+LARGEST_NUMBER = 1e300
 SAFE_METHODS = {"GET", "HEAD"}
 
 
@@ -61,6 +63,8 @@ def _unstorable(value: Any, depth: int = 0) -> str | None:
     """Why the database can not keep a JSON value; None: it can."""
     if depth > DEEPEST_BODY:
         return f"Must not be nested deeper than {DEEPEST_BODY} levels."
+    if isinstance(value, int | float) and not -LARGEST_NUMBER < value < LARGEST_NUMBER:
+        return "Must not contain numbers that large."
     if isinstance(value, str):
         return "Must not contain the character NUL, or half characters." if _is_broken(value) else None
     inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()

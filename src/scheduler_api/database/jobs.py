@@ -38,7 +38,7 @@ _JOB = f"""
           AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
     ) AS promise ON true
     LEFT JOIN LATERAL (
-        SELECT lastrun, CASE status WHEN 'pending' THEN 'running' ELSE status END AS status FROM joblog
+        SELECT lastrun, status FROM joblog
         WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
     ) AS latest ON true
 """

@@ -27,6 +27,7 @@ SCHEDULE = {
 SEPARATORS = re.compile(r"[\s,;]+")
 LINE_END = re.compile(r"\r\n|\r|\n")
 TOO_DEEP = f"Must not be nested deeper than {DEEPEST_BODY} levels."
+START = {"startdate", "starttime"}
 #: What the names of the target's fields begin with.
 TARGET = "target_"
 
@@ -59,6 +60,11 @@ def _values(fields: dict[str, str]) -> dict[str, Any]:
     for name, separators in (("exclude", SEPARATORS), ("tags", re.compile(","))):
         if name in values:
             values[name] = [part.strip() for part in separators.split(values[name]) if part.strip()]
+    if "after_jobid" in values:
+        after = {"jobid": values.pop("after_jobid").strip(), "on": values.pop("after_on", "finished")}
+        # The form suggests a start, which is not meant then.
+        values = {name: value for name, value in values.items() if name not in START} | {"after": after}
+    values.pop("after_on", None)
     if LOCAL.fullmatch(values.get("until", "")):
         values["until"] = _instant(values["until"], values.get("timezone", "UTC"))
     return values

@@ -40,7 +40,7 @@ from scheduler_api.routers.wiring import (
     version_of,
     wants_page,
 )
-from scheduler_api.services import health, idempotency, jobs, outlook
+from scheduler_api.services import health, idempotency, jobs, outlook, secrets
 
 router = APIRouter(tags=["jobs"])
 
@@ -208,7 +208,9 @@ async def _job_page(request: Request, found: JobWithLogs, older: str | None, *, 
     except ScheduleUnusable as error:
         trouble = str(error)
     changes = await database.read(jobs.changes_of, jobid, LARGEST_ID, SHOWN_CHANGES)
-    return _html(pages_of(request).job(now, found, older, first, upcoming, changes, trouble), older)
+    known = await database.read(secrets.listing, jobid) if found.job.target is not None else []
+    page = pages_of(request).job(now, found, older, first, upcoming, changes, trouble, known)
+    return _html(page, older)
 
 
 def _checked(key: str) -> str:

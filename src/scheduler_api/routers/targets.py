@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import (
     LARGEST_ID,
@@ -108,6 +108,13 @@ async def remove_secret(request: Request, jobid: JobId, secretid: SecretId) -> R
     """Remove a secret: no call is signed with it any more."""
     await database_of(request).transact(secrets.remove, jobid, secretid)
     return Response(status_code=204)
+
+
+@router.post("/jobs/{jobid:jobid}/secrets/{secretid}/delete", include_in_schema=False)
+async def remove_secret_by_form(request: Request, jobid: JobId, secretid: SecretId) -> Response:
+    """Remove a secret; for browsers, whose forms know no DELETE."""
+    await database_of(request).transact(secrets.remove, jobid, secretid)
+    return RedirectResponse(f"/jobs/{jobid}", 303)
 
 
 @router.get("/limits", response_model=list[Limit], responses=problems(503))

@@ -31,7 +31,7 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
     nextrun = None
     if draft.active and first is not None:
         nextrun = await standing.promise(session, now, values | {"jobid": jobid}, schedule, first)
-    await changes.record(session, now, jobid, "created", client, after=written(values))
+    await changes.record(session, now, jobid, "created", client, after=_masked(written(values)))
     return Job(
         **values,
         jobid=jobid,
@@ -114,7 +114,7 @@ async def edit(
         was, became = ({name: document[name] for name in changed} for document in (before, after))
         if state[1] == now:
             was["validfrom"], became["validfrom"] = plain(held.job["validfrom"]), plain(state[1])
-        await changes.record(session, now, jobid, "edited", client, was, became)
+        await changes.record(session, now, jobid, "edited", client, _masked(was), _masked(became))
     return await get(session, jobid)
 
 
@@ -210,6 +210,14 @@ async def delete(
 def written(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the author wrote of a job, as JSON has it."""
     return {name: plain(values[name]) for name in jobs.WRITTEN}
+
+
+def _masked(document: dict[str, Any]) -> dict[str, Any]:
+    """A job's document for the history of changes, which need not know what secrets its headers hold."""
+    target = document.get("target")
+    if not target or not target.get("headers"):
+        return document
+    return document | {"target": target | {"headers": dict.fromkeys(target["headers"], "•••")}}
 
 
 def plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scheduler_api import __version__
 from scheduler_api.contracts import (
     Change,
+    Ending,
     Explanation,
     Job,
     JobWithLogs,
@@ -19,6 +20,7 @@ from scheduler_api.contracts import (
     Occurrence,
     Problem,
     SchedulePreview,
+    Secret,
     Target,
     TestAnswer,
 )
@@ -40,6 +42,11 @@ MISFIRES = {
     Misfire.SKIP: "skip those later than the grace period",
 }
 GAPS = {Gap.AFTER: "run right after a jump", Gap.SKIP: "skip what a jump leaves out"}
+ENDINGS = {
+    Ending.FINISHED: "those that finished",
+    Ending.FAILED: "those that failed",
+    Ending.ANY: "all of them",
+}
 FOLDS = {Fold.ONCE: "run once, the first time", Fold.BOTH: "run both times"}
 #: What the form suggests for a target: what holds if nothing is said.
 TARGET = {
@@ -95,8 +102,9 @@ class Pages:
         upcoming: Sequence[Occurrence] = (),
         changes: Sequence[Change] = (),
         trouble: str | None = None,
+        secrets: Sequence[Secret] = (),
     ) -> str:
-        """A job with its next runs, its logs and its changes; `trouble` is what is wrong with it."""
+        """A job with its next runs, logs, changes and secrets; `trouble` is what is wrong with it."""
         return self._render(
             "job.html",
             now=now,
@@ -110,6 +118,7 @@ class Pages:
             upcoming=upcoming,
             changes=changes,
             trouble=trouble,
+            secrets=secrets,
         )
 
     def explanation(self, now: datetime, job: Job, answer: Explanation) -> str:
@@ -162,6 +171,7 @@ class Pages:
             gaps=GAPS,
             folds=FOLDS,
             crons=CRONS,
+            endings=ENDINGS,
             methods=list(Method),
             preview=preview,
             preview_failed=previewing and bool(flaws),
@@ -183,9 +193,10 @@ class Pages:
 def _field(path: Sequence[str | int]) -> str:
     """The form's field that shows what is wrong at a place in a job."""
     name, *inner = path or ("",)
-    if name != "target":
+    first_inside = {"target": "url", "after": "jobid"}
+    if name not in first_inside:
         return str(name)
-    return f"target_{inner[0] if inner else 'url'}"
+    return f"{name}_{inner[0] if inner else first_inside[str(name)]}"
 
 
 def _suggestions(now: datetime) -> dict[str, str]:

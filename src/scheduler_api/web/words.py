@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Attempt, Change, Job, Log, State, Target, days_of
+from scheduler_api.contracts import After, Attempt, Change, Ending, Job, Log, State, Target, days_of
 from scheduler_api.schedule import Definition, is_zone
 from scheduler_api.schedule.wording import cadence, describe, duration, relative
 
@@ -92,10 +92,20 @@ WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
 
 def whole_schedule(job: Job) -> str:
     """All that there is to say of a job's schedule; of one that can not be computed, that."""
+    if job.after is not None:
+        return _following(job.after)
     try:
         return describe(definition(job))
     except ValueError:
         return "can not be computed"
+
+
+def _following(after: After) -> str:
+    return {
+        Ending.FINISHED: f"after each run of job {after.jobid} that finished",
+        Ending.FAILED: f"after each run of job {after.jobid} that failed",
+        Ending.ANY: f"after each run of job {after.jobid}",
+    }[after.on]
 
 
 def definition(job: Job) -> Definition:
@@ -151,6 +161,8 @@ def _shown(value: object) -> str:
 
 def schedule(job: Job) -> str:
     """When a job runs: `every 1 minute 30 seconds`, `once`, or what its cron expression says."""
+    if job.after is not None:
+        return _following(job.after)
     try:
         return cadence(job.interval, job.cron, job.timezone)
     except ValueError:

@@ -1,0 +1,308 @@
+"""Jobs as their authors write and change them."""
+
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from scheduler_api.contracts.targets import Target
+from scheduler_api.contracts.values import (
+    LARGEST_ID,
+    CalendarDate,
+    ClockTime,
+    Count,
+    CronText,
+    Exclusions,
+    Instant,
+    Jitter,
+    JobName,
+    Tags,
+    ZoneName,
+    days_of,
+    flaw_at,
+)
+from scheduler_api.schedule import Definition, Fold, Gap, Misfire
+
+T = TypeVar("T")
+GapPolicy = Annotated[Gap, Field(strict=False)]
+FoldPolicy = Annotated[Fold, Field(strict=False)]
+MisfirePolicy = Annotated[Misfire, Field(strict=False)]
+
+
+def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
+    # What has a flaw of its own is not among the data.
+    if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
+        raise PydanticCustomError("start", "Is required, unless there is a cron expression.")
+    return value
+
+
+class Ending(StrEnum):
+    """How a run may end that another job runs after."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    ANY = "any"
+
+
+class After(BaseModel):
+    """The job that another one runs after."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    jobid: Annotated[int, Field(ge=1, le=LARGEST_ID)] = Field(description="Which job.")
+    on: Annotated[Ending, Field(strict=False)] = Field(
+        Ending.FINISHED, description="After which of its runs: those that `finished`, `failed`, or `any`."
+    )
+
+
+#: What becomes of the schedule of a job that is made to run after another one.
+UNSCHEDULED: dict[str, Any] = dict.fromkeys(
+    ("startdate", "starttime", "interval", "cron", "until", "maxruns")
+) | {"repeat": False, "exclude": [], "jitter": 0}
+
+
+class JobDraft(BaseModel):
+    """A job as a client writes it."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "jobname": "Monthly invoices",
+                    "startdate": "2030-01-31",
+                    "starttime": "02:00",
+                    "timezone": "Europe/Berlin",
+                },
+                {
+                    "jobname": "Heartbeat",
+                    "startdate": "2030-01-31",
+                    "starttime": "00:00:30",
+                    "repeat": True,
+                    "interval": 90,
+                },
+                {
+                    "jobname": "Nightly report",
+                    "cron": "30 2 * * MON-FRI",
+                    "timezone": "Europe/Berlin",
+                    "exclude": ["2030-12-24/2031-01-01"],
+                    "tags": ["reports"],
+                },
+                {
+                    "jobname": "Sync with the warehouse",
+                    "cron": "*/15 * * * *",
+                    "target": {"url": "https://example.com/sync", "body": {"run": "{{logid}}"}},
+                    "autopause": 10,
+                },
+            ]
+        },
+    )
+
+    jobname: JobName = Field(description="What the job is called: 3 to 100 characters after trimming.")
+    cron: CronText | None = Field(
+        None,
+        description="When to run, by the clocks of the time zone: five fields (minute, hour, day of month, "
+        "month, day of week), six with seconds first, or @hourly, @daily, @weekly, @monthly, @yearly.",
+    )
+    after: After | None = Field(
+        None,
+        description="Instead of a schedule: the job whose runs it follows, each as soon as it has ended.",
+    )
+    startdate: Annotated[CalendarDate | None, AfterValidator(_given_unless_cron)] = Field(
+        None,
+        validate_default=True,
+        description="The day of the first run, in the job's time zone. With cron it may be left out.",
+    )
+    starttime: Annotated[ClockTime | None, AfterValidator(_given_unless_cron)] = Field(
+        None,
+        validate_default=True,
+        description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. With cron it "
+        "may be left out; it then means midnight of startdate.",
+    )
+    timezone: ZoneName = Field(
+        "UTC", description="The IANA time zone that dates, times and the cron expression are meant in."
+    )
+    repeat: bool = Field(
+        False, description="Whether the job runs again and again. A cron expression implies it."
+    )
+    interval: Count | None = Field(
+        None, description="Seconds from one run to the next; needed with repeat, unless there is a cron."
+    )
+    until: Instant | None = Field(
+        None, description="The last instant at which it may run; RFC 3339 with an offset."
+    )
+    maxruns: Count | None = Field(
+        None, description="How often the schedule makes it run; then it is completed."
+    )
+    exclude: Exclusions = Field(
+        default_factory=list,
+        description="Days on which it does not run, in the job's time zone: dates (2030-12-25) and ranges "
+        "(2030-12-24/2031-01-01, both included). The ledger says `skipped: excluded` for each.",
+    )
+    dstgap: GapPolicy = Field(
+        Gap.AFTER,
+        description="A time that the clocks jump over: run right `after` the jump, or `skip` it.",
+    )
+    dstfold: FoldPolicy = Field(
+        Fold.ONCE,
+        description="A time that the clocks show twice: run `once`, the first time, or `both` times.",
+    )
+    jitter: Jitter = Field(
+        0,
+        description="Spread over so many seconds: the job starts later by a share of it that is always the "
+        "same. The schedule itself does not move.",
+    )
+    misfire: MisfirePolicy = Field(
+        Misfire.ONCE,
+        description="What to do with runs found late: `once` for all that were missed, `all` of them "
+        "in order (the newest thousand at most), or `skip` those later than the grace period.",
+    )
+    grace: Count = Field(
+        60,
+        description="How late a run may be, in seconds, before `skip` drops it, and before `until` does.",
+    )
+    tags: Tags = Field(
+        default_factory=list, description="Words to find the job by: up to 20, of 1 to 50 characters."
+    )
+    target: Target | None = Field(
+        None, description="What each run calls; without a target, a run is no more than its log."
+    )
+    overlap: bool = Field(
+        False,
+        description="Whether the schedule goes on while a run is under way. Without it, the next run waits, "
+        "and what it missed meanwhile is a misfire.",
+    )
+    concurrency: Count | None = Field(
+        None,
+        description="How many runs of the job may be under way at once, whatever their cause. Unset: one "
+        "without overlap, any number with it.",
+    )
+    autopause: Count | None = Field(
+        None, description="Pause the job after so many failures in a row; unset: never."
+    )
+    active: bool = Field(
+        True, description="Whether the job is scheduled. One created inactive is paused, and has no log."
+    )
+
+    @model_validator(mode="after")
+    def _kind_is_clear(self) -> "JobDraft":
+        if self.after is not None:
+            self._check_after()
+        elif self.cron is not None:
+            if "repeat" not in self.model_fields_set:
+                object.__setattr__(self, "repeat", True)
+            self._check_cron()
+        else:
+            self._check_interval()
+        if not self.overlap and (self.concurrency or 1) > 1:
+            raise flaw_at("concurrency", "More than one at once needs overlap to be true.")
+        return self
+
+    def _check_after(self) -> None:
+        for name in UNSCHEDULED:
+            if getattr(self, name):
+                raise flaw_at(name, "A job that runs after another has no schedule; leave this out.")
+
+    def _check_cron(self) -> None:
+        if self.interval is not None:
+            raise flaw_at("interval", "A job has an interval or a cron expression, not both.")
+        if not self.repeat:
+            raise flaw_at("repeat", "A cron expression repeats; leave repeat out, or make it true.")
+        if self.starttime is not None and self.startdate is None:
+            raise flaw_at("startdate", "A start time needs a start date.")
+
+    def _check_interval(self) -> None:
+        if self.repeat and self.interval is None:
+            raise flaw_at(
+                "interval", "A job that repeats needs an interval, in seconds, or a cron expression."
+            )
+        if not self.repeat and self.interval is not None:
+            raise flaw_at(
+                "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
+            )
+
+    @property
+    def host(self) -> str | None:
+        """Which host its runs call; None: they call nothing."""
+        return None if self.target is None else self.target.host
+
+    @property
+    def definition(self) -> Definition:
+        """What the job says about when it runs."""
+        return Definition(
+            self.startdate,
+            self.starttime,
+            self.timezone,
+            self.interval,
+            self.cron,
+            self.until,
+            tuple(days_of(text) for text in self.exclude),
+            self.dstgap,
+            self.dstfold,
+        )
+
+
+class JobPatch(BaseModel):
+    """Changes to a job: what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]},
+    )
+
+    jobname: JobName = Field("", validate_default=False)
+    startdate: CalendarDate | None = None
+    starttime: ClockTime | None = None
+    timezone: ZoneName = "UTC"
+    repeat: bool = False
+    interval: Count | None = None
+    cron: CronText | None = None
+    after: After | None = None
+    until: Instant | None = None
+    maxruns: Count | None = None
+    exclude: Exclusions = Field(default_factory=list)
+    dstgap: GapPolicy = Gap.AFTER
+    dstfold: FoldPolicy = Fold.ONCE
+    jitter: Jitter = 0
+    misfire: MisfirePolicy = Misfire.ONCE
+    grace: Count = 60
+    tags: Tags = Field(default_factory=list)
+    target: Target | None = None
+    overlap: bool = False
+    concurrency: Count | None = None
+    autopause: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _state_is_no_definition(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "active" in data:
+            raise flaw_at("active", "Is state: POST /jobs/{jobid}/pause and /jobs/{jobid}/resume change it.")
+        return data
+
+    def applied_to(self, current: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a job with these changes; the kind of schedule follows the field that is given."""
+        changes = self.model_dump(mode="json", exclude_unset=True)
+        merged = current | changes
+        if changes.get("after") is not None:
+            return merged | {name: none for name, none in UNSCHEDULED.items() if name not in changes}
+        if "after" not in changes and UNSCHEDULED.keys() & changes.keys():
+            merged["after"] = None
+        if changes.get("cron") is not None and "interval" not in changes:
+            merged["interval"] = None
+        if changes.get("interval") is not None and "cron" not in changes:
+            merged["cron"] = None
+        if "repeat" not in changes and {"cron", "interval"} & changes.keys():
+            merged["repeat"] = merged["cron"] is not None or merged["interval"] is not None
+        return merged

@@ -63,7 +63,7 @@ MUTANTS = [
     ),
     Mutant(
         "a verdict is written whatever the log's status (no status guard)",
-        "src/scheduler_api/database/calls.py",
+        "src/scheduler_api/database/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
          "    ORDER BY logid FOR UPDATE\n": (
              "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
@@ -73,7 +73,7 @@ MUTANTS = [
     ),
     Mutant(
         "a call is settled without its token",
-        "src/scheduler_api/database/calls.py",
+        "src/scheduler_api/database/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
          "    ORDER BY logid FOR UPDATE\n": (
              "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"

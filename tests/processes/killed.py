@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from asyncpg.transaction import Transaction
 
 from scheduler_api.cli import main
-from scheduler_api.database import calls, claims
+from scheduler_api.database import calls, claims, leases, verdicts
 from scheduler_api.delivery.client import Client
 
 #: What the shell makes of SIGKILL.
@@ -51,11 +51,11 @@ TARGET = {
     "call: start committed": _commit(False, calls, "start"),
     "call: before sending": Point(Client, "call", True),
     "call: answered": Point(Client, "call", False),
-    "call: fenced": Point(calls, "fence", False),
-    "call: before the verdict": Point(calls, "settle", True),
-    "call: verdict written": Point(calls, "settle", False),
-    "call: before the commit of the verdict": _commit(True, calls, "settle"),
-    "call: verdict committed": _commit(False, calls, "settle"),
+    "call: fenced": Point(leases, "fence", False),
+    "call: before the verdict": Point(verdicts, "settle", True),
+    "call: verdict written": Point(verdicts, "settle", False),
+    "call: before the commit of the verdict": _commit(True, verdicts, "settle"),
+    "call: verdict committed": _commit(False, verdicts, "settle"),
 }
 POINTS = PLAIN | TARGET
 

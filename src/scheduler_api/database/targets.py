@@ -26,7 +26,6 @@ SET_LIMIT = Statement(
     """
 )
 REMOVE_LIMIT = Statement("DELETE FROM concurrencylimit WHERE scope = :scope AND name = :name RETURNING most")
-DOWN = Statement("SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host")
 
 
 async def secrets(session: AsyncSession, jobid: int) -> list[asyncpg.Record]:
@@ -62,8 +61,3 @@ async def set_limit(session: AsyncSession, scope: str, name: str, most: int) -> 
 async def remove_limit(session: AsyncSession, scope: str, name: str) -> bool:
     """Lift a limit; whether there was one."""
     return await REMOVE_LIMIT.one_or_none(session, scope=scope, name=name) is not None
-
-
-async def down(session: AsyncSession, host: str) -> asyncpg.Record | None:
-    """The failures of a host that does not answer; None: it does."""
-    return await DOWN.one_or_none(session, host=host)

@@ -11,9 +11,11 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Target
-from scheduler_api.database import calls, claims, jobs, ledger, targets
-from scheduler_api.database.calls import Acceptance, DueCall, Start
+from scheduler_api.database import calls, claims, hosts, jobs, leases, ledger, targets
+from scheduler_api.database import verdicts as statements
+from scheduler_api.database.calls import DueCall, Start
 from scheduler_api.database.claims import JobRules
+from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.schedule import Verdict
 from scheduler_api.services import chains
@@ -177,7 +179,7 @@ async def settle(
 
     `failing` are the hosts that had failures on their account.
     """
-    rows = await calls.fence(session, {end.logid: end.token for end in ended})
+    rows = await leases.fence(session, {end.logid: end.token for end in ended})
     held = [(rows[end.logid], end) for end in ended if end.logid in rows]
     settled = await settle_held(session, now, held)
     await _judge_hosts(session, now, held, failing)
@@ -186,12 +188,12 @@ async def settle(
 
 async def renew(session: AsyncSession, now: datetime, tokens: dict[int, UUID], lease: timedelta) -> set[int]:
     """Hold runs (by logid, with their tokens) for a further lease; those that were still held."""
-    return await calls.renew(session, tokens, now + lease)
+    return await leases.renew(session, tokens, now + lease)
 
 
 async def reap(session: AsyncSession, now: datetime) -> list[Settled]:
     """End attempts whose lease has run out: whoever made them is gone, or their target fell silent."""
-    rows = await calls.expired(session, now, REAP_BATCH)
+    rows = await leases.expired(session, now, REAP_BATCH)
     return await settle_held(session, now, [(row, _expired(row)) for row in rows])
 
 
@@ -216,14 +218,14 @@ async def settle_held(
         if end.outcome == "accepted"
     ]
     if accepted:
-        await calls.accept(session, accepted)
+        await statements.accept(session, accepted)
     others = [(row, end) for row, end in held if end.outcome != "accepted"]
     verdicts = [
         await verdict_of(session, now, row, known[row["logid"]], end, random.random())  # noqa: S311
         for row, end in others
     ]
     if verdicts:
-        await calls.settle(session, now, verdicts)
+        await statements.settle(session, now, verdicts)
         await conclude(session, now, [(row, known[row["logid"]], end) for row, end in others], verdicts)
     running = [Settled(acceptance.logid, "running") for acceptance in accepted]
     return running + [Settled(v.logid, v.status, _seconds_to(v.next or v.tried, now)) for v in verdicts]
@@ -254,6 +256,6 @@ async def _judge_hosts(
         elif end.httpstatus is not None:
             answered.add(row["host"])
     if recovered := (failing & answered) - failures.keys():
-        await calls.host_answered(session, sorted(recovered))
+        await hosts.answered(session, sorted(recovered))
     if failures:
-        await calls.host_failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)
+        await hosts.failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)

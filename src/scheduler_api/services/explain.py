@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Explanation, Fate, Log
-from scheduler_api.database import ledger, promises, targets
+from scheduler_api.database import hosts, ledger, promises
 from scheduler_api.schedule import Bar, Schedule
 from scheduler_api.schedule.wording import describe, local, note
 from scheduler_api.services.outlook import occurrence_of
@@ -158,7 +158,7 @@ async def _held_back(session: AsyncSession, logs: Sequence[Log], now: datetime, 
     for log in logs:
         if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:
             continue
-        down = await targets.down(session, log.host)
+        down = await hosts.down(session, log.host)
         if down is not None and down["openuntil"] is not None:
             until = f"it is left alone until {local(down['openuntil'], zone)}"
             return (

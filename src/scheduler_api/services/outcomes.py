@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Pause, Target, target_of
-from scheduler_api.database import calls
-from scheduler_api.database.calls import Verdict
+from scheduler_api.database import verdicts as statements
+from scheduler_api.database.verdicts import Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Every, Misfire, Reason, Schedule
 from scheduler_api.services import chains, operations, standing
@@ -163,7 +163,7 @@ async def conclude(
         if verdict.status == "failed":
             failed[row["jobid"]] = (known, end, verdict)
     if idle:
-        await calls.retire_idle(session, sorted(idle), overlapping=any(idle.values()))
+        await statements.retire_idle(session, sorted(idle), overlapping=any(idle.values()))
     for jobid, (known, end, verdict) in sorted(failed.items()):
         reason = await _why_pause(session, jobid, known, end, verdict)
         if reason is not None and known["pausedat"] is None:
@@ -181,7 +181,7 @@ async def _why_pause(
     most = known["autopause"]
     if most is None or end.failure is Failure.CANCELLED:
         return None
-    if await calls.failed_in_a_row(session, jobid, most) < most:
+    if await statements.failed_in_a_row(session, jobid, most) < most:
         return None
     runs = "The run" if most == 1 else f"{most} runs in a row"
     return (

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Attempt, Line, Log, LogWithAttempts
-from scheduler_api.database import attempts, calls, jobs, ledger, promises
+from scheduler_api.database import attempts, jobs, leases, ledger, promises
 from scheduler_api.errors import (
     JobHasNoTarget,
     JobIsDeleted,
@@ -47,7 +47,7 @@ async def retry(session: AsyncSession, now: datetime, logid: int) -> Log:
 
     Raises LogNotFound, NothingToRetry, JobIsDeleted, JobHasNoTarget.
     """
-    row = await calls.lock(session, logid)
+    row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)
     if row["status"] != "failed":
@@ -88,7 +88,7 @@ async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
 
     Raises LogNotFound, LogIsSettled, LogIsPromise.
     """
-    row = await calls.lock(session, logid)
+    row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)
     if row["status"] not in {"pending", "running"}:

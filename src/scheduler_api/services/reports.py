@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Report, ReportedStatus, RunState
-from scheduler_api.database import attempts, calls, promises
+from scheduler_api.database import attempts, calls, leases, promises
 from scheduler_api.errors import LogNotFound, RunIsOver
 from scheduler_api.services.calls import settle_held
 from scheduler_api.services.outcomes import Ended, target_in
@@ -21,7 +21,7 @@ SILENCE = 300
 
 async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
     """Take a report on the attempt that was given this token. Raises LogNotFound, RunIsOver."""
-    row = await calls.lock(session, logid)
+    row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)
     held = row["leasetoken"] or UUID(int=0)

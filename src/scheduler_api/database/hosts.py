@@ -1,0 +1,56 @@
+"""Statements on hosts that do not answer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+FAILED = Statement(
+    """
+    INSERT INTO hostfailure (host, failures, since, openuntil, error)
+    SELECT host, failures, :now, NULL, error
+    FROM unnest(CAST(:hosts AS text[]), CAST(:counts AS int[]), CAST(:errors AS text[]))
+         AS failed (host, failures, error)
+    ORDER BY host
+    ON CONFLICT (host) DO UPDATE SET
+        failures = hostfailure.failures + excluded.failures, error = excluded.error
+    """
+)
+OPEN = Statement(
+    """
+    UPDATE hostfailure SET openuntil = CAST(:now AS timestamptz) + make_interval(secs =>
+        least(:longest, CAST(:shortest AS float8) * power(2, least(20, (failures - :breaks) / :breaks))))
+    WHERE host = ANY(:hosts) AND failures >= :breaks
+    """
+)
+ANSWERED = Statement("DELETE FROM hostfailure WHERE host = ANY(:hosts)")
+DOWN = Statement("SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host")
+
+
+async def failed(
+    session: AsyncSession,
+    now: datetime,
+    failures: dict[str, tuple[int, str]],
+    breaks: int,
+    shortest: float,
+    longest: float,
+) -> None:
+    """Count failures by host, each with the last error; from `breaks` on, call it no more for a while."""
+    hosts = sorted(failures)
+    counts, errors = [failures[host][0] for host in hosts], [failures[host][1] for host in hosts]
+    await FAILED.all(session, now=now, hosts=hosts, counts=counts, errors=errors)
+    bounds = {"breaks": breaks, "shortest": shortest, "longest": longest}
+    await OPEN.all(session, now=now, hosts=hosts, **bounds)
+
+
+async def answered(session: AsyncSession, hosts: Sequence[str]) -> None:
+    """Forget the failures of hosts."""
+    await ANSWERED.all(session, hosts=hosts)
+
+
+async def down(session: AsyncSession, host: str) -> asyncpg.Record | None:
+    """The failures of a host that does not answer; None: it does."""
+    return await DOWN.one_or_none(session, host=host)

@@ -1,0 +1,148 @@
+"""Writing down what came of attempts, and what follows for their jobs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+# Verdict or next attempt; the promise that rests on it reads what the update returns.
+SETTLE = Statement(
+    """
+    WITH outcome AS (
+        SELECT * FROM unnest(
+            CAST(:logids AS bigint[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]),
+            CAST(:nexts AS timestamptz[]), CAST(:promises AS timestamptz[]), CAST(:tries AS timestamptz[]),
+            CAST(:outcomes AS text[]), CAST(:failures AS text[]), CAST(:errors AS text[]),
+            CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
+        ) AS outcome (logid, attempt, status, next, promise, try,
+                      outcome, failure, error, httpstatus, timing, excerpt)
+    ), settled AS (
+        UPDATE joblog SET
+            status = outcome.status, nextrun = outcome.next, leasetoken = NULL, leaseuntil = NULL,
+            attempt = joblog.attempt + CAST(outcome.status = 'pending' AS int),
+            finishedat = CASE WHEN outcome.status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
+            error = CASE WHEN outcome.status = 'failed' THEN outcome.error END,
+            following = CASE WHEN outcome.status = 'pending' THEN following END
+        FROM outcome WHERE joblog.logid = outcome.logid
+        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, outcome.promise, outcome.try
+    ), promised AS (
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
+        SELECT jobid, promise, try, lastrun, runs, job.host FROM settled JOIN job USING (jobid)
+        WHERE promise IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
+    UPDATE logattempt SET
+        outcome = outcome.outcome, failure = outcome.failure, error = outcome.error, finishedat = :now,
+        httpstatus = coalesce(outcome.httpstatus, logattempt.httpstatus),
+        timing = coalesce(outcome.timing, logattempt.timing),
+        excerpt = coalesce(outcome.excerpt, logattempt.excerpt)
+    FROM outcome WHERE logattempt.logid = outcome.logid AND logattempt.attempt = outcome.attempt
+    """
+)
+ACCEPT = Statement(
+    """
+    WITH accepted AS (
+        SELECT * FROM unnest(
+            CAST(:logids AS bigint[]), CAST(:attempts AS int[]), CAST(:untils AS timestamptz[]),
+            CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
+        ) AS accepted (logid, attempt, until, httpstatus, timing, excerpt)
+    ), leased AS (
+        UPDATE joblog SET leaseuntil = greatest(leaseuntil, accepted.until)
+        FROM accepted WHERE joblog.logid = accepted.logid
+    )
+    UPDATE logattempt SET outcome = 'accepted', httpstatus = accepted.httpstatus,
+                          timing = accepted.timing, excerpt = accepted.excerpt
+    FROM accepted WHERE logattempt.logid = accepted.logid AND logattempt.attempt = accepted.attempt
+    """
+)
+LOCK_JOBS = Statement("SELECT jobid FROM job WHERE jobid = ANY(:jobids) ORDER BY jobid FOR NO KEY UPDATE")
+RETIRE_IDLE = Statement(
+    """
+    UPDATE job SET active = false
+    WHERE jobid = ANY(:jobids) AND active AND NOT EXISTS (
+        SELECT FROM joblog
+        WHERE jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
+    )
+    """
+)
+#: How many of a job's newest verdicts are failures, from the newest on.
+FAILED_IN_A_ROW = Statement(
+    """
+    SELECT count(*) FROM (
+        SELECT count(*) FILTER (WHERE status <> 'failed')
+               OVER (ORDER BY scheduledfor DESC, logid DESC) AS others
+        FROM (
+            SELECT status, scheduledfor, logid FROM joblog
+            WHERE jobid = :jobid AND status IN ('finished', 'failed')
+            ORDER BY scheduledfor DESC, logid DESC LIMIT :most
+        ) AS newest
+    ) AS counted WHERE others = 0
+    """
+)
+
+
+class Verdict(NamedTuple):
+    """What becomes of a running log, and what to write down of its attempt."""
+
+    logid: int
+    attempt: int
+    status: str
+    """`finished`, `failed`, or `pending`: another attempt."""
+    next: datetime | None
+    """When the next attempt is due."""
+    promise: datetime | None
+    tried: datetime | None
+    outcome: str
+    failure: str | None
+    error: str | None
+    httpstatus: int | None
+    timing: str | None
+    """As JSON."""
+    excerpt: str | None
+
+
+class Acceptance(NamedTuple):
+    """A running log whose target goes on by itself."""
+
+    logid: int
+    attempt: int
+    until: datetime
+    httpstatus: int | None
+    timing: str | None
+    excerpt: str | None
+
+
+async def settle(session: AsyncSession, now: datetime, verdicts: Sequence[Verdict]) -> None:
+    """Write verdicts of running logs that are locked, their attempts, and the promises that follow."""
+    names = (
+        "logids", "attempts", "statuses", "nexts", "promises", "tries",
+        "outcomes", "failures", "errors", "httpstatuses", "timings", "excerpts",
+    )  # fmt: skip
+    await SETTLE.all(session, now=now, **_arrays(names, verdicts))
+
+
+async def accept(session: AsyncSession, acceptances: Sequence[Acceptance]) -> None:
+    """Leave running logs, which are locked, to their targets."""
+    names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
+    await ACCEPT.all(session, **_arrays(names, acceptances))
+
+
+def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+async def retire_idle(session: AsyncSession, jobids: Sequence[int], *, overlapping: bool) -> None:
+    """Mark those of the jobs as completed that have no live log left."""
+    if overlapping:
+        # Two runs that end together would each see the other as live; so they come one after the other.
+        await LOCK_JOBS.all(session, jobids=jobids)
+    await RETIRE_IDLE.all(session, jobids=jobids)
+
+
+async def failed_in_a_row(session: AsyncSession, jobid: int, most: int) -> int:
+    """How many of the job's newest runs failed one after the other, `most` at most."""
+    (count,) = await FAILED_IN_A_ROW.one(session, jobid=jobid, most=most)
+    return int(count)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto
 .DEFAULT_GOAL := help
-.PHONY: help run test check mutants trial bench fmt lock clean
+.PHONY: help run test check mutants chaos trial bench fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+chaos: $(VENV)/.dev ## Kill, stop, freeze and cut off replicas and database for 3 minutes; account for every run
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, restart under load (about 5 minutes)
 	scripts/compose_trial.sh

@@ -212,3 +212,15 @@ async def test_a_callers_pass_waits_for_what_it_started(
     await add_job(database, target={"url": receiver.url}, due=await now_of(database))
     counts = await deliverer.run_due(await now_of(database), 0.3)
     assert counts["running"] == 1
+
+
+async def test_many_callers_at_once_share_the_places(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    for _ in range(12):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(calls=2)
+    due = await now_of(database)
+    await asyncio.gather(*(deliverer.run_due(due, 30) for _ in range(5)))
+    await until(database, "SELECT count(*) FROM joblog WHERE status = 'finished'", 12)
+    assert len(receiver.requests) == 12

@@ -61,6 +61,8 @@ class Deliverer:
         self._capacity = capacity
         self._settler = Settler(database, self._hasten)
         self._leases = Leases(database, terms.lease, self.wake)
+        # Who has it may claim: so that no two take the same room.
+        self._turn = asyncio.Lock()
         self._places = asyncio.Semaphore(capacity.calls)
         # Runs that wait for a place or are being called; and calls that have ended, ever.
         self._begun = self._ended = 0
@@ -130,14 +132,15 @@ class Deliverer:
         mine: list[asyncio.Task[str | None]] = []
         counts: Counter[str] = Counter()
         while (left := give_up - monotonic()) > 0 and not self._stopping:
-            if (free := self._capacity.calls - self._begun) <= 0:
-                busy = [held.task for held in self._leases.held]
-                await asyncio.wait(busy, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                continue
-            claim, tasks = await self._claim(free, due)
+            async with self._turn:
+                free = self._capacity.calls - self._begun
+                claim, tasks = await self._claim(free, due) if free > 0 else (Claim(more=True), [])
             counts["skipped"] += claim.skipped
             mine += tasks
-            if len(tasks) < free and not claim.more:
+            if free <= 0:
+                busy = [held.task for held in self._leases.held]
+                await asyncio.wait(busy, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            elif len(tasks) < free and not claim.more:
                 break
         if mine:
             await asyncio.wait(mine, timeout=max(0.0, give_up - monotonic()))
@@ -185,8 +188,9 @@ class Deliverer:
         self._is_full = not self._has_room
         if self._is_full:
             return self._capacity.interval
-        free, ended = self._free, self._ended
-        claim, tasks = await self._claim(free)
+        async with self._turn:
+            free, ended = self._free, self._ended
+            claim, tasks = await self._claim(free)
         self._ahead = min(self._ended - ended, MOST_AHEAD)
         if claim.more or len(tasks) == free:
             return 0.0
@@ -208,19 +212,12 @@ class Deliverer:
     async def _claim(
         self, most: int, due: datetime | None = None
     ) -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
-        # Room is taken before the database is asked, so that two who claim never take the same.
-        self._begun += most
-        try:
-            return await undisturbed(self._claim_and_begin(most, due))
-        finally:
-            self._begun -= most
+        async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
+            claim = await self._database.transact(calls.claim, most, self._terms, due)
+            self._settler.failing = claim.failing
+            return claim, [self._begin(started) for started in claim.started]
 
-    async def _claim_and_begin(
-        self, most: int, due: datetime | None
-    ) -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
-        claim = await self._database.transact(calls.claim, most, self._terms, due)
-        self._settler.failing = claim.failing
-        return claim, [self._begin(started) for started in claim.started]
+        return await undisturbed(claim_and_begin())
 
     def _begin(self, started: Started) -> asyncio.Task[str | None]:
         self._begun += 1

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from scheduler_api import ticker as ticker_module
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.hints import listen_forever
 from scheduler_api.runner import Runner
 from scheduler_api.ticker import Ticker
 from tests.factories import add_due_jobs, add_job, execute, is_active, logs, scalar
@@ -25,10 +26,13 @@ LONG = 3600.0
 @contextlib.asynccontextmanager
 async def ticking(database: Database, interval: float) -> AsyncIterator[Ticker]:
     ticker = Ticker(database, Runner(database, 100), interval)
+    listening = asyncio.create_task(listen_forever(database, ticker.wake))
     ticker.start()
     try:
         yield ticker
     finally:
+        listening.cancel()
+        await asyncio.wait([listening])
         await ticker.stop()
 
 

@@ -186,7 +186,12 @@ class Machine(RuleBasedStateMachine):
         self.do(operations.run_now, self.jobid)
         self.model.manual += 1
 
-    @precondition(lambda self: self.model.state == "active" and self.model.free() != [])
+    # Or the model's few days would end before an endless schedule does.
+    @precondition(
+        lambda self: (
+            self.model.state == "active" and BEGIN < min(self.model.free(), default=BEGIN) <= LAST_NOW
+        )
+    )
     @rule()
     def skip(self) -> None:
         self.do(operations.skip_next, self.jobid)

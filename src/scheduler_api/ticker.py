@@ -72,6 +72,8 @@ class Ticker:
 
     async def _tick_forever(self) -> None:
         while not self._stopping:
+            # Before the look: what is promised meanwhile wakes it again.
+            self._wake.clear()
             try:
                 pause = await self._tick()
                 self._last_tick = monotonic()
@@ -87,7 +89,6 @@ class Ticker:
         if monotonic() >= self._heal_at:
             await self._runner.heal()
             self._heal_at = monotonic() + HEAL_EVERY
-        self._wake.clear()
         found = await self._database.read(health.next_due)
         await self._runner.resume(found)
         if found.due is None or found.due > found.now:

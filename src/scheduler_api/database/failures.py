@@ -1,5 +1,6 @@
 """What a failed statement means: worth another try, a sentence for the user, or a bug."""
 
+import asyncio
 from collections.abc import Iterator
 
 import asyncpg
@@ -86,7 +87,8 @@ def translate(error: BaseException) -> SchedulerError | None:
 
 def explain(error: BaseException) -> str:
     """One line for an operator: what the server or the socket said, without any secret."""
-    deepest = list(_chain(error))[-1]
+    # A time-out stems from a cancellation, which tells nothing.
+    deepest = [e for e in _chain(error) if not isinstance(e, asyncio.CancelledError)][-1]
     said = str(deepest).strip().splitlines()
     return said[0] if said else type(deepest).__name__
 

@@ -114,6 +114,7 @@ BURY = Statement(
 REMOVE = Statement("DELETE FROM job WHERE jobid = :jobid")
 RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
+CLOCK = Statement("SELECT clock_timestamp()")
 LOCK = Statement("SELECT * FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
 SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE")
@@ -163,6 +164,13 @@ async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
 async def lock(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
     """The job's own row, locked until the end of the transaction."""
     return await LOCK.one_or_none(session, jobid=jobid)
+
+
+async def clock(session: AsyncSession) -> datetime:
+    """The instant that it is by now, however long ago the transaction began."""
+    (now,) = await CLOCK.one(session)
+    found: datetime = now
+    return found
 
 
 async def share(session: AsyncSession, jobid: int) -> asyncpg.Record | None:

@@ -102,7 +102,7 @@ DONE = Statement(
 FORGET_AHEAD = Statement(
     """
     DELETE FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status <> 'pending' AND scheduledfor > :now
+    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
     """
 )
 

@@ -16,9 +16,10 @@ SETTLE = Statement(
             CAST(:logids AS bigint[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]),
             CAST(:nexts AS timestamptz[]), CAST(:promises AS timestamptz[]), CAST(:tries AS timestamptz[]),
             CAST(:outcomes AS text[]), CAST(:failures AS text[]), CAST(:errors AS text[]),
-            CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
+            CAST(:saids AS text[]), CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]),
+            CAST(:excerpts AS text[])
         ) AS outcome (logid, attempt, status, next, promise, try,
-                      outcome, failure, error, httpstatus, timing, excerpt)
+                      outcome, failure, error, said, httpstatus, timing, excerpt)
     ), settled AS (
         UPDATE joblog SET
             status = outcome.status, nextrun = outcome.next, leasetoken = NULL, leaseuntil = NULL,
@@ -35,7 +36,7 @@ SETTLE = Statement(
         ON CONFLICT DO NOTHING
     )
     UPDATE logattempt SET
-        outcome = outcome.outcome, failure = outcome.failure, error = outcome.error, finishedat = :now,
+        outcome = outcome.outcome, failure = outcome.failure, error = outcome.said, finishedat = :now,
         httpstatus = coalesce(outcome.httpstatus, logattempt.httpstatus),
         timing = coalesce(outcome.timing, logattempt.timing),
         excerpt = coalesce(outcome.excerpt, logattempt.excerpt)
@@ -98,6 +99,9 @@ class Verdict(NamedTuple):
     outcome: str
     failure: str | None
     error: str | None
+    """What the log says of its failure."""
+    said: str | None
+    """What the attempt says of its own."""
     httpstatus: int | None
     timing: str | None
     """As JSON."""
@@ -119,7 +123,7 @@ async def settle(session: AsyncSession, now: datetime, verdicts: Sequence[Verdic
     """Write verdicts of running logs that are locked, their attempts, and the promises that follow."""
     names = (
         "logids", "attempts", "statuses", "nexts", "promises", "tries",
-        "outcomes", "failures", "errors", "httpstatuses", "timings", "excerpts",
+        "outcomes", "failures", "errors", "saids", "httpstatuses", "timings", "excerpts",
     )  # fmt: skip
     await SETTLE.all(session, now=now, **_arrays(names, verdicts))
 

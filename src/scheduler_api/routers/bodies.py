@@ -57,7 +57,7 @@ async def order_body(request: Request, model: type[Model]) -> Model:
         return model_of(await form_body(request), model)
     if kind == "application/json":
         return await json_body(request, model)
-    if kind == "" and request.headers.get("content-length", "0") == "0":
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return model()
     raise HTTPException(415, "Send application/json, or nothing at all.")
 

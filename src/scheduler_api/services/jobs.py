@@ -100,7 +100,8 @@ async def edit(
     What was due by the old schedule and has not run is written off as superseded. A completed job
     that gets a future is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion.
     """
-    held = await standing.hold(session, jobid, version)
+    held = await standing.hold(session, now, jobid, version)
+    now = held.now
     before = written(held.job)
     draft = patched(before, patch)
     values = draft.model_dump() | {"host": draft.host}
@@ -196,7 +197,8 @@ async def delete(
     client: str | None = None,
 ) -> None:
     """Delete a job: nothing of it runs any more. Its history stays, or goes with it."""
-    held = await standing.hold(session, jobid, version, deleted=history is History.REMOVE)
+    held = await standing.hold(session, now, jobid, version, deleted=history is History.REMOVE)
+    now = held.now
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
         await jobs.remove(session, jobid)

@@ -41,7 +41,8 @@ async def pause(
     """
     if order.until is not None and order.until <= now:
         raise InvalidInput(Flaw(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now."))
-    held = await standing.hold(session, jobid, version)
+    held = await standing.hold(session, now, jobid, version)
+    now = held.now
     _require_future(held)
     await standing.take_back(session, held)
     await jobs.pause(session, now, jobid, order.reason, order.until, held.open_from)
@@ -66,7 +67,8 @@ async def resume(
     request; the ledger then says that the job was paused. Raises JobNotFound, JobIsDeleted,
     JobHasNoFuture, StaleVersion.
     """
-    held = await standing.hold(session, jobid, version)
+    held = await standing.hold(session, now, jobid, version)
+    now = held.now
     _require_future(held)
     if held.is_paused:
         await _go_on(session, now, held, order.missed, client)
@@ -78,13 +80,13 @@ async def resume_due(session: AsyncSession, now: datetime, most: int) -> int:
     count = 0
     for jobid in await jobs.pauses_over(session, now, most):
         try:
-            held = await standing.hold(session, jobid)
+            held = await standing.hold(session, now, jobid)
         except (JobNotFound, JobIsDeleted):
             continue
         until = held.job["pauseduntil"]
         # Another replica may have come first, or somebody paused it anew.
-        if until is not None and until <= now:
-            await _go_on(session, now, held, Missed.POLICY, None)
+        if until is not None and until <= held.now:
+            await _go_on(session, held.now, held, Missed.POLICY, None)
             count += 1
     return count
 
@@ -162,7 +164,8 @@ async def skip_next(
 
     Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, StaleVersion.
     """
-    held = await standing.hold(session, jobid, version)
+    held = await standing.hold(session, now, jobid, version)
+    now = held.now
     _require_future(held)
     if held.is_paused:
         raise JobIsPaused(jobid)

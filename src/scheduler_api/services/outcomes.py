@@ -89,6 +89,7 @@ async def verdict_of(
         outcome=end.outcome,
         failure=end.failure,
         error=error,
+        said=end.error,
         httpstatus=end.httpstatus,
         timing=end.timing,
         excerpt=end.excerpt,

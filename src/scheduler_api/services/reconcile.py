@@ -40,7 +40,7 @@ async def realign(session: AsyncSession, now: datetime, after: int, most: int) -
 
 
 async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
-    held = await standing.hold(session, jobid)
+    held = await standing.hold(session, now, jobid)
     schedule = standing.schedule_in(held.job)
     # Whoever came first may have done it.
     if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
@@ -63,7 +63,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
 
 async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:
     try:
-        held = await standing.hold(session, jobid)
+        held = await standing.hold(session, now, jobid)
     except (JobNotFound, JobIsDeleted):
         return False
     if held.live or not held.job["active"]:

@@ -34,6 +34,9 @@ class Held(NamedTuple):
     job: asyncpg.Record
     live: Sequence[asyncpg.Record]
     """The schedule's own, in order of their logids."""
+    now: datetime
+    """The instant to go on from. The locks may have been waited for, and the job have run meanwhile: what
+    was decided at an earlier one would undo that."""
 
     @property
     def promise(self) -> asyncpg.Record | None:
@@ -69,7 +72,7 @@ class _StartedMeanwhile(Exception):
 
 
 async def hold(
-    session: AsyncSession, jobid: int, version: int | None = None, *, deleted: bool = False
+    session: AsyncSession, now: datetime, jobid: int, version: int | None = None, *, deleted: bool = False
 ) -> Held:
     """Lock a job and its live logs, in that order of rights: logs first, as those who run them do.
 
@@ -93,7 +96,7 @@ async def hold(
             raise JobIsDeleted(jobid)
         if version is not None and job["version"] != version:
             raise StaleVersion(jobid, job["version"])
-        return Held(job, live)
+        return Held(job, live, max(now, await jobs.clock(session)))
     raise DatabaseBusy("The job is being run again and again; try once more.")
 
 

@@ -84,6 +84,8 @@ PHASES = {
 }
 #: What stands for a secret.
 MASK = "•••"
+#: What is so late is called overdue.
+LATE = timedelta(seconds=5)
 #: Characters of one value in the list of changes.
 LONGEST_SHOWN = 200
 SECOND = 1000.0
@@ -98,6 +100,11 @@ def whole_schedule(job: Job) -> str:
         return describe(definition(job))
     except ValueError:
         return "can not be computed"
+
+
+def is_overdue(instant: datetime, now: datetime) -> bool:
+    """Whether what should have been at an instant is late; a moment is not."""
+    return now - instant > LATE
 
 
 def _following(after: After) -> str:

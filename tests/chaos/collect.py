@@ -1,0 +1,133 @@
+"""Reading the evidence: what the database holds, and what the service says of itself."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.chaos.evidence import Attempt, Audit, Change, Connections, Evidence, Log, Rewrite
+from tests.chaos.fleet import Fleet
+from tests.chaos.people import People
+from tests.chaos.plan import POOLS
+from tests.chaos.postgres import Postgres
+from tests.chaos.target import Target
+
+#: A verdict is for good: whoever changes or removes one is written down, by the database itself.
+WATCH = """
+CREATE TABLE chaos_rewrite (logid bigint, was text, became text);
+CREATE FUNCTION chaos_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO chaos_rewrite
+    VALUES (OLD.logid, OLD.status, CASE WHEN TG_OP = 'DELETE' THEN 'gone' ELSE NEW.status END);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_rewrite AFTER UPDATE OR DELETE ON joblog
+FOR EACH ROW WHEN (OLD.status IN ('finished', 'failed', 'skipped')) EXECUTE FUNCTION chaos_rewrite();
+"""
+#: What keeps the service from being at rest: work that is overdue, runs that nobody ends, jobs that wait.
+RESTLESS = """
+SELECT (SELECT count(*) FROM joblog WHERE status = 'pending'
+        AND nextrun < clock_timestamp() - interval '2 s') AS overdue,
+       (SELECT count(*) FROM joblog WHERE status = 'running'
+        AND (leaseuntil < clock_timestamp() OR lastrun < clock_timestamp() - interval '5 s')) AS held,
+       (SELECT count(*) FROM job WHERE pausedat IS NOT NULL) AS paused
+"""
+PAUSED = "SELECT jobid FROM job WHERE pausedat IS NOT NULL ORDER BY jobid"
+CONNECTIONS = """
+SELECT count(*) AS open, count(*) FILTER (
+    WHERE state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '2 s'
+) AS idle
+FROM pg_stat_activity WHERE application_name LIKE 'scheduler-api%'
+"""
+LOGS = """
+SELECT logid, jobid, scheduledfor, status, cause, attempt, missed, through, nextrun, startedat, finishedat,
+       following, host
+FROM joblog ORDER BY logid
+"""
+ATTEMPTS = "SELECT logid, attempt, startedat, finishedat, outcome, replica FROM logattempt"
+CHANGES = "SELECT jobid, at, action, before::text, after::text FROM jobchange ORDER BY changeid"
+
+
+async def is_at_rest(postgres: Postgres) -> str | None:
+    """What is still to be done; None: nothing."""
+    (row,) = await postgres.fetch(RESTLESS)
+    return ", ".join(f"{count} {name}" for name, count in row.items() if count) or None
+
+
+async def paused(postgres: Postgres) -> list[int]:
+    """The jobs that are paused."""
+    return [row["jobid"] for row in await postgres.fetch(PAUSED)]
+
+
+async def connections(postgres: Postgres, replicas: int) -> Connections:
+    """The service's connections, as the database sees them."""
+    (row,) = await postgres.fetch(CONNECTIONS)
+    return Connections(replicas * POOLS, row["open"], row["idle"])
+
+
+async def audits(people: People, jobids: Sequence[int]) -> list[Audit]:
+    """What the service itself says of the ledger of each job."""
+    found = []
+    for jobid in jobids:
+        told = (await people.ask("GET", f"/jobs/{jobid}/check", "check")).told
+        found.append(Audit(jobid, told.get("clean", False), json.dumps(told.get("findings", told))[:1000]))
+    return found
+
+
+async def jobids(postgres: Postgres) -> list[int]:
+    """All jobs that there are."""
+    return [row["jobid"] for row in await postgres.fetch("SELECT jobid FROM job ORDER BY jobid")]
+
+
+async def clock(postgres: Postgres) -> datetime:
+    """The database's clock."""
+    (row,) = await postgres.fetch("SELECT clock_timestamp() AS now")
+    now: datetime = row["now"]
+    return now
+
+
+async def evidence(
+    now: datetime,
+    postgres: Postgres,
+    people: People,
+    target: Target,
+    fleet: Fleet,
+    audited: Sequence[Audit],
+    connected: Connections,
+) -> Evidence:
+    """Everything, once nobody writes any more."""
+    return Evidence(
+        now=now,
+        made=people.made,
+        names=[row["jobname"] for row in await postgres.fetch("SELECT jobname FROM job")],
+        logs=[Log(*row) for row in await postgres.fetch(LOGS)],
+        attempts=[Attempt(*row) for row in await postgres.fetch(ATTEMPTS)],
+        changes=[_change(*row) for row in await postgres.fetch(CHANGES)],
+        rewrites=[Rewrite(*row) for row in await postgres.fetch("SELECT * FROM chaos_rewrite")],
+        requests=target.requests(),
+        orders=people.orders,
+        audits=audited,
+        connections=connected,
+        deaths=fleet.deaths,
+    )
+
+
+def _change(jobid: int, at: datetime, action: str, before: str | None, after: str | None) -> Change:
+    parsed: list[dict[str, Any]] = [json.loads(text) if text else {} for text in (before, after)]
+    return Change(jobid, at, action, *parsed)
+
+
+def recoveries(evidence: Evidence, kills: Sequence[tuple[datetime, str]]) -> list[timedelta]:
+    """How long each call of a killed replica was left alone, until it was made again or given up."""
+    started = {(attempt.logid, attempt.attempt): attempt.startedat for attempt in evidence.attempts}
+    ends = {log.logid: log.finishedat for log in evidence.logs}
+    died = {replica: at for at, replica in kills}
+    found = []
+    for attempt in evidence.attempts:
+        at = died.get(attempt.replica)
+        if at is None or attempt.outcome != "lost" or attempt.startedat > at:
+            continue
+        end = started.get((attempt.logid, attempt.attempt + 1)) or ends[attempt.logid]
+        if end is not None and end > at:
+            found.append(end - at)
+    return found

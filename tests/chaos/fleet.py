@@ -1,0 +1,244 @@
+"""The replicas: killed, stopped, frozen, and started again each time."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy.engine import URL
+
+from tests.chaos import clocks
+from tests.chaos.plan import Deeds, Kill
+from tests.chaos.target import ROOT
+from tests.processes.service import SERVING
+from tests.servers import dsn
+
+#: Seconds that a replica has to end once it was asked to: requests, calls, last words, and a commit in doubt.
+LONGEST_END = 45.0
+RETRY_PAUSE = 0.3
+#: How often a fault may hit a replica that does not serve yet, or has only just begun to: if it were always,
+#: none would ever get to work on a slow machine.
+RECKLESS, YOUNG = 0.1, 1.0
+
+
+class Smith:
+    """The process that makes the replicas, from the side of those who want them."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._orders: deque[asyncio.Future[int]] = deque()
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, environment: Mapping[str, str]) -> Self:
+        """Start it, with nothing of our own settings."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.chaos.forge"),
+            cwd=ROOT,
+            env=own | clocks.preloaded() | dict(environment),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C is for us to deal with.
+            start_new_session=True,
+        )
+        return cls(process)
+
+    async def make(self, environment: Mapping[str, str], log: Path) -> tuple[int, asyncio.Future[int]]:
+        """A new replica's process id, and its exit code as soon as it has one."""
+        assert self._process.stdin is not None
+        made = asyncio.get_running_loop().create_future()
+        self._orders.append(made)
+        order = {"environment": dict(environment), "log": str(log)}
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        pid = await made
+        return pid, self._ends[pid]
+
+    async def stop(self) -> None:
+        """End it, and every replica that is left."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+        await self._listening
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            news = json.loads(line)
+            if "started" in news:
+                self._ends[news["started"]] = asyncio.get_running_loop().create_future()
+                made = self._orders.popleft()
+                if not made.done():
+                    made.set_result(news["started"])
+            else:
+                self._ends.pop(news["ended"]).set_result(news["code"])
+
+
+class Replica:
+    """One process of the service, and what it says."""
+
+    def __init__(self, pid: int, end: asyncio.Future[int], log: Path) -> None:
+        self._pid = pid
+        self._end = end
+        self._log = log
+        self._since = 0.0
+        self.name = f"{socket.gethostname()}:{pid}"
+        self.url: str | None = None
+        self.was_asked = False
+        """Whether somebody told it to end."""
+
+    async def watch(self) -> int:
+        """Wait until it serves, and then until it ends; the exit code."""
+        while self.url is None and self.lives:
+            await asyncio.wait([self._end], timeout=0.05)
+            if found := SERVING.search(self._log.read_bytes() if self._log.exists() else b""):
+                self._since = time.monotonic()
+                self.url = found.group(1).decode().replace("localhost", "127.0.0.1")
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        return await asyncio.shield(self._end)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is there."""
+        return not self._end.done()
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes requests, and was not told to end."""
+        return self.lives and self.url is not None and not self.was_asked
+
+    @property
+    def is_grown(self) -> bool:
+        """Whether it has served for a while."""
+        return self.serves and time.monotonic() - self._since > YOUNG
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless it is gone: its process id may be another's by now."""
+        if self.lives:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+
+class Fleet:
+    """So many replicas, whatever happens to them."""
+
+    def __init__(
+        self, smith: Smith, count: int, url: URL, environment: Mapping[str, str], folder: Path, deeds: Deeds
+    ) -> None:
+        self._smith = smith
+        self._environment = {"SCHEDULER_DATABASE_URL": dsn(url)} | dict(environment)
+        self._folder = folder
+        self._deeds = deeds
+        self._slots: list[Replica | None] = [None] * count
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self.started = 0
+        self.deaths: list[str] = []
+        """Replicas that ended without being told to, or not as they should."""
+
+    async def start(self) -> None:
+        """Start all; they serve when this returns."""
+        self._keepers = [asyncio.create_task(self._keep(slot)) for slot in range(len(self._slots))]
+        await self.complete()
+
+    async def complete(self) -> None:
+        """Wait until all of them serve."""
+        while len(self.serving) < len(self._slots):
+            for keeper in self._keepers:
+                if keeper.done():
+                    keeper.result()
+            await asyncio.sleep(0.05)
+
+    @property
+    def alive(self) -> list[Replica]:
+        """Those that run, whether or not they serve yet."""
+        return [replica for replica in self._slots if replica is not None and replica.lives]
+
+    @property
+    def serving(self) -> list[str]:
+        """The URLs of those that were not told to end."""
+        return [replica.url for replica in self.alive if replica.url and replica.serves]
+
+    def end(self, number: signal.Signals, chance: random.Random) -> bool:
+        """Kill or stop one that is at work; now and then one that is just being started."""
+        recklessly = chance.random() < RECKLESS
+        victims = [replica for replica in self.alive if replica.is_grown or recklessly]
+        if not victims:
+            return False
+        replica = chance.choice(victims)
+        replica.was_asked = True
+        if number is signal.SIGKILL:
+            self._deeds.kills.append(Kill(datetime.now(UTC), replica.name))
+        replica.signal(number)
+        return True
+
+    async def freeze(self, seconds: float, chance: random.Random) -> bool:
+        """Let one stand still."""
+        victims = [replica for replica in self.alive if replica.serves]
+        if not victims:
+            return False
+        replica = chance.choice(victims)
+        replica.signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            replica.signal(signal.SIGCONT)
+        return True
+
+    async def stop(self) -> None:
+        """Stop all in an orderly way, and note those that do not."""
+        self._stopping = True
+        for replica in self.alive:
+            replica.was_asked = True
+            replica.signal(signal.SIGTERM)
+        ends = [asyncio.ensure_future(self._end(replica)) for replica in self.alive]
+        if ends:
+            await asyncio.wait(ends)
+
+    async def _end(self, replica: Replica) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_END):
+                code = await replica.ended()
+        except TimeoutError:
+            self.deaths.append(f"{replica.name} did not stop within {LONGEST_END:g} s")
+        else:
+            if code != 0:
+                self.deaths.append(f"{replica.name} stopped with exit code {code}")
+
+    async def destroy(self) -> None:
+        """Start nothing any more."""
+        self._stopping = True
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _keep(self, slot: int) -> None:
+        while not self._stopping:
+            self.started += 1
+            log = self._folder / f"replica-{self.started:04}.log"
+            environment = self._environment | clocks.moved(self.started)
+            pid, end = await self._smith.make(environment, log)
+            self._slots[slot] = replica = Replica(pid, end, log)
+            self._deeds.tell(f"{replica.name} is started, and writes {log.name}")
+            code = await replica.watch()
+            self._deeds.tell(f"{replica.name} ended with {code}")
+            if replica.was_asked:
+                continue
+            # Where the database is away at the start, a replica says so and ends.
+            if replica.url is not None:
+                self.deaths.append(f"{replica.name} ended by itself with exit code {code}")
+            await asyncio.sleep(RETRY_PAUSE)

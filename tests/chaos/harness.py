@@ -1,0 +1,147 @@
+"""One run: everything is started, harmed, healed, looked at, and ended."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+
+from tests.chaos import checker, collect, target
+from tests.chaos.evidence import Evidence
+from tests.chaos.fleet import Fleet, Smith
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.people import People
+from tests.chaos.plan import SPEED, Deeds, Plan
+from tests.chaos.postgres import Postgres
+from tests.chaos.proxy import Proxy
+from tests.chaos.report import Report
+from tests.processes.service import run as run_program
+
+#: Jobs that are created at once.
+CREATORS = 8
+
+
+class Site(NamedTuple):
+    """Everything that runs."""
+
+    plan: Plan
+    deeds: Deeds
+    postgres: Postgres
+    proxy: Proxy
+    fleet: Fleet
+    people: People
+    target: target.Target
+
+
+async def run(plan: Plan) -> Report:
+    """Let the service suffer, let it heal, and say what came of it. Nothing that it starts outlives it."""
+    async with _site(plan) as site:
+        await _create(site)
+        await _rage(site)
+        rested = await _heal(site)
+        evidence = await _look(site)
+        return Report(plan, site.deeds, evidence, checker.check(evidence), site.fleet.started, rested)
+
+
+@contextlib.asynccontextmanager
+async def _site(plan: Plan) -> AsyncIterator[Site]:
+    deeds = Deeds()
+    async with contextlib.AsyncExitStack() as stack:
+        # The database's user has to reach its folder.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scheduler-chaos-")))
+        folder.chmod(0o755)
+        papers = plan.folder or folder / "papers"
+        papers.mkdir(parents=True, exist_ok=True)
+        postgres = Postgres(folder / "data", deeds)
+        stack.push_async_callback(postgres.stop)
+        await postgres.start()
+        proxy = Proxy(postgres.socket, plan.seed)
+        stack.push_async_callback(proxy.stop)
+        await proxy.start()
+        url = postgres.url(proxy.port)
+        await _migrate(postgres, url.port)
+        session = await stack.enter_async_context(_session())
+        receiver = await stack.enter_async_context(target.running(papers / "requests.jsonl", session))
+        smith = await Smith.start(plan.environment)
+        stack.push_async_callback(smith.stop)
+        fleet = Fleet(smith, plan.replicas, url, SPEED, papers, deeds)
+        stack.push_async_callback(fleet.destroy)
+        await fleet.start()
+        people = People(plan, fleet, session, receiver.urls)
+        stack.callback(lambda: (papers / "story.txt").write_text("\n".join(deeds.story)))
+        yield Site(plan, deeds, postgres, proxy, fleet, people, receiver)
+
+
+def _session() -> aiohttp.ClientSession:
+    # Replicas come and go: a connection that is kept is a connection to the dead.
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+
+
+async def _migrate(postgres: Postgres, port: int | None) -> None:
+    assert port is not None
+    process = await run_program("migrate", database=postgres.url(port))
+    _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    async with postgres.connection() as connection:
+        await connection.execute(collect.WATCH)
+
+
+async def _create(site: Site) -> None:
+    kinds = iter(range(site.plan.jobs))
+
+    async def create_some() -> None:
+        for kind in kinds:
+            await site.people.create(kind, ahead=4)
+
+    await asyncio.gather(*(create_some() for _ in range(CREATORS)))
+
+
+async def _rage(site: Site) -> None:
+    """Faults and requests for as long as planned. Whoever fails ends the run: that is our own mistake."""
+    nemesis = Nemesis(site.plan, site.deeds, site.fleet, site.postgres, site.proxy, site.target)
+    tasks = [
+        asyncio.create_task(nemesis.rage()),
+        *(asyncio.create_task(site.people.edit_forever()) for _ in range(site.plan.editors)),
+        *(asyncio.create_task(site.people.call_forever()) for _ in range(site.plan.callers)),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=site.plan.seconds, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()
+
+
+async def _heal(site: Site) -> float:
+    """Wait until all is done that is due; how long it took."""
+    since = time.monotonic()
+    calm = 0
+    while calm < 2:
+        if time.monotonic() - since > site.plan.grace:
+            break
+        if len(site.fleet.serving) == site.plan.replicas:
+            for jobid in await collect.paused(site.postgres):
+                await site.people.ask("POST", f"/jobs/{jobid}/resume", "resume", {})
+        calm = calm + 1 if await collect.is_at_rest(site.postgres) is None else 0
+        await asyncio.sleep(1)
+    return time.monotonic() - since
+
+
+async def _look(site: Site) -> Evidence:
+    """Look at the service while it lives, then stop it, and look at what it leaves."""
+    async with asyncio.timeout(site.plan.grace):
+        await site.fleet.complete()
+    jobids = await collect.jobids(site.postgres)
+    audits = await collect.audits(site.people, jobids)
+    connections = await collect.connections(site.postgres, site.plan.replicas)
+    now = await collect.clock(site.postgres)
+    await site.fleet.stop()
+    return await collect.evidence(
+        now, site.postgres, site.people, site.target, site.fleet, audits, connections
+    )

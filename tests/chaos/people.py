@@ -1,0 +1,167 @@
+"""Those who use the service: authors, editors, and callers of POST /jobs/run."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from tests.chaos.evidence import Made, Order
+from tests.chaos.fleet import Fleet
+from tests.chaos.plan import Plan
+from tests.chaos.receiver import TIMEOUT
+
+#: Seconds that they wait for an answer; some of them do not wait at all.
+PATIENCE, IMPATIENCE = 12.0, 0.03
+BODY = {
+    "logid": "{{logid}}",
+    "attempt": "{{attempt}}",
+    "jobid": "{{jobid}}",
+    "scheduledfor": "{{scheduledfor}}",
+}
+TOO_LATE = 422
+#: Seconds to leave a service alone that could not do what it was asked.
+RESPITE = 0.3
+Answer = dict[str, Any]
+
+
+class Reply(NamedTuple):
+    """What a replica answered."""
+
+    status: int | None
+    """None: nothing came."""
+    told: Answer
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it did what it was asked."""
+        return self.status is not None and self.status < 300
+
+
+@dataclass
+class People:
+    """They remember what they asked for, and what they were told."""
+
+    plan: Plan
+    fleet: Fleet
+    session: aiohttp.ClientSession
+    targets: list[str]
+    orders: list[Order] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(f"{self.plan.seed} people")
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        kind: str,
+        body: Answer | None = None,
+        *,
+        marker: str = "",
+        key: str | None = None,
+        patience: float = PATIENCE,
+    ) -> Reply:
+        """Ask one of the replicas, and remember what came of it."""
+        while not (urls := self.fleet.serving):
+            await asyncio.sleep(0.05)
+        url = self._random.choice(urls) + path
+        headers = {} if key is None else {"Idempotency-Key": key}
+        timeout = aiohttp.ClientTimeout(total=patience)
+        try:
+            async with self.session.request(
+                method, url, json=body, headers=headers, timeout=timeout
+            ) as response:
+                status, told = response.status, await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            status, told = None, {}
+        reply = Reply(status, told)
+        logid = told["logid"] if reply.is_done and kind == "run now" else None
+        code = "" if reply.is_done else str(told.get("code", ""))
+        # A start that lay ahead when it was written may have passed by the time it was read.
+        if not (kind == "create" and status == TOO_LATE):
+            self.orders.append(Order(kind, status, code, marker, logid))
+        if not reply.is_done:
+            await asyncio.sleep(RESPITE)
+        return reply
+
+    async def create(self, kind: int, *, ahead: float) -> None:
+        """Create a job, asking with one key until there is an answer."""
+        self._count += 1
+        name = f"chaos {self.plan.seed} job {self._count}"
+        job = self._job(kind)
+        answer = None
+        while answer is None:
+            start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead)
+            when = {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
+            answer = await self._create_once(job | when | {"jobname": f"{name} from {start:%H:%M:%S}"}, start)
+        self.made.append(Made(answer["jobid"], start, job["interval"], job["misfire"]))
+
+    async def _create_once(self, job: Answer, start: datetime) -> Answer | None:
+        """The same request again and again, for as long as it can be the first."""
+        name = job["jobname"]
+        while True:
+            late = datetime.now(UTC) >= start
+            reply = await self.ask("POST", "/jobs", "create", job, marker=name, key=name.replace(" ", "-"))
+            if reply.is_done:
+                return reply.told
+            if late:
+                return None
+
+    def _job(self, kind: int) -> Answer:
+        """Half of the jobs are plain, most of them by the second; the others call somebody."""
+        chance = self._random
+        job: Answer = {"repeat": True, "misfire": chance.choice(["once", "all", "skip"])}
+        if job["misfire"] == "skip":
+            job["grace"] = chance.randint(1, 4)
+        if kind % 2 == 0:
+            return job | {"interval": chance.choice([1, 1, 1, 1, 1, 1, 2, 3])}
+        target: Answer = {"url": chance.choice(self.targets), "body": BODY, "timeout": TIMEOUT}
+        target |= {"retries": 50, "backoff": 1, "maxbackoff": 2}
+        return job | {
+            "interval": chance.choice([2, 3, 4, 5]),
+            "target": target,
+            "overlap": kind % 4 == 1,
+        }
+
+    async def call_forever(self) -> None:
+        """Have everything that is due run, again and again."""
+        while True:
+            await self.ask("POST", "/jobs/run", "run")
+            await asyncio.sleep(self._random.uniform(0.1, 1.0))
+
+    async def edit_forever(self) -> None:
+        """Rename, pause, resume, re-time, run and create jobs, one request after the other."""
+        while True:
+            await asyncio.sleep(self._random.uniform(*self.plan.edits))
+            # Of the jobs of the beginning a fifth gets new intervals.
+            jobid = self._random.choice(self.made[: self.plan.jobs]).jobid
+            await self._edit(jobid, self._random.choice(["rename", "pause", "resume", "run now", "retime"]))
+
+    async def _edit(self, jobid: int, kind: str) -> None:
+        self._count += 1
+        marker = f"chaos {self.plan.seed} order {self._count}"
+        path = f"/jobs/{jobid}"
+        patience = IMPATIENCE if self._random.random() < 0.15 else PATIENCE
+        match kind:
+            case "rename":
+                await self.ask("PATCH", path, kind, {"jobname": marker}, marker=marker, patience=patience)
+            case "pause":
+                body = {"reason": marker}
+                await self.ask("POST", f"{path}/pause", kind, body, marker=marker, patience=patience)
+                await asyncio.sleep(self._random.uniform(0, 1))
+                await self.ask("POST", f"{path}/resume", "resume", {"missed": "policy"})
+            case "resume":
+                missed = self._random.choice(["policy", "skip"])
+                await self.ask("POST", f"{path}/resume", kind, {"missed": missed}, patience=patience)
+            case "run now":
+                await self.ask("POST", f"{path}/run", kind, patience=patience)
+            case "retime" if jobid % 5 == 0:
+                interval = {"interval": self._random.choice([1, 2, 3])}
+                await self.ask("PATCH", path, kind, interval, patience=patience)
+            case "retime":
+                await self.create(self._random.randrange(4), ahead=5)

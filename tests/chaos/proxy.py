@@ -1,0 +1,114 @@
+"""A network between the replicas and their database that can be slow, silent, or break."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+from pathlib import Path
+
+CHUNK = 65536
+RESET_AT_ONCE = struct.pack("ii", 1, 0)
+
+
+class Proxy:
+    """Takes connections on a port of this machine, and passes them on to a Unix socket."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self._path = path
+        self._random = random.Random(f"{seed} proxy")
+        self._restored = asyncio.Event()
+        self._silent = 0.0
+        self._server: asyncio.Server | None = None
+        self._pairs: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self.delay = (0.0, 0.0)
+        """Seconds that each piece of data takes, from … to …."""
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """End all connections."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._pairs):
+            task.cancel()
+        if self._pairs:
+            await asyncio.wait(list(self._pairs))
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._pairs)
+
+    def silence(self, share: float) -> None:
+        """Let nothing through on a share of the connections, not even their end."""
+        self._silent = share
+        self._restored.clear()
+
+    def restore(self) -> None:
+        """Let everything through at once, what was held back first."""
+        self.delay = (0.0, 0.0)
+        self._silent = 0.0
+        self._restored.set()
+
+    def reset(self, share: float) -> None:
+        """Break a share of the connections, without a word to either side about what arrived."""
+        for task, client in list(self._pairs.items()):
+            if self._random.random() < share:
+                _break(client)
+                task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._pairs[task] = writer
+        try:
+            await self._pair(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            del self._pairs[task]
+
+    async def _pair(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        fate = self._random.random()
+        await self._passable(fate)
+        server_reader, server_writer = await asyncio.open_unix_connection(str(self._path))
+        pumps = [
+            asyncio.create_task(self._pump(fate, reader, server_writer)),
+            asyncio.create_task(self._pump(fate, server_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            server_writer.transport.abort()
+
+    async def _passable(self, fate: float) -> None:
+        while fate < self._silent:
+            await self._restored.wait()
+
+    async def _pump(self, fate: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data = await reader.read(CHUNK)
+                if self.delay[1]:
+                    await asyncio.sleep(self._random.uniform(*self.delay))
+                await self._passable(fate)
+                if not data:
+                    return
+                writer.write(data)
+                await writer.drain()
+
+
+def _break(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
+    writer.transport.abort()

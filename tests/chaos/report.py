@@ -1,0 +1,123 @@
+"""What a run shows, in figures and in words."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.chaos.checker import Verdict
+from tests.chaos.clocks import library
+from tests.chaos.collect import recoveries
+from tests.chaos.evidence import Evidence
+from tests.chaos.plan import Deeds, Plan
+
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did, and what came of it."""
+
+    plan: Plan
+    deeds: Deeds
+    evidence: Evidence
+    verdict: Verdict
+    started: int
+    """How many replicas were started."""
+    rested: float
+    """Seconds from the last fault until everything was at rest."""
+
+    @property
+    def violations(self) -> list[str]:
+        """Everything that is wrong."""
+        return self.verdict.violations
+
+    def __str__(self) -> str:
+        lines = [f"{name:<34}{value}" for name, value in self._rows()]
+        if self.violations:
+            lines += ["", f"{len(self.violations)} violations:", *self.violations[:SHOWN]]
+        return "\n".join(lines)
+
+    def count(self, kind: str) -> int:
+        """How many violations are of a kind."""
+        return sum(violation.startswith(kind) for violation in self.violations)
+
+    def _rows(self) -> list[tuple[str, object]]:
+        evidence, deeds = self.evidence, self.deeds
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(deeds.faults.items()))
+        return [
+            ("seed", self.plan.seed),
+            ("seconds of faults", f"{self.plan.seconds:g}"),
+            ("replicas killed", len(deeds.kills)),
+            ("database crashes", deeds.crashes),
+            ("faults", faults),
+            ("replicas started", self.started),
+            ("jobs", len(evidence.made)),
+            ("occurrences", f"{self.verdict.occurrences:,}"),
+            ("rows of the ledger", f"{len(evidence.logs):,}"),
+            ("lost", self.count("lost")),
+            ("doubled in the ledger", self.count("doubled")),
+            *self._deliveries(),
+            ("lateness of plain runs", _spread(self._lateness(calling=False))),
+            ("lateness of calls", _spread(self._lateness(calling=True))),
+            (
+                "calls of killed replicas",
+                _spread([r.total_seconds() for r in recoveries(evidence, deeds.kills)]),
+            ),
+            ("database back after a crash", _spread(deeds.recoveries)),
+            ("requests to the service", self._answers()),
+            (
+                "connections at rest",
+                "{1} of {0} allowed, {2} left in a transaction".format(*evidence.connections),
+            ),
+            ("at rest after", f"{self.rested:.1f} s"),
+            ("clocks of replicas", "up to an hour off" if library() else "not moved: that needs libfaketime"),
+            ("violations", len(self.violations)),
+        ]
+
+    def _deliveries(self) -> list[tuple[str, object]]:
+        requests = self.evidence.requests
+        per_log = Counter(request.logid for request in requests)
+        again = sum(per_log.values()) - len(per_log)
+        share = 100 * again / max(1, len(requests))
+        after_success = self._repeated_successes()
+        return [
+            ("requests at the target", f"{len(requests):,} of {len(per_log):,} runs"),
+            ("duplicate deliveries", f"{again:,} ({share:.1f} %), {after_success:,} after an answer of 2xx"),
+        ]
+
+    def _repeated_successes(self) -> int:
+        """How many requests came after one of the same run had been answered with success."""
+        done: set[int] = set()
+        repeated = 0
+        for request in self.evidence.requests:
+            repeated += request.logid in done
+            if request.answer == 200:
+                done.add(request.logid)
+        return repeated
+
+    def _lateness(self, *, calling: bool) -> list[float]:
+        """Of the jobs that nobody paused: what a pause holds back is not late."""
+        paused = {change.jobid for change in self.evidence.changes if change.action == "paused"}
+        return [
+            (log.startedat - log.scheduledfor).total_seconds()
+            for log in self.evidence.logs
+            if log.startedat is not None
+            and log.cause == "schedule"
+            and log.jobid not in paused
+            and (log.host is not None) == calling
+        ]
+
+    def _answers(self) -> str:
+        counts: Counter[str] = Counter()
+        for order in self.evidence.orders:
+            known = "" if order.status is None else f"{order.status} {order.code}".strip()
+            counts[known or "no answer"] += 1
+        return ", ".join(f"{name}: {count:,}" for name, count in counts.most_common())
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "none"
+    ordered = sorted(values)
+    p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.99))
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, longest {ordered[-1]:.2f} s ({len(ordered):,})"

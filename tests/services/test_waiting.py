@@ -1,0 +1,56 @@
+"""Whoever waited for a job's locks goes on from then, and not from when he began to wait."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import History, JobPatch, Pause
+from scheduler_api.database.engine import Database
+from scheduler_api.services import audit, jobs, operations, runs
+from tests.factories import add_job, logs, scalar
+
+Verb = Callable[[AsyncSession, datetime], Awaitable[Any]]
+
+
+async def edit(session: AsyncSession, now: datetime) -> Any:
+    return await jobs.edit(session, now, 1, JobPatch.model_validate({"interval": 3600}))
+
+
+async def pause(session: AsyncSession, now: datetime) -> Any:
+    return await operations.pause(session, now, 1, Pause())
+
+
+async def skip(session: AsyncSession, now: datetime) -> Any:
+    return await operations.skip_next(session, now, 1)
+
+
+async def delete(session: AsyncSession, now: datetime) -> Any:
+    return await jobs.delete(session, now, 1, History.KEEP)
+
+
+@pytest.mark.parametrize("verb", [edit, pause, skip, delete], ids=lambda verb: verb.__name__)
+async def test_what_ran_meanwhile_stays(database: Database, verb: Verb) -> None:
+    start = await scalar(database, "SELECT date_trunc('second', clock_timestamp()) + interval '1 second'")
+    since = {"validfrom": start - timedelta(seconds=1), "createdat": start - timedelta(seconds=1)}
+    days = {"startdate": start.date(), "starttime": start.time()}
+    jobid = await add_job(database, due=start, interval=1, **days, **since)
+
+    async def late(session: AsyncSession, opened: datetime) -> None:
+        while await finished(database) < 2:
+            await database.transact(lambda other, now: runs.run_pass(other, now, 10, now))
+            await asyncio.sleep(0.02)
+        await verb(session, opened)
+
+    await database.transact(late)
+    assert await finished(database) >= 2
+    found = [log.scheduledfor for log in await logs(database, jobid) if log.status == "finished"]
+    assert found[:2] == [start, start + timedelta(seconds=1)]
+    assert (await database.read(audit.check_job, jobid)).clean
+
+
+async def finished(database: Database) -> int:
+    return int(await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'finished'"))

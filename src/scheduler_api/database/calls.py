@@ -12,7 +12,6 @@ from typing import NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import DEFINITION
 from scheduler_api.database.statements import Statement
 
 #: Any number that no other user of the same database takes; spells "jobcall".
@@ -53,17 +52,26 @@ DUE = Statement(
     FOR UPDATE OF joblog SKIP LOCKED
     """
 )
-#: What a claim, or a verdict, has to know of these logs and their jobs; read after the lock, so never stale.
+_REFINED = """
+    num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once' OR cardinality(exclude) > 0
+"""
+_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
+#: What a claim has to know of these logs and their jobs; read after the lock, so never stale.
 KNOWN = Statement(
     f"""
     SELECT joblog.logid, joblog.runs, joblog.lastrun, joblog.parentlogid,
-           job.jobid, job.jobname, job.createdat, job.tags, job.misfire, job.grace, job.jitter,
-           job.maxruns, {DEFINITION},
-           job.overlap, job.concurrency, job.autopause, job.pausedat, CAST(job.target AS text) AS target,
-           num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
-           OR cardinality(exclude) > 0 AS refined,
-           EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid) AS followed,
+           job.jobid, job.jobname, job.createdat, job.tags, job."interval", job.misfire, job.grace,
+           job.overlap, job.concurrency, CAST(job.target AS text) AS target,
+           {_REFINED} AS refined, {_FOLLOWED} AS followed,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
+    FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
+    """
+)
+#: The same for verdicts.
+RULES = Statement(
+    f"""
+    SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat,
+           CAST(job.target AS text) AS target, {_REFINED} AS refined, {_FOLLOWED} AS followed
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     """
 )
@@ -157,8 +165,13 @@ async def due(
 
 
 async def known(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
-    """What there is to know of these logs and their jobs, by logid."""
+    """What there is to know of these logs and their jobs before they run, by logid."""
     return {row["logid"]: row for row in await KNOWN.all(session, logids=logids)}
+
+
+async def rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """What their jobs say of what follows from these logs, by logid."""
+    return {row["logid"]: row for row in await RULES.all(session, logids=logids)}
 
 
 async def start(

@@ -38,7 +38,7 @@ RULES = Statement(
 )
 REFINED = Statement(
     f"""
-    SELECT joblog.logid, jitter, maxruns, joblog.runs, joblog.lastrun, {DEFINITION}
+    SELECT joblog.logid, job.jobid, jitter, maxruns, joblog.runs, joblog.lastrun, {DEFINITION}
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     """
 )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
@@ -59,13 +59,13 @@ class Deliverer:
         self._caller = caller
         self._terms = terms
         self._capacity = capacity
-        self._settler = Settler(database, self._hasten)
-        self._leases = Leases(database, terms.lease, self.wake)
+        self._settler = Settler(database, self._let_go, self._hasten)
+        self._leases = Leases(database, terms.lease, lost=self._give_up, found=self.wake)
         # Who has it may claim: so that no two take the same room.
         self._turn = asyncio.Lock()
-        self._places = asyncio.Semaphore(capacity.calls)
-        # Runs that wait for a place or are being called; and calls that have ended, ever.
-        self._begun = self._ended = 0
+        # Runs that wait for a place; and how many calls are under way, and have ended, ever.
+        self._queue: deque[Started] = deque()
+        self._calling = self._ended = 0
         # How many calls end while a claim is under way: so many runs have to be there when it begins, and
         # when it ends, so that no place is ever empty. None, where calls take long.
         self._ahead = 0
@@ -94,22 +94,22 @@ class Deliverer:
         self._stopping = True
         self._ceased = self._ceased or monotonic()
         self._wake.set()
+        self._hand_back_queue()
 
     async def stop(self, grace: float) -> None:
         """Claim nothing new, let calls end for `grace` seconds, hand back the rest, and end."""
         self.cease()
         if self._claiming is not None:
             await asyncio.wait([self._claiming])
-        held = self._leases.held
-        if held:
+        if tasks := self._tasks:
             left = max(0.0, self._ceased + grace - monotonic())
-            await asyncio.wait([one.task for one in held], timeout=left)
-            late = [one for one in held if one.calling and not one.task.done()]
+            _, late = await asyncio.wait(tasks, timeout=left)
             if late:
                 log.info("handing back calls that are under way", calls=len(late))
-            for one in late:
-                one.task.cancel()
-            await asyncio.wait([one.task for one in held], timeout=LAST_WORDS)
+            for task in late:
+                task.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._leases.settled(), LAST_WORDS)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -129,18 +129,17 @@ class Deliverer:
     async def run_due(self, due: datetime, seconds: float) -> Counter[str]:
         """Make all calls that are due at `due`, for about `seconds` at most; what became of them."""
         give_up = monotonic() + seconds
-        mine: list[asyncio.Task[str | None]] = []
+        mine: list[asyncio.Future[str | None]] = []
         counts: Counter[str] = Counter()
         while (left := give_up - monotonic()) > 0 and not self._stopping:
             async with self._turn:
-                free = self._capacity.calls - self._begun
-                claim, tasks = await self._claim(free, due) if free > 0 else (Claim(more=True), [])
+                free = self._capacity.calls - self._calling - len(self._queue)
+                claim, futures = await self._claim(free, due) if free > 0 else (Claim(more=True), [])
             counts["skipped"] += claim.skipped
-            mine += tasks
+            mine += futures
             if free <= 0:
-                busy = [held.task for held in self._leases.held]
-                await asyncio.wait(busy, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            elif len(tasks) < free and not claim.more:
+                await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            elif len(futures) < free and not claim.more:
                 break
         if mine:
             await asyncio.wait(mine, timeout=max(0.0, give_up - monotonic()))
@@ -190,9 +189,9 @@ class Deliverer:
             return self._capacity.interval
         async with self._turn:
             free, ended = self._free, self._ended
-            claim, tasks = await self._claim(free)
+            claim, _ = await self._claim(free)
         self._ahead = min(self._ended - ended, MOST_AHEAD)
-        if claim.more or len(tasks) == free:
+        if claim.more or len(claim.started) == free:
             return 0.0
         self._is_bounded = claim.bounded
         longest = self._capacity.interval * random.uniform(0.8, 1.0)  # noqa: S311
@@ -202,7 +201,7 @@ class Deliverer:
 
     @property
     def _free(self) -> int:
-        return self._capacity.calls + 2 * self._ahead - self._begun
+        return self._capacity.calls + 2 * self._ahead - self._calling - len(self._queue)
 
     @property
     def _has_room(self) -> bool:
@@ -211,54 +210,74 @@ class Deliverer:
 
     async def _claim(
         self, most: int, due: datetime | None = None
-    ) -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
-        async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Task[str | None]]]:
+    ) -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
+        """Claim and begin up to `most` calls; of those that are due at `due`, with what becomes of them."""
+
+        async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
             claim = await self._database.transact(calls.claim, most, self._terms, due)
             self._settler.failing = claim.failing
-            return claim, [self._begin(started) for started in claim.started]
+            tokens = [started.token for started in claim.started] if due is not None else []
+            futures = [self._settler.awaited(token) for token in tokens]
+            for started in claim.started:
+                self._leases.hold(Held(started.entry.logid, started.token))
+            self._queue.extend(claim.started)
+            if self._stopping:
+                self._hand_back_queue()
+            self._fill_places()
+            return claim, futures
 
         return await undisturbed(claim_and_begin())
 
-    def _begin(self, started: Started) -> asyncio.Task[str | None]:
-        self._begun += 1
-        task = asyncio.create_task(self._run(started))
-        self._leases.hold(Held(started.entry.logid, started.token, task))
-        return task
+    def _hand_back_queue(self) -> None:
+        while self._queue:
+            error = "The service was stopped before the call was made."
+            self._settler.put(_released(self._queue.popleft(), error))
 
-    async def _run(self, started: Started) -> str | None:
-        """Make one call, and have its end settled; the log's status then."""
-        try:
-            ended = await self._end_of(started)
-            return None if ended is None else await self._settler.put(ended)
-        finally:
-            self._leases.let_go(started.token)
-            if self._is_bounded:
-                self.wake()
+    def _fill_places(self) -> None:
+        """Begin calls that wait, as many as there are places."""
+        while self._queue and self._calling < self._capacity.calls:
+            started = self._queue.popleft()
+            held = self._leases.get(started.token)
+            if held is not None:
+                self._calling += 1
+                held.task = asyncio.create_task(self._run(started, held))
 
-    async def _end_of(self, started: Started) -> Ended | None:
-        """What comes of the call; None: the run was taken away meanwhile."""
+    async def _run(self, started: Started, held: Held) -> None:
+        """Make one call, and have its end settled."""
         try:
-            async with self._places:
-                if not self._stopping:
-                    return await self._caller.attempt(started)
-            return _released(started, "The service was stopped before the call was made.")
+            self._settler.put(await self._caller.attempt(started))
         except asyncio.CancelledError:
-            if not self._stopping:
-                return None
-            return _released(started, "The service was stopped while the call was under way.")
+            if self._stopping:
+                self._settler.put(_released(started, "The service was stopped while the call was under way."))
         finally:
-            self._leases.called(started.token)
-            self._begun -= 1
+            held.ended = True
+            self._calling -= 1
             self._ended += 1
+            self._fill_places()
             if self._is_full and self._has_room:
                 self.wake()
+
+    def _give_up(self, held: Held) -> None:
+        """A run is ours no more: what its target answers would be dropped anyway."""
+        if held.task is not None:
+            held.task.cancel()
+        self._leases.let_go(held.token)
+        self._settler.give_up(held.token)
+
+    @property
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [held.task for held in self._leases.held if held.task is not None and not held.ended]
+
+    def _let_go(self, settled: Sequence[Ended]) -> None:
+        for ended in settled:
+            self._leases.let_go(ended.token)
+        if self._is_bounded:
+            self.wake()
 
 
 def _released(started: Started, error: str) -> Ended:
     return Ended(started.entry.logid, started.token, "released", Failure.LOST, error)
 
 
-def _outcome(task: asyncio.Task[str | None]) -> str:
-    if not task.done():
-        return "running"
-    return "lost" if task.cancelled() else task.result() or "lost"
+def _outcome(future: asyncio.Future[str | None]) -> str:
+    return future.result() or "lost" if future.done() else "running"

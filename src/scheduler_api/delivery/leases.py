@@ -25,31 +25,52 @@ class Held:
 
     logid: int
     token: UUID
-    task: asyncio.Task[str | None]
-    calling: bool = True
-    """Whether the call is still under way; then only its end has to be written down."""
+    task: asyncio.Task[None] | None = None
+    """The call; None: it waits for a place."""
+    ended: bool = False
+    """Whether the call is over, so that only its end has to be written down."""
 
 
 class Leases:
-    """Keeps what this replica holds."""
+    """Keeps what this replica holds.
 
-    def __init__(self, database: Database, lease: timedelta, taken_over: Callable[[], None]) -> None:
+    `lost` is told of a run that was cancelled, or taken over by another; `found`, when runs of others were.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        lease: timedelta,
+        *,
+        lost: Callable[[Held], None],
+        found: Callable[[], None],
+    ) -> None:
         self._database = database
         self._lease = lease
-        self._taken_over = taken_over
+        self._lost = lost
+        self._found = found
         self._held: dict[UUID, Held] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def hold(self, held: Held) -> None:
         """Renew its lease until it is let go."""
         self._held[held.token] = held
+        self._empty.clear()
 
     def let_go(self, token: UUID) -> None:
         """It is settled, or no longer ours."""
         self._held.pop(token, None)
+        if not self._held:
+            self._empty.set()
 
-    def called(self, token: UUID) -> None:
-        """Its call has ended; only the end is still to be written down."""
-        self._held[token].calling = False
+    def get(self, token: UUID) -> Held | None:
+        """The run that is held under this token; None: it is not held any more."""
+        return self._held.get(token)
+
+    async def settled(self) -> None:
+        """Wait until nothing is held any more."""
+        await self._empty.wait()
 
     @property
     def held(self) -> list[Held]:
@@ -65,7 +86,7 @@ class Leases:
                 await self._renew()
                 if reaped := await self._database.transact(calls.reap):
                     log.warning("runs were left behind, and are taken over", runs=len(reaped))
-                    self._taken_over()
+                    self._found()
             except Exception as error:  # nothing may end the loop
                 log.warning("looking after leases failed", error=explain(error.__cause__ or error))
 
@@ -76,7 +97,6 @@ class Leases:
         still = await self._database.transact(calls.renew, tokens, self._lease)
         for logid, token in tokens.items():
             held = self._held.get(token)
-            # Cancelled, or taken over by another: the answer would be dropped anyway.
-            if logid not in still and held is not None and held.calling:
+            if logid not in still and held is not None and not held.ended:
                 log.warning("a run was taken away; its call is given up", logid=logid)
-                held.task.cancel()
+                self._lost(held)

@@ -40,9 +40,12 @@ def request_of(target: Target, started: Started, secrets: Sequence[str], runurl:
     values = values_of(started)
     data, kind = _body(target, values)
     msgid = str(values["deliveryid"])
-    headers = {name: templates.fill_header(text, values) for name, text in target.headers.items()}
-    if kind is not None and not any(name.lower() == "content-type" for name in headers):
-        headers["Content-Type"] = kind
+    headers = {} if kind is None else {"Content-Type": kind}
+    for name, text in target.headers.items():
+        # One of the user's own comes instead.
+        if name.lower() == "content-type":
+            headers.pop("Content-Type", None)
+        headers[name] = templates.fill_header(text, values)
     headers["webhook-id"] = msgid
     headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:

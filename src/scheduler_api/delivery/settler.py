@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 
@@ -22,23 +23,39 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 class Settler:
     """Takes the ends of attempts, and settles them; while one transaction is under way, the next fills up.
 
-    `hasten` is told in how many seconds the next call is due of those that were promised.
+    `settled` is told of each batch that is done with; `hasten`, in how many seconds the next call is due of
+    those that were promised.
     """
 
-    def __init__(self, database: Database, hasten: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settled: Callable[[Sequence[Ended]], None],
+        hasten: Callable[[float], None],
+    ) -> None:
         self._database = database
+        self._settled = settled
         self._hasten = hasten
-        self._waiting: list[tuple[Ended, asyncio.Future[str | None]]] = []
+        self._waiting: list[Ended] = []
         self._filled = asyncio.Event()
+        self._awaited: dict[UUID, asyncio.Future[str | None]] = {}
         self.failing: frozenset[str] = frozenset()
         """Hosts with failures on their account, as the last claim saw them."""
 
-    def put(self, ended: Ended) -> asyncio.Future[str | None]:
-        """Have it settled: the log's status then; None if it was no longer ours to settle."""
-        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((ended, future))
+    def put(self, ended: Ended) -> None:
+        """Have it settled."""
+        self._waiting.append(ended)
         self._filled.set()
+
+    def awaited(self, token: UUID) -> asyncio.Future[str | None]:
+        """The status that a run will have once it is settled; None if it is no longer ours to settle."""
+        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._awaited[token] = future
         return future
+
+    def give_up(self, token: UUID) -> None:
+        """It will not be put."""
+        self._resolve(token, None)
 
     async def run(self) -> None:
         """Settle until cancelled. What the database does not take now, it takes later."""
@@ -47,10 +64,16 @@ class Settler:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             if not self._waiting:
                 self._filled.clear()
-            statuses = await self._settle_surely([ended for ended, _ in batch])
-            for ended, future in batch:
-                if not future.done():
-                    future.set_result(statuses.get(ended.logid))
+            statuses = await self._settle_surely(batch)
+            self._settled(batch)
+            if self._awaited:
+                for ended in batch:
+                    self._resolve(ended.token, statuses.get(ended.logid))
+
+    def _resolve(self, token: UUID, status: str | None) -> None:
+        future = self._awaited.pop(token, None)
+        if future is not None and not future.done():
+            future.set_result(status)
 
     async def _settle_surely(self, batch: Sequence[Ended]) -> dict[int, str]:
         """Settle a batch, however long the database is away: the tokens make it safe to repeat."""

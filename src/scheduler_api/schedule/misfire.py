@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from scheduler_api.schedule.cadence import Every
+from scheduler_api.schedule.cadence import Every, Once
 from scheduler_api.schedule.definition import Schedule, Span
 
 #: The most occurrences of a job that are run one by one to catch up: more would be a storm.
@@ -120,6 +120,8 @@ def _account(
     """One verdict for all that may run from `occurrence` to `last`; those that may not apart. No loop."""
     if schedule.is_plain and isinstance(schedule.cadence, Every):
         return _account_evenly(schedule.cadence, verdict, reason, occurrence, last)
+    if schedule.is_plain and schedule.cadence == Once(occurrence):
+        return Plan(verdict, reason, 0, None, None)
     spans = list(schedule.spans(occurrence, last))
     free = [span for span in spans if span.bar is None]
     missed = sum(span.size for span in free) - 1

@@ -90,7 +90,7 @@ async def claim(
         return Claim(bounded=bounds.bind, nextdue=nextdue, failing=bounds.failing)
     known = await calls.known(session, [entry.logid for entry in entries])
     taken = [entry for entry in entries if bounds.admits(entry, known[entry.logid])]
-    fates = {entry.logid: _fate(entry, known[entry.logid], now) for entry in taken}
+    fates = await _fates(session, now, taken, known)
     refused = [fate for fate in fates.values() if fate.outcome.status != Verdict.FINISHED]
     if refused:
         await claims.settle(session, now, [fate.outcome for fate in refused])
@@ -117,14 +117,21 @@ async def _until_next(session: AsyncSession, now: datetime) -> float | None:
     return _seconds_to(await calls.next_call(session, now), now)
 
 
-def _fate(entry: DueCall, known: Mapping[str, Any], now: datetime) -> Fate:
-    """Whether the log may run, by its schedule and policies; those decide once, at the first attempt."""
-    if entry.attempt > 1:
-        return Fate(claims.Outcome(entry.logid, Verdict.FINISHED))
-    rules = JobRules(
-        *(known[name] for name in ("jobid", "interval", "misfire", "grace", "refined", "followed"))
-    )
-    return fate_of(entry, rules, known if rules.refined else None, now)
+async def _fates(
+    session: AsyncSession, now: datetime, entries: Sequence[DueCall], known: Mapping[int, Mapping[str, Any]]
+) -> dict[int, Fate]:
+    """Whether each log may run, by its schedule and policies; those decide once, at the first attempt."""
+    fresh = [entry for entry in entries if entry.attempt == 1]
+    refined = [entry.logid for entry in fresh if known[entry.logid]["refined"]]
+    refinements = await claims.refinements_of(session, refined) if refined else {}
+    fates = {entry.logid: Fate(claims.Outcome(entry.logid, Verdict.FINISHED)) for entry in entries}
+    for entry in fresh:
+        job = known[entry.logid]
+        rules = JobRules(
+            entry.jobid, job["interval"], job["misfire"], job["grace"], job["refined"], job["followed"]
+        )
+        fates[entry.logid] = fate_of(entry, rules, refinements.get(entry.logid), now)
+    return fates
 
 
 def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:
@@ -211,7 +218,7 @@ async def settle_held(
     """Settle running logs whose rows are locked."""
     if not held:
         return []
-    known = await calls.known(session, [row["logid"] for row, _ in held])
+    known = await calls.rules(session, [row["logid"] for row, _ in held])
     accepted = [
         Acceptance(row["logid"], row["attempt"], _silent_at(known[row["logid"]], now), *end.answer)
         for row, end in held

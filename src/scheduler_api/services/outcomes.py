@@ -9,10 +9,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Pause, Target, target_of
+from scheduler_api.database import claims
 from scheduler_api.database import verdicts as statements
 from scheduler_api.database.verdicts import Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Every, Misfire, Reason, Schedule
+from scheduler_api.schedule import Misfire, Reason
 from scheduler_api.services import chains, operations, standing
 from scheduler_api.targets import Failure, backoff
 
@@ -80,20 +81,11 @@ async def verdict_of(
             error = f"{end.error} That was attempt {row['attempt']}."
     if again is None and row["following"] is not None:
         following = await _following(session, now, row, known)
+    promise, tried = following
     return Verdict(
-        row["logid"],
-        row["attempt"],
-        status,
-        again,
-        *following,
-        outcome=end.outcome,
-        failure=end.failure,
-        error=error,
-        said=end.error,
-        httpstatus=end.httpstatus,
-        timing=end.timing,
-        excerpt=end.excerpt,
-    )
+        row["logid"], row["attempt"], status, again, promise, tried,
+        end.outcome, end.failure, error, end.error, end.httpstatus, end.timing, end.excerpt,
+    )  # fmt: skip
 
 
 def _again_at(
@@ -124,26 +116,20 @@ async def _following(
     occurrence: datetime | None = row["following"]
     if not known["refined"] and known["misfire"] != Misfire.SKIP:
         return occurrence, occurrence
+    refined = (await claims.refinements_of(session, [row["logid"]]))[row["logid"]]
     try:
-        schedule = _schedule(row, known)
+        schedule = standing.schedule_in(refined)
         horizon = now - timedelta(seconds=known["grace"])
         if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
             last = horizon - datetime.resolution
             occurrence = await standing.write_off(
-                session, now, known, schedule, occurrence, last, Reason.OVERLAP, known
+                session, now, refined, schedule, occurrence, last, Reason.OVERLAP, refined
             )
-        tried = occurrence and standing.tried_at(schedule, occurrence, known["jobid"], known["jitter"])
+        tried = occurrence and standing.tried_at(schedule, occurrence, row["jobid"], refined["jitter"])
     except ScheduleUnusable:
         # The claim of the promise will say so.
         tried = occurrence
     return occurrence, tried
-
-
-def _schedule(row: Mapping[str, Any], known: Mapping[str, Any]) -> Schedule:
-    if known["refined"] or known["interval"] is None:
-        return standing.schedule_in(known)
-    # The grid through any of its occurrences is the grid.
-    return Schedule(Every(row["following"], timedelta(seconds=known["interval"])))
 
 
 async def conclude(

@@ -27,7 +27,7 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     held = row["leasetoken"] or UUID(int=0)
     if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
         raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
-    known = (await calls.known(session, [logid]))[logid]
+    known = (await calls.rules(session, [logid]))[logid]
     target = target_in(known)
     silence = SILENCE if target is None else target.silence
     until = max(now + timedelta(seconds=silence), row["leaseuntil"])

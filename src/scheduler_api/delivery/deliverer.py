@@ -66,9 +66,12 @@ class Deliverer:
         # Runs that wait for a place; and how many calls are under way, and have ended, ever.
         self._queue: deque[Started] = deque()
         self._calling = self._ended = 0
-        # How many calls end while a claim is under way: so many runs have to be there when it begins, and
-        # when it ends, so that no place is ever empty. None, where calls take long.
+        # How many calls end in the time that a claim takes. So many runs have to wait when it begins, or
+        # places would be empty; with three times as many to be claimed, claims are few. None, where calls
+        # take long.
         self._ahead = 0
+        # When that was measured, and how many calls had ended by then.
+        self._measured = (monotonic(), 0)
         # What the last claim left behind: due calls without a place here, or without one by some limit.
         self._is_full = self._is_bounded = False
         self._look_at = monotonic()
@@ -188,9 +191,9 @@ class Deliverer:
         if self._is_full:
             return self._capacity.interval
         async with self._turn:
-            free, ended = self._free, self._ended
+            free, began = self._free, monotonic()
             claim, _ = await self._claim(free)
-        self._ahead = min(self._ended - ended, MOST_AHEAD)
+        self._measure(began)
         if claim.more or len(claim.started) == free:
             return 0.0
         self._is_bounded = claim.bounded
@@ -199,14 +202,22 @@ class Deliverer:
             longest = min(longest, BOUNDED_PAUSE)
         return longest if claim.nextdue is None else max(0.0, min(claim.nextdue, longest))
 
+    def _measure(self, began: float) -> None:
+        """See how far ahead the next claims have to be, as one that began then has ended."""
+        now, (since, ended) = monotonic(), self._measured
+        self._measured = now, self._ended
+        ends_a_second = (self._ended - ended) / max(now - since, 1e-6)
+        self._ahead = min(int(ends_a_second * (now - began)), MOST_AHEAD)
+
     @property
     def _free(self) -> int:
-        return self._capacity.calls + 2 * self._ahead - self._calling - len(self._queue)
+        """How many runs there is room for: in places, and waiting for one."""
+        return self._capacity.calls + 4 * self._ahead - self._calling - len(self._queue)
 
     @property
     def _has_room(self) -> bool:
         """Whether a claim is worth its while."""
-        return self._free >= max(self._ahead, self._capacity.calls * CLAIM_FROM)
+        return self._free >= max(3 * self._ahead, self._capacity.calls * CLAIM_FROM)
 
     async def _claim(
         self, most: int, due: datetime | None = None

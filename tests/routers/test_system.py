@@ -1,6 +1,7 @@
 """Health, the way in, the headers and the documentation."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from httpx import AsyncClient
 
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
-from tests.factories import add_due_jobs, execute
+from tests.factories import add_due_jobs, add_job, execute, scalar
 
 
 async def test_the_root_leads_to_the_jobs(client: AsyncClient) -> None:
@@ -29,7 +30,14 @@ async def test_readiness_tells_database_schema_ticker_and_lag(
     response = await client.get("/readyz")
     assert response.status_code == 200
     checks = response.json()["checks"]
-    assert checks == {"database": "ok", "schema": migrations.needed(), "lag": 0.0, "ticker": "off"}
+    assert checks == {
+        "database": "ok",
+        "schema": migrations.needed(),
+        "lag": 0.0,
+        "hostsdown": [],
+        "ticker": "off",
+        "calls": "ok",
+    }
     await add_due_jobs(database, 1)
     assert (await client.get("/readyz")).json()["checks"]["lag"] >= 1
 
@@ -119,3 +127,18 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     content = create["requestBody"]["content"]["application/json"]
     assert content["schema"]["required"] == ["jobname"]
     assert len(content["examples"]) == 4
+
+
+async def test_readiness_tells_of_calls_that_wait_and_of_hosts_that_do_not_answer(
+    client: AsyncClient, database: Database
+) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await add_job(database, due=now - timedelta(minutes=2), target={"url": "http://a.example/"})
+    await execute(
+        database,
+        "INSERT INTO hostfailure VALUES ('a.example', 5, now(), now() + interval '1 minute', 'refused')",
+    )
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["checks"]["lag"] >= 120
+    assert response.json()["checks"]["hostsdown"] == ["a.example"]

@@ -85,6 +85,16 @@ NEXT_DUE = Statement(
 )
 
 
+OLDEST = Statement(
+    """
+    SELECT clock_timestamp(), least(
+        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL),
+        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NOT NULL)
+    )
+    """
+)
+
+
 class DueLog(NamedTuple):
     """A claimed log: locked until the end of the transaction."""
 
@@ -170,3 +180,9 @@ async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcom
 async def next_due(session: AsyncSession) -> NextDue:
     """What there will be to do, and when."""
     return NextDue(*await NEXT_DUE.one(session))
+
+
+async def oldest(session: AsyncSession) -> tuple[datetime, datetime | None]:
+    """The database's clock, and when the pending log that is to be tried first is due, call or not."""
+    now, due = await OLDEST.one(session)
+    return now, due

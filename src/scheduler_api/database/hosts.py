@@ -27,6 +27,7 @@ OPEN = Statement(
     """
 )
 ANSWERED = Statement("DELETE FROM hostfailure WHERE host = ANY(:hosts)")
+LEFT_ALONE = Statement("SELECT host FROM hostfailure WHERE openuntil IS NOT NULL ORDER BY host")
 DOWN = Statement("SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host")
 
 
@@ -49,6 +50,11 @@ async def failed(
 async def answered(session: AsyncSession, hosts: Sequence[str]) -> None:
     """Forget the failures of hosts."""
     await ANSWERED.all(session, hosts=hosts)
+
+
+async def left_alone(session: AsyncSession) -> list[str]:
+    """The hosts that nothing is sent to for now, in order."""
+    return [row["host"] for row in await LEFT_ALONE.all(session)]
 
 
 async def down(session: AsyncSession, host: str) -> asyncpg.Record | None:

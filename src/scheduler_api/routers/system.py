@@ -35,10 +35,10 @@ async def process_health() -> Response:
     | {503: {"model": Health, "description": "Something that the service needs is missing."}},
 )
 async def readiness(request: Request) -> Response:
-    """Say whether this replica can do its work: database, schema, ticker.
+    """Say whether this replica can do its work: database, schema, ticker, calls.
 
-    `lag` is how long the most overdue run has been waiting, in seconds: it says how the service as a
-    whole keeps up, and so does not make one replica unready.
+    `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` which hosts do not
+    answer: they say how the service as a whole does, and so do not make one replica unready.
     """
     database = database_of(request)
     checks: dict[str, object] = {}
@@ -46,10 +46,13 @@ async def readiness(request: Request) -> Response:
         await migrations.require_current(database)
         checks |= {"database": "ok", "schema": migrations.needed()}
         checks["lag"] = round(await database.read(health.lag), 3)
+        checks["hostsdown"] = await database.read(health.hosts_down)
     except SchedulerError as error:
         checks["database"] = str(error)
     trouble = request.state.ticker.trouble if request.state.ticker else None
     checks["ticker"] = trouble or ("ok" if request.state.ticker else "off")
-    ready = "lag" in checks and trouble is None
+    unclaimed = request.state.deliverer.trouble
+    checks["calls"] = unclaimed or "ok"
+    ready = "hostsdown" in checks and trouble is None and unclaimed is None
     status = {"status": "ok" if ready else "unavailable", "checks": checks}
     return JSONResponse(status, 200 if ready else 503, NO_STORE)

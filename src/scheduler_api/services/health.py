@@ -1,10 +1,10 @@
-"""Whether the database answers, and how late the scheduler is."""
+"""Whether the database answers, how late the scheduler is, and which hosts do not answer."""
 
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import claims
+from scheduler_api.database import claims, hosts
 from scheduler_api.database.claims import NextDue
 
 
@@ -20,5 +20,10 @@ async def clock(session: AsyncSession) -> datetime:
 
 async def lag(session: AsyncSession) -> float:
     """How many seconds the most overdue log has been waiting; 0 if none is overdue."""
-    found = await next_due(session)
-    return 0.0 if found.due is None else max(0.0, (found.now - found.due).total_seconds())
+    now, due = await claims.oldest(session)
+    return 0.0 if due is None else max(0.0, (now - due).total_seconds())
+
+
+async def hosts_down(session: AsyncSession) -> list[str]:
+    """The hosts that do not answer, and are left alone."""
+    return await hosts.left_alone(session)

@@ -75,7 +75,8 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             first = instant_of(datetime.combine(draft.startdate, draft.starttime), draft.timezone)
             if first <= now:
                 raise HTTPException(422)
-            jobid = await run(jobs.CREATE, **values, now=now, pausedat=None, resumefrom=None)
+            nowhere = {"host": None, "afterjobid": None, "pausedat": None, "resumefrom": None}
+            jobid = await run(jobs.CREATE, **values, **nowhere, now=now)
             promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
             await run(promises.PROMISE, jobid=jobid, **promise)
             change = {"action": "created", "client": None, "before": None, "after": draft.model_dump_json()}

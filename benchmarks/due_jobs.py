@@ -30,7 +30,7 @@ PAST = f"""
 
 async def refill(connection: Any, jobs: int) -> None:
     """Nothing but so many repeating jobs, each of them due once."""
-    await connection.execute("TRUNCATE job, joblog, jobchange RESTART IDENTITY")
+    await connection.execute("TRUNCATE job RESTART IDENTITY CASCADE")
     await connection.execute(JOBS, jobs)
     await connection.execute(PROMISES)
     await settle_down(connection)

@@ -224,3 +224,17 @@ async def test_many_callers_at_once_share_the_places(
     await asyncio.gather(*(deliverer.run_due(due, 30) for _ in range(5)))
     await until(database, "SELECT count(*) FROM joblog WHERE status = 'finished'", 12)
     assert len(receiver.requests) == 12
+
+
+async def test_a_single_free_place_is_enough_for_what_is_due(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    for _ in range(9):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(calls=10)
+    await receiver.arrived(9)
+    receiver.always(200)
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer.wake()
+    await until(database, "SELECT status FROM joblog WHERE jobid = 10", "finished")

@@ -25,8 +25,8 @@ from scheduler_api.targets import Failure
 
 log = structlog.get_logger(__name__)
 
-#: Of the places so many are waited for before the next claim: claims cost, too.
-CLAIM_FROM = 0.25
+#: Claims cost, too: where many calls end, the next one waits for so many of the places, or so many seconds.
+CLAIM_FROM, CLAIM_AFTER = 0.25, 0.05
 #: The most runs that are claimed ahead, where calls end faster than they can be claimed.
 MOST_AHEAD = 256
 #: Seconds between two looks at due calls that limits hold back: other replicas may have made room.
@@ -188,8 +188,10 @@ class Deliverer:
     async def _tick(self) -> float:
         """Claim what is due and there is room for; how many seconds to sleep then."""
         self._is_full = not self._has_room
-        if self._is_full:
+        if self._free <= 0:
             return self._capacity.interval
+        if self._is_full and (pause := self._measured[0] + CLAIM_AFTER - monotonic()) > 0:
+            return pause
         async with self._turn:
             free, began = self._free, monotonic()
             claim, _ = await self._claim(free)

@@ -13,8 +13,7 @@ run: $(VENV)/.run ## Serve on an embedded Postgres at http://localhost:5000/jobs
 	$(BIN)/scheduler-api serve
 
 test: $(VENV)/.dev ## Run the tests, on an embedded Postgres or on SCHEDULER_TEST_DATABASE_URL
-	$(BIN)/python -m coverage erase
-	$(PYTEST) --cov --cov-report= $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import contract, files, tests, coverage
 	$(BIN)/ruff format --check .
@@ -23,7 +22,8 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile scripts/trial/stand-ins.Containerfile
 	$(BIN)/docker-compose --file compose.yaml config --quiet
-	$(MAKE) test
+	$(BIN)/python -m coverage erase
+	$(MAKE) test PYTEST_ARGS='--cov --cov-report='
 	$(BIN)/python -m coverage report --skip-covered
 
 fmt: $(VENV)/.dev ## Format the code and mend what the linter can

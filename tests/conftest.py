@@ -12,15 +12,14 @@ from asgi_lifespan import LifespanManager
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from scheduler_api.app import create_app
 from scheduler_api.database import migrations
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database, PoolSize
-from scheduler_api.database.tables import metadata
 from scheduler_api.settings import Settings
+from tests.factories import empty
 from tests.servers import Server
 
 #: Hands the server from the process that starts it to the workers.
@@ -114,8 +113,7 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
         statement_timeout=60,
         server_settings={"lock_timeout": "60s"},
     )
-    async with database.transactional.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+    await empty(database)
     yield database
     await database.close()
 

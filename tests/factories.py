@@ -14,6 +14,29 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
+#: Far faster than TRUNCATE, which makes new files for every table and index.
+EMPTY = (
+    *(f"DELETE FROM {table}" for table in ("job", "idempotencykey", "concurrencylimit", "hostfailure")),
+    *(
+        f"ALTER SEQUENCE {table}_{key}_seq RESTART"
+        for table, key in (
+            ("job", "jobid"),
+            ("joblog", "logid"),
+            ("jobchange", "changeid"),
+            ("logline", "lineid"),
+            ("jobsecret", "secretid"),
+        )
+    ),
+)
+
+
+async def empty(database: Database) -> None:
+    """Leave no row in any table, and count from 1 again."""
+    async with database.transactional.begin() as connection:
+        for statement in EMPTY:
+            await connection.execute(text(statement))
+
+
 async def add_job(database: Database, *, due: datetime | None = NOON, **values: Any) -> int:
     """A job, with its promise at `due`; without `due`, none."""
     values = {

@@ -22,7 +22,7 @@ from scheduler_api.services import audit, backfill, calls, jobs, operations, rec
 from scheduler_api.services.calls import Terms
 from scheduler_api.services.outcomes import Ended
 from scheduler_api.targets import Failure
-from tests.factories import NOON, add_job, execute, logs, scalar
+from tests.factories import NOON, add_job, empty, execute, logs, scalar
 
 NOW = NOON + timedelta(minutes=2, seconds=30)
 Side = Callable[[AsyncSession, datetime], Awaitable[Any]]
@@ -154,7 +154,7 @@ async def test_two_at_once_leave_a_ledger_that_adds_up(
     database: Database, one: Side, other: Side, state: str, undo: bool
 ) -> None:
     for first, second in ((one, other), (other, one)):
-        await execute(database, "TRUNCATE job RESTART IDENTITY CASCADE")
+        await empty(database)
         await add_job(database, interval=60, validfrom=NOON - timedelta(seconds=1))
         if state == "paused":
             await database.transact(at_noon)
@@ -174,17 +174,15 @@ async def test_two_at_once_leave_a_ledger_that_adds_up(
         assert report.clean, (first, second, report.findings)
 
 
-@pytest.mark.parametrize(
-    ("overlap", "undo"),
-    [(False, False), (False, True), (True, False)],
-    ids=["commit", "rollback", "overlap"],
-)
+@pytest.mark.parametrize("undo", [False, True], ids=["commit", "rollback"])
 @pytest.mark.parametrize(("one", "other"), CALL_PAIRS, ids=lambda side: side.__name__)
 async def test_two_at_once_on_a_run_that_is_under_way(
-    database: Database, one: Side, other: Side, overlap: bool, undo: bool
+    database: Database, one: Side, other: Side, undo: bool
 ) -> None:
+    # Every second pair with overlap; which of them changes with the names only.
+    overlap = (len(one.__name__) + len(other.__name__)) % 2 == 1
     for first, second in ((one, other), (other, one)):
-        await execute(database, "TRUNCATE job, hostfailure RESTART IDENTITY CASCADE")
+        await empty(database)
         target = {"url": "http://a.example/", "retries": 1, "backoff": 1}
         since = NOON - timedelta(seconds=1)
         await add_job(database, interval=60, target=target, overlap=overlap, validfrom=since)

@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,7 +31,7 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database.engine import Database, PoolSize
 from scheduler_api.services import audit, backfill, explain, jobs, operations, runs
-from tests.factories import logs
+from tests.factories import empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules
 
 Row = Any
@@ -73,8 +72,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _open(self) -> Database:
         database = Database(self.url, name="model", pool=PoolSize(4, 0, 5.0))
-        async with database.transactional.begin() as connection:
-            await connection.execute(text("TRUNCATE job RESTART IDENTITY CASCADE"))
+        await empty(database)
         return database
 
     def teardown(self) -> None:

@@ -1,15 +1,24 @@
 """Instants, schedules, targets and what came of runs in words, for people."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import After, Attempt, Change, Ending, Job, Log, State, Target, days_of
-from scheduler_api.schedule import Definition, is_zone
+from scheduler_api.contracts import After, Change, Ending, Job, Log, State, days_of
+from scheduler_api.schedule import Definition
 from scheduler_api.schedule.wording import cadence, describe, duration, relative
+from scheduler_api.web.instants import is_overdue, local, milliseconds, taken
+from scheduler_api.web.targets import (
+    UNDER_WAY,
+    attempt,
+    autopause,
+    body,
+    is_web,
+    outlook,
+    overlap,
+    retry_plan,
+    success,
+)
 
 __all__ = [
     "attempt",
@@ -18,6 +27,7 @@ __all__ = [
     "cancelling",
     "differences",
     "duration",
+    "is_overdue",
     "is_web",
     "local",
     "milliseconds",
@@ -25,10 +35,12 @@ __all__ = [
     "outlook",
     "overlap",
     "relative",
+    "remark",
     "retriable",
     "retry_plan",
     "schedule",
     "success",
+    "taken",
     "whole_schedule",
 ]
 
@@ -84,12 +96,8 @@ PHASES = {
 }
 #: What stands for a secret.
 MASK = "•••"
-#: What is so late is called overdue.
-LATE = timedelta(seconds=5)
 #: Characters of one value in the list of changes.
 LONGEST_SHOWN = 200
-SECOND = 1000.0
-WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
 
 
 def whole_schedule(job: Job) -> str:
@@ -100,11 +108,6 @@ def whole_schedule(job: Job) -> str:
         return describe(definition(job))
     except ValueError:
         return "can not be computed"
-
-
-def is_overdue(instant: datetime, now: datetime) -> bool:
-    """Whether what should have been at an instant is late; a moment is not."""
-    return now - instant > LATE
 
 
 def _following(after: After) -> str:
@@ -176,33 +179,38 @@ def schedule(job: Job) -> str:
         return "can not be computed"
 
 
-def local(instant: datetime, zone: str) -> str:
-    """The instant on the clocks of `zone`, to the second, with the zone's name."""
-    shown = zone if is_zone(zone) else "UTC"
-    return f"{instant.astimezone(ZoneInfo(shown)):%Y-%m-%d %H:%M:%S} {shown}"
-
-
 def note(log: Log, zone: str = "UTC") -> str:
     """What else there is to say of a log: what went wrong, what is to come, what it stands for."""
+    said = _said(log, f"attempt {log.attempt}", "at", zone)
+    if log.host is not None and log.status != "skipped":
+        said.append(f"{'calls' if log.status in UNDER_WAY else 'called'} {log.host}")
+    return _joined(said)
+
+
+def remark(log: Log, zone: str = "UTC") -> str:
+    """The same, beside columns that tell the attempt and the host."""
+    return _joined(_said(log, None, "next try at", zone))
+
+
+def _said(log: Log, tried: str | None, ahead: str, zone: str) -> list[str]:
     said = []
     if log.error is not None:
         said.append(log.error)
     if log.reason is not None:
         said.append(REASONS.get(log.reason, log.reason))
     if log.attempt > 1 and log.error is None:
-        ahead = f" at {local(log.nextrun, zone)}" if log.nextrun is not None else ""
-        said.append(f"attempt {log.attempt}{ahead}")
+        when = f"{ahead} {local(log.nextrun, zone)}" if log.nextrun is not None else None
+        said += [" ".join(part for part in (tried, when) if part)] if tried or when else []
     if log.missed:
         kind = "missed run" if log.reason in {None, "misfire"} else "run"
         said.append(f"stands for {log.missed:,} more {kind}{'' if log.missed == 1 else 's'}")
     if log.cause != "schedule":
         said.append(CAUSES.get(log.cause, log.cause))
-    if log.host is not None and log.status != "skipped":
-        said.append(f"{'calls' if log.status in UNDER_WAY else 'called'} {log.host}")
+    return said
+
+
+def _joined(said: list[str]) -> str:
     return "; ".join([part.removesuffix(".") for part in said[:-1]] + said[-1:])
-
-
-UNDER_WAY = {"pending", "running"}
 
 
 def retriable(log: Log, job: Job) -> bool:
@@ -223,101 +231,3 @@ def cancelling(log: Log) -> str | None:
     if log.status == "pending" and log.cause != "schedule":
         return "It does not run; its log says that it was cancelled. The schedule is not touched."
     return None
-
-
-def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str:
-    """Which attempt a log is at: `3 of at most 4`."""
-    if target is None or log.host is None:
-        return f"{log.attempt}"
-    most = _spent(log, attempts) + target.retries + 1
-    # It is handed back when the service stops, or the target was edited meanwhile.
-    return f"{log.attempt} of at most {most}" if log.attempt <= most else f"{log.attempt}"
-
-
-def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: str) -> str | None:
-    """What follows if the attempt that is to come, or under way, fails; None: it is over, or has none."""
-    if target is None or log.host is None or log.status not in UNDER_WAY:
-        return None
-    tried = log.attempt - _spent(log, attempts)
-    if tried > target.retries:
-        return "If it fails, the run has failed: there is no further attempt."
-    longest = min(target.maxbackoff, target.backoff * 2 ** (tried - 1))
-    said = f"If it fails, the next one follows after a pause of up to {duration(longest)}"
-    if log.startedat is None:
-        return f"{said}."
-    last = log.startedat + timedelta(seconds=target.retryfor)
-    return f"{said}, but not after {local(last, zone)}."
-
-
-def _spent(log: Log, attempts: Sequence[Attempt]) -> int:
-    """How many attempts were made before somebody asked to try the log again: they count no more."""
-    if log.startedat is None:
-        return log.attempt - 1
-    return sum(one.startedat < log.startedat for one in attempts)
-
-
-def retry_plan(target: Target) -> str:
-    """What follows a failed attempt."""
-    if not target.retries:
-        return "No further attempt after a failed one."
-    least = min(target.backoff, target.maxbackoff)
-    longest = min(target.maxbackoff, target.backoff * 2 ** (target.retries - 1))
-    many = f"{target.retries} further attempt{'' if target.retries == 1 else 's'}"
-    pauses = f"up to {duration(least)}"
-    if longest > least:
-        pauses += f", doubled each time, in the end up to {duration(longest)}"
-    return (
-        f"At most {many}, on {_listed([*target.retryon, 'no answer'])}. Pauses of {pauses}; "
-        f"none later than {duration(target.retryfor)} after the first."
-    )
-
-
-def success(target: Target) -> str:
-    """What an answer must be for a run to have finished."""
-    said = f"Status {_listed(target.success)}"
-    if target.pattern is None:
-        return f"{said}."
-    stands = " (* stands for anything)" if "*" in target.pattern else ""
-    return f"{said}, and the answer contains “{target.pattern}”{stands}."
-
-
-def _listed(items: Iterable[str]) -> str:
-    *most, last = items
-    return f"{', '.join(most)} or {last}" if most else last
-
-
-def overlap(job: Job) -> str:
-    """How many runs of a job may be under way at once."""
-    if not job.overlap:
-        return "One run at a time; the next one waits, and is late then."
-    if job.concurrency is None:
-        return "Runs may overlap, any number of them."
-    if job.concurrency == 1:
-        return "The schedule goes on while a run is under way, but one runs at a time."
-    return f"Runs may overlap, at most {job.concurrency:,} at once."
-
-
-def autopause(job: Job) -> str:
-    """When failures pause a job."""
-    if job.autopause is None:
-        return "Never, but for an answer 410 Gone."
-    if job.autopause == 1:
-        return "After a run that failed."
-    return f"After {job.autopause:,} runs in a row that failed."
-
-
-def body(value: Any) -> str:
-    """A target's body as it was written; JSON with indentation."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def is_web(url: str) -> bool:
-    """Whether an address can be a link: http or https, and no values are to be filled in."""
-    return WEB.fullmatch(url) is not None
-
-
-def milliseconds(value: float) -> str:
-    """A length of time that is given in milliseconds: `3.2 ms`, `145 ms`, `1.45 s`."""
-    if value < 10:  # noqa: PLR2004
-        return f"{value:.1f} ms"
-    return f"{value:.0f} ms" if round(value) < SECOND else f"{value / SECOND:,.2f} s"

@@ -1,0 +1,47 @@
+"""Instants and lengths of time in words."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from scheduler_api.contracts import Log
+from scheduler_api.schedule import is_zone
+from scheduler_api.schedule.wording import duration
+
+#: What is so late is called overdue.
+LATE = timedelta(seconds=5)
+MILLISECOND = timedelta(milliseconds=1)
+SECOND = 1000.0
+MINUTE = timedelta(minutes=1)
+
+
+def local(instant: datetime, zone: str) -> str:
+    """The instant on the clocks of `zone`, to the second, with the zone's name."""
+    shown = zone if is_zone(zone) else "UTC"
+    return f"{instant.astimezone(ZoneInfo(shown)):%Y-%m-%d %H:%M:%S} {shown}"
+
+
+def is_overdue(instant: datetime, now: datetime) -> bool:
+    """Whether what should have been at an instant is late; a moment is not."""
+    return now - instant > LATE
+
+
+def milliseconds(value: float) -> str:
+    """A length of time that is given in milliseconds: `3.2 ms`, `145 ms`, `1.45 s`."""
+    if value < 10:  # noqa: PLR2004
+        return f"{value:.1f} ms"
+    return f"{value:.0f} ms" if round(value) < SECOND else f"{value / SECOND:,.2f} s"
+
+
+def taken(log: Log, now: datetime) -> str | None:
+    """How long a run that calls a target took, its pauses among it; None: it has not run, or calls nothing."""
+    if log.startedat is None or log.host is None:
+        return None
+    if log.finishedat is None:
+        return f"{_length(now - log.startedat)} so far" if log.status == "running" else None
+    return _length(log.finishedat - log.startedat)
+
+
+def _length(length: timedelta) -> str:
+    """A length of time: precise below a minute, where that matters."""
+    length = max(length, timedelta(0))
+    return milliseconds(length / MILLISECOND) if length < MINUTE else duration(int(length.total_seconds()))

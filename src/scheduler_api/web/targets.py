@@ -1,0 +1,106 @@
+"""Targets, and what is to come of calls, in words."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from scheduler_api.contracts import Attempt, Job, Log, Target
+from scheduler_api.schedule.wording import duration
+from scheduler_api.web.instants import local
+
+#: A log with such a status is not over.
+UNDER_WAY = {"pending", "running"}
+WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
+
+
+def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str:
+    """Which attempt a log is at: `3 of at most 4`."""
+    if target is None or log.host is None:
+        return f"{log.attempt}"
+    most = _spent(log, attempts) + target.retries + 1
+    # It is handed back when the service stops, or the target was edited meanwhile.
+    return f"{log.attempt} of at most {most}" if log.attempt <= most else f"{log.attempt}"
+
+
+def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: str) -> str | None:
+    """What follows if the attempt that is to come, or under way, fails; None: it is over, or has none."""
+    if target is None or log.host is None or log.status not in UNDER_WAY:
+        return None
+    tried = log.attempt - _spent(log, attempts)
+    if tried > target.retries:
+        return "If it fails, the run has failed: there is no further attempt."
+    longest = min(target.maxbackoff, target.backoff * 2 ** (tried - 1))
+    said = f"If it fails, the next one follows after a pause of up to {duration(longest)}"
+    if log.startedat is None:
+        return f"{said}."
+    last = log.startedat + timedelta(seconds=target.retryfor)
+    return f"{said}, but not after {local(last, zone)}."
+
+
+def _spent(log: Log, attempts: Sequence[Attempt]) -> int:
+    """How many attempts were made before somebody asked to try the log again: they count no more."""
+    if log.startedat is None:
+        return log.attempt - 1
+    return sum(one.startedat < log.startedat for one in attempts)
+
+
+def retry_plan(target: Target) -> str:
+    """What follows a failed attempt."""
+    if not target.retries:
+        return "No further attempt after a failed one."
+    least = min(target.backoff, target.maxbackoff)
+    longest = min(target.maxbackoff, target.backoff * 2 ** (target.retries - 1))
+    many = f"{target.retries} further attempt{'' if target.retries == 1 else 's'}"
+    pauses = f"up to {duration(least)}"
+    if longest > least:
+        pauses += f", doubled each time, in the end up to {duration(longest)}"
+    return (
+        f"At most {many}, on {_listed([*target.retryon, 'no answer'])}. Pauses of {pauses}; "
+        f"none later than {duration(target.retryfor)} after the first."
+    )
+
+
+def success(target: Target) -> str:
+    """What an answer must be for a run to have finished."""
+    said = f"Status {_listed(target.success)}"
+    if target.pattern is None:
+        return f"{said}."
+    stands = " (* stands for anything)" if "*" in target.pattern else ""
+    return f"{said}, and the answer contains “{target.pattern}”{stands}."
+
+
+def _listed(items: Iterable[str]) -> str:
+    *most, last = items
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def overlap(job: Job) -> str:
+    """How many runs of a job may be under way at once."""
+    if not job.overlap:
+        return "One run at a time; the next one waits, and is late then."
+    if job.concurrency is None:
+        return "Runs may overlap, any number of them."
+    if job.concurrency == 1:
+        return "The schedule goes on while a run is under way, but one runs at a time."
+    return f"Runs may overlap, at most {job.concurrency:,} at once."
+
+
+def autopause(job: Job) -> str:
+    """When failures pause a job."""
+    if job.autopause is None:
+        return "Never, but for an answer 410 Gone."
+    if job.autopause == 1:
+        return "After a run that failed."
+    return f"After {job.autopause:,} runs in a row that failed."
+
+
+def body(value: Any) -> str:
+    """A target's body as it was written; JSON with indentation."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def is_web(url: str) -> bool:
+    """Whether an address can be a link: http or https, and no values are to be filled in."""
+    return WEB.fullmatch(url) is not None

@@ -131,6 +131,32 @@ def test_notes_on_calls(log: Log, said: str) -> None:
     assert words.note(log, "Europe/Berlin") == said
 
 
+def test_remarks_leave_out_what_columns_tell() -> None:
+    assert words.remark(a_log(status="finished")) == ""
+    assert words.remark(a_log(attempt=2, status="running")) == ""
+    waiting = a_log(attempt=2, nextrun=NOW, cause="manual")
+    assert words.remark(waiting) == "next try at 2030-01-31 12:00:00 UTC; by request"
+    assert words.remark(a_log(status="failed", error="It broke.", cause="manual")) == "It broke; by request"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"startedat": None}, None),
+        ({"host": None, "finishedat": NOW}, None),
+        ({"status": "pending", "attempt": 2}, None),
+        ({"status": "running"}, "1.50 s so far"),
+        ({"status": "finished", "finishedat": NOW - timedelta(milliseconds=1355)}, "145 ms"),
+        ({"status": "finished", "finishedat": NOW + timedelta(seconds=88.9)}, "1 minute 30 seconds"),
+        # The clock of another replica was behind.
+        ({"status": "finished", "finishedat": NOW - timedelta(seconds=9)}, "0.0 ms"),
+    ],
+)
+def test_how_long_a_run_took(values: dict[str, Any], said: str | None) -> None:
+    log = a_log(**{"startedat": NOW - timedelta(seconds=1.5)} | values)
+    assert words.taken(log, NOW) == said
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

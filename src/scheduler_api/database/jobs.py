@@ -1,7 +1,7 @@
 """Statements on jobs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -49,6 +49,12 @@ ACTIVE_UNTIL = Statement(
     f"{_JOB} WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most"
 )
 
+NAMES = Statement(
+    """
+    SELECT jobid, jobname, host IS NOT NULL AND deletedat IS NULL AS calls
+    FROM job WHERE jobid = ANY(:jobids)
+    """
+)
 IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :most")
 
 #: How lists can be narrowed down.
@@ -159,6 +165,11 @@ async def count(session: AsyncSession, filters: Mapping[str, Any]) -> int:
 async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
     """Up to `most` jobids above `after`, in order; those of deleted jobs among them."""
     return [row["jobid"] for row in await IDS.all(session, after=after, most=most)]
+
+
+async def names(session: AsyncSession, jobids: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
+    return {row["jobid"]: row for row in await NAMES.all(session, jobids=jobids)}
 
 
 async def lock(session: AsyncSession, jobid: int) -> asyncpg.Record | None:

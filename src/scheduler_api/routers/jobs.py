@@ -41,8 +41,9 @@ from scheduler_api.routers.wiring import (
     wants_page,
 )
 from scheduler_api.services import health, idempotency, jobs, outlook, secrets
+from scheduler_api.web.filters import WithoutBlanks
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 
 JOBS = TypeAdapter(list[Job])
 #: How many next runs and how many changes the page of a job shows.

@@ -1,7 +1,7 @@
 """The ledger's questions and answers: logs, changes, why, whether all is there, making up for holes."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter, ValidationError
@@ -19,16 +19,26 @@ from scheduler_api.contracts import (
     Log,
     LogCause,
     LogStatus,
+    RetryOrder,
 )
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import content_type, json_body
 from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, given, with_next
-from scheduler_api.routers.wiring import Before, JobId, Limit, database_of, pages_of, wants_page
+from scheduler_api.routers.wiring import (
+    Before,
+    JobId,
+    Limit,
+    database_of,
+    pages_of,
+    runner_of,
+    wants_page,
+)
 from scheduler_api.services import audit, backfill, explain, health, jobs
+from scheduler_api.web.filters import WithoutBlanks, with_offset
 
-router = APIRouter(tags=["ledger"])
+router = APIRouter(tags=["ledger"], route_class=WithoutBlanks)
 
 LOGS, CHANGES, INSTANT = TypeAdapter(list[Log]), TypeAdapter(list[Change]), TypeAdapter(Instant)
 
@@ -42,7 +52,7 @@ Until = Annotated[
 ]
 
 
-@router.get("/logs", response_model=list[Log], responses=problems(422, 503))
+@router.get("/logs", response_model=list[Log], responses=problems(422, 503) | OR_PAGE)
 async def list_logs(
     request: Request,
     status: Status = None,
@@ -54,10 +64,13 @@ async def list_logs(
 ) -> Response:
     """List the logs of all jobs, the newest promise first.
 
-    A `Link` header with `rel="next"` leads to older ones.
+    A `Link` header with `rel="next"` leads to older ones. Browsers get a page of HTML.
     """
-    filters = {"status": status, "cause": cause, "before": before} | _range(since, until)
-    return await _logs(request, filters, limit)
+    shown = {"status": status, "cause": cause, "before": before}
+    if wants_page(request):
+        since, until = (text and with_offset(text) for text in (since, until))
+        return await _runs_page(request, shown | _range(since, until), limit)
+    return await _logs(request, shown | _range(since, until), limit)
 
 
 @router.get("/jobs/{jobid:jobid}/logs", response_model=list[Log], responses=problems(404, 422, 503))
@@ -147,13 +160,31 @@ async def backfill_range(request: Request, jobid: JobId) -> Response:
     return _json(report.model_dump_json())
 
 
-async def _logs(request: Request, filters: dict[str, object], limit: int) -> Response:
+async def _logs(request: Request, filters: dict[str, Any], limit: int) -> Response:
     found = await database_of(request).read(jobs.list_logs, given(filters), limit + 1)
     further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
     return _json(LOGS.dump_json(found[:limit]), further)
 
 
-def _range(since: str | None, until: str | None) -> dict[str, object]:
+async def _runs_page(request: Request, filters: dict[str, Any], limit: int) -> Response:
+    database = database_of(request)
+    found = await database.read(jobs.list_logs, given(filters), limit + 1)
+    further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
+    shown = found[:limit]
+    named = await database.read(jobs.names, sorted({log.jobid for log in shown}))
+    failed = await _count_failed(request, filters) if filters["status"] is LogStatus.FAILED else None
+    now, span = await database.read(health.clock), (filters["since"], filters["until"])
+    page = pages_of(request).runs(now, shown, named, further, request.query_params, span, failed)
+    return Response(page, 200, NEGOTIATED | _link(further), Media.HTML)
+
+
+async def _count_failed(request: Request, filters: dict[str, Any]) -> int:
+    """How many failed calls of that range there are, whatever their cause."""
+    span = given({name: filters[name] for name in ("since", "until")})
+    return (await runner_of(request).retry_failed(RetryOrder(dryrun=True), span)).count
+
+
+def _range(since: str | None, until: str | None) -> dict[str, Any]:
     texts = {"since": since, "until": until}
     return {name: None if text is None else _instant(name, text) for name, text in texts.items()}
 
@@ -169,5 +200,8 @@ def _instant(name: str, text: str) -> datetime:
 
 
 def _json(content: str | bytes, further: str | None = None) -> Response:
-    link = {} if further is None else {"Link": f'<{further}>; rel="next"'}
-    return Response(content, headers=NEGOTIATED | link, media_type=Media.JSON)
+    return Response(content, headers=NEGOTIATED | _link(further), media_type=Media.JSON)
+
+
+def _link(further: str | None) -> dict[str, str]:
+    return {} if further is None else {"Link": f'<{further}>; rel="next"'}

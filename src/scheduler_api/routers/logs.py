@@ -1,6 +1,6 @@
 """One log: its attempts; trying it again, and cancelling it; and what accepted runs report."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
@@ -12,19 +12,26 @@ from scheduler_api.contracts import (
     Log,
     LogWithAttempts,
     Report,
+    RetryFilter,
     RetryOrder,
     RetryReport,
     RunState,
 )
-from scheduler_api.routers.bodies import FORM, content_type, json_body, order_body
+from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body, order_body
 from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.forms import model_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.operations import BACK
 from scheduler_api.routers.paging import NEGOTIATED, given
 from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
 from scheduler_api.services import health, jobs, redrive, reports
+from scheduler_api.web.filters import with_offset
 
 router = APIRouter(tags=["logs"])
+
+PENDING: dict[int | str, dict[str, Any]] = {
+    303: {"description": "It was asked for by a form; on to the runs that are to come."}
+}
 
 LogId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which log.", examples=[1])]
 
@@ -74,16 +81,26 @@ async def cancel_log(request: Request, logid: LogId) -> Response:
     "/logs/retry",
     response_model=RetryReport,
     openapi_extra=body_of(RetryOrder),
-    responses=problems(400, 408, 413, 415, 422, 503),
+    responses=problems(400, 408, 413, 415, 422, 503) | PENDING,
 )
 async def retry_many(request: Request) -> Response:
-    """Try all failed calls again that match a filter; `dryrun` tells how many those are."""
+    """Try all failed calls again that match a filter; `dryrun` tells how many those are.
+
+    A form has the filter's fields.
+    """
+    if content_type(request) == FORM:
+        fields = {name: with_offset(text) for name, text in (await form_body(request)).items()}
+        report = await _retry(request, RetryOrder(filter=model_of(fields, RetryFilter)))
+        left = "&left=1" if report.more else ""
+        return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)
     if content_type(request) != "application/json":
-        raise HTTPException(415, "Send the order as application/json.")
-    order = await json_body(request, RetryOrder)
-    filters = given(order.filter.model_dump())
-    report = await runner_of(request).retry_failed(order, filters)
+        raise HTTPException(415, "Send the order as application/json, or its filter as a form.")
+    report = await _retry(request, await json_body(request, RetryOrder))
     return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+async def _retry(request: Request, order: RetryOrder) -> RetryReport:
+    return await runner_of(request).retry_failed(order, given(order.filter.model_dump()))
 
 
 @router.post(

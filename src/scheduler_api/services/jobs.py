@@ -1,7 +1,7 @@
 """Creating, reading, listing, editing and deleting jobs."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -67,6 +67,11 @@ async def get_with_logs(
 async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[Log]:
     """Up to `limit` logs that pass the filters (see ledger.FILTERS), newest first."""
     return LOGS.validate_python([dict(row) for row in await ledger.logs(session, filters, limit)])
+
+
+async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+    """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
+    return await jobs.names(session, jobids)
 
 
 async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:

@@ -33,7 +33,7 @@ def milliseconds(value: float) -> str:
 
 
 def taken(log: Log, now: datetime) -> str | None:
-    """How long a run that calls a target took, its pauses among it; None: it has not run, or calls nothing."""
+    """How long a run took, with its pauses; None: it has not run, or calls nothing."""
     if log.startedat is None or log.host is None:
         return None
     if log.finishedat is None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -14,6 +15,9 @@ from scheduler_api.contracts import (
     Explanation,
     Job,
     JobWithLogs,
+    Log,
+    LogCause,
+    LogStatus,
     LogWithAttempts,
     Method,
     NewSecret,
@@ -21,12 +25,13 @@ from scheduler_api.contracts import (
     Problem,
     SchedulePreview,
     Secret,
+    State,
     Target,
     TestAnswer,
 )
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import Fold, Gap, Misfire, zone_names
-from scheduler_api.web import bars, words
+from scheduler_api.web import bars, filters, words
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -82,15 +87,54 @@ class Pages:
     def jobs(
         self, now: datetime, listing: Sequence[Job], further: str | None, query: Mapping[str, str]
     ) -> str:
-        """The list of jobs, with a notice of what was just done."""
+        """The list of jobs, with its filters, and a notice of what was just done."""
+        narrowed = filters.given(query, filters.OF_JOBS)
+        kept = filters.given(query, filters.KEPT_OF_JOBS)
+        first = "after" not in query
         return self._render(
             "jobs.html",
             now=now,
             soon=now + SUGGESTED_START,
             jobs=listing,
             further=further,
-            notice=_notice(query),
-            first="after" not in query,
+            notice=_notice(query) if first else None,
+            first=first,
+            filters=narrowed,
+            kept=kept,
+            start=filters.address("/jobs", narrowed | kept),
+            states=list(State),
+            statuses=list(LogStatus),
+        )
+
+    def runs(
+        self,
+        now: datetime,
+        found: Sequence[Log],
+        named: Mapping[int, Mapping[str, Any]],
+        further: str | None,
+        query: Mapping[str, str],
+        span: tuple[datetime | None, datetime | None],
+        failed: int | None = None,
+    ) -> str:
+        """The logs of all jobs, with their filters; `failed`: how many can be tried again."""
+        narrowed = filters.given(query, filters.OF_RUNS)
+        kept = filters.given(query, filters.KEPT_OF_RUNS)
+        first = "before" not in query
+        return self._render(
+            "runs.html",
+            now=now,
+            # The job of a log may have been removed a moment ago, with all its logs.
+            rows=[(log, named[log.jobid]) for log in found if log.jobid in named],
+            further=further,
+            notice=_notice(query) if first else None,
+            first=first,
+            filters=narrowed,
+            kept=kept,
+            span=dict(zip(("since", "until"), span, strict=True)),
+            start=filters.address("/logs", narrowed | kept),
+            statuses=list(LogStatus),
+            causes=list(LogCause),
+            failed=failed,
         )
 
     def job(
@@ -215,12 +259,16 @@ def _suggestions(now: datetime) -> dict[str, str]:
 
 
 def _notice(query: Mapping[str, str]) -> str | None:
-    """What a redirect to the list has to tell. Only numbers are taken from the address."""
+    """What a redirect to a list has to tell. Only numbers are taken from the address."""
     counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
     if "created" in counts:
         return f"Job {counts['created']} was created."
     if "deleted" in counts:
         return f"Job {counts['deleted']} was deleted."
+    if "retried" in counts:
+        left = " It took long: some are left, so ask again." if "left" in counts else ""
+        one = counts["retried"] == 1
+        return f"{counts['retried']:,} {'run is' if one else 'runs are'} tried again.{left}"
     if "finished" not in counts:
         return None
     parts = [f"{counts[name]} {name}" for name in ("finished", "failed", "skipped") if counts.get(name)]

@@ -1,0 +1,181 @@
+"""The page of all runs: its filters, its buttons, and trying again all that failed."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from scheduler_api.database.engine import Database
+from tests.factories import NOON, add_due_jobs, add_job, execute, scalar
+from tests.receiver import Receiver, receiving
+from tests.routers.test_pages import HTML, MARKUP, get
+from tests.routers.test_target_pages import page_of, strict
+
+TARGET = {"url": "http://127.0.0.1:9/hook"}
+BULK = 'action="/logs/retry"'
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+async def failed_call(database: Database, *, hours: int = 0, **values: Any) -> int:
+    """A job with a call that has failed; the call's logid."""
+    jobid = await add_job(database, due=NOON + timedelta(hours=hours), **{"target": TARGET} | values)
+    await execute(
+        database,
+        "UPDATE joblog SET status = 'failed', nextrun = NULL, startedat = :at, error = :error,"
+        " finishedat = CAST(:at AS timestamptz) + interval '145 ms' WHERE jobid = :jobid",
+        jobid=jobid,
+        at=NOON,
+        error=MARKUP,
+    )
+    return int(await scalar(database, "SELECT logid FROM joblog WHERE jobid = :jobid", jobid=jobid))
+
+
+async def text_of(client: AsyncClient, url: str) -> str:
+    response = await client.get(url, headers=HTML)
+    assert response.status_code == 200, response.text
+    assert response.headers["vary"] == "Accept"
+    strict(response)
+    return response.text
+
+
+async def test_only_those_who_ask_for_a_page_get_it(client: AsyncClient, database: Database) -> None:
+    await add_job(database)
+    plain = await client.get("/logs")
+    assert plain.headers["content-type"] == "application/json"
+    assert plain.headers["vary"] == "Accept"
+    assert [log["jobid"] for log in plain.json()] == [1]
+    assert 'href="/logs" aria-current="page"' in await text_of(client, "/logs")
+    assert 'href="/logs">Runs' in (await client.get("/jobs", headers=HTML)).text
+
+
+async def test_programs_get_what_they_got_before(client: AsyncClient, database: Database) -> None:
+    for query in ("status=", "cause=", "since=", "since=2030-01-31T12:00", "before="):
+        assert (await client.get(f"/logs?{query}")).status_code == 422, query
+    assert (await client.get("/jobs?state=")).status_code == 422
+
+
+async def test_a_run_shows_what_there_is_to_know(client: AsyncClient, database: Database) -> None:
+    logid = await failed_call(database, jobname=MARKUP)
+    text = await text_of(client, "/logs")
+    page = await page_of(client, "/logs")
+    assert "script" not in page.tags
+    assert page.text.count(MARKUP) == 3  # the name, the name of the button, the error
+    assert 'href="/jobs/1"' in text
+    assert f'href="/logs/{logid}"' in text
+    for said in ("2030-01-31 12:00:00 UTC", "failed", "attempt 1", "took 145 ms", "127.0.0.1:9"):
+        assert said in page.text
+
+
+async def test_only_failed_calls_that_can_be_made_again_have_a_button(
+    client: AsyncClient, database: Database
+) -> None:
+    failed = await failed_call(database)
+    await failed_call(database, deletedat=NOON, active=False)
+    await add_job(database, target=TARGET)
+    await add_due_jobs(database, 1)
+    await client.post("/jobs/run")
+    await execute(
+        database, "UPDATE joblog SET status = 'failed', error = 'x' WHERE jobid = 4 AND startedat IS NOT NULL"
+    )
+    text = await text_of(client, "/logs")
+    assert text.count("Try again<span") == 1
+    assert f'action="/logs/{failed}/retry"' in text
+    assert BULK not in text
+
+
+async def test_filters_are_kept_from_page_to_page(client: AsyncClient, database: Database) -> None:
+    for hours in range(4):
+        await failed_call(database, hours=hours)
+    url = "/logs?status=failed&cause=schedule&since=2030-01-31T12:00&until=2030-01-31T15:00:30&limit=2"
+    first = await client.get(url, headers=HTML)
+    page = strict(first)
+    assert page.by_id["since"]["value"] == "2030-01-31T12:00:00"
+    assert page.by_id["until"]["value"] == "2030-01-31T15:00:30"
+    assert '<option value="failed" selected>' in first.text
+    assert '<option value="schedule" selected>by the schedule' in first.text
+    assert 'name="limit" value="2"' in first.text
+    assert 'class="clear" href="/logs"' in first.text
+    assert page.text.count("2030-01-31 15:00:00 UTC") == 2  # the row, and its button
+    further = first.links["next"]["url"]
+    second = await client.get(further, headers=HTML)
+    assert page.tags.count("tr") == strict(second).tags.count("tr") == 3
+    assert "next" not in second.links
+    assert "status=failed&amp;cause=schedule&amp;since=2030-01-31T12%3A00&amp;until=" in second.text
+    assert "Newest runs" in second.text
+    exact = await page_of(client, "/logs?since=2030-01-31T16:00:00%2B01:00&until=2030-01-31T15:00:01Z")
+    assert exact.tags.count("tr") == 2
+
+
+async def test_an_address_of_a_form_loses_its_blanks(client: AsyncClient, database: Database) -> None:
+    response = await client.get("/logs?status=failed&cause=&since=&until=%20&limit=5", headers=HTML)
+    assert response.status_code == 303
+    assert response.headers["location"] == "/logs?status=failed&limit=5"
+    assert response.headers["vary"] == "Accept"
+    assert (await client.get("/logs?cause=", headers=HTML)).headers["location"] == "/logs"
+
+
+async def test_empty_pages_teach(client: AsyncClient, database: Database) -> None:
+    assert "promises its next run" in await text_of(client, "/logs")
+    assert "as the retry plan of its job says" in await text_of(client, "/logs?status=failed")
+    assert "No run matches" in await text_of(client, "/logs?status=failed&cause=manual")
+    older = await text_of(client, "/logs?before=1&status=failed")
+    assert 'There are no older runs. <a href="/logs?status=failed">' in older
+
+
+async def test_a_filter_that_is_none_is_a_page_too(client: AsyncClient) -> None:
+    for query in ("status=%3Cb%3E", "since=%3Cscript%3E", "since=2030-02-30T12:00", "before=0"):
+        page = await get(client, f"/logs?{query}", 422)
+        assert "script" not in page.tags
+
+
+async def test_all_that_failed_is_tried_again_by_a_form(
+    client: AsyncClient, database: Database, receiver: Receiver
+) -> None:
+    for hours in range(3):
+        await failed_call(database, hours=hours, target={"url": receiver.url})
+    url = "/logs?status=failed&since=2030-01-31T13:00"
+    text = await text_of(client, url)
+    assert BULK in text
+    assert "<strong>2 failed calls</strong> scheduled from 2030-01-31 13:00:00 UTC:" in text
+    assert 'type="hidden" name="since" value="2030-01-31T13:00:00+00:00"' in text
+    assert "whatever their cause" in await text_of(client, f"{url}&cause=schedule")
+
+    response = await client.post("/logs/retry", data={"since": "2030-01-31T13:00:00+00:00"}, headers=HTML)
+    assert response.status_code == 303, response.text
+    assert response.headers["location"] == "/logs?status=pending&retried=2"
+    page = await page_of(client, response.headers["location"])
+    assert "2 runs are tried again." in page.text
+    assert page.tags.count("tr") == 3
+    assert "next try at" in page.text
+
+    response = await client.post("/logs/retry", data={"jobid": "1", "since": "", "until": ""})
+    assert response.headers["location"] == "/logs?status=pending&retried=1"
+    assert "1 run is tried again." in await text_of(client, response.headers["location"])
+    assert BULK not in await text_of(client, "/logs?status=failed")
+
+
+async def test_a_form_that_asks_for_what_there_is_not_is_refused(
+    client: AsyncClient, database: Database
+) -> None:
+    await failed_call(database)
+    for fields in ({"jobid": "all"}, {"since": "soon"}, {"cause": "manual"}, {"jobid": "0"}):
+        assert (await client.post("/logs/retry", data=fields, headers=HTML)).status_code == 422, fields
+    assert (
+        await client.post("/logs/retry", content="{}", headers={"content-type": "text/plain"})
+    ).status_code == 415
+    report = (await client.post("/logs/retry", json={"dryrun": True})).json()
+    assert report == {"count": 1, "dryrun": True, "done": 0, "more": False}
+
+
+async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient, database: Database) -> None:
+    await add_job(database)
+    assert "tried again" not in await text_of(client, "/logs?retried=%3Cb%3E")
+    assert "some are left" in await text_of(client, "/logs?retried=7&left=1")
+    assert "tried again" not in await text_of(client, "/logs?retried=7&before=9")

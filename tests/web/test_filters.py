@@ -1,7 +1,8 @@
-"""Filters as forms send them."""
+"""Filters as forms send them, and the addresses that keep them."""
 
 import pytest
 
+from scheduler_api.routers.filters import with_offset
 from scheduler_api.web import filters
 
 
@@ -17,7 +18,7 @@ from scheduler_api.web import filters
     ],
 )
 def test_a_time_without_an_offset_is_meant_as_utc(text: str, meant: str) -> None:
-    assert filters.with_offset(text) == meant
+    assert with_offset(text) == meant
 
 
 def test_addresses_keep_what_is_given() -> None:

@@ -25,6 +25,7 @@ from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
 from scheduler_api.routers import forms
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
+from scheduler_api.routers.filters import WithoutBlanks
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
 from scheduler_api.routers.targets import check_target
@@ -41,7 +42,6 @@ from scheduler_api.routers.wiring import (
     wants_page,
 )
 from scheduler_api.services import health, idempotency, jobs, outlook, secrets
-from scheduler_api.web.filters import WithoutBlanks
 
 router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 

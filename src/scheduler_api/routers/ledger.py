@@ -24,6 +24,7 @@ from scheduler_api.contracts import (
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import content_type, json_body
 from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.filters import WithoutBlanks, with_offset
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, given, with_next
 from scheduler_api.routers.wiring import (
@@ -36,7 +37,6 @@ from scheduler_api.routers.wiring import (
     wants_page,
 )
 from scheduler_api.services import audit, backfill, explain, health, jobs
-from scheduler_api.web.filters import WithoutBlanks, with_offset
 
 router = APIRouter(tags=["ledger"], route_class=WithoutBlanks)
 

@@ -19,13 +19,13 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body, order_body
 from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.filters import with_offset
 from scheduler_api.routers.forms import model_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.operations import BACK
 from scheduler_api.routers.paging import NEGOTIATED, given
 from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
 from scheduler_api.services import health, jobs, redrive, reports
-from scheduler_api.web.filters import with_offset
 
 router = APIRouter(tags=["logs"])
 

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         20.0,
         ge=0,
         le=600,
-        description="How long calls may go on after SIGTERM, in seconds; the rest is handed back.",
+        description="How long calls may go on after SIGTERM, in seconds; what takes longer counts as lost.",
     )
     public_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None,

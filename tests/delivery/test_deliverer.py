@@ -114,7 +114,7 @@ async def test_a_lease_is_renewed_as_long_as_the_call_takes(
     assert len(receiver.requests) == 1
 
 
-async def test_at_the_end_what_does_not_finish_in_time_is_handed_back(
+async def test_at_the_end_what_does_not_finish_in_time_is_lost_and_made_again(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     receiver.hold()
@@ -130,7 +130,28 @@ async def test_at_the_end_what_does_not_finish_in_time_is_handed_back(
     outcomes = await scalar(
         database, "SELECT string_agg(outcome || ' ' || replica, ', ' ORDER BY attempt) FROM logattempt"
     )
-    assert outcomes == "released first, finished second"
+    assert outcomes == "lost first, finished second"
+
+
+async def test_at_the_end_what_has_not_begun_is_handed_back(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url, "retries": 0}, due=await now_of(database))
+    deliverer = await deliverers(calls=1, claiming=False)
+    # As many more are claimed as calls end meanwhile.
+    deliverer._ahead = 1
+    await deliverer._tick()
+    await receiver.arrived(1)
+    await deliverer.stop(0.01)
+    assert await statuses(database, 1) == ["failed"]
+    assert await statuses(database, 2) == ["pending"]
+    assert await scalar(database, "SELECT spent FROM joblog WHERE jobid = 2") == 1
+    receiver.always(200)
+    await deliverers("second")
+    await until(database, "SELECT status FROM joblog WHERE jobid = 2", "finished")
+    assert len(receiver.requests) == 2
 
 
 async def test_at_the_end_calls_under_way_may_still_finish(

@@ -1,4 +1,4 @@
-"""Calls of real processes: handed back at SIGTERM, taken over from the killed."""
+"""Calls of real processes: given up at SIGTERM, taken over from the killed."""
 
 import asyncio
 import signal
@@ -28,7 +28,24 @@ async def until_finished(database: Database) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_at_sigterm_a_call_that_takes_too_long_is_handed_back(
+async def test_at_sigterm_a_call_that_takes_too_long_is_lost_and_made_again(
+    database: Database, worker_database: URL, receiver: Receiver
+) -> None:
+    receiver.hold()
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await add_job(database, due=now, target={"url": receiver.url})
+    service = await Service.start(worker_database, SCHEDULER_SHUTDOWN_GRACE="0.2")
+    await receiver.arrived(1)
+    assert await service.stop(signal.SIGTERM) == 0
+    assert await scalar(database, OUTCOMES) == "lost"
+    assert await scalar(database, "SELECT nextrun <= clock_timestamp() FROM joblog") is True
+    receiver.always(200)
+    async with services(1, worker_database):
+        await until_finished(database)
+    assert await scalar(database, OUTCOMES) == "lost finished"
+
+
+async def test_at_sigterm_a_call_without_retries_is_not_made_again(
     database: Database, worker_database: URL, receiver: Receiver
 ) -> None:
     receiver.hold()
@@ -37,12 +54,8 @@ async def test_at_sigterm_a_call_that_takes_too_long_is_handed_back(
     service = await Service.start(worker_database, SCHEDULER_SHUTDOWN_GRACE="0.2")
     await receiver.arrived(1)
     assert await service.stop(signal.SIGTERM) == 0
-    assert await scalar(database, OUTCOMES) == "released"
-    assert await scalar(database, "SELECT nextrun <= clock_timestamp() FROM joblog") is True
-    receiver.always(200)
-    async with services(1, worker_database):
-        await until_finished(database)
-    assert await scalar(database, OUTCOMES) == "released finished"
+    assert await scalar(database, "SELECT status FROM joblog") == "failed"
+    assert "The service was stopped" in await scalar(database, "SELECT error FROM joblog")
 
 
 async def test_at_sigterm_a_call_under_way_may_end(

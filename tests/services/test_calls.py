@@ -218,6 +218,21 @@ async def test_what_is_handed_back_is_due_at_once_and_costs_no_attempt(database:
     await settle(database, after(3), Ended(1, started.token, "released", Failure.LOST, "Stopped."))
     (log,) = await logs(database, jobid)
     assert (log.status, log.nextrun, log.attempt) == ("pending", after(3), 2)
+    (started,) = (await claim(database, after(100_000))).started
+    await settle(database, after(100_001), Ended(1, started.token, "released", Failure.LOST, "Stopped."))
+    (started,) = (await claim(database, after(200_000))).started
+    assert await settle(database, after(200_001), failed(started)) == [Settled(1, "failed")]
+    assert await attempts(database) == [(1, "released"), (2, "released"), (3, "failed")]
+
+
+async def test_what_is_handed_back_between_attempts_takes_none_of_them(database: Database) -> None:
+    await add_job(database, target=TARGET | {"retries": 1, "backoff": 1})
+    for number, (end, status) in enumerate(
+        (("failed", "pending"), ("released", "pending"), ("failed", "failed"))
+    ):
+        (started,) = (await claim(database, after(10 * number))).started
+        ended = failed(started)._replace(outcome=end)
+        assert await settle(database, after(10 * number), ended) == [Settled(1, status)]
 
 
 async def test_the_last_run_completes_its_job_when_it_settles(database: Database) -> None:

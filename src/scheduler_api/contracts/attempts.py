@@ -15,7 +15,8 @@ class Attempt(BaseModel):
     finishedat: datetime | None
     outcome: str = Field(
         description="`running`; `accepted`: the target said 202 and goes on by itself; `finished`; `failed`; "
-        "`lost`: whoever made it went away; `cancelled`; or `released`: the service was stopped."
+        "`lost`: whoever made it went away; `cancelled`; or `released`: "
+        "the service was stopped before any request was made, so it counts as no attempt."
     )
     failure: str | None = Field(
         description="The kind of failure: `connect`, `dns`, `timeout`, `tls`, `protocol`, `blocked`, "

@@ -24,6 +24,10 @@ SETTLE = Statement(
         UPDATE joblog SET
             status = outcome.status, nextrun = outcome.next, leasetoken = NULL, leaseuntil = NULL,
             attempt = joblog.attempt + CAST(outcome.status = 'pending' AS int),
+            -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
+            spent = spent + CAST(outcome.status = 'pending' AND outcome.outcome = 'released' AS int),
+            startedat = CASE WHEN outcome.outcome = 'released' AND joblog.attempt = spent + 1 THEN NULL
+                             ELSE startedat END,
             finishedat = CASE WHEN outcome.status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
             error = CASE WHEN outcome.status = 'failed' THEN outcome.error END,
             following = CASE WHEN outcome.status = 'pending' THEN following END

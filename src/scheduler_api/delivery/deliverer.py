@@ -100,7 +100,7 @@ class Deliverer:
         self._hand_back_queue()
 
     async def stop(self, grace: float) -> None:
-        """Claim nothing new, let calls end for `grace` seconds, hand back the rest, and end."""
+        """Claim nothing new, let calls end for `grace` seconds, give up the rest, and end."""
         self.cease()
         if self._claiming is not None:
             await asyncio.wait([self._claiming])
@@ -108,7 +108,7 @@ class Deliverer:
             left = max(0.0, self._ceased + grace - monotonic())
             _, late = await asyncio.wait(tasks, timeout=left)
             if late:
-                log.info("handing back calls that are under way", calls=len(late))
+                log.info("giving up calls that are under way", calls=len(late))
             for task in late:
                 task.cancel()
         with contextlib.suppress(TimeoutError):
@@ -261,7 +261,7 @@ class Deliverer:
             self._settler.put(await self._caller.attempt(started))
         except asyncio.CancelledError:
             if self._stopping:
-                self._settler.put(_released(started, "The service was stopped while the call was under way."))
+                self._settler.put(_lost(started))
         finally:
             held.ended = True
             self._calling -= 1
@@ -290,6 +290,11 @@ class Deliverer:
 
 def _released(started: Started, error: str) -> Ended:
     return Ended(started.entry.logid, started.token, "released", Failure.LOST, error)
+
+
+def _lost(started: Started) -> Ended:
+    error = "The service was stopped while the call was under way; whether it arrived is unknown."
+    return Ended(started.entry.logid, started.token, "lost", Failure.LOST, error, again=True)
 
 
 def _outcome(future: asyncio.Future[str | None]) -> str:

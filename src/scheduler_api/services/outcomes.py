@@ -27,7 +27,7 @@ class Ended(NamedTuple):
     logid: int
     token: UUID
     outcome: str
-    """`finished`, `failed`, `accepted`, `lost`, `cancelled` or `released`."""
+    """`finished`, `failed`, `accepted`, `lost`, `cancelled`; or `released`: no request was made."""
     failure: Failure | None = None
     error: str | None = None
     again: bool = False

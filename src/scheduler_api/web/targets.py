@@ -20,7 +20,7 @@ def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str
     if target is None or log.host is None:
         return f"{log.attempt}"
     most = _spent(log, attempts) + target.retries + 1
-    # It is handed back when the service stops, or the target was edited meanwhile.
+    # The target may have been edited meanwhile.
     return f"{log.attempt} of at most {most}" if log.attempt <= most else f"{log.attempt}"
 
 
@@ -40,10 +40,10 @@ def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: 
 
 
 def _spent(log: Log, attempts: Sequence[Attempt]) -> int:
-    """How many attempts were made before somebody asked to try the log again: they count no more."""
+    """How many attempts count no more: made before somebody asked to try the log again, or handed back."""
     if log.startedat is None:
         return log.attempt - 1
-    return sum(one.startedat < log.startedat for one in attempts)
+    return sum(one.startedat < log.startedat or one.outcome == "released" for one in attempts)
 
 
 def retry_plan(target: Target) -> str:

@@ -66,7 +66,7 @@ CAUSES = {
 OUTCOMES = {
     "running": "under way",
     "accepted": "the target goes on by itself",
-    "released": "handed back, as the service was stopped",
+    "released": "handed back before it was made",
 }
 FAILURES = {
     "connect": "no connection",

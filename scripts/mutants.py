@@ -70,7 +70,9 @@ MUTANTS = [
              "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
              "    ORDER BY logid FOR UPDATE\n"
          ),
-         'if row["leasetoken"] == tokens[row["logid"]]}': "}"},
+         '{row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}': (
+             '{dict(shown)[row["logid"]]: row for row in rows}'
+         )},
     ),
     Mutant(
         "a call is settled without its token",
@@ -80,7 +82,9 @@ MUTANTS = [
              "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"
              " AND logid = ANY(:logids)\n    ORDER BY logid FOR UPDATE\n"
          ),
-         'if row["leasetoken"] == tokens[row["logid"]]}': "}"},
+         '{row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}': (
+             '{dict(shown)[row["logid"]]: row for row in rows}'
+         )},
     ),
     Mutant(
         "a connection is held while the call is made",

@@ -1,5 +1,6 @@
 """Jobs and logs for tests, put into the tables as they would be found there."""
 
+import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -110,3 +111,13 @@ async def scalar(database: Database, statement: str, **values: Any) -> Any:
 async def execute(database: Database, statement: str, **values: Any) -> None:
     async with database.transactional.begin() as connection:
         await connection.execute(text(statement), values)
+
+
+async def until_it_waits_or_ends(database: Database, task: asyncio.Task[Any]) -> None:
+    """Wait until the task ends, or somebody waits for a lock."""
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    while not task.done() and not await scalar(database, waits):
+        await asyncio.sleep(0.002)

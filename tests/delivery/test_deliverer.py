@@ -12,6 +12,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.services import redrive
 from scheduler_api.services.calls import Terms
 from scheduler_api.targets import Guard
 from tests.factories import add_job, execute, logs, scalar
@@ -190,6 +191,25 @@ async def test_a_run_that_was_cancelled_is_given_up(
     deliverer.wake()
     await until(database, "SELECT status FROM joblog WHERE jobid = 2", "finished")
     assert await statuses(database, 1) == ["failed"]
+
+
+async def test_the_call_of_a_run_that_this_replica_was_given_anew_is_given_up(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(lease=0.6)
+    await receiver.arrived(1)
+    await database.transact(redrive.cancel, 1)
+    await database.transact(redrive.retry, 1)
+    deliverer.wake()
+    await receiver.arrived(2)
+    while len(deliverer._tasks) > 1:
+        await asyncio.sleep(0.01)
+    receiver.let_go()
+    await until(database, "SELECT status FROM joblog", "finished")
+    outcomes = "SELECT string_agg(outcome, ' ' ORDER BY attempt) FROM logattempt"
+    assert await scalar(database, outcomes) == "cancelled finished"
 
 
 async def test_a_retry_is_made_when_it_is_due(

@@ -1,7 +1,7 @@
 """Runs with a target: what a claim takes, and what becomes of each end of an attempt."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from scheduler_api.services import audit, calls, explain, jobs, operations, redr
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
 from scheduler_api.targets import Failure
-from tests.factories import NOON, add_job, execute, is_active, logs, scalar
+from tests.factories import NOON, add_job, execute, is_active, logs, scalar, until_it_waits_or_ends
 
 LEASE = timedelta(seconds=15)
 TERMS = Terms("tests", LEASE, 100)
@@ -36,8 +36,8 @@ async def claim(database: Database, now: datetime, most: int = 100, terms: Terms
 
 
 async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settled]:
-    async def work(session: AsyncSession, _: datetime) -> list[Settled]:
-        return await calls.settle(session, now, ended, frozenset({"a.example"}))
+    async def work(session: AsyncSession, _: datetime) -> Iterable[Settled]:
+        return (await calls.settle(session, now, ended, frozenset({"a.example"}))).values()
 
     return [Settled(one.logid, one.status) for one in await database.transact(work)]
 
@@ -206,10 +206,56 @@ async def test_without_retries_a_lost_attempt_is_never_repeated(database: Databa
 async def test_a_renewed_lease_is_not_taken_over(database: Database) -> None:
     await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    tokens = {1: started.token}
-    assert await at(database, after(10), calls.renew, tokens, LEASE) == {1}
+    held = [(1, started.token)]
+    assert await at(database, after(10), calls.renew, held, LEASE) == {started.token}
     assert await at(database, after(20), calls.reap) == []
-    assert await at(database, after(20), calls.renew, {1: uuid4()}, LEASE) == set()
+    assert await at(database, after(20), calls.renew, [(1, uuid4())], LEASE) == set()
+
+
+async def test_a_renewal_that_waited_does_not_cut_short_what_was_accepted_meanwhile(
+    database: Database,
+) -> None:
+    await add_job(database, target=TARGET | {"silence": 3600})
+    (started,) = (await claim(database, NOON)).started
+    worked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def accept(session: AsyncSession, _: datetime) -> None:
+        accepted = Ended(1, started.token, "accepted", httpstatus=202)
+        await calls.settle(session, after(1), [accepted], frozenset())
+        worked.set()
+        await go_on.wait()
+
+    accepting = asyncio.create_task(database.transact(accept))
+    await worked.wait()
+    renewing = asyncio.create_task(at(database, after(1), calls.renew, [(1, started.token)], LEASE))
+    await until_it_waits_or_ends(database, renewing)
+    assert not renewing.done()
+    go_on.set()
+    await accepting
+    assert await renewing == {started.token}
+    assert await scalar(database, "SELECT leaseuntil FROM joblog") == after(3601)
+
+
+async def tried_afresh(database: Database) -> tuple[Started, Started]:
+    """A run that was cancelled while its call was under way, and the one that came instead."""
+    await add_job(database, target=TARGET)
+    (stale,) = (await claim(database, NOON)).started
+    await at(database, after(1), redrive.cancel, 1)
+    await at(database, after(2), redrive.retry, 1)
+    (valid,) = (await claim(database, after(2))).started
+    return stale, valid
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("end", [finished, failed])
+async def test_of_two_ends_of_one_log_that_under_its_token_counts(
+    database: Database, end: Callable[[Started], Ended], order: int
+) -> None:
+    stale, valid = await tried_afresh(database)
+    ends = [failed(stale, again=False) if end is finished else finished(stale), end(valid)]
+    status = "finished" if end is finished else "pending"
+    assert await settle(database, after(3), *ends[::order]) == [Settled(1, status)]
+    assert await attempts(database) == [(1, "cancelled"), (2, "finished" if end is finished else "failed")]
 
 
 async def test_what_is_handed_back_is_due_at_once_and_costs_no_attempt(database: Database) -> None:
@@ -218,18 +264,13 @@ async def test_what_is_handed_back_is_due_at_once_and_costs_no_attempt(database:
     await settle(database, after(3), Ended(1, started.token, "released", Failure.LOST, "Stopped."))
     (log,) = await logs(database, jobid)
     assert (log.status, log.nextrun, log.attempt) == ("pending", after(3), 2)
-    (started,) = (await claim(database, after(100_000))).started
-    await settle(database, after(100_001), Ended(1, started.token, "released", Failure.LOST, "Stopped."))
-    (started,) = (await claim(database, after(200_000))).started
-    assert await settle(database, after(200_001), failed(started)) == [Settled(1, "failed")]
-    assert await attempts(database) == [(1, "released"), (2, "released"), (3, "failed")]
+    assert (log.startedat, log.spent) == (None, 1)
 
 
 async def test_what_is_handed_back_between_attempts_takes_none_of_them(database: Database) -> None:
     await add_job(database, target=TARGET | {"retries": 1, "backoff": 1})
-    for number, (end, status) in enumerate(
-        (("failed", "pending"), ("released", "pending"), ("failed", "failed"))
-    ):
+    ends = [("released", "pending"), ("failed", "pending"), ("released", "pending"), ("failed", "failed")]
+    for number, (end, status) in enumerate(ends):
         (started,) = (await claim(database, after(10 * number))).started
         ended = failed(started)._replace(outcome=end)
         assert await settle(database, after(10 * number), ended) == [Settled(1, status)]

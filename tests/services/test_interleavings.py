@@ -22,7 +22,7 @@ from scheduler_api.services import audit, backfill, calls, jobs, operations, rec
 from scheduler_api.services.calls import Terms
 from scheduler_api.services.outcomes import Ended
 from scheduler_api.targets import Failure
-from tests.factories import NOON, add_job, empty, execute, logs, scalar
+from tests.factories import NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
 NOW = NOON + timedelta(minutes=2, seconds=30)
 Side = Callable[[AsyncSession, datetime], Awaitable[Any]]
@@ -136,15 +136,6 @@ async def side_by_side(database: Database, first: Side, second: Side, *, undo: b
     go_on.set()
     ended = await asyncio.gather(begun, following, return_exceptions=True)
     return [error for error in ended if isinstance(error, BaseException) and not isinstance(error, Undone)]
-
-
-async def until_it_waits_or_ends(database: Database, task: asyncio.Task[Any]) -> None:
-    waits = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    while not task.done() and not await scalar(database, waits):
-        await asyncio.sleep(0.002)
 
 
 @pytest.mark.parametrize("undo", [False, True], ids=["commit", "rollback"])

@@ -1,5 +1,6 @@
 """Statements on running logs and the leases that they are held under."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -39,17 +40,20 @@ RENEW = Statement(
         WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
         ORDER BY logid FOR UPDATE
     )
-    UPDATE joblog SET leaseuntil = :leaseuntil FROM mine WHERE joblog.logid = mine.logid
-    RETURNING joblog.logid
+    -- The row lock may have been waited for, while the target accepted the run: that lasts longer.
+    UPDATE joblog SET leaseuntil = greatest(joblog.leaseuntil, CAST(:leaseuntil AS timestamptz))
+    FROM mine WHERE joblog.logid = mine.logid
+    RETURNING joblog.logid, joblog.leasetoken
     """
 )
 
 
-async def fence(session: AsyncSession, tokens: dict[int, UUID]) -> dict[int, asyncpg.Record]:
-    """Of these logs (by logid, with their tokens), those that are still held so; locked, by logid."""
-    logids = sorted(tokens)
-    rows = await FENCE.all(session, logids=logids, tokens=[tokens[logid] for logid in logids])
-    return {row["logid"]: row for row in rows if row["leasetoken"] == tokens[row["logid"]]}
+async def fence(session: AsyncSession, held: Sequence[tuple[int, UUID]]) -> dict[UUID, asyncpg.Record]:
+    """Of these logs (with their tokens), those that are still held so; locked, by token."""
+    logids, tokens = [logid for logid, _ in held], [token for _, token in held]
+    rows = await FENCE.all(session, logids=logids, tokens=tokens)
+    shown = {*held}
+    return {row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}
 
 
 async def expired(session: AsyncSession, now: datetime, most: int) -> list[asyncpg.Record]:
@@ -62,8 +66,8 @@ async def lock(session: AsyncSession, logid: int) -> asyncpg.Record | None:
     return await RUNNING.one_or_none(session, logid=logid)
 
 
-async def renew(session: AsyncSession, tokens: dict[int, UUID], until: datetime) -> set[int]:
-    """Hold these logs (by logid, with their tokens) until then; those that are still held."""
-    logids = sorted(tokens)
-    values = {"tokens": [tokens[logid] for logid in logids], "leaseuntil": until}
-    return {row["logid"] for row in await RENEW.all(session, logids=logids, **values)}
+async def renew(session: AsyncSession, held: Sequence[tuple[int, UUID]], until: datetime) -> set[UUID]:
+    """Hold these logs (with their tokens) until then, if not longer; the tokens that still count."""
+    logids, tokens = [logid for logid, _ in held], [token for _, token in held]
+    rows = await RENEW.all(session, logids=logids, tokens=tokens, leaseuntil=until)
+    return {row["leasetoken"] for row in rows}

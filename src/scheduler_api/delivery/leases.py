@@ -91,12 +91,12 @@ class Leases:
                 log.warning("looking after leases failed", error=explain(error.__cause__ or error))
 
     async def _renew(self) -> None:
-        tokens = {held.logid: held.token for held in self._held.values()}
-        if not tokens:
+        mine = self.held
+        if not mine:
             return
+        tokens = [(held.logid, held.token) for held in mine]
         still = await self._database.transact(calls.renew, tokens, self._lease)
-        for logid, token in tokens.items():
-            held = self._held.get(token)
-            if logid not in still and held is not None and not held.ended:
-                log.warning("a run was taken away; its call is given up", logid=logid)
+        for held in mine:
+            if held.token not in still and held.token in self._held and not held.ended:
+                log.warning("a run was taken away; its call is given up", logid=held.logid)
                 self._lost(held)

@@ -68,14 +68,14 @@ class Settler:
             self._settled(batch)
             if self._awaited:
                 for ended in batch:
-                    self._resolve(ended.token, statuses.get(ended.logid))
+                    self._resolve(ended.token, statuses.get(ended.token))
 
     def _resolve(self, token: UUID, status: str | None) -> None:
         future = self._awaited.pop(token, None)
         if future is not None and not future.done():
             future.set_result(status)
 
-    async def _settle_surely(self, batch: Sequence[Ended]) -> dict[int, str]:
+    async def _settle_surely(self, batch: Sequence[Ended]) -> dict[UUID, str]:
         """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
         pause = FIRST_PAUSE
         while True:
@@ -97,18 +97,17 @@ class Settler:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _settle_singly(self, batch: Sequence[Ended]) -> dict[int, str]:
+    async def _settle_singly(self, batch: Sequence[Ended]) -> dict[UUID, str]:
         """So that one run that can not be settled does not hold back the others."""
-        statuses: dict[int, str] = {}
+        statuses: dict[UUID, str] = {}
         for ended in batch:
             statuses |= await self._settle_surely([ended])
         return statuses
 
-    async def _settle(self, batch: Sequence[Ended]) -> dict[int, str]:
+    async def _settle(self, batch: Sequence[Ended]) -> dict[UUID, str]:
         settled = await self._database.transact(calls.settle, batch, self.failing)
-        if promised := [one.next for one in settled if one.next is not None]:
+        if promised := [one.next for one in settled.values() if one.next is not None]:
             self._hasten(min(promised))
-        found = {one.logid: one.status for one in settled}
-        if dropped := [ended.logid for ended in batch if ended.logid not in found]:
+        if dropped := [ended.logid for ended in batch if ended.token not in settled]:
             log.warning("runs were taken over meanwhile; their ends are dropped", logids=dropped)
-        return found
+        return {token: one.status for token, one in settled.items()}

@@ -181,21 +181,24 @@ async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
 
 async def settle(
     session: AsyncSession, now: datetime, ended: Sequence[Ended], failing: frozenset[str]
-) -> list[Settled]:
-    """Write down what came of attempts; what was still held under its token, and so counted.
+) -> dict[UUID, Settled]:
+    """Write down what came of attempts; what was still held under its token, and so counted, by token.
 
-    `failing` are the hosts that had failures on their account.
+    A log may be among them twice: as a run that was taken away meanwhile, and as the one that it was
+    given to. `failing` are the hosts that had failures on their account.
     """
-    rows = await leases.fence(session, {end.logid: end.token for end in ended})
-    held = [(rows[end.logid], end) for end in ended if end.logid in rows]
-    settled = await settle_held(session, now, held)
+    rows = await leases.fence(session, [(end.logid, end.token) for end in ended])
+    held = [(rows.pop(end.token), end) for end in ended if end.token in rows]
+    settled = {one.logid: one for one in await settle_held(session, now, held)}
     await _judge_hosts(session, now, held, failing)
-    return settled
+    return {end.token: settled[end.logid] for _, end in held}
 
 
-async def renew(session: AsyncSession, now: datetime, tokens: dict[int, UUID], lease: timedelta) -> set[int]:
-    """Hold runs (by logid, with their tokens) for a further lease; those that were still held."""
-    return await leases.renew(session, tokens, now + lease)
+async def renew(
+    session: AsyncSession, now: datetime, held: Sequence[tuple[int, UUID]], lease: timedelta
+) -> set[UUID]:
+    """Hold runs (by logid and token) for a further lease; the tokens of those that were still held."""
+    return await leases.renew(session, held, now + lease)
 
 
 async def reap(session: AsyncSession, now: datetime) -> list[Settled]:

@@ -372,6 +372,66 @@ async def test_a_run_of_a_deleted_job_ends_and_nothing_follows(database: Databas
     assert [log.status for log in await logs(database, jobid)] == (["finished"] if kept else [])
 
 
+@pytest.mark.parametrize("outcome", ["failed", "released", "lost"])
+async def test_a_call_of_a_deleted_job_is_not_repeated(database: Database, outcome: str) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(2))).started
+    await at(database, after(3), jobs.delete, jobid, History.KEEP)
+    if outcome == "lost":
+        assert await at(database, after(30), calls.reap) == [Settled(1, "failed")]
+    else:
+        ended = failed(started)._replace(outcome=outcome)
+        assert await settle(database, after(4), ended) == [Settled(1, "failed")]
+    (log,) = await logs(database, jobid)
+    assert "The job was deleted meanwhile" in log.error
+    assert await is_clean(database)
+
+
+async def test_what_is_pending_of_a_deleted_job_is_skipped(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET, tags=["slow"])
+    (started,) = (await claim(database, after(2))).started
+    worked, go_on = asyncio.Event(), asyncio.Event()
+    await at(database, after(3), operations.run_now, jobid)
+    await settle(database, after(4), finished(started))
+    (asked,) = (await claim(database, after(5))).started
+
+    async def fail(session: AsyncSession, _: datetime) -> None:
+        await calls.settle(session, after(6), [failed(asked)], frozenset())
+        worked.set()
+        await go_on.wait()
+
+    failing = asyncio.create_task(database.transact(fail))
+    await worked.wait()
+    await at(database, after(7), jobs.delete, jobid, History.KEEP)
+    go_on.set()
+    await failing
+    taken = await claim(database, after(60))
+    assert (taken.started, taken.skipped, taken.bounded) == ([], 1, False)
+    rows = [(log.status, log.reason, log.attempt) for log in await logs(database, jobid)]
+    assert ("skipped", "deleted", 2) in rows
+    assert "pending" not in {status for status, _, _ in rows}
+    assert await is_clean(database)
+
+
+async def test_silence_is_followed_by_a_pause_as_any_failure(database: Database) -> None:
+    await add_job(database, target=TARGET | {"backoff": 3600, "maxbackoff": 3600, "silence": 10})
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), Ended(1, started.token, "accepted", httpstatus=202))
+    (settled,) = await at(database, after(20), calls.reap)
+    assert settled.status == "pending"
+    assert settled.next > 0
+
+
+@pytest.mark.parametrize("answered", [[], ["accepted"]])
+async def test_what_is_lost_or_silent_is_not_repeated_beyond_the_age_limit(
+    database: Database, answered: list[str]
+) -> None:
+    await add_job(database, target=TARGET | {"retryfor": 100, "silence": 10})
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), *(Ended(1, started.token, outcome) for outcome in answered))
+    assert await at(database, after(103), calls.reap) == [Settled(1, "failed")]
+
+
 async def test_a_retry_goes_to_where_the_target_is_now(database: Database) -> None:
     jobid = await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started

@@ -1,5 +1,6 @@
 """Jobs that run after others: with which ends, how often, and never in a circle."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -7,9 +8,9 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Pause
+from scheduler_api.contracts import History, Pause
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit, operations, reconcile, runs
+from scheduler_api.services import audit, jobs, operations, reconcile, runs
 from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, execute, is_active, logs
 from tests.services.test_calls import TARGET, after, at, claim, failed, finished, settle
@@ -87,6 +88,29 @@ async def test_a_follower_is_called_with_the_log_that_it_follows(database: Datab
     assert (started.entry.jobid, started.entry.cause, started.parentlogid) == (child, "after", 1)
     await settle(database, after(3), failed(started, Failure.STATUS, again=False))
     assert await is_active(database, child)
+
+
+@pytest.mark.parametrize("target", [{}, {"target": TARGET}])
+async def test_a_follower_that_is_deleted_as_it_is_asked_for_does_not_run(
+    database: Database, target: dict[str, Any]
+) -> None:
+    parent = await add_job(database, interval=60)
+    child = await add_follower(database, parent, **target)
+    worked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def end(session: AsyncSession, _: Any) -> None:
+        await runs.run_pass(session, after(1), 100, after(1))
+        worked.set()
+        await go_on.wait()
+
+    ending = asyncio.create_task(database.transact(end))
+    await worked.wait()
+    await at(database, after(2), jobs.delete, child, History.KEEP)
+    go_on.set()
+    await ending
+    await run_pass(database, 3)
+    assert (await claim(database, after(3))).started == []
+    assert [(log.status, log.reason) for log in await logs(database, child)] == [("skipped", "deleted")]
 
 
 async def test_what_a_paused_follower_misses_is_told(database: Database) -> None:

@@ -189,6 +189,12 @@ async def test_two_at_once_on_a_run_that_is_under_way(
         # And what is left goes on as if nothing had been.
         for minutes in (60, 61, 62):
             await go_on(database, NOW + timedelta(minutes=minutes))
+        deleted = await scalar(database, "SELECT deletedat IS NOT NULL FROM job")
+        assert not deleted or {log.status for log in await logs(database, 1)} <= {
+            "finished",
+            "failed",
+            "skipped",
+        }
         assert_clean(await database.read(audit.check_job, 1), first, second)
 
 

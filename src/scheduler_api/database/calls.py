@@ -61,7 +61,7 @@ KNOWN = Statement(
     f"""
     SELECT joblog.logid, joblog.runs, joblog.lastrun, joblog.parentlogid,
            job.jobid, job.jobname, job.createdat, job.tags, job."interval", job.misfire, job.grace,
-           job.overlap, job.concurrency, CAST(job.target AS text) AS target,
+           job.overlap, job.concurrency, job.deletedat, CAST(job.target AS text) AS target,
            {_REFINED} AS refined, {_FOLLOWED} AS followed,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
@@ -70,7 +70,7 @@ KNOWN = Statement(
 #: The same for verdicts.
 RULES = Statement(
     f"""
-    SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat,
+    SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat, job.deletedat,
            CAST(job.target AS text) AS target, {_REFINED} AS refined, {_FOLLOWED} AS followed
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     """

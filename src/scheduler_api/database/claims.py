@@ -32,7 +32,7 @@ RULES = Statement(
     SELECT jobid, "interval", misfire, grace,
            num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
            OR cardinality(exclude) > 0,
-           EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)
+           EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid), deletedat IS NOT NULL
     FROM job WHERE jobid = ANY(:jobids)
     """
 )
@@ -115,6 +115,8 @@ class JobRules(NamedTuple):
     """Whether there is more to it than an interval, or one start."""
     followed: bool
     """Whether other jobs run after it."""
+    deleted: bool = False
+    """Whether it was deleted, while what asked for this run was under way."""
 
 
 class Outcome(NamedTuple):

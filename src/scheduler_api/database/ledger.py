@@ -68,6 +68,15 @@ CANCEL_REQUESTS = Statement(
     """
 )
 
+# Those whose job was deleted while they were being promised.
+ABANDON = Statement(
+    """
+    UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'deleted',
+                      following = NULL
+    WHERE logid = ANY(:logids) AND status = 'pending'
+    """
+)
+
 #: What the schedule's own verdicts account for, in order.
 COVERAGE = Statement(
     """
@@ -159,6 +168,11 @@ async def request(
 async def cancel_requests(session: AsyncSession, now: datetime, jobid: int) -> None:
     """Skip every pending log of the job, as the job is deleted."""
     await CANCEL_REQUESTS.all(session, now=now, jobid=jobid)
+
+
+async def abandon(session: AsyncSession, now: datetime, logids: Sequence[int]) -> None:
+    """Skip pending logs whose jobs are deleted."""
+    await ABANDON.all(session, now=now, logids=logids)
 
 
 async def one(session: AsyncSession, logid: int) -> asyncpg.Record | None:

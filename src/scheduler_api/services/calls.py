@@ -89,7 +89,11 @@ async def claim(
         nextdue = await _until_next(session, now)
         return Claim(bounded=bounds.bind, nextdue=nextdue, failing=bounds.failing)
     known = await calls.known(session, [entry.logid for entry in entries])
-    taken = [entry for entry in entries if bounds.admits(entry, known[entry.logid])]
+    deleted = {entry.logid for entry in entries if known[entry.logid]["deletedat"] is not None}
+    if deleted:
+        await ledger.abandon(session, now, sorted(deleted))
+    wanted = [entry for entry in entries if entry.logid not in deleted]
+    taken = [entry for entry in wanted if bounds.admits(entry, known[entry.logid])]
     fates = await _fates(session, now, taken, known)
     refused = [fate for fate in fates.values() if fate.outcome.status != Verdict.FINISHED]
     if refused:
@@ -105,9 +109,9 @@ async def claim(
     is_all = len(entries) < most
     return Claim(
         [_started(entry, known[entry.logid], started[entry.logid], now) for entry in running],
-        skipped=len(refused),
-        more=bool(refused) or (not is_all and len(taken) < len(entries)),
-        bounded=bounds.bind or len(taken) < len(entries),
+        skipped=len(refused) + len(deleted),
+        more=bool(refused or deleted) or (not is_all and len(taken) < len(wanted)),
+        bounded=bounds.bind or len(taken) < len(wanted),
         nextdue=await _until_next(session, now) if is_all else None,
         failing=bounds.failing,
     )

@@ -201,7 +201,10 @@ async def delete(
     version: int | None = None,
     client: str | None = None,
 ) -> None:
-    """Delete a job: nothing of it runs any more. Its history stays, or goes with it."""
+    """Delete a job: nothing of it starts any more; a call under way may end. Its history stays, or goes.
+
+    What was just being asked for, such as a run after another, may be promised still; its claim skips it.
+    """
     held = await standing.hold(session, now, jobid, version, deleted=history is History.REMOVE)
     now = held.now
     await chains.require_no_followers(session, jobid)

@@ -77,7 +77,9 @@ async def verdict_of(
     else:
         again = _again_at(now, row, known, end, share)
         status = "failed" if again is None else "pending"
-        if again is None and end.again:
+        if again is None and known["deletedat"] is not None:
+            error = f"{end.error} The job was deleted meanwhile, so there is no further attempt."
+        elif again is None and end.again:
             error = f"{end.error} That was attempt {row['attempt']}."
     if again is None and row["following"] is not None:
         following = await _following(session, now, row, known)
@@ -92,16 +94,17 @@ def _again_at(
     now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended, share: float
 ) -> datetime | None:
     """When the next attempt is due; None: there is none."""
+    if known["deletedat"] is not None:
+        return None
     if end.outcome == "released":
         return now
     target = target_in(known)
     tried = row["attempt"] - row["spent"]
     if not end.again or target is None or tried > target.retries:
         return None
-    if end.outcome == "lost":
-        return now
     seconds = max(backoff.pause(tried, target.backoff, target.maxbackoff, share), end.after or 0)
-    at = now + timedelta(seconds=seconds)
+    # That a replica went away is no fault of the target, which need not be spared.
+    at = now if end.failure is Failure.LOST and end.outcome == "lost" else now + timedelta(seconds=seconds)
     return at if at <= row["startedat"] + timedelta(seconds=target.retryfor) else None
 
 

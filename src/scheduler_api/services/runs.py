@@ -15,7 +15,7 @@ from scheduler_api.database.claims import DueLog, JobRules, Outcome
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.statements import savepoint
-from scheduler_api.schedule import Every, Misfire, Once, Plan, Schedule, Verdict, plan, schedule_of
+from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan, schedule_of
 from scheduler_api.services import chains, standing
 
 log = structlog.get_logger(__name__)
@@ -81,6 +81,8 @@ def fate_of(
 
     A row that can not be planned fails alone, and its job stops.
     """
+    if rules.deleted:
+        return Fate(Outcome(entry.logid, Verdict.SKIPPED, reason=Reason.DELETED))
     if entry.cause != "schedule":
         return Fate(Outcome(entry.logid, Verdict.FINISHED))
     try:

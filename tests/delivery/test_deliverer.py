@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -224,6 +225,31 @@ async def test_a_retry_is_made_when_it_is_due(
     await until(database, "SELECT status FROM joblog", "finished")
     first, second = (request.headers["webhook-id"] for request, _ in receiver.requests)
     assert first == second
+
+
+async def test_large_bodies_do_not_keep_the_loop_from_other_work(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    for number in range(16):
+        body = [f"{number}: {{{{logid}}}}", *({} for _ in range(85_000))]
+        await add_job(database, target={"url": receiver.url, "body": body}, due=await now_of(database))
+    deliverer = await deliverers(claiming=False)
+    due, longest, ended = await now_of(database), 0.0, False
+
+    async def watch() -> None:
+        nonlocal longest
+        while not ended:
+            since = monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, monotonic() - since)
+
+    watching = asyncio.create_task(watch())
+    counts = await deliverer.run_due(due, 60)
+    ended = True
+    await watching
+    assert counts["finished"] == 16
+    # To judge a single such body takes a tenth of a second; all of them were begun at once.
+    assert longest < 0.8
 
 
 async def test_a_secret_that_no_key_opens_fails_the_run_and_says_why(

@@ -1,6 +1,7 @@
 """Runs with a target: what a claim takes, and what becomes of each end of an attempt."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume
+from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, target_of
+from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
 from scheduler_api.services import audit, calls, explain, jobs, operations, redrive
 from scheduler_api.services.calls import Claim, Started, Terms
@@ -459,6 +461,26 @@ async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -
     await settle(database, after(21), failed(started, Failure.TEMPLATE, again=True))
     log, promise = await logs(database, jobid)
     assert (log.status, promise.status, promise.host) == ("failed", "pending", None)
+
+
+async def test_verdicts_do_not_read_what_is_sent(database: Database) -> None:
+    await add_job(database, target=TARGET | {"body": ["x"] * 1000, "headers": {"X-Key": "1"}})
+    (started,) = (await claim(database, after(2))).started
+    assert started.target is not None
+    assert started.target.body == ["x"] * 1000
+
+    async def look(session: AsyncSession) -> Any:
+        return (await rules(session, [1]))[1]["target"]
+
+    assert json.loads(await database.read(look)) == TARGET
+
+
+def test_only_small_targets_are_kept() -> None:
+    small = json.dumps(TARGET | {"body": ["x"]})
+    large = json.dumps(TARGET | {"body": ["x"] * 1000})
+    assert target_of(small) is target_of(small)
+    assert target_of(large) == target_of(large)
+    assert target_of(large) is not target_of(large)
 
 
 async def test_a_failed_run_is_tried_afresh_on_request(database: Database) -> None:

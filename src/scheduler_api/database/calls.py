@@ -61,17 +61,19 @@ KNOWN = Statement(
     f"""
     SELECT joblog.logid, joblog.runs, joblog.lastrun, joblog.parentlogid,
            job.jobid, job.jobname, job.createdat, job.tags, job."interval", job.misfire, job.grace,
-           job.overlap, job.concurrency, job.deletedat, CAST(job.target AS text) AS target,
+           job.overlap, job.concurrency, job.deletedat,
            {_REFINED} AS refined, {_FOLLOWED} AS followed,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     """
 )
-#: The same for verdicts.
+#: The same for verdicts, which need not know what a target is sent.
 RULES = Statement(
     f"""
     SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat, job.deletedat,
-           CAST(job.target AS text) AS target, {_REFINED} AS refined, {_FOLLOWED} AS followed
+           CAST(CASE jsonb_typeof(job.target) WHEN 'object'
+                THEN job.target - CAST('{{headers,body}}' AS text[]) END AS text) AS target,
+           {_REFINED} AS refined, {_FOLLOWED} AS followed
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     """
 )
@@ -103,7 +105,8 @@ START = Statement(
         INSERT INTO logattempt (logid, attempt, startedat, replica)
         SELECT logid, attempt, :now, :replica FROM started
     )
-    SELECT logid, leasetoken, runs FROM started
+    SELECT logid, leasetoken, started.runs, CAST(job.target AS text) AS target
+    FROM started JOIN job USING (jobid)
     """
 )
 NEXT_CALL = Statement(
@@ -177,7 +180,7 @@ async def rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, async
 async def start(
     session: AsyncSession, now: datetime, replica: str, lease: timedelta, starts: Sequence[Start]
 ) -> dict[int, asyncpg.Record]:
-    """Mark logs as running and write their attempts; (leasetoken, runs) by logid."""
+    """Mark logs as running and write their attempts; (leasetoken, runs, target) by logid."""
     logids, firsts, counts, misses, throughs, followings, promises, tries = map(
         list, zip(*starts, strict=True)
     )

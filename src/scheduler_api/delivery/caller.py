@@ -1,5 +1,7 @@
 """One call: the request put together, made, and judged."""
 
+import asyncio
+
 import structlog
 from pydantic_core import to_json
 
@@ -7,12 +9,15 @@ from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import Target, TestAnswer
 from scheduler_api.delivery.client import Call, Client
 from scheduler_api.delivery.requests import request_of
-from scheduler_api.errors import SecretsUnavailable
+from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
 from scheduler_api.services.calls import Started
 from scheduler_api.services.outcomes import Ended
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
 
 log = structlog.get_logger(__name__)
+
+#: Characters of a target's JSON from which on the request takes a while to be put together.
+LARGE = 16_384
 
 
 class Caller:
@@ -22,15 +27,14 @@ class Caller:
         self._client = client
         self._cipher = cipher
         self._runsurl = runsurl
+        self._large = asyncio.Lock()
 
     async def attempt(self, started: Started) -> Ended:
         """Make the call of a run. Whatever happens is the end of an attempt; nothing is raised."""
-        entry, target = started.entry, started.target
-        if target is None:
-            return _unmade(started, "The job has no target any more, or none that can be understood.")
+        entry = started.entry
         try:
-            call = self._request(target, started, f"{self._runsurl}/{entry.logid}/{started.token.hex}")
-        except SecretsUnavailable as error:
+            target, call = await self._prepare(started, f"{self._runsurl}/{entry.logid}/{started.token.hex}")
+        except (JobHasNoTarget, SecretsUnavailable) as error:
             return _unmade(started, str(error))
         except Exception as error:  # one request that can not be made is no reason to stop
             log.exception("a request can not be put together", jobid=entry.jobid, logid=entry.logid)
@@ -42,11 +46,10 @@ class Caller:
         return _ended(started, answer, judgement)
 
     async def test(self, started: Started) -> TestAnswer:
-        """Make the call of a run that no log tells of. Raises SecretsUnavailable."""
-        assert started.target is not None
-        call = self._request(started.target, started, None)
+        """Make the call of a run that no log tells of. Raises JobHasNoTarget, SecretsUnavailable."""
+        target, call = await self._prepare(started, None)
         answer = await self._client.call(call)
-        judgement = _judge(started.target, answer)
+        judgement = _judge(target, answer)
         return TestAnswer(
             url=call.url,
             ok=judgement.failure is None,
@@ -57,9 +60,20 @@ class Caller:
             excerpt=answer.excerpt,
         )
 
-    def _request(self, target: Target, started: Started, runurl: str | None) -> Call:
+    async def _prepare(self, started: Started, runurl: str | None) -> tuple[Target, Call]:
+        """What to call and the request. Raises JobHasNoTarget, SecretsUnavailable."""
+        if len(started.document or "") <= LARGE:
+            return self._put_together(started, runurl)
+        # Many that begin at once would keep the loop from all else, such as renewing leases.
+        async with self._large:
+            return await asyncio.to_thread(self._put_together, started, runurl)
+
+    def _put_together(self, started: Started, runurl: str | None) -> tuple[Target, Call]:
+        target = started.target
+        if target is None:
+            raise JobHasNoTarget("The job has no target any more, or none that can be understood.")
         secrets = [self._cipher.decrypt(secret) for secret in started.secrets]
-        return request_of(target, started, secrets, runurl)
+        return target, request_of(target, started, secrets, runurl)
 
 
 def _judge(target: Target, answer: Answer) -> Judgement:

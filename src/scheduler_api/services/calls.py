@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
+from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Target
+from scheduler_api.contracts import Target, target_of
 from scheduler_api.database import calls, claims, hosts, jobs, leases, ledger, targets
 from scheduler_api.database import verdicts as statements
 from scheduler_api.database.calls import DueCall, Start
@@ -51,11 +52,16 @@ class Started:
     jobname: str
     createdat: datetime
     runs: int
-    target: Target | None
-    """None: the job lost its target meanwhile, or it can not be understood."""
+    document: str | None
+    """The job's target as JSON. It may be large, so that it is parsed outside of any transaction."""
     secrets: Sequence[bytes]
     """Encrypted."""
     parentlogid: int | None = None
+
+    @property
+    def target(self) -> Target | None:
+        """What to call; None: the job lost its target meanwhile, or it can not be understood."""
+        return target_in(self.document)
 
 
 @dataclass(slots=True)
@@ -157,7 +163,7 @@ def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any
         known["jobname"],
         known["createdat"],
         started["runs"],
-        target_in(known),
+        started["target"],
         known["secrets"],
         known["parentlogid"],
     )
@@ -170,15 +176,15 @@ async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
         raise JobNotFound(jobid)
     if job["target"] is None:
         raise JobHasNoTarget(f"Job {jobid} calls nothing, so there is nothing to test.")
-    target = Target.model_validate(job["target"])
+    document = to_json(job["target"]).decode()
     return Started(
-        DueCall(0, jobid, now, "test", 1, target.host),
+        DueCall(0, jobid, now, "test", 1, target_of(document).host),
         uuid4(),
         now,
         job["jobname"],
         job["createdat"],
         job["runs"] or 0,
-        target,
+        document,
         await targets.ciphertexts(session, jobid),
     )
 
@@ -250,7 +256,7 @@ def _seconds_to(instant: datetime | None, now: datetime) -> float | None:
 
 
 def _silent_at(known: Mapping[str, Any], now: datetime) -> datetime:
-    target = target_in(known)
+    target = target_in(known["target"])
     return now + timedelta(seconds=0 if target is None else target.silence)
 
 

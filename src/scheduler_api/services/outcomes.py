@@ -53,10 +53,10 @@ class Settled(NamedTuple):
     """Seconds until what was promised is due: another attempt, or the job's next run; None: nothing."""
 
 
-def target_in(known: Mapping[str, Any]) -> Target | None:
-    """The job's target; None: it has none, or none that can be understood."""
+def target_in(document: str | None) -> Target | None:
+    """The target that a job's row holds; None: it has none, or none that can be understood."""
     try:
-        return None if known["target"] is None else target_of(known["target"])
+        return None if document is None else target_of(document)
     except ValueError:
         return None
 
@@ -98,7 +98,7 @@ def _again_at(
         return None
     if end.outcome == "released":
         return now
-    target = target_in(known)
+    target = target_in(known["target"])
     tried = row["attempt"] - row["spent"]
     if not end.again or target is None or tried > target.retries:
         return None

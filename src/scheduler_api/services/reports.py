@@ -28,7 +28,7 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
         raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
     known = (await calls.rules(session, [logid]))[logid]
-    target = target_in(known)
+    target = target_in(known["target"])
     silence = SILENCE if target is None else target.silence
     until = max(now + timedelta(seconds=silence), row["leaseuntil"])
     await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)

@@ -2,21 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.ciphers import Cipher
+from scheduler_api.contracts import History
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
-from scheduler_api.services import redrive
+from scheduler_api.services import jobs, redrive
 from scheduler_api.services.calls import Terms
 from scheduler_api.targets import Guard
-from tests.factories import add_job, execute, logs, scalar
+from tests.factories import add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
 
 Make = Callable[..., Awaitable[Deliverer]]
@@ -211,6 +213,33 @@ async def test_the_call_of_a_run_that_this_replica_was_given_anew_is_given_up(
     await until(database, "SELECT status FROM joblog", "finished")
     outcomes = "SELECT string_agg(outcome, ' ' ORDER BY attempt) FROM logattempt"
     assert await scalar(database, outcomes) == "cancelled finished"
+
+
+async def test_an_answer_is_kept_where_a_follower_is_removed_at_that_moment(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    parent = await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    after = {"after": {"jobid": parent, "on": "finished"}, "afterjobid": parent}
+    child = await add_job(database, due=None, startdate=None, starttime=None, **after)
+    await deliverers()
+    await receiver.arrived(1)
+    worked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def remove(session: AsyncSession, now: datetime) -> None:
+        await jobs.delete(session, now, child, History.REMOVE)
+        worked.set()
+        await go_on.wait()
+
+    removing = asyncio.create_task(database.transact(remove))
+    await worked.wait()
+    receiver.let_go()
+    # Its end asks for a run of the follower.
+    await until_it_waits_or_ends(database, removing)
+    go_on.set()
+    await removing
+    await until(database, "SELECT status FROM joblog", "finished")
+    assert await scalar(database, "SELECT string_agg(outcome, ' ') FROM logattempt") == "finished"
 
 
 async def test_a_retry_is_made_when_it_is_due(

@@ -64,13 +64,14 @@ def plant(point: Point) -> None:
     """Let the process die there."""
     reached = point.once is None
 
-    def die() -> None:
-        if reached:
+    def die(*args: Any) -> None:
+        # What ends a savepoint commits nothing.
+        if reached and not (point.owner is Transaction and args[0]._nested):
             os._exit(KILLED)
 
     if point.once is not None:
 
-        def reach() -> None:
+        def reach(*_: Any) -> None:
             nonlocal reached
             reached = True
 
@@ -79,17 +80,17 @@ def plant(point: Point) -> None:
 
 
 def _wrap(
-    owner: Any, name: str, before: Callable[[], None] | None = None, after: Callable[[], None] | None = None
+    owner: Any, name: str, before: Callable[..., None] | None = None, after: Callable[..., None] | None = None
 ) -> None:
     function = getattr(owner, name)
 
     @functools.wraps(function)
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         if before is not None:
-            before()
+            before(*args)
         result = await function(*args, **kwargs)
         if after is not None:
-            after()
+            after(*args)
         return result
 
     setattr(owner, name, wrapped)

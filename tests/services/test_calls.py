@@ -1,8 +1,9 @@
 """Runs with a target: what a claim takes, and what becomes of each end of an attempt."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, target_of
 from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit, calls, explain, jobs, operations, redrive
+from scheduler_api.services import audit, calls, explain, jobs, operations, reconcile, redrive
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
 from scheduler_api.targets import Failure
@@ -568,6 +569,100 @@ async def test_a_host_that_does_not_answer_is_left_alone_and_tried_again(databas
     await settle(database, after(3), finished(probe))
     assert await scalar(database, "SELECT count(*) FROM hostfailure") == 0
     assert len((await claim(database, after(40))).started) == 11
+
+
+@pytest.mark.parametrize(
+    ("ends", "row"),
+    [("xxxxx", 5), ("xxxx.xxxx", 4), (".xxxxx", 5), ("xxxxx.", None), ("....xx....", None), ("xxx", 3)],
+)
+async def test_only_failures_in_a_row_count_against_a_host(
+    database: Database, ends: str, row: int | None
+) -> None:
+    for _ in ends:
+        await add_job(database, target=TARGET)
+    started = (await claim(database, after(1))).started
+    # What this replica has not heard of yet.
+    await execute(
+        database,
+        "INSERT INTO hostfailure VALUES ('a.example', 4, now(), NULL, 'x')" if "." in ends else "SELECT 1",
+    )
+    await settle(
+        database,
+        after(2),
+        *(
+            finished(one) if end == "." else failed(one, Failure.TIMEOUT, httpstatus=None)
+            for one, end in zip(started, ends, strict=True)
+        ),
+    )
+    assert await scalar(database, "SELECT failures FROM hostfailure") == row
+    is_open = await scalar(database, "SELECT count(*) FROM hostfailure WHERE openuntil IS NOT NULL")
+    assert is_open == (row == 5)
+
+
+async def test_hosts_that_nobody_calls_any_more_are_forgotten(database: Database) -> None:
+    await add_job(database, target=TARGET)
+    for host, day in (("a.example", 1), ("gone.example", 1), ("new.example", 2)):
+        await execute(
+            database,
+            "INSERT INTO hostfailure VALUES (:host, 9, :since, :until, 'x')",
+            host=host,
+            since=NOON,
+            until=NOON + timedelta(days=day),
+        )
+    await at(database, NOON + timedelta(days=2, hours=1), reconcile.heal, 10)
+    assert await scalar(database, "SELECT string_agg(host, ' ' ORDER BY host) FROM hostfailure") == (
+        "a.example new.example"
+    )
+
+
+@contextlib.asynccontextmanager
+async def refusing(database: Database, condition: str) -> AsyncIterator[None]:
+    """Let the database refuse changes of logs that fulfil a condition on NEW."""
+    await execute(
+        database,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation'; END $$",
+    )
+    await execute(
+        database,
+        f"CREATE TRIGGER refuse BEFORE UPDATE ON joblog FOR EACH ROW WHEN ({condition})"
+        " EXECUTE FUNCTION refuse()",
+    )
+    try:
+        yield
+    finally:
+        await execute(database, "DROP FUNCTION refuse CASCADE")
+
+
+async def test_a_run_that_can_not_be_settled_does_not_keep_others_from_being_taken_over(
+    database: Database,
+) -> None:
+    for _ in range(4):
+        await add_job(database, target=TARGET)
+    await claim(database, after(1))
+    refused = "NEW.logid = 1 AND NEW.status <> 'running' OR NEW.logid = 3 AND NEW.status = 'pending'"
+    async with refusing(database, refused):
+        assert [(one.logid, one.status) for one in await at(database, after(60), calls.reap)] == [
+            (2, "pending"),
+            (3, "failed"),
+            (4, "pending"),
+        ]
+    assert "could not be stored" in await scalar(database, "SELECT error FROM joblog WHERE logid = 3")
+    # Once the database takes it, that is settled, too.
+    assert await at(database, after(60), calls.reap) == [Settled(1, "pending", 0.0)]
+
+
+async def test_a_call_that_can_not_start_does_not_hold_up_the_others(database: Database) -> None:
+    for _ in range(4):
+        await add_job(database, interval=60, target=TARGET)
+    refused = "NEW.logid = 1 AND NEW.status <> 'pending' OR NEW.logid = 3 AND NEW.status = 'running'"
+    async with refusing(database, refused):
+        taken = await claim(database, after(1))
+    assert [started.entry.logid for started in taken.started] == [2, 4]
+    statuses = "SELECT string_agg(status, ' ' ORDER BY logid) FROM joblog"
+    assert await scalar(database, statuses) == "pending running failed running"
+    assert "could not be started" in await scalar(database, "SELECT error FROM joblog WHERE logid = 3")
+    assert [started.entry.logid for started in (await claim(database, after(2))).started] == [1]
 
 
 async def test_one_dead_host_does_not_hold_up_the_others(database: Database) -> None:

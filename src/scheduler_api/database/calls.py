@@ -59,7 +59,7 @@ _FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job
 #: What a claim has to know of these logs and their jobs; read after the lock, so never stale.
 KNOWN = Statement(
     f"""
-    SELECT joblog.logid, joblog.runs, joblog.lastrun, joblog.parentlogid,
+    SELECT joblog.logid, joblog.missed, joblog.through, joblog.runs, joblog.lastrun, joblog.parentlogid,
            job.jobid, job.jobname, job.createdat, job.tags, job."interval", job.misfire, job.grace,
            job.overlap, job.concurrency, job.deletedat,
            {_REFINED} AS refined, {_FOLLOWED} AS followed,

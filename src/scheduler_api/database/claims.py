@@ -60,7 +60,7 @@ SETTLE = Statement(
             runs = runs + CAST(outcome.status = 'finished' AND cause = 'schedule' AS int), nextrun = NULL,
             lastrun = CASE WHEN outcome.status = 'skipped' THEN joblog.lastrun ELSE :now END,
             startedat = CASE WHEN outcome.status = 'skipped' THEN NULL ELSE :now END,
-            finishedat = :now, reason = outcome.reason, error = outcome.error
+            finishedat = :now, reason = outcome.reason, error = outcome.error, following = NULL
         FROM outcome
         WHERE joblog.logid = outcome.logid AND joblog.status = 'pending'
         RETURNING joblog.jobid, joblog.cause, joblog.lastrun, joblog.runs, joblog.host,

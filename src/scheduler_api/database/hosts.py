@@ -27,6 +27,21 @@ OPEN = Statement(
     """
 )
 ANSWERED = Statement("DELETE FROM hostfailure WHERE host = ANY(:hosts)")
+#: In order, as others count failures of several; what they hold is no idle host.
+FORGET = Statement(
+    """
+    WITH idle AS (
+        SELECT host FROM hostfailure
+        WHERE greatest(since, openuntil) < :before AND NOT EXISTS (
+            SELECT FROM joblog WHERE host = hostfailure.host AND status = 'pending'
+        ) AND NOT EXISTS (
+            SELECT FROM joblog WHERE host = hostfailure.host AND status = 'running'
+        )
+        ORDER BY host FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM hostfailure USING idle WHERE hostfailure.host = idle.host
+    """
+)
 LEFT_ALONE = Statement("SELECT host FROM hostfailure WHERE openuntil IS NOT NULL ORDER BY host")
 DOWN = Statement("SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host")
 
@@ -50,6 +65,11 @@ async def failed(
 async def answered(session: AsyncSession, hosts: Sequence[str]) -> None:
     """Forget the failures of hosts."""
     await ANSWERED.all(session, hosts=hosts)
+
+
+async def forget(session: AsyncSession, before: datetime) -> None:
+    """Forget the failures of hosts that no live log calls, and that were last left alone before then."""
+    await FORGET.all(session, before=before)
 
 
 async def left_alone(session: AsyncSession) -> list[str]:

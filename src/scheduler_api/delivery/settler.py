@@ -78,6 +78,7 @@ class Settler:
     async def _settle_surely(self, batch: Sequence[Ended]) -> dict[UUID, str]:
         """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
         pause = FIRST_PAUSE
+        refused = False
         while True:
             try:
                 return await self._settle(batch)
@@ -87,8 +88,12 @@ class Settler:
                 cause = error.__cause__ or error
                 log.warning("runs are not settled yet", error=explain(cause), runs=len(batch))
                 if not isinstance(error, SchedulerError):
-                    # The row itself is refused: its lease runs out, and the attempt counts as lost.
-                    return {}
+                    # The row itself is refused: its lease runs out, and the attempt counts as lost. But what
+                    # it clashed with may have been a job that is gone now.
+                    if refused:
+                        return {}
+                    refused = True
+                    continue
             except Exception:  # nothing may end the loop
                 if len(batch) > 1:
                     return await self._settle_singly(batch)

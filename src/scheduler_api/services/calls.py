@@ -1,5 +1,6 @@
 """Runs that call a target: claimed, and settled when the call has ended."""
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,25 +9,26 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
+import structlog
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Target, target_of
-from scheduler_api.database import calls, claims, hosts, jobs, leases, ledger, targets
+from scheduler_api.database import calls, jobs, leases, ledger, targets
 from scheduler_api.database import verdicts as statements
-from scheduler_api.database.calls import DueCall, Start
-from scheduler_api.database.claims import JobRules
+from scheduler_api.database.calls import DueCall
+from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.statements import savepoint
 from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
-from scheduler_api.schedule import Verdict
-from scheduler_api.services import chains
+from scheduler_api.services import hosts, starts
 from scheduler_api.services.bounds import Bounds
 from scheduler_api.services.outcomes import Ended, Settled, conclude, target_in, verdict_of
-from scheduler_api.services.runs import Fate, fate_of
-from scheduler_api.targets import HOST_FAILURES, Failure
+from scheduler_api.services.starts import Holder
+from scheduler_api.targets import Failure
 
-#: Failures in a row from which on a host is left alone; seconds for which, doubled with each so many more.
-HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK = 5, 1.0, 60.0
+log = structlog.get_logger(__name__)
+
 #: Expired leases that are taken over in one transaction.
 REAP_BATCH = 500
 
@@ -89,7 +91,7 @@ async def claim(
     The calls may be made once the transaction is committed, and not before.
     """
     await calls.take_turn(session)
-    bounds = Bounds(await calls.bounds(session), now, terms.hostmost, HOST_BREAKS)
+    bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS)
     entries = await calls.due(session, due or now, most, *bounds.full)
     if not entries:
         nextdue = await _until_next(session, now)
@@ -100,23 +102,16 @@ async def claim(
         await ledger.abandon(session, now, sorted(deleted))
     wanted = [entry for entry in entries if entry.logid not in deleted]
     taken = [entry for entry in wanted if bounds.admits(entry, known[entry.logid])]
-    fates = await _fates(session, now, taken, known)
-    refused = [fate for fate in fates.values() if fate.outcome.status != Verdict.FINISHED]
-    if refused:
-        await claims.settle(session, now, [fate.outcome for fate in refused])
-        over = [fate.outcome.logid for fate in refused if known[fate.outcome.logid]["followed"]]
-        await chains.fire(session, now, over)
-    await ledger.skip(session, now, [row for fate in fates.values() for row in fate.barred])
-    running = [entry for entry in taken if fates[entry.logid].outcome.status == Verdict.FINISHED]
-    started: dict[int, asyncpg.Record] = {}
-    if running:
-        starts = [_start(entry, fates[entry.logid], known[entry.logid]) for entry in running]
-        started = await calls.start(session, now, terms.replica, terms.lease, starts)
+    begun = await starts.begin(session, now, Holder(terms.replica, terms.lease), taken, known)
     is_all = len(entries) < most
     return Claim(
-        [_started(entry, known[entry.logid], started[entry.logid], now) for entry in running],
-        skipped=len(refused) + len(deleted),
-        more=bool(refused or deleted) or (not is_all and len(taken) < len(wanted)),
+        [
+            _started(entry, known[entry.logid], begun.started[entry.logid], now)
+            for entry in taken
+            if entry.logid in begun.started
+        ],
+        skipped=begun.refused + len(deleted),
+        more=bool(begun.refused or deleted) or (not is_all and len(taken) < len(wanted)),
         bounded=bounds.bind or len(taken) < len(wanted),
         nextdue=await _until_next(session, now) if is_all else None,
         failing=bounds.failing,
@@ -125,34 +120,6 @@ async def claim(
 
 async def _until_next(session: AsyncSession, now: datetime) -> float | None:
     return _seconds_to(await calls.next_call(session, now), now)
-
-
-async def _fates(
-    session: AsyncSession, now: datetime, entries: Sequence[DueCall], known: Mapping[int, Mapping[str, Any]]
-) -> dict[int, Fate]:
-    """Whether each log may run, by its schedule and policies; those decide once, at the first attempt."""
-    fresh = [entry for entry in entries if entry.attempt == 1]
-    refined = [entry.logid for entry in fresh if known[entry.logid]["refined"]]
-    refinements = await claims.refinements_of(session, refined) if refined else {}
-    fates = {entry.logid: Fate(claims.Outcome(entry.logid, Verdict.FINISHED)) for entry in entries}
-    for entry in fresh:
-        job = known[entry.logid]
-        rules = JobRules(
-            entry.jobid, job["interval"], job["misfire"], job["grace"], job["refined"], job["followed"]
-        )
-        fates[entry.logid] = fate_of(entry, rules, refinements.get(entry.logid), now)
-    return fates
-
-
-def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:
-    first = entry.attempt == 1 and entry.cause == "schedule"
-    if not first:
-        return Start(entry.logid, False)
-    outcome = fate.outcome
-    start = Start(entry.logid, True, 1, outcome.missed, outcome.through)
-    if known["overlap"]:
-        return start._replace(promise=outcome.next, tried=outcome.tried or outcome.next)
-    return start._replace(following=outcome.next)
 
 
 def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any], now: datetime) -> Started:
@@ -200,7 +167,7 @@ async def settle(
     rows = await leases.fence(session, [(end.logid, end.token) for end in ended])
     held = [(rows.pop(end.token), end) for end in ended if end.token in rows]
     settled = {one.logid: one for one in await settle_held(session, now, held)}
-    await _judge_hosts(session, now, held, failing)
+    await hosts.judge(session, now, held, failing)
     return {end.token: settled[end.logid] for _, end in held}
 
 
@@ -214,7 +181,39 @@ async def renew(
 async def reap(session: AsyncSession, now: datetime) -> list[Settled]:
     """End attempts whose lease has run out: whoever made them is gone, or their target fell silent."""
     rows = await leases.expired(session, now, REAP_BATCH)
-    return await settle_held(session, now, [(row, _expired(row)) for row in rows])
+    held = [(row, _expired(row)) for row in rows]
+    if not held:
+        return []
+    try:
+        async with savepoint(session):
+            return await settle_held(session, now, held)
+    except DATABASE_ERRORS as error:
+        if not is_bad_row(error):
+            raise
+        log.warning("left runs do not settle as a whole; settling them one by one", runs=len(held))
+        return await _settle_singly(session, now, held)
+
+
+async def _settle_singly(
+    session: AsyncSession, now: datetime, held: Sequence[tuple[Mapping[str, Any], Ended]]
+) -> list[Settled]:
+    """Settle each run by itself; one that the database refuses fails, or is looked at again next time."""
+    settled: list[Settled] = []
+    for row, end in held:
+        try:
+            async with savepoint(session):
+                settled += await settle_held(session, now, [(row, end)])
+            continue
+        except DATABASE_ERRORS as error:
+            if not is_bad_row(error):
+                raise
+            said = explain(error)
+        log.error("a left run does not settle", logid=end.logid, error=said)
+        failure = end._replace(error=f"The result could not be stored: {said}", again=False)
+        with contextlib.suppress(asyncpg.PostgresError):
+            async with savepoint(session):
+                settled += await settle_held(session, now, [(row, failure)])
+    return settled
 
 
 def _expired(row: Mapping[str, Any]) -> Ended:
@@ -258,24 +257,3 @@ def _seconds_to(instant: datetime | None, now: datetime) -> float | None:
 def _silent_at(known: Mapping[str, Any], now: datetime) -> datetime:
     target = target_in(known["target"])
     return now + timedelta(seconds=0 if target is None else target.silence)
-
-
-async def _judge_hosts(
-    session: AsyncSession,
-    now: datetime,
-    held: Sequence[tuple[Mapping[str, Any], Ended]],
-    failing: frozenset[str],
-) -> None:
-    """Count the failures of hosts that do not answer, and forget those of hosts that do again."""
-    failures: dict[str, tuple[int, str]] = {}
-    answered = set()
-    for row, end in held:
-        if end.failure in HOST_FAILURES:
-            count, _ = failures.get(row["host"], (0, ""))
-            failures[row["host"]] = (count + 1, end.error or "")
-        elif end.httpstatus is not None:
-            answered.add(row["host"])
-    if recovered := (failing & answered) - failures.keys():
-        await hosts.answered(session, sorted(recovered))
-    if failures:
-        await hosts.failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)

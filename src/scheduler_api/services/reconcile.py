@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.services import standing
+from scheduler_api.services import hosts, standing
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +20,10 @@ log = structlog.get_logger(__name__)
 async def heal(session: AsyncSession, now: datetime, most: int) -> int:
     """Give up to `most` jobs their promise back, or retire them if they have no future; how many.
 
-    Safe against other healers: whoever holds the job first gives the promise.
+    Safe against other healers: whoever holds the job first gives the promise. Hosts that nobody calls any
+    more are forgotten on the way.
     """
+    await hosts.forget(session, now)
     return sum([await _heal(session, now, jobid) for jobid in await promises.holes(session, most)])
 
 

@@ -1,0 +1,143 @@
+"""Claimed calls: marked as running, or settled where their schedules and policies let them not run."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database import calls, claims, ledger
+from scheduler_api.database.calls import DueCall, Start
+from scheduler_api.database.claims import JobRules, Outcome
+from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.statements import savepoint
+from scheduler_api.schedule import Verdict
+from scheduler_api.services import chains
+from scheduler_api.services.runs import Fate, fate_of
+
+log = structlog.get_logger(__name__)
+
+Known = Mapping[int, Mapping[str, Any]]
+
+
+class Holder(NamedTuple):
+    """Who holds what it starts, and for how long."""
+
+    replica: str
+    lease: timedelta
+
+
+class Begun(NamedTuple):
+    """What became of claimed calls."""
+
+    started: dict[int, asyncpg.Record]
+    """(leasetoken, runs, target) of those that run, by logid."""
+    refused: int
+    """How many were settled without a call."""
+
+
+async def begin(
+    session: AsyncSession, now: datetime, holder: Holder, entries: Sequence[DueCall], known: Known
+) -> Begun:
+    """Let claimed calls run, each with its attempt written down, or settle those that may not."""
+    if not entries:
+        return Begun({}, 0)
+    fates = await _fates(session, now, entries, known)
+    try:
+        async with savepoint(session):
+            return await _begin(session, now, holder, entries, known, fates)
+    except DATABASE_ERRORS as error:
+        if not is_bad_row(error):
+            raise
+        log.warning("claimed calls do not start as a whole; starting them one by one", claimed=len(entries))
+        return await _begin_singly(session, now, holder, entries, known, fates)
+
+
+async def _begin(
+    session: AsyncSession,
+    now: datetime,
+    holder: Holder,
+    entries: Sequence[DueCall],
+    known: Known,
+    fates: Mapping[int, Fate],
+) -> Begun:
+    mine = [fates[entry.logid] for entry in entries]
+    refused = [fate.outcome for fate in mine if fate.outcome.status != Verdict.FINISHED]
+    if refused:
+        await claims.settle(session, now, refused)
+        over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
+        await chains.fire(session, now, over)
+    await ledger.skip(session, now, [row for fate in mine for row in fate.barred])
+    starts = [
+        _start(entry, fate, known[entry.logid])
+        for entry, fate in zip(entries, mine, strict=True)
+        if fate.outcome.status == Verdict.FINISHED
+    ]
+    started = await calls.start(session, now, holder.replica, holder.lease, starts) if starts else {}
+    return Begun(started, len(refused))
+
+
+async def _begin_singly(
+    session: AsyncSession,
+    now: datetime,
+    holder: Holder,
+    entries: Sequence[DueCall],
+    known: Known,
+    fates: Mapping[int, Fate],
+) -> Begun:
+    """Each call by itself, so that one the database refuses does not hold back the others."""
+    started: dict[int, asyncpg.Record] = {}
+    refused = 0
+    for entry in entries:
+        fate, last = fates[entry.logid], False
+        while True:
+            try:
+                async with savepoint(session):
+                    begun = await _begin(session, now, holder, [entry], known, {entry.logid: fate})
+                started |= begun.started
+                refused += begun.refused
+            except DATABASE_ERRORS as error:
+                if not is_bad_row(error):
+                    raise
+                log.error("a call does not start", logid=entry.logid, error=explain(error))
+                if not last:
+                    fate, last = _unstartable(entry, known[entry.logid], explain(error)), True
+                    continue
+            break
+    return Begun(started, refused)
+
+
+def _unstartable(entry: DueCall, known: Mapping[str, Any], said: str) -> Fate:
+    """The run fails, and what it stood for stays accounted for."""
+    error = f"The call could not be started: {said}"
+    return Fate(Outcome(entry.logid, Verdict.FAILED, known["missed"], known["through"], error=error))
+
+
+async def _fates(
+    session: AsyncSession, now: datetime, entries: Sequence[DueCall], known: Known
+) -> dict[int, Fate]:
+    """Whether each log may run, by its schedule and policies; those decide once, at the first attempt."""
+    fresh = [entry for entry in entries if entry.attempt == 1]
+    refined = [entry.logid for entry in fresh if known[entry.logid]["refined"]]
+    refinements = await claims.refinements_of(session, refined) if refined else {}
+    fates = {entry.logid: Fate(Outcome(entry.logid, Verdict.FINISHED)) for entry in entries}
+    for entry in fresh:
+        job = known[entry.logid]
+        rules = JobRules(
+            entry.jobid, job["interval"], job["misfire"], job["grace"], job["refined"], job["followed"]
+        )
+        fates[entry.logid] = fate_of(entry, rules, refinements.get(entry.logid), now)
+    return fates
+
+
+def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:
+    first = entry.attempt == 1 and entry.cause == "schedule"
+    if not first:
+        return Start(entry.logid, False)
+    outcome = fate.outcome
+    start = Start(entry.logid, True, 1, outcome.missed, outcome.through)
+    if known["overlap"]:
+        return start._replace(promise=outcome.next, tried=outcome.tried or outcome.next)
+    return start._replace(following=outcome.next)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from scheduler_api.delivery import sockets
-from scheduler_api.targets import Failure, Guard
+from scheduler_api.targets import HOST_FAILURES, Failure, Guard
 from tests.delivery.conftest import Run
 from tests.delivery.servers import get, opened, post, target
 
@@ -188,6 +188,69 @@ def test_a_lookup_that_hangs(run: Run, names: Names, monkeypatch: pytest.MonkeyP
             monkeypatch.undo()
             monkeypatch.setattr(sockets, "getaddrinfo", names.look_up)
             assert (await get(client, named(server.url))).status == 200
+
+    run(scenario())
+
+
+@pytest.fixture
+def dead(names: Names, monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Names that begin with "dead" hang until `held` is set; there is little room for lookups."""
+
+    def look_up(host: str, port: Any, **options: Any) -> list[tuple[Any, ...]]:
+        if not host.startswith("dead"):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+        return names.look_up(host, port, **options)
+
+    names.addresses = [[]]
+    names.held.clear()
+    monkeypatch.setattr(sockets, "getaddrinfo", look_up)
+    for name, value in (("TIMEOUT", 0.1), ("THREADS", 2)):
+        monkeypatch.setattr(sockets, f"LOOKUP_{name}", value)
+    monkeypatch.setattr(sockets, "HANGING_THREADS", 2, raising=False)
+    monkeypatch.setattr(sockets, "MOST_SUSPECTS", 1, raising=False)
+    return names
+
+
+def test_names_that_hang_do_not_keep_others_from_being_found(run: Run, dead: Names) -> None:
+    async def scenario() -> None:
+        async with target() as server, opened() as client:
+            hanging = [asyncio.create_task(get(client, f"http://dead{n}.example/")) for n in range(2)]
+            while dead.lookups < 2:
+                await asyncio.sleep(0)
+            assert (await get(client, named(server.url))).status == 200
+            assert {answer.failure for answer in await asyncio.gather(*hanging)} == {Failure.DNS}
+            dead.held.set()
+
+    run(scenario())
+
+
+def test_it_is_no_failure_of_a_host_that_its_lookup_has_to_wait(run: Run, dead: Names) -> None:
+    async def scenario() -> None:
+        async with opened() as client:
+            await asyncio.gather(*(get(client, f"http://dead{n}.example/") for n in range(4)))
+            assert dead.lookups == 4
+            answer = await get(client, "http://target.example/", 0.2)
+            assert answer.failure is Failure.BUSY
+            assert Failure.BUSY not in HOST_FAILURES
+            dead.held.set()
+
+    run(scenario())
+
+
+def test_names_that_hung_take_few_places_the_next_time(run: Run, dead: Names) -> None:
+    async def scenario() -> None:
+        async with opened() as client:
+            urls = [f"http://dead{n}.example/" for n in range(2)]
+            await asyncio.gather(*(get(client, url) for url in urls))
+            dead.held.set()
+            while client._resolver is None or client._resolver._running:
+                await asyncio.sleep(0.001)
+            dead.held.clear()
+            answers = await asyncio.gather(*(get(client, url) for url in urls))
+            assert [answer.failure for answer in answers] == [Failure.DNS] * 2
+            assert "the last time" in (answers[1].error or "")
+            assert dead.lookups == 3
+            dead.held.set()
 
     run(scenario())
 

@@ -20,7 +20,8 @@ class Attempt(BaseModel):
     )
     failure: str | None = Field(
         description="The kind of failure: `connect`, `dns`, `timeout`, `tls`, `protocol`, `blocked`, "
-        "`redirect`, `status`, `pattern`, `gone`, `lost`, `silent`, `cancelled`, `reported`, `template`."
+        "`redirect`, `status`, `pattern`, `gone`, `lost`, `silent`, `cancelled`, `reported`, `busy`, "
+        "`template`."
     )
     error: str | None = Field(description="The same in a sentence.")
     httpstatus: int | None = Field(description="The status of the answer; null: there was none.")

@@ -202,7 +202,7 @@ def _explain(error: Exception, marks: Marks, call: Call) -> tuple[Failure, str]:
     if marks.refusal is not None:
         return Failure.BLOCKED, marks.refusal
     if isinstance(error, TimeoutError):
-        return Failure.TIMEOUT, f"The target did not answer in full within {call.timeout:g} s."
+        return _late(marks, call)
     reason = _reason(error)
     if isinstance(error, aiohttp.ClientConnectorError) and marks.is_securing:
         return Failure.TLS, f"No encrypted connection to the target: {reason}."
@@ -212,6 +212,16 @@ def _explain(error: Exception, marks: Marks, call: Call) -> tuple[Failure, str]:
         if isinstance(error, kinds):
             return failure, sentence.format(reason)
     return Failure.BLOCKED, f"The request could not be made: {reason}."
+
+
+def _late(marks: Marks, call: Call) -> tuple[Failure, str]:
+    within = f"within {call.timeout:g} s"
+    if marks.queued:
+        return (
+            Failure.BUSY,
+            f"Too many other names were being looked up; this one's turn did not come {within}.",
+        )
+    return Failure.TIMEOUT, f"The target did not answer in full {within}."
 
 
 _STOPPED = (Failure.LOST, "The service stopped while it made the call.")

@@ -20,8 +20,10 @@ from scheduler_api.targets import Guard
 
 #: How long a name may take to be looked up, in seconds: the system itself has no such bound.
 LOOKUP_TIMEOUT = 5.0
-#: A name whose servers are dead holds one of them for up to half a minute.
-LOOKUP_THREADS = 32
+#: Lookups at once; and how many more may hang, as a name whose servers are dead does for up to half a minute.
+LOOKUP_THREADS, HANGING_THREADS = 32, 32
+#: Lookups at once of names that hung the last time, and of how many names that is remembered.
+MOST_SUSPECTS, MOST_REMEMBERED = 8, 1000
 
 _AddressInfo = tuple[Any, ...]
 
@@ -37,6 +39,8 @@ class Marks:
     #: Whether there is a new connection, and encryption is being agreed on, or was.
     connecting = False
     securing = False
+    #: Whether the lookup waits for others to end.
+    queued = False
     refusal: str | None = None
 
     def __init__(self) -> None:
@@ -84,13 +88,26 @@ def _refuse(sentence: str) -> Refused:
     return Refused(sentence)
 
 
+class _Lookup:
+    """The lookup of a name that is under way, or waits for its turn."""
+
+    task: asyncio.Task[list[_AddressInfo]]
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+
 class Resolver(AbstractResolver):
     """Looks names up, and refuses those with any address that is not to be called."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "resolver")
-        self._running: dict[str, asyncio.Future[list[_AddressInfo]]] = {}
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS + HANGING_THREADS, "resolver")
+        self._places = asyncio.Semaphore(LOOKUP_THREADS)
+        self._hanging = asyncio.Semaphore(HANGING_THREADS)
+        self._running: dict[str, _Lookup] = {}
+        # Names that were not found out about in time when they were last looked up, oldest first.
+        self._suspects: dict[str, None] = {}
 
     async def resolve(
         self,
@@ -124,26 +141,60 @@ class Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """Look nothing up any more; a lookup that hangs is not waited for."""
+        for lookup in self._running.values():
+            lookup.task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look_up(self, host: str) -> list[_AddressInfo]:
         """Look `host` up once for all who ask at the same time, and leave it running for later ones."""
         lookup = self._running.get(host)
         if lookup is None:
-            loop = asyncio.get_running_loop()
-            lookup = loop.run_in_executor(self._threads, _addresses_of, host)
-            self._running[host] = lookup
-            lookup.add_done_callback(lambda done: self._forget(host, done))
-        done, _ = await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
+            # Names that hang may not take the places of those that do not.
+            if host in self._suspects and len(self._suspects.keys() & self._running) >= MOST_SUSPECTS:
+                raise OSError("no answer the last time, and too many such names are being looked up")
+            lookup = self._running[host] = _Lookup()
+            lookup.task = asyncio.create_task(self._find(host, lookup.begun))
+            lookup.task.add_done_callback(lambda _: self._forget(host))
+        marks = MARKS.get() or Marks()
+        marks.queued = True
+        await lookup.begun.wait()
+        marks.queued = False
+        done, _ = await asyncio.wait({lookup.task}, timeout=LOOKUP_TIMEOUT)
         if not done:
             raise OSError(f"no answer within {LOOKUP_TIMEOUT:g} s")
-        return lookup.result()
+        if lookup.task.cancelled():
+            raise OSError("the service is stopped")
+        return lookup.task.result()
 
-    def _forget(self, host: str, lookup: asyncio.Future[list[_AddressInfo]]) -> None:
-        del self._running[host]
-        # Nobody may be left to hear of a failure.
-        if not lookup.cancelled():
-            lookup.exception()
+    async def _find(self, host: str, begun: asyncio.Event) -> list[_AddressInfo]:
+        """Look a name up when it is its turn. Whoever has a place has a thread, too."""
+        async with self._places:
+            begun.set()
+            loop = asyncio.get_running_loop()
+            found = loop.run_in_executor(self._threads, _addresses_of, host)
+            found.add_done_callback(_hear)
+            if (await asyncio.wait({found}, timeout=LOOKUP_TIMEOUT))[0]:
+                self._suspects.pop(host, None)
+                return found.result()
+            self._suspects[host] = None
+            if len(self._suspects) > MOST_REMEMBERED:
+                del self._suspects[next(iter(self._suspects))]
+            if self._hanging.locked():
+                return await found
+        # Its thread is one of the others from now on, and its place is free.
+        async with self._hanging:
+            return await found
+
+    def _forget(self, host: str) -> None:
+        lookup = self._running.pop(host)
+        lookup.begun.set()
+        _hear(lookup.task)
+
+
+def _hear(ended: asyncio.Future[Any]) -> None:
+    """Nobody else may be left to hear of a failure."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _addresses_of(host: str) -> list[_AddressInfo]:

@@ -38,6 +38,8 @@ class Failure(StrEnum):
     """Somebody called it off."""
     REPORTED = "reported"
     """The target itself reported a failure."""
+    BUSY = "busy"
+    """The service itself had no room to make the call in time."""
     TEMPLATE = "template"
     """The request could not be put together."""
 

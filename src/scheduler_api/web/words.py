@@ -83,6 +83,7 @@ FAILURES = {
     "silent": "silent for too long",
     "cancelled": "cancelled",
     "reported": "reported by the target",
+    "busy": "no room for the call",
     "template": "the request could not be made",
 }
 #: The phases of a call, in order.

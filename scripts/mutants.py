@@ -89,9 +89,9 @@ MUTANTS = [
     Mutant(
         "a connection is held while the call is made",
         "src/scheduler_api/delivery/deliverer.py",
-        {"            self._settler.put(await self._caller.attempt(started))\n": (
-            "            async with self._database.engine.begin():\n"
-            "                self._settler.put(await self._caller.attempt(started))\n"
+        {"        self._settler.put(await self._caller.attempt(started))\n": (
+            "        async with self._database.engine.begin():\n"
+            "            self._settler.put(await self._caller.attempt(started))\n"
         )},
     ),
     Mutant(

@@ -137,17 +137,95 @@ async def test_at_the_end_what_does_not_finish_in_time_is_lost_and_made_again(
     assert outcomes == "lost first, finished second"
 
 
+async def one_under_way_one_waiting(receiver: Receiver, deliverers: Make) -> Deliverer:
+    """A deliverer that has claimed two runs of different jobs, and has a place for one."""
+    deliverer = await deliverers(calls=1, claiming=False)
+    # As many more are claimed as calls end meanwhile.
+    deliverer._ahead = 1
+    await deliverer._tick()
+    await receiver.arrived(1)
+    return deliverer
+
+
+async def test_what_waited_longer_than_its_lease_is_not_begun(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url, "retries": 0}, due=await now_of(database))
+    deliverer = await one_under_way_one_waiting(receiver, deliverers)
+    for held in deliverer._leases.held:
+        # As if the process had been stopped for that long.
+        held.renewed -= 61
+    go_on.set()
+    await until(database, "SELECT string_agg(status, ' ' ORDER BY jobid) FROM joblog", "finished pending")
+    assert len(receiver.requests) == 1
+    assert await scalar(database, "SELECT spent FROM joblog WHERE jobid = 2") == 1
+
+
+async def test_a_renewed_lease_lets_what_waits_begin(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await one_under_way_one_waiting(receiver, deliverers)
+    for held in deliverer._leases.held:
+        held.renewed -= 61
+    await deliverer._leases._renew()
+    go_on.set()
+    await until(database, "SELECT string_agg(status, ' ' ORDER BY jobid) FROM joblog", "finished finished")
+
+
+async def test_a_call_that_is_given_up_before_it_begins_leaves_its_place(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    go_on = receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await one_under_way_one_waiting(receiver, deliverers)
+    (waiting,) = deliverer._queue
+    held = deliverer._leases.get(waiting.token)
+    assert held is not None
+    # Its task exists and has not had its turn yet.
+    deliverer._calling -= 1
+    deliverer._fill_places()
+    deliverer._calling += 1
+    deliverer._give_up(held)
+    go_on.set()
+    await until(database, "SELECT status FROM joblog WHERE jobid = 1", "finished")
+    assert deliverer._calling == 0
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    assert (await deliverer.run_due(await now_of(database), 30))["finished"] == 1
+
+
+async def test_a_call_that_breaks_off_in_the_service_itself_is_settled(
+    database: Database, receiver: Receiver, deliverers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def attempt(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    await add_job(database, target={"url": receiver.url, "retries": 0}, due=await now_of(database))
+    deliverer = await deliverers(claiming=False)
+    monkeypatch.setattr(deliverer._caller, "attempt", attempt)
+    assert (await deliverer.run_due(await now_of(database), 30))["failed"] == 1
+    assert "The service failed" in await scalar(database, "SELECT error FROM joblog")
+    assert deliverer._calling == 0
+
+
+async def test_a_callers_pass_without_any_room_ends_in_time(database: Database, deliverers: Make) -> None:
+    deliverer = await deliverers(calls=1, claiming=False)
+    deliverer._calling = 1
+    assert await deliverer.run_due(await now_of(database), 0.1) == {"skipped": 0}
+
+
 async def test_at_the_end_what_has_not_begun_is_handed_back(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     receiver.hold()
     for _ in range(2):
         await add_job(database, target={"url": receiver.url, "retries": 0}, due=await now_of(database))
-    deliverer = await deliverers(calls=1, claiming=False)
-    # As many more are claimed as calls end meanwhile.
-    deliverer._ahead = 1
-    await deliverer._tick()
-    await receiver.arrived(1)
+    deliverer = await one_under_way_one_waiting(receiver, deliverers)
     await deliverer.stop(0.01)
     assert await statuses(database, 1) == ["failed"]
     assert await statuses(database, 2) == ["pending"]

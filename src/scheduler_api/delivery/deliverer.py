@@ -6,6 +6,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import structlog
 from scheduler_api.contracts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
+from scheduler_api.delivery import ends
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.leases import Held, Leases
@@ -21,7 +23,6 @@ from scheduler_api.delivery.settler import Settler
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended
-from scheduler_api.targets import Failure
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 10.0
 BROKEN_AFTER = 3
 #: Seconds that the database has at the end to take the last verdicts.
 LAST_WORDS = 5.0
+NOT_MADE = "The service was stopped before the call was made."
 
 
 class Capacity(NamedTuple):
@@ -140,8 +142,10 @@ class Deliverer:
                 claim, futures = await self._claim(free, due) if free > 0 else (Claim(more=True), [])
             counts["skipped"] += claim.skipped
             mine += futures
-            if free <= 0:
-                await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if free <= 0 and (tasks := self._tasks):
+                await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            elif free <= 0:
+                await asyncio.sleep(CLAIM_AFTER)
             elif len(futures) < free and not claim.more:
                 break
         if mine:
@@ -227,12 +231,13 @@ class Deliverer:
         """Claim and begin up to `most` calls; of those that are due at `due`, with what becomes of them."""
 
         async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
+            began = monotonic()
             claim = await self._database.transact(calls.claim, most, self._terms, due)
             self._settler.failing = claim.failing
             tokens = [started.token for started in claim.started] if due is not None else []
             futures = [self._settler.awaited(token) for token in tokens]
             for started in claim.started:
-                self._leases.hold(Held(started.entry.logid, started.token))
+                self._leases.hold(Held(started.entry.logid, started.token, began))
             self._queue.extend(claim.started)
             if self._stopping:
                 self._hand_back_queue()
@@ -243,8 +248,7 @@ class Deliverer:
 
     def _hand_back_queue(self) -> None:
         while self._queue:
-            error = "The service was stopped before the call was made."
-            self._settler.put(_released(self._queue.popleft(), error))
+            self._settler.put(ends.released(self._queue.popleft(), NOT_MADE))
 
     def _fill_places(self) -> None:
         """Begin calls that wait, as many as there are places."""
@@ -254,21 +258,32 @@ class Deliverer:
             if held is not None:
                 self._calling += 1
                 held.task = asyncio.create_task(self._run(started, held))
+                # A task that is cancelled before its first step never runs, but ends.
+                held.task.add_done_callback(partial(self._end, started, held))
 
     async def _run(self, started: Started, held: Held) -> None:
         """Make one call, and have its end settled."""
-        try:
-            self._settler.put(await self._caller.attempt(started))
-        except asyncio.CancelledError:
-            if self._stopping:
-                self._settler.put(_lost(started))
-        finally:
-            held.ended = True
-            self._calling -= 1
-            self._ended += 1
-            self._fill_places()
-            if self._is_full and self._has_room:
-                self.wake()
+        if self._leases.has_run_out(held):
+            # The process was stopped, or the database away: another may be making the call.
+            self._settler.put(ends.released(started, "The lease ran out before the call was made."))
+            return
+        held.begun = True
+        self._settler.put(await self._caller.attempt(started))
+
+    def _end(self, started: Started, held: Held, task: asyncio.Task[None]) -> None:
+        """Make room for the next call; have this one settled, where it did not come to its own end."""
+        held.ended = True
+        self._calling -= 1
+        self._ended += 1
+        if task.cancelled():
+            if self._leases.get(held.token) is not None:
+                self._settler.put(ends.stopped(started) if held.begun else ends.released(started, NOT_MADE))
+        elif error := task.exception():
+            log.error("a call broke off", logid=held.logid, exc_info=error)
+            self._settler.put(ends.broken(started, error))
+        self._fill_places()
+        if self._is_full and self._has_room:
+            self.wake()
 
     def _give_up(self, held: Held) -> None:
         """A run is ours no more: what its target answers would be dropped anyway."""
@@ -286,15 +301,6 @@ class Deliverer:
             self._leases.let_go(ended.token)
         if self._is_bounded:
             self.wake()
-
-
-def _released(started: Started, error: str) -> Ended:
-    return Ended(started.entry.logid, started.token, "released", Failure.LOST, error)
-
-
-def _lost(started: Started) -> Ended:
-    error = "The service was stopped while the call was under way; whether it arrived is unknown."
-    return Ended(started.entry.logid, started.token, "lost", Failure.LOST, error, again=True)
 
 
 def _outcome(future: asyncio.Future[str | None]) -> str:

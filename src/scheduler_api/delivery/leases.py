@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -25,8 +26,12 @@ class Held:
 
     logid: int
     token: UUID
+    renewed: float
+    """When the lease began, or was renewed, on this process' own clock, which goes on while it is stopped."""
     task: asyncio.Task[None] | None = None
     """The call; None: it waits for a place."""
+    begun: bool = False
+    """Whether a request may have gone out."""
     ended: bool = False
     """Whether the call is over, so that only its end has to be written down."""
 
@@ -68,6 +73,10 @@ class Leases:
         """The run that is held under this token; None: it is not held any more."""
         return self._held.get(token)
 
+    def has_run_out(self, held: Held) -> bool:
+        """Whether another may have taken the run over already."""
+        return monotonic() >= held.renewed + self._lease.total_seconds()
+
     async def settled(self) -> None:
         """Wait until nothing is held any more."""
         await self._empty.wait()
@@ -91,12 +100,15 @@ class Leases:
                 log.warning("looking after leases failed", error=explain(error.__cause__ or error))
 
     async def _renew(self) -> None:
-        mine = self.held
+        # The lease counts from when the database hears of it, which is later.
+        mine, began = self.held, monotonic()
         if not mine:
             return
         tokens = [(held.logid, held.token) for held in mine]
         still = await self._database.transact(calls.renew, tokens, self._lease)
         for held in mine:
-            if held.token not in still and held.token in self._held and not held.ended:
+            if held.token in still:
+                held.renewed = began
+            elif held.token in self._held and not held.ended:
                 log.warning("a run was taken away; its call is given up", logid=held.logid)
                 self._lost(held)

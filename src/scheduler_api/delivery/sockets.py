@@ -156,7 +156,8 @@ class Resolver(AbstractResolver):
             lookup.task = asyncio.create_task(self._find(host, lookup.begun))
             lookup.task.add_done_callback(lambda _: self._forget(host))
         marks = MARKS.get() or Marks()
-        marks.queued = True
+        # Where there is room, it is only the task that has not had its first step yet.
+        marks.queued = self._places.locked()
         await lookup.begun.wait()
         marks.queued = False
         done, _ = await asyncio.wait({lookup.task}, timeout=LOOKUP_TIMEOUT)

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 
 from scheduler_api.contracts import Job, JobDraft, JobWithLogs
-from scheduler_api.database import changes, jobs, ledger, promises
+from scheduler_api.database import changes, jobs, ledger, listing, promises
 from scheduler_api.database.engine import OPENING
 from scheduler_api.database.statements import Statement
 from scheduler_api.schedule import instant_of
@@ -22,7 +22,7 @@ from scheduler_api.schedule import instant_of
 #: As many connections as the service may open for requests.
 CONNECTIONS = 10
 #: What the service asks for the list in its usual order.
-PAGE = jobs.page_statement((), "jobid", further=True)
+PAGE = listing.statement((), "jobid", further=True)
 #: What a new job has besides what was written.
 NEW = {
     "state": "active", "pausedat": None, "pausereason": None, "pauseduntil": None,

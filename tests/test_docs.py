@@ -1,4 +1,4 @@
-"""The examples of docs/schedules.md are true."""
+"""The examples of docs/schedules.md are true; the design system knows every token; pictures are there."""
 
 import json
 import re
@@ -12,7 +12,8 @@ from scheduler_api.schedule import Misfire, occurrences, plan, schedule_of
 from scheduler_api.schedule.wording import local, note
 from tests.schedule.test_cron import CASES, CHANGES
 
-PAGE = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "schedules.md").read_text()
 
 
 def blocks(kind: str) -> list[tuple[str, str, list[str]]]:
@@ -58,3 +59,27 @@ def test_the_published_figures_are_those_of_the_table() -> None:
     zones = len({zone for zone, _ in CHANGES})
     assert f"{len(CHANGES)} days in {zones} zones" in PAGE
     assert f"Cases: {2 * len(CASES):,}.\nMismatches: 0." in PAGE
+
+
+def test_every_token_of_the_pages_is_in_the_design_system() -> None:
+    style = (ROOT / "src/scheduler_api/web/static/style.css").read_text()
+    tokens = set(re.findall(r"^\s+(--[\w-]+):|; (--[\w-]+):", style, re.MULTILINE))
+    told = (ROOT / "docs/design-system.md").read_text()
+    missing = sorted(
+        name
+        for name in ("".join(pair) for pair in tokens)
+        if f"`{name}`" not in told and not name.endswith("-ground")
+    )
+    assert not missing
+
+
+def test_no_colour_stands_outside_of_the_tokens() -> None:
+    style = (ROOT / "src/scheduler_api/web/static/style.css").read_text()
+    rules = [line for line in style.splitlines() if not re.search(r"--[\w-]+:", line)]
+    assert not [line for line in rules if re.search(r"#[0-9a-fA-F]{3,8}\b(?!.*\{)|rgb\(|hsl\(", line)]
+
+
+def test_every_picture_in_the_docs_is_there() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / picture).is_file(), f"{page.name}: {picture}"

@@ -10,23 +10,30 @@ from datetime import timedelta
 import structlog
 from fastapi import FastAPI
 from sqlalchemy.engine import URL
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__
 from scheduler_api.ciphers import Cipher, key_beside
-from scheduler_api.database import migrations
+from scheduler_api.database import migrations, promises
 from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.overview import REPLICA
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.forecasts import Forecasts
 from scheduler_api.hints import listen_forever
+from scheduler_api.news import News
 from scheduler_api.routers import (
+    bulk,
     documentation,
+    events,
     jobs,
     ledger,
     logs,
     operations,
+    preferences,
     problems,
     runs,
     schedules,
@@ -34,6 +41,7 @@ from scheduler_api.routers import (
     targets,
 )
 from scheduler_api.routers.access import Gate
+from scheduler_api.routers.events import Announcing
 from scheduler_api.routers.headers import StandardHeaders
 from scheduler_api.routers.wiring import State
 from scheduler_api.runner import LANES, Runner
@@ -45,8 +53,28 @@ from scheduler_api.web.pages import STATIC, Pages
 
 log = structlog.get_logger(__name__)
 
-#: The ticker's own connections: two for passes, one that listens. Requests can not starve it.
-TICKER_POOL = PoolSize(kept=LANES + 1, overflow=0, timeout=5.0)
+#: In this order: /jobs/run must not be taken for a job.
+PARTS = (
+    runs,
+    bulk,
+    jobs,
+    operations,
+    ledger,
+    logs,
+    targets,
+    schedules,
+    system,
+    events,
+    preferences,
+    documentation,
+)
+
+#: The ticker's own connections. Requests can not starve it.
+TICKER_POOL = PoolSize(kept=LANES, overflow=0, timeout=5.0)
+#: One listens, one tells.
+EVENTS_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
+#: Bytes of a connection's name that PostgreSQL keeps.
+LONGEST_NAME = 63
 #: A small pass costs more to plan than to run; its statements have one good plan.
 TICKER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
 #: One claims, one settles, one looks after leases, one is for POST /jobs/run.
@@ -76,11 +104,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
+    # Pages are mostly the same again and again; streams of events stay as they are.
+    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
+    app.add_middleware(Announcing)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(StandardHeaders)
     problems.install(app)
-    # Before jobs: /jobs/run must not be taken for a job.
-    for part in (runs, jobs, operations, ledger, logs, targets, schedules, system, documentation):
+    for part in PARTS:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
@@ -98,9 +128,16 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         await migrations.require_current(requests)
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
-        deliveries = _own_database(settings, url, "deliveries", DELIVERY_POOL, DELIVERY_SETTINGS)
+        deliveries = _own_database(
+            settings, url, "scheduler-api deliveries", DELIVERY_POOL, DELIVERY_SETTINGS
+        )
         stack.push_async_callback(deliveries.close)
-        deliverer = _deliverer(settings, deliveries, guard, cipher)
+        replica = f"{socket.gethostname()}:{os.getpid()}"
+        # Its name tells all others that this replica is there.
+        signals = _own_database(settings, url, f"{REPLICA}{replica}", EVENTS_POOL, {})
+        stack.push_async_callback(signals.close)
+        news = News(signals)
+        deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news)
         runner = Runner(requests, settings.batch_size, deliverer)
         # A service is restarted to get new rules of time zones.
         await runner.realign()
@@ -108,18 +145,20 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
         ticker = None
         if settings.ticker:
-            own = _own_database(settings, url, "ticker", TICKER_POOL, TICKER_SETTINGS)
+            own = _own_database(settings, url, "scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
             stack.push_async_callback(own.close)
-            ticker = Ticker(own, Runner(own, settings.batch_size), settings.ticker_interval)
-            await stack.enter_async_context(_hinted(own, ticker, deliverer))
+            ticker = Ticker(own, Runner(own, settings.batch_size), settings.ticker_interval, news.tell)
             ticker.start()
             stack.push_async_callback(ticker.stop)
+        await stack.enter_async_context(_listening(signals, news, ticker, deliverer))
         yield State(
             settings=settings,
             database=requests,
             runner=runner,
             ticker=ticker,
             deliverer=deliverer,
+            news=news,
+            forecasts=Forecasts(requests),
             guard=guard,
             cipher=cipher,
         )
@@ -132,8 +171,9 @@ def _secret_keys(settings: Settings) -> list[str]:
     return [key_beside(settings.data_dir or default_data_dir())]
 
 
-def _deliverer(settings: Settings, database: Database, guard: Guard, cipher: Cipher) -> Deliverer:
-    replica = f"{socket.gethostname()}:{os.getpid()}"
+def _deliverer(
+    settings: Settings, replica: str, database: Database, guard: Guard, cipher: Cipher, news: News
+) -> Deliverer:
     base = settings.public_url or f"http://localhost:{settings.port}"
     client = Client(guard)
     return Deliverer(
@@ -142,23 +182,33 @@ def _deliverer(settings: Settings, database: Database, guard: Guard, cipher: Cip
         Caller(client, cipher, f"{base}/runs"),
         Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
         Capacity(settings.concurrency, settings.ticker_interval),
+        news.tell,
     )
 
 
 @contextlib.asynccontextmanager
-async def _hinted(database: Database, ticker: Ticker, deliverer: Deliverer) -> AsyncIterator[None]:
-    """Wake both as soon as another process promises something."""
+async def _listening(
+    database: Database, news: News, ticker: Ticker | None, deliverer: Deliverer
+) -> AsyncIterator[None]:
+    """Hear at once what other replicas promise and change, and tell them what this one changes."""
 
-    def heard() -> None:
-        ticker.wake()
-        deliverer.wake()
+    def promised() -> None:
+        if ticker is not None:
+            ticker.wake()
+            deliverer.wake()
 
-    listening = asyncio.create_task(listen_forever(database, heard), name="listener")
+    heard = {promises.CHANNEL: promised, promises.NEWS: news.hear}
+    tasks = [
+        asyncio.create_task(listen_forever(database, heard), name="listener"),
+        asyncio.create_task(news.spread(), name="news"),
+    ]
     try:
         yield
     finally:
-        listening.cancel()
-        await asyncio.wait([listening])
+        news.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @contextlib.asynccontextmanager
@@ -192,7 +242,7 @@ def _own_database(
     """The connections of a part that requests must not starve."""
     return Database(
         url,
-        name=f"scheduler-api {name}",
+        name=name[:LONGEST_NAME],
         pool=pool,
         statement_timeout=settings.statement_timeout,
         server_settings=server_settings,

@@ -116,8 +116,14 @@ async def _serve(settings: Settings) -> None:
         app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}))
         async with app.router.lifespan_context(app) as state:
             assert state is not None
+
             # Calls that are under way may end while requests do.
-            server = _Server(_configuration(_WithState(app, state), settings), state["deliverer"].cease)
+            def asked_to_stop() -> None:
+                state["deliverer"].cease()
+                # Pages would follow the changes for ever.
+                state["news"].close()
+
+            server = _Server(_configuration(_WithState(app, state), settings), asked_to_stop)
             _spare_the_collector()
             await server.serve(sockets=[listener])
 

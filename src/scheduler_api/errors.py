@@ -174,6 +174,12 @@ class DatabaseBusy(SchedulerError):
     code = "database_busy"
 
 
+class TooManyReaders(SchedulerError):
+    """So many follow the changes that no more can."""
+
+    code = "too_many_readers"
+
+
 class DatabaseReadOnly(SchedulerError):
     """The database accepts no changes at the moment."""
 

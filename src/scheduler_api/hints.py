@@ -1,14 +1,13 @@
-"""Waking those who sleep, as soon as another process promises something."""
+"""Hearing at once what other processes tell by notifications."""
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
-from scheduler_api.database.promises import CHANNEL
 
 log = structlog.get_logger(__name__)
 
@@ -16,12 +15,15 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 
 
-async def listen_forever(database: Database, heard: Callable[[], None]) -> None:
-    """Call `heard` whenever something is announced. A hint lost is no harm: everybody looks by himself."""
+async def listen_forever(database: Database, heard: Mapping[str, Callable[[], None]]) -> None:
+    """Call what is named for a channel whenever something is told on it.
+
+    A hint lost is no harm: everybody looks by himself.
+    """
     failures = 0
     while True:
         try:
-            await database.listen(CHANNEL, heard)
+            await database.listen(heard)
             failures = 0
         except Exception as error:  # nothing may end the loop
             failures += 1

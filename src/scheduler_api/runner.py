@@ -85,7 +85,14 @@ class Runner:
         """Do what is ordered with all jobs that pass the filters, for as long as a call may take."""
         count = await self._database.read(bulk.count, filters)
         report = BulkReport(
-            action=order.action, dryrun=order.dryrun, count=count, done=0, notdone=[], after=None
+            action=order.action,
+            dryrun=order.dryrun,
+            count=count,
+            done=0,
+            jobids=[],
+            unchanged=0,
+            notdone=[],
+            after=None,
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
@@ -94,7 +101,9 @@ class Runner:
             part = await undisturbed(batch)
             if part.last is None:
                 break
-            report.done += part.done
+            report.jobids += part.done
+            report.done = len(report.jobids)
+            report.unchanged += part.unchanged
             report.notdone += part.failures
             after = part.last
             if monotonic() >= give_up:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
 from time import monotonic
 
 import structlog
@@ -31,13 +32,21 @@ class Ticker:
     """Runs due jobs until it is stopped.
 
     Any number of tickers may run on one database: a claim skips what another holds. A notification
-    only wakes the ticker early; without any it looks at least every `interval` seconds.
+    only wakes the ticker early; without any it looks at least every `interval` seconds. `changed` is called
+    after each pass that did something.
     """
 
-    def __init__(self, database: Database, runner: Runner, interval: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        runner: Runner,
+        interval: float,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._runner = runner
         self._interval = interval
+        self._changed = changed
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -91,10 +100,13 @@ class Ticker:
             self._heal_at = monotonic() + HEAL_EVERY
         found = await self._database.read(health.next_due)
         await self._runner.resume(found)
+        if found.resume is not None and found.resume <= found.now:
+            self._changed()
         if found.due is None or found.due > found.now:
             return self._until(found)
         done = (await self._runner.run_due(found.now, LONGEST_RUN)).total
         if done.claimed:
+            self._changed()
             log.info(
                 "ran due jobs",
                 finished=done.finished,

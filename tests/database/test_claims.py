@@ -81,13 +81,16 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
         " SELECT 1 + n % 20, timestamptz '2020-01-01Z' + n * interval '1 s', 'finished', now()"
         " FROM generate_series(1, 100000) AS n",
     )
-    await execute(database, "ANALYZE joblog")
+    # Tables that were emptied by deleting have dead rows in the way.
+    async with database.engine.connect() as connection:
+        await connection.execute(text("VACUUM ANALYZE joblog"))
     for statement, most in ((claims.CLAIM.sql, 60), (claims.NEXT_DUE.sql, 10)):
         for mode in ("force_generic_plan", "force_custom_plan"):
             plan = await _plan(database, statement, mode)
-            scans = list(_nodes(plan, "Relation Name"))
+            # How the few jobs are read is of no matter.
+            scans = [node for node in _nodes(plan, "Relation Name") if node["Relation Name"] == "joblog"]
             assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, plan
-            assert {node["Index Name"] for node in scans} <= {"ix_joblog_due", "ix_job_pauseduntil"}
+            assert {node["Index Name"] for node in scans} <= {"ix_joblog_due"}
             assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most
 
 

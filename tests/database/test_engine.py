@@ -241,7 +241,7 @@ async def test_a_server_that_is_not_there_is_unavailable(worker_database: URL) -
 
 async def test_notifications_are_heard_until_the_connection_ends(database: Database) -> None:
     heard = asyncio.Event()
-    listening = asyncio.create_task(database.listen("somewhere", heard.set))
+    listening = asyncio.create_task(database.listen({"somewhere": heard.set}))
     query = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
     async with asyncio.timeout(20):
         while (pid := await scalar(database, query)) is None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from scheduler_api import ticker as ticker_module
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.promises import CHANNEL
 from scheduler_api.hints import listen_forever
 from scheduler_api.runner import Runner
 from scheduler_api.ticker import Ticker
@@ -26,7 +27,7 @@ LONG = 3600.0
 @contextlib.asynccontextmanager
 async def ticking(database: Database, interval: float) -> AsyncIterator[Ticker]:
     ticker = Ticker(database, Runner(database, 100), interval)
-    listening = asyncio.create_task(listen_forever(database, ticker.wake))
+    listening = asyncio.create_task(listen_forever(database, {CHANNEL: ticker.wake}))
     ticker.start()
     try:
         yield ticker

@@ -1,9 +1,15 @@
 """The page of jobs: its filters, tags and states."""
 
+import asyncio
+import re
+from datetime import timedelta
+
+import pytest
+from fastapi import FastAPI
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
-from tests.factories import NOON, add_job
+from tests.factories import NOON, add_due_jobs, add_job, execute, scalar
 from tests.routers.test_pages import HTML, MARKUP
 from tests.routers.test_runs_page import text_of
 from tests.routers.test_target_pages import page_of, strict
@@ -76,3 +82,168 @@ async def test_a_notice_is_told_once(client: AsyncClient, database: Database) ->
     await add_job(database)
     assert "was created" in await text_of(client, "/jobs?created=1")
     assert "was created" not in await text_of(client, "/jobs?created=1&after=0")
+
+
+async def test_each_job_shows_its_newest_runs(client: AsyncClient, database: Database) -> None:
+    await add_due_jobs(database, 1, interval=60)
+    await client.post("/jobs/run")
+    await client.post("/jobs/1/run")
+    await client.post("/jobs/run")
+    response = await client.get("/jobs", headers=HTML)
+    page = strict(response)
+    assert 'aria-label="The last 2 runs, oldest first: 2 finished; times in UTC"' in response.text
+    assert page.tags.count("b") == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        ("active", {"Fine", "Failing", "Overdue", "Running"}),
+        ("failing", {"Failing"}),
+        ("overdue", {"Overdue"}),
+        ("running", {"Running"}),
+        ("paused", {"Paused"}),
+        ("completed", {"Over"}),
+        ("deleted", {"Gone"}),
+    ],
+)
+async def test_jobs_are_found_by_what_they_are_doing(
+    client: AsyncClient, database: Database, state: str, names: set[str]
+) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    later = {"due": now + timedelta(hours=1)}
+    await add_job(database, jobname="Fine", **later)
+    await add_job(database, jobname="Failing", **later)
+    await add_job(database, jobname="Overdue", due=now - timedelta(minutes=1))
+    await add_job(database, jobname="Running", due=None)
+    await add_job(database, jobname="Paused", due=None, active=False, pausedat=now)
+    await add_job(database, jobname="Over", due=None, active=False)
+    await add_job(database, jobname="Gone", due=None, active=False, deletedat=now)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat, error, leasetoken, leaseuntil) VALUES"
+        " (2, :then, 'failed', :then, 'x', NULL, NULL),"
+        " (4, :then, 'running', NULL, NULL, gen_random_uuid(), :now)",
+        then=now - timedelta(hours=1),
+        now=now,
+    )
+    found = (await client.get("/jobs", params={"state": state})).json()
+    assert {job["jobname"] for job in found} == names
+    page = await client.get("/jobs", params={"state": state}, headers=HTML)
+    assert f'data-part="count">{len(names)} match' in page.text
+    if state in {"failing", "overdue", "running"}:
+        assert f'class="verdict state {state}"' in page.text
+    report = await client.post(
+        "/jobs/bulk", json={"action": "run", "filter": {"state": state}, "dryrun": True}
+    )
+    assert report.json()["count"] == len(names)
+
+
+@pytest.mark.parametrize("sort", ["jobid", "-jobid", "jobname", "nextrun"])
+async def test_pages_go_on_in_every_order(client: AsyncClient, database: Database, sort: str) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    for number in range(7):
+        due = None if number == 3 else now + timedelta(hours=7 - number % 5)
+        await add_job(database, jobname=f"Job {number % 3}", due=due, active=due is not None)
+    whole = [job["jobid"] for job in (await client.get("/jobs", params={"sort": sort})).json()]
+    assert sorted(whole) == list(range(1, 8))
+    found: list[int] = []
+    address = f"/jobs?sort={sort}&limit=2"
+    while address:
+        response = await client.get(address, headers=HTML)
+        found += [int(jobid) for jobid in re.findall(r'<tr id="job-(\d+)">', response.text)]
+        address = response.links.get("next", {}).get("url", "")
+    assert found == whole
+
+
+async def test_what_was_done_comes_back_to_the_list_with_its_undo(
+    client: AsyncClient, database: Database
+) -> None:
+    await add_job(database, interval=60)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    response = await client.post("/jobs/1/pause?back=%2Fjobs%3Fname%3DA", headers=form)
+    assert response.headers["location"] == "/jobs?name=A&paused=1"
+    page = await client.get(response.headers["location"], headers=HTML)
+    assert "Job 1 is paused." in page.text
+    assert 'action="/jobs/1/resume?back=%2Fjobs%3Fname%3DA"' in page.text
+    response = await client.post("/jobs/1/resume?back=%2Fjobs", headers=form)
+    assert response.headers["location"] == "/jobs?resumed=1"
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/jobs\r\nX: y",
+        "javascript:alert(1)",
+        "jobs",
+    ],
+)
+async def test_the_way_back_leads_nowhere_else(client: AsyncClient, database: Database, back: str) -> None:
+    await add_job(database, interval=60)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    response = await client.post("/jobs/1/pause", params={"back": back}, headers=form)
+    assert response.headers["location"] == "/jobs/1"
+    response = await client.post("/times", data={"clock": "utc", "back": back})
+    assert response.headers["location"] == "/jobs"
+
+
+async def test_the_chosen_clocks_are_remembered(client: AsyncClient, database: Database) -> None:
+    await add_job(database, timezone="Asia/Tokyo")
+    assert "Asia/Tokyo" in await text_of(client, "/jobs")
+    response = await client.post("/times", data={"clock": "utc", "back": "/jobs?tag=a"})
+    assert response.headers["location"] == "/jobs?tag=a"
+    assert "HttpOnly" in response.headers["set-cookie"]
+    assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")
+    assert (await client.post("/times", data={"clock": "sundial"})).status_code == 422
+    client.cookies.set("zone", "Europe/<b>")
+    client.cookies.set("clock", "mine")
+    assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")
+
+
+async def test_a_page_shows_so_many_at_most(client: AsyncClient, database: Database) -> None:
+    for _ in range(60):
+        await add_job(database, interval=60)
+    response = await client.get("/jobs?limit=1000", headers=HTML)
+    assert len(re.findall(r'<tr id="job-\d+">', response.text)) == 50
+    assert "after=50" in response.links["next"]["url"]
+    response = await client.get("/logs?limit=1000", headers=HTML)
+    assert len(re.findall(r'<tr id="log-\d+">', response.text)) == 50
+    assert len((await client.get("/jobs?limit=1000")).json()) == 60
+
+
+async def test_large_pages_are_sent_small(client: AsyncClient, database: Database) -> None:
+    for _ in range(20):
+        await add_job(database, interval=60)
+    response = await client.get("/jobs", headers=HTML | {"accept-encoding": "gzip"})
+    assert response.headers["content-encoding"] == "gzip"
+    assert int(response.headers["content-length"]) < len(response.text) / 5
+
+
+async def test_each_thing_that_was_done_has_its_own_notice(client: AsyncClient, database: Database) -> None:
+    for _ in range(2):
+        await add_job(database, interval=60)
+    page = await client.get("/jobs?created=2", headers=HTML)
+    assert 'formaction="/jobs/1/pause?back=%2Fjobs"' in page.text
+    assert '<input type="hidden" name="back" value="/jobs">' in page.text
+
+
+async def test_looking_is_no_news(client: AsyncClient, app: FastAPI, database: Database) -> None:
+    await add_job(database, interval=60)
+    before = mark_of(await text_of(client, "/jobs"))
+    await client.post("/schedules/preview", json={"cron": "@daily"})
+    await client.post("/times", data={"clock": "utc"})
+    await client.get("/jobs/1", headers=HTML)
+    assert mark_of(await text_of(client, "/jobs")) == before
+    await client.post("/jobs/1/pause")
+    async with asyncio.timeout(30):
+        while mark_of(await text_of(client, "/jobs")) == before:
+            await asyncio.sleep(0.02)
+
+
+def mark_of(page: str) -> str:
+    found = re.search(r'data-news="([\w-]+)"', page)
+    assert found is not None
+    return found.group(1)

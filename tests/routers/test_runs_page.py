@@ -40,7 +40,7 @@ async def failed_call(database: Database, *, hours: int = 0, **values: Any) -> i
 async def text_of(client: AsyncClient, url: str) -> str:
     response = await client.get(url, headers=HTML)
     assert response.status_code == 200, response.text
-    assert response.headers["vary"] == "Accept"
+    assert response.headers["vary"].startswith("Accept")
     strict(response)
     return response.text
 
@@ -49,7 +49,7 @@ async def test_only_those_who_ask_for_a_page_get_it(client: AsyncClient, databas
     await add_job(database)
     plain = await client.get("/logs")
     assert plain.headers["content-type"] == "application/json"
-    assert plain.headers["vary"] == "Accept"
+    assert plain.headers["vary"].startswith("Accept")
     assert [log["jobid"] for log in plain.json()] == [1]
     assert 'href="/logs" aria-current="page"' in await text_of(client, "/logs")
     assert 'href="/logs">Runs' in (await client.get("/jobs", headers=HTML)).text
@@ -86,7 +86,7 @@ async def test_only_failed_calls_that_can_be_made_again_have_a_button(
     )
     text = await text_of(client, "/logs")
     assert text.count("Try again<span") == 1
-    assert f'action="/logs/{failed}/retry"' in text
+    assert f'action="/logs/{failed}/retry?back=%2Flogs"' in text
     assert BULK not in text
 
 
@@ -117,7 +117,7 @@ async def test_an_address_of_a_form_loses_its_blanks(client: AsyncClient, databa
     response = await client.get("/logs?status=failed&cause=&since=&until=%20&limit=5", headers=HTML)
     assert response.status_code == 303
     assert response.headers["location"] == "/logs?status=failed&limit=5"
-    assert response.headers["vary"] == "Accept"
+    assert response.headers["vary"].startswith("Accept")
     assert (await client.get("/logs?cause=", headers=HTML)).headers["location"] == "/logs"
 
 

@@ -79,6 +79,9 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     document = (await client.get("/openapi.json")).json()
     found = operations(document)
     assert {name for name, _ in found} == {
+        "GET /events",
+        "GET /forecast",
+        "GET /overview",
         "GET /jobs",
         "POST /jobs",
         "GET /jobs/{jobid}",

@@ -36,8 +36,18 @@ from scheduler_api.contracts.calls import (
 )
 from scheduler_api.contracts.drafts import After, Ending, JobDraft, JobPatch
 from scheduler_api.contracts.flaws import flaws_of
-from scheduler_api.contracts.jobs import Job, JobSort, State
+from scheduler_api.contracts.forecast import CollidingJob, Collision, Forecast
+from scheduler_api.contracts.history import Bucket, Recent, Span, Tally, Timeline
+from scheduler_api.contracts.jobs import Condition, Job, JobSort, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
+from scheduler_api.contracts.overview import (
+    LastError,
+    LateRun,
+    Overview,
+    RunningRun,
+    Trouble,
+    TroubleKind,
+)
 from scheduler_api.contracts.schedules import (
     EditPreview,
     Occurrence,
@@ -55,17 +65,22 @@ __all__ = [
     "Attempt",
     "Backfill",
     "BackfillReport",
+    "Bucket",
     "BulkAction",
     "BulkFailure",
     "BulkFilter",
     "BulkOrder",
     "BulkReport",
     "Change",
+    "CollidingJob",
+    "Collision",
+    "Condition",
     "EditPreview",
     "Ending",
     "Explanation",
     "Fate",
     "Finding",
+    "Forecast",
     "Health",
     "History",
     "Instant",
@@ -75,6 +90,8 @@ __all__ = [
     "JobPatch",
     "JobSort",
     "JobWithLogs",
+    "LastError",
+    "LateRun",
     "Limit",
     "LimitOrder",
     "LimitScope",
@@ -87,9 +104,11 @@ __all__ = [
     "Missed",
     "NewSecret",
     "Occurrence",
+    "Overview",
     "Pause",
     "Problem",
     "ProblemFlaw",
+    "Recent",
     "Report",
     "ReportedStatus",
     "Resume",
@@ -98,12 +117,18 @@ __all__ = [
     "RetryReport",
     "RunReport",
     "RunState",
+    "RunningRun",
     "ScheduleDraft",
     "SchedulePreview",
     "Secret",
+    "Span",
     "State",
+    "Tally",
     "Target",
     "TestAnswer",
+    "Timeline",
+    "Trouble",
+    "TroubleKind",
     "Upcoming",
     "days_of",
     "flaws_of",

@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from scheduler_api.contracts.answers import LogStatus
-from scheduler_api.contracts.jobs import State
+from scheduler_api.contracts.jobs import Condition
 from scheduler_api.contracts.orders import History, Missed
-from scheduler_api.contracts.values import Instant, ReasonText, Tag, clean_text, flaw_at
+from scheduler_api.contracts.values import LARGEST_ID, Instant, ReasonText, Tag, clean_text, flaw_at
 
 
 class BulkAction(StrEnum):
@@ -20,6 +20,9 @@ class BulkAction(StrEnum):
     DELETE = "delete"
 
 
+JobNumber = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+
+
 class BulkFilter(BaseModel):
     """Which jobs: those that match everything that is given."""
 
@@ -28,9 +31,10 @@ class BulkFilter(BaseModel):
     name: (
         Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(clean_text)] | None
     ) = None
-    state: Annotated[State | None, Field(strict=False)] = None
+    state: Annotated[Condition | None, Field(strict=False)] = None
     laststatus: Annotated[LogStatus | None, Field(strict=False)] = None
     tag: Tag | None = None
+    jobids: Annotated[list[JobNumber], Field(min_length=1, max_length=1000)] | None = None
 
 
 class BulkOrder(BaseModel):
@@ -82,6 +86,8 @@ class BulkReport(BaseModel):
     dryrun: bool
     count: int = Field(description="Jobs that matched when it began.")
     done: int = Field(description="Jobs with which it was done.")
+    jobids: list[int] = Field(description="Which those are.")
+    unchanged: int = Field(description="Jobs that were so already: paused ones that were to be paused.")
     notdone: list[BulkFailure] = Field(description="Jobs with which it could not be done, and why.")
     after: int | None = Field(
         description="Where it stopped, if time ran out: jobs with larger ids are as they were."

@@ -20,6 +20,18 @@ class State(StrEnum):
     DELETED = "deleted"
 
 
+class Condition(StrEnum):
+    """What lists can be narrowed down to: a state, or what an active job is doing."""
+
+    ACTIVE = "active"
+    RUNNING = "running"
+    FAILING = "failing"
+    OVERDUE = "overdue"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    DELETED = "deleted"
+
+
 class JobSort(StrEnum):
     """The orders of the list of jobs."""
 

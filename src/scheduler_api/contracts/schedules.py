@@ -13,6 +13,7 @@ class Occurrence(BaseModel):
     """An instant that a schedule calls for."""
 
     scheduledfor: datetime = Field(description="The instant, in UTC.")
+    startsat: datetime = Field(description="When it starts: later by the job's share of its jitter.")
     local: str = Field(description="What the clocks of the job's time zone show, with the offset.")
     relative: str = Field(description="How far it is from now.")
     note: str | None = Field(

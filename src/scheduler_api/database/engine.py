@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import asyncpg
@@ -99,15 +100,16 @@ class Database:
         """The same connections, for those who begin and commit by SQLAlchemy's means: migrations."""
         return self.engine.execution_options(isolation_level="READ COMMITTED")
 
-    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Call `heard` at each notification on `channel`, until the connection ends."""
+    async def listen(self, heard: Mapping[str, Callable[[], None]]) -> None:
+        """Call what is named for a channel at each notification on it, until the connection ends."""
         async with self.engine.connect() as connection:
             pooled = await connection.get_raw_connection()
             driver = pooled.driver_connection
             assert isinstance(driver, asyncpg.Connection)
             ended = asyncio.Event()
             driver.add_termination_listener(lambda _: ended.set())
-            await driver.add_listener(channel, lambda *_: heard())
+            for channel, call in heard.items():
+                await driver.add_listener(channel, partial(_call, call))
             try:
                 await ended.wait()
             finally:
@@ -170,6 +172,10 @@ class Database:
         raise OutcomeUnknown(
             "The database went away before it said whether the change was kept; look before you repeat it."
         )
+
+
+def _call(call: Callable[[], None], *_: object) -> None:
+    call()
 
 
 async def undisturbed(unit: Coroutine[Any, Any, T]) -> T:

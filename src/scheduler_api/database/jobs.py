@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -21,63 +20,58 @@ WRITTEN = (
 )  # fmt: skip
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
+#: The promise of each job, and its newest verdict.
+PROMISE = """
+    LEFT JOIN (
+        SELECT jobid, coalesce(following, nextrun) AS nextrun,
+               coalesce(following, scheduledfor) AS scheduledfor, runs
+        FROM joblog
+        WHERE cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
+    ) AS promise ON promise.jobid = job.jobid
+"""
+LATEST = """
+    LEFT JOIN LATERAL (
+        SELECT lastrun, status FROM joblog
+        WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
+    ) AS latest ON true
+"""
 #: A job with what its logs say of it: the promise, and the newest verdict.
-_JOB = f"""
+JOB = f"""
     SELECT job.jobid, {_WRITTEN}, job.active, job.version, job.createdat,
            job.pausedat, job.pausereason, job.pauseduntil,
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
            promise.nextrun, latest.lastrun, latest.status AS laststatus,
            promise.scheduledfor AS promised, promise.runs, job.resumefrom, job.validfrom, job.deletedat
-    FROM job
-    LEFT JOIN LATERAL (
-        SELECT coalesce(following, nextrun) AS nextrun,
-               coalesce(following, scheduledfor) AS scheduledfor, runs
-        FROM joblog
-        WHERE jobid = job.jobid AND cause = 'schedule'
-          AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
-    ) AS promise ON true
-    LEFT JOIN LATERAL (
-        SELECT lastrun, status FROM joblog
-        WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
-    ) AS latest ON true
+    FROM job {PROMISE} {LATEST}
 """
 
-ONE = Statement(f"{_JOB} WHERE job.jobid = :jobid")
+ONE = Statement(f"{JOB} WHERE job.jobid = :jobid")
 
 ACTIVE_UNTIL = Statement(
-    f"{_JOB} WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most"
+    f"""
+    WITH chosen AS (
+        SELECT job.jobid FROM job {PROMISE}
+        WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most
+    )
+    {JOB} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY promise.nextrun, job.jobid
+    """
 )
 
+ACTIVE_DEFINITIONS = Statement(
+    f"""
+    SELECT job.jobid, jobname, jitter, host IS NOT NULL AS calls, maxruns, promise.runs, {DEFINITION}
+    FROM job {PROMISE}
+    WHERE active AND afterjobid IS NULL ORDER BY job.jobid LIMIT :most
+    """
+)
 NAMES = Statement(
     """
-    SELECT jobid, jobname, host IS NOT NULL AND deletedat IS NULL AS calls
+    SELECT jobid, jobname, timezone, host IS NOT NULL AND deletedat IS NULL AS calls
     FROM job WHERE jobid = ANY(:jobids)
     """
 )
 IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :most")
-
-#: How lists can be narrowed down.
-FILTERS = {
-    "name": "job.jobname ILIKE :name",
-    "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
-    "laststatus": "latest.status = :laststatus",
-    "active": "job.active",
-    "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
-    "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
-    "deleted": "job.deletedat IS NOT NULL",
-}
-#: How lists can be sorted: by what, and what comes after a place in that order.
-SORTS = {
-    "jobid": ("job.jobid", "job.jobid > :jobid"),
-    "-jobid": ("job.jobid DESC", "job.jobid < :jobid"),
-    "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)"),
-    "nextrun": (
-        "coalesce(promise.nextrun, 'infinity'), job.jobid",
-        "(coalesce(promise.nextrun, 'infinity'), job.jobid)"
-        " > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)",
-    ),
-}
 
 CREATE = Statement(
     f"""
@@ -156,10 +150,9 @@ async def active_until(session: AsyncSession, until: datetime, most: int) -> lis
     return await ACTIVE_UNTIL.all(session, until=until, most=most)
 
 
-async def count(session: AsyncSession, filters: Mapping[str, Any]) -> int:
-    """How many jobs pass all filters."""
-    (found,) = await _count(tuple(sorted(filters))).one(session, **filters, most=None)
-    return int(found)
+async def active_definitions(session: AsyncSession, most: int) -> list[asyncpg.Record]:
+    """The schedules of up to `most` active jobs."""
+    return await ACTIVE_DEFINITIONS.all(session, most=most)
 
 
 async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
@@ -187,39 +180,6 @@ async def clock(session: AsyncSession) -> datetime:
 async def share(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
     """The job, which can not be deleted until the transaction ends."""
     return await SHARE.one_or_none(session, jobid=jobid)
-
-
-async def page(
-    session: AsyncSession,
-    filters: Mapping[str, Any],
-    sort: str,
-    after: tuple[int, Any] | None,
-    most: int,
-) -> list[asyncpg.Record]:
-    """Up to `most` jobs that pass all filters (keys of FILTERS, each with its value), in order.
-
-    `after` is a place in that order: a jobid, and the sort key that goes before it.
-    """
-    statement = page_statement(tuple(sorted(filters)), sort, after is not None)
-    jobid, key = after or (None, None)
-    return await statement.all(session, **filters, jobid=jobid, key=key, most=most)
-
-
-@lru_cache(maxsize=256)
-def page_statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
-    """The statement behind `page`."""
-    order, beyond = SORTS[sort]
-    conditions = [FILTERS[name] for name in filters]
-    if "deleted" not in filters:
-        conditions.append("job.deletedat IS NULL")
-    if further:
-        conditions.append(beyond)
-    return Statement(f"{_JOB} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :most")
-
-
-@lru_cache(maxsize=256)
-def _count(filters: tuple[str, ...]) -> Statement:
-    return Statement(f"SELECT count(*) FROM ({page_statement(filters, 'jobid', False).text}) AS found")
 
 
 async def edit(

@@ -12,6 +12,9 @@ from scheduler_api.database.statements import Statement
 #: The channel on which the tickers are told of a promise that they may not have seen.
 CHANNEL = "scheduler_promise"
 
+#: The channel on which pages are told that something has changed.
+NEWS = "scheduler_news"
+
 #: The schedule's live logs of a job, each from an index that holds live rows only: its promise, runs under
 #: way, and those that wait for another attempt.
 _LIVE = """
@@ -60,7 +63,10 @@ HOLES = Statement(
     """
     SELECT job.jobid
     FROM job
-    WHERE job.active AND job.after IS NULL
+    -- Nearly all have a promise, which its own index tells soon.
+    LEFT JOIN joblog AS promise ON promise.jobid = job.jobid AND promise.cause = 'schedule'
+         AND (promise.status = 'pending' AND promise.attempt = 1 OR promise.following IS NOT NULL)
+    WHERE job.active AND job.after IS NULL AND promise.logid IS NULL
       AND NOT EXISTS (
           SELECT FROM joblog
           WHERE jobid = job.jobid AND status IN ('pending', 'running') AND cause = 'schedule'
@@ -97,6 +103,11 @@ async def promise(
 async def announce(session: AsyncSession) -> None:
     """Tell the tickers that there is a new promise, when the transaction commits."""
     await ANNOUNCE.all(session, channel=CHANNEL)
+
+
+async def spread_news(session: AsyncSession) -> None:
+    """Tell pages that something has changed."""
+    await ANNOUNCE.all(session, channel=NEWS)
 
 
 async def live(session: AsyncSession, jobid: int) -> set[int]:

@@ -186,6 +186,18 @@ joblog = Table(
     Index("ix_joblog_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
     # What failed is looked for among millions that did not.
     Index("ix_joblog_failed", "logid", postgresql_where=text("status = 'failed'")),
+    # What ran in a stretch of time, of all jobs. An entry for a range of blocks costs next to nothing.
+    Index(
+        "ix_joblog_scheduledfor",
+        "scheduledfor",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": True},
+    ),
+    # What a row stands for, by the last of it: few rows stand for more than one occurrence.
+    Index("ix_joblog_through", "through", postgresql_where=text("through IS NOT NULL")),
+    # Which jobs have failed, and what failed last.
+    Index("ix_joblog_failing", "jobid", postgresql_where=text("status = 'failed'")),
+    Index("ix_joblog_failedat", "finishedat", postgresql_where=text("status = 'failed'")),
     Index("ix_joblog_running", "jobid", "host", postgresql_where=text("status = 'running'")),
 )
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -54,13 +54,21 @@ class Deliverer:
     """Makes due calls until it is stopped. Any number of replicas may do so on one database."""
 
     def __init__(
-        self, database: Database, client: Client, caller: Caller, terms: Terms, capacity: Capacity
+        self,
+        database: Database,
+        client: Client,
+        caller: Caller,
+        terms: Terms,
+        capacity: Capacity,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._client = client
         self._caller = caller
         self._terms = terms
         self._capacity = capacity
+        # Called whenever runs have begun or ended.
+        self._changed = changed
         self._settler = Settler(database, self._let_go, self._hasten)
         self._leases = Leases(database, terms.lease, lost=self._give_up, found=self.wake)
         # Who has it may claim: so that no two take the same room.
@@ -234,6 +242,8 @@ class Deliverer:
             began = monotonic()
             claim = await self._database.transact(calls.claim, most, self._terms, due)
             self._settler.failing = claim.failing
+            if claim.started or claim.skipped:
+                self._changed()
             tokens = [started.token for started in claim.started] if due is not None else []
             futures = [self._settler.awaited(token) for token in tokens]
             for started in claim.started:
@@ -299,6 +309,7 @@ class Deliverer:
     def _let_go(self, settled: Sequence[Ended]) -> None:
         for ended in settled:
             self._leases.let_go(ended.token)
+        self._changed()
         if self._is_bounded:
             self.wake()
 

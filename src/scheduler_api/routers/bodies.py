@@ -24,8 +24,8 @@ LARGEST_BODY = 262_144
 DEEPEST_NESTING = 32
 #: Seconds that a client may take to send its body.
 BODY_DEADLINE = 10.0
-#: Fields in one form.
-MOST_FIELDS = 100
+#: Fields in one form; in that of a list, each job has one.
+MOST_FIELDS = 1100
 
 
 async def json_body(request: Request, model: type[Model]) -> Model:

@@ -4,16 +4,18 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from scheduler_api.contracts import JobDraft, ScheduleDraft, flaws_of
+from scheduler_api.contracts import Job, JobDraft, JobPatch, ScheduleDraft, flaws_of
 from scheduler_api.contracts.targets import DEEPEST_BODY
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
+from scheduler_api.web.form import body_text, until_text
+from scheduler_api.web.words import MASK
 
 #: What a browser sends for a date with a time: no offset.
 LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?", re.ASCII)
@@ -22,23 +24,57 @@ Model = TypeVar("Model", bound=BaseModel)
 #: The fields that a preview looks at: the others may be wrong meanwhile.
 SCHEDULE = {
     "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "exclude",
-    "dstgap", "dstfold",
+    "dstgap", "dstfold", "after",
 }  # fmt: skip
 SEPARATORS = re.compile(r"[\s,;]+")
 LINE_END = re.compile(r"\r\n|\r|\n")
 TOO_DEEP = f"Must not be nested deeper than {DEEPEST_BODY} levels."
 START = {"startdate", "starttime"}
+COUNT = re.compile(r"\d{1,9}", re.ASCII)
+#: Which fields go with each kind of schedule.
+KINDS = {
+    "once": ("startdate", "starttime"),
+    "every": ("startdate", "starttime", "interval"),
+    "cron": ("cron",),
+    "after": ("after_jobid", "after_on"),
+}
+OF_KIND = {name for names in KINDS.values() for name in names} | {"repeat"}
+#: Fields about the form itself, not about the job.
+ABOUT = {"kind", "unit", "version", "from", "jobid", *(f"cron{name}" for name in START)}
 #: What the names of the target's fields begin with.
 TARGET = "target_"
 
 
-def draft_of(fields: dict[str, str]) -> JobDraft:
-    """The form's fields as a draft; an empty field counts as left out. Raises InvalidInput."""
+def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
+    """The form's fields as a draft; an empty field counts as left out. Raises InvalidInput.
+
+    Values of headers that the form only shows a mask of are those of the `known` job.
+    """
     own = {name: value for name, value in fields.items() if not name.startswith(TARGET)}
     values, flaws = _values(own), list[Flaw]()
+    if known is not None and known.until is not None and _is_untouched(own, known):
+        values["until"] = known.until.isoformat()
     if fields.get(f"{TARGET}url", "").strip():
-        values["target"] = _target(fields, flaws)
+        values["target"] = _target(fields, flaws, known)
     return _validated(values, JobDraft, flaws)
+
+
+def _is_untouched(fields: dict[str, str], known: Job) -> bool:
+    """Whether the end stands as it was shown: clocks show some times twice, and no fractions of seconds."""
+    typed = fields.get("until", "")
+    # Browsers leave out seconds that are none.
+    typed += ":00" if typed.count(":") == 1 else ""
+    return typed == until_text(known) and fields.get("timezone") == known.timezone
+
+
+def patch_of(draft: JobDraft) -> JobPatch:
+    """Everything that a draft says, as changes to a job."""
+    return JobPatch.model_validate_json(draft.model_dump_json(exclude={"active"}))
+
+
+def schedule_patch_of(draft: ScheduleDraft) -> JobPatch:
+    """What a draft says of the schedule, as changes to a job."""
+    return JobPatch.model_validate_json(draft.model_dump_json(include=SCHEDULE))
 
 
 def schedule_draft_of(fields: dict[str, str]) -> ScheduleDraft:
@@ -52,16 +88,23 @@ def model_of(fields: dict[str, str], model: type[Model]) -> Model:
     return _validated({name: value for name, value in fields.items() if value.strip()}, model)
 
 
+def model_of_values(values: dict[str, Any], model: type[Model]) -> Model:
+    """Values that a form gave as a `model`. Raises InvalidInput."""
+    return _validated(values, model)
+
+
 def _values(fields: dict[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {name: value for name, value in fields.items() if value.strip()}
+    values: dict[str, Any] = {
+        name: value for name, value in _of_kind(fields).items() if value.strip() and name not in ABOUT
+    }
     if values.get("cron"):
         # A browser leaves out a box that is not ticked; a cron expression repeats by itself.
         values.setdefault("repeat", "true")
     for name, separators in (("exclude", SEPARATORS), ("tags", re.compile(","))):
         if name in values:
             values[name] = [part.strip() for part in separators.split(values[name]) if part.strip()]
-    if "after_jobid" in values:
-        after = {"jobid": values.pop("after_jobid").strip(), "on": values.pop("after_on", "finished")}
+    if "after_jobid" in values or fields.get("kind") == "after":
+        after = {"jobid": values.pop("after_jobid", "").strip(), "on": values.pop("after_on", "finished")}
         # The form suggests a start, which is not meant then.
         values = {name: value for name, value in values.items() if name not in START} | {"after": after}
     values.pop("after_on", None)
@@ -70,27 +113,56 @@ def _values(fields: dict[str, str]) -> dict[str, Any]:
     return values
 
 
-def _target(fields: dict[str, str], flaws: list[Flaw]) -> dict[str, Any]:
+def _of_kind(fields: dict[str, str]) -> dict[str, str]:
+    """The fields that matter for the kind of schedule that is chosen, if one is; others may hold anything."""
+    kind, unit = fields.get("kind"), fields.get("unit", "1")
+    if kind is None:
+        return fields
+    kept = {name: value for name, value in fields.items() if name not in OF_KIND}
+    kept |= {name: fields.get(name, "") for name in KINDS.get(kind, ())}
+    if kind == "cron":
+        kept |= {name: fields.get(f"cron{name}", "") for name in START}
+    if kind == "every":
+        interval = kept["interval"].strip()
+        is_plain = COUNT.fullmatch(interval) and COUNT.fullmatch(unit)
+        kept |= {"repeat": "true", "interval": str(int(interval) * int(unit)) if is_plain else interval}
+    return kept
+
+
+def _target(fields: dict[str, str], flaws: list[Flaw], known: Job | None) -> dict[str, Any]:
     """Those of the form's fields that make a target; what can not be read goes to the flaws."""
     found = {name.removeprefix(TARGET): text for name, text in fields.items() if name.startswith(TARGET)}
     values: dict[str, Any] = {name: text for name, text in found.items() if text.strip()}
     values["url"] = values["url"].strip()
     if "headers" in values:
-        values["headers"] = _headers(values["headers"], flaws)
-    if "body" in values:
-        values["body"] = _body(values["body"], flaws)
+        of_old = known.target.headers if known is not None and known.target is not None else {}
+        values["headers"] = _headers(values["headers"], flaws, of_old)
+    typed = LINE_END.sub("\n", found.get("body", ""))
+    if (
+        known is not None
+        and known.target is not None
+        and typed == LINE_END.sub("\n", body_text(known.target.body))
+    ):
+        # Some text reads as JSON, some JSON as text: what was not touched stays what it was.
+        values["body"] = known.target.body
+    elif "body" in values:
+        values["body"] = _body(typed, flaws)
     for name in ("success", "retryon"):
         if name in values:
             values[name] = [part for part in SEPARATORS.split(values[name]) if part]
     return values
 
 
-def _headers(text: str, flaws: list[Flaw]) -> dict[str, str]:
+def _headers(text: str, flaws: list[Flaw], known: Mapping[str, str]) -> dict[str, str]:
     """Lines such as `Name: value`. What a value is never becomes part of a message."""
     pairs = []
     for number, line in enumerate(LINE_END.split(text), 1):
         name, colon, value = line.partition(":")
-        if colon:
+        if colon and value.strip() == MASK:
+            pairs.append((name.strip(), known.get(name.strip(), "")))
+            if name.strip() not in known:
+                flaws.append(Flaw(("target", "headers"), f"Line {number}: give the value of {name.strip()}."))
+        elif colon:
             pairs.append((name.strip(), value.strip()))
         elif line.strip():
             flaws.append(Flaw(("target", "headers"), f"Line {number} must be a name, a colon and a value."))
@@ -102,8 +174,7 @@ def _headers(text: str, flaws: list[Flaw]) -> dict[str, str]:
 
 
 def _body(text: str, flaws: list[Flaw]) -> Any:
-    """A JSON object or array as what it is; all else as text, with the line ends that were typed."""
-    text = LINE_END.sub("\n", text)
+    """A JSON object or array as what it is; all else as text."""
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:

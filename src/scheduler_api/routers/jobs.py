@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import (
     LARGEST_ID,
+    Condition,
     EditPreview,
     History,
     Job,
@@ -19,9 +20,10 @@ from scheduler_api.contracts import (
     JobSort,
     JobWithLogs,
     LogStatus,
+    Span,
     State,
 )
-from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
+from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
 from scheduler_api.routers import forms
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
@@ -33,43 +35,52 @@ from scheduler_api.routers.wiring import (
     After,
     Before,
     JobId,
-    Limit,
+    NegotiatedLimit,
     client_of,
     database_of,
+    most_of,
     pages_of,
     tagged,
     version_of,
     wants_page,
 )
-from scheduler_api.services import health, idempotency, jobs, outlook, secrets
+from scheduler_api.services import bulk, health, history, idempotency, jobs, outlook, secrets
 
 router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 
 JOBS = TypeAdapter(list[Job])
 #: How many next runs and how many changes the page of a job shows.
-SHOWN_AHEAD, SHOWN_CHANGES = 10, 10
+SHOWN_AHEAD, SHOWN_CHANGES = 20, 10
+STALE = "Somebody has changed the job since you opened this form. Submit again to change it all the same."
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
 InState = Annotated[
-    State | None, Query(description="Only jobs in this state. Deleted ones show only if asked for.")
+    Condition | None,
+    Query(
+        description="Only jobs in this state; or active ones that are `running`, `failing` (their latest "
+        "verdict is a failure) or `overdue`. Deleted ones show only if asked for."
+    ),
 ]
 LastStatus = Annotated[LogStatus | None, Query(description="Only jobs with this latest verdict.")]
 WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
 Sort = Annotated[JobSort, Query(description="The order.")]
 
 
-@router.get("/jobs", response_model=list[Job], responses=problems(422, 503) | OR_PAGE)
+@router.get("/jobs", response_model=list[Job], responses=problems(404, 422, 503) | OR_PAGE)
 async def list_jobs(
     request: Request,
     form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
+    like: Annotated[
+        int | None, Query(alias="from", ge=1, le=LARGEST_ID, description="A job to fill the form from.")
+    ] = None,
     name: Name = None,
     state: InState = None,
     laststatus: LastStatus = None,
     tag: WithTag = None,
     sort: Sort = JobSort.JOBID,
     after: After = None,
-    limit: Limit = 100,
+    limit: NegotiatedLimit = None,
 ) -> Response:
     """List jobs, oldest first unless another order is asked for.
 
@@ -77,15 +88,21 @@ async def list_jobs(
     """
     database = database_of(request)
     if form:
-        return _html(pages_of(request).form(await database.read(health.clock)))
-    filters = job_filters(name, state, laststatus, tag)
-    found = await database.read(jobs.listing, filters, sort, place_of(sort, after), limit + 1)
-    listing = found[:limit]
-    further = with_next(request, after=job_place(sort, listing[-1])) if found[limit:] else None
-    if wants_page(request):
-        now = await database.read(health.clock)
-        return _html(pages_of(request).jobs(now, listing, further, request.query_params), further)
-    return _json(JOBS.dump_json(listing), further)
+        job = None if like is None else await database.read(jobs.get, like)
+        return _html(pages_of(request).form(await database.read(health.clock), like=job))
+    page = wants_page(request)
+    most = most_of(limit, page=page)
+    now = await database.read(health.clock) if page or state is Condition.OVERDUE else None
+    filters = job_filters(now, name, state, laststatus, tag)
+    found = await database.read(jobs.listing, filters, sort, place_of(sort, after), most + 1)
+    listing = found[:most]
+    further = with_next(request, after=job_place(sort, listing[-1])) if found[most:] else None
+    if now is None or not page:
+        return _json(JOBS.dump_json(listing), further)
+    count = await database.read(bulk.count, filters)
+    recent = await database.read(history.recent, [job.jobid for job in listing])
+    shown = pages_of(request).jobs(now, listing, recent, count, further, request.query_params)
+    return _html(shown, further)
 
 
 @router.post(
@@ -119,13 +136,14 @@ async def create_job(request: Request) -> Response:
     if kind != FORM:
         raise HTTPException(415, "Send a job as application/json, or as a form.")
     fields = await form_body(request)
+    like = await _job_named(request, fields.get("from"))
     try:
-        draft = forms.draft_of(fields)
+        draft = forms.draft_of(fields, like)
         check_target(request, draft.target)
         job = await database.transact(jobs.create, draft, client)
     except InvalidInput as error:
         now = await database.read(health.clock)
-        return _html(pages_of(request).form(now, fields, error.flaws), status=422)
+        return _html(pages_of(request).form(now, fields, error.flaws, like=like), status=422)
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
 
@@ -134,21 +152,53 @@ async def show_job(
     request: Request,
     jobid: JobId,
     before: Before = None,
-    limit: Limit = 100,
+    limit: NegotiatedLimit = None,
+    form: Annotated[bool, Query(description="Show the form that edits it, as HTML.")] = False,
+    span: Annotated[Span, Query(description="How far back a page of HTML draws what has run.")] = Span.DAY,
 ) -> Response:
     """Show a job and its logs, newest first.
 
     A `Link` header with `rel="next"` leads to older logs. Browsers get a page of HTML.
     """
     database = database_of(request)
-    found = await database.read(jobs.get_with_logs, jobid, limit + 1, before)
+    if form:
+        job = await database.read(jobs.get, jobid)
+        if job.state is State.DELETED:
+            raise JobIsDeleted(jobid)
+        return _html(pages_of(request).form(await database.read(health.clock), editing=job))
+    page = wants_page(request)
+    most = most_of(limit, page=page)
+    found = await database.read(jobs.get_with_logs, jobid, most + 1, before)
     older = None
-    if found.logs[limit:]:
+    if found.logs[most:]:
         found.logs.pop()
-        older = f"/jobs/{jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': limit})}"
-    if wants_page(request):
-        return await _job_page(request, found, older, first=before is None)
+        older = f"/jobs/{jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': most})}"
+    if page:
+        return await _job_page(request, found, older, span, first=before is None)
     return _json(found.model_dump_json(), older, tagged(found.job.version))
+
+
+@router.post("/jobs/{jobid:jobid}/edit", include_in_schema=False)
+async def edit_by_form(request: Request, jobid: JobId) -> Response:
+    """Change a job; for browsers, whose forms know no PATCH."""
+    if content_type(request) != FORM:
+        raise HTTPException(415, "Send a form; programs change a job with PATCH.")
+    database, fields = database_of(request), await form_body(request)
+    job = await database.read(jobs.get, jobid)
+    seen = fields.get("version", "")
+    version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None  # noqa: PLR2004
+    try:
+        draft = forms.draft_of(fields, job)
+        check_target(request, draft.target)
+        await database.transact(jobs.edit, jobid, forms.patch_of(draft), version, client_of(request))
+    except (InvalidInput, StaleVersion) as error:
+        flaws, status = (error.flaws, 422) if isinstance(error, InvalidInput) else ((Flaw((), STALE),), 412)
+        if status == 412:  # noqa: PLR2004
+            # Who sends it again has been told; who only mends a field has not.
+            fields["version"] = str(job.version)
+        now = await database.read(health.clock)
+        return _html(pages_of(request).form(now, fields, flaws, editing=job), status=status)
+    return RedirectResponse(f"/jobs/{jobid}", 303)
 
 
 @router.patch(
@@ -200,7 +250,16 @@ async def delete_job(
     return Response(status_code=204)
 
 
-async def _job_page(request: Request, found: JobWithLogs, older: str | None, *, first: bool) -> Response:
+async def _job_named(request: Request, text: str | None) -> Job | None:
+    """The job that a form names; None for what is no jobid."""
+    if text is None or not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        return None
+    return await database_of(request).read(jobs.get, int(text))
+
+
+async def _job_page(
+    request: Request, found: JobWithLogs, older: str | None, span: Span, *, first: bool
+) -> Response:
     database, jobid = database_of(request), found.job.jobid
     now = await database.read(health.clock)
     upcoming, trouble = [], None
@@ -210,7 +269,8 @@ async def _job_page(request: Request, found: JobWithLogs, older: str | None, *, 
         trouble = str(error)
     changes = await database.read(jobs.changes_of, jobid, LARGEST_ID, SHOWN_CHANGES)
     known = await database.read(secrets.listing, jobid) if found.job.target is not None else []
-    page = pages_of(request).job(now, found, older, first, upcoming, changes, trouble, known)
+    told = await database.transact(history.timeline, jobid, span) if first else None
+    page = pages_of(request).job(now, found, older, first, upcoming, changes, trouble, known, told)
     return _html(page, older)
 
 

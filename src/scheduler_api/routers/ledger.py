@@ -31,7 +31,9 @@ from scheduler_api.routers.wiring import (
     Before,
     JobId,
     Limit,
+    NegotiatedLimit,
     database_of,
+    most_of,
     pages_of,
     runner_of,
     wants_page,
@@ -60,7 +62,7 @@ async def list_logs(
     since: Since = None,
     until: Until = None,
     before: Before = None,
-    limit: Limit = 100,
+    limit: NegotiatedLimit = None,
 ) -> Response:
     """List the logs of all jobs, the newest promise first.
 
@@ -69,8 +71,8 @@ async def list_logs(
     shown = {"status": status, "cause": cause, "before": before}
     if wants_page(request):
         since, until = (text and with_offset(text) for text in (since, until))
-        return await _runs_page(request, shown | _range(since, until), limit)
-    return await _logs(request, shown | _range(since, until), limit)
+        return await _runs_page(request, shown | _range(since, until), most_of(limit, page=True))
+    return await _logs(request, shown | _range(since, until), most_of(limit, page=False))
 
 
 @router.get("/jobs/{jobid:jobid}/logs", response_model=list[Log], responses=problems(404, 422, 503))

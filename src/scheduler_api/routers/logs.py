@@ -24,6 +24,7 @@ from scheduler_api.routers.forms import model_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.operations import BACK
 from scheduler_api.routers.paging import NEGOTIATED, given
+from scheduler_api.routers.preferences import back_to
 from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
 from scheduler_api.services import health, jobs, redrive, reports
 
@@ -126,6 +127,6 @@ async def report_on_run(
 
 def _answer(request: Request, log: Log, status: int) -> Response:
     if content_type(request) == FORM:
-        return RedirectResponse(f"/logs/{log.logid}", 303)
+        return RedirectResponse(back_to(request.query_params.get("back"), f"/logs/{log.logid}"), 303)
     headers = NEGOTIATED | {"Location": f"/logs/{log.logid}"}
     return Response(log.model_dump_json(), status, headers, Media.JSON)

@@ -3,15 +3,15 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import BulkOrder, BulkReport, History, Job, Log, Pause, Resume
-from scheduler_api.routers.bodies import FORM, content_type, json_body, order_body
+from scheduler_api.contracts import History, Job, Log, Pause, Resume
+from scheduler_api.routers.bodies import FORM, content_type, order_body
 from scheduler_api.routers.documentation import IF_MATCH, body_of, problems
 from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED, job_filters
-from scheduler_api.routers.wiring import JobId, client_of, database_of, runner_of, tagged, version_of
+from scheduler_api.routers.paging import NEGOTIATED
+from scheduler_api.routers.preferences import back_telling
+from scheduler_api.routers.wiring import JobId, client_of, database_of, tagged, version_of
 from scheduler_api.services import jobs, operations
 
 router = APIRouter(tags=["operations"])
@@ -33,7 +33,7 @@ async def pause_job(request: Request, jobid: JobId) -> Response:
     order = await order_body(request, Pause)
     database, client = database_of(request), client_of(request)
     job = await database.transact(operations.pause, jobid, order, version_of(request), client)
-    return _job(request, job)
+    return _job(request, job, paused=jobid)
 
 
 @router.post(
@@ -50,7 +50,7 @@ async def resume_job(request: Request, jobid: JobId) -> Response:
     order = await order_body(request, Resume)
     database, client = database_of(request), client_of(request)
     job = await database.transact(operations.resume, jobid, order, version_of(request), client)
-    return _job(request, job)
+    return _job(request, job, resumed=jobid)
 
 
 @router.post(
@@ -63,7 +63,7 @@ async def run_job(request: Request, jobid: JobId) -> Response:
     """Run a job now, beside its schedule, which does not move. The answer is the pending log."""
     log = await database_of(request).transact(operations.run_now, jobid)
     if content_type(request) == FORM:
-        return _back(jobid)
+        return back_telling(request, f"/jobs/{jobid}", started=jobid)
     headers = NEGOTIATED | {"Location": f"/jobs/{jobid}"}
     return Response(log.model_dump_json(), 202, headers, Media.JSON)
 
@@ -77,28 +77,8 @@ async def run_job(request: Request, jobid: JobId) -> Response:
 async def skip_next_run(request: Request, jobid: JobId) -> Response:
     """Skip the job's next run; the one after it is promised. The ledger says `skipped: request`."""
     database, client = database_of(request), client_of(request)
-    return _job(request, await database.transact(operations.skip_next, jobid, version_of(request), client))
-
-
-@router.post(
-    "/jobs/bulk",
-    response_model=BulkReport,
-    openapi_extra=body_of(BulkOrder),
-    responses=problems(400, 408, 413, 415, 422, 503),
-)
-async def order_many(request: Request) -> Response:
-    """Pause, resume, run or delete all jobs that match a filter.
-
-    `dryrun` tells how many those are. Each job is done as a whole or not at all; the answer names
-    those with which it could not be done, and where it stopped if it took too long.
-    """
-    if content_type(request) != "application/json":
-        raise HTTPException(415, "Send the order as application/json.")
-    order = await json_body(request, BulkOrder)
-    wanted = order.filter
-    filters = job_filters(wanted.name, wanted.state, wanted.laststatus, wanted.tag)
-    report = await runner_of(request).run_bulk(order, filters, client_of(request))
-    return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+    job = await database.transact(operations.skip_next, jobid, version_of(request), client)
+    return _job(request, job, skippednext=jobid)
 
 
 @router.post("/jobs/{jobid:jobid}/delete", include_in_schema=False)
@@ -109,11 +89,7 @@ async def delete_by_form(request: Request, jobid: JobId) -> Response:
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)
 
 
-def _job(request: Request, job: Job) -> Response:
+def _job(request: Request, job: Job, **done: int) -> Response:
     if content_type(request) == FORM:
-        return _back(job.jobid)
+        return back_telling(request, f"/jobs/{job.jobid}", **done)
     return Response(job.model_dump_json(), headers=NEGOTIATED | tagged(job.version), media_type=Media.JSON)
-
-
-def _back(jobid: int) -> Response:
-    return RedirectResponse(f"/jobs/{jobid}", 303)

@@ -1,23 +1,29 @@
 """Filters, orders and places of lists, as queries write them."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from scheduler_api.contracts import LARGEST_ID, Job, JobSort, LogStatus, State
+from scheduler_api.contracts import LARGEST_ID, Condition, Job, JobSort, LogStatus
 from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.services.health import LATE
 
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 
 
 def job_filters(
-    name: str | None, state: State | None, laststatus: LogStatus | None, tag: str | None
+    now: datetime | None,
+    name: str | None = None,
+    state: Condition | None = None,
+    laststatus: LogStatus | None = None,
+    tag: str | None = None,
+    jobids: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """The filters that are given, as the list of jobs takes them."""
+    """The filters that are given, as the list of jobs takes them; `now` is needed to say what is overdue."""
     filters: dict[str, Any] = {}
     if name:
         filters["name"] = f"%{name.translate(WILDCARDS)}%"
@@ -27,6 +33,11 @@ def job_filters(
         filters["laststatus"] = laststatus
     if state is not None:
         filters[state.value] = True
+    if state is Condition.OVERDUE:
+        assert now is not None
+        filters[state.value] = now - LATE
+    if jobids is not None:
+        filters["jobids"] = list(jobids)
     return _storable(filters)
 
 
@@ -62,8 +73,8 @@ def place_of(sort: JobSort, after: str | None) -> tuple[int, Any] | None:
     if sort is not JobSort.NEXTRUN:
         return jobid, key
     try:
-        return jobid, datetime.fromisoformat(key) if key else None
-    except ValueError:
+        return jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None
+    except (ValueError, OverflowError):
         raise InvalidInput(Flaw(("?after",), "Is no place in this list.")) from None
 
 

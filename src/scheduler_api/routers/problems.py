@@ -46,6 +46,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.KeyInFlight: 409,
     errors.DatabaseUnavailable: 503,
     errors.DatabaseBusy: 503,
+    errors.TooManyReaders: 503,
     errors.DatabaseReadOnly: 503,
     errors.StorageFull: 503,
     errors.OutcomeUnknown: 503,

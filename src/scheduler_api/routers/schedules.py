@@ -1,6 +1,8 @@
 """Looking ahead: a schedule before a job has it, and what is to come."""
 
+import re
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -8,19 +10,32 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scheduler_api.contracts import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
-from scheduler_api.errors import InvalidInput
+from scheduler_api.contracts import Forecast, JobPatch, Occurrence, ScheduleDraft, SchedulePreview, Upcoming
+from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
-from scheduler_api.routers.documentation import body_of, problems
-from scheduler_api.routers.forms import schedule_draft_of
+from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.forms import model_of_values, schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.wiring import JobId, database_of, pages_of, wants_page
-from scheduler_api.services import health, outlook
+from scheduler_api.routers.preferences import back_telling
+from scheduler_api.routers.wiring import (
+    LIST_LIMIT,
+    JobId,
+    client_of,
+    database_of,
+    forecasts_of,
+    pages_of,
+    wants_page,
+)
+from scheduler_api.services import health, jobs, outlook
+from scheduler_api.web.pages import Window
 
 router = APIRouter(tags=["schedules"])
 
 OCCURRENCES, UPCOMING = TypeAdapter(list[Occurrence]), TypeAdapter(list[Upcoming])
+JOBID = re.compile(r"\d{1,18}", re.ASCII)
+#: How many occurrences of one job a page lists: one of every second would fill it.
+EACH_ON_PAGE, MOST_ON_PAGE = 3, 50
 Many = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 
 
@@ -50,13 +65,18 @@ async def _preview_form(request: Request, now: datetime) -> Response:
     fields = await form_body(request)
     if not wants_page(request):
         return _json(outlook.preview(now, schedule_draft_of(fields)).model_dump_json())
-    pages = pages_of(request)
+    database, jobid = database_of(request), fields.get("jobid", "")
+    job = await database.read(jobs.get, int(jobid)) if JOBID.fullmatch(jobid) else None
+    page, status = partial(pages_of(request).form, now, fields, editing=job), 200
     try:
-        found = outlook.preview(now, schedule_draft_of(fields))
+        draft = schedule_draft_of(fields)
+        found, change = outlook.preview(now, draft), None
+        if job is not None:
+            change = await database.transact(outlook.preview_edit, job.jobid, schedule_patch_of(draft))
+        shown = page(preview=found, change=change)
     except InvalidInput as error:
-        page = pages.form(now, fields, error.flaws, previewing=True)
-        return Response(page, 422, NEGOTIATED, Media.HTML)
-    return Response(pages.form(now, fields, preview=found), 200, NEGOTIATED, Media.HTML)
+        shown, status = page(error.flaws, previewing=True), 422
+    return Response(shown, status, NEGOTIATED, Media.HTML)
 
 
 @router.get(
@@ -67,16 +87,47 @@ async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> R
     return _json(OCCURRENCES.dump_json(await database_of(request).transact(outlook.upcoming, jobid, limit)))
 
 
-@router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503))
+@router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503) | OR_PAGE)
 async def upcoming_of_all(
     request: Request,
     hours: Annotated[int, Query(ge=1, le=168, description="How far to look ahead.")] = 24,
-    limit: Many = 100,
+    limit: Annotated[
+        int | None, Query(ge=1, le=1000, description="How many at most: 100; on a page of HTML, 50.")
+    ] = None,
+    each: Annotated[
+        int | None, Query(ge=1, le=1000, description="How many of one job at most; on a page of HTML, 3.")
+    ] = None,
 ) -> Response:
-    """List the next occurrences of all active jobs, in order."""
-    return _json(
-        UPCOMING.dump_json(await database_of(request).transact(outlook.upcoming_of_all, hours, limit))
-    )
+    """List the next occurrences of all active jobs, in order. Browsers get a page of HTML, with the load."""
+    database, page = database_of(request), wants_page(request)
+    limit = limit or (MOST_ON_PAGE if page else LIST_LIMIT)
+    each = each or (EACH_ON_PAGE if page else limit)
+    found = await database.transact(outlook.upcoming_of_all, hours, limit, each)
+    if not page:
+        return _json(UPCOMING.dump_json(found))
+    load = await forecasts_of(request).newest()
+    now = await database.read(health.clock)
+    shown = pages_of(request).upcoming(now, found, load, Window(hours, limit, each), request.query_params)
+    return Response(shown, 200, NEGOTIATED, Media.HTML)
+
+
+@router.get("/forecast", response_model=Forecast, responses=problems(503))
+async def load_ahead(request: Request) -> Response:
+    """Forecast the load of the next 24 hours, minute by minute, and where many jobs begin at once.
+
+    It may be half a minute old.
+    """
+    return _json((await forecasts_of(request).newest()).model_dump_json())
+
+
+@router.post("/jobs/{jobid:jobid}/spread", include_in_schema=False)
+async def spread_by_form(request: Request, jobid: JobId) -> Response:
+    """Spread a job's start by a jitter; for browsers, whose forms know no PATCH."""
+    patch = model_of_values(await form_body(request), JobPatch)
+    if patch.model_fields_set != {"jitter"}:
+        raise InvalidInput(Flaw(("jitter",), "Give the jitter, in seconds, and nothing else."))
+    await database_of(request).transact(jobs.edit, jobid, patch, None, client_of(request))
+    return back_telling(request, "/upcoming", spread=jobid)
 
 
 def _json(content: str | bytes) -> Response:

@@ -4,12 +4,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from scheduler_api import __version__
-from scheduler_api.contracts import Health
+from scheduler_api.contracts import Health, Overview
 from scheduler_api.database import migrations
 from scheduler_api.errors import SchedulerError
-from scheduler_api.routers.documentation import problems
-from scheduler_api.routers.wiring import database_of
-from scheduler_api.services import health
+from scheduler_api.routers.documentation import OR_PAGE, problems
+from scheduler_api.routers.negotiation import Media
+from scheduler_api.routers.paging import NEGOTIATED
+from scheduler_api.routers.wiring import database_of, pages_of, wants_page
+from scheduler_api.services import health, overview
 
 router = APIRouter(tags=["system"])
 
@@ -17,9 +19,20 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 @router.get("/", include_in_schema=False)
-async def home() -> Response:
-    """On to the jobs."""
-    return RedirectResponse("/jobs", 307)
+async def home(request: Request) -> Response:
+    """On to the overview, or to the jobs for those who read no pages."""
+    return RedirectResponse("/overview" if wants_page(request) else "/jobs", 307, {"Vary": "Accept"})
+
+
+@router.get("/overview", response_model=Overview, responses=problems(503) | OR_PAGE)
+async def show_overview(request: Request) -> Response:
+    """Say how the service as a whole does: what is wrong, since when, and what to do about it."""
+    ticker, deliverer = request.state.ticker, request.state.deliverer
+    told = [trouble for part in (ticker, deliverer) if part is not None and (trouble := part.trouble)]
+    found = await database_of(request).transact(overview.look, told)
+    if wants_page(request):
+        return Response(pages_of(request).overview(found), 200, NEGOTIATED, Media.HTML)
+    return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 
 @router.get("/healthz", response_model=Health, responses=problems())

@@ -10,12 +10,17 @@ from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import LARGEST_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery.deliverer import Deliverer
+from scheduler_api.forecasts import Forecasts
+from scheduler_api.news import News
 from scheduler_api.routers.negotiation import Media, preferred
 from scheduler_api.runner import Runner
 from scheduler_api.settings import Settings
 from scheduler_api.targets import Guard
 from scheduler_api.ticker import Ticker
-from scheduler_api.web.pages import Pages
+from scheduler_api.web.filters import address
+from scheduler_api.web.notices import NAMES as NOTICES
+from scheduler_api.web.pages import Pages, Reader
+from scheduler_api.web.times import chosen
 
 
 class State(TypedDict):
@@ -26,6 +31,8 @@ class State(TypedDict):
     runner: Runner
     ticker: Ticker | None
     deliverer: Deliverer
+    news: News
+    forecasts: Forecasts
     guard: Guard
     cipher: Cipher
 
@@ -41,6 +48,12 @@ def runner_of(request: Request) -> Runner:
     """The engine behind POST /jobs/run."""
     runner: Runner = request.state.runner
     return runner
+
+
+def forecasts_of(request: Request) -> Forecasts:
+    """The forecast of the load."""
+    forecasts: Forecasts = request.state.forecasts
+    return forecasts
 
 
 def deliverer_of(request: Request) -> Deliverer:
@@ -62,9 +75,13 @@ def cipher_of(request: Request) -> Cipher:
 
 
 def pages_of(request: Request) -> Pages:
-    """The renderer of pages."""
+    """The renderer of pages, as this reader wants them."""
     pages: Pages = request.app.state.pages
-    return pages
+    times = chosen(request.cookies.get("clock"), request.cookies.get("zone"))
+    # What was just done is told once.
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
+    here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
+    return pages.seen_by(Reader(times, here, request.state.news.mark))
 
 
 def wants_page(request: Request) -> bool:
@@ -91,6 +108,11 @@ def version_of(request: Request) -> int | None:
 def tagged(version: int) -> dict[str, str]:
     """The header that names a job's version."""
     return {"ETag": f'"{version}"'}
+
+
+def most_of(limit: int | None, *, page: bool) -> int:
+    """How many of a list to show."""
+    return min(limit or PAGE_LIMIT, LONGEST_PAGE) if page else limit or LIST_LIMIT
 
 
 ENTITY_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
@@ -123,3 +145,14 @@ After = Annotated[
 ]
 Before = Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Only logs older than this logid.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+#: Pages tell more of each, and are to be light.
+PAGE_LIMIT, LONGEST_PAGE, LIST_LIMIT = 20, 50, 100
+NegotiatedLimit = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=1000,
+        description=f"How many at most; {LIST_LIMIT} unless given. On a page of HTML {PAGE_LIMIT}, and never "
+        f"more than {LONGEST_PAGE}.",
+    ),
+]

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import BulkAction, BulkFailure, BulkOrder, Pause, Resume
-from scheduler_api.database import jobs as statements
+from scheduler_api.contracts import BulkAction, BulkFailure, BulkOrder, Pause, Resume, State
+from scheduler_api.database import listing
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import jobs, operations
@@ -25,13 +25,14 @@ class BatchReport:
 
     last: int | None = None
     """The last job that was looked at; None: there was none left."""
-    done: int = 0
+    done: list[int] = field(default_factory=list)
+    unchanged: int = 0
     failures: list[BulkFailure] = field(default_factory=list)
 
 
 async def count(session: AsyncSession, filters: dict[str, Any]) -> int:
     """How many jobs pass the filters."""
-    return await statements.count(session, filters)
+    return await listing.count(session, filters)
 
 
 async def run_batch(
@@ -44,16 +45,26 @@ async def run_batch(
 ) -> BatchReport:
     """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
     verb = _verb(order, client)
-    rows = await statements.page(session, filters, "jobid", (after, None), BATCH)
+    rows = await listing.page(session, filters, "jobid", (after, None), BATCH)
     report = BatchReport(last=rows[-1]["jobid"] if rows else None)
     for row in rows:
+        if _is_so(order.action, row["state"]):
+            report.unchanged += 1
+            continue
         try:
             async with savepoint(session):
                 await verb(session, now, row["jobid"])
-            report.done += 1
+            report.done.append(row["jobid"])
         except SchedulerError as error:
             report.failures.append(BulkFailure(jobid=row["jobid"], code=error.code, detail=str(error)))
     return report
+
+
+def _is_so(action: BulkAction, state: str) -> bool:
+    """Whether the job is already what it would become: then its reason and its end stay, too."""
+    if action is BulkAction.PAUSE:
+        return state == State.PAUSED
+    return action is BulkAction.RESUME and state == State.ACTIVE
 
 
 def _verb(order: BulkOrder, client: str | None) -> Verb:

@@ -1,11 +1,14 @@
 """Whether the database answers, how late the scheduler is, and which hosts do not answer."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import claims, hosts
 from scheduler_api.database.claims import NextDue
+
+#: What is so late is called overdue.
+LATE = timedelta(seconds=5)
 
 
 async def next_due(session: AsyncSession) -> NextDue:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
 from scheduler_api.database import changes, jobs, ledger, promises
+from scheduler_api.database import listing as lists
 from scheduler_api.errors import Flaw, InvalidInput, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Cron, Never, Once, Reason, Schedule, StartInGap, schedule_of
 from scheduler_api.services import chains, standing
@@ -87,8 +88,8 @@ async def listing(
     after: tuple[int, Any] | None,
     limit: int,
 ) -> list[Job]:
-    """Up to `limit` jobs that pass the filters (see jobs.FILTERS), in order, after a place in it."""
-    rows = await jobs.page(session, filters, sort, after, limit)
+    """Up to `limit` jobs that pass the filters (see listing.FILTERS), in order, after a place in it."""
+    rows = await lists.page(session, filters, sort, after, limit)
     return JOBS.validate_python([dict(row) for row in rows])
 
 

@@ -51,14 +51,16 @@ async def upcoming(session: AsyncSession, now: datetime, jobid: int, count: int)
     return [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
 
 
-async def upcoming_of_all(session: AsyncSession, now: datetime, hours: int, most: int) -> list[Upcoming]:
-    """Up to `most` occurrences of all active jobs within the next hours, in order.
+async def upcoming_of_all(
+    session: AsyncSession, now: datetime, hours: int, most: int, each: int
+) -> list[Upcoming]:
+    """Up to `most` occurrences of all active jobs within the next hours, `each` of one at most, in order.
 
     A job whose schedule can not be computed has none; its page says so.
     """
     until = now + timedelta(hours=hours)
     rows = await jobs.active_until(session, until, most)
-    ways = [_of_job(row, now, until) for row in rows]
+    ways = [islice(_of_job(row, now, until), each) for row in rows]
     return list(islice(merge(*ways, key=lambda found: (found.scheduledfor, found.jobid)), most))
 
 
@@ -95,6 +97,7 @@ def occurrence_of(
     """An occurrence with what there is to say of it."""
     return Occurrence(
         scheduledfor=instant,
+        startsat=instant + delay,
         local=local(instant, zone),
         relative=relative(instant + delay, now),
         note=note(schedule, zone, instant),

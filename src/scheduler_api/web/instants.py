@@ -6,9 +6,8 @@ from zoneinfo import ZoneInfo
 from scheduler_api.contracts import Log
 from scheduler_api.schedule import is_zone
 from scheduler_api.schedule.wording import duration
+from scheduler_api.services.health import LATE
 
-#: What is so late is called overdue.
-LATE = timedelta(seconds=5)
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = 1000.0
 MINUTE = timedelta(minutes=1)

@@ -1,74 +1,67 @@
 """The pages: what each shows, from the same contracts that the API answers with."""
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from copy import copy
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler_api import __version__
 from scheduler_api.contracts import (
+    BulkOrder,
+    BulkReport,
     Change,
-    Ending,
+    Condition,
+    EditPreview,
     Explanation,
+    Forecast,
     Job,
+    JobSort,
     JobWithLogs,
     Log,
     LogCause,
     LogStatus,
     LogWithAttempts,
-    Method,
     NewSecret,
     Occurrence,
+    Overview,
     Problem,
+    Recent,
     SchedulePreview,
     Secret,
-    State,
-    Target,
+    Span,
     TestAnswer,
+    Timeline,
+    Upcoming,
 )
 from scheduler_api.errors import Flaw
-from scheduler_api.schedule import Fold, Gap, Misfire, zone_names
-from scheduler_api.web import bars, filters, words
+from scheduler_api.schedule import zone_names
+from scheduler_api.web import bars, charts, filters, form, glance, heat, notices, requests, words
+from scheduler_api.web.times import Times
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
-#: How far ahead the form's suggested start lies.
-SUGGESTED_START = timedelta(minutes=1)
 
-COUNT = re.compile(r"\d{1,18}", re.ASCII)
+class Reader(NamedTuple):
+    """Who looks at a page."""
 
-MISFIRES = {
-    Misfire.ONCE: "run once for all that were missed",
-    Misfire.ALL: "run each of them, in order",
-    Misfire.SKIP: "skip those later than the grace period",
-}
-GAPS = {Gap.AFTER: "run right after a jump", Gap.SKIP: "skip what a jump leaves out"}
-ENDINGS = {
-    Ending.FINISHED: "those that finished",
-    Ending.FAILED: "those that failed",
-    Ending.ANY: "all of them",
-}
-FOLDS = {Fold.ONCE: "run once, the first time", Fold.BOTH: "run both times"}
-#: What the form suggests for a target: what holds if nothing is said.
-TARGET = {
-    "target_method": Method.POST.value,
-    "target_timeout": str(Target.model_fields["timeout"].default),
-    "target_success": " ".join(Target.model_fields["success"].get_default(call_default_factory=True)),
-    "target_retries": str(Target.model_fields["retries"].default),
-}
-#: Some cron expressions to choose from.
-CRONS = {
-    "@hourly": "every hour",
-    "@daily": "every day at midnight",
-    "*/15 * * * *": "every 15 minutes",
-    "30 2 * * *": "every day at 02:30",
-    "0 9 * * MON-FRI": "at 09:00 on weekdays",
-    "0 12 L * *": "at noon on the last day of the month",
-}
+    times: Times
+    here: str
+    """The address of the page."""
+    news: str = ""
+    """How far the news had come when the page was made."""
+
+
+class Window(NamedTuple):
+    """How much of the future a page shows."""
+
+    hours: int
+    limit: int
+    each: int
+    """Occurrences of one job."""
 
 
 class Pages:
@@ -83,28 +76,62 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(open_to_all=open_to_all, version=__version__, words=words, bars=bars)
+        self._reader = Reader(Times(), "/jobs")
+
+    def seen_by(self, reader: Reader) -> "Pages":
+        """The same for one reader."""
+        pages = copy(self)
+        vars(pages)["_reader"] = reader
+        return pages
 
     def jobs(
-        self, now: datetime, listing: Sequence[Job], further: str | None, query: Mapping[str, str]
+        self,
+        now: datetime,
+        listing: Sequence[Job],
+        recent: Mapping[int, Sequence[Recent]],
+        count: int,
+        further: str | None,
+        query: Mapping[str, str],
     ) -> str:
-        """The list of jobs, with its filters, and a notice of what was just done."""
+        """The list of jobs with their newest runs, filters, and a notice of what was just done."""
         narrowed = filters.given(query, filters.OF_JOBS)
         kept = filters.given(query, filters.KEPT_OF_JOBS)
         first = "after" not in query
         return self._render(
             "jobs.html",
             now=now,
-            soon=now + SUGGESTED_START,
-            jobs=listing,
+            soon=now + form.SUGGESTED_START,
+            rows=[glance.row_of(job, recent.get(job.jobid, ()), now, self._reader.times) for job in listing],
+            count=count,
             further=further,
-            notice=_notice(query) if first else None,
+            notice=notices.notice(query) if first else None,
             first=first,
             filters=narrowed,
             kept=kept,
             start=filters.address("/jobs", narrowed | kept),
-            states=list(State),
+            sort=query.get("sort", JobSort.JOBID),
+            sorts={by: filters.address("/jobs", narrowed | kept | {"sort": by}) for by in JobSort},
+            states=list(Condition),
             statuses=list(LogStatus),
         )
+
+    def confirmation(
+        self,
+        order: BulkOrder,
+        count: int,
+        jobids: Sequence[int],
+        named: Mapping[int, str],
+        back: str,
+        *,
+        again: bool,
+    ) -> str:
+        """What an order to many jobs would do, and to how many; `again`: their number has changed."""
+        given = {"order": order, "count": count, "jobids": jobids, "named": named, "back": back}
+        return self._render("confirm.html", **given, again=again)
+
+    def bulk(self, order: BulkOrder, report: BulkReport, named: Mapping[int, str], back: str) -> str:
+        """What an order to many jobs did; `named`: those with which it could not be done."""
+        return self._render("bulk.html", order=order, report=report, named=named, back=back)
 
     def runs(
         self,
@@ -126,7 +153,7 @@ class Pages:
             # The job of a log may have been removed a moment ago, with all its logs.
             rows=[(log, named[log.jobid]) for log in found if log.jobid in named],
             further=further,
-            notice=_notice(query) if first else None,
+            notice=notices.notice(query) if first else None,
             first=first,
             filters=narrowed,
             kept=kept,
@@ -147,8 +174,10 @@ class Pages:
         changes: Sequence[Change] = (),
         trouble: str | None = None,
         secrets: Sequence[Secret] = (),
+        timeline: Timeline | None = None,
     ) -> str:
         """A job with its next runs, logs, changes and secrets; `trouble` is what is wrong with it."""
+        zone = self._reader.times.zone(shown.job.timezone)
         return self._render(
             "job.html",
             now=now,
@@ -156,13 +185,19 @@ class Pages:
             logs=shown.logs,
             older=older,
             first=first,
-            misfires=MISFIRES,
-            gaps=GAPS,
-            folds=FOLDS,
+            misfires=form.MISFIRES,
+            gaps=form.GAPS,
+            folds=form.FOLDS,
             upcoming=upcoming,
             changes=changes,
             trouble=trouble,
             secrets=secrets,
+            timeline=timeline,
+            verdicts=timeline and charts.verdicts(timeline, zone),
+            durations=timeline and charts.durations(timeline, zone),
+            spans=list(Span),
+            glanced=glance.row_of(shown.job, (), now, self._reader.times),
+            definition=form.definition(shown.job),
         )
 
     def explanation(self, now: datetime, job: Job, answer: Explanation) -> str:
@@ -181,6 +216,7 @@ class Pages:
             latest=found.attempts[-1] if found.attempts else None,
             lines=found.lines,
             longest=max(totals, default=0.0),
+            request=requests.shown(job, found.log),
         )
 
     def test(self, now: datetime, job: Job, answer: TestAnswer) -> str:
@@ -197,29 +233,53 @@ class Pages:
         fields: Mapping[str, str] | None = None,
         flaws: Sequence[Flaw] = (),
         preview: SchedulePreview | None = None,
+        change: EditPreview | None = None,
         *,
+        editing: Job | None = None,
+        like: Job | None = None,
         previewing: bool = False,
     ) -> str:
-        """The form for a job: fresh, or with what was typed, what it means, and what is wrong with it."""
-        messages: dict[str, list[str]] = {}
-        for flaw in flaws:
-            texts = messages.setdefault(_field(flaw.path), [])
-            if flaw.detail not in texts:
-                texts.append(flaw.detail)
+        """The form for a job: fresh, of the job that it edits, or like another one.
+
+        Or with what was typed into it, what that means, what it would change, and what is wrong with it.
+        """
+        values = form.with_kind(fields or {})
+        if fields is None:
+            values = form.fields_for(now, self._reader.times.mine or "UTC", editing, like)
         return self._render(
             "form.html",
             now=now,
-            values=_suggestions(now) if fields is None else fields,
-            messages=messages,
-            misfires=MISFIRES,
-            gaps=GAPS,
-            folds=FOLDS,
-            crons=CRONS,
-            endings=ENDINGS,
-            methods=list(Method),
+            values=values,
+            editing=editing,
+            messages=form.messages(flaws, values.get("kind")),
+            choices=form,
             preview=preview,
-            preview_failed=previewing and bool(flaws),
+            change=change,
+            previewing=previewing,
             zones=sorted(zone_names()),
+        )
+
+    def overview(self, found: Overview) -> str:
+        """How the service as a whole does."""
+        return self._render("overview.html", now=found.now, found=found)
+
+    def upcoming(
+        self,
+        now: datetime,
+        found: Sequence[Upcoming],
+        load: Forecast,
+        window: Window,
+        query: Mapping[str, str],
+    ) -> str:
+        """What runs next, and the load of the next 24 hours."""
+        return self._render(
+            "upcoming.html",
+            now=now,
+            found=found,
+            load=load,
+            heat=heat.heat(load, self._reader.times.zone()),
+            notice=notices.notice(query),
+            **window._asdict(),
         )
 
     def error(self, problem: Problem) -> str:
@@ -231,45 +291,4 @@ class Pages:
         return self._render("swagger.html")
 
     def _render(self, template: str, **context: object) -> str:
-        return self._templates.get_template(template).render(context)
-
-
-def _field(path: Sequence[str | int]) -> str:
-    """The form's field that shows what is wrong at a place in a job."""
-    name, *inner = path or ("",)
-    first_inside = {"target": "url", "after": "jobid"}
-    if name not in first_inside:
-        return str(name)
-    return f"{name}_{inner[0] if inner else first_inside[str(name)]}"
-
-
-def _suggestions(now: datetime) -> dict[str, str]:
-    start = now + SUGGESTED_START
-    return {
-        "startdate": f"{start:%Y-%m-%d}",
-        "starttime": f"{start:%H:%M:%S}",
-        "timezone": "UTC",
-        "active": "true",
-        "misfire": Misfire.ONCE,
-        "grace": "60",
-        "dstgap": Gap.AFTER,
-        "dstfold": Fold.ONCE,
-        **TARGET,
-    }
-
-
-def _notice(query: Mapping[str, str]) -> str | None:
-    """What a redirect to a list has to tell. Only numbers are taken from the address."""
-    counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
-    if "created" in counts:
-        return f"Job {counts['created']} was created."
-    if "deleted" in counts:
-        return f"Job {counts['deleted']} was deleted."
-    if "retried" in counts:
-        left = " It took long: some are left, so ask again." if "left" in counts else ""
-        one = counts["retried"] == 1
-        return f"{counts['retried']:,} {'run is' if one else 'runs are'} tried again.{left}"
-    if "finished" not in counts:
-        return None
-    parts = [f"{counts[name]} {name}" for name in ("finished", "failed", "skipped") if counts.get(name)]
-    return f"Ran what was due: {', '.join(parts)}." if parts else "Nothing was due."
+        return self._templates.get_template(template).render(context | self._reader._asdict())

@@ -107,7 +107,7 @@ def whole_schedule(job: Job) -> str:
         return _following(job.after)
     try:
         return describe(definition(job))
-    except ValueError:
+    except (ValueError, LookupError, ArithmeticError):
         return "can not be computed"
 
 
@@ -176,7 +176,7 @@ def schedule(job: Job) -> str:
         return _following(job.after)
     try:
         return cadence(job.interval, job.cron, job.timezone)
-    except ValueError:
+    except (ValueError, LookupError, ArithmeticError):
         return "can not be computed"
 
 

@@ -1,0 +1,55 @@
+"""What has run, over time."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+
+class Span(StrEnum):
+    """How far back to look."""
+
+    DAY = "24h"
+    WEEK = "7d"
+    MONTH = "30d"
+
+
+class Recent(BaseModel):
+    """A run at a glance."""
+
+    scheduledfor: datetime
+    status: str
+    missed: int
+    took: float | None = Field(description="Milliseconds from its start to its end; null: it calls nothing.")
+
+
+class Tally(BaseModel):
+    """What became of the occurrences of some time."""
+
+    finished: int = 0
+    failed: int = 0
+    running: int = Field(0, description="Under way, or waiting for another attempt.")
+    skipped: int = 0
+    missed: int = Field(
+        0, description="Occurrences that another run stood for, counted when the last of them was due."
+    )
+    p50: float | None = Field(None, description="Milliseconds that the median call took; null: none ended.")
+    p95: float | None = Field(None, description="Milliseconds that 95 % of the calls did not exceed.")
+
+
+class Bucket(Tally):
+    """The tally of one stretch of time."""
+
+    since: datetime
+
+
+class Timeline(BaseModel):
+    """What became of a job's occurrences, stretch by stretch."""
+
+    span: Span
+    since: datetime
+    until: datetime
+    width: int = Field(description="Seconds of each stretch.")
+    buckets: list[Bucket] = Field(description="All stretches in order, those without occurrences too.")
+    total: Tally
+    complete: bool = Field(description="Whether all logs of that time were counted; else the newest.")

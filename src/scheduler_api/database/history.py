@@ -1,0 +1,95 @@
+"""Statements on what has run: of many jobs at a glance, of one job over time."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+RECENT = Statement(
+    """
+    SELECT recent.* FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
+    CROSS JOIN LATERAL (
+        SELECT jobid, scheduledfor, status, missed,
+               CASE WHEN host IS NOT NULL THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
+        FROM joblog
+        WHERE jobid = wanted.jobid AND (status <> 'pending' OR attempt > 1)
+        ORDER BY scheduledfor DESC LIMIT :most
+    ) AS recent
+    """
+)
+# What a row stands for beside its own occurrence counts when the last of that was due; earlier rows may reach
+# into the time, and the newest of them do. Skipped rows stand for skipped ones, others for missed ones.
+TIMELINE = Statement(
+    """
+    WITH told AS (
+        SELECT scheduledfor, through, status, missed,
+               CASE WHEN host IS NOT NULL THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
+        FROM joblog
+        WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :until
+          AND (status <> 'pending' OR attempt > 1)
+        ORDER BY scheduledfor DESC LIMIT :most
+    ), further AS (
+        SELECT through, status, missed FROM told WHERE through < :until
+        UNION ALL
+        SELECT through, status, missed FROM (
+            SELECT through, status, missed FROM joblog
+            WHERE jobid = :jobid AND scheduledfor < :since ORDER BY scheduledfor DESC LIMIT 10
+        ) AS earlier
+        WHERE through >= :since AND through < :until
+    ), counted AS (
+        SELECT scheduledfor AS at, status, NULL AS further, took FROM told
+        UNION ALL
+        SELECT through, status, missed, NULL FROM further
+    )
+    SELECT CAST(floor(extract(epoch FROM at - :since) / :width) AS int) AS bucket,
+           count(*) FILTER (WHERE further IS NULL) AS logs,
+           count(*) FILTER (WHERE further IS NULL AND status = 'finished') AS finished,
+           count(*) FILTER (WHERE further IS NULL AND status = 'failed') AS failed,
+           count(*) FILTER (WHERE further IS NULL AND status IN ('running', 'pending')) AS running,
+           CAST(coalesce(sum(coalesce(further, 1)) FILTER (WHERE status = 'skipped'), 0) AS bigint)
+               AS skipped,
+           CAST(coalesce(sum(further) FILTER (WHERE status <> 'skipped'), 0) AS bigint) AS missed,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS p50,
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY took) AS p95
+    FROM counted
+    GROUP BY GROUPING SETS ((1), ())
+    """
+)
+MEDIANS = Statement(
+    """
+    SELECT wanted.jobid, median.took FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
+    CROSS JOIN LATERAL (
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY finishedat - startedat) AS took
+        FROM (
+            SELECT startedat, finishedat FROM joblog
+            WHERE jobid = wanted.jobid AND host IS NOT NULL AND status IN ('finished', 'failed')
+            ORDER BY scheduledfor DESC LIMIT 20
+        ) AS latest
+    ) AS median
+    WHERE median.took IS NOT NULL
+    """
+)
+
+
+async def recent(session: AsyncSession, jobids: Sequence[int], most: int) -> list[asyncpg.Record]:
+    """The newest `most` logs of each job that were begun or decided, newest first; `took` milliseconds."""
+    return await RECENT.all(session, jobids=jobids, most=most)
+
+
+async def timeline(
+    session: AsyncSession, jobid: int, since: datetime, until: datetime, width: timedelta, most: int
+) -> list[asyncpg.Record]:
+    """What became of a job's occurrences, in buckets of a `width`; the sum of all has no bucket.
+
+    Only the newest `most` logs are counted.
+    """
+    seconds = width.total_seconds()
+    return await TIMELINE.all(session, jobid=jobid, since=since, until=until, width=seconds, most=most)
+
+
+async def medians(session: AsyncSession, jobids: Sequence[int]) -> dict[int, timedelta]:
+    """How long a call of each job takes, by its twenty newest; those that never called are left out."""
+    return {row["jobid"]: row["took"] for row in await MEDIANS.all(session, jobids=jobids)}

@@ -1,0 +1,166 @@
+"""Statements on the service as a whole: what runs, what waits, what fails, who is there."""
+
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+#: How every replica's own connections are called: the rest of the name says which it is.
+REPLICA = "scheduler-api at "
+
+# By the block ranges of an index; the bound keeps a page quick on any number of runs. What a row stands for
+# beside its own occurrence counts when the last of that was due.
+TOTALS = Statement(
+    """
+    SELECT count(*) FILTER (WHERE own) AS logs,
+           count(*) FILTER (WHERE own AND status = 'finished') AS finished,
+           count(*) FILTER (WHERE own AND status = 'failed') AS failed,
+           count(*) FILTER (WHERE own AND (status = 'running' OR status = 'pending' AND attempt > 1))
+               AS running,
+           CAST(count(*) FILTER (WHERE own AND status = 'skipped')
+                + coalesce(sum(missed) FILTER (WHERE NOT own AND status = 'skipped'), 0) AS bigint)
+               AS skipped,
+           CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint) AS missed
+    FROM (
+        (SELECT true AS own, status, attempt, missed FROM joblog
+         WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :most)
+        UNION ALL
+        (SELECT false, status, attempt, missed FROM joblog
+         WHERE through > :since AND through <= :now LIMIT :most)
+    ) AS told
+    """
+)
+RUNNING = Statement(
+    """
+    SELECT joblog.logid, jobid, job.jobname, job.timezone, joblog.startedat, logattempt.startedat AS triedat,
+           joblog.attempt, joblog.host, logattempt.progress, logattempt.message
+    FROM joblog JOIN job USING (jobid)
+    LEFT JOIN logattempt ON logattempt.logid = joblog.logid AND logattempt.attempt = joblog.attempt
+    WHERE status = 'running' ORDER BY joblog.startedat LIMIT :most
+    """
+)
+_WAITING = """
+    SELECT logid, jobid, nextrun, attempt FROM joblog
+    WHERE status = 'pending' AND host IS {} NULL AND nextrun < :before ORDER BY nextrun, logid LIMIT :most
+"""
+LATE = Statement(
+    f"""
+    SELECT waiting.*, job.jobname, job.timezone
+    FROM (({_WAITING.format("")}) UNION ALL ({_WAITING.format("NOT")})) AS waiting JOIN job USING (jobid)
+    ORDER BY nextrun, logid LIMIT :most
+    """
+)
+# Each job that ever failed is found by one step along the index of failures. Those fail whose newest run that
+# ended failed: of active ones, and of ones that are over since less than a day.
+FAILING = Statement(
+    """
+    WITH RECURSIVE ever AS (
+        (SELECT jobid FROM joblog WHERE status = 'failed' ORDER BY jobid LIMIT 1)
+        UNION ALL
+        SELECT (SELECT jobid FROM joblog
+                WHERE status = 'failed' AND jobid > ever.jobid ORDER BY jobid LIMIT 1)
+        FROM ever WHERE ever.jobid IS NOT NULL
+    ), failing AS (
+        SELECT jobid, jobname, timezone, latest.logid, latest.error
+        FROM ever JOIN job USING (jobid)
+        CROSS JOIN LATERAL (
+            SELECT logid, status, error, finishedat FROM joblog
+            WHERE jobid = ever.jobid AND status IN ('finished', 'failed')
+            ORDER BY scheduledfor DESC, logid DESC LIMIT 1
+        ) AS latest
+        WHERE latest.status = 'failed'
+          AND (job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent)
+        ORDER BY latest.finishedat DESC LIMIT :most
+    )
+    SELECT failing.*, row.times, row.since FROM failing
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS times, min(finishedat) AS since
+        FROM (
+            SELECT finishedat,
+                   bool_and(status = 'failed') OVER (ORDER BY scheduledfor DESC, logid DESC) AS inarow
+            FROM (
+                SELECT logid, status, scheduledfor, finishedat FROM joblog
+                WHERE jobid = failing.jobid AND status IN ('finished', 'failed')
+                ORDER BY scheduledfor DESC, logid DESC LIMIT :longest
+            ) AS newest
+        ) AS told
+        WHERE inarow
+    ) AS row
+    ORDER BY row.since DESC, jobid
+    """
+)
+#: Jobs that the service itself has paused, as they failed too often.
+GIVEN_UP = Statement(
+    """
+    SELECT job.jobid, job.jobname, job.timezone, job.pausedat, job.pausereason FROM job
+    CROSS JOIN LATERAL (
+        SELECT client FROM jobchange WHERE jobid = job.jobid AND action = 'paused'
+        ORDER BY changeid DESC LIMIT 1
+    ) AS change
+    WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.client IS NULL
+    ORDER BY job.pausedat DESC, job.jobid LIMIT :most
+    """
+)
+HOSTS = Statement(
+    """
+    SELECT host, failures, since, openuntil, error FROM hostfailure
+    WHERE openuntil IS NOT NULL ORDER BY since, host LIMIT :most
+    """
+)
+LAST_ERROR = Statement(
+    """
+    SELECT logid, jobid, job.jobname, job.timezone, finishedat, error FROM joblog JOIN job USING (jobid)
+    WHERE status = 'failed' ORDER BY finishedat DESC LIMIT 1
+    """
+)
+REPLICAS = Statement(
+    """
+    SELECT DISTINCT substr(application_name, length(:prefix) + 1) AS replica FROM pg_stat_activity
+    WHERE datname = current_database() AND starts_with(application_name, :prefix) ORDER BY replica
+    """
+)
+
+
+async def totals(session: AsyncSession, since: datetime, now: datetime, most: int) -> asyncpg.Record:
+    """What became of the occurrences after `since`, up to now; of `most` logs at most."""
+    return await TOTALS.one(session, since=since, now=now, most=most)
+
+
+async def running(session: AsyncSession, most: int) -> list[asyncpg.Record]:
+    """Up to `most` runs that are under way, the oldest first."""
+    return await RUNNING.all(session, most=most)
+
+
+async def late(session: AsyncSession, before: datetime, most: int) -> list[asyncpg.Record]:
+    """Up to `most` logs that were to be tried before then, the latest first."""
+    return await LATE.all(session, before=before, most=most)
+
+
+async def failing(session: AsyncSession, recent: datetime, longest: int, most: int) -> list[asyncpg.Record]:
+    """Up to `most` jobs whose newest run that ended failed, the newest trouble first.
+
+    Those that are over count if they failed after `recent`. Failures in a row are counted up to `longest`.
+    """
+    return await FAILING.all(session, recent=recent, longest=longest, most=most)
+
+
+async def given_up(session: AsyncSession, most: int) -> list[asyncpg.Record]:
+    """Up to `most` jobs that the service has paused itself."""
+    return await GIVEN_UP.all(session, most=most)
+
+
+async def hosts(session: AsyncSession, most: int) -> list[asyncpg.Record]:
+    """Up to `most` hosts that do not answer."""
+    return await HOSTS.all(session, most=most)
+
+
+async def last_error(session: AsyncSession) -> asyncpg.Record | None:
+    """The newest failed log."""
+    return await LAST_ERROR.one_or_none(session)
+
+
+async def replicas(session: AsyncSession) -> list[str]:
+    """The replicas that are connected to the database, as they call themselves."""
+    return [row["replica"] for row in await REPLICAS.all(session, prefix=REPLICA)]

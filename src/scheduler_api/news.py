@@ -1,0 +1,95 @@
+"""Telling browsers that something has changed, whichever replica changed it.
+
+What changed is not told: a page looks again. So news may be lost, come twice, or stand for many; all that
+is promised is that after a change, somebody hears of it about a second later.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+
+import structlog
+
+from scheduler_api.database import promises
+from scheduler_api.database.engine import Database
+from scheduler_api.database.failures import explain
+from scheduler_api.errors import TooManyReaders
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two notifications: transactions that notify commit one after the other, so the runs
+#: themselves must not do it.
+PAUSE = 1.0
+#: How many may follow the news of one replica.
+MOST_READERS = 200
+
+
+class News:
+    """What is new, from all replicas to all readers of this one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._untold = asyncio.Event()
+        # How often something was heard: whoever was busy meanwhile sees that he missed something.
+        self._count = 0
+        self._heard = asyncio.Event()
+        # Counts are told apart from those of other replicas, and of earlier lives.
+        self._life = secrets.token_hex(4)
+        self._readers = 0
+        self._closed = False
+
+    def tell(self) -> None:
+        """Something has changed here."""
+        self._untold.set()
+
+    async def spread(self) -> None:
+        """Tell all replicas, this one too, until cancelled."""
+        while True:
+            await self._untold.wait()
+            self._untold.clear()
+            try:
+                await self._database.read(promises.spread_news)
+            except Exception as error:  # nothing may end the loop
+                log.debug("news are not spread", error=explain(error))
+            await asyncio.sleep(PAUSE)
+
+    def hear(self) -> None:
+        """Something has changed somewhere."""
+        self._count += 1
+        self._heard.set()
+        self._heard = asyncio.Event()
+
+    @property
+    def mark(self) -> str:
+        """How far the news have come here; what is made after it needs no news of before."""
+        return f"{self._life}-{self._count}"
+
+    def close(self) -> None:
+        """End all streams: the service stops."""
+        self._closed = True
+        self.hear()
+
+    def follow(self, beat: float, since: str | None = None) -> AsyncIterator[bool]:
+        """True whenever something has changed; False when nothing has for `beat` seconds.
+
+        True at once if anything has since a mark, as far as is known here.
+        Raises TooManyReaders at once, if there are so many.
+        """
+        if self._readers >= MOST_READERS:
+            raise TooManyReaders("Too many pages follow this replica; look again by yourself.")
+        return self._follow(beat, since is not None and since != self.mark)
+
+    async def _follow(self, beat: float, behind: bool) -> AsyncIterator[bool]:
+        self._readers += 1
+        seen = self._count - behind
+        try:
+            while not self._closed:
+                if seen == self._count:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._heard.wait(), beat)
+                if not self._closed:
+                    changed, seen = seen != self._count, self._count
+                    yield changed
+        finally:
+            self._readers -= 1

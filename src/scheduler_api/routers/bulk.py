@@ -1,0 +1,103 @@
+"""One order to many jobs: over the API at once; in a browser, after a page that says what will happen."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from scheduler_api.contracts import BulkOrder, BulkReport, JobSort
+from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.documentation import body_of, problems
+from scheduler_api.routers.forms import model_of_values
+from scheduler_api.routers.negotiation import Media
+from scheduler_api.routers.paging import NEGOTIATED, job_filters
+from scheduler_api.routers.preferences import back_to
+from scheduler_api.routers.wiring import client_of, database_of, pages_of, runner_of
+from scheduler_api.services import health, jobs
+
+router = APIRouter(tags=["operations"])
+
+#: The box of one job in a list.
+PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)
+#: The fields of a filter, in a form.
+FILTERS = ("name", "state", "laststatus", "tag")
+#: How many of the jobs a page names; up to how many are confirmed one by one.
+NAMED, MOST_BY_ID = 20, 1000
+
+
+@router.post(
+    "/jobs/bulk",
+    response_model=BulkReport,
+    openapi_extra=body_of(BulkOrder),
+    responses=problems(400, 408, 413, 415, 422, 503),
+)
+async def order_many(request: Request) -> Response:
+    """Pause, resume, run or delete all jobs that match a filter.
+
+    `dryrun` tells how many those are. Each job is done as a whole or not at all; the answer names
+    those with which it could not be done, and where it stopped if it took too long.
+    """
+    kind = content_type(request)
+    if kind == FORM:
+        return await _order_by_form(request)
+    if kind != "application/json":
+        raise HTTPException(415, "Send the order as application/json.")
+    report = await _carry_out(request, await json_body(request, BulkOrder))
+    return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+async def _order_by_form(request: Request) -> Response:
+    """First what would be done; then, if that is confirmed, what was done."""
+    fields = await form_body(request)
+    back = back_to(fields.pop("back", None), "/jobs")
+    shown = fields.pop("count", None)
+    wanted = _order_of(fields, dryrun=True)
+    database, pages = database_of(request), pages_of(request)
+    count = (await _carry_out(request, wanted)).count
+    if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
+        filters = await _filters(request, wanted)
+        found = await database.read(jobs.listing, filters, JobSort.JOBID, None, MOST_BY_ID)
+        # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
+        jobids = [job.jobid for job in found] if count <= MOST_BY_ID else []
+        named = {job.jobid: job.jobname for job in found[:NAMED]}
+        page = pages.confirmation(wanted, count, jobids, named, back, again=shown is not None)
+        return Response(page, 200, NEGOTIATED, Media.HTML)
+    report = await _carry_out(request, wanted.model_copy(update={"dryrun": False}))
+    left = await database.read(jobs.names, [failure.jobid for failure in report.notdone])
+    page = pages.bulk(wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back)
+    return Response(page, 200, NEGOTIATED, Media.HTML)
+
+
+async def _carry_out(request: Request, order: BulkOrder) -> BulkReport:
+    filters = await _filters(request, order)
+    return await runner_of(request).run_bulk(order, filters, client_of(request))
+
+
+async def _filters(request: Request, order: BulkOrder) -> dict[str, Any]:
+    now = await database_of(request).read(health.clock)
+    return job_filters(now, **order.filter.model_dump())
+
+
+def _order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
+    """The order that a form gives. Raises InvalidInput."""
+    wanted: dict[str, Any]
+    if fields.get("scope") == "matching":
+        wanted = {name: fields[name] for name in FILTERS if fields.get(name, "").strip()}
+    else:
+        wanted = {"jobids": _picked(fields)}
+    values = {"action": fields.get("action", ""), "filter": wanted, "all": not wanted, "dryrun": dryrun}
+    if fields.get("reason", "").strip() and values["action"] == "pause":
+        values["reason"] = fields["reason"]
+    return model_of_values(values, BulkOrder)
+
+
+def _picked(fields: Mapping[str, str]) -> list[int]:
+    picked = [int(found.group(1)) for name in fields if (found := PICKED.fullmatch(name))]
+    picked += [int(text) for text in re.findall(r"\d{1,18}", fields.get("jobids", ""), re.ASCII)]
+    if not picked:
+        raise InvalidInput(Flaw(("jobids",), "Select at least one job first, or choose all that match."))
+    return picked

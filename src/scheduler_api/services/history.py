@@ -1,0 +1,65 @@
+"""What has run: of many jobs at a glance, of one job over time."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Bucket, Recent, Span, Tally, Timeline
+from scheduler_api.database import history
+from scheduler_api.services import jobs
+
+#: How long each span is, and its stretches.
+SPANS = {
+    Span.DAY: (timedelta(days=1), timedelta(minutes=30)),
+    Span.WEEK: (timedelta(days=7), timedelta(hours=2)),
+    Span.MONTH: (timedelta(days=30), timedelta(hours=12)),
+}
+#: A timeline counts no more logs than these: a job of every second writes 86,400 a day.
+MOST_COUNTED = 100_000
+#: How many runs there are to see at a glance.
+GLANCE = 60
+
+
+async def recent(session: AsyncSession, jobids: Sequence[int]) -> dict[int, list[Recent]]:
+    """The newest runs of each of these jobs, oldest first."""
+    found: defaultdict[int, list[Recent]] = defaultdict(list)
+    for row in await history.recent(session, jobids, GLANCE):
+        found[row["jobid"]].append(
+            Recent.model_construct(
+                scheduledfor=row["scheduledfor"],
+                status=row["status"],
+                missed=row["missed"],
+                took=None if row["took"] is None else float(row["took"]),
+            )
+        )
+    for runs in found.values():
+        runs.reverse()
+    return found
+
+
+async def timeline(session: AsyncSession, now: datetime, jobid: int, span: Span) -> Timeline:
+    """What became of a job's occurrences up to now. Raises JobNotFound."""
+    await jobs.get(session, jobid)
+    length, width = SPANS[span]
+    until = _ceiling(now, width)
+    since = until - length
+    rows = await history.timeline(session, jobid, since, until, width, MOST_COUNTED)
+    told = {row["bucket"]: dict(row) for row in rows}
+    total = told.pop(None)
+    return Timeline(
+        span=span,
+        since=since,
+        until=until,
+        width=int(width.total_seconds()),
+        buckets=[Bucket(since=since + n * width, **told.get(n, {})) for n in range(length // width)],
+        total=Tally(**total),
+        complete=total["logs"] < MOST_COUNTED,
+    )
+
+
+def _ceiling(instant: datetime, width: timedelta) -> datetime:
+    """The next multiple of a width, so that stretches stay where they are from one look to the next."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch + ((instant - epoch) // width + 1) * width

@@ -1,0 +1,167 @@
+"""How the service as a whole does: what is wrong, since when, and what to do."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import (
+    LastError,
+    LateRun,
+    Overview,
+    RunningRun,
+    Tally,
+    Trouble,
+    TroubleKind,
+)
+from scheduler_api.database import claims, history, jobs, overview, promises
+from scheduler_api.schedule.wording import duration
+from scheduler_api.services.health import LATE
+
+#: How far back runs are counted, and how many of them.
+DAY, MOST_COUNTED = timedelta(days=1), 50_000
+#: How many of each kind are named.
+SHOWN = 20
+#: Failures in a row are counted up to this.
+LONGEST_STREAK = 1000
+#: What waits so long does not wait for a busy moment to pass.
+STUCK = timedelta(seconds=30)
+
+
+async def look(session: AsyncSession, now: datetime, told: Sequence[str] = ()) -> Overview:
+    """Everything that an operator wants to know first; `told`: what the replica itself says is wrong."""
+    total = await overview.totals(session, now - DAY, now, MOST_COUNTED)
+    running = await overview.running(session, SHOWN)
+    medians = await history.medians(session, sorted({row["jobid"] for row in running}))
+    late = await overview.late(session, now - LATE, SHOWN)
+    _, oldest = await claims.oldest(session)
+    replicas = await overview.replicas(session)
+    error = await overview.last_error(session)
+    return Overview(
+        now=now,
+        troubles=[
+            *(_replica_trouble(sentence) for sentence in told),
+            *_lateness(now, late, replicas),
+            *await _hosts(session, now),
+            *await _jobs(session, now),
+        ],
+        total=Tally(**total),
+        complete=total["logs"] < MOST_COUNTED,
+        running=[_running(row, medians.get(row["jobid"])) for row in running],
+        late=[LateRun(**row) for row in late],
+        lag=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
+        oldestpending=oldest,
+        replicas=replicas,
+        lasterror=error and LastError(**error),
+    )
+
+
+def _running(row: Mapping[str, Any], usual: timedelta | None) -> RunningRun:
+    values = {name: row[name] for name in RunningRun.model_fields if name != "usual"}
+    return RunningRun(**values, usual=usual and usual.total_seconds())
+
+
+def _replica_trouble(sentence: str) -> Trouble:
+    return Trouble(
+        kind=TroubleKind.REPLICA,
+        what="This replica does not do its work.",
+        since=None,
+        why=sentence,
+        todo="Look at its log, and at whether it reaches the database. Another replica takes over meanwhile.",
+    )
+
+
+def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequence[str]) -> list[Trouble]:
+    if not late or now - late[0]["nextrun"] < STUCK:
+        return []
+    first = late[0]
+    count = f"{len(late)}" if len(late) < SHOWN else f"At least {SHOWN}"
+    if replicas:
+        todo = (
+            "Look at /readyz and at the log of each replica. Where calls wait, a limit of concurrency or a "
+            "host that does not answer may hold them back: the page of the log says so."
+        )
+    else:
+        todo = "No replica runs what is due. Start one, and see that SCHEDULER_TICKER is not off everywhere."
+    waited = duration(int((now - first["nextrun"]).total_seconds()))
+    runs = "run waits" if len(late) == 1 else "runs wait"
+    return [
+        Trouble(
+            kind=TroubleKind.LATE,
+            what=f"{count} {runs} that should have begun; the oldest for {waited}.",
+            since=first["nextrun"],
+            why=f"The oldest is one of “{first['jobname']}”.",
+            todo=todo,
+            jobid=first["jobid"],
+            logid=first["logid"],
+            timezone=first["timezone"],
+        )
+    ]
+
+
+def _streak(times: int) -> str:
+    if times == 1:
+        return "the last run"
+    return f"{'at least ' if times == LONGEST_STREAK else ''}the last {times:,} runs"
+
+
+async def _hosts(session: AsyncSession, now: datetime) -> list[Trouble]:
+    return [
+        Trouble(
+            kind=TroubleKind.HOST,
+            what=f"The host {row['host']} does not answer: {row['failures']:,} failures in a row.",
+            since=row["since"],
+            why=row["error"],
+            todo="Look at that host. Until it answers, calls to it wait"
+            + (
+                f", and one tries in {duration(int((row['openuntil'] - now).total_seconds()))}"
+                if row["openuntil"] > now
+                else ", and the next one tries at once"
+            )
+            + ". What has failed meanwhile can be tried again from the page of runs.",
+        )
+        for row in await overview.hosts(session, SHOWN)
+    ]
+
+
+async def _jobs(session: AsyncSession, now: datetime) -> list[Trouble]:
+    failing = [
+        Trouble(
+            kind=TroubleKind.FAILING,
+            what=f"“{row['jobname']}” fails: {_streak(row['times'])}.",
+            since=row["since"],
+            why=row["error"],
+            todo="See what it answered in its log; mend the target or the job, then try the run again.",
+            jobid=row["jobid"],
+            logid=row["logid"],
+            timezone=row["timezone"],
+        )
+        for row in await overview.failing(session, now - DAY, LONGEST_STREAK, SHOWN)
+    ]
+    given_up = [
+        Trouble(
+            kind=TroubleKind.GIVENUP,
+            what=f"“{row['jobname']}” was paused, as it failed too often.",
+            since=row["pausedat"],
+            why=row["pausereason"],
+            todo="Mend what it calls, then resume it; what it has missed is caught up as its policy says.",
+            jobid=row["jobid"],
+            timezone=row["timezone"],
+        )
+        for row in await overview.given_up(session, SHOWN)
+    ]
+    lost = await promises.holes(session, SHOWN)
+    names = await jobs.names(session, lost)
+    holes = [
+        Trouble(
+            kind=TroubleKind.HOLE,
+            what=f"“{names[jobid]['jobname']}” is active, but nothing is promised.",
+            since=None,
+            todo="It is healed within a minute, unless its schedule can not be computed: its page says so.",
+            jobid=jobid,
+        )
+        for jobid in lost
+        if jobid in names
+    ]
+    return failing + given_up + holes

@@ -1,0 +1,188 @@
+"""The form for a job: what it suggests, what it holds of a job, and where its messages stand."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from scheduler_api.contracts import Ending, Job, JobDraft, Method, Target
+from scheduler_api.errors import Flaw
+from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
+from scheduler_api.schedule.wording import UNITS
+from scheduler_api.web.words import MASK
+
+#: How far ahead the suggested start lies.
+SUGGESTED_START = timedelta(minutes=1)
+
+KINDS = {
+    "once": "Once",
+    "every": "Every so often",
+    "cron": "Cron expression",
+    "after": "After another job",
+}
+MISFIRES = {
+    Misfire.ONCE: "run once for all that were missed",
+    Misfire.ALL: "run each of them, in order",
+    Misfire.SKIP: "skip those later than the grace period",
+}
+GAPS = {Gap.AFTER: "run right after a jump", Gap.SKIP: "skip what a jump leaves out"}
+FOLDS = {Fold.ONCE: "run once, the first time", Fold.BOTH: "run both times"}
+ENDINGS = {
+    Ending.FINISHED: "those that finished",
+    Ending.FAILED: "those that failed",
+    Ending.ANY: "all of them",
+}
+METHODS = list(Method)
+#: The units of an interval, the smallest first, by their seconds.
+LENGTHS = {seconds: f"{unit}s" for unit, seconds in reversed(UNITS)}
+#: Some cron expressions to choose from.
+CRONS = {
+    "@hourly": "every hour",
+    "@daily": "every day at midnight",
+    "*/15 * * * *": "every 15 minutes",
+    "30 2 * * *": "every day at 02:30",
+    "0 9 * * MON-FRI": "at 09:00 on weekdays",
+    "0 12 L * *": "at noon on the last day of the month",
+}
+#: What is suggested for a target: what holds if nothing is said.
+TARGET = {
+    "target_method": Method.POST.value,
+    "target_timeout": str(Target.model_fields["timeout"].default),
+    "target_success": " ".join(Target.model_fields["success"].get_default(call_default_factory=True)),
+    "target_retries": str(Target.model_fields["retries"].default),
+}
+#: Parts of a target that are typed as they are.
+PLAIN = ("url", "method", "timeout", "pattern", "retries", "backoff", "maxbackoff", "retryfor", "silence")
+
+
+def fields_for(now: datetime, zone: str, editing: Job | None, like: Job | None) -> dict[str, str]:
+    """What the fields hold at first; `zone` is suggested."""
+    if editing is not None:
+        return _suggestions(now, zone) | _fields_of(editing) | {"version": str(editing.version)}
+    if like is None:
+        return _suggestions(now, zone)
+    fields = _suggestions(now, zone) | _fields_of(like) | {"from": str(like.jobid), "active": "true"}
+    fields["jobname"] = f"Copy of {like.jobname}"[:100]
+    # What has begun can not begin anew.
+    start = (now + SUGGESTED_START).astimezone(clock_of(like.timezone))
+    if like.startdate is None or like.startdate <= start.date():
+        fields |= _start(start) | {"cronstartdate": "", "cronstarttime": ""}
+    return fields
+
+
+def with_kind(fields: Mapping[str, str]) -> dict[str, str]:
+    """What was typed; forms of before there were kinds say by their other fields which one they mean."""
+    kind = "cron" if fields.get("cron") else "every" if fields.get("repeat") == "true" else "once"
+    return {"kind": "after" if fields.get("after_jobid") else kind, "unit": "1", **fields}
+
+
+def messages(flaws: Sequence[Flaw], kind: str | None) -> dict[str, list[str]]:
+    """What is wrong, by the field that shows it."""
+    found: dict[str, list[str]] = {}
+    for flaw in flaws:
+        texts = found.setdefault(_field(flaw.path, kind), [])
+        if flaw.detail not in texts:
+            texts.append(flaw.detail)
+    return found
+
+
+def definition(job: Job) -> str:
+    """What the author wrote, as JSON to send again; values of headers are masked."""
+    written = job.model_dump(mode="json", include={*JobDraft.model_fields} - {"active"}, exclude_none=True)
+    target = written.get("target")
+    if target is not None and target.get("headers"):
+        target["headers"] = dict.fromkeys(target["headers"], MASK)
+    return json.dumps(written, indent=2, ensure_ascii=False)
+
+
+def _field(path: Sequence[str | int], kind: str | None) -> str:
+    """The field that shows what is wrong at a place in a job."""
+    name, *inner = path or ("",)
+    if kind == "cron" and name in {"startdate", "starttime"}:
+        return f"cron{name}"
+    first_inside = {"target": "url", "after": "jobid"}
+    if name not in first_inside:
+        return str(name)
+    return f"{name}_{inner[0] if inner else first_inside[str(name)]}"
+
+
+def _suggestions(now: datetime, zone: str) -> dict[str, str]:
+    return {
+        "kind": "once",
+        "interval": "5",
+        "unit": "60",
+        "timezone": zone,
+        "active": "true",
+        "misfire": Misfire.ONCE,
+        "grace": "60",
+        "dstgap": Gap.AFTER,
+        "dstfold": Fold.ONCE,
+        **_start((now + SUGGESTED_START).astimezone(ZoneInfo(zone))),
+        **TARGET,
+    }
+
+
+def _start(start: datetime) -> dict[str, str]:
+    return {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
+
+
+def _fields_of(job: Job) -> dict[str, str]:
+    fields = {
+        "jobname": job.jobname,
+        "timezone": job.timezone,
+        "until": until_text(job),
+        "maxruns": _text(job.maxruns),
+        "exclude": " ".join(job.exclude),
+        "dstgap": job.dstgap,
+        "dstfold": job.dstfold,
+        "jitter": str(job.jitter) if job.jitter else "",
+        "misfire": job.misfire,
+        "grace": str(job.grace),
+        "tags": ", ".join(job.tags),
+        "overlap": "true" if job.overlap else "",
+        "concurrency": _text(job.concurrency),
+        "autopause": _text(job.autopause),
+    }
+    return fields | _schedule_fields(job) | ({} if job.target is None else _target_fields(job.target))
+
+
+def until_text(job: Job) -> str:
+    """The end of a job's schedule on the clocks of its zone."""
+    return "" if job.until is None else f"{job.until.astimezone(clock_of(job.timezone)):%Y-%m-%dT%H:%M:%S}"
+
+
+def clock_of(zone: str) -> ZoneInfo:
+    """The rules of a zone; those of UTC where it has gone from the rules of zones."""
+    return ZoneInfo(zone if is_zone(zone) else "UTC")
+
+
+def _schedule_fields(job: Job) -> dict[str, str]:
+    if job.after is not None:
+        return {"kind": "after", "after_jobid": str(job.after.jobid), "after_on": job.after.on}
+    start = {"startdate": _text(job.startdate), "starttime": _text(job.starttime)}
+    if job.cron is not None:
+        return {"kind": "cron", "cron": job.cron} | {f"cron{name}": text for name, text in start.items()}
+    if job.interval is None:
+        return {"kind": "once"} | start
+    unit = max(seconds for seconds in LENGTHS if job.interval % seconds == 0)
+    return {"kind": "every", "interval": str(job.interval // unit), "unit": str(unit)} | start
+
+
+def _target_fields(target: Target) -> dict[str, str]:
+    written = target.model_dump(mode="json")
+    fields = {f"target_{name}": _text(written[name]) for name in PLAIN}
+    fields["target_headers"] = "\n".join(f"{name}: {MASK}" for name in target.headers)
+    fields["target_body"] = body_text(target.body)
+    return fields | {f"target_{name}": " ".join(written[name]) for name in ("success", "retryon")}
+
+
+def body_text(body: Any) -> str:
+    """A target's body as one types it."""
+    if body is None or isinstance(body, str):
+        return body or ""
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

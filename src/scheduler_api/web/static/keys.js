@@ -1,0 +1,79 @@
+// The keys: those of a page stand in its footer.
+
+const PLACES = { o: "/overview", j: "/jobs", r: "/logs", u: "/upcoming" };
+const rows = () => [...document.querySelectorAll("table.cards > tbody > tr:not(.more)")];
+let going = false;
+
+const isTyping = (element) => element.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]");
+const current = () => document.activeElement?.closest("tr") ?? document.querySelector("tr.at");
+
+const move = (step) => {
+  const all = rows();
+  if (!all.length) return;
+  const index = all.indexOf(current());
+  const row = all[Math.min(all.length - 1, Math.max(0, index < 0 && step < 0 ? all.length - 1 : index + step))];
+  for (const other of document.querySelectorAll("tr.at")) other.classList.remove("at");
+  row.classList.add("at");
+  (row.querySelector("th a, td a") ?? row).focus();
+};
+
+// The row where the keys are is told to do it; without one, the page itself: never the first row of many.
+const act = (what) => {
+  const row = current();
+  (row ?? document).querySelector(row ? `[data-do=${what}]` : `.title [data-do=${what}]`)?.click();
+};
+
+const help = () => {
+  const keys = document.getElementById("keys");
+  let dialog = document.getElementById("help");
+  if (!dialog) {
+    dialog = document.createElement("dialog");
+    dialog.id = "help";
+    dialog.setAttribute("aria-label", "Keys");
+    const close = Object.assign(document.createElement("button"), { textContent: "Close", className: "secondary small" });
+    close.addEventListener("click", () => dialog.close());
+    const title = Object.assign(document.createElement("h2"), { textContent: "Keys" });
+    dialog.append(title, keys.querySelector("dl").cloneNode(true), close);
+    document.body.append(dialog);
+  }
+  if (dialog.open) dialog.close();
+  else dialog.showModal();
+};
+
+const DOINGS = {
+  "/": () => document.querySelector("[data-search]")?.focus(),
+  j: () => move(1),
+  k: () => move(-1),
+  x: () => current()?.querySelector(".pick input")?.click(),
+  r: () => act("run"),
+  p: () => act("toggle"),
+  e: () => act("edit"),
+  t: () => act("retry"),
+  n: () => location.assign("/jobs?form=true"),
+  "?": help,
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  // A key that is held down does things once.
+  if (event.repeat && !"jk".includes(event.key)) return;
+  if (event.key === "Escape" && isTyping(event.target)) {
+    event.target.blur();
+    return;
+  }
+  if (isTyping(event.target)) return;
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog && event.key !== "?") return;
+  if (going) {
+    going = false;
+    if (event.key in PLACES) location.assign(PLACES[event.key]);
+    return;
+  }
+  if (event.key === "g") {
+    going = true;
+    setTimeout(() => (going = false), 1500);
+  } else if (Object.hasOwn(DOINGS, event.key)) {
+    event.preventDefault();
+    DOINGS[event.key]();
+  }
+});

@@ -1,0 +1,150 @@
+// Looks again whenever something has changed, and changes only what is different: focus, selection, what is
+// typed and how far one has scrolled stay as they are.
+
+const APART = 1000; // milliseconds between two looks at least
+const POLLING = 10000; // milliseconds between two looks, where the service can not tell of changes
+const liveness = document.getElementById("liveness");
+
+// Makes `old` what `fresh` is.
+export const morph = (old, fresh) => {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeName !== fresh.nodeName || (old.id ?? "") !== (fresh.id ?? "")) {
+    old.replaceWith(document.importNode(fresh, true));
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    old.data = fresh.data;
+    return;
+  }
+  // What the reader did to it stays: what is typed, ticked, unfolded; where the keys are.
+  if (old.matches("input:not([type=hidden]), select, textarea")) return;
+  const isAt = old.classList.contains("at");
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && !(name === "open" && old.matches("details"))) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value && !(name === "open" && old.matches("details"))) old.setAttribute(name, value);
+  }
+  if (isAt) old.classList.add("at");
+  morphChildren(old, fresh);
+};
+
+const morphChildren = (old, fresh) => {
+  const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let next = old.firstChild;
+  for (const child of [...fresh.childNodes]) {
+    const isNext = next && !next.id && !child.id && next.nodeName === child.nodeName;
+    const match = child.id ? named.get(child.id) : isNext ? next : undefined;
+    if (!match) {
+      old.insertBefore(document.importNode(child, true), next);
+      continue;
+    }
+    if (match === next) next = next.nextSibling;
+    else old.insertBefore(match, next);
+    morph(match, child);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+};
+
+const parts = (root) => new Map([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+
+// Shows what a page says: part by part, or as a whole where its parts are others. `said`: whether its notice,
+// too; "bad": it is a page of an error, of which only that is told.
+export const show = (text, { said } = {}) => {
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  const before = parts(document);
+  const after = parts(fresh);
+  const notice = before.get("notice");
+  if (said === "bad") {
+    notice?.replaceChildren(complaint(fresh));
+    return;
+  }
+  if (said !== undefined && notice && after.has("notice")) morph(notice, after.get("notice"));
+  before.delete("notice");
+  after.delete("notice");
+  const isSame = [...after.keys()].every((name) => before.has(name)) && before.size === after.size;
+  if (isSame) for (const [name, part] of after) morph(before.get(name), part);
+  else if (document.title === fresh.title) morph(document.getElementById("content"), fresh.getElementById("content"));
+  document.dispatchEvent(new CustomEvent("shown", { detail: fresh }));
+};
+
+const complaint = (fresh) => {
+  const told = document.createElement("p");
+  told.className = "notice bad";
+  told.setAttribute("role", "alert");
+  told.textContent = fresh.querySelector("#content")?.innerText.trim().replace(/\s+/g, " ") || "It could not be done.";
+  return told;
+};
+
+let looking = false;
+let again = false;
+let last = 0;
+
+// Looks again, not too often, and never twice at once.
+export const refresh = async () => {
+  again = true;
+  if (looking) return;
+  looking = true;
+  while (again && !document.hidden) {
+    again = false;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, last + APART - Date.now())));
+    last = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.ok) show(await answer.text());
+      tell(answer.ok ? "live" : "The service has a problem; what you see is from before.");
+    } catch {
+      tell("The service does not answer; what you see is from before.");
+    }
+  }
+  looking = false;
+};
+
+const tell = (text) => {
+  if (liveness.textContent !== text) liveness.textContent = text;
+};
+
+// Follows the changes as long as the page is in sight.
+export const follow = () => {
+  let source;
+  let polling;
+  const stop = () => {
+    source?.close();
+    clearInterval(polling);
+    source = polling = undefined;
+  };
+  const poll = () => (polling ??= setInterval(refresh, POLLING));
+  const start = () => {
+    if (document.hidden || source) return;
+    // What has changed since the page was made is told at once.
+    source = new EventSource(`/events?since=${encodeURIComponent(document.body.dataset.news)}`);
+    source.addEventListener("change", refresh);
+    source.addEventListener("open", () => {
+      clearInterval(polling);
+      polling = undefined;
+      tell("live");
+    });
+    source.addEventListener("error", () => {
+      poll();
+      // Refused: the browser does not try again by itself.
+      if (source?.readyState === EventSource.CLOSED) setTimeout(() => { stop(); start(); }, POLLING);
+    });
+  };
+  document.addEventListener("visibilitychange", () => {
+    stop();
+    if (document.hidden) return;
+    refresh();
+    start();
+  });
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    refresh();
+    start();
+  });
+  start();
+};

@@ -1,0 +1,115 @@
+// Makes pages live. Without it every page and every action works just as well, by loading pages anew.
+import { follow, refresh, show } from "./live.js";
+import "./keys.js";
+
+const SECOND = 1000;
+const page = document.documentElement;
+page.classList.add("scripted");
+
+// The reader's own zone, for the choice of clocks. The service reads it from the cookie.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const clock = document.getElementById("clock");
+if (zone && /^[\w+\-/]+$/.test(zone)) {
+  document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=strict`;
+  if (clock && !clock.querySelector("[value=mine]")) {
+    clock.options[0].after(new Option(`mine: ${zone}`, "mine"));
+  }
+}
+clock?.addEventListener("change", () => clock.form.requestSubmit());
+
+// Lengths of time in words, as the service says them.
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const words = (seconds) => {
+  const [unit, size] = UNITS.find(([, length]) => seconds >= length) ?? UNITS.at(-1);
+  const count = Math.floor(seconds / size);
+  return `${count.toLocaleString("en")} ${unit}${count === 1 ? "" : "s"}`;
+};
+// The service's clock counts, not this machine's.
+let ahead = 0;
+const setClock = (root) => {
+  const now = root.getElementById("now");
+  if (now) ahead = Date.parse(now.dateTime) - Date.now();
+};
+setClock(document);
+document.addEventListener("shown", (event) => setClock(event.detail));
+const relative = (at, isDue) => {
+  const seconds = Math.round((Date.parse(at) - Date.now() - ahead) / SECOND);
+  if (isDue && seconds <= 0) return seconds < -5 ? `overdue for ${words(-seconds)}` : "due now";
+  if (Math.abs(seconds) < 1) return "now";
+  return seconds > 0 ? `in ${words(seconds)}` : `${words(-seconds)} ago`;
+};
+setInterval(() => {
+  if (document.hidden) return;
+  for (const element of document.querySelectorAll("[data-ago]")) {
+    const text = relative(element.dataset.ago, "due" in element.dataset);
+    if (element.textContent !== text) element.textContent = text;
+  }
+}, SECOND);
+
+// What is done from afar is done without leaving the page.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!("quiet" in form.dataset)) return;
+  event.preventDefault();
+  const action = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  try {
+    const answer = await fetch(action, { method: "POST", body, headers: { Accept: "text/html" } });
+    show(await answer.text(), { said: answer.ok ? null : "bad" });
+    if (new URL(answer.url).pathname !== location.pathname) refresh();
+  } catch {
+    document.getElementById("liveness").textContent = "The service does not answer.";
+  }
+});
+
+// How many jobs are selected; a click on one means the selection.
+const selected = document.querySelector("[data-selected]");
+document.addEventListener("change", (event) => {
+  if (!selected || !event.target.matches(".pick input")) return;
+  const count = document.querySelectorAll(".pick input:checked").length;
+  selected.textContent = count ? ` (${count})` : "";
+  document.querySelector("[name=scope][value=selected]").checked = true;
+});
+
+// Menus close by themselves.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".menu[open]")) {
+    if (!menu.contains(event.target) || event.target.closest("button, a")) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector(".menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// What an address points at is open.
+const openTarget = () => {
+  const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+};
+openTarget();
+addEventListener("hashchange", openTarget);
+
+// What one may want elsewhere can be copied.
+if (navigator.clipboard) {
+  for (const text of document.querySelectorAll("[data-copy]")) {
+    const button = Object.assign(document.createElement("button"), {
+      type: "button",
+      className: "copy secondary small",
+      textContent: "Copy",
+    });
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    });
+    const frame = document.createElement("div");
+    frame.className = "copied";
+    text.replaceWith(frame);
+    frame.append(text, button);
+  }
+}
+
+if ("live" in document.body.dataset) follow();

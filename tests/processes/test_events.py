@@ -1,0 +1,70 @@
+"""Events across real replicas: what one changes, the pages of another hear; and a stop ends all streams."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from httpx import AsyncClient, Timeout
+from sqlalchemy.engine import URL
+
+from scheduler_api.database.engine import Database
+from tests.factories import add_job, scalar
+from tests.processes.service import PATIENCE, Service, services
+
+
+@contextlib.asynccontextmanager
+async def following(service: Service) -> AsyncIterator[AsyncIterator[str]]:
+    """The lines that a replica tells, once it has begun."""
+    async with (
+        AsyncClient(timeout=Timeout(PATIENCE)) as client,
+        client.stream("GET", f"{service.url}/events") as response,
+    ):
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        yield lines
+
+
+async def change(lines: AsyncIterator[str]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        async for line in lines:
+            if line == "event: change":
+                return
+    raise AssertionError("the stream ended")
+
+
+async def test_a_replica_tells_of_what_another_changes(database: Database, worker_database: URL) -> None:
+    async with (
+        services(2, worker_database, SCHEDULER_TICKER="off") as (one, other),
+        following(one) as lines,
+        AsyncClient() as client,
+    ):
+        job = {"jobname": "Daily", "cron": "@daily"}
+        assert (await client.post(f"{other.url}/jobs", json=job)).status_code == 201
+        await change(lines)
+        found = (await client.get(f"{one.url}/overview")).json()
+        assert len(found["replicas"]) >= 2
+
+
+async def test_a_replica_tells_of_what_a_ticker_runs(database: Database, worker_database: URL) -> None:
+    async with services(2, worker_database) as (one, _), following(one) as lines:
+        now = await scalar(database, "SELECT clock_timestamp()")
+        await add_job(database, due=now + timedelta(seconds=0.2), interval=1)
+        await change(lines)
+        await change(lines)
+
+
+async def test_a_stop_waits_for_no_reader(database: Database, worker_database: URL) -> None:
+    async with (
+        services(1, worker_database, SCHEDULER_TICKER="off") as (service,),
+        following(service) as lines,
+    ):
+        stopped = asyncio.ensure_future(service.stop())
+        async with asyncio.timeout(PATIENCE):
+            async for _ in lines:
+                pass
+            assert await stopped == 0
+    # Uvicorn would have cut it off in the end, and said so.
+    assert b"timeout_graceful_shutdown" not in service.said
+    assert b"Cancel" not in service.said

@@ -1,0 +1,221 @@
+"""The overview: what is wrong, since when, what to do; and how the service does."""
+
+from datetime import timedelta
+from typing import Any
+
+from httpx import AsyncClient
+
+from scheduler_api.database.engine import Database
+from tests.factories import add_job, execute, scalar
+from tests.routers.test_pages import HTML, MARKUP, get
+
+TARGET = {"url": "http://down.example.com/", "method": "GET"}
+
+
+async def overview(client: AsyncClient) -> dict[str, Any]:
+    response = await client.get("/overview")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def kinds(client: AsyncClient) -> list[str]:
+    return [trouble["kind"] for trouble in (await overview(client))["troubles"]]
+
+
+async def test_nothing_is_wrong_with_an_empty_service(client: AsyncClient) -> None:
+    found = await overview(client)
+    assert found["troubles"] == []
+    assert found["lag"] == 0
+    assert found["replicas"]
+    page = await get(client, "/overview")
+    assert "Nothing is wrong." in page.text
+
+
+async def test_browsers_come_to_the_overview_and_programs_to_the_jobs(client: AsyncClient) -> None:
+    assert (await client.get("/", headers=HTML)).headers["location"] == "/overview"
+    assert (await client.get("/")).headers["location"] == "/jobs"
+
+
+async def test_a_job_that_fails_is_told_with_since_when(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    jobid = await add_job(database, jobname=MARKUP, target=TARGET, interval=60)
+    for hours, status in ((4, "failed"), (3, "finished"), (2, "failed"), (1, "failed")):
+        await execute(
+            database,
+            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)"
+            " VALUES (:jobid, :at, :status, :at, :at, :at, 'x', :error)",
+            jobid=jobid,
+            at=now - timedelta(hours=hours),
+            status=status,
+            error=f"It said {MARKUP}" if status == "failed" else None,
+        )
+    (trouble,) = (await overview(client))["troubles"]
+    assert trouble["kind"] == "failing"
+    assert "the last 2 runs" in trouble["what"]
+    assert trouble["since"][:19] == (now - timedelta(hours=2)).isoformat()[:19]
+    page = await get(client, "/overview")
+    assert f"It said {MARKUP}" in page.text
+    assert "What to do:" in page.text
+    assert "2 hours ago" in page.text
+    assert "script" not in page.tags
+    found = await overview(client)
+    assert (found["total"]["failed"], found["total"]["finished"]) == (3, 1)
+    assert found["lasterror"]["jobid"] == jobid
+
+
+async def test_runs_that_wait_for_long_are_a_trouble(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await add_job(database, due=now - timedelta(seconds=10))
+    assert await kinds(client) == []
+    assert len((await overview(client))["late"]) == 1
+    await add_job(database, jobname="The late one", due=now - timedelta(minutes=2))
+    (trouble,) = (await overview(client))["troubles"]
+    assert trouble["kind"] == "late"
+    assert "2 runs wait" in trouble["what"]
+    assert "The late one" in trouble["why"]
+    assert "late one" in (await get(client, "/overview")).text
+
+
+async def test_a_host_that_does_not_answer_is_told(client: AsyncClient, database: Database) -> None:
+    await execute(
+        database,
+        "INSERT INTO hostfailure (host, failures, since, openuntil, error)"
+        " VALUES ('down.example.com', 7, clock_timestamp() - interval '1 hour', clock_timestamp() + interval"
+        " '90 seconds', 'No connection.')",
+    )
+    (trouble,) = (await overview(client))["troubles"]
+    assert trouble["kind"] == "host"
+    assert "down.example.com does not answer" in trouble["what"]
+    assert "one tries in 1 minute" in trouble["todo"]
+
+
+async def test_what_the_service_has_paused_is_told_but_not_what_people_have(
+    client: AsyncClient, database: Database
+) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    for client_of_change in ("curl, 127.0.0.1", None):
+        jobid = await add_job(database, due=None, active=False, pausedat=now, pausereason="It failed.")
+        await execute(
+            database,
+            "INSERT INTO jobchange (jobid, at, action, client) VALUES (:jobid, :at, 'paused', :client)",
+            jobid=jobid,
+            at=now,
+            client=client_of_change,
+        )
+    (trouble,) = (await overview(client))["troubles"]
+    assert (trouble["kind"], trouble["jobid"]) == ("givenup", 2)
+
+
+async def test_a_job_without_a_promise_is_told(client: AsyncClient, database: Database) -> None:
+    await add_job(database, jobname="Forgotten", due=None, interval=60)
+    assert await kinds(client) == ["hole"]
+
+
+async def test_what_runs_shows_how_far_it_is(client: AsyncClient, database: Database) -> None:
+    jobid = await add_job(database, jobname="Long one", target=TARGET, interval=60, due=None)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, host, leasetoken, leaseuntil,"
+        " following)"
+        " SELECT :jobid, now, 'running', now, now, 'x', gen_random_uuid(), now + interval '1 hour',"
+        " now + interval '1 hour' FROM (SELECT clock_timestamp() - interval '5 seconds' AS now) AS clock",
+        jobid=jobid,
+    )
+    await execute(
+        database,
+        "INSERT INTO logattempt (logid, attempt, startedat, outcome, progress, message, replica)"
+        " SELECT max(logid), 1, clock_timestamp(), 'accepted', 40, :message, 'here' FROM joblog",
+        message=MARKUP,
+    )
+    (run,) = (await overview(client))["running"]
+    assert (run["jobname"], run["progress"]) == ("Long one", 40)
+    page = await get(client, "/overview")
+    assert "40 %" in page.text
+    assert "script" not in page.tags
+
+
+async def add_run(database: Database, jobid: int, status: str, hours: float, **more: Any) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    at = now - timedelta(hours=hours)
+    values = {"ended": at, "missed": 0, "through": None, "attempt": 1} | more
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error,"
+        " missed, through, nextrun, attempt, reason)"
+        " VALUES (:jobid, :at, :status, :at, :ended, :at, 'x', :error,"
+        " :missed, :through, :nextrun, :attempt, :reason)",
+        jobid=jobid,
+        at=at,
+        status=status,
+        error="boom" if status == "failed" else None,
+        reason="paused" if status == "skipped" else None,
+        nextrun=now if status == "pending" else None,
+        **values | ({"ended": None} if status == "pending" else {}),
+    )
+
+
+async def test_a_job_that_ran_once_and_failed_is_told(client: AsyncClient, database: Database) -> None:
+    await add_job(database, jobname="Once", target=TARGET, due=None, active=False)
+    await add_run(database, 1, "failed", 2)
+    assert await kinds(client) == ["failing"]
+    await execute(database, "UPDATE joblog SET finishedat = finishedat - interval '2 days'")
+    assert await kinds(client) == []
+
+
+async def test_a_job_fails_until_a_run_of_it_finishes(client: AsyncClient, database: Database) -> None:
+    await add_job(database, jobname="Retrying", target=TARGET, interval=3600, due=None)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun) VALUES (1, :at, :at)",
+        at=now + timedelta(hours=1),
+    )
+    await add_run(database, 1, "failed", 3)
+    await add_run(database, 1, "skipped", 2)
+    await add_run(database, 1, "pending", 1, attempt=2)
+    assert "failing" in await kinds(client)
+    await execute(database, "DELETE FROM joblog WHERE attempt = 2")
+    await add_run(database, 1, "finished", 1)
+    assert await kinds(client) == []
+
+
+async def test_a_noisy_job_hides_no_other_and_its_streak_is_counted(
+    client: AsyncClient, database: Database
+) -> None:
+    for name in ("Noisy", "Monthly"):
+        await add_job(database, jobname=name, target=TARGET, interval=1)
+    await add_run(database, 2, "failed", 500)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, host, error)"
+        " SELECT 1, at, 'failed', at, at, 'x', 'boom' FROM ("
+        "SELECT clock_timestamp() - n * interval '1 s' AS at FROM generate_series(1, 1500) AS n) AS told",
+    )
+    troubles = {t["jobid"]: t["what"] for t in (await overview(client))["troubles"]}
+    assert "the last run" in troubles[2]
+    assert "at least the last 1,000 runs" in troubles[1]
+
+
+async def test_the_last_error_is_the_one_that_came_last(client: AsyncClient, database: Database) -> None:
+    for _ in range(2):
+        await add_job(database, target=TARGET, interval=60)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await add_run(database, 1, "failed", 5, ended=now)
+    await add_run(database, 2, "failed", 1, ended=now - timedelta(minutes=50))
+    assert (await overview(client))["lasterror"]["jobid"] == 1
+
+
+async def test_totals_count_what_is_under_way_and_what_was_missed(
+    client: AsyncClient, database: Database
+) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await add_job(database, jobname="With jitter", interval=60, due=now - timedelta(seconds=2))
+    await add_job(database, target=TARGET, interval=60, due=None, active=False, pausedat=now)
+    await add_run(database, 2, "finished", 26, missed=1500, through=now - timedelta(hours=1))
+    await add_run(database, 2, "skipped", 3, missed=4, through=now - timedelta(hours=2))
+    await add_run(database, 2, "pending", 0.5, attempt=2)
+    total = (await overview(client))["total"]
+    assert (total["running"], total["missed"], total["skipped"], total["finished"]) == (1, 1500, 5, 0)
+    page = await get(client, "/jobs/2")
+    assert "1,500 missed" in page.text

@@ -1,0 +1,79 @@
+"""What is to come: the list, the load, collisions, and an offset by one click."""
+
+from datetime import UTC, datetime, timedelta
+
+from httpx import AsyncClient
+
+from scheduler_api.database.engine import Database
+from tests.factories import add_job, execute, scalar
+from tests.routers.test_pages import HTML, MARKUP, get
+
+
+async def test_an_empty_page_teaches(client: AsyncClient) -> None:
+    page = await get(client, "/upcoming")
+    assert "Nothing runs within the next 24 hours" in page.text
+
+
+async def test_a_busy_job_does_not_hide_the_others(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    first = now + timedelta(minutes=1)
+    start = {"startdate": first.date(), "starttime": first.time(), "due": first}
+    await add_job(database, jobname="Busy", interval=1, **start)
+    await add_job(database, jobname=f"Quiet {MARKUP}", interval=7200, **start)
+    page = await get(client, "/upcoming")
+    assert page.text.count("Busy") == 3
+    assert page.text.count(f"Quiet {MARKUP}") >= 3
+    assert "script" not in page.tags
+    every = (await client.get("/upcoming?limit=10&each=2")).json()
+    assert sorted(one["jobname"] for one in every)[:2] == ["Busy", "Busy"]
+    assert len(every) == 4
+
+
+async def test_collisions_are_spread_by_one_click(client: AsyncClient, database: Database) -> None:
+    for number in range(3):
+        response = await client.post(
+            "/jobs", json={"jobname": f"Job {number}", "cron": "0 3 * * *", "repeat": True}
+        )
+        assert response.status_code == 201
+    found = (await client.get("/forecast")).json()
+    (collision,) = found["collisions"]
+    assert (collision["count"], collision["runs"]) == (3, 3)
+    assert datetime.fromisoformat(collision["at"]).astimezone(UTC).hour == 3
+    page = await client.get("/upcoming", headers=HTML)
+    assert 'action="/jobs/2/spread?back=%2Fupcoming"' in page.text
+    response = await client.post("/jobs/2/spread", data={"jitter": "600"}, headers=HTML)
+    assert (response.status_code, response.headers["location"]) == (303, "/upcoming?spread=2")
+    assert (await client.get("/jobs/2")).json()["job"]["jitter"] == 600
+    # The forecast is computed anew at once.
+    (collision,) = (await client.get("/forecast")).json()["collisions"]
+    assert collision["count"] == 2
+    bad = await client.post("/jobs/2/spread", data={"jobname": "Hijacked"}, headers=HTML)
+    assert bad.status_code == 422
+    bad = await client.post("/jobs/2/spread", data={"jitter": "soon"}, headers=HTML)
+    assert bad.status_code == 422
+
+
+async def test_the_load_weighs_runs_by_their_median_length(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    jobid = await add_job(
+        database,
+        jobname="Slow",
+        cron="0 3 * * *",
+        repeat=True,
+        startdate=None,
+        starttime=None,
+        target={"url": "http://x.example/"},
+        due=now + timedelta(hours=3),
+    )
+    for seconds in (1, 30, 90):
+        await execute(
+            database,
+            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, host)"
+            " VALUES (:jobid, :at, 'finished', :at, :end, 'x.example')",
+            jobid=jobid,
+            at=now - timedelta(hours=seconds),
+            end=now - timedelta(hours=seconds) + timedelta(seconds=seconds),
+        )
+    found = (await client.get("/forecast")).json()
+    assert sum(found["load"]) == 30
+    assert sum(found["runs"]) == 1

@@ -1,0 +1,125 @@
+"""News: whoever changes something, every page hears of it; and nobody pays for that in passes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scheduler_api import news as news_module
+from scheduler_api.database import promises
+from scheduler_api.database.engine import Database
+from scheduler_api.database.promises import NEWS
+from scheduler_api.errors import TooManyReaders
+from scheduler_api.hints import listen_forever
+from scheduler_api.news import News
+
+
+@contextlib.asynccontextmanager
+async def replica(database: Database) -> AsyncIterator[News]:
+    """One replica's news, which hears and spreads."""
+    news = News(database)
+    tasks = [
+        asyncio.create_task(listen_forever(database, {NEWS: news.hear})),
+        asyncio.create_task(news.spread()),
+    ]
+    yield news
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def heard(news: News, teller: News) -> bool:
+    """Whether `news` hears of what `teller` tells; told again until it listens."""
+    changes = news.follow(0.2)
+    try:
+        while True:
+            teller.tell()
+            async with asyncio.timeout(30):
+                if await anext(changes):
+                    return True
+    finally:
+        await changes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_every_replica_hears_of_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news_module, "PAUSE", 0.01)
+    async with replica(database) as one, replica(database) as other:
+        assert await heard(other, teller=one)
+        assert await heard(one, teller=one)
+
+
+async def test_many_changes_are_told_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = 0
+    real = promises.spread_news
+
+    async def spread(session: object) -> None:
+        nonlocal told
+        told += 1
+        await real(session)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(promises, "spread_news", spread)
+    monkeypatch.setattr(news_module, "PAUSE", 3600)
+    async with replica(database) as news:
+        for _ in range(1000):
+            news.tell()
+            await asyncio.sleep(0)
+        while not told:
+            await asyncio.sleep(0.01)
+        news.tell()
+        await asyncio.sleep(0)
+    assert told == 1
+
+
+async def test_a_stream_tells_that_it_lives(database: Database) -> None:
+    news = News(database)
+    changes = news.follow(0.01)
+    assert not await anext(changes)
+    news.hear()
+    assert await anext(changes)
+    assert not await anext(changes)
+
+
+async def test_a_change_between_two_looks_is_not_lost(database: Database) -> None:
+    news = News(database)
+    changes = news.follow(60)
+    first = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    news.hear()
+    assert await first
+    # While the reader is busy with the first, the second comes.
+    news.hear()
+    async with asyncio.timeout(30):
+        assert await anext(changes)
+
+
+async def test_streams_end_with_the_service(database: Database) -> None:
+    news = News(database)
+    waiting = [asyncio.ensure_future(anext(news.follow(60), None)) for _ in range(3)]
+    await asyncio.sleep(0)
+    news.close()
+    assert await asyncio.gather(*waiting) == [None, None, None]
+    assert await anext(news.follow(60), None) is None
+
+
+async def test_so_many_may_follow_and_no_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news_module, "MOST_READERS", 2)
+    news = News(database)
+    followers = [news.follow(0.01) for _ in range(2)]
+    for follower in followers:
+        await anext(follower)
+    with pytest.raises(TooManyReaders):
+        news.follow(0.01)
+    await followers[0].aclose()  # type: ignore[attr-defined]
+    assert not await anext(news.follow(0.01))
+
+
+async def test_a_page_from_before_a_change_hears_of_it_at_once(database: Database) -> None:
+    news = News(database)
+    mark = news.mark
+    assert not await anext(news.follow(0.01, since=mark))
+    news.hear()
+    assert await anext(news.follow(60, since=mark))
+    assert not await anext(news.follow(0.01, since=news.mark))
+    # Another replica, or another life of this one, knows nothing of the page.
+    assert await anext(News(database).follow(60, since=mark))

@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n auto
+# One worker for each core, but three at least: tests wait for processes and browsers as much as they compute.
+PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(max(3, os.cpu_count() or 3))')
 .DEFAULT_GOAL := help
-.PHONY: help run test check mutants chaos trial bench fmt lock clean
+.PHONY: help run test check mutants chaos trial bench screenshots fmt lock clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Serve on an embedded Postgres at http://localhost:5000/jobs
 	$(BIN)/scheduler-api serve
@@ -41,6 +42,9 @@ mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each
 
 bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)
 	$(BIN)/python -m benchmarks
+
+screenshots: $(VENV)/.dev ## Take pictures of all pages, into docs/screenshots (needs Chromium)
+	$(BIN)/python -m scripts.screenshots
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile $(LOCK) -o requirements/run.lock

@@ -76,6 +76,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         del os.environ[SERVER_URL]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it loudly, and once, when no browser looked at the pages."""
+    # It stands here as xdist's controller reads no other conftest.
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if r.nodeid.startswith("tests/browser/")]
+    if skipped:
+        why = skipped[0].longrepr[2].removeprefix("Skipped: ")
+        terminalreporter.section("no browser", sep="!", yellow=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} browser tests were skipped: {why}.", yellow=True)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A temporary folder that the user of the embedded server reaches, where the tests run as root."""

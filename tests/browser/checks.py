@@ -1,0 +1,26 @@
+"""What must be true of every page that a browser shows."""
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Page
+
+#: Only what is reported is worked out in full; all styles come from the page's own server.
+OPTIONS = "{resultTypes: ['violations'], preload: false}"
+
+
+async def accessible(page: Page) -> None:
+    """No rule of axe-core is broken. It comes in by the debugger, which no content policy holds up."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    found = await page.evaluate(f"axe.run({OPTIONS}).then(found => found.violations)")
+    broken = [
+        f"{rule['id']} ({rule['impact']}): {rule['help']}\n"
+        + "\n".join(f"    {' '.join(map(str, node['target']))}" for node in rule["nodes"])
+        for rule in found
+    ]
+    assert not broken, "\n".join([page.url, *broken])
+
+
+async def fits(page: Page) -> None:
+    """Nothing is wider than the window."""
+    width, window = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width <= window, f"{page.url} is {width} pixels wide in a window of {window}"

@@ -1,0 +1,80 @@
+"""What people do, by keyboard and mouse, with scripts and without."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.checks import accessible
+from tests.browser.conftest import NewPage, Site
+from tests.factories import is_active
+from tests.processes.test_ticker import until_status
+
+
+async def _describe(page: Page) -> None:
+    """Fill in the form for a job of each night."""
+    await page.goto("/jobs")
+    await page.get_by_role("navigation", name="Main").get_by_role("link", name="New job").click()
+    await expect(page.get_by_label("Name")).to_be_focused()
+    await page.keyboard.type("Nightly report")
+    await page.get_by_role("radio", name="Cron expression").check()
+    await page.locator("#cron").fill("30 2 * * *")
+    await page.get_by_label("Time zone").fill("Europe/Berlin")
+
+
+async def _create(page: Page) -> None:
+    """Send the form, and follow the job that it made."""
+    await page.get_by_role("button", name="Create job").click()
+    await expect(page).to_have_url(re.compile(r"/jobs\?created=1$"))
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Job 1 was created.")
+    await page.get_by_role("link", name="Nightly report").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Nightly report")
+
+
+async def test_a_job_is_created_while_its_runs_are_shown(page: Page) -> None:
+    await _describe(page)
+    preview = page.locator("#preview")
+    await expect(preview).to_contain_text("02:30")
+    await expect(preview.get_by_role("listitem")).not_to_have_count(0)
+    await page.locator("#cron").fill("soon")
+    await expect(preview.get_by_role("listitem")).to_have_count(0)
+    await accessible(page)
+    await page.locator("#cron").fill("45 3 * * *")
+    await expect(preview).to_contain_text("03:45")
+    await _create(page)
+
+
+async def test_a_job_is_created_without_scripts(new_page: NewPage) -> None:
+    page = await new_page(javascript=False)
+    await _describe(page)
+    await page.get_by_role("button", name="Preview").click()
+    await expect(page.locator("#preview")).to_contain_text("02:30")
+    await expect(page.get_by_label("Name")).to_have_value("Nightly report")
+    await _create(page)
+
+
+async def test_what_is_wrong_is_said_beside_its_field(page: Page) -> None:
+    await _describe(page)
+    await page.locator("#cron").fill("soon")
+    await page.get_by_role("button", name="Create job").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The job was not created")
+    await expect(page.locator("#cron")).to_be_focused()
+    await expect(page.locator("#cron")).to_have_attribute("aria-invalid", "true")
+    await accessible(page)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, javascript: bool) -> None:
+    page = await new_page(javascript=javascript)
+    await _describe(page)
+    await _create(page)
+    await page.get_by_role("button", name="Run now").click()
+    await until_status(site.database, 1, "finished")
+    if not javascript:
+        await page.reload()
+    await expect(page.get_by_role("cell", name="finished", exact=True)).to_be_visible()
+    await page.get_by_text("Pause with a reason …").click()
+    await page.get_by_label("Reason").fill("Holidays")
+    await page.get_by_role("button", name="Pause the job").click()
+    await expect(page.locator("[data-part=state]")).to_contain_text("Holidays")
+    assert not await is_active(site.database, 1)

@@ -1,0 +1,54 @@
+"""Every page in every light and at every width: no rule of accessibility is broken, nothing overflows."""
+
+import pytest
+from playwright.async_api import Page, ViewportSize
+
+from tests.browser import demonstration
+from tests.browser.checks import accessible, fits
+from tests.browser.conftest import NewPage, Site
+from tests.factories import scalar
+
+PHONE: ViewportSize = {"width": 320, "height": 640}
+WHEN = "2030-01-31T12:00:00Z"
+PAGES = {
+    "/jobs": 200,
+    "/jobs?name=nothing": 200,
+    "/jobs?form=true": 200,
+    f"/jobs?form=true&from={demonstration.ORDERS_JOB}": 200,
+    f"/jobs/{demonstration.NIGHTLY}?form=true": 200,
+    f"/jobs/{demonstration.ORDERS_JOB}?span=7d": 200,
+    "/overview": 200,
+    "/upcoming": 200,
+    f"/jobs/{demonstration.NIGHTLY}": 200,
+    f"/jobs/{demonstration.ORDERS_JOB}": 200,
+    f"/jobs/{demonstration.PAUSED}": 200,
+    f"/jobs/{demonstration.NIGHTLY}/explain?at={WHEN}": 200,
+    f"/logs/{demonstration.FAILED_LOG}": 200,
+    f"/logs/{demonstration.RUNNING_LOG}": 200,
+    "/logs": 200,
+    "/logs?status=failed": 200,
+    "/nowhere": 404,
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_accessible_and_fits(site: Site, page: Page, path: str) -> None:
+    await demonstration.fill(site.database, await scalar(site.database, "SELECT clock_timestamp()"))
+    response = await page.goto(path)
+    assert response is not None
+    assert response.status == PAGES[path]
+    await fits(page)
+    await accessible(page)
+    # Colours and widths are each judged once: a rule breaks by one of them or by neither.
+    await page.emulate_media(color_scheme="dark")
+    await page.set_viewport_size(PHONE)
+    await fits(page)
+    await accessible(page)
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/logs", "/overview", "/upcoming"])
+async def test_an_empty_page_is_accessible_and_fits(site: Site, new_page: NewPage, path: str) -> None:
+    page = await new_page(width=320, scheme="dark", contrast="more")
+    await page.goto(path)
+    await accessible(page)
+    await fits(page)

@@ -11,7 +11,7 @@ import structlog
 import uvloop
 from sqlalchemy.engine import URL
 
-from benchmarks import deliveries, due_pass, history, lateness, memory, original, requests_per_second
+from benchmarks import deliveries, due_pass, history, lateness, memory, original, pages, requests_per_second
 from benchmarks.machine import setting
 from benchmarks.results import Results, Row, as_markdown, as_text
 from benchmarks.server import postgres
@@ -24,6 +24,7 @@ PARTS: dict[str, tuple[str, Callable[[URL, Sizes], Awaitable[list[Row]]]]] = {
     "lateness": (lateness.QUESTION, lateness.measure),
     "memory": (memory.QUESTION, memory.measure),
     "deliveries": (deliveries.QUESTION, deliveries.measure),
+    "pages": (pages.QUESTION, pages.measure),
     "http": (requests_per_second.QUESTION, requests_per_second.measure),
 }
 

@@ -27,6 +27,7 @@ class Sizes:
     memory_due: tuple[int, int] = (1_000, 100_000)
     connections: int = 32
     http_seconds: float = 4.0
+    pages_jobs: int = 10_000
     deliveries: int = 20_000
     #: Calls that are made at the same time.
     in_flight: tuple[int, ...] = (32, 128)
@@ -56,5 +57,6 @@ QUICK = Sizes(
     memory_due=(1_000, 5_000),
     connections=8,
     http_seconds=0.5,
+    pages_jobs=500,
     deliveries=2_000,
 )

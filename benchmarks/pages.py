@@ -1,0 +1,93 @@
+"""How long a browser waits for the first byte of a page among ten thousand jobs; how large the page is."""
+
+from time import perf_counter
+
+import httpx
+from sqlalchemy.engine import URL
+
+from benchmarks import programs
+from benchmarks.due_jobs import settle_down
+from benchmarks.results import Row, below
+from benchmarks.server import bare_connection, fresh_database
+from benchmarks.sizes import Sizes
+
+QUESTION = "the first byte of pages, in ms, and their size in kB, with 10,000 jobs of 60 logs each"
+
+LOGS = 60
+#: Milliseconds to the first byte, and kilobytes, that a page should stay below.
+FIRST_BYTE, SIZE = 50.0, 100.0
+TRIES = 5
+#: What is read of all jobs, as no index helps: shown, and not held to the mark.
+WHOLE = {"/jobs?state=failing", "/jobs?laststatus=failed"}
+PATHS = [
+    "/overview",
+    "/jobs",
+    "/jobs?sort=jobname",
+    "/jobs?sort=nextrun",
+    "/jobs?name=99",
+    *sorted(WHOLE),
+    "/jobs/500",
+    "/jobs/500?form=true",
+    "/logs",
+    "/logs?status=failed",
+    "/upcoming",
+]
+
+JOBS = """
+    INSERT INTO job (jobname, startdate, starttime, repeat, interval, active, createdat, validfrom, tags,
+                     target, host)
+    SELECT 'Job ' || n, '2020-01-01', '00:00', true, 3600 * (1 + n % 24), true, '2020-01-01Z', '2020-01-01Z',
+           ARRAY['t' || n % 10],
+           CASE WHEN n % 2 = 0 THEN '{"url": "http://example.com/"}'::jsonb END,
+           CASE WHEN n % 2 = 0 THEN 'example.com' END
+    FROM generate_series(1, $1::int) AS n
+"""
+PAST = """
+    INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)
+    SELECT jobid, at, CASE WHEN failed THEN 'failed' ELSE 'finished' END,
+           at, at + interval '1 second', at, host, CASE WHEN failed THEN 'The target answered 503.' END
+    FROM (
+        SELECT jobid, host, (jobid + n) % 50 = 0 AS failed,
+               date_trunc('hour', now()) - n * interval '1 hour' AS at
+        FROM generate_series($1::int, 1, -1) AS n, job
+    ) AS told
+"""
+AHEAD = """
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
+    SELECT jobid, at, at, host
+    FROM (
+        SELECT jobid, host, date_trunc('hour', now()) + (1 + jobid % 24) * interval '1 hour' AS at FROM job
+    ) AS promised
+"""
+
+
+async def measure(server: URL, sizes: Sizes) -> list[Row]:
+    async with fresh_database(server) as url:
+        async with bare_connection(url) as connection:
+            await connection.execute(JOBS, sizes.pages_jobs)
+            await connection.execute(PAST, LOGS)
+            await connection.execute(AHEAD)
+            await settle_down(connection)
+        async with (
+            programs.service(url, {"SCHEDULER_TICKER": "off"}) as port,
+            httpx.AsyncClient(base_url=f"http://localhost:{port}", headers={"accept": "text/html"}) as client,
+        ):
+            return [row for path in PATHS for row in await _page(client, path, sizes)]
+
+
+async def _page(client: httpx.AsyncClient, path: str, sizes: Sizes) -> list[Row]:
+    waits: list[float] = []
+    size = 0.0
+    # The first reader of all pays for caches.
+    for _ in range(1 + TRIES):
+        began = perf_counter()
+        async with client.stream("GET", path) as response:
+            first = perf_counter()
+            size = len(await response.aread()) / 1000
+            response.raise_for_status()
+        waits.append((first - began) * 1000)
+    mark = None if path in WHOLE else below(FIRST_BYTE, " ms")
+    return [
+        Row(f"{path}, first byte", waits[1:], "ms", mark and sizes.judged(mark)),
+        Row(f"{path}, size", [size], "kB", below(SIZE, " kB")),
+    ]

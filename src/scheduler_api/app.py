@@ -10,7 +10,6 @@ from datetime import timedelta
 import structlog
 from fastapi import FastAPI
 from sqlalchemy.engine import URL
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__
@@ -42,7 +41,7 @@ from scheduler_api.routers import (
 )
 from scheduler_api.routers.access import Gate
 from scheduler_api.routers.events import Announcing
-from scheduler_api.routers.headers import StandardHeaders
+from scheduler_api.routers.headers import Compressed, StandardHeaders
 from scheduler_api.routers.wiring import State
 from scheduler_api.runner import LANES, Runner
 from scheduler_api.services.calls import Terms
@@ -104,8 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
-    # Pages are mostly the same again and again; streams of events stay as they are.
-    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
+    app.add_middleware(Compressed)
     app.add_middleware(Announcing)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(StandardHeaders)

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PAGE_POLICY = (
@@ -55,3 +56,16 @@ class StandardHeaders:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self._app(scope, receive, send_with_headers)
+
+
+class Compressed:
+    """Compresses large answers for those who ask for it; others do not pay for the question."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._compressing = GZipMiddleware(app, minimum_size=4096, compresslevel=4)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI call."""
+        is_asked_for = scope["type"] == "http" and "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        await (self._compressing if is_asked_for else self._app)(scope, receive, send)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, target_of
 from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
+from scheduler_api.delivery import claiming
 from scheduler_api.services import audit, calls, explain, jobs, operations, reconcile, redrive
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
@@ -652,12 +653,22 @@ async def test_a_run_that_can_not_be_settled_does_not_keep_others_from_being_tak
     assert await at(database, after(60), calls.reap) == [Settled(1, "pending", 0.0)]
 
 
+class At(Database):
+    """The same database at an instant of our choice."""
+
+    def __init__(self, database: Database, now: datetime) -> None:
+        self._real, self._now = database, now
+
+    async def transact(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        return await self._real.transact(lambda session, _: work(session, self._now, *args, **kwargs))
+
+
 async def test_a_call_that_can_not_start_does_not_hold_up_the_others(database: Database) -> None:
     for _ in range(4):
         await add_job(database, interval=60, target=TARGET)
     refused = "NEW.logid = 1 AND NEW.status <> 'pending' OR NEW.logid = 3 AND NEW.status = 'running'"
     async with refusing(database, refused):
-        taken = await claim(database, after(1))
+        taken = await claiming.claim(At(database, after(1)), 100, TERMS)
     assert [started.entry.logid for started in taken.started] == [2, 4]
     statuses = "SELECT string_agg(status, ' ' ORDER BY logid) FROM joblog"
     assert await scalar(database, statuses) == "pending running failed running"

@@ -15,7 +15,7 @@ import structlog
 from scheduler_api.contracts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
-from scheduler_api.delivery import ends
+from scheduler_api.delivery import claiming, ends
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.leases import Held, Leases
@@ -240,7 +240,7 @@ class Deliverer:
 
         async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
             began = monotonic()
-            claim = await self._database.transact(calls.claim, most, self._terms, due)
+            claim = await claiming.claim(self._database, most, self._terms, due)
             self._settler.failing = claim.failing
             if claim.started or claim.skipped:
                 self._changed()

@@ -84,11 +84,18 @@ class Claim:
 
 
 async def claim(
-    session: AsyncSession, now: datetime, most: int, terms: Terms, due: datetime | None = None
+    session: AsyncSession,
+    now: datetime,
+    most: int,
+    terms: Terms,
+    due: datetime | None = None,
+    *,
+    singly: bool = False,
 ) -> Claim:
     """Mark up to `most` calls that are due (at `due`, or now) as running, under leases, within all limits.
 
-    The calls may be made once the transaction is committed, and not before.
+    The calls may be made once the transaction is committed, and not before. With `singly`, one that the
+    database refuses fails alone, and not the whole claim.
     """
     await calls.take_turn(session)
     bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS)
@@ -102,7 +109,7 @@ async def claim(
         await ledger.abandon(session, now, sorted(deleted))
     wanted = [entry for entry in entries if entry.logid not in deleted]
     taken = [entry for entry in wanted if bounds.admits(entry, known[entry.logid])]
-    begun = await starts.begin(session, now, Holder(terms.replica, terms.lease), taken, known)
+    begun = await starts.begin(session, now, Holder(terms.replica, terms.lease), taken, known, singly=singly)
     is_all = len(entries) < most
     return Claim(
         [

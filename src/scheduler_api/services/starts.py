@@ -39,20 +39,20 @@ class Begun(NamedTuple):
 
 
 async def begin(
-    session: AsyncSession, now: datetime, holder: Holder, entries: Sequence[DueCall], known: Known
+    session: AsyncSession,
+    now: datetime,
+    holder: Holder,
+    entries: Sequence[DueCall],
+    known: Known,
+    *,
+    singly: bool,
 ) -> Begun:
     """Let claimed calls run, each with its attempt written down, or settle those that may not."""
     if not entries:
         return Begun({}, 0)
     fates = await _fates(session, now, entries, known)
-    try:
-        async with savepoint(session):
-            return await _begin(session, now, holder, entries, known, fates)
-    except DATABASE_ERRORS as error:
-        if not is_bad_row(error):
-            raise
-        log.warning("claimed calls do not start as a whole; starting them one by one", claimed=len(entries))
-        return await _begin_singly(session, now, holder, entries, known, fates)
+    work = _begin_singly if singly else _begin
+    return await work(session, now, holder, entries, known, fates)
 
 
 async def _begin(

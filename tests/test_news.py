@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from scheduler_api.database.promises import NEWS
 from scheduler_api.errors import TooManyReaders
 from scheduler_api.hints import listen_forever
 from scheduler_api.news import News
+from scheduler_api.routers.events import Announcing
 
 
 @contextlib.asynccontextmanager
@@ -123,3 +125,17 @@ async def test_a_page_from_before_a_change_hears_of_it_at_once(database: Databas
     assert not await anext(news.follow(0.01, since=news.mark))
     # Another replica, or another life of this one, knows nothing of the page.
     assert await anext(News(database).follow(60, since=mark))
+
+
+async def test_a_page_is_as_old_as_its_request(database: Database) -> None:
+    news = News(database)
+    before = news.mark
+
+    async def handle(scope: Any, receive: Any, send: Any) -> None:
+        # Something changes after the page has read what it shows.
+        news.hear()
+        assert scope["news"] == before != news.mark
+
+    scope = {"type": "http", "method": "GET", "path": "/jobs", "state": {"news": news}}
+    await Announcing(handle)(scope, None, None)  # type: ignore[arg-type]
+    assert await anext(news.follow(60, since=scope["news"]))  # type: ignore[arg-type]

@@ -59,13 +59,16 @@ TELL_NOTHING = {"/schedules/preview", "/times"}
 
 
 class Announcing:
-    """Tells the news, and those who remember, whenever a request has changed something."""
+    """Notes how far the news were when a request came, and tells them when it has changed something."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI call."""
+        if scope["type"] == "http":
+            # Before anything is read: what changes while a page is made, it is told of afterwards.
+            scope["news"] = scope["state"]["news"].mark
         if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
             await self._app(scope, receive, send)
             return

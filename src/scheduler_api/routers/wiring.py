@@ -81,7 +81,7 @@ def pages_of(request: Request) -> Pages:
     # What was just done is told once.
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
-    return pages.seen_by(Reader(times, here, request.state.news.mark))
+    return pages.seen_by(Reader(times, here, request.scope["news"]))
 
 
 def wants_page(request: Request) -> bool:

@@ -15,8 +15,9 @@ from starlette.staticfiles import StaticFiles
 from scheduler_api import __version__
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations, promises
+from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.engine import Database
 from scheduler_api.database.overview import REPLICA
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
@@ -81,6 +82,8 @@ DELIVERY_POOL = PoolSize(kept=4, overflow=0, timeout=5.0)
 #: Plans are made once, maybe before the tables are filled, and must be good afterwards. A process that
 #: stops in the midst of a claim holds up those of all others: not for long.
 DELIVERY_SETTINGS = TICKER_SETTINGS | {"enable_seqscan": "off", "idle_in_transaction_session_timeout": "5s"}
+#: Seconds that a request waits for the database beyond what a single statement may take.
+BEYOND_STATEMENT = 0.8
 #: Seconds between two attempts to bring the embedded server back.
 RESTART_PAUSE = 1.0
 
@@ -230,7 +233,11 @@ def requests_database(settings: Settings, url: URL) -> Database:
     """The connections that requests share."""
     pool = PoolSize(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
     return Database(
-        url, name="scheduler-api requests", pool=pool, statement_timeout=settings.statement_timeout
+        url,
+        name="scheduler-api requests",
+        pool=pool,
+        statement_timeout=settings.statement_timeout,
+        patience=settings.statement_timeout + BEYOND_STATEMENT,
     )
 
 

@@ -193,7 +193,7 @@ class StorageFull(SchedulerError):
 
 
 class OutcomeUnknown(SchedulerError):
-    """The database went away before it said whether the change was kept."""
+    """The database did not confirm the change: it may be there or not."""
 
     code = "outcome_unknown"
 

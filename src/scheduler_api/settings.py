@@ -136,7 +136,11 @@ class Settings(BaseSettings):
         description="How long a request waits for a connection, in seconds, before 503.",
     )
     statement_timeout: float = Field(
-        5.0, gt=0, le=300, description="How long one statement may take, in seconds."
+        4.0,
+        gt=0,
+        le=300,
+        description="How long one statement may take, in seconds. A request that the database does not "
+        "answer at all gets 503 at most a second later.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least important events that are logged."

@@ -15,7 +15,8 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, Respons
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.engine import Database
 from tests.browser import chromium
 from tests.factories import EMPTY
 from tests.processes.service import PATIENCE, Service

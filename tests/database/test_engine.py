@@ -7,7 +7,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from asyncpg.transaction import Transaction
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -15,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
 from scheduler_api.database import engine as engine_module
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database import statements
+from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import DRIVER, Statement
 from tests.factories import add_job, execute, scalar
 
 INSERT = text(
@@ -152,17 +153,17 @@ def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable
     """Let the next commit lose its connection: after it was kept, or before it arrived."""
 
     def arrange(kept: bool) -> None:
-        commit = Transaction.commit
+        command = statements.command
 
-        async def lose(transaction: Transaction) -> None:
-            monkeypatch.setattr(Transaction, "commit", commit)
-            driver = transaction._connection
-            if kept:
-                await driver.execute("COMMIT")
-            driver.terminate()
-            await commit(transaction)
+        async def lose(session: AsyncSession, sql: str, share: float = 1.0) -> str:
+            if sql == engine_module.COMMIT:
+                monkeypatch.setattr(engine_module, "command", command)
+                if kept:
+                    await command(session, sql)
+                session.info[DRIVER].terminate()
+            return await command(session, sql, share)
 
-        monkeypatch.setattr(Transaction, "commit", lose)
+        monkeypatch.setattr(engine_module, "command", lose)
 
     return arrange
 
@@ -182,8 +183,7 @@ async def test_a_commit_without_an_answer_is_looked_up(
 async def test_a_commit_that_can_not_be_looked_up_is_not_repeated(
     database: Database, lost_commit: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "OUTCOME_TRIES", 2)
-    monkeypatch.setattr(engine_module, "OUTCOME_PAUSE", 0)
+    monkeypatch.setattr(database, "patience", 2.0)
     monkeypatch.setattr(engine_module, "OUTCOME", Statement("SELECT 'in progress' || left(:xid, 0), now()"))
     work = Failing(0, terminated)
     lost_commit(True)

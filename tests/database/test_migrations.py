@@ -11,7 +11,8 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.contracts import Resume
 from scheduler_api.database import migrations
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import SchemaMismatch
 from scheduler_api.services import audit, jobs, operations

@@ -12,8 +12,9 @@ from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
 from scheduler_api import ticker as ticker_module
+from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.embedded import EmbeddedServer
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.engine import Database
 from scheduler_api.database.promises import CHANNEL
 from scheduler_api.hints import listen_forever
 from scheduler_api.runner import Runner

@@ -8,7 +8,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import JobDraft
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
 from scheduler_api.runner import Runner
 from scheduler_api.services import health, jobs, operations

@@ -29,7 +29,8 @@ from scheduler_api.contracts import (
     Pause,
     Resume,
 )
-from scheduler_api.database.engine import Database, PoolSize
+from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.engine import Database
 from scheduler_api.services import audit, backfill, explain, jobs, operations, runs
 from tests.factories import empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules

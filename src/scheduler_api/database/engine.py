@@ -5,30 +5,16 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import partial
+from time import monotonic
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-import asyncpg
 import structlog
-from asyncpg.transaction import Transaction
-from sqlalchemy import event
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
-from scheduler_api.database.failures import (
-    DATABASE_ERRORS,
-    is_disconnect,
-    is_transient,
-    leaves_doubt,
-    translate,
-)
-from scheduler_api.database.statements import DRIVER, Statement, attach_driver
+from scheduler_api.database.connections import Connection, PoolSize, pooled_engine, unpooled_engine
+from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
+from scheduler_api.database.statements import DRIVER, OutOfTime, Statement, attach_driver, command
 from scheduler_api.errors import OutcomeUnknown
 
 log = structlog.get_logger(__name__)
@@ -44,21 +30,36 @@ LIFE = "pg_stat_get_bgwriter_stat_reset_time()"
 #: Opens each unit of work: its one instant, by the database's clock, and the name of its transaction.
 OPENING = Statement(f"SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE}")
 OUTCOME = Statement(f"SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8)), {LIFE}")
+#: The server itself ends the time-out of statements before it commits.
+COMMIT = "COMMIT"
+#: Once this is committed without a warning, all commits before it are as safe as the server makes them.
+CONFIRM = "BEGIN; SELECT pg_logical_emit_message(true, 'scheduler', ''); COMMIT"
 
-#: How often, and how many seconds apart, to ask after a lost commit: a crashed server has to recover.
-OUTCOME_TRIES, OUTCOME_PAUSE = 20, 0.5
+#: How much of the time that is left to a unit a commit may take; the rest is for asking what became of it.
+COMMIT_SHARE = 0.5
+#: Seconds between two questions after a commit that was not answered.
+OUTCOME_PAUSE = 0.2
+UNKNOWN = (
+    "The database did not confirm the change in time, so it may be there or not. Look before you repeat "
+    "it, or repeat it with the same Idempotency-Key."
+)
 
 
-class PoolSize(NamedTuple):
-    """How many connections a pool keeps, how many more it may open, how long (seconds) to wait for one."""
+class _Opened(NamedTuple):
+    """A transaction that has begun."""
 
-    kept: int
-    overflow: int
-    timeout: float
+    now: datetime
+    """By the database's clock."""
+    xid: str
+    life: datetime
 
 
 class Database:
-    """One pool of connections, and the two ways to use it."""
+    """One pool of connections, and the two ways to use it.
+
+    `statement_timeout` is how many seconds the server gives a single statement; `patience`, how many a whole
+    unit of work may wait for the server, its second try and its commit included.
+    """
 
     def __init__(
         self,
@@ -67,115 +68,157 @@ class Database:
         name: str,
         pool: PoolSize,
         statement_timeout: float = 5.0,
+        patience: float | None = None,
         server_settings: dict[str, str] | None = None,
     ) -> None:
         self.url = url
-        self.engine = _engine(url, name, pool, statement_timeout, server_settings or {})
+        self._name = name
+        self.patience = patience or 2 * statement_timeout
+        own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
+        self.engine = pooled_engine(url, pool, self.patience, own | (server_settings or {}))
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, now, …)` in one transaction and commit it, exactly once.
 
-        `now` is the unit's one instant, read from the database's clock. Work that fails for a passing
-        reason before the commit is tried once more. Where the connection breaks during the commit, the
-        database is asked whether it was kept: what this method answers is the truth. Raises the errors
-        of `work`, and DatabaseUnavailable, DatabaseBusy, DatabaseReadOnly, StorageFull, OutcomeUnknown.
+        `now` is the unit's one instant, read from the database's clock. Work that fails for a transient
+        reason before the commit is tried once more. Where the answer to the commit does not come, the
+        database is asked whether it was kept, and is safe: what this method answers is the truth. Raises
+        the errors of `work`, and DatabaseUnavailable, DatabaseBusy, DatabaseReadOnly, StorageFull,
+        OutcomeUnknown.
         """
-        return await _twice(lambda: self._unit(work, *args, **kwargs))
+        deadline = monotonic() + self.patience
+        return await _twice(lambda: self._unit(deadline, work, *args, **kwargs))
 
     async def read(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `look(session, …)`, which changes nothing, without a transaction around its statements.
 
         Tried once more, and the same errors, as `transact`.
         """
+        deadline = monotonic() + self.patience
 
         async def attempt() -> T:
-            async with self._session() as session:
+            async with self._session(deadline) as session:
                 return await look(session, *args, **kwargs)
 
         return await _twice(attempt)
 
     @property
     def transactional(self) -> AsyncEngine:
-        """The same connections, for those who begin and commit by SQLAlchemy's means: migrations."""
+        """The same connections, for those who begin and commit by SQLAlchemy's means."""
         return self.engine.execution_options(isolation_level="READ COMMITTED")
+
+    @contextlib.asynccontextmanager
+    async def unhurried(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction by SQLAlchemy's means, on a connection of its own, without any time-out."""
+        engine = unpooled_engine(self.url, {"application_name": self._name, "statement_timeout": "0"})
+        async with engine.begin() as connection:
+            yield connection
 
     async def listen(self, heard: Mapping[str, Callable[[], None]]) -> None:
         """Call what is named for a channel at each notification on it, until the connection ends."""
         async with self.engine.connect() as connection:
             pooled = await connection.get_raw_connection()
             driver = pooled.driver_connection
-            assert isinstance(driver, asyncpg.Connection)
+            assert isinstance(driver, Connection)
             ended = asyncio.Event()
             driver.add_termination_listener(lambda _: ended.set())
-            for channel, call in heard.items():
-                await driver.add_listener(channel, partial(_call, call))
             try:
+                for channel, call in heard.items():
+                    await driver.add_listener(channel, partial(_call, call))
                 await ended.wait()
             finally:
                 # Never back to the pool: it would go on listening there.
+                driver.in_doubt = True
                 await connection.invalidate()
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._ending:
+            await asyncio.wait(self._ending)
         await self.engine.dispose()
 
-    async def _unit(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._session() as session:
-            driver = session.info[DRIVER]
-            transaction = driver.transaction()
-            await transaction.start()
+    async def _unit(self, deadline: float, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._session(deadline) as session:
             try:
-                now, xid, life = await OPENING.one(session)
-                result = await work(session, now, *args, **kwargs)
+                await command(session, "BEGIN")
+                opened = _Opened(*await OPENING.one(session))
+                result = await work(session, opened.now, *args, **kwargs)
                 await session.flush()
             except BaseException:
-                await _roll_back(driver, transaction)
+                await _roll_back(session)
                 raise
-            try:
-                await transaction.commit()
-            except DATABASE_ERRORS as error:
-                if not leaves_doubt(error) or not await self._was_kept(xid, life):
-                    raise
+            await self._commit(session, opened)
             return result
 
+    async def _commit(self, session: AsyncSession, opened: _Opened) -> None:
+        driver: Connection = session.info[DRIVER]
+        driver.warned = False
+        try:
+            tag = await command(session, COMMIT, share=COMMIT_SHARE)
+        except OutOfTime:
+            raise
+        except DATABASE_ERRORS as error:
+            if not leaves_doubt(error) or not await self._was_kept(opened, driver.deadline):
+                raise
+            return
+        if tag != COMMIT:
+            raise RuntimeError("The transaction had failed before it was committed, and nobody said so.")
+        # It was kept here, but the server did not wait for the standbys that make it safe.
+        if driver.warned and not await self._was_kept(opened, driver.deadline):
+            raise OutcomeUnknown(UNKNOWN)
+
     @contextlib.asynccontextmanager
-    async def _session(self) -> AsyncIterator[AsyncSession]:
-        """A session with a connection from the pool, to which it goes back."""
+    async def _session(self, deadline: float) -> AsyncIterator[AsyncSession]:
+        """A session with a connection from the pool, to which it goes back if it is as it was."""
         session = self._sessions()
         try:
-            await attach_driver(session)
+            await attach_driver(session, deadline)
             yield session
-        except DATABASE_ERRORS as error:
-            # Such a connection may not know yet that it is closed: never back to the pool.
-            if is_disconnect(error) and DRIVER in session.info:
-                session.info[DRIVER].terminate()
-            raise
         finally:
-            # Nothing of this waits for the server, so it needs no task of its own against cancellation.
-            await session.close()
+            driver: Connection | None = session.info.get(DRIVER)
+            if driver is None or driver.is_closed() or driver.is_idle:
+                # Nothing of this waits for the server, so it needs no task of its own against cancellation.
+                await session.close()
+            else:
+                self._end(session)
 
-    async def _was_kept(self, xid: str, life: datetime) -> bool:
-        """Whether the transaction was committed although its connection broke on the way."""
-        for _ in range(OUTCOME_TRIES):
-            try:
-                async with self._session() as session:
-                    status, life_now = await OUTCOME.one(session, xid=xid)
-            except DATABASE_ERRORS:
-                status, life_now = "unreachable", life
-            if status == "committed" and life_now != life:
-                break
-            if status in {"committed", "aborted"}:
-                log.warning("commit lost its connection", transaction=xid, outcome=status)
-                return bool(status == "committed")
+    def _end(self, session: AsyncSession) -> None:
+        """Close the session's connection, without waiting: the server is asked to stop what it still does."""
+        task = asyncio.create_task(session.invalidate())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _was_kept(self, opened: _Opened, deadline: float) -> bool:
+        """Whether a transaction was committed, and is safe, although that was not answered.
+
+        Raises OutcomeUnknown where that cannot be found out before `deadline`.
+        """
+        while monotonic() < deadline:
+            with contextlib.suppress(*DATABASE_ERRORS):
+                async with self._session(deadline) as session:
+                    status, life = await OUTCOME.one(session, xid=opened.xid)
+                    is_there = bool(status == "committed")
+                    if is_there and (life != opened.life or not await _is_safe(session)):
+                        break
+                    if is_there or status == "aborted":
+                        log.warning("a commit was not answered", transaction=opened.xid, outcome=status)
+                        return is_there
             await asyncio.sleep(OUTCOME_PAUSE)
-        raise OutcomeUnknown(
-            "The database went away before it said whether the change was kept; look before you repeat it."
-        )
+        raise OutcomeUnknown(UNKNOWN)
 
 
 def _call(call: Callable[[], None], *_: object) -> None:
     call()
+
+
+async def _is_safe(session: AsyncSession) -> bool:
+    """Whether all that is committed by now is as safe as the server was told to make it."""
+    driver: Connection = session.info[DRIVER]
+    driver.warned = False
+    await command(session, CONFIRM)
+    return not driver.warned
 
 
 async def undisturbed(unit: Coroutine[Any, Any, T]) -> T:
@@ -204,47 +247,10 @@ async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:
         raise meaning from error
 
 
-def _engine(
-    url: URL, name: str, pool: PoolSize, statement_timeout: float, server_settings: dict[str, str]
-) -> AsyncEngine:
-    milliseconds = str(int(statement_timeout * 1000))
-    engine = create_async_engine(
-        url,
-        # Transactions are begun and committed by `Database`, on the driver.
-        isolation_level="AUTOCOMMIT",
-        pool_reset_on_return=None,
-        pool_size=pool.kept,
-        max_overflow=pool.overflow,
-        pool_timeout=pool.timeout,
-        connect_args={
-            "timeout": 5,
-            # The server ends a statement itself; this bounds the wait where its answer never comes.
-            "command_timeout": 2 * statement_timeout,
-            "server_settings": {
-                "application_name": name,
-                "timezone": "UTC",
-                "statement_timeout": milliseconds,
-                "lock_timeout": "2s",
-                "idle_in_transaction_session_timeout": "15s",
-            }
-            | server_settings,
-        },
-    )
-    event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    return engine
-
-
-def _refuse_closed(dbapi_connection: DBAPIConnection, *_: object) -> None:
-    """Let no connection leave the pool that is known to be dead; the pool opens another in its place."""
-    if dbapi_connection.driver_connection.is_closed():
-        raise DisconnectionError
-
-
-async def _roll_back(driver: asyncpg.Connection, transaction: Transaction) -> None:
-    """End a failed transaction. A connection that can not is closed: never back to the pool half-way."""
-    try:
-        await transaction.rollback()
-    except BaseException as error:
-        driver.terminate()
-        if not isinstance(error, DATABASE_ERRORS):
-            raise
+async def _roll_back(session: AsyncSession) -> None:
+    """End a failed transaction; a connection that cannot is closed with its session."""
+    driver: Connection = session.info[DRIVER]
+    if driver.in_doubt or driver.is_closed():
+        return
+    with contextlib.suppress(*DATABASE_ERRORS):
+        await command(session, "ROLLBACK")

@@ -7,6 +7,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from scheduler_api.database.statements import OutOfTime
 from scheduler_api.errors import (
     DatabaseBusy,
     DatabaseReadOnly,
@@ -78,7 +79,7 @@ def translate(error: BaseException) -> SchedulerError | None:
         return DatabaseReadOnly("The database accepts no changes at the moment; try again later.")
     if state in FULL:
         return StorageFull("The database has no room left; free some, and try again.")
-    if state in SERIALIZATION or state in TIMEOUTS:
+    if state in SERIALIZATION or state in TIMEOUTS or isinstance(error, OutOfTime):
         return DatabaseBusy("The database took too long to answer; try again in a moment.")
     if is_disconnect(error) or _is_away(error, state):
         return DatabaseUnavailable("The database does not answer at the moment; try again soon.")

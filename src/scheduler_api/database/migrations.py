@@ -11,11 +11,12 @@ import structlog
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
-from scheduler_api.errors import SchemaMismatch
+from scheduler_api.database.statements import Statement
+from scheduler_api.errors import DatabaseBusy, SchemaMismatch
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,9 @@ ADVISORY_KEY = 0x6A6F626C6F67
 PATIENCE = 60
 #: A migration that waits for a table blocks all who come after it: give up soon, and try again.
 TABLE_LOCK_TIMEOUT, TRIES, PAUSE = 2, 10, 1.0
+
+HAS_VERSION = Statement("SELECT to_regclass('alembic_version') IS NOT NULL")
+VERSION = Statement("SELECT version_num FROM alembic_version")
 
 
 def directory() -> Path:
@@ -53,7 +57,9 @@ def needed() -> str:
 
 async def found(session: AsyncSession) -> str | None:
     """The schema version of the database; None: it has no schema yet."""
-    return await (await session.connection()).run_sync(_revision)
+    (is_there,) = await HAS_VERSION.one(session)
+    row = await VERSION.one_or_none(session) if is_there else None
+    return None if row is None else str(row["version_num"])
 
 
 async def require_current(database: Database) -> None:
@@ -79,7 +85,7 @@ async def migrate(database: Database) -> bool:
     """
     for attempt in range(1, TRIES + 1):
         try:
-            return await _under_lock(database.transactional, _upgrade)
+            return await _under_lock(database, _upgrade)
         except DATABASE_ERRORS as error:
             if sqlstate(error) != LOCK_TIMEOUT or attempt == TRIES:
                 raise
@@ -88,13 +94,16 @@ async def migrate(database: Database) -> bool:
     raise AssertionError("unreachable")
 
 
-async def _under_lock(engine: AsyncEngine, step: Callable[[Connection], bool]) -> bool:
-    async with engine.begin() as connection:
-        await connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}s'"))
+async def _under_lock(database: Database, step: Callable[[Connection], bool]) -> bool:
+    async with database.unhurried() as connection:
         await connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_KEY})
+        try:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_KEY})
+        except DATABASE_ERRORS as error:
+            if sqlstate(error) != LOCK_TIMEOUT:
+                raise
+            raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.") from None
         await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}s'"))
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))
         return await connection.run_sync(step)
 
 

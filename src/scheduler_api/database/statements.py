@@ -1,20 +1,31 @@
 """Statements as values: SQL with named parameters, run on the driver's connection below a session.
 
 SQLAlchemy's own way from a statement to its rows costs more than all else in a request; the session still
-owns the connection, its transaction and its way back to the pool.
+owns the connection, its transaction and its way back to the pool. Every call of the driver passes through
+here: one that is given up before the server has answered leaves the connection in doubt, and that ends it.
 """
 
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from time import monotonic
+from typing import Any, TypeVar
 
 import asyncpg
-from asyncpg.transaction import Transaction
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from scheduler_api.database.connections import Connection
+
+T = TypeVar("T")
+
 #: Where a session keeps its driver's connection.
 DRIVER = "driver"
+
+
+class OutOfTime(TimeoutError):
+    """The unit of work has no time left, so that the server was not asked."""
 
 
 class Statement:
@@ -28,14 +39,16 @@ class Statement:
 
     async def all(self, session: AsyncSession, **values: Any) -> list[asyncpg.Record]:
         """Run it; all rows."""
-        driver: asyncpg.Connection = session.info[DRIVER]
-        rows: list[asyncpg.Record] = await driver.fetch(self.sql, *self.arguments(values))
+        driver: Connection = session.info[DRIVER]
+        call = driver.fetch(self.sql, *self.arguments(values), timeout=_time_left(driver))
+        rows: list[asyncpg.Record] = await _answered(driver, call)
         return rows
 
     async def one_or_none(self, session: AsyncSession, **values: Any) -> asyncpg.Record | None:
         """Run it; the first row."""
-        driver: asyncpg.Connection = session.info[DRIVER]
-        return await driver.fetchrow(self.sql, *self.arguments(values))
+        driver: Connection = session.info[DRIVER]
+        call = driver.fetchrow(self.sql, *self.arguments(values), timeout=_time_left(driver))
+        return await _answered(driver, call)
 
     async def one(self, session: AsyncSession, **values: Any) -> asyncpg.Record:
         """Run it; the row that it always has."""
@@ -48,18 +61,58 @@ class Statement:
         return [values[name] for name in self._names]
 
 
-def savepoint(session: AsyncSession) -> Transaction:
+async def command(session: AsyncSession, sql: str, share: float = 1.0) -> str:
+    """Run statements without parameters or rows, in one round trip; what the server calls the last of them.
+
+    `share` is how much of the time that is left to the unit of work they may take.
+    """
+    driver: Connection = session.info[DRIVER]
+    call = driver.execute(sql, timeout=share * _time_left(driver))
+    tag: str = await _answered(driver, call)
+    return tag
+
+
+@contextlib.asynccontextmanager
+async def savepoint(session: AsyncSession) -> AsyncIterator[None]:
     """A part of a unit of work that may fail without the rest: `async with savepoint(session)`."""
-    driver: asyncpg.Connection = session.info[DRIVER]
-    return driver.transaction()
+    await command(session, "SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        driver: Connection = session.info[DRIVER]
+        if not driver.in_doubt and not driver.is_closed():
+            await command(session, "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
+        raise
+    await command(session, "RELEASE SAVEPOINT part")
 
 
-async def attach_driver(session: AsyncSession) -> asyncpg.Connection:
-    """Take the session's connection from the pool, and let statements find it."""
+async def attach_driver(session: AsyncSession, deadline: float) -> None:
+    """Take the session's connection from the pool, for use until `deadline`, and let statements find it."""
     driver = await session.run_sync(_driver_below)
+    driver.deadline = deadline
     session.info[DRIVER] = driver
+
+
+def _driver_below(session: Session) -> Connection:
+    driver = session.connection().connection.driver_connection
+    assert isinstance(driver, Connection)
     return driver
 
 
-def _driver_below(session: Session) -> asyncpg.Connection:
-    return session.connection().connection.driver_connection
+def _time_left(driver: Connection) -> float:
+    """Seconds; raises OutOfTime where there are none."""
+    left = driver.deadline - monotonic()
+    if left <= 0:
+        raise OutOfTime
+    return left
+
+
+async def _answered(driver: Connection, call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except asyncpg.PostgresError:
+        raise
+    except BaseException:
+        # A time-out, a cancellation, or the driver's own trouble: the server may yet do what it was asked.
+        driver.in_doubt = True
+        raise

@@ -1,0 +1,115 @@
+"""Connections to the server: how they are made, and that none is shared in a state that nobody knows."""
+
+import socket
+from typing import Any, NamedTuple
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+#: Seconds to wait for a new connection.
+CONNECT_TIMEOUT = 3.0
+#: Seconds without a word until a connection is asked whether it still lives; between two such questions; how
+#: many may stay without an answer. A connection that only listens would never notice otherwise.
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
+
+#: What every connection asks of the server.
+SESSION_SETTINGS = {
+    "timezone": "UTC",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "15s",
+    # Compiling a plan takes a second where running it takes a millisecond.
+    "jit": "off",
+    # The server must notice, too, when this side has gone: it holds row locks for it.
+    "tcp_keepalives_idle": str(KEEPALIVE_IDLE),
+    "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL),
+    "tcp_keepalives_count": str(KEEPALIVE_COUNT),
+}
+
+#: What macOS calls it, and what all others do.
+_IDLE_OPTION = getattr(socket, "TCP_KEEPALIVE", None) or socket.TCP_KEEPIDLE
+
+
+class PoolSize(NamedTuple):
+    """How many connections a pool keeps, how many more it may open, how long (seconds) to wait for one."""
+
+    kept: int
+    overflow: int
+    timeout: float
+
+
+class Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A driver's connection that knows whether its state is known."""
+
+    __slots__ = ("deadline", "in_doubt", "warned")
+
+    def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        self.deadline = float("inf")
+        """When, by this process' own clock, the unit of work that uses it has waited long enough."""
+        self.in_doubt = False
+        """Whether a call was given up before its answer came: what the server still does is unknown."""
+        self.warned = False
+        """Whether the server warned since this was last set to False; of a commit: it is not replicated."""
+        self.add_log_listener(_note_warning)
+        _keep_alive(transport.get_extra_info("socket"))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether another unit of work may have it: open, answered, and in no transaction."""
+        return not (self.is_closed() or self.in_doubt or self.is_in_transaction())
+
+
+def _note_warning(connection: Connection, message: asyncpg.PostgresLogMessage) -> None:
+    if message.severity_en == "WARNING":
+        connection.warned = True
+
+
+def _keep_alive(connected: socket.socket) -> None:
+    if connected.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.setsockopt(socket.IPPROTO_TCP, _IDLE_OPTION, KEEPALIVE_IDLE)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+
+
+def pooled_engine(url: URL, pool: PoolSize, patience: float, server_settings: dict[str, str]) -> AsyncEngine:
+    """An engine with a pool, whose connections give a call up after `patience` seconds."""
+    engine = create_async_engine(
+        url,
+        # Transactions are begun and committed by `Database`, on the driver.
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
+        pool_size=pool.kept,
+        max_overflow=pool.overflow,
+        pool_timeout=pool.timeout,
+        connect_args=_connect_args(server_settings) | {"command_timeout": patience},
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_unfit)
+    return engine
+
+
+def unpooled_engine(url: URL, server_settings: dict[str, str]) -> AsyncEngine:
+    """An engine whose every connection is new, and waits for as long as the server works."""
+    return create_async_engine(url, poolclass=NullPool, connect_args=_connect_args(server_settings))
+
+
+def _connect_args(server_settings: dict[str, str]) -> dict[str, Any]:
+    return {
+        "timeout": CONNECT_TIMEOUT,
+        "connection_class": Connection,
+        "server_settings": SESSION_SETTINGS | server_settings,
+    }
+
+
+def _refuse_unfit(dbapi_connection: DBAPIConnection, *_: object) -> None:
+    """Let no connection leave the pool but an idle one; the pool opens another in its place."""
+    driver = dbapi_connection.driver_connection
+    # A transaction that the driver knows of makes the next one a savepoint, whatever the server says.
+    if not driver.is_idle or driver._top_xact is not None:  # noqa: SLF001
+        raise DisconnectionError

@@ -49,6 +49,7 @@ from scheduler_api.services.calls import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.ticker import Ticker
+from scheduler_api.upkeep import Upkeep
 from scheduler_api.web.pages import STATIC, Pages
 
 log = structlog.get_logger(__name__)
@@ -71,12 +72,16 @@ PARTS = (
 
 #: The ticker's own connections. Requests can not starve it.
 TICKER_POOL = PoolSize(kept=LANES, overflow=0, timeout=5.0)
+#: One ends pauses, one looks for what is broken.
+UPKEEP_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
 #: One listens, one tells.
 EVENTS_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
 #: Bytes of a connection's name that PostgreSQL keeps.
 LONGEST_NAME = 63
+#: What works on many rows at once waits no longer for one that somebody holds: the others wait with it.
+UPKEEP_SETTINGS = {"lock_timeout": "250ms"}
 #: A small pass costs more to plan than to run; its statements have one good plan.
-TICKER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
+TICKER_SETTINGS = UPKEEP_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
 #: One claims, one settles, one looks after leases, one is for POST /jobs/run.
 DELIVERY_POOL = PoolSize(kept=4, overflow=0, timeout=5.0)
 #: Plans are made once, maybe before the tables are filled, and must be good afterwards. A process that
@@ -141,16 +146,12 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news)
         runner = Runner(requests, settings.batch_size, deliverer)
         # A service is restarted to get new rules of time zones.
-        await runner.realign()
+        await Upkeep(requests).realign()
         await deliverer.start(claiming=settings.ticker)
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
         ticker = None
         if settings.ticker:
-            own = _own_database(settings, url, "scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
-            stack.push_async_callback(own.close)
-            ticker = Ticker(own, Runner(own, settings.batch_size), settings.ticker_interval, news.tell)
-            ticker.start()
-            stack.push_async_callback(ticker.stop)
+            ticker = await stack.enter_async_context(_ticking(settings, url, news))
         await stack.enter_async_context(_listening(signals, news, ticker, deliverer))
         yield State(
             settings=settings,
@@ -163,6 +164,21 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             guard=guard,
             cipher=cipher,
         )
+
+
+@contextlib.asynccontextmanager
+async def _ticking(settings: Settings, url: URL, news: News) -> AsyncIterator[Ticker]:
+    passes = _own_database(settings, url, "scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
+    upkeep = _own_database(settings, url, "scheduler-api upkeep", UPKEEP_POOL, UPKEEP_SETTINGS)
+    runner = Runner(passes, settings.batch_size)
+    ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, news.tell)
+    ticker.start()
+    try:
+        yield ticker
+    finally:
+        await ticker.stop()
+        await passes.close()
+        await upkeep.close()
 
 
 def _secret_keys(settings: Settings) -> list[str]:

@@ -2,26 +2,33 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
+
+import structlog
 
 from scheduler_api.contracts import BulkOrder, BulkReport, RetryOrder, RetryReport
-from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database, undisturbed
+from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.delivery.deliverer import Deliverer
-from scheduler_api.services import bulk, health, operations, reconcile, redrive, runs
+from scheduler_api.errors import SchedulerError
+from scheduler_api.services import bulk, health, redrive, runs
 from scheduler_api.services.runs import PassReport
+from scheduler_api.upkeep import Upkeep
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 #: Passes side by side: while the database works for one, the other plans. More gain nothing.
 LANES = 2
 #: A call of POST /jobs/run answers after this many seconds, so that no proxy loses patience first.
 CALL_SECONDS = 20.0
-#: The most lost promises that are given back in one transaction.
-HEAL_BATCH = 500
-#: The most pauses that end in one transaction; the next look ends further ones.
-RESUME_BATCH = 500
+#: Seconds of a call in which pauses end, and in which broken jobs are looked for; the next one goes on.
+UPKEEP_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -32,7 +39,7 @@ class RunReport:
     retried: int = 0
     running: int = 0
     """Calls that are still under way."""
-    healed: int = 0
+    repaired: int = 0
     more: bool = False
     """Whether time ran out before everything due was run."""
 
@@ -42,15 +49,16 @@ class Runner:
 
     def __init__(self, database: Database, batch_size: int, deliverer: Deliverer | None = None) -> None:
         self._database = database
+        self._upkeep = Upkeep(database)
         self._batch_size = batch_size
         self._deliverer = deliverer
 
     async def run_call(self) -> RunReport:
-        """Heal what lost its promise, then run everything that is due at the moment of the call."""
-        healed = await self.heal()
+        """Run everything that is due at the moment of the call; and end pauses, and repair what is found."""
+        await self._try(self._upkeep.resume(UPKEEP_SECONDS))
+        repaired = await self._try(self._upkeep.repair(UPKEEP_SECONDS))
         # What falls due while the call runs is left to the next one: so it ends.
         found = await self._database.read(health.next_due)
-        await self.resume(found)
         report, counts = await asyncio.gather(
             self.run_due(found.now, CALL_SECONDS), self._call_due(found.now, CALL_SECONDS)
         )
@@ -58,8 +66,16 @@ class Runner:
             finished=counts["finished"], failed=counts["failed"], skipped=counts["skipped"]
         )
         report.retried, report.running = counts["pending"], counts["running"] + counts["lost"]
-        report.healed = healed
+        report.repaired = 0 if repaired is None else repaired.count
         return report
+
+    async def _try(self, upkeep: Coroutine[Any, Any, T]) -> T | None:
+        """What is due is run, whether this succeeds or not."""
+        try:
+            return await upkeep
+        except (SchedulerError, *DATABASE_ERRORS) as error:
+            log.warning("jobs are not looked after now", error=explain(error.__cause__ or error))
+            return None
 
     async def _call_due(self, due: datetime, seconds: float) -> Counter[str]:
         return Counter() if self._deliverer is None else await self._deliverer.run_due(due, seconds)
@@ -68,18 +84,12 @@ class Runner:
         """Run everything that is due at `due`, batch after batch, for about `seconds` at most."""
         report = RunReport()
         give_up = monotonic() + seconds
-        first = await self._run_pass(due)
-        report.total += first
+        first = await self._run_pass(due, report)
         if first.claimed == self._batch_size:
             await asyncio.gather(*(self._lane(due, give_up, report) for _ in range(LANES)))
         elif first.claimed > first.stuck:
             await self._lane(due, give_up, report)
         return report
-
-    async def resume(self, found: NextDue) -> None:
-        """Let jobs go on whose pause has ended."""
-        if found.resume is not None and found.resume <= found.now:
-            await undisturbed(self._database.transact(operations.resume_due, RESUME_BATCH))
 
     async def run_bulk(self, order: BulkOrder, filters: dict[str, Any], client: str) -> BulkReport:
         """Do what is ordered with all jobs that pass the filters, for as long as a call may take."""
@@ -125,24 +135,18 @@ class Runner:
             report.done += done
         return report
 
-    async def heal(self) -> int:
-        """Give jobs that lost their promise a new one; how many."""
-        return await undisturbed(self._database.transact(reconcile.heal, HEAL_BATCH))
-
-    async def realign(self) -> None:
-        """Re-time promises that rest on rules of time zones that have changed."""
-        after: int | None = 0
-        while after is not None:
-            after = await self._database.transact(reconcile.realign, after, HEAL_BATCH)
-
     async def _lane(self, due: datetime, give_up: float, report: RunReport) -> None:
         """One pass after the other, until nothing is left that others do not hold."""
         while monotonic() < give_up:
-            done = await self._run_pass(due)
-            report.total += done
-            if done.claimed == done.stuck:
+            done = await self._run_pass(due, report)
+            if done.claimed < self._batch_size and done.claimed == done.stuck:
                 return
         report.more = True
 
-    async def _run_pass(self, due: datetime) -> PassReport:
-        return await undisturbed(self._database.transact(runs.run_pass, self._batch_size, due))
+    async def _run_pass(self, due: datetime, report: RunReport) -> PassReport:
+        """A pass, added to the report; jobs that others hold are left alone by those that follow."""
+        held = report.total.held
+        unit = self._database.transact(runs.run_pass, self._batch_size, due, held)
+        done = await undisturbed(unit)
+        report.total += done
+        return done

@@ -1,31 +1,32 @@
-"""The in-process ticker: sleeps until something is due, runs it, and outlives the database."""
+"""What runs by itself in each replica: due plain runs, the end of pauses, the search for what is broken.
+
+Each is a loop of its own, so that trouble with one keeps none of the others from its work.
+"""
 
 import asyncio
-import contextlib
-import random
 from collections.abc import Callable
-from time import monotonic
 
 import structlog
 
 from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import explain
+from scheduler_api.loops import Loop, spread
 from scheduler_api.runner import Runner
 from scheduler_api.services import health
+from scheduler_api.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two searches for jobs that lost their promise.
-HEAL_EVERY = 60.0
-#: Seconds to leave alone what another replica holds.
-CONTENDED_PAUSE = 0.05
+#: Seconds between two walks over all jobs, in search of those whose next run is missing or too late.
+REPAIR_EVERY = 30.0
+#: Seconds that one step of such a walk may take, and to wait before it goes on.
+REPAIR_SECONDS, REPAIR_PAUSE = 0.25, 2.0
+#: Seconds that one step may take in which pauses end.
+RESUME_SECONDS = 5.0
+#: Seconds to leave alone what another replica, or a stranger, holds.
+CONTENDED_PAUSE, HELD_PAUSE = 0.05, 0.5
 #: Seconds of work between two looks at the clock, and at whether to stop.
 LONGEST_RUN = 1.0
-#: Seconds to wait after a failure, doubled with each further one.
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 30.0
-#: Failures in a row from which on the ticker counts as broken.
-BROKEN_AFTER = 3
 
 
 class Ticker:
@@ -40,72 +41,61 @@ class Ticker:
         self,
         database: Database,
         runner: Runner,
+        upkeep: Upkeep,
         interval: float,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._runner = runner
+        self._upkeep = upkeep
         self._interval = interval
         self._changed = changed
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
-        self._heal_at = monotonic()
-        self._last_tick = monotonic()
-        self._failures = 0
+        self._passes = Loop("ticker", self._tick, interval)
+        self._pauses = Loop("end of pauses", self._resume, interval)
+        self._repairs = Loop("search for missing runs", self._repair, REPAIR_EVERY)
 
     def start(self) -> None:
         """Begin, in the background."""
-        self._task = asyncio.create_task(self._tick_forever(), name="ticker")
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
-        """Take nothing new, finish the pass under way, and end."""
-        self._stopping = True
-        self._wake.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        """Take nothing new, finish what is under way, and end."""
+        for loop in self._loops:
+            loop.cease()
+        await asyncio.gather(*(loop.stop() for loop in self._loops))
 
     def wake(self) -> None:
         """Look at once: something may be due."""
-        self._wake.set()
+        self._passes.wake()
+        self._pauses.wake()
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with the ticker, in a sentence; None: nothing."""
-        if self._failures >= BROKEN_AFTER:
-            return f"The last {self._failures} looks at the database failed."
-        silence = monotonic() - self._last_tick
-        if silence > 3 * self._interval + LONGEST_BACKOFF:
-            return f"The ticker has not looked for {silence:.0f} s."
-        return None
+        """What is wrong with running what is due, in a sentence; None: nothing."""
+        return self._passes.trouble
 
-    async def _tick_forever(self) -> None:
-        while not self._stopping:
-            # Before the look: what is promised meanwhile wakes it again.
-            self._wake.clear()
-            try:
-                pause = await self._tick()
-                self._last_tick = monotonic()
-                self._failures = 0
-            except Exception as error:  # nothing may end the loop but stop()
-                self._failures += 1
-                pause = _backoff(self._failures)
-                self._complain(error, pause)
-            await self._sleep(pause)
+    @property
+    def silence(self) -> float:
+        """Seconds since it last looked at what is due, and could run it."""
+        return self._passes.silence
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with any of the loops."""
+        return [trouble for loop in self._loops if (trouble := loop.trouble) is not None]
+
+    @property
+    def _loops(self) -> tuple[Loop, ...]:
+        return self._passes, self._pauses, self._repairs
 
     async def _tick(self) -> float:
-        """One look: run a pass if something is due; how many seconds to sleep then."""
-        if monotonic() >= self._heal_at:
-            await self._runner.heal()
-            self._heal_at = monotonic() + HEAL_EVERY
+        """One look: run passes if something is due; how many seconds to sleep then."""
         found = await self._database.read(health.next_due)
-        await self._runner.resume(found)
-        if found.resume is not None and found.resume <= found.now:
-            self._changed()
         if found.due is None or found.due > found.now:
             return self._until(found)
         done = (await self._runner.run_due(found.now, LONGEST_RUN)).total
-        if done.claimed:
+        if done.claimed > done.stuck:
             self._changed()
             log.info(
                 "ran due jobs",
@@ -114,27 +104,25 @@ class Ticker:
                 skipped=done.skipped,
                 late=round((found.now - found.due).total_seconds(), 3),
             )
-        if done.claimed == done.stuck:
-            return self._interval if done.stuck else CONTENDED_PAUSE
-        return 0.0
+            return 0.0
+        return min(HELD_PAUSE, self._interval) if done.stuck else CONTENDED_PAUSE
 
     def _until(self, found: NextDue) -> float:
-        # Jitter keeps replicas that started together from looking together forever.
-        longest = self._interval * random.uniform(0.8, 1.0)  # noqa: S311
-        ahead = [(instant - found.now).total_seconds() for instant in (found.due, found.resume) if instant]
-        return max(0.0, min([*ahead, longest]))
+        ahead = (found.due - found.now).total_seconds() if found.due else self._interval
+        return max(0.0, min(ahead, spread(self._interval)))
 
-    async def _sleep(self, seconds: float) -> None:
-        if seconds > 0 and not self._stopping:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+    async def _resume(self) -> float:
+        """Let jobs go on whose pause has ended; how many seconds to the end of the next one."""
+        resumed = await self._upkeep.resume(RESUME_SECONDS)
+        if resumed.count:
+            self._changed()
+            self._passes.wake()
+        return min(resumed.next, spread(self._interval))
 
-    def _complain(self, error: Exception, pause: float) -> None:
-        tell = log.error if self._failures >= BROKEN_AFTER else log.warning
-        cause = error.__cause__ or error
-        tell("ticker failed", error=explain(cause), failures=self._failures, again_in=round(pause, 2))
-
-
-def _backoff(failures: int) -> float:
-    longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311
+    async def _repair(self) -> float:
+        """A step of the walk over all jobs."""
+        repaired = await self._upkeep.repair(REPAIR_SECONDS)
+        if repaired.count:
+            self._changed()
+            self._passes.wake()
+        return spread(REPAIR_EVERY) if repaired.is_through else REPAIR_PAUSE

@@ -11,14 +11,17 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
+from scheduler_api import loops
 from scheduler_api import ticker as ticker_module
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
 from scheduler_api.database.promises import CHANNEL
 from scheduler_api.hints import listen_forever
+from scheduler_api.loops import Loop
 from scheduler_api.runner import Runner
 from scheduler_api.ticker import Ticker
+from scheduler_api.upkeep import Upkeep
 from tests.factories import add_due_jobs, add_job, execute, is_active, logs, scalar
 from tests.processes.service import PATIENCE, Service
 
@@ -27,7 +30,7 @@ LONG = 3600.0
 
 @contextlib.asynccontextmanager
 async def ticking(database: Database, interval: float) -> AsyncIterator[Ticker]:
-    ticker = Ticker(database, Runner(database, 100), interval)
+    ticker = Ticker(database, Runner(database, 100), Upkeep(database), interval)
     listening = asyncio.create_task(listen_forever(database, {CHANNEL: ticker.wake}))
     ticker.start()
     try:
@@ -113,7 +116,7 @@ async def test_a_backlog_is_done_before_it_sleeps(database: Database) -> None:
 async def test_failures_neither_end_it_nor_stay_hidden(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ticker_module, "LONGEST_BACKOFF", 0.02)
+    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.02)
     await execute(database, "ALTER TABLE joblog RENAME TO gone")
     try:
         async with ticking(database, 0.05) as ticker:
@@ -130,12 +133,17 @@ async def test_failures_neither_end_it_nor_stay_hidden(
 
 
 async def test_a_ticker_that_hangs_is_in_trouble(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticker = Ticker(database, Runner(database, 100), 1.0)
+    ticker = Ticker(database, Runner(database, 100), Upkeep(database), 1.0)
     before = ticker.trouble
     assert before is None
+    blocked = asyncio.Event()
+    monkeypatch.setattr(Database, "read", lambda *_: blocked.wait())
+    ticker.start()
     now = monotonic()
-    monkeypatch.setattr(ticker_module, "monotonic", lambda: now + 100)
-    assert "has not looked for" in str(ticker.trouble)
+    monkeypatch.setattr(loops, "monotonic", lambda: now + 100)
+    assert "has done nothing for" in str(ticker.trouble)
+    blocked.set()
+    await ticker.stop()
 
 
 async def test_what_another_holds_does_not_make_it_spin(
@@ -143,13 +151,14 @@ async def test_what_another_holds_does_not_make_it_spin(
 ) -> None:
     await add_due_jobs(database, 1)
     pauses = []
-    sleep = Ticker._sleep
+    sleep = Loop._sleep
 
-    async def record(self: Ticker, seconds: float) -> None:
-        pauses.append(seconds)
+    async def record(self: Loop, seconds: float) -> None:
+        if self.name == "ticker":
+            pauses.append(seconds)
         await sleep(self, seconds)
 
-    monkeypatch.setattr(Ticker, "_sleep", record)
+    monkeypatch.setattr(Loop, "_sleep", record)
     async with database.transactional.connect() as holder:
         await holder.exec_driver_sql("SELECT FROM joblog FOR UPDATE")
         async with ticking(database, LONG), asyncio.timeout(PATIENCE):

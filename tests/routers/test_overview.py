@@ -3,11 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
+import pytest
 from httpx import AsyncClient
+from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
+from scheduler_api.services import overview as overview_service
 from tests.factories import add_job, execute, scalar
 from tests.routers.test_pages import HTML, MARKUP, get
+from tests.servers import dsn
 
 TARGET = {"url": "http://down.example.com/", "method": "GET"}
 
@@ -107,9 +112,35 @@ async def test_what_the_service_has_paused_is_told_but_not_what_people_have(
     assert (trouble["kind"], trouble["jobid"]) == ("givenup", 2)
 
 
-async def test_a_job_without_a_promise_is_told(client: AsyncClient, database: Database) -> None:
+async def test_a_job_that_had_lost_its_next_run_is_told_for_a_day(
+    client: AsyncClient, database: Database
+) -> None:
     await add_job(database, jobname="Forgotten", due=None, interval=60)
-    assert await kinds(client) == ["hole"]
+    assert (await client.post("/jobs/run")).json()["repaired"] == 1
+    (trouble,) = [one for one in (await overview(client))["troubles"] if one["kind"] == "repaired"]
+    assert trouble["what"] == "The next run of “Forgotten” was missing, and was repaired."
+    assert (trouble["jobid"], trouble["why"]) == (1, "Was: none. Is: 2030-01-31T12:00:00Z.")
+    assert "repaired" in (await client.get("/jobs/1", headers={"accept": "text/html"})).text
+    await execute(database, "UPDATE jobchange SET at = at - interval '25 hours'")
+    assert "repaired" not in await kinds(client)
+
+
+async def test_a_transaction_that_is_open_for_long_is_told_with_its_owner(
+    client: AsyncClient, database: Database, worker_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody's in this database, whatever it does."""
+    monkeypatch.setattr(overview_service, "OLD", timedelta(0))
+    stranger = await asyncpg.connect(dsn(worker_database), server_settings={"application_name": "a dump"})
+    try:
+        assert "transaction" not in await kinds(client)
+        async with stranger.transaction():
+            await stranger.execute("SELECT 1")
+            (trouble,) = [one for one in (await overview(client))["troubles"] if one["kind"] == "transaction"]
+            pid = stranger.get_server_pid()
+            assert trouble["why"] == f"It is that of a dump, pid {pid}."
+            assert trouble["what"].startswith("A transaction has been open for ")
+    finally:
+        await stranger.close()
 
 
 async def test_what_runs_shows_how_far_it_is(client: AsyncClient, database: Database) -> None:

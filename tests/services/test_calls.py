@@ -15,7 +15,7 @@ from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, ta
 from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery import claiming
-from scheduler_api.services import audit, calls, explain, jobs, operations, reconcile, redrive
+from scheduler_api.services import audit, calls, explain, hosts, jobs, operations, redrive
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
 from scheduler_api.targets import Failure
@@ -610,7 +610,7 @@ async def test_hosts_that_nobody_calls_any_more_are_forgotten(database: Database
             since=NOON,
             until=NOON + timedelta(days=day),
         )
-    await at(database, NOON + timedelta(days=2, hours=1), reconcile.heal, 10)
+    await at(database, NOON + timedelta(days=2, hours=1), hosts.forget)
     assert await scalar(database, "SELECT string_agg(host, ' ' ORDER BY host) FROM hostfailure") == (
         "a.example new.example"
     )

@@ -126,7 +126,7 @@ async def test_what_a_paused_follower_misses_is_told(database: Database) -> None
 async def test_it_is_no_hole_that_a_follower_has_no_promise(database: Database) -> None:
     parent = await add_job(database, interval=60)
     child = await add_follower(database, parent)
-    assert await at(database, NOON, reconcile.heal, 10) == 0
+    assert not await at(database, NOON, reconcile.repair, 2)
     assert await is_active(database, child)
 
 

@@ -70,7 +70,7 @@ async def make_up(session: AsyncSession, now: datetime) -> Any:
 
 
 async def heal(session: AsyncSession, now: datetime) -> Any:
-    return await reconcile.heal(session, now, 10)
+    return await reconcile.repair(session, now, 1)
 
 
 async def claim_call(session: AsyncSession, now: datetime) -> Any:

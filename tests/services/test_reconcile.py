@@ -1,13 +1,19 @@
-"""Jobs that lost their promise get it back."""
+"""Jobs whose next run is missing, or too late, get it put right."""
 
 import asyncio
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database import jobs, promises
 from scheduler_api.database.engine import Database
-from scheduler_api.runner import Runner
-from scheduler_api.services import reconcile
-from tests.factories import NOON, add_job, execute, is_active, logs
+from scheduler_api.database.statements import Statement
+from scheduler_api.services import audit, operations, runs, standing
+from scheduler_api.upkeep import Upkeep
+from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 
 END = datetime(9999, 12, 1, tzinfo=UTC)
 FINISH = (
@@ -17,7 +23,9 @@ FINISH = (
 
 
 async def heal(database: Database) -> int:
-    return await database.transact(reconcile.heal, 100)
+    repaired = await Upkeep(database).repair(60)
+    assert repaired.is_through
+    return repaired.count
 
 
 async def finish(
@@ -100,7 +108,7 @@ async def test_a_promise_is_given_anew_where_the_rules_of_its_zone_have_changed(
     # As it would have been promised if Berlin had kept its winter time.
     wrong = await add_job(database, due=ahead + timedelta(hours=1), **values)
     once = await add_job(database, due=NOON, timezone="Europe/Berlin", validfrom=NOON - timedelta(days=1))
-    await Runner(database, 10).realign()
+    await Upkeep(database).realign()
     assert [log.scheduledfor for log in await logs(database, right)] == [ahead]
     assert [(log.scheduledfor, log.nextrun) for log in await logs(database, wrong)] == [(ahead, ahead)]
     assert [log.scheduledfor for log in await logs(database, once)] == [NOON - timedelta(hours=1)]
@@ -110,5 +118,131 @@ async def test_a_job_that_has_no_run_left_under_new_rules_is_retired(database: D
     values: dict[str, Any] = {"cron": "0 12 * * *", "repeat": True, "startdate": None, "starttime": None}
     values |= {"timezone": "Europe/Berlin", "until": NOON - timedelta(days=9), "validfrom": NOON}
     jobid = await add_job(database, **values)
-    await Runner(database, 10).realign()
+    await Upkeep(database).realign()
     assert (await logs(database, jobid), await is_active(database, jobid)) == ([], False)
+
+
+async def test_a_next_run_that_is_too_late_for_no_reason_is_put_right(database: Database) -> None:
+    """A hand in the tables, whatever it moved: intervals and cron, the occurrence or when it is tried."""
+    now = await scalar(database, "SELECT clock_timestamp()")
+    soon = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    cron: dict[str, Any] = {"cron": "* * * * *", "repeat": True, "startdate": None, "starttime": None}
+    every = {"interval": 60, "startdate": date(2020, 1, 1), "starttime": time(0)}
+    later = soon + timedelta(days=2)
+    for values in (cron, every, every | {"jitter": 0, "exclude": ["2019-01-01"]}):
+        await add_job(database, due=later, **values)
+    postponed = await add_job(database, due=soon, **every)
+    await execute(
+        database, "UPDATE joblog SET nextrun = :later WHERE jobid = :jobid", later=later, jobid=postponed
+    )
+    right = await add_job(database, due=soon, **cron)
+    assert await heal(database) == 4
+    for jobid in range(1, right + 1):
+        (promise,) = await logs(database, jobid)
+        assert promise.scheduledfor - soon in {timedelta(0), timedelta(minutes=1)}
+        assert promise.nextrun == promise.scheduledfor
+    assert await heal(database) == 0
+    told = "SELECT count(*) FROM jobchange WHERE action = 'repaired' AND client IS NULL"
+    assert await scalar(database, told) == 4
+
+
+async def test_a_next_run_that_is_late_for_a_reason_stays(database: Database) -> None:
+    """It is to start later, its jitter says so, it was asked to be skipped, it is excluded or tried again."""
+    now = await scalar(database, "SELECT clock_timestamp()")
+    daily: dict[str, Any] = {"interval": 86400, "startdate": (now - timedelta(days=9)).date()}
+    daily["starttime"] = (now + timedelta(hours=1)).time().replace(microsecond=0)
+    first = datetime.combine(now.date(), daily["starttime"], UTC)
+    first += timedelta(days=first < now)
+    await add_job(
+        database, due=NOON.replace(year=now.year + 3), interval=60, startdate=date(now.year + 3, 1, 31)
+    )
+    spread = await add_job(database, due=first, jitter=3600, **daily)
+    await execute(
+        database,
+        "UPDATE joblog SET nextrun = :tried WHERE jobid = :jobid",
+        jobid=spread,
+        tried=first + standing.spread(spread, 3600),
+    )
+    asked = await add_job(database, due=first, **daily)
+    await database.transact(operations.skip_next, asked)
+    today = f"{first:%Y-%m-%d}"
+    excluded = await add_job(database, due=first, exclude=[today], **daily)
+    await execute(
+        database,
+        "UPDATE joblog SET nextrun = nextrun + interval '1 day' WHERE jobid = :jobid",
+        jobid=excluded,
+    )
+    retried = await add_job(
+        database, due=first - timedelta(days=1), target={"url": "http://a.example"}, **daily
+    )
+    await execute(
+        database,
+        "UPDATE joblog SET attempt = 2, nextrun = now() + interval '1 hour', following = :next"
+        " WHERE jobid = :jobid",
+        jobid=retried,
+        next=first,
+    )
+    before = await scalar(database, "SELECT string_agg(nextrun::text, ' ' ORDER BY logid) FROM joblog")
+    assert await heal(database) == 0
+    assert (
+        await scalar(database, "SELECT string_agg(nextrun::text, ' ' ORDER BY logid) FROM joblog") == before
+    )
+
+
+@pytest.mark.parametrize("misfire", ["once", "all", "skip"])
+async def test_jobs_go_on_after_the_clock_of_the_database_was_two_days_ahead(
+    database: Database, misfire: str
+) -> None:
+    """What was said of the time that is yet to come is taken back; what has run is not run again."""
+    now = await scalar(database, "SELECT clock_timestamp()")
+    hourly: dict[str, Any] = {"interval": 3600, "startdate": date(2020, 1, 1), "starttime": time(0)}
+    due = now.replace(minute=0, second=0, microsecond=0)
+    jobid = await add_job(
+        database, due=due, misfire=misfire, createdat=now, validfrom=due - timedelta(hours=1), **hourly
+    )
+
+    async def run_ahead(session: AsyncSession, _: datetime) -> int:
+        ahead = now + timedelta(days=2)
+        return (await runs.run_pass(session, ahead, 100, ahead)).claimed
+
+    while await database.transact(run_ahead):
+        pass
+    assert max(log.scheduledfor for log in await logs(database, jobid)) > now + timedelta(days=2)
+    ran = {log.scheduledfor for log in await logs(database, jobid) if log.status == "finished"}
+    assert await heal(database) == (1 if misfire != "all" else 0)
+    rows = await logs(database, jobid)
+    (promise,) = [log for log in rows if log.status == "pending"]
+    following = due + timedelta(hours=1)
+    while following in ran:
+        following += timedelta(hours=1)
+    assert promise.scheduledfor == following
+    assert ran == {log.scheduledfor for log in rows if log.status == "finished"}
+    covering = [log for log in rows if log.through is not None and log.status != "pending"]
+    assert all(log.through <= now for log in covering)
+    assert await heal(database) == 0
+    assert (await database.read(audit.check_job, jobid)).clean
+
+
+async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(database: Database) -> None:
+    """Each of its steps costs the same, whatever has run and however many jobs there are."""
+    await add_due_jobs(database, 3000)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat)"
+        " SELECT 1, timestamptz 'epoch' + make_interval(secs => g), 'finished', now()"
+        " FROM generate_series(1, 20000) AS g",
+    )
+    await execute(database, "ANALYZE job, joblog")
+
+    async def plan(session: AsyncSession) -> list[str]:
+        await Statement("SET plan_cache_mode = force_generic_plan").all(session)
+        explained = Statement(f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {promises.WALK.text}")
+        now = await jobs.clock(session)
+        lines = [str(row[0]) for row in await explained.all(session, now=now, after=0, limit=100)]
+        await Statement("RESET plan_cache_mode").all(session)
+        return lines
+
+    lines = await database.read(plan)
+    assert not [line for line in lines if "Seq Scan on" in line], lines
+    visited = [int(found) for line in lines for found in re.findall(r"actual rows=(\d+)", line)]
+    assert max(visited) <= 100, lines

@@ -109,7 +109,10 @@ class Change(BaseModel):
     changeid: int
     jobid: int
     at: datetime
-    action: str = Field(description="`created`, `edited`, `paused`, `resumed`, `skipped` or `deleted`.")
+    action: str = Field(
+        description="`created`, `edited`, `paused`, `resumed`, `skipped`, `deleted` or "
+        "`repaired`: its next run was missing, or later than the schedule says."
+    )
     client: str | None = Field(description="Who asked for it, as far as known; null: the service itself.")
     before: Annotated[dict[str, Any] | None, Field(description="What it changed, as it was.")]
     after: Annotated[dict[str, Any] | None, Field(description="What it changed, as it became.")]

@@ -76,7 +76,7 @@ class RunReport(BaseModel):
     skipped: int = Field(description="Occurrences that were dropped as too late.")
     retried: int = Field(description="Attempts that failed, and that will be made once more.")
     running: int = Field(description="Calls that were made and are still under way.")
-    healed: int = Field(description="Jobs that had lost their promise and got it back.")
+    repaired: int = Field(description="Jobs whose next run was missing, or too late, and was put right.")
     more: bool = Field(description="Whether the call stopped before everything due was run; call again.")
 
 

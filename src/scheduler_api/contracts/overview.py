@@ -16,7 +16,8 @@ class TroubleKind(StrEnum):
     HOST = "host"
     FAILING = "failing"
     GIVENUP = "givenup"
-    HOLE = "hole"
+    REPAIRED = "repaired"
+    TRANSACTION = "transaction"
 
 
 class Trouble(BaseModel):

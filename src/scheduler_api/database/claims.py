@@ -2,10 +2,10 @@
 
 Whoever holds the row lock on a job's promise decides the job's future: a claim takes it and skips the
 logs that others hold; whoever edits a job has to take it too. So the job row, read *after* the lock, is
-never stale, and no claim ever waits for another.
+never stale. The job's row is locked, too, or the log left alone: no claim ever waits for anybody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,14 +19,15 @@ CLAIM = Statement(
     """
     SELECT logid, jobid, scheduledfor, cause
     FROM joblog
-    WHERE status = 'pending' AND host IS NULL AND nextrun <= :due
+    WHERE status = 'pending' AND host IS NULL AND nextrun <= :due AND jobid <> ALL(:held)
     ORDER BY nextrun, logid
     LIMIT :most
     FOR UPDATE SKIP LOCKED
     """
 )
 
-# Most jobs of most services are plain intervals: what the others need is read apart.
+# Most jobs of most services are plain intervals: what the others need is read apart. What is settled may
+# have to change the job, or refer to it: one that somebody else holds is left out, not waited for.
 RULES = Statement(
     """
     SELECT jobid, "interval", misfire, grace,
@@ -34,6 +35,7 @@ RULES = Statement(
            OR cardinality(exclude) > 0,
            EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid), deletedat IS NOT NULL
     FROM job WHERE jobid = ANY(:jobids)
+    FOR NO KEY UPDATE SKIP LOCKED
     """
 )
 REFINED = Statement(
@@ -79,12 +81,9 @@ SETTLE = Statement(
 
 NEXT_DUE = Statement(
     """
-    SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL),
-           (SELECT min(pauseduntil) FROM job WHERE pauseduntil IS NOT NULL)
+    SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL)
     """
 )
-
-
 OLDEST = Statement(
     """
     SELECT clock_timestamp(), least(
@@ -135,23 +134,23 @@ class Outcome(NamedTuple):
 
 
 class NextDue(NamedTuple):
-    """What there will be to do, and when."""
+    """What there will be to do for passes, and when."""
 
     now: datetime
     """By the database's clock."""
     due: datetime | None
     """When the next pending log is to be tried."""
-    resume: datetime | None
-    """When the next pause ends."""
 
 
-async def claim_due(session: AsyncSession, due: datetime, most: int) -> list[DueLog]:
-    """Lock up to `most` pending logs whose time is at or before `due`, earliest first."""
-    return [DueLog(*row) for row in await CLAIM.all(session, due=due, most=most)]
+async def claim_due(
+    session: AsyncSession, due: datetime, most: int, held: Collection[int] = ()
+) -> list[DueLog]:
+    """Lock up to `most` pending logs due at `due` that are of none of the `held` jobs, earliest first."""
+    return [DueLog(*row) for row in await CLAIM.all(session, due=due, most=most, held=list(held))]
 
 
 async def rules_of(session: AsyncSession, jobids: list[int]) -> dict[int, JobRules]:
-    """The rules of these jobs, by jobid."""
+    """Lock those of these jobs that nobody else holds; their rules, by jobid."""
     return {row[0]: JobRules(*row) for row in await RULES.all(session, jobids=jobids)}
 
 

@@ -65,6 +65,16 @@ def is_bad_row(error: BaseException) -> bool:
     return state is not None and state.startswith(("21", "22", "23", "P0"))
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether somebody else holds a row for longer than was waited, so that it may do later."""
+    return sqlstate(error) == LOCK_TIMEOUT
+
+
+def is_of_a_row(error: BaseException) -> bool:
+    """Whether only some of the rows are to blame, so that others may do."""
+    return is_bad_row(error) or is_locked(error)
+
+
 def leaves_doubt(error: BaseException) -> bool:
     """Whether a commit that failed in this way may have been kept all the same."""
     return is_disconnect(error) or any(isinstance(e, TimeoutError) for e in _chain(error))

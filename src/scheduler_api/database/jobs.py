@@ -119,8 +119,13 @@ LOCK = Statement("SELECT * FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
 SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE")
 PAUSES_OVER = Statement(
-    "SELECT jobid FROM job WHERE pauseduntil <= :now ORDER BY pauseduntil, jobid LIMIT :most"
+    """
+    SELECT jobid, pauseduntil FROM job
+    WHERE pauseduntil <= :now AND (pauseduntil, jobid) > (CAST(:until AS timestamptz), CAST(:after AS bigint))
+    ORDER BY pauseduntil, jobid LIMIT :limit
+    """
 )
+NEXT_PAUSE = Statement("SELECT min(pauseduntil) FROM job WHERE pauseduntil > :now")
 
 
 async def create(
@@ -212,9 +217,19 @@ async def resume(session: AsyncSession, jobid: int, active: bool) -> None:
     await RESUME.all(session, jobid=jobid, active=active)
 
 
-async def pauses_over(session: AsyncSession, now: datetime, most: int) -> list[int]:
-    """Up to `most` jobs whose pause has ended."""
-    return [row["jobid"] for row in await PAUSES_OVER.all(session, now=now, most=most)]
+async def pauses_over(
+    session: AsyncSession, now: datetime, after: tuple[datetime, int], limit: int
+) -> list[asyncpg.Record]:
+    """Up to `limit` pauses that have ended, in order, after one of them: (jobid, pauseduntil)."""
+    until, jobid = after
+    return await PAUSES_OVER.all(session, now=now, until=until, after=jobid, limit=limit)
+
+
+async def next_pause(session: AsyncSession, now: datetime) -> datetime | None:
+    """When the next pause ends; None: none will."""
+    (until,) = await NEXT_PAUSE.one(session, now=now)
+    found: datetime | None = until
+    return found
 
 
 async def bury(session: AsyncSession, now: datetime, jobid: int) -> None:

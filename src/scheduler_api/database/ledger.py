@@ -115,6 +115,23 @@ FORGET_AHEAD = Statement(
     """
 )
 
+#: Rows of the schedule that tell of what is yet to come.
+AHEAD = Statement(
+    """
+    (SELECT logid, scheduledfor, through, status, reason FROM joblog
+     WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor > :now AND status <> 'pending'
+     ORDER BY scheduledfor LIMIT :limit)
+    UNION ALL
+    (SELECT * FROM (
+        SELECT logid, scheduledfor, through, status, reason FROM joblog
+        WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor <= :now
+        ORDER BY scheduledfor DESC LIMIT 100
+     ) AS newest WHERE through > :now)
+    """
+)
+DROP = Statement("DELETE FROM joblog WHERE logid = ANY(:logids)")
+CUT = Statement("UPDATE joblog SET missed = :missed, through = :through WHERE logid = :logid")
+
 #: Where a job's schedule stands by its newest rows; a row's reach may exceed that of a later one.
 STANDING = Statement(
     """
@@ -215,6 +232,21 @@ async def done(session: AsyncSession, jobid: int, since: datetime, before: datet
 async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None:
     """Delete the verdicts of occurrences that are yet to come."""
     await FORGET_AHEAD.all(session, jobid=jobid, now=now)
+
+
+async def ahead(session: AsyncSession, jobid: int, now: datetime, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` of the schedule's rows, but pending ones, that tell of occurrences later than `now`."""
+    return await AHEAD.all(session, jobid=jobid, now=now, limit=limit)
+
+
+async def drop(session: AsyncSession, logids: Sequence[int]) -> None:
+    """Delete rows."""
+    await DROP.all(session, logids=logids)
+
+
+async def cut(session: AsyncSession, logid: int, missed: int, through: datetime | None) -> None:
+    """Let a row stand for fewer occurrences."""
+    await CUT.all(session, logid=logid, missed=missed, through=through)
 
 
 async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:

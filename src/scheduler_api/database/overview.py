@@ -115,6 +115,30 @@ LAST_ERROR = Statement(
     WHERE status = 'failed' ORDER BY finishedat DESC LIMIT 1
     """
 )
+#: Jobs whose next run was missing, or too late, and what it was changed to.
+REPAIRED = Statement(
+    """
+    SELECT job.jobid, job.jobname, job.timezone, repair.at, repair.before ->> 'nextrun' AS was,
+           repair.after ->> 'nextrun' AS became
+    FROM (
+        SELECT DISTINCT ON (jobid) jobid, at, before, after FROM jobchange
+        WHERE action = 'repaired' AND at > :since ORDER BY jobid, at DESC
+    ) AS repair JOIN job USING (jobid)
+    WHERE job.deletedat IS NULL ORDER BY repair.at DESC LIMIT :limit
+    """
+)
+# What a transaction can see cannot be cleaned up: each look for due runs walks over it.
+OLD_TRANSACTIONS = Statement(
+    """
+    SELECT pid, application_name, xact_start AS since FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < :before
+      AND backend_type = 'client backend'
+    UNION ALL
+    SELECT NULL, 'the prepared transaction ' || gid, prepared FROM pg_prepared_xacts
+    WHERE database = current_database() AND prepared < :before
+    ORDER BY since LIMIT :limit
+    """
+)
 REPLICAS = Statement(
     """
     SELECT DISTINCT substr(application_name, length(:prefix) + 1) AS replica FROM pg_stat_activity
@@ -159,6 +183,16 @@ async def hosts(session: AsyncSession, most: int) -> list[asyncpg.Record]:
 async def last_error(session: AsyncSession) -> asyncpg.Record | None:
     """The newest failed log."""
     return await LAST_ERROR.one_or_none(session)
+
+
+async def repaired(session: AsyncSession, since: datetime, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` jobs whose next run had to be put right after `since`, the newest first."""
+    return await REPAIRED.all(session, since=since, limit=limit)
+
+
+async def old_transactions(session: AsyncSession, before: datetime, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` transactions on this database that began before then and are still open, oldest first."""
+    return await OLD_TRANSACTIONS.all(session, before=before, limit=limit)
 
 
 async def replicas(session: AsyncSession) -> list[str]:

@@ -31,7 +31,7 @@ _LIVE = """
 LIVE = Statement(_LIVE)
 LOCK_LIVE = Statement(
     f"""
-    SELECT logid, scheduledfor, status, attempt, following, lastrun, runs FROM joblog
+    SELECT logid, scheduledfor, nextrun, status, attempt, following, lastrun, runs FROM joblog
     WHERE logid IN ({_LIVE}) ORDER BY logid FOR UPDATE
     """
 )
@@ -58,21 +58,37 @@ REHOST = Statement(
     """
 )
 
-#: Active jobs without a live log of the schedule.
-HOLES = Statement(
-    """
-    SELECT job.jobid
-    FROM job
-    -- Nearly all have a promise, which its own index tells soon.
-    LEFT JOIN joblog AS promise ON promise.jobid = job.jobid AND promise.cause = 'schedule'
-         AND (promise.status = 'pending' AND promise.attempt = 1 OR promise.following IS NOT NULL)
-    WHERE job.active AND job.after IS NULL AND promise.logid IS NULL
-      AND NOT EXISTS (
-          SELECT FROM joblog
-          WHERE jobid = job.jobid AND status IN ('pending', 'running') AND cause = 'schedule'
-      )
-    ORDER BY job.jobid
-    LIMIT :most
+# Walks over active jobs in the order of their ids, and tells of those whose next run is missing, or may be
+# later than it should be: of plain intervals the database knows itself. Reads live rows only, so it costs the
+# same whatever has run before.
+WALK = Statement(
+    f"""
+    WITH walked AS (
+        SELECT job.* FROM job WHERE jobid > :after AND active AND afterjobid IS NULL
+        ORDER BY jobid LIMIT :limit
+    )
+    SELECT (SELECT max(jobid) FROM walked) AS last, walked.jobid, promise.scheduledfor, promise.nextrun,
+           jitter, validfrom, {DEFINITION}
+    FROM (VALUES (1)) AS always LEFT JOIN (
+        walked LEFT JOIN LATERAL (
+            SELECT logid, scheduledfor, nextrun, following FROM joblog
+            WHERE jobid = walked.jobid AND cause = 'schedule'
+              AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
+            LIMIT 1
+        ) AS promise ON true
+    ) ON CASE
+        WHEN promise.logid IS NULL THEN
+            NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'running'
+                        AND cause = 'schedule')
+            AND NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'pending'
+                            AND attempt > 1 AND cause = 'schedule')
+        WHEN promise.nextrun <= :now OR promise.following IS NOT NULL THEN false
+        WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter + cardinality(exclude) = 0
+             AND validfrom <= :now THEN
+            promise.nextrun > promise.scheduledfor
+            OR promise.scheduledfor > CAST(:now AS timestamptz) + make_interval(secs => "interval")
+        ELSE true
+    END
     """
 )
 #: Promises that rest on the rules of a time zone.
@@ -143,9 +159,13 @@ async def rehost(session: AsyncSession, jobid: int, host: str | None) -> None:
     await REHOST.all(session, jobid=jobid, host=host)
 
 
-async def holes(session: AsyncSession, most: int) -> list[int]:
-    """Up to `most` active jobs that have no live log."""
-    return [row["jobid"] for row in await HOLES.all(session, most=most)]
+async def walk(session: AsyncSession, now: datetime, after: int, limit: int) -> list[asyncpg.Record]:
+    """The suspicious ones of the next `limit` active jobs above a jobid.
+
+    Each row has the `last` jobid that was looked at (None: there was none), and, but for a single row where
+    none is suspicious, a job with the run that it has ahead (`scheduledfor` is None: none).
+    """
+    return await WALK.all(session, now=now, after=after, limit=limit)
 
 
 async def zoned(session: AsyncSession, after: int, most: int) -> list[asyncpg.Record]:

@@ -287,8 +287,10 @@ jobchange = Table(
     Column("before", JSONB),
     Column("after", JSONB),
     CheckConstraint(
-        "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped')", name="action"
+        "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired')",
+        name="action",
     ),
+    Index("ix_jobchange_repaired", "at", postgresql_where=text("action = 'repaired'")),
     Index("ix_jobchange_jobid_changeid", "jobid", "changeid"),
 )
 

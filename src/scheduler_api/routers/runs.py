@@ -44,6 +44,6 @@ def _report(done: Done) -> RunReport:
         skipped=total.skipped,
         retried=done.retried,
         running=done.running,
-        healed=done.healed,
+        repaired=done.repaired,
         more=done.more,
     )

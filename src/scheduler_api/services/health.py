@@ -12,7 +12,7 @@ LATE = timedelta(seconds=5)
 
 
 async def next_due(session: AsyncSession) -> NextDue:
-    """The database's clock, when the next pending log is due, and when the next pause ends."""
+    """The database's clock, and when the next pending log of a plain job is due."""
     return await claims.next_due(session)
 
 

@@ -1,8 +1,9 @@
 """What people do with a job beside editing it: pause, resume, run it now, skip its next run."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import Job, Log, Missed, Pause, Resume
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.database.ledger import Skipped
+from scheduler_api.database.singly import one_by_one
 from scheduler_api.errors import (
     Flaw,
     InvalidInput,
@@ -75,20 +77,46 @@ async def resume(
     return await get(session, jobid)
 
 
-async def resume_due(session: AsyncSession, now: datetime, most: int) -> int:
-    """Resume up to `most` jobs whose pause has ended; how many."""
-    count = 0
-    for jobid in await jobs.pauses_over(session, now, most):
-        try:
+class PausesOver(NamedTuple):
+    """Pauses whose time has come, in order."""
+
+    jobids: list[int]
+    last: tuple[datetime, int]
+    """The end of the last of them, and its job."""
+    next: float | None
+    """Seconds until a further one ends; None: none will."""
+
+
+#: Before all pauses.
+FIRST_PAUSE = (datetime.min.replace(tzinfo=UTC), 0)
+
+
+async def pauses_over(session: AsyncSession, after: tuple[datetime, int], limit: int) -> PausesOver:
+    """Up to `limit` pauses that are over, after a place in their order."""
+    now = await jobs.clock(session)
+    rows = await jobs.pauses_over(session, now, after, limit)
+    last = (rows[-1]["pauseduntil"], rows[-1]["jobid"]) if rows else after
+    following = await jobs.next_pause(session, now)
+    seconds = None if following is None else (following - now).total_seconds()
+    return PausesOver([row["jobid"] for row in rows], last, seconds)
+
+
+async def resume_all(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> int:
+    """Resume those of the jobs whose pause has ended; how many of them nobody else holds."""
+
+    async def resume_due(jobid: int) -> None:
+        with contextlib.suppress(JobNotFound, JobIsDeleted):
             held = await standing.hold(session, now, jobid)
-        except (JobNotFound, JobIsDeleted):
-            continue
-        until = held.job["pauseduntil"]
-        # Another replica may have come first, or somebody paused it anew.
-        if until is not None and until <= held.now:
-            await _go_on(session, held.now, held, Missed.POLICY, None)
-            count += 1
-    return count
+            until = held.job["pauseduntil"]
+            # Another replica may have come first, or somebody paused it anew.
+            if until is not None and until <= held.now:
+                await _go_on(session, held.now, held, Missed.POLICY, None)
+
+    tried = await one_by_one(session, jobids, resume_due)
+    for one in tried:
+        if one.refusal is not None:
+            log.warning("a pause does not end now", jobid=one.item, error=one.refusal)
+    return sum(one.refusal is None for one in tried)
 
 
 async def _go_on(

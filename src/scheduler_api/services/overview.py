@@ -15,7 +15,7 @@ from scheduler_api.contracts import (
     Trouble,
     TroubleKind,
 )
-from scheduler_api.database import claims, history, jobs, overview, promises
+from scheduler_api.database import claims, history, overview
 from scheduler_api.schedule.wording import duration
 from scheduler_api.services.health import LATE
 
@@ -25,6 +25,8 @@ DAY, MOST_COUNTED = timedelta(days=1), 50_000
 SHOWN = 20
 #: Failures in a row are counted up to this.
 LONGEST_STREAK = 1000
+#: A transaction that has been open for so long keeps the server from cleaning up.
+OLD = timedelta(minutes=5)
 #: What waits so long does not wait for a busy moment to pass.
 STUCK = timedelta(seconds=30)
 
@@ -43,6 +45,7 @@ async def look(session: AsyncSession, now: datetime, told: Sequence[str] = ()) -
         troubles=[
             *(_replica_trouble(sentence) for sentence in told),
             *_lateness(now, late, replicas),
+            *await _transactions(session, now),
             *await _hosts(session, now),
             *await _jobs(session, now),
         ],
@@ -151,17 +154,38 @@ async def _jobs(session: AsyncSession, now: datetime) -> list[Trouble]:
         )
         for row in await overview.given_up(session, SHOWN)
     ]
-    lost = await promises.holes(session, SHOWN)
-    names = await jobs.names(session, lost)
-    holes = [
+    return failing + given_up + await _repaired(session, now)
+
+
+async def _repaired(session: AsyncSession, now: datetime) -> list[Trouble]:
+    return [
         Trouble(
-            kind=TroubleKind.HOLE,
-            what=f"“{names[jobid]['jobname']}” is active, but nothing is promised.",
-            since=None,
-            todo="It is healed within a minute, unless its schedule can not be computed: its page says so.",
-            jobid=jobid,
+            kind=TroubleKind.REPAIRED,
+            what=f"The next run of “{row['jobname']}” was "
+            + ("missing, and was repaired." if row["was"] is None else "too late, and was repaired."),
+            since=row["at"],
+            why=f"Was: {row['was'] or 'none'}. Is: {row['became'] or 'none, as the schedule is over'}.",
+            todo="Find out who changed the tables, or the clock of the database.",
+            jobid=row["jobid"],
+            timezone=row["timezone"],
         )
-        for jobid in lost
-        if jobid in names
+        for row in await overview.repaired(session, now - DAY, SHOWN)
     ]
-    return failing + given_up + holes
+
+
+async def _transactions(session: AsyncSession, now: datetime) -> list[Trouble]:
+    return [
+        Trouble(
+            kind=TroubleKind.TRANSACTION,
+            what=f"A transaction has been open for {duration(int((now - row['since']).total_seconds()))}.",
+            since=row["since"],
+            why=_whose(row),
+            todo="It makes runs late as long as it stays open. End it, as with pg_terminate_backend(pid).",
+        )
+        for row in await overview.old_transactions(session, now - OLD, SHOWN)
+    ]
+
+
+def _whose(row: Mapping[str, Any]) -> str:
+    name = row["application_name"] or "a program that gives no name"
+    return f"It is that of {name}." if row["pid"] is None else f"It is that of {name}, pid {row['pid']}."

@@ -1,30 +1,83 @@
-"""Healing: an active job that has lost its promise gets it back; one whose zone has changed, a new one.
+"""Repair: an active job whose next run is missing, or later than its schedule says, gets it put right.
 
 Nothing that this code does makes such a hole, as each verdict and the next promise are one transaction.
-A restored backup, a hand in the database or a bug may: then the ledger goes on where it ended.
+A restored backup, a hand in the database, a clock of the database that was ahead or a bug may: then the
+ledger goes on where it ended, or from now.
 """
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import jobs, ledger, promises
+from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.services import hosts, standing
+from scheduler_api.schedule import Reason, Schedule
+from scheduler_api.services import standing
+from scheduler_api.services.jobs import plain
 
 log = structlog.get_logger(__name__)
 
+#: Why occurrences that are yet to come cannot have been skipped: the clock was ahead when it was said.
+TOO_EARLY = {Reason.MISFIRE, Reason.PAUSED, Reason.OVERLAP, Reason.UNTIL, Reason.SUPERSEDED}
+#: Rows for what is yet to come that are looked at.
+MOST_AHEAD = 1000
 
-async def heal(session: AsyncSession, now: datetime, most: int) -> int:
-    """Give up to `most` jobs their promise back, or retire them if they have no future; how many.
 
-    Safe against other healers: whoever holds the job first gives the promise. Hosts that nobody calls any
-    more are forgotten on the way.
+class Suspects(NamedTuple):
+    """Jobs whose next run may be missing, or too late."""
+
+    jobids: list[int]
+    last: int | None
+    """The last job that was looked at; None: there was none left."""
+
+
+async def suspects(session: AsyncSession, after: int, limit: int) -> Suspects:
+    """Look at the next `limit` active jobs above a jobid, without any lock."""
+    now = await jobs.clock(session)
+    rows = await promises.walk(session, now, after, limit)
+    # Many jobs share one schedule, which is one object.
+    nexts: dict[int, datetime | None] = {}
+    found = [row["jobid"] for row in rows if row["jobid"] is not None and _is_suspicious(row, now, nexts)]
+    return Suspects(found, rows[0]["last"])
+
+
+def _is_suspicious(row: Mapping[str, Any], now: datetime, nexts: dict[int, datetime | None]) -> bool:
+    if row["scheduledfor"] is None:
+        return True
+    try:
+        schedule = standing.schedule_in(row)
+    except ScheduleUnusable:
+        # The claim of the promise will say so.
+        return False
+    if row["nextrun"] > standing.tried_at(schedule, row["scheduledfor"], row["jobid"], row["jitter"]):
+        return True
+    if row["validfrom"] > now:
+        return False
+    if id(schedule) not in nexts:
+        nexts[id(schedule)] = schedule.next_after(now)
+    following = nexts[id(schedule)]
+    return following is not None and row["scheduledfor"] > following
+
+
+async def repair(session: AsyncSession, now: datetime, jobid: int) -> bool:
+    """Put the job's next run right, or retire the job if it has no future; whether anything was wrong.
+
+    Safe against others who do the same: whoever holds the job first does it.
     """
-    await hosts.forget(session, now)
-    return sum([await _heal(session, now, jobid) for jobid in await promises.holes(session, most)])
+    try:
+        held = await standing.hold(session, now, jobid)
+    except (JobNotFound, JobIsDeleted):
+        return False
+    if not held.job["active"] or held.job["after"] is not None:
+        return False
+    if not held.live:
+        await _heal(session, held)
+        return True
+    return held.promise is not None and await _advance(session, held, held.promise)
 
 
 async def realign(session: AsyncSession, now: datetime, after: int, most: int) -> int | None:
@@ -63,22 +116,81 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
         await standing.promise(session, now, held.job, schedule, occurrence, **carried)
 
 
-async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:
-    try:
-        held = await standing.hold(session, now, jobid)
-    except (JobNotFound, JobIsDeleted):
-        return False
-    if held.live or not held.job["active"]:
-        return False
+async def _heal(session: AsyncSession, held: standing.Held) -> None:
+    jobid = held.job["jobid"]
     ledger_says = await ledger.standing(session, jobid)
-    occurrence = _next_open(held, ledger_says["accounted"], ledger_says["runs"] or 0)
-    log.warning("a job had lost its promise", jobid=jobid, promised=occurrence, at=now)
+    runs = ledger_says["runs"] or 0
+    occurrence = _next_open(held, ledger_says["accounted"], runs)
+    log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=held.now)
+    await _record(session, held, None, occurrence)
     if occurrence is None:
         await jobs.retire(session, [jobid])
     else:
-        schedule, runs = standing.schedule_in(held.job), ledger_says["runs"] or 0
-        await standing.promise(session, now, held.job, schedule, occurrence, ledger_says["lastrun"], runs)
+        schedule, lastrun = standing.schedule_in(held.job), ledger_says["lastrun"]
+        await standing.promise(session, held.now, held.job, schedule, occurrence, lastrun, runs)
+
+
+async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[str, Any]) -> bool:
+    """Give the job its first open occurrence, where its next run is later for no reason that is known."""
+    job, now = held.job, held.now
+    try:
+        schedule = standing.schedule_in(job)
+    except ScheduleUnusable:
+        return False
+    rows = await ledger.ahead(session, job["jobid"], now, MOST_AHEAD)
+    wrong = [row for row in rows if _is_too_early(row, now)]
+    first = _first_beside(
+        schedule, max(now, job["validfrom"]), [row for row in rows if not _is_too_early(row, now)]
+    )
+    occurrence = promise["scheduledfor"] if first is None else min(first, promise["scheduledfor"])
+    tried = standing.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
+    if occurrence == promise["scheduledfor"] and promise["nextrun"] <= tried:
+        return False
+    log.warning("a job's next run was too late", jobid=job["jobid"], was=promise["nextrun"], now=tried)
+    await _record(session, held, promise["nextrun"], tried)
+    await promises.withdraw(session, promise["logid"])
+    await _take_back(session, now, schedule, wrong)
+    carried = {"lastrun": promise["lastrun"], "runs": promise["runs"]}
+    await standing.promise(session, now, job, schedule, occurrence, **carried)
     return True
+
+
+def _is_too_early(row: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a row says of what is yet to come what nobody can know."""
+    if row["reason"] == Reason.REQUEST:
+        return False
+    return row["scheduledfor"] <= now or row["reason"] in TOO_EARLY
+
+
+def _first_beside(schedule: Schedule, after: datetime, rows: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """The first occurrence later than `after` that none of the rows tells of."""
+    found = schedule.next_after(after)
+    for row in sorted(rows, key=lambda row: row["scheduledfor"]):
+        last = row["through"] or row["scheduledfor"]
+        if found is not None and row["scheduledfor"] <= found <= last:
+            found = schedule.next_after(last)
+    return found
+
+
+async def _take_back(
+    session: AsyncSession, now: datetime, schedule: Schedule, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Let rows say nothing of what is yet to come."""
+    await ledger.drop(session, [row["logid"] for row in rows if row["scheduledfor"] > now])
+    for row in rows:
+        if row["scheduledfor"] > now:
+            continue
+        free, _ = schedule.counts(row["scheduledfor"], now + datetime.resolution)
+        through = schedule.last_before(now + datetime.resolution)
+        await ledger.cut(session, row["logid"], max(0, free - 1), through if free > 1 else None)
+
+
+async def _record(
+    session: AsyncSession, held: standing.Held, was: datetime | None, became: datetime | None
+) -> None:
+    """Tell those who look after the job."""
+    before, after = ({"nextrun": plain(instant)} for instant in (was, became))
+    await changes.record(session, held.now, held.job["jobid"], "repaired", None, before, after)
 
 
 def _next_open(held: standing.Held, accounted: datetime | None, runs: int) -> datetime | None:

@@ -1,7 +1,7 @@
 """Running what is due: one pass is one batch, one transaction, one instant."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database import claims, ledger
 from scheduler_api.database.calls import DueCall
 from scheduler_api.database.claims import DueLog, JobRules, Outcome
-from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
 from scheduler_api.database.ledger import Skipped
+from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
 from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan, schedule_of
 from scheduler_api.services import chains, standing
@@ -32,7 +33,9 @@ class PassReport:
     failed: int = 0
     skipped: int = 0
     stuck: int = 0
-    """Logs that could not even be settled; they stay pending."""
+    """Logs that could not be settled; they stay pending."""
+    held: set[int] = field(default_factory=set)
+    """Their jobs."""
 
     def __iadd__(self, other: "PassReport") -> "PassReport":
         self.claimed += other.claimed
@@ -40,30 +43,42 @@ class PassReport:
         self.failed += other.failed
         self.skipped += other.skipped
         self.stuck += other.stuck
+        self.held |= other.held
         return self
 
 
-async def run_pass(session: AsyncSession, now: datetime, most: int, due: datetime) -> PassReport:
-    """Claim up to `most` logs whose time came at `due`, which is not after `now`, and settle them."""
-    logs = await claims.claim_due(session, due, most)
-    if not logs:
+async def run_pass(
+    session: AsyncSession, now: datetime, most: int, due: datetime, held: Collection[int] = ()
+) -> PassReport:
+    """Claim up to `most` logs whose time came at `due`, which is not after `now`, and settle them.
+
+    Logs of `held` jobs are left alone, and so is what somebody else holds a row of.
+    """
+    claimed = await claims.claim_due(session, due, most, held)
+    if not claimed:
         return PassReport()
-    rules = await claims.rules_of(session, [entry.jobid for entry in logs])
+    rules = await claims.rules_of(session, [entry.jobid for entry in claimed])
+    logs = [entry for entry in claimed if entry.jobid in rules]
+    stuck = PassReport(
+        claimed=len(claimed) - len(logs),
+        stuck=len(claimed) - len(logs),
+        held={entry.jobid for entry in claimed} - rules.keys(),
+    )
+    if not logs:
+        return stuck
     refined = [entry.logid for entry in logs if rules[entry.jobid].refined]
     refinements = await claims.refinements_of(session, refined) if refined else {}
     fates = [fate_of(entry, rules[entry.jobid], refinements.get(entry.logid), now) for entry in logs]
-    outcomes, barred = [fate.outcome for fate in fates], [row for fate in fates for row in fate.barred]
     try:
         async with savepoint(session):
-            await claims.settle(session, now, outcomes)
-            await ledger.skip(session, now, barred)
-        report = _report(outcomes)
+            await _settle(session, now, logs, fates, rules)
+        report = _report([fate.outcome for fate in fates])
     except DATABASE_ERRORS as error:
-        if not is_bad_row(error):
+        if not is_of_a_row(error):
             raise
         log.warning("a batch does not settle as a whole; settling its rows one by one", claimed=len(logs))
-        report = await _settle_singly(session, now, fates)
-    await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
+        report = await _settle_singly(session, now, logs, fates, rules)
+    report += stuck
     return report
 
 
@@ -72,6 +87,17 @@ class Fate(NamedTuple):
 
     outcome: Outcome
     barred: Sequence[Skipped] = ()
+
+
+Rules = Mapping[int, JobRules]
+
+
+async def _settle(
+    session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
+) -> None:
+    await claims.settle(session, now, [fate.outcome for fate in fates])
+    await ledger.skip(session, now, [row for fate in fates for row in fate.barred])
+    await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
 
 
 def fate_of(
@@ -142,41 +168,39 @@ def _failure(logid: int, error: str) -> Outcome:
     return Outcome(logid, Verdict.FAILED, error=error)
 
 
-async def _settle_singly(session: AsyncSession, now: datetime, fates: list[Fate]) -> PassReport:
+Decided = tuple[DueLog, Fate]
+
+
+async def _settle_singly(
+    session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
+) -> PassReport:
     """Settle each row by itself, so that one the database refuses does not hold back the others."""
-    report = PassReport(claimed=len(fates))
-    for fate in fates:
-        logid = fate.outcome.logid
-        said = await _refusal(session, now, fate)
-        if said is None:
-            report += _report([fate.outcome], claimed=0)
-            continue
-        log.error("a log does not settle", logid=logid, error=said)
-        failure = Fate(_failure(logid, f"The result could not be stored: {said}"))
-        if await _refusal(session, now, failure) is None:
-            report.failed += 1
-        else:
-            report.stuck += 1
+
+    async def settle(decided: Decided) -> None:
+        entry, fate = decided
+        await _settle(session, now, [entry], [fate], rules)
+
+    tried = await one_by_one(session, list(zip(logs, fates, strict=True)), settle)
+    failures = [_refused(one) for one in tried if one.refusal is not None and not one.is_held]
+    last = await one_by_one(session, failures, settle) if failures else []
+    done = [one.item for one in (*tried, *last) if one.refusal is None]
+    left = [one.item for one in tried if one.is_held] + [one.item for one in last if one.refusal is not None]
+    report = _report([fate.outcome for _, fate in done])
+    report += PassReport(claimed=len(left), stuck=len(left), held={entry.jobid for entry, _ in left})
     return report
 
 
-async def _refusal(session: AsyncSession, now: datetime, fate: Fate) -> str | None:
-    """Settle one row in a savepoint; what the database said if it refused."""
-    try:
-        async with savepoint(session):
-            await claims.settle(session, now, [fate.outcome])
-            await ledger.skip(session, now, fate.barred)
-    except DATABASE_ERRORS as error:
-        if not is_bad_row(error):
-            raise
-        return explain(error)
-    return None
+def _refused(tried: Tried[Decided, None]) -> Decided:
+    """The run fails, as the database does not take what became of it."""
+    entry, _ = tried.item
+    log.error("a log does not settle", logid=entry.logid, error=tried.refusal)
+    return entry, Fate(_failure(entry.logid, f"The result could not be stored: {tried.refusal}"))
 
 
-def _report(outcomes: list[Outcome], claimed: int | None = None) -> PassReport:
+def _report(outcomes: Sequence[Outcome]) -> PassReport:
     verdicts = [outcome.status for outcome in outcomes]
     return PassReport(
-        claimed=len(outcomes) if claimed is None else claimed,
+        claimed=len(outcomes),
         finished=verdicts.count(Verdict.FINISHED),
         failed=verdicts.count(Verdict.FAILED),
         skipped=verdicts.count(Verdict.SKIPPED),

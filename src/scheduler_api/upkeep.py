@@ -1,0 +1,98 @@
+"""Keeping jobs going: pauses end, and next runs that are missing or too late are put right.
+
+Nobody who runs what is due depends on it. Each job is a try of its own; one that somebody holds is left
+for the next time.
+"""
+
+from dataclasses import dataclass
+from time import monotonic
+
+import structlog
+
+from scheduler_api.database.engine import Database, undisturbed
+from scheduler_api.errors import DatabaseBusy
+from scheduler_api.services import hosts, operations, reconcile
+
+log = structlog.get_logger(__name__)
+
+#: Pauses that end, and jobs that are looked at, in one unit of work.
+RESUME_BATCH, WALK_BATCH = 50, 1000
+#: Seconds to leave a pause alone whose job somebody holds.
+HELD_PAUSE = 0.5
+#: Seconds until the next pause ends, where none is known to.
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Resumed:
+    """Jobs whose pause has ended."""
+
+    count: int = 0
+    next: float = NEVER
+    """Seconds to the next look."""
+
+
+@dataclass(slots=True)
+class Repaired:
+    """Jobs whose next run was put right."""
+
+    count: int = 0
+    is_through: bool = False
+    """Whether all jobs have been looked at, since the walk began."""
+
+
+class Upkeep:
+    """Walks over jobs in bounded steps, on one pool of connections."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._walked = 0
+
+    async def resume(self, seconds: float) -> Resumed:
+        """End the pauses whose time has come, but those of jobs that somebody holds, for so many seconds."""
+        resumed = Resumed()
+        give_up = monotonic() + seconds
+        after = operations.FIRST_PAUSE
+        while True:
+            over = await self._database.read(operations.pauses_over, after, RESUME_BATCH)
+            if over.jobids:
+                done = await undisturbed(self._database.transact(operations.resume_all, over.jobids))
+                resumed.count += done
+                if done < len(over.jobids):
+                    resumed.next = HELD_PAUSE
+            if len(over.jobids) < RESUME_BATCH:
+                resumed.next = min(resumed.next, NEVER if over.next is None else over.next)
+                return resumed
+            if monotonic() >= give_up:
+                resumed.next = min(resumed.next, 0.0 if resumed.count else HELD_PAUSE)
+                return resumed
+            after = over.last
+
+    async def repair(self, seconds: float) -> Repaired:
+        """Go on with the walk over all active jobs, for so many seconds at most, but one step at least."""
+        repaired = Repaired()
+        give_up = monotonic() + seconds
+        while True:
+            step = await self._database.read(reconcile.suspects, self._walked, WALK_BATCH)
+            for jobid in step.jobids:
+                repaired.count += await self._repair(jobid)
+            self._walked = step.last or 0
+            if step.last is None:
+                await self._database.transact(hosts.forget)
+                repaired.is_through = True
+                return repaired
+            if monotonic() >= give_up:
+                return repaired
+
+    async def _repair(self, jobid: int) -> bool:
+        try:
+            return await undisturbed(self._database.transact(reconcile.repair, jobid))
+        except DatabaseBusy:
+            log.info("a job is held by somebody else; it is looked at again", jobid=jobid)
+            return False
+
+    async def realign(self) -> None:
+        """Re-time next runs that rest on rules of time zones that have changed."""
+        after: int | None = 0
+        while after is not None:
+            after = await self._database.transact(reconcile.realign, after, WALK_BATCH)

@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, target_of
+from scheduler_api.database import leases
 from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery import claiming
 from scheduler_api.services import audit, calls, explain, hosts, jobs, operations, redrive
-from scheduler_api.services.calls import Claim, Started, Terms
+from scheduler_api.services.calls import Claim, Renewed, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
 from scheduler_api.targets import Failure
-from tests.factories import NOON, add_job, execute, is_active, logs, scalar, until_it_waits_or_ends
+from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 
 LEASE = timedelta(seconds=15)
 TERMS = Terms("tests", LEASE, 100)
@@ -41,7 +42,7 @@ async def claim(database: Database, now: datetime, most: int = 100, terms: Terms
 
 async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settled]:
     async def work(session: AsyncSession, _: datetime) -> Iterable[Settled]:
-        return (await calls.settle(session, now, ended, frozenset({"a.example"}))).values()
+        return (await calls.settle(session, now, ended, frozenset({"a.example"}))).settled.values()
 
     return [Settled(one.logid, one.status) for one in await database.transact(work)]
 
@@ -49,6 +50,15 @@ async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settl
 async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any:
     async def work(session: AsyncSession, _: datetime) -> Any:
         return await service(session, now, *args)
+
+    return await database.transact(work)
+
+
+async def reap(database: Database, now: datetime) -> list[Settled]:
+    """Take over all that has run out."""
+
+    async def work(session: AsyncSession, _: datetime) -> list[Settled]:
+        return await calls.reap(session, now, await leases.expired(session, now, 100))
 
     return await database.transact(work)
 
@@ -188,8 +198,8 @@ async def test_an_end_without_the_token_changes_nothing(database: Database) -> N
 async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced_off(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET)
     (zombie,) = (await claim(database, after(2))).started
-    assert await at(database, after(16.9), calls.reap) == []
-    assert await at(database, after(17), calls.reap) == [Settled(1, "pending", 0.0)]
+    assert await reap(database, after(16.9)) == []
+    assert await reap(database, after(17)) == [Settled(1, "pending", 0.0)]
     (heir,) = (await claim(database, after(17))).started
     assert (heir.entry.logid, heir.entry.attempt) == (zombie.entry.logid, 2)
     assert heir.token != zombie.token
@@ -202,7 +212,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced_off(d
 async def test_without_retries_a_lost_attempt_is_never_repeated(database: Database) -> None:
     jobid = await add_job(database, target=TARGET | {"retries": 0})
     await claim(database, after(2))
-    assert await at(database, after(20), calls.reap) == [Settled(1, "failed")]
+    assert await reap(database, after(20)) == [Settled(1, "failed")]
     (log,) = await logs(database, jobid)
     assert "whether it arrived is unknown" in log.error
 
@@ -211,12 +221,12 @@ async def test_a_renewed_lease_is_not_taken_over(database: Database) -> None:
     await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     held = [(1, started.token)]
-    assert await at(database, after(10), calls.renew, held, LEASE) == {started.token}
-    assert await at(database, after(20), calls.reap) == []
-    assert await at(database, after(20), calls.renew, [(1, uuid4())], LEASE) == set()
+    assert await at(database, after(10), calls.renew, held, LEASE) == Renewed({started.token}, set())
+    assert await reap(database, after(20)) == []
+    assert await at(database, after(20), calls.renew, [(1, uuid4())], LEASE) == Renewed(set(), set())
 
 
-async def test_a_renewal_that_waited_does_not_cut_short_what_was_accepted_meanwhile(
+async def test_a_renewal_waits_for_nobody_and_does_not_cut_short_what_was_accepted_meanwhile(
     database: Database,
 ) -> None:
     await add_job(database, target=TARGET | {"silence": 3600})
@@ -231,12 +241,11 @@ async def test_a_renewal_that_waited_does_not_cut_short_what_was_accepted_meanwh
 
     accepting = asyncio.create_task(database.transact(accept))
     await worked.wait()
-    renewing = asyncio.create_task(at(database, after(1), calls.renew, [(1, started.token)], LEASE))
-    await until_it_waits_or_ends(database, renewing)
-    assert not renewing.done()
+    mine = [(1, started.token)]
+    assert await at(database, after(1), calls.renew, mine, LEASE) == Renewed(set(), {started.token})
     go_on.set()
     await accepting
-    assert await renewing == {started.token}
+    assert await at(database, after(2), calls.renew, mine, LEASE) == Renewed({started.token}, set())
     assert await scalar(database, "SELECT leaseuntil FROM joblog") == after(3601)
 
 
@@ -382,7 +391,7 @@ async def test_a_call_of_a_deleted_job_is_not_repeated(database: Database, outco
     (started,) = (await claim(database, after(2))).started
     await at(database, after(3), jobs.delete, jobid, History.KEEP)
     if outcome == "lost":
-        assert await at(database, after(30), calls.reap) == [Settled(1, "failed")]
+        assert await reap(database, after(30)) == [Settled(1, "failed")]
     else:
         ended = failed(started)._replace(outcome=outcome)
         assert await settle(database, after(4), ended) == [Settled(1, "failed")]
@@ -421,8 +430,9 @@ async def test_silence_is_followed_by_a_pause_as_any_failure(database: Database)
     await add_job(database, target=TARGET | {"backoff": 3600, "maxbackoff": 3600, "silence": 10})
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), Ended(1, started.token, "accepted", httpstatus=202))
-    (settled,) = await at(database, after(20), calls.reap)
+    (settled,) = await reap(database, after(20))
     assert settled.status == "pending"
+    assert settled.next is not None
     assert settled.next > 0
 
 
@@ -433,7 +443,7 @@ async def test_what_is_lost_or_silent_is_not_repeated_beyond_the_age_limit(
     await add_job(database, target=TARGET | {"retryfor": 100, "silence": 10})
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), *(Ended(1, started.token, outcome) for outcome in answered))
-    assert await at(database, after(103), calls.reap) == [Settled(1, "failed")]
+    assert await reap(database, after(103)) == [Settled(1, "failed")]
 
 
 async def test_a_retry_goes_to_where_the_target_is_now(database: Database) -> None:
@@ -643,14 +653,14 @@ async def test_a_run_that_can_not_be_settled_does_not_keep_others_from_being_tak
     await claim(database, after(1))
     refused = "NEW.logid = 1 AND NEW.status <> 'running' OR NEW.logid = 3 AND NEW.status = 'pending'"
     async with refusing(database, refused):
-        assert [(one.logid, one.status) for one in await at(database, after(60), calls.reap)] == [
+        assert sorted((one.logid, one.status) for one in await reap(database, after(60))) == [
             (2, "pending"),
             (3, "failed"),
             (4, "pending"),
         ]
     assert "could not be stored" in await scalar(database, "SELECT error FROM joblog WHERE logid = 3")
     # Once the database takes it, that is settled, too.
-    assert await at(database, after(60), calls.reap) == [Settled(1, "pending", 0.0)]
+    assert await reap(database, after(60)) == [Settled(1, "pending", 0.0)]
 
 
 class At(Database):

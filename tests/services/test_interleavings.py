@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Backfill, History, JobCheck, JobPatch, Missed, Pause, Resume
+from scheduler_api.database import leases
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import audit, backfill, calls, jobs, operations, reconcile, redrive, runs
@@ -87,7 +88,7 @@ async def fail(session: AsyncSession, now: datetime) -> Any:
 
 
 async def reap(session: AsyncSession, now: datetime) -> Any:
-    return await calls.reap(session, now)
+    return await calls.reap(session, now, await leases.expired(session, now, 10))
 
 
 async def cancel(session: AsyncSession, now: datetime) -> Any:

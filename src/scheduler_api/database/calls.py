@@ -16,7 +16,13 @@ from scheduler_api.database.statements import Statement
 
 #: Any number that no other user of the same database takes; spells "jobcall".
 CLAIM_KEY = 0x6A6F6263616C6C
-TAKE_TURN = Statement("SELECT pg_advisory_xact_lock(:key)")
+#: Others' claims are worth waiting for; rows that somebody holds are not, as the others wait meanwhile.
+TAKE_TURN = Statement(
+    """
+    SELECT set_config('lock_timeout', '2s', true), pg_advisory_xact_lock(:key),
+           set_config('lock_timeout', '250ms', true)
+    """
+)
 #: What bounds a claim: runs under way by job, host and limited tag; limits; hosts that do not answer.
 BOUNDS = Statement(
     """
@@ -56,7 +62,8 @@ _REFINED = """
     num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once' OR cardinality(exclude) > 0
 """
 _FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
-#: What a claim has to know of these logs and their jobs; read after the lock, so never stale.
+#: What a claim has to know of these logs and their jobs; read after the lock, so never stale. What follows
+#: may change the job, or refer to it: one that somebody else holds is left out, not waited for.
 KNOWN = Statement(
     f"""
     SELECT joblog.logid, joblog.missed, joblog.through, joblog.runs, joblog.lastrun, joblog.parentlogid,
@@ -65,18 +72,19 @@ KNOWN = Statement(
            {_REFINED} AS refined, {_FOLLOWED} AS followed,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
+    FOR NO KEY UPDATE OF job SKIP LOCKED
     """
 )
-#: The same for verdicts, which need not know what a target is sent.
-RULES = Statement(
-    f"""
+#: The same for results, which need not know what a target is sent.
+_RULES = f"""
     SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat, job.deletedat,
            CAST(CASE jsonb_typeof(job.target) WHEN 'object'
                 THEN job.target - CAST('{{headers,body}}' AS text[]) END AS text) AS target,
            {_REFINED} AS refined, {_FOLLOWED} AS followed
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
-    """
-)
+"""
+RULES = Statement(_RULES)
+FREE_RULES = Statement(f"{_RULES} FOR KEY SHARE OF job SKIP LOCKED")
 # The attempts are written before any request is sent. A log that has been tried before keeps
 # what its first claim decided.
 START = Statement(
@@ -168,13 +176,19 @@ async def due(
 
 
 async def known(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
-    """What there is to know of these logs and their jobs before they run, by logid."""
+    """What there is to know of these logs and their jobs before they run, by logid; of those jobs only that
+    nobody else holds, which are locked."""
     return {row["logid"]: row for row in await KNOWN.all(session, logids=logids)}
 
 
 async def rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
     """What their jobs say of what follows from these logs, by logid."""
     return {row["logid"]: row for row in await RULES.all(session, logids=logids)}
+
+
+async def free_rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """The same for those jobs only that nobody else holds; what is settled may refer to them."""
+    return {row["logid"]: row for row in await FREE_RULES.all(session, logids=logids)}
 
 
 async def start(

@@ -12,22 +12,40 @@ from scheduler_api.database.statements import Statement
 _LEASED = """
     logid, jobid, cause, attempt, spent, scheduledfor, startedat, following, runs, lastrun, host, leasetoken
 """
-#: Of these logs, those that still run under the token that is shown.
+#: Of these logs, those that still run under the token that is shown, but for those that somebody else holds.
 FENCE = Statement(
     f"""
     SELECT {_LEASED} FROM joblog
     WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
-    ORDER BY logid FOR UPDATE
+    ORDER BY logid FOR UPDATE SKIP LOCKED
     """
 )
+#: The same, whoever holds the rows; without any lock.
+CURRENT = Statement(
+    """
+    SELECT logid, leasetoken FROM joblog
+    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
+    """
+)
+# Changes nothing, but could: where the row is locked, or the table, its holder cannot renew the lease either.
 EXPIRED = Statement(
+    """
+    WITH expired AS (
+        SELECT logid FROM joblog WHERE status = 'running' AND leaseuntil <= :now
+        ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE joblog SET leaseuntil = leaseuntil FROM expired WHERE joblog.logid = expired.logid
+    RETURNING leasetoken
+    """
+)
+TAKEN_OVER = Statement(
     f"""
     SELECT {_LEASED}, EXISTS (
         SELECT FROM logattempt
         WHERE logattempt.logid = joblog.logid AND logattempt.attempt = joblog.attempt AND outcome = 'accepted'
     ) AS accepted
-    FROM joblog WHERE status = 'running' AND leaseuntil <= :now
-    ORDER BY logid LIMIT :most FOR UPDATE SKIP LOCKED
+    FROM joblog WHERE status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens)
+    ORDER BY logid FOR UPDATE SKIP LOCKED
     """
 )
 RUNNING = Statement(
@@ -38,9 +56,9 @@ RENEW = Statement(
     WITH mine AS (
         SELECT logid FROM joblog
         WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
-        ORDER BY logid FOR UPDATE
+        ORDER BY logid FOR UPDATE SKIP LOCKED
     )
-    -- The row lock may have been waited for, while the target accepted the run: that lasts longer.
+    -- The target may have accepted the run meanwhile: that lasts longer.
     UPDATE joblog SET leaseuntil = greatest(joblog.leaseuntil, CAST(:leaseuntil AS timestamptz))
     FROM mine WHERE joblog.logid = mine.logid
     RETURNING joblog.logid, joblog.leasetoken
@@ -49,16 +67,34 @@ RENEW = Statement(
 
 
 async def fence(session: AsyncSession, held: Sequence[tuple[int, UUID]]) -> dict[UUID, asyncpg.Record]:
-    """Of these logs (with their tokens), those that are still held so; locked, by token."""
+    """Of these logs (with their tokens), those that are still held so; locked, by token.
+
+    Those of which somebody else holds the row are not among them: see `current`.
+    """
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
     rows = await FENCE.all(session, logids=logids, tokens=tokens)
     shown = {*held}
     return {row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}
 
 
-async def expired(session: AsyncSession, now: datetime, most: int) -> list[asyncpg.Record]:
-    """Up to `most` running logs whose lease has run out, locked."""
-    return await EXPIRED.all(session, now=now, most=most)
+async def current(session: AsyncSession, held: Sequence[tuple[int, UUID]]) -> set[UUID]:
+    """Of these logs (with their tokens), the tokens of those that are still held so, locked or not."""
+    if not held:
+        return set()
+    logids, tokens = [logid for logid, _ in held], [token for _, token in held]
+    rows = await CURRENT.all(session, logids=logids, tokens=tokens)
+    shown = {*held}
+    return {row["leasetoken"] for row in rows if (row["logid"], row["leasetoken"]) in shown}
+
+
+async def expired(session: AsyncSession, now: datetime, limit: int) -> list[UUID]:
+    """The tokens of up to `limit` running logs whose lease has run out, and could have been renewed now."""
+    return [row["leasetoken"] for row in await EXPIRED.all(session, now=now, limit=limit)]
+
+
+async def take_over(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> list[asyncpg.Record]:
+    """The running logs of these tokens whose lease has run out and that nobody else holds, locked."""
+    return await TAKEN_OVER.all(session, now=now, tokens=tokens)
 
 
 async def lock(session: AsyncSession, logid: int) -> asyncpg.Record | None:
@@ -67,7 +103,7 @@ async def lock(session: AsyncSession, logid: int) -> asyncpg.Record | None:
 
 
 async def renew(session: AsyncSession, held: Sequence[tuple[int, UUID]], until: datetime) -> set[UUID]:
-    """Hold these logs (with their tokens) until then, if not longer; the tokens that still count."""
+    """Hold these logs (with their tokens) until then, if not longer; the tokens of those that could be."""
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
     rows = await RENEW.all(session, logids=logids, tokens=tokens, leaseuntil=until)
     return {row["leasetoken"] for row in rows}

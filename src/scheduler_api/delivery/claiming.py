@@ -5,7 +5,8 @@ from datetime import datetime
 import structlog
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_row
+from scheduler_api.errors import SchedulerError
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Terms
 
@@ -16,12 +17,12 @@ async def claim(database: Database, most: int, terms: Terms, due: datetime | Non
     """See calls.claim.
 
     A savepoint in each claim would cost a tenth of all deliveries: it is only paid for in a second
-    transaction, after the first has failed.
+    transaction, after the first has failed: as the database refused a row, or somebody else holds one.
     """
     try:
         return await database.transact(calls.claim, most, terms, due)
-    except DATABASE_ERRORS as error:
-        if not is_bad_row(error):
+    except (SchedulerError, *DATABASE_ERRORS) as error:
+        if not is_of_a_row(error):
             raise
         log.warning("claimed calls do not start as a whole; starting them one by one", error=explain(error))
         return await database.transact(calls.claim, most, terms, due, singly=True)

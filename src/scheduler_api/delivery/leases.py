@@ -18,6 +18,10 @@ log = structlog.get_logger(__name__)
 
 #: Leases are renewed, and those of others looked at, so many times before they run out.
 LOOKS_A_LEASE = 3
+#: How many times as long as a holder takes to renew a lease one that has run out is left to him.
+CONFIRM = 1.2
+#: Failures in a row from which on looking after leases counts as broken.
+BROKEN_AFTER = 3
 
 
 @dataclass(slots=True)
@@ -55,6 +59,9 @@ class Leases:
         self._lost = lost
         self._found = found
         self._held: dict[UUID, Held] = {}
+        # Leases that have run out, and since when that is known here.
+        self._expired: dict[UUID, float] = {}
+        self._failures = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -93,11 +100,18 @@ class Leases:
             await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311
             try:
                 await self._renew()
-                if reaped := await self._database.transact(calls.reap):
-                    log.warning("runs were left behind, and are taken over", runs=len(reaped))
-                    self._found()
+                await self._take_over(CONFIRM * pause)
+                self._failures = 0
             except Exception as error:  # nothing may end the loop
+                self._failures += 1
                 log.warning("looking after leases failed", error=explain(error.__cause__ or error))
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, in a sentence; None: nothing."""
+        if self._failures >= BROKEN_AFTER:
+            return f"The last {self._failures} tries to renew leases failed."
+        return None
 
     async def _renew(self) -> None:
         # The lease counts from when the database hears of it, which is later.
@@ -107,8 +121,22 @@ class Leases:
         tokens = [(held.logid, held.token) for held in mine]
         still = await self._database.transact(calls.renew, tokens, self._lease)
         for held in mine:
-            if held.token in still:
+            if held.token in still.renewed:
                 held.renewed = began
-            elif held.token in self._held and not held.ended:
+            elif held.token not in still.locked and held.token in self._held and not held.ended:
                 log.warning("a run was taken away; its call is given up", logid=held.logid)
                 self._lost(held)
+
+    async def _take_over(self, confirm: float) -> None:
+        """Take over runs whose lease has run out, and that nobody has renewed for `confirm` seconds since.
+
+        Nobody could renew one while the database was away, or while somebody else had locked its row or the
+        table: from when that is over, the replica that holds it has the time to do so.
+        """
+        before, self._expired = self._expired, {}
+        expired, now = await self._database.transact(calls.expired), monotonic()
+        self._expired = {token: before.get(token, now) for token in expired}
+        sure = [token for token, seen in self._expired.items() if now - seen >= confirm]
+        if sure and (reaped := await self._database.transact(calls.reap, sure)):
+            log.warning("runs were left behind, and are taken over", runs=len(reaped))
+            self._found()

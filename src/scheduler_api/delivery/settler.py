@@ -7,9 +7,10 @@ from uuid import UUID
 import structlog
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import DATABASE_ERRORS, explain
+from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_row
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import calls
+from scheduler_api.services.calls import Batch
 from scheduler_api.services.outcomes import Ended
 
 log = structlog.get_logger(__name__)
@@ -18,6 +19,10 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 #: Seconds to wait after a failure of the database, doubled with each further one.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+#: Seconds to leave a run alone whose row somebody else holds.
+HELD_PAUSE = 0.25
+#: Failures in a row from which on settling counts as broken.
+BROKEN_AFTER = 3
 
 
 class Settler:
@@ -39,6 +44,7 @@ class Settler:
         self._waiting: list[Ended] = []
         self._filled = asyncio.Event()
         self._awaited: dict[UUID, asyncio.Future[str | None]] = {}
+        self._failures = 0
         self.failing: frozenset[str] = frozenset()
         """Hosts with failures on their account, as the last claim saw them."""
 
@@ -64,55 +70,69 @@ class Settler:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             if not self._waiting:
                 self._filled.clear()
-            statuses = await self._settle_surely(batch)
-            self._settled(batch)
-            if self._awaited:
-                for ended in batch:
-                    self._resolve(ended.token, statuses.get(ended.token))
+            done = await self._settle_surely(batch)
+            self._put_later([ended for ended in batch if ended.token in done.held])
+            over = [ended for ended in batch if ended.token not in done.held]
+            self._settled(over)
+            for ended in over:
+                settled = done.settled.get(ended.token)
+                self._resolve(ended.token, None if settled is None else settled.status)
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, in a sentence; None: nothing."""
+        if self._failures >= BROKEN_AFTER:
+            return f"The last {self._failures} tries to settle runs failed."
+        return None
+
+    def _put_later(self, held: Sequence[Ended]) -> None:
+        """Try again soon what somebody else holds; the others do not wait for it."""
+        if held:
+            log.info("runs are held by somebody else; they are settled later", runs=len(held))
+        for ended in held:
+            asyncio.get_running_loop().call_later(HELD_PAUSE, self.put, ended)
 
     def _resolve(self, token: UUID, status: str | None) -> None:
         future = self._awaited.pop(token, None)
         if future is not None and not future.done():
             future.set_result(status)
 
-    async def _settle_surely(self, batch: Sequence[Ended]) -> dict[UUID, str]:
+    async def _settle_surely(self, batch: Sequence[Ended]) -> Batch:
         """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
-        pause = FIRST_PAUSE
-        refused = False
+        pause, singly = FIRST_PAUSE, False
         while True:
             try:
-                return await self._settle(batch)
+                done = await self._settle(batch, singly=singly)
             except (SchedulerError, *DATABASE_ERRORS) as error:
-                if not isinstance(error, SchedulerError) and len(batch) > 1:
-                    return await self._settle_singly(batch)
-                cause = error.__cause__ or error
-                log.warning("runs are not settled yet", error=explain(cause), runs=len(batch))
-                if not isinstance(error, SchedulerError):
-                    # The row itself is refused: its lease runs out, and the attempt counts as lost. But what
-                    # it clashed with may have been a job that is gone now.
-                    if refused:
-                        return {}
-                    refused = True
+                self._failures += singly or not is_of_a_row(error)
+                log.warning(
+                    "runs are not settled yet", error=explain(error.__cause__ or error), runs=len(batch)
+                )
+                if not singly and is_of_a_row(error):
+                    singly = True
                     continue
             except Exception:  # nothing may end the loop
-                if len(batch) > 1:
-                    return await self._settle_singly(batch)
-                log.exception("a run can not be settled", logid=batch[0].logid)
-                return {}
+                return await self._settle_apart(batch)
+            else:
+                self._failures = 0
+                return done
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _settle_singly(self, batch: Sequence[Ended]) -> dict[UUID, str]:
-        """So that one run that can not be settled does not hold back the others."""
-        statuses: dict[UUID, str] = {}
-        for ended in batch:
-            statuses |= await self._settle_surely([ended])
-        return statuses
+    async def _settle_apart(self, batch: Sequence[Ended]) -> Batch:
+        """So that one run that makes the service itself fail does not hold back the others."""
+        if len(batch) == 1:
+            log.exception("a run can not be settled", logid=batch[0].logid)
+            return Batch({}, frozenset())
+        parts = [await self._settle_surely([ended]) for ended in batch]
+        settled = {token: one for part in parts for token, one in part.settled.items()}
+        return Batch(settled, frozenset().union(*(part.held for part in parts)))
 
-    async def _settle(self, batch: Sequence[Ended]) -> dict[UUID, str]:
-        settled = await self._database.transact(calls.settle, batch, self.failing)
-        if promised := [one.next for one in settled.values() if one.next is not None]:
+    async def _settle(self, batch: Sequence[Ended], *, singly: bool) -> Batch:
+        done = await self._database.transact(calls.settle, batch, self.failing, singly=singly)
+        promised = [one.next for one in done.settled.values() if one.next is not None]
+        if promised:
             self._hasten(min(promised))
-        if dropped := [ended.logid for ended in batch if ended.token not in settled]:
+        if dropped := [e.logid for e in batch if e.token not in done.settled and e.token not in done.held]:
             log.warning("runs were taken over meanwhile; their ends are dropped", logids=dropped)
-        return {token: one.status for token, one in settled.items()}
+        return done

@@ -1,6 +1,5 @@
 """Runs that call a target: claimed, and settled when the call has ended."""
 
-import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-import asyncpg
 import structlog
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +15,8 @@ from scheduler_api.contracts import Target, target_of
 from scheduler_api.database import calls, jobs, leases, ledger, targets
 from scheduler_api.database import verdicts as statements
 from scheduler_api.database.calls import DueCall
-from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
+from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
+from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
 from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
@@ -29,8 +28,20 @@ from scheduler_api.targets import Failure
 
 log = structlog.get_logger(__name__)
 
-#: Expired leases that are taken over in one transaction.
-REAP_BATCH = 500
+#: Expired leases that are looked at, at once.
+MOST_EXPIRED = 500
+
+Known = Mapping[int, Mapping[str, Any]]
+#: A running log whose row is locked, and what came of its attempt.
+HeldEnd = tuple[Mapping[str, Any], Ended]
+
+
+class Renewed(NamedTuple):
+    """What became of leases that were to be renewed, by token; those that are gone are in neither."""
+
+    renewed: set[UUID]
+    locked: set[UUID]
+    """Somebody else holds the row, so that nobody takes it over either."""
 
 
 class Terms(NamedTuple):
@@ -104,10 +115,11 @@ async def claim(
         nextdue = await _until_next(session, now)
         return Claim(bounded=bounds.bind, nextdue=nextdue, failing=bounds.failing)
     known = await calls.known(session, [entry.logid for entry in entries])
-    deleted = {entry.logid for entry in entries if known[entry.logid]["deletedat"] is not None}
+    free = [entry for entry in entries if entry.logid in known]
+    deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}
     if deleted:
         await ledger.abandon(session, now, sorted(deleted))
-    wanted = [entry for entry in entries if entry.logid not in deleted]
+    wanted = [entry for entry in free if entry.logid not in deleted]
     taken = [entry for entry in wanted if bounds.admits(entry, known[entry.logid])]
     begun = await starts.begin(session, now, Holder(terms.replica, terms.lease), taken, known, singly=singly)
     is_all = len(entries) < most
@@ -119,7 +131,7 @@ async def claim(
         ],
         skipped=begun.refused + len(deleted),
         more=bool(begun.refused or deleted) or (not is_all and len(taken) < len(wanted)),
-        bounded=bounds.bind or len(taken) < len(wanted),
+        bounded=bounds.bind or len(taken) < len(entries) - len(deleted),
         nextdue=await _until_next(session, now) if is_all else None,
         failing=bounds.failing,
     )
@@ -163,64 +175,104 @@ async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
     )
 
 
+class Batch(NamedTuple):
+    """What became of ends that were to be settled; those that count no more are in neither."""
+
+    settled: dict[UUID, Settled]
+    """By token."""
+    held: frozenset[UUID]
+    """Somebody else holds the row of the log, or of its job: to be tried again."""
+
+
 async def settle(
-    session: AsyncSession, now: datetime, ended: Sequence[Ended], failing: frozenset[str]
-) -> dict[UUID, Settled]:
-    """Write down what came of attempts; what was still held under its token, and so counted, by token.
+    session: AsyncSession,
+    now: datetime,
+    ended: Sequence[Ended],
+    failing: frozenset[str],
+    *,
+    singly: bool = False,
+) -> Batch:
+    """Write down what came of attempts that are still held under their tokens.
 
     A log may be among them twice: as a run that was taken away meanwhile, and as the one that it was
-    given to. `failing` are the hosts that had failures on their account.
+    given to. `failing` are the hosts that had failures on their account. With `singly`, one that the
+    database refuses fails alone, and not all of them.
     """
-    rows = await leases.fence(session, [(end.logid, end.token) for end in ended])
-    held = [(rows.pop(end.token), end) for end in ended if end.token in rows]
-    settled = {one.logid: one for one in await settle_held(session, now, held)}
-    await hosts.judge(session, now, held, failing)
-    return {end.token: settled[end.logid] for _, end in held}
+    shown = [(end.logid, end.token) for end in ended]
+    rows = await leases.fence(session, shown)
+    known = await calls.free_rules(session, [row["logid"] for row in rows.values()])
+    ready = [
+        (rows[end.token], end) for end in ended if end.token in rows and rows[end.token]["logid"] in known
+    ]
+    free = {end.token for _, end in ready}
+    held = await leases.current(session, [(logid, token) for logid, token in shown if token not in free])
+    if singly:
+        settled, refused = await _settle_singly(session, now, ready, known)
+        held |= refused
+        judged = [pair for pair in ready if pair[1].token not in held]
+        await one_by_one(session, [judged], lambda pairs: hosts.judge(session, now, pairs, failing))
+    else:
+        settled = await settle_held(session, now, ready, known)
+        await hosts.judge(session, now, ready, failing)
+    tokens = {end.logid: end.token for _, end in ready}
+    return Batch({tokens[one.logid]: one for one in settled}, frozenset(held))
 
 
 async def renew(
     session: AsyncSession, now: datetime, held: Sequence[tuple[int, UUID]], lease: timedelta
-) -> set[UUID]:
-    """Hold runs (by logid and token) for a further lease; the tokens of those that were still held."""
-    return await leases.renew(session, held, now + lease)
+) -> Renewed:
+    """Hold runs (by logid and token) for a further lease, but for those that somebody else has locked."""
+    renewed = await leases.renew(session, held, now + lease)
+    left = [(logid, token) for logid, token in held if token not in renewed]
+    return Renewed(renewed, await leases.current(session, left))
 
 
-async def reap(session: AsyncSession, now: datetime) -> list[Settled]:
-    """End attempts whose lease has run out: whoever made them is gone, or their target fell silent."""
-    rows = await leases.expired(session, now, REAP_BATCH)
-    held = [(row, _expired(row)) for row in rows]
+async def expired(session: AsyncSession, now: datetime) -> list[UUID]:
+    """The tokens of runs whose lease has run out, and that nothing keeps from being renewed."""
+    return await leases.expired(session, now, MOST_EXPIRED)
+
+
+async def reap(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> list[Settled]:
+    """End attempts whose lease has run out: their replica is gone, or their target has been silent."""
+    rows = await leases.take_over(session, now, tokens)
+    known = await calls.free_rules(session, [row["logid"] for row in rows])
+    held = [(row, _expired(row)) for row in rows if row["logid"] in known]
     if not held:
         return []
     try:
         async with savepoint(session):
-            return await settle_held(session, now, held)
+            return await settle_held(session, now, held, known)
     except DATABASE_ERRORS as error:
-        if not is_bad_row(error):
+        if not is_of_a_row(error):
             raise
         log.warning("left runs do not settle as a whole; settling them one by one", runs=len(held))
-        return await _settle_singly(session, now, held)
+        settled, _ = await _settle_singly(session, now, held, known)
+        return settled
 
 
 async def _settle_singly(
-    session: AsyncSession, now: datetime, held: Sequence[tuple[Mapping[str, Any], Ended]]
-) -> list[Settled]:
-    """Settle each run by itself; one that the database refuses fails, or is looked at again next time."""
-    settled: list[Settled] = []
-    for row, end in held:
-        try:
-            async with savepoint(session):
-                settled += await settle_held(session, now, [(row, end)])
-            continue
-        except DATABASE_ERRORS as error:
-            if not is_bad_row(error):
-                raise
-            said = explain(error)
-        log.error("a left run does not settle", logid=end.logid, error=said)
-        failure = end._replace(error=f"The result could not be stored: {said}", again=False)
-        with contextlib.suppress(asyncpg.PostgresError):
-            async with savepoint(session):
-                settled += await settle_held(session, now, [(row, failure)])
-    return settled
+    session: AsyncSession, now: datetime, held: Sequence[HeldEnd], known: Known
+) -> tuple[list[Settled], set[UUID]]:
+    """Settle each run by itself: what became of them, and the tokens of those that somebody else holds.
+
+    One that the database refuses fails; if it refuses that, too, its lease runs out.
+    """
+
+    async def settle(one: HeldEnd) -> list[Settled]:
+        return await settle_held(session, now, [one], known)
+
+    tried = await one_by_one(session, held, settle)
+    failures = [_refused(one) for one in tried if one.refusal is not None and not one.is_held]
+    last = await one_by_one(session, failures, settle) if failures else []
+    settled = [settled for one in (*tried, *last) for settled in one.result or ()]
+    return settled, {one.item[1].token for one in (*tried, *last) if one.is_held}
+
+
+def _refused(tried: Tried[HeldEnd, list[Settled]]) -> HeldEnd:
+    row, end = tried.item
+    log.error("a run does not settle", logid=end.logid, error=tried.refusal)
+    error = f"The result could not be stored: {tried.refusal}"
+    return row, end._replace(outcome="failed", failure=end.failure or Failure.LOST, error=error, again=False)
 
 
 def _expired(row: Mapping[str, Any]) -> Ended:
@@ -232,12 +284,11 @@ def _expired(row: Mapping[str, Any]) -> Ended:
 
 
 async def settle_held(
-    session: AsyncSession, now: datetime, held: Sequence[tuple[Mapping[str, Any], Ended]]
+    session: AsyncSession, now: datetime, held: Sequence[HeldEnd], known: Known
 ) -> list[Settled]:
-    """Settle running logs whose rows are locked."""
+    """Settle running logs whose rows are locked; `known` is what their jobs say of what follows, by logid."""
     if not held:
         return []
-    known = await calls.rules(session, [row["logid"] for row, _ in held])
     accepted = [
         Acceptance(row["logid"], row["attempt"], _silent_at(known[row["logid"]], now), *end.answer)
         for row, end in held

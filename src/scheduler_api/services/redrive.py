@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Attempt, Line, Log, LogWithAttempts
-from scheduler_api.database import attempts, jobs, leases, ledger, promises
+from scheduler_api.database import attempts, calls, jobs, leases, ledger, promises
 from scheduler_api.errors import (
     JobHasNoTarget,
     JobIsDeleted,
@@ -101,7 +101,7 @@ async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
     else:
         error = "It was cancelled by request."
         ended = Ended(logid, row["leasetoken"], "cancelled", Failure.CANCELLED, error)
-        await settle_held(session, now, [(row, ended)])
+        await settle_held(session, now, [(row, ended)], await calls.rules(session, [logid]))
     await promises.announce(session)
     return await _log(session, logid)
 

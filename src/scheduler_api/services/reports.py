@@ -27,8 +27,8 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     held = row["leasetoken"] or UUID(int=0)
     if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
         raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
-    known = (await calls.rules(session, [logid]))[logid]
-    target = target_in(known["target"])
+    known = await calls.rules(session, [logid])
+    target = target_in(known[logid]["target"])
     silence = SILENCE if target is None else target.silence
     until = max(now + timedelta(seconds=silence), row["leaseuntil"])
     await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
@@ -36,7 +36,7 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
         await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MOST_LINES)
     if told.status is None:
         return RunState(logid=logid, attempt=row["attempt"], status="running", leaseuntil=until)
-    (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))])
+    (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))], known)
     await promises.announce(session)
     return RunState(logid=logid, attempt=row["attempt"], status=settled.status, leaseuntil=None)
 

@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database import calls, claims, ledger
 from scheduler_api.database.calls import DueCall, Start
 from scheduler_api.database.claims import JobRules, Outcome
-from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_bad_row
-from scheduler_api.database.statements import savepoint
+from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.schedule import Verdict
 from scheduler_api.services import chains
 from scheduler_api.services.runs import Fate, fate_of
@@ -87,32 +86,29 @@ async def _begin_singly(
     known: Known,
     fates: Mapping[int, Fate],
 ) -> Begun:
-    """Each call by itself, so that one the database refuses does not hold back the others."""
-    started: dict[int, asyncpg.Record] = {}
-    refused = 0
-    for entry in entries:
-        fate, last = fates[entry.logid], False
-        while True:
-            try:
-                async with savepoint(session):
-                    begun = await _begin(session, now, holder, [entry], known, {entry.logid: fate})
-                started |= begun.started
-                refused += begun.refused
-            except DATABASE_ERRORS as error:
-                if not is_bad_row(error):
-                    raise
-                log.error("a call does not start", logid=entry.logid, error=explain(error))
-                if not last:
-                    fate, last = _unstartable(entry, known[entry.logid], explain(error)), True
-                    continue
-            break
-    return Begun(started, refused)
+    """Each call by itself, so that one the database refuses does not hold back the others.
+
+    What somebody else holds stays pending.
+    """
+
+    async def begin_one(one: tuple[DueCall, Fate]) -> Begun:
+        entry, fate = one
+        return await _begin(session, now, holder, [entry], known, {entry.logid: fate})
+
+    tried = await one_by_one(session, [(entry, fates[entry.logid]) for entry in entries], begin_one)
+    failures = [_unstartable(one, known) for one in tried if one.refusal is not None and not one.is_held]
+    last = await one_by_one(session, failures, begin_one) if failures else []
+    begun = [one.result for one in (*tried, *last) if one.result is not None]
+    started = {logid: row for part in begun for logid, row in part.started.items()}
+    return Begun(started, sum(part.refused for part in begun))
 
 
-def _unstartable(entry: DueCall, known: Mapping[str, Any], said: str) -> Fate:
+def _unstartable(tried: Tried[tuple[DueCall, Fate], Begun], known: Known) -> tuple[DueCall, Fate]:
     """The run fails, and what it stood for stays accounted for."""
-    error = f"The call could not be started: {said}"
-    return Fate(Outcome(entry.logid, Verdict.FAILED, known["missed"], known["through"], error=error))
+    entry, _ = tried.item
+    log.error("a call does not start", logid=entry.logid, error=tried.refusal)
+    job, error = known[entry.logid], f"The call could not be started: {tried.refusal}"
+    return entry, Fate(Outcome(entry.logid, Verdict.FAILED, job["missed"], job["through"], error=error))
 
 
 async def _fates(

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -25,6 +26,7 @@ from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.forecasts import Forecasts
 from scheduler_api.hints import listen_forever
 from scheduler_api.news import News
+from scheduler_api.retirement import Retirement
 from scheduler_api.routers import (
     bulk,
     documentation,
@@ -127,20 +129,20 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
     """Everything that runs as long as the service does, started in order and stopped in reverse."""
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_server(settings))
-        requests = requests_database(settings, url)
+        retirement = Retirement()
+        requests = requests_database(settings, url, retirement)
         stack.push_async_callback(requests.close)
         if settings.auto_migrate or settings.external_url() is None:
             await migrations.migrate(requests)
         await migrations.require_current(requests)
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
-        deliveries = _own_database(
-            settings, url, "scheduler-api deliveries", DELIVERY_POOL, DELIVERY_SETTINGS
-        )
+        own = partial(_own_database, settings, url, retirement)
+        deliveries = own("scheduler-api deliveries", DELIVERY_POOL, DELIVERY_SETTINGS)
         stack.push_async_callback(deliveries.close)
         replica = f"{socket.gethostname()}:{os.getpid()}"
         # Its name tells all others that this replica is there.
-        signals = _own_database(settings, url, f"{REPLICA}{replica}", EVENTS_POOL, {})
+        signals = own(f"{REPLICA}{replica}", EVENTS_POOL, {})
         stack.push_async_callback(signals.close)
         news = News(signals)
         deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news)
@@ -149,9 +151,11 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         await Upkeep(requests).realign()
         await deliverer.start(claiming=settings.ticker)
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
+        retirement.ends(deliverer.cease)
         ticker = None
         if settings.ticker:
-            ticker = await stack.enter_async_context(_ticking(settings, url, news))
+            ticker = await stack.enter_async_context(_ticking(settings, own, news))
+            retirement.ends(ticker.cease)
         await stack.enter_async_context(_listening(signals, news, ticker, deliverer))
         yield State(
             settings=settings,
@@ -163,13 +167,16 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             forecasts=Forecasts(requests),
             guard=guard,
             cipher=cipher,
+            retirement=retirement,
         )
 
 
 @contextlib.asynccontextmanager
-async def _ticking(settings: Settings, url: URL, news: News) -> AsyncIterator[Ticker]:
-    passes = _own_database(settings, url, "scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
-    upkeep = _own_database(settings, url, "scheduler-api upkeep", UPKEEP_POOL, UPKEEP_SETTINGS)
+async def _ticking(
+    settings: Settings, own: Callable[[str, PoolSize, dict[str, str]], Database], news: News
+) -> AsyncIterator[Ticker]:
+    passes = own("scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
+    upkeep = own("scheduler-api upkeep", UPKEEP_POOL, UPKEEP_SETTINGS)
     runner = Runner(passes, settings.batch_size)
     ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, news.tell)
     ticker.start()
@@ -245,7 +252,7 @@ async def database_server(settings: Settings) -> AsyncIterator[URL]:
         await server.stop()
 
 
-def requests_database(settings: Settings, url: URL) -> Database:
+def requests_database(settings: Settings, url: URL, retirement: Retirement | None = None) -> Database:
     """The connections that requests share."""
     pool = PoolSize(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
     return Database(
@@ -254,11 +261,17 @@ def requests_database(settings: Settings, url: URL) -> Database:
         pool=pool,
         statement_timeout=settings.statement_timeout,
         patience=settings.statement_timeout + BEYOND_STATEMENT,
+        outdated=(retirement or Retirement()).retire,
     )
 
 
 def _own_database(
-    settings: Settings, url: URL, name: str, pool: PoolSize, server_settings: dict[str, str]
+    settings: Settings,
+    url: URL,
+    retirement: Retirement,
+    name: str,
+    pool: PoolSize,
+    server_settings: dict[str, str],
 ) -> Database:
     """The connections of a part that requests must not starve."""
     return Database(
@@ -267,6 +280,7 @@ def _own_database(
         pool=pool,
         statement_timeout=settings.statement_timeout,
         server_settings=server_settings,
+        outdated=retirement.retire,
     )
 
 

@@ -198,6 +198,12 @@ class OutcomeUnknown(SchedulerError):
     code = "outcome_unknown"
 
 
+class ReplicaOutdated(SchedulerError):
+    """A newer version of the service has taken over the database."""
+
+    code = "replica_outdated"
+
+
 class SchemaMismatch(SchedulerError):
     """The database schema is not the one that this version needs."""
 

@@ -9,6 +9,7 @@ from time import monotonic
 import structlog
 
 from scheduler_api.database.failures import explain
+from scheduler_api.errors import ReplicaOutdated
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,8 @@ class Loop:
     """Takes steps until it is stopped.
 
     `step` says how many seconds to wait before the next one, `longest` how many that may be at most; `wake`
-    ends the wait. A step that fails is repeated, after a pause that grows with each failure in a row.
+    ends the wait. A step that fails is repeated, after a pause that grows with each failure in a row. It all
+    ends where only newer code may write by now.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float]], longest: float) -> None:
@@ -82,7 +84,9 @@ class Loop:
                 pause = await self._step()
                 self._last_done = monotonic()
                 self._failures = 0
-            except Exception as error:  # nothing may end the loop but stop()
+            except ReplicaOutdated:
+                return
+            except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
                 pause = _backoff(self._failures)
                 self._complain(error, pause)

@@ -59,10 +59,14 @@ class Ticker:
         for loop in self._loops:
             loop.start()
 
-    async def stop(self) -> None:
-        """Take nothing new, finish what is under way, and end."""
+    def cease(self) -> None:
+        """Take nothing new."""
         for loop in self._loops:
             loop.cease()
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is under way, and end."""
+        self.cease()
         await asyncio.gather(*(loop.stop() for loop in self._loops))
 
     def wake(self) -> None:

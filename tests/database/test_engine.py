@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
 from scheduler_api.database import engine as engine_module
-from scheduler_api.database import statements
+from scheduler_api.database import statements, versions
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.database.statements import DRIVER, Statement
-from tests.factories import add_job, execute, scalar
+from tests.factories import add_job, execute, scalar, until_it_waits_or_ends
 
 INSERT = text(
     "INSERT INTO job (jobname, startdate, starttime, repeat, active, createdat, validfrom)"
@@ -273,3 +273,50 @@ async def test_no_connection_is_left_behind_by_cancelled_requests(database: Data
 def test_errors_of_the_driver_are_database_errors() -> None:
     assert issubclass(asyncpg.PostgresError, DATABASE_ERRORS)
     assert issubclass(DBAPIError, DATABASE_ERRORS)
+
+
+async def test_code_that_may_write_no_more_changes_nothing_and_says_so(
+    database: Database, worker_database: URL
+) -> None:
+    told: list[errors.ReplicaOutdated] = []
+    pool = PoolSize(1, 0, 5.0)
+    old = Database(worker_database, name="old", pool=pool, version=versions.VERSION - 1, outdated=told.append)
+    try:
+        with pytest.raises(errors.ReplicaOutdated, match="Replace it"):
+            await old.transact(insert_job)
+        assert len(told) == 1
+        assert await scalar(database, COUNT) == 0
+        # To let go of what it holds, it may.
+        await old.transact_unfenced(insert_job)
+        assert await scalar(database, COUNT) == 1
+    finally:
+        await old.close()
+
+
+async def test_a_migration_waits_for_what_old_code_has_begun_to_write(database: Database) -> None:
+    """And what begins after it knows of it."""
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(session: AsyncSession, _: datetime) -> None:
+        writing.set()
+        await go_on.wait()
+
+    async def shut_out() -> None:
+        async with database.unhurried() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({versions.WRITERS_KEY})"))
+            await connection.execute(text("UPDATE schemaversion SET compatiblefrom = 9999"))
+
+    begun = asyncio.create_task(database.transact(work))
+    await writing.wait()
+    migrating = asyncio.create_task(shut_out())
+    await until_it_waits_or_ends(database, migrating)
+    assert not migrating.done()
+    try:
+        late = asyncio.create_task(database.transact(insert_job))
+        go_on.set()
+        await begun
+        await migrating
+        with pytest.raises(errors.ReplicaOutdated):
+            await late
+    finally:
+        await execute(database, "UPDATE schemaversion SET compatiblefrom = :now", now=versions.VERSION)

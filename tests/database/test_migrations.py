@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
 from scheduler_api.contracts import Resume
-from scheduler_api.database import migrations
+from scheduler_api.database import migrations, versions
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import metadata
@@ -92,10 +92,17 @@ async def test_an_empty_database_is_refused_with_the_way_out(fresh: Database) ->
         await migrations.require_current(fresh)
 
 
-async def test_a_newer_schema_is_refused(fresh: Database) -> None:
+def test_the_code_knows_its_version() -> None:
+    assert int(migrations.needed()) == versions.VERSION
+
+
+async def test_a_newer_schema_is_refused_if_it_is_for_newer_code_only(fresh: Database) -> None:
     await migrations.migrate(fresh)
     async with fresh.transactional.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await migrations.require_current(fresh)
+    async with fresh.transactional.begin() as connection:
+        await connection.execute(text("UPDATE schemaversion SET compatiblefrom = 9999"))
     with pytest.raises(SchemaMismatch, match=rf"is at 9999; this version needs {migrations.needed()}.*newer"):
         await migrations.require_current(fresh)
 

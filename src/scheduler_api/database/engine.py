@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from scheduler_api.database.connections import Connection, PoolSize, pooled_engine, unpooled_engine
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
 from scheduler_api.database.statements import DRIVER, OutOfTime, Statement, attach_driver, command
-from scheduler_api.errors import OutcomeUnknown
+from scheduler_api.database.versions import VERSION, WRITERS_KEY
+from scheduler_api.errors import OutcomeUnknown, ReplicaOutdated
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,14 @@ Look = Callable[Concatenate[AsyncSession, P], Awaitable[T]]
 #: again, so that the status of such a number may be another's.
 LIFE = "pg_stat_get_bgwriter_stat_reset_time()"
 #: Opens each unit of work: its one instant, by the database's clock, and the name of its transaction.
-OPENING = Statement(f"SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE}")
+OPENING = Statement(
+    f"""
+    SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE},
+           (SELECT compatiblefrom FROM schemaversion)
+    """
+)
+#: The lock comes before the opening statement looks which code may write, so that what it sees still holds.
+BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock_shared({WRITERS_KEY})"
 OUTCOME = Statement(f"SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8)), {LIFE}")
 #: The server itself ends the time-out of statements before it commits.
 COMMIT = "COMMIT"
@@ -52,13 +60,16 @@ class _Opened(NamedTuple):
     """By the database's clock."""
     xid: str
     life: datetime
+    compatiblefrom: int
+    """The oldest version of the code that may write."""
 
 
 class Database:
     """One pool of connections, and the two ways to use it.
 
     `statement_timeout` is how many seconds the server gives a single statement; `patience`, how many a whole
-    unit of work may wait for the server, its second try and its commit included.
+    unit of work may wait for the server, its second try and its commit included. `outdated` is told when the
+    database turns out to be for newer code only.
     """
 
     def __init__(
@@ -70,8 +81,12 @@ class Database:
         statement_timeout: float = 5.0,
         patience: float | None = None,
         server_settings: dict[str, str] | None = None,
+        version: int = VERSION,
+        outdated: Callable[[ReplicaOutdated], None] = lambda _: None,
     ) -> None:
         self.url = url
+        self._outdated = outdated
+        self.version = version
         self._name = name
         self.patience = patience or 2 * statement_timeout
         own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
@@ -86,10 +101,15 @@ class Database:
         reason before the commit is tried once more. Where the answer to the commit does not come, the
         database is asked whether it was kept, and is safe: what this method answers is the truth. Raises
         the errors of `work`, and DatabaseUnavailable, DatabaseBusy, DatabaseReadOnly, StorageFull,
-        OutcomeUnknown.
+        OutcomeUnknown, ReplicaOutdated.
         """
         deadline = monotonic() + self.patience
-        return await _twice(lambda: self._unit(deadline, work, *args, **kwargs))
+        return await _twice(lambda: self._unit(deadline, True, work, *args, **kwargs))
+
+    async def transact_unfenced(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, even if only newer code may write by now: to let go of what this replica holds."""
+        deadline = monotonic() + self.patience
+        return await _twice(lambda: self._unit(deadline, False, work, *args, **kwargs))
 
     async def read(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `look(session, …)`, which changes nothing, without a transaction around its statements.
@@ -139,11 +159,24 @@ class Database:
             await asyncio.wait(self._ending)
         await self.engine.dispose()
 
-    async def _unit(self, deadline: float, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _require_permission(self, opened: _Opened) -> None:
+        if opened.compatiblefrom > self.version:
+            error = ReplicaOutdated(
+                f"The database is for code of schema version {opened.compatiblefrom} or newer; that of this "
+                f"replica is of version {self.version}. Replace it."
+            )
+            self._outdated(error)
+            raise error
+
+    async def _unit(
+        self, deadline: float, fenced: bool, work: Work[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         async with self._session(deadline) as session:
             try:
-                await command(session, "BEGIN")
+                await command(session, BEGIN)
                 opened = _Opened(*await OPENING.one(session))
+                if fenced:
+                    self._require_permission(opened)
                 result = await work(session, opened.now, *args, **kwargs)
                 await session.flush()
             except BaseException:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.database.statements import Statement
+from scheduler_api.database.versions import WRITERS_KEY
 from scheduler_api.errors import DatabaseBusy, SchemaMismatch
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,8 @@ PATIENCE = 60
 TABLE_LOCK_TIMEOUT, TRIES, PAUSE = 2, 10, 1.0
 
 HAS_VERSION = Statement("SELECT to_regclass('alembic_version') IS NOT NULL")
-VERSION = Statement("SELECT version_num FROM alembic_version")
+REVISION = Statement("SELECT version_num FROM alembic_version")
+COMPATIBLE_FROM = Statement("SELECT compatiblefrom FROM schemaversion")
 
 
 def directory() -> Path:
@@ -58,14 +60,25 @@ def needed() -> str:
 async def found(session: AsyncSession) -> str | None:
     """The schema version of the database; None: it has no schema yet."""
     (is_there,) = await HAS_VERSION.one(session)
-    row = await VERSION.one_or_none(session) if is_there else None
+    row = await REVISION.one_or_none(session) if is_there else None
     return None if row is None else str(row["version_num"])
 
 
+async def compatible_from(session: AsyncSession) -> int:
+    """The oldest version of the code that may write."""
+    (version,) = await COMPATIBLE_FROM.one(session)
+    return int(version)
+
+
 async def require_current(database: Database) -> None:
-    """Raise SchemaMismatch unless the database is at the version that this code needs."""
+    """Raise SchemaMismatch unless this code can work with the schema of the database.
+
+    It can with the one that it needs, and with newer ones whose own code says so.
+    """
     have, need = await database.read(found), needed()
     if have == need:
+        return
+    if have is not None and have > need and await database.read(compatible_from) <= database.version:
         return
     if have is None:
         what = f"The database has no schema yet; this version needs {need}."
@@ -104,6 +117,8 @@ async def _under_lock(database: Database, step: Callable[[Connection], bool]) ->
                 raise
             raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.") from None
         await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}s'"))
+        # What old code has begun to write is written; what it begins from now on, it has to know of.
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_KEY})
         return await connection.run_sync(step)
 
 

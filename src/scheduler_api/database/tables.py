@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -292,6 +293,15 @@ jobchange = Table(
     ),
     Index("ix_jobchange_repaired", "at", postgresql_where=text("action = 'repaired'")),
     Index("ix_jobchange_jobid_changeid", "jobid", "changeid"),
+)
+
+# One row: the oldest version of the code that may write, by the number of its newest migration.
+schemaversion = Table(
+    "schemaversion",
+    metadata,
+    Column("onlyrow", Boolean, primary_key=True, server_default=true()),
+    Column("compatiblefrom", Integer, nullable=False),
+    CheckConstraint("onlyrow", name="onlyrow"),
 )
 
 idempotencykey = Table(

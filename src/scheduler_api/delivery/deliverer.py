@@ -20,6 +20,7 @@ from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.leases import Held, Leases
 from scheduler_api.delivery.settler import Settler
+from scheduler_api.errors import ReplicaOutdated
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended
@@ -176,7 +177,9 @@ class Deliverer:
             try:
                 pause = await self._tick()
                 self._failures = 0
-            except Exception as error:  # nothing may end the loop but stop()
+            except ReplicaOutdated:
+                return
+            except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
                 longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
                 pause = longest * random.uniform(0.5, 1.0)  # noqa: S311

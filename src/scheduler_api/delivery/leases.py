@@ -12,6 +12,7 @@ import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
+from scheduler_api.errors import ReplicaOutdated
 from scheduler_api.services import calls
 
 log = structlog.get_logger(__name__)
@@ -102,7 +103,10 @@ class Leases:
                 await self._renew()
                 await self._take_over(CONFIRM * pause)
                 self._failures = 0
-            except Exception as error:  # nothing may end the loop
+            except ReplicaOutdated:
+                # What it still does others take over, as its leases run out.
+                return
+            except Exception as error:  # nothing else may end the loop
                 self._failures += 1
                 log.warning("looking after leases failed", error=explain(error.__cause__ or error))
 

@@ -8,7 +8,7 @@ import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_row
-from scheduler_api.errors import SchedulerError
+from scheduler_api.errors import ReplicaOutdated, SchedulerError
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Batch
 from scheduler_api.services.outcomes import Ended
@@ -103,6 +103,8 @@ class Settler:
         while True:
             try:
                 done = await self._settle(batch, singly=singly)
+            except ReplicaOutdated:
+                return await self._hand_back(batch)
             except (SchedulerError, *DATABASE_ERRORS) as error:
                 self._failures += singly or not is_of_a_row(error)
                 log.warning(
@@ -118,6 +120,21 @@ class Settler:
                 return done
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _hand_back(self, batch: Sequence[Ended]) -> Batch:
+        """Only newer code may write by now: let go of what was not begun, and leave the rest to others.
+
+        They find out when the leases run out.
+        """
+        released = [ended for ended in batch if ended.outcome == "released"]
+        try:
+            if released:
+                await self._database.transact_unfenced(calls.settle, released, self.failing)
+        except (SchedulerError, *DATABASE_ERRORS) as error:
+            log.warning(
+                "runs are not handed back", error=explain(error.__cause__ or error), runs=len(released)
+            )
+        return Batch({}, frozenset())
 
     async def _settle_apart(self, batch: Sequence[Ended]) -> Batch:
         """So that one run that makes the service itself fail does not hold back the others."""

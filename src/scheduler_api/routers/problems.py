@@ -51,6 +51,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.StorageFull: 503,
     errors.OutcomeUnknown: 503,
     errors.SchemaMismatch: 503,
+    errors.ReplicaOutdated: 503,
 }
 
 

@@ -62,10 +62,13 @@ async def readiness(request: Request) -> Response:
         checks["hostsdown"] = await database.read(health.hosts_down)
     except SchedulerError as error:
         checks["database"] = str(error)
+    if request.state.retirement.reason is not None:
+        checks["schema"] = request.state.retirement.reason
     trouble = request.state.ticker.trouble if request.state.ticker else None
     checks["ticker"] = trouble or ("ok" if request.state.ticker else "off")
     unclaimed = request.state.deliverer.trouble
     checks["calls"] = unclaimed or "ok"
-    ready = "hostsdown" in checks and trouble is None and unclaimed is None
+    outdated = request.state.retirement.reason is not None
+    ready = not outdated and "hostsdown" in checks and trouble is None and unclaimed is None
     status = {"status": "ok" if ready else "unavailable", "checks": checks}
     return JSONResponse(status, 200 if ready else 503, NO_STORE)

@@ -12,6 +12,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.delivery.deliverer import Deliverer
 from scheduler_api.forecasts import Forecasts
 from scheduler_api.news import News
+from scheduler_api.retirement import Retirement
 from scheduler_api.routers.negotiation import Media, preferred
 from scheduler_api.runner import Runner
 from scheduler_api.settings import Settings
@@ -35,6 +36,7 @@ class State(TypedDict):
     forecasts: Forecasts
     guard: Guard
     cipher: Cipher
+    retirement: Retirement
 
 
 # Plain functions of the request: as dependencies of FastAPI they would cost more than some handlers do.

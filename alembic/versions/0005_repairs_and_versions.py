@@ -1,4 +1,4 @@
-"""Repairs are kept among the changes of a job."""
+"""Repairs are kept among the changes of a job; the schema says which versions of the code may write."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,9 +15,19 @@ def upgrade() -> None:
     _allow(*ACTIONS, "repaired")
     repaired = sa.text("action = 'repaired'")
     op.create_index("ix_jobchange_repaired", "jobchange", ["at"], postgresql_where=repaired)
+    # A migration after which older code would do harm raises this to its own number.
+    op.create_table(
+        "schemaversion",
+        sa.Column("onlyrow", sa.Boolean, server_default=sa.true()),
+        sa.Column("compatiblefrom", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("onlyrow", name=op.f("pk_schemaversion")),
+        sa.CheckConstraint("onlyrow", name=op.f("ck_schemaversion_onlyrow")),
+    )
+    op.execute("INSERT INTO schemaversion (compatiblefrom) VALUES (5)")
 
 
 def downgrade() -> None:
+    op.drop_table("schemaversion")
     op.drop_index("ix_jobchange_repaired", "jobchange")
     op.execute("DELETE FROM jobchange WHERE action = 'repaired'")
     _allow(*ACTIONS)

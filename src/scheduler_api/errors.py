@@ -180,6 +180,15 @@ class TooManyReaders(SchedulerError):
     code = "too_many_readers"
 
 
+class OutOfDescriptors(SchedulerError):
+    """This replica can open no further connection at the moment."""
+
+    code = "out_of_descriptors"
+
+    def __init__(self) -> None:
+        super().__init__("This replica has no file descriptor left for the call, which was not made.")
+
+
 class DatabaseReadOnly(SchedulerError):
     """The database accepts no changes at the moment."""
 

@@ -90,7 +90,11 @@ class Settings(BaseSettings):
         description="The longest that the ticker sleeps between two looks, in seconds.",
     )
     concurrency: int = Field(
-        200, ge=1, le=10_000, description="The most calls of targets that this process makes at once."
+        200,
+        ge=1,
+        le=10_000,
+        description="The most calls of targets that this process makes at once; fewer where the limit of "
+        "open files is too low for them.",
     )
     host_concurrency: int = Field(
         16,

@@ -183,7 +183,6 @@ class Connection(HttpToolsProtocol):
         """End, and with it the work that nobody else needs."""
         self._connections.closed(self)
         self._is_gone = True
-        self.pipeline.clear()
         super().connection_lost(exc)
         if self._answered is not None:
             # The server tells only the request that came last.

@@ -17,7 +17,7 @@ from scheduler_api.delivery.places import Places
 from scheduler_api.descriptors import CONNECTIONS_LIMIT, FEWEST_CONNECTIONS, OWN, STREAMS_LIMIT, Shares
 from scheduler_api.errors import Misconfigured, OutOfDescriptors
 from scheduler_api.services.calls import Terms
-from scheduler_api.targets import Guard
+from scheduler_api.targets import Failure, Guard
 from tests.delivery.conftest import Run
 from tests.delivery.exhaustion import exhausted
 from tests.delivery.servers import get, opened, target
@@ -37,6 +37,16 @@ def test_a_call_without_a_descriptor_is_not_made(run: Run, host: str) -> None:
                 with exhausted(), pytest.raises(OutOfDescriptors):
                     await get(client, url)
                 assert (await get(client, url)).body == "fine"
+
+    run(scenario())
+
+
+def test_a_lookup_without_a_descriptor_is_no_fault_of_the_name(run: Run) -> None:
+    async def scenario() -> None:
+        async with opened() as client:
+            with exhausted(), pytest.raises(OutOfDescriptors):
+                await get(client, "http://nowhere.invalid/")
+            assert (await get(client, "http://nowhere.invalid/")).failure is Failure.DNS
 
     run(scenario())
 

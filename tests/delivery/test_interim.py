@@ -7,7 +7,6 @@ from time import thread_time
 
 import pytest
 
-from scheduler_api.delivery import connector
 from scheduler_api.delivery.connector import INFORMATIONAL_LIMIT
 from scheduler_api.targets import Failure
 from tests.delivery.conftest import Run
@@ -103,9 +102,7 @@ async def watched() -> AsyncIterator[list[float]]:
 
 def test_what_is_large_is_no_slower_for_it(run: Run) -> None:
     async def scenario() -> None:
-        head = (
-            b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * (3 * connector.SLICE) + b"\r\nContent-Length: 60000\r\n\r\n"
-        )
+        head = b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * (3000) + b"\r\nContent-Length: 60000\r\n\r\n"
         async with target(says(INTERIM["103"] + head + b"b" * 60_000)) as server, opened() as client:
             answer = await get(client, server.url)
             assert (answer.status, answer.body) == (200, "b" * 60_000)

@@ -173,5 +173,5 @@ def _fail(error: SchedulerError) -> NoReturn:
         if isinstance(cause, DATABASE_ERRORS)
         else str(error)
     )
-    click.echo(said, err=True)
+    click.echo(logs.printable(said), err=True)
     sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

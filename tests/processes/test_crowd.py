@@ -141,3 +141,17 @@ async def test_too_few_descriptors_for_anything_end_the_start(
 ) -> None:
     with pytest.raises(AssertionError, match="raise the limit"):
         await Service.start(worker_database, files="100")
+
+
+async def test_no_token_reaches_the_log(database: Database, worker_database: URL) -> None:
+    token = "0123456789abcdef0123456789abcdef"
+    async with (
+        asyncio.timeout(PATIENCE),
+        services(1, worker_database, SCHEDULER_TICKER="off", SCHEDULER_LOG_LEVEL="debug") as (service,),
+        AsyncClient(base_url=service.url) as client,
+    ):
+        for path in (f"/runs/1/{token}", f"/runs/1/%30{token[1:]}", f"/runs/1/{token}?a=b"):
+            assert (await client.post(path)).status_code == 404
+        await service.stop()
+        assert service.said.count(b"/runs/1/") == 3
+        assert token[1:].encode() not in service.said

@@ -50,8 +50,8 @@ async def process_health() -> Response:
 async def readiness(request: Request) -> Response:
     """Say whether this replica can do its work: database, schema, ticker, calls.
 
-    `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` which hosts do not
-    answer: they say how the service as a whole does, and so do not make one replica unready.
+    `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` how many hosts do
+    not answer: they say how the service as a whole does, and so do not make one replica unready.
     """
     database = database_of(request)
     checks: dict[str, object] = {}

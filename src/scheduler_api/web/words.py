@@ -154,7 +154,8 @@ HEADER = "target header "
 
 def _differs(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     # Only headers that were changed are kept, and nothing of their values.
-    return name.startswith(HEADER) or before.get(name) != after.get(name)
+    is_masked = name.startswith(HEADER) and before.get(name) == MASK
+    return is_masked or before.get(name) != after.get(name)
 
 
 def _difference(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

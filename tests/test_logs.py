@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -36,6 +37,41 @@ def test_console_lines_do_not_obey_input(capsys: pytest.CaptureFixture[str]) -> 
     assert shown.count("\n") == 2
     assert "\x1b" not in shown
     assert "\r" not in shown
+
+
+@pytest.mark.parametrize(
+    "odd", ["a\x1b[31m", "a\x1b[31m b", "a\rb", "a\x9b31m", "a\u202eb", "a\x07", "a\u2028b"]
+)
+def test_no_field_of_a_console_line_is_obeyed(capsys: pytest.CaptureFixture[str], odd: str) -> None:
+    logs.configure("info", "console")
+    structlog.get_logger(odd).info(odd, jobname=odd, many=[odd], inner={odd: odd}, error=ValueError(odd))
+    try:
+        raise ValueError(f"{odd}\n2030-01-01 [info] forged")
+    except ValueError:
+        logging.getLogger(odd).exception("failed %s", odd, extra={"field": odd})
+    shown = capsys.readouterr().err
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "\n2030-01-01" not in shown
+    assert "forged" in shown
+
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_no_line_tells_a_token(capsys: pytest.CaptureFixture[str], style: Literal["console", "json"]) -> None:
+    logs.configure("debug", style)
+    path = f"/runs/12/{TOKEN}"
+    structlog.get_logger("test").warning(f"at {path}", path=path, many=[path], inner={"a": path, path: 1})
+    structlog.get_logger("test").warning("odd", error=ValueError(f"http://localhost{path}?a=b"))
+    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "here", "POST", path, "1.1", 503)
+    try:
+        raise ValueError(path)
+    except ValueError:
+        logging.getLogger("library").exception("failed")
+    shown = capsys.readouterr().err
+    assert TOKEN not in shown
+    assert shown.count("/runs/12/") >= 8
 
 
 def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:

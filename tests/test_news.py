@@ -13,7 +13,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.promises import NEWS
 from scheduler_api.errors import TooManyReaders
 from scheduler_api.hints import listen_forever
-from scheduler_api.news import News
+from scheduler_api.news import News, Readers
 from scheduler_api.routers.events import Announcing
 
 
@@ -104,16 +104,39 @@ async def test_streams_end_with_the_service(database: Database) -> None:
     assert await anext(news.follow(60), None) is None
 
 
-async def test_so_many_may_follow_and_no_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news_module, "MOST_READERS", 2)
-    news = News(database)
-    followers = [news.follow(0.01) for _ in range(2)]
-    for follower in followers:
-        await anext(follower)
-    with pytest.raises(TooManyReaders):
-        news.follow(0.01)
-    await followers[0].aclose()  # type: ignore[attr-defined]
-    assert not await anext(news.follow(0.01))
+def test_so_many_may_follow_and_no_more() -> None:
+    readers = Readers(4)
+    with contextlib.ExitStack() as stack:
+        for address in ("10.0.0.1", "10.0.0.2", "10.0.0.2"):
+            stack.enter_context(readers.reading(address))
+        with readers.reading("10.0.0.1"), pytest.raises(TooManyReaders, match="follow this replica; look"):
+            stack.enter_context(readers.reading("10.0.0.3"))
+        stack.enter_context(readers.reading("10.0.0.3"))
+    with readers.reading("10.0.0.3"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.2", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::1", "::2", True),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("fe80::1%eth0", "fe80::1%eth0", True),
+        ("", "", True),
+    ],
+)
+def test_no_address_may_take_all_places(one: str, other: str, same: bool) -> None:
+    readers = Readers(40)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(readers.reading(one))
+        with pytest.raises(TooManyReaders) if same else contextlib.nullcontext(), readers.reading(other):
+            pass
+        with readers.reading("192.0.2.1"):
+            pass
 
 
 async def test_a_page_from_before_a_change_hears_of_it_at_once(database: Database) -> None:

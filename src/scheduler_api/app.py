@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy.engine import URL
 from starlette.staticfiles import StaticFiles
 
-from scheduler_api import __version__
+from scheduler_api import __version__, descriptors
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations, promises
 from scheduler_api.database.connections import PoolSize
@@ -23,6 +23,8 @@ from scheduler_api.database.overview import REPLICA
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
+from scheduler_api.descriptors import Shares
 from scheduler_api.forecasts import Forecasts
 from scheduler_api.hints import listen_forever
 from scheduler_api.news import News
@@ -132,9 +134,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         retirement = Retirement()
         requests = requests_database(settings, url, retirement)
         stack.push_async_callback(requests.close)
-        if settings.auto_migrate or settings.external_url() is None:
-            await migrations.migrate(requests)
-        await migrations.require_current(requests)
+        await _require_schema(settings, requests)
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
         own = partial(_own_database, settings, url, retirement)
@@ -144,8 +144,9 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         # Its name tells all others that this replica is there.
         signals = own(f"{REPLICA}{replica}", EVENTS_POOL, {})
         stack.push_async_callback(signals.close)
-        news = News(signals)
-        deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news)
+        share = _shares_told(settings)
+        news = News(signals, share.streams)
+        deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news, share.calls)
         runner = Runner(requests, settings.batch_size, deliverer)
         # A service is restarted to get new rules of time zones.
         await Upkeep(requests).realign()
@@ -188,6 +189,34 @@ async def _ticking(
         await upkeep.close()
 
 
+async def _require_schema(settings: Settings, database: Database) -> None:
+    """Bring the schema up to date where that is wanted. Raises SchemaMismatch if it is another one."""
+    if settings.auto_migrate or settings.external_url() is None:
+        await migrations.migrate(database)
+    await migrations.require_current(database)
+
+
+def shares(settings: Settings) -> Shares:
+    """How many calls, connections of clients and streams there may be at once. Raises Misconfigured."""
+    pools = (TICKER_POOL, UPKEEP_POOL, EVENTS_POOL, DELIVERY_POOL)
+    databases = settings.pool_size + settings.pool_overflow + sum(pool.kept + pool.overflow for pool in pools)
+    # Each lookup of a name has a socket of its own.
+    kept = databases + LOOKUP_THREADS + HANGING_THREADS
+    return descriptors.shares(descriptors.limit(), kept, settings.concurrency)
+
+
+def _shares_told(settings: Settings) -> Shares:
+    share = shares(settings)
+    if share.calls < settings.concurrency:
+        log.warning(
+            "fewer calls at once than asked for: the limit of open files is too low for more",
+            calls=share.calls,
+            asked=settings.concurrency,
+            files=descriptors.limit(),
+        )
+    return share
+
+
 def _secret_keys(settings: Settings) -> list[str]:
     """The keys that secrets are encrypted with; an embedded server brings its own."""
     if settings.secret_key is not None or settings.external_url() is not None:
@@ -196,16 +225,22 @@ def _secret_keys(settings: Settings) -> list[str]:
 
 
 def _deliverer(
-    settings: Settings, replica: str, database: Database, guard: Guard, cipher: Cipher, news: News
+    settings: Settings,
+    replica: str,
+    database: Database,
+    guard: Guard,
+    cipher: Cipher,
+    news: News,
+    calls: int,
 ) -> Deliverer:
     base = settings.public_url or f"http://localhost:{settings.port}"
-    client = Client(guard)
+    client = Client(guard, idle=calls)
     return Deliverer(
         database,
         client,
         Caller(client, cipher, f"{base}/runs"),
         Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
-        Capacity(settings.concurrency, settings.ticker_interval),
+        Capacity(calls, settings.ticker_interval),
         news.tell,
     )
 

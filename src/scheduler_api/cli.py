@@ -1,24 +1,19 @@
 """The command line: scheduler-api serve | migrate | check."""
 
 import asyncio
-import contextlib
 import gc
-import signal
-import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from types import FrameType
+from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import click
 import structlog
 import uvicorn
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scheduler_api import __version__, logs
-from scheduler_api.app import create_app, database_server, requests_database
+from scheduler_api import __version__, logs, server
+from scheduler_api.app import create_app, database_server, requests_database, shares
 from scheduler_api.contracts import JobCheck
 from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
@@ -36,8 +31,6 @@ EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
 TOTALS = ("expected", "accounted", "rows", "holes", "doubles", "strays", "miscounts", "invariants")
 #: New objects between two collections of the youngest; Python's default of 700 is a few requests.
 GARBAGE = 20_000
-#: Seconds that requests under way have after SIGTERM.
-GRACE_PERIOD = 20
 
 
 @click.group()
@@ -111,7 +104,7 @@ async def _check(settings: Settings, jobids: tuple[int, ...]) -> list[JobCheck]:
 async def _serve(settings: Settings) -> None:
     # The lifespan is entered here and not by uvicorn, which would answer a database that is away with
     # a traceback.
-    with _listening(settings) as listener:
+    with server.listening(settings) as listener:
         # The service tells targets where it is: by the port that it has got.
         app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}))
         async with app.router.lifespan_context(app) as state:
@@ -123,9 +116,10 @@ async def _serve(settings: Settings) -> None:
                 # Pages would follow the changes for ever.
                 state["news"].close()
 
-            server = _Server(_configuration(_WithState(app, state), settings), asked_to_stop)
+            served, room = server.WithState(app, state), shares(settings).connections
+            serving = server.Server(server.configuration(served, settings, room), asked_to_stop)
             _spare_the_collector()
-            await server.serve(sockets=[listener])
+            await serving.serve(sockets=[listener])
 
 
 def _spare_the_collector() -> None:
@@ -135,18 +129,6 @@ def _spare_the_collector() -> None:
     gc.set_threshold(GARBAGE)
 
 
-def _listening(settings: Settings) -> socket.socket:
-    """The port, taken before anything else is started. Raises Misconfigured if it can not be had."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
-    except OSError as error:
-        raise Misconfigured(
-            f"The port {settings.port} on {settings.host} can not be listened on ({error.strerror}); "
-            "name another with --port or SCHEDULER_PORT."
-        ) from None
-
-
 async def _migrate(settings: Settings) -> bool:
     async with database_server(settings) as url:
         database = requests_database(settings, url)
@@ -154,60 +136,6 @@ async def _migrate(settings: Settings) -> bool:
             return await migrations.migrate(database)
         finally:
             await database.close()
-
-
-class _WithState:
-    """Hands the lifespan's state to each request, as an ASGI server does."""
-
-    def __init__(self, app: ASGIApp, state: Mapping[str, Any]) -> None:
-        self._app = app
-        self._state = state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"] = dict(self._state)
-        await self._app(scope, receive, send)
-
-
-class _Server(uvicorn.Server):
-    """Stops on SIGINT and SIGTERM, but does not raise them anew: the database is still to be closed."""
-
-    def __init__(self, config: uvicorn.Config, asked_to_stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._asked_to_stop = asked_to_stop
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._asked_to_stop()
-        super().handle_exit(sig, frame)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            shown = "localhost" if host in {"127.0.0.1", "::1"} else host
-            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
-
-
-def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        http="httptools",
-        log_config=None,
-        access_log=settings.log_level == "debug",
-        server_header=False,
-        # What a header says of the peer is not believed: the gate judges the socket.
-        proxy_headers=False,
-        limit_concurrency=512,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=GRACE_PERIOD,
-    )
 
 
 def _settings(**given: Any) -> Settings:
@@ -245,5 +173,5 @@ def _fail(error: SchedulerError) -> NoReturn:
         if isinstance(cause, DATABASE_ERRORS)
         else str(error)
     )
-    click.echo(said, err=True)
+    click.echo(logs.printable(said), err=True)
     sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

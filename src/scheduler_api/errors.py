@@ -20,6 +20,25 @@ class Flaw:
     path: tuple[str | int, ...]
     detail: str
 
+    def __str__(self) -> str:
+        return (
+            f"{shortened('.'.join(map(str, self.path)), PATH_LIMIT)}: {shortened(self.detail, DETAIL_LIMIT)}"
+        )
+
+
+#: How many flaws of an input are told, and how many characters of each.
+FLAWS_LIMIT, PATH_LIMIT, DETAIL_LIMIT = 50, 200, 500
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, or its beginning, in at most so many characters."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def further(number: int) -> Flaw:
+    """What stands for so many flaws that are not told."""
+    return Flaw((), f"{number:,} more errors are not shown.")
+
 
 class InvalidInput(SchedulerError):
     """Some of the input is not valid."""
@@ -27,7 +46,10 @@ class InvalidInput(SchedulerError):
     code = "invalid_input"
 
     def __init__(self, *flaws: Flaw) -> None:
-        super().__init__(" ".join(f"{'.'.join(map(str, flaw.path))}: {flaw.detail}" for flaw in flaws))
+        # One more may be there already, that stands for others.
+        if len(flaws) > FLAWS_LIMIT + 1:
+            flaws = (*flaws[:FLAWS_LIMIT], further(len(flaws) - FLAWS_LIMIT))
+        super().__init__(" ".join(map(str, flaws)))
         self.flaws = flaws
 
 
@@ -178,6 +200,15 @@ class TooManyReaders(SchedulerError):
     """So many follow the changes that no more can."""
 
     code = "too_many_readers"
+
+
+class OutOfDescriptors(SchedulerError):
+    """This replica can open no further connection at the moment."""
+
+    code = "out_of_descriptors"
+
+    def __init__(self) -> None:
+        super().__init__("This replica has no file descriptor left for the call, which was not made.")
 
 
 class DatabaseReadOnly(SchedulerError):

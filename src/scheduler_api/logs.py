@@ -1,11 +1,16 @@
 """Log lines: one event, one line, for people on a terminal and as JSON elsewhere."""
 
 import logging
+import re
 import sys
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: The address of an accepted run, up to its token.
+_RUN = re.compile(r"""(/runs/[^/\s]{1,40}/)[^/\s?#"'\\]+""")
+_TRACES = frozenset({"exception", "stack"})
 
 
 def configure(level: str, style: Literal["console", "json"] | None) -> None:
@@ -39,15 +44,46 @@ def configure(level: str, style: Literal["console", "json"] | None) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
+def printable(text: str) -> str:
+    """The text on one line, with nothing in it that a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _rendering(style: Literal["console", "json"]) -> list[Processor]:
-    forget = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    common: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        _hide_tokens,
+    ]
     if style == "json":
-        return [forget, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [forget, _escape_event, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [*common, structlog.processors.JSONRenderer()]
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [*common, _escape, console]
 
 
-def _escape_event(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Let no control character of somebody's input reach the terminal; other values are shown by repr."""
-    said = str(event.get("event", ""))
-    event["event"] = "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)
+def _hide_tokens(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Let no line tell by which address an accepted run is reported on: who knows it may end the run."""
+    return {name: _without_tokens(value) for name, value in event.items()}
+
+
+def _without_tokens(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(_without_tokens(key)): _without_tokens(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_tokens(item) for item in value]
+    return _RUN.sub(r"\1…", value if isinstance(value, str) else repr(value))
+
+
+def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Let no control character of somebody's input reach the terminal."""
+    for name, value in event.items():
+        if name in _TRACES:
+            # Of many lines; none of them looks like one of ours.
+            event[name] = "\n".join(f"    {printable(line)}" for line in str(value).splitlines())
+        elif isinstance(value, str):
+            event[name] = printable(value)
     return event

@@ -7,7 +7,10 @@ is promised is that after a change, somebody hears of it about a second later.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 import structlog
 
@@ -21,22 +24,22 @@ log = structlog.get_logger(__name__)
 #: Seconds between two notifications: transactions that notify commit one after the other, so the runs
 #: themselves must not do it.
 PAUSE = 1.0
-#: How many may follow the news of one replica.
-MOST_READERS = 200
+#: How many may follow the news of one replica, and how many of them from one address.
+READERS_LIMIT, ADDRESS_LIMIT = 200, 20
 
 
 class News:
     """What is new, from all replicas to all readers of this one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, readers: int = READERS_LIMIT) -> None:
         self._database = database
+        self._readers = Readers(readers)
         self._untold = asyncio.Event()
         # How often something was heard: whoever was busy meanwhile sees that he missed something.
         self._count = 0
         self._heard = asyncio.Event()
         # Counts are told apart from those of other replicas, and of earlier lives.
         self._life = secrets.token_hex(4)
-        self._readers = 0
         self._closed = False
 
     def tell(self) -> None:
@@ -70,26 +73,58 @@ class News:
         self._closed = True
         self.hear()
 
-    def follow(self, beat: float, since: str | None = None) -> AsyncIterator[bool]:
+    def reading(self, address: str) -> AbstractContextManager[None]:
+        """Whoever follows the news has to be in this. Entering it raises TooManyReaders."""
+        return self._readers.reading(address)
+
+    async def follow(self, beat: float, since: str | None = None) -> AsyncIterator[bool]:
         """True whenever something has changed; False when nothing has for `beat` seconds.
 
         True at once if anything has since a mark, as far as is known here.
-        Raises TooManyReaders at once, if there are so many.
         """
-        if self._readers >= MOST_READERS:
-            raise TooManyReaders("Too many pages follow this replica; look again by yourself.")
-        return self._follow(beat, since is not None and since != self.mark)
+        seen = self._count - (since is not None and since != self.mark)
+        while not self._closed:
+            if seen == self._count:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._heard.wait(), beat)
+            if not self._closed:
+                changed, seen = seen != self._count, self._count
+                yield changed
 
-    async def _follow(self, beat: float, behind: bool) -> AsyncIterator[bool]:
-        self._readers += 1
-        seen = self._count - behind
+
+class Readers:
+    """Who follows the news: at most `limit`, and so few of each address that there is room for others."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._each = max(1, min(ADDRESS_LIMIT, limit // 2))
+        self._readers: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def reading(self, address: str) -> Iterator[None]:
+        """One more, until the end of this. Raises TooManyReaders."""
+        key = _network(address)
+        if self._readers.total() >= self._limit:
+            raise TooManyReaders("Too many pages follow this replica; look again by yourself.")
+        if self._readers[key] >= self._each:
+            raise TooManyReaders(
+                f"At most {self._each} pages of one address follow this replica; look again by yourself."
+            )
+        self._readers[key] += 1
         try:
-            while not self._closed:
-                if seen == self._count:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._heard.wait(), beat)
-                if not self._closed:
-                    changed, seen = seen != self._count, self._count
-                    yield changed
+            yield
         finally:
-            self._readers -= 1
+            self._readers[key] -= 1
+            if not self._readers[key]:
+                del self._readers[key]
+
+
+def _network(address: str) -> str:
+    """What counts as one address: of IPv6, what one customer gets."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or IPv6Network((int(parsed), 64), strict=False))

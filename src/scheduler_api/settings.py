@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         "localhost, 127.0.0.1 and [::1] with `SCHEDULER_AUTH=local`, any with `off`.",
     )
     ticker: bool = Field(True, description="Run due jobs in this process. `off`: only `POST /jobs/run` does.")
+    ready_lag: float = Field(
+        60.0,
+        gt=0,
+        description="`/readyz` answers 503 if a run has been waiting, and this process not looking, for "
+        "longer than so many seconds.",
+    )
     ticker_interval: float = Field(
         5.0,
         ge=0.05,
@@ -90,7 +96,11 @@ class Settings(BaseSettings):
         description="The longest that the ticker sleeps between two looks, in seconds.",
     )
     concurrency: int = Field(
-        200, ge=1, le=10_000, description="The most calls of targets that this process makes at once."
+        200,
+        ge=1,
+        le=10_000,
+        description="The most calls of targets that this process makes at once; fewer where the limit of "
+        "open files is too low for them.",
     )
     host_concurrency: int = Field(
         16,

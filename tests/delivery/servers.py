@@ -85,8 +85,8 @@ async def target(
 
 
 @asynccontextmanager
-async def opened(guard: Guard | None = None) -> AsyncIterator[Client]:
-    client = Client(Guard(loopback=True) if guard is None else guard)
+async def opened(guard: Guard | None = None, idle: int = 200) -> AsyncIterator[Client]:
+    client = Client(Guard(loopback=True) if guard is None else guard, idle)
     await client.open()
     try:
         yield client

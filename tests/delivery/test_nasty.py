@@ -47,7 +47,7 @@ NASTY: dict[str, tuple[Behaviour, Failure, float]] = {
     "never answers": (never_answer, Failure.TIMEOUT, 0.2),
     "drips its head": (drip_head, Failure.TIMEOUT, 0.2),
     "drips its body": (drip_body, Failure.TIMEOUT, 0.2),
-    "floods with interim answers": (flood_of_interim_answers, Failure.TIMEOUT, 0.2),
+    "floods with interim answers": (flood_of_interim_answers, Failure.PROTOCOL, 20),
     "resets the connection": (reset, Failure.CONNECT, 20),
     "closes the connection": (says(b""), Failure.CONNECT, 20),
     "closes within the head": (says(HEAD + b"X-Half"), Failure.CONNECT, 20),

@@ -7,6 +7,8 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
+from resource import RLIMIT_NOFILE, setrlimit
 from typing import Self
 
 from sqlalchemy.engine import URL
@@ -28,9 +30,12 @@ class Service:
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, database: URL | None, *arguments: str, **environment: str) -> Self:
-        """Start the service on a free port; it serves when this returns."""
-        service = cls(await run("serve", *(arguments or ("--port", "0")), database=database, **environment))
+    async def start(
+        cls, database: URL | None, *arguments: str, files: str | None = None, **environment: str
+    ) -> Self:
+        """Start the service on a free port; it serves when this returns. `files`: how many it may open."""
+        command = ("serve", *(arguments or ("--port", "0")))
+        service = cls(await run(*command, database=database, files=files, **environment))
         async with asyncio.timeout(PATIENCE):
             while not service.url:
                 line = await service._line()
@@ -61,7 +66,9 @@ class Service:
         self.said += await self.process.stderr.read()
 
 
-async def run(*command: str, database: URL | None, **environment: str) -> asyncio.subprocess.Process:
+async def run(
+    *command: str, database: URL | None, files: str | None = None, **environment: str
+) -> asyncio.subprocess.Process:
     """Start the command-line program."""
     if database is not None:
         environment["SCHEDULER_DATABASE_URL"] = dsn(database)
@@ -75,13 +82,18 @@ async def run(*command: str, database: URL | None, **environment: str) -> asynci
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=None if files is None else partial(setrlimit, RLIMIT_NOFILE, (int(files), int(files))),
     )
 
 
 @contextlib.asynccontextmanager
-async def services(count: int, database: URL, **environment: str) -> AsyncIterator[list[Service]]:
+async def services(
+    count: int, database: URL, *, files: str | None = None, **environment: str
+) -> AsyncIterator[list[Service]]:
     """Several services on one database; killed at the end if they still run."""
-    started = await asyncio.gather(*(Service.start(database, **environment) for _ in range(count)))
+    started = await asyncio.gather(
+        *(Service.start(database, files=files, **environment) for _ in range(count))
+    )
     try:
         yield started
     finally:

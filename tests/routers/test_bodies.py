@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
@@ -155,3 +156,49 @@ async def test_whatever_comes_is_a_job_or_a_clear_answer(content: bytes) -> None
     with contextlib.suppress(HTTPException, InvalidInput):
         draft = await json_body(request_with(content), JobDraft)
         assert len(draft.jobname) >= 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"field{number}": 1 for number in range(12_000)},
+        {f"{number}" * 10_000: 1 for number in range(10)},
+        {"target": {"url": "http://a.example/", "headers": {"a" * 100_000: "b", "ä" * 50_000: "b"}}},
+        {"tags": [1] * 60_000},
+        {"jobname": "a" * 200_000, "cron": "b" * 40_000},
+    ],
+)
+async def test_however_much_is_wrong_the_answer_stays_short(
+    client: AsyncClient, body: dict[str, Any]
+) -> None:
+    response = await client.post("/jobs", json=body)
+    assert response.status_code == 422
+    assert len(response.content) < 60_000
+    problem = response.json()
+    assert len(problem["errors"]) <= 51
+    assert all(len(flaw["pointer"]) <= 200 and len(flaw["detail"]) <= 500 for flaw in problem["errors"])
+
+
+async def test_the_last_error_tells_how_many_more_there_are(client: AsyncClient) -> None:
+    body = {"jobname": "A job", "cron": "@daily"} | {f"field{number}": 1 for number in range(10_000)}
+    told = (await client.post("/jobs", json=body)).json()["errors"]
+    assert len(told) == 51
+    assert told[-1] == {"pointer": "", "detail": "9,950 more errors are not shown."}
+    assert all(flaw["pointer"] for flaw in told[:-1])
+
+
+async def test_names_given_twice_are_told_as_briefly(client: AsyncClient) -> None:
+    pairs = ", ".join(f'"field{number}": 1, "field{number}": 2' for number in range(5000))
+    response = await client.post(
+        "/jobs", content=f"{{{pairs}}}", headers={"content-type": "application/json"}
+    )
+    told = response.json()["errors"]
+    assert (response.status_code, len(told)) == (422, 51)
+    assert told[-1]["detail"] == "4,950 more errors are not shown."
+
+
+@pytest.mark.parametrize("number", [50, 51])
+async def test_where_they_fit_all_errors_are_told(client: AsyncClient, number: int) -> None:
+    body = {"jobname": "A job", "cron": "@daily"} | {f"field{n}": 1 for n in range(number)}
+    told = (await client.post("/jobs", json=body)).json()["errors"]
+    assert len(told) == number

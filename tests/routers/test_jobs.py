@@ -271,7 +271,7 @@ async def test_run_runs_everything_due_and_says_what_it_did(client: AsyncClient,
         "skipped": 0,
         "retried": 0,
         "running": 0,
-        "healed": 0,
+        "repaired": 0,
         "more": False,
     }
     assert (await client.post("/jobs/run")).json()["message"] == "Nothing was due."
@@ -286,8 +286,8 @@ async def test_run_catches_up_in_order_where_all_were_wanted(client: AsyncClient
     assert promise.scheduledfor > now
 
 
-async def test_run_heals_and_runs_more_than_one_batch(client: AsyncClient, database: Database) -> None:
+async def test_run_repairs_and_runs_more_than_one_batch(client: AsyncClient, database: Database) -> None:
     await add_due_jobs(database, 2500)
     await add_job(database, due=None, startdate=date(2020, 1, 1), starttime=time(0))
     report = (await client.post("/jobs/run")).json()
-    assert (report["finished"], report["healed"]) == (2501, 1)
+    assert (report["finished"], report["repaired"]) == (2501, 1)

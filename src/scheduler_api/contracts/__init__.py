@@ -38,7 +38,7 @@ from scheduler_api.contracts.drafts import After, Ending, JobDraft, JobPatch
 from scheduler_api.contracts.flaws import flaws_of
 from scheduler_api.contracts.forecast import CollidingJob, Collision, Forecast
 from scheduler_api.contracts.history import Bucket, Recent, Span, Tally, Timeline
-from scheduler_api.contracts.jobs import Condition, Job, JobSort, State
+from scheduler_api.contracts.jobs import Condition, Job, JobSort, JobSummary, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
 from scheduler_api.contracts.overview import (
     LastError,
@@ -55,7 +55,7 @@ from scheduler_api.contracts.schedules import (
     SchedulePreview,
     Upcoming,
 )
-from scheduler_api.contracts.targets import Method, Target, target_of
+from scheduler_api.contracts.targets import Method, Target, TargetSummary, target_of
 from scheduler_api.contracts.values import LARGEST_ID, LARGEST_INTERVAL, Instant, days_of
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "JobDraft",
     "JobPatch",
     "JobSort",
+    "JobSummary",
     "JobWithLogs",
     "LastError",
     "LateRun",
@@ -125,6 +126,7 @@ __all__ = [
     "State",
     "Tally",
     "Target",
+    "TargetSummary",
     "TestAnswer",
     "Timeline",
     "Trouble",

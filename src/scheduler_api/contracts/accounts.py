@@ -114,5 +114,11 @@ class Change(BaseModel):
         "`repaired`: its next run was missing, or later than the schedule says."
     )
     client: str | None = Field(description="Who asked for it, as far as known; null: the service itself.")
-    before: Annotated[dict[str, Any] | None, Field(description="What it changed, as it was.")]
+    before: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="What it changed, as it was; of a target, those of its fields. Values of headers are "
+            "not kept, and of a body above 1 KB its size and digest."
+        ),
+    ]
     after: Annotated[dict[str, Any] | None, Field(description="What it changed, as it became.")]

@@ -102,4 +102,6 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str = Field(description="A stable name of the error.")
-    errors: list[ProblemFlaw] | None = None
+    errors: list[ProblemFlaw] | None = Field(
+        None, description="What is wrong with the input: the first 50, then one that says how many more."
+    )

@@ -2,12 +2,13 @@
 
 from pydantic_core import ErrorDetails
 
-from scheduler_api.errors import Flaw
+from scheduler_api.errors import FLAWS_LIMIT, Flaw, further
 
 
 def flaws_of(errors: list[ErrorDetails]) -> list[Flaw]:
-    """Pydantic's errors as flaws. What the client sent is not repeated."""
-    return [Flaw(_path(error), _sentence(error)) for error in errors]
+    """Pydantic's errors as flaws, those that are told. What the client sent is not repeated."""
+    flaws = [Flaw(_path(error), _sentence(error)) for error in errors[:FLAWS_LIMIT]]
+    return flaws if len(errors) == len(flaws) else [*flaws, further(len(errors) - len(flaws))]
 
 
 def _path(error: ErrorDetails) -> tuple[str | int, ...]:

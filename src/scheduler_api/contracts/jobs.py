@@ -2,12 +2,12 @@
 
 from datetime import date, datetime, time
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from scheduler_api.contracts.drafts import After
-from scheduler_api.contracts.targets import Target
+from scheduler_api.contracts.targets import Target, TargetSummary, stored
 from scheduler_api.schedule import Fold, Gap, Misfire
 
 
@@ -41,8 +41,12 @@ class JobSort(StrEnum):
     NEXTRUN = "nextrun"
 
 
-class Job(BaseModel):
-    """A job as it stands."""
+def _stored(value: Any) -> Any:
+    return stored(value) if isinstance(value, dict) else value
+
+
+class JobSummary(BaseModel):
+    """A job as it stands, as lists tell of it: without the headers and the body of its target."""
 
     model_config = ConfigDict(json_schema_extra={"required": []})
 
@@ -64,7 +68,7 @@ class Job(BaseModel):
     misfire: Misfire
     grace: int
     tags: list[str]
-    target: Target | None
+    target: TargetSummary | None
     overlap: bool
     concurrency: int | None
     autopause: int | None
@@ -83,3 +87,9 @@ class Job(BaseModel):
     )
     version: int = Field(description="How often people have changed it; the number in its ETag.")
     createdat: datetime
+
+
+class Job(JobSummary):
+    """A job as it stands."""
+
+    target: Annotated[Target | None, BeforeValidator(_stored)]

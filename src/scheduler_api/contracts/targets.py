@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from scheduler_api.contracts.values import clean_text, flaw, flaw_at
 from scheduler_api.targets import headers as header_rules
@@ -14,8 +14,8 @@ from scheduler_api.targets.judgement import is_status_set
 
 #: Seconds that one attempt may take, that the pauses between attempts may last, that a run may be silent.
 LONGEST_TIMEOUT, LONGEST_PAUSE, LONGEST_SILENCE = 3600, 86_400, 86_400
-#: Objects and arrays inside one another, in a body.
-DEEPEST_BODY = 16
+#: Objects and arrays inside one another, in a body; and its bytes, as JSON without blanks, in UTF-8.
+DEEPEST_BODY, LARGEST_BODY = 16, 65_536
 #: Beyond it, JSON's readers disagree.
 LARGEST_NUMBER = 1e300
 #: Characters of a target's JSON that is kept parsed, where it takes up to 25 times as much.
@@ -56,7 +56,7 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
 
 
 def _body(value: Any) -> Any:
-    wrong = templates.flaw_in(value) or _unstorable(value)
+    wrong = templates.flaw_in(value) or _unstorable(value) or _too_large(value)
     if wrong is not None:
         raise flaw("body", wrong)
     return value
@@ -72,6 +72,11 @@ def _unstorable(value: Any, depth: int = 0) -> str | None:
         return "Must not contain the character NUL, or half characters." if _is_broken(value) else None
     inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     return next((wrong for item in inner if (wrong := _unstorable(item, depth + 1))), None)
+
+
+def _too_large(value: Any) -> str | None:
+    size = len(to_json(value))
+    return f"Must be at most {LARGEST_BODY:,} bytes as JSON; it is {size:,}." if size > LARGEST_BODY else None
 
 
 def _is_broken(text: str) -> bool:
@@ -90,27 +95,10 @@ StatusSets = Annotated[
 ]
 
 
-class Target(BaseModel):
-    """A request that each run of a job makes."""
+class TargetSummary(BaseModel):
+    """A request that each run of a job makes, but for its headers and its body."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {"url": "https://example.com/hooks/nightly", "body": {"run": "{{logid}}"}},
-                {
-                    "url": "https://example.com/reports/{{scheduledfor}}",
-                    "method": "PUT",
-                    "headers": {"Authorization": "Bearer …"},
-                    "timeout": 120,
-                    "success": ["200", "204"],
-                    "retries": 5,
-                },
-            ]
-        },
-    )
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_url)] = Field(
         description="http or https. Values may stand in its path and query, such as `{{logid}}`: "
@@ -119,16 +107,6 @@ class Target(BaseModel):
     )
     method: Annotated[Method, Field(strict=False)] = Field(
         Method.POST, description="GET, HEAD, POST, PUT, PATCH or DELETE."
-    )
-    headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(
-        default_factory=dict,
-        description="Further headers; their values may hold `{{…}}` values. Those that say how the request "
-        "travels, and those of the service itself, can not be set.",
-    )
-    body: Annotated[Any, AfterValidator(_body)] = Field(
-        None,
-        description="A string is sent as text, anything else as JSON; `{{…}}` values may stand in strings. "
-        "In JSON, a string that is nothing but one value becomes that value, a number a number.",
     )
     timeout: Annotated[int, Field(ge=1, le=LONGEST_TIMEOUT)] = Field(
         30, description="Seconds that an attempt may take in all."
@@ -164,6 +142,43 @@ class Target(BaseModel):
         "seconds without a word its attempt is over.",
     )
 
+    @property
+    def host(self) -> str:
+        """The host that it calls, as limits name it."""
+        return urls.host_of(self.url)
+
+
+class Target(TargetSummary):
+    """A request that each run of a job makes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"url": "https://example.com/hooks/nightly", "body": {"run": "{{logid}}"}},
+                {
+                    "url": "https://example.com/reports/{{scheduledfor}}",
+                    "method": "PUT",
+                    "headers": {"Authorization": "Bearer …"},
+                    "timeout": 120,
+                    "success": ["200", "204"],
+                    "retries": 5,
+                },
+            ]
+        },
+    )
+
+    headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(
+        default_factory=dict,
+        description="Further headers; their values may hold `{{…}}` values. Those that say how the request "
+        "travels, and those of the service itself, can not be set.",
+    )
+    body: Annotated[Any, AfterValidator(_body)] = Field(
+        None,
+        description=f"At most {LARGEST_BODY:,} bytes as JSON. A string is sent as text, anything else as "
+        "JSON; `{{…}}` values may stand in strings. "
+        "In JSON, a string that is nothing but one value becomes that value, a number a number.",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Target":
         if self.body is not None and self.method in SAFE_METHODS:
@@ -171,11 +186,6 @@ class Target(BaseModel):
         if self.method is Method.HEAD and self.pattern is not None:
             raise flaw_at("pattern", "An answer to HEAD contains nothing; leave it out, or use GET.")
         return self
-
-    @property
-    def host(self) -> str:
-        """The host that it calls, as limits name it."""
-        return urls.host_of(self.url)
 
 
 def target_of(document: str) -> Target:
@@ -187,9 +197,15 @@ def target_of(document: str) -> Target:
 
 
 def _parsed(document: str) -> Target:
-    values = from_json(document)
-    body = values.pop("body", None) if isinstance(values, dict) else None
-    return Target.model_validate(values).model_copy(update={"body": body})
+    return stored(from_json(document))
+
+
+def stored(values: Any) -> Target:
+    """The target that these are the fields of, as the database has them."""
+    if not isinstance(values, dict):
+        return Target.model_validate(values)
+    rest = {name: value for name, value in values.items() if name != "body"}
+    return Target.model_validate(rest).model_copy(update={"body": values.get("body")})
 
 
 _kept = lru_cache(maxsize=1024)(_parsed)

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.database import tables
 from scheduler_api.database.statements import Statement
 
 #: The columns of a schedule's definition.
@@ -35,9 +36,12 @@ LATEST = """
         WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
     ) AS latest ON true
 """
-#: A job with what its logs say of it: the promise, and the newest verdict.
-JOB = f"""
-    SELECT job.jobid, {_WRITTEN}, job.active, job.version, job.createdat,
+#: A target without what lists and schedules need not know, and what may be long.
+_SUMMARY = """
+    CASE jsonb_typeof(job.target) WHEN 'object' THEN job.target - CAST('{headers,body}' AS text[]) END
+"""
+_JOB = f"""
+    SELECT job.jobid, {{written}}, job.active, job.version, job.createdat,
            job.pausedat, job.pausereason, job.pauseduntil,
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
@@ -45,8 +49,13 @@ JOB = f"""
            promise.scheduledfor AS promised, promise.runs, job.resumefrom, job.validfrom, job.deletedat
     FROM job {PROMISE} {LATEST}
 """
+#: A job with what its logs say of it: the promise, and the newest verdict.
+JOB = _JOB.format(written=_WRITTEN)
+SUMMARY = _JOB.format(written=_WRITTEN.replace('job."target"', f"{_SUMMARY} AS target"))
 
 ONE = Statement(f"{JOB} WHERE job.jobid = :jobid")
+ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid")
+TARGET = Statement("SELECT target FROM job WHERE jobid = :jobid")
 
 ACTIVE_UNTIL = Statement(
     f"""
@@ -54,7 +63,7 @@ ACTIVE_UNTIL = Statement(
         SELECT job.jobid FROM job {PROMISE}
         WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most
     )
-    {JOB} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY promise.nextrun, job.jobid
+    {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY promise.nextrun, job.jobid
     """
 )
 
@@ -115,7 +124,8 @@ REMOVE = Statement("DELETE FROM job WHERE jobid = :jobid")
 RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
 CLOCK = Statement("SELECT clock_timestamp()")
-LOCK = Statement("SELECT * FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
+_OTHERS = ", ".join(f'job."{column.name}"' for column in tables.job.columns if column.name != "target")
+LOCK = Statement(f"SELECT {_OTHERS}, {_SUMMARY} AS target FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
 SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE")
 PAUSES_OVER = Statement(
@@ -150,6 +160,17 @@ async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
     return await ONE.one_or_none(session, jobid=jobid)
 
 
+async def summary(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+    """The same without the headers and the body of its target."""
+    return await ONE_SUMMARY.one_or_none(session, jobid=jobid)
+
+
+async def target(session: AsyncSession, jobid: int) -> dict[str, Any] | None:
+    """The target of a job that is there."""
+    found: dict[str, Any] | None = (await TARGET.one(session, jobid=jobid))["target"]
+    return found
+
+
 async def active_until(session: AsyncSession, until: datetime, most: int) -> list[asyncpg.Record]:
     """Up to `most` active jobs that run up to then, those that run first in front."""
     return await ACTIVE_UNTIL.all(session, until=until, most=most)
@@ -171,7 +192,7 @@ async def names(session: AsyncSession, jobids: Sequence[int]) -> dict[int, async
 
 
 async def lock(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
-    """The job's own row, locked until the end of the transaction."""
+    """The job's own row, but for its target's headers and body, locked until the end of the transaction."""
     return await LOCK.one_or_none(session, jobid=jobid)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import JOB, LATEST, PROMISE
+from scheduler_api.database.jobs import LATEST, PROMISE, SUMMARY
 from scheduler_api.database.statements import Statement
 
 #: How lists can be narrowed down.
@@ -78,7 +78,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
         WITH chosen AS (
             SELECT job.jobid FROM job {seen} WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :most
         )
-        {JOB} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY {order}
+        {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY {order}
         """
     )
 

@@ -30,7 +30,10 @@ class Caller:
         self._large = asyncio.Lock()
 
     async def attempt(self, started: Started) -> Ended:
-        """Make the call of a run. Whatever happens is the end of an attempt; nothing is raised."""
+        """Make the call of a run. Whatever happens is the end of an attempt.
+
+        Raises OutOfDescriptors where no request was made.
+        """
         entry = started.entry
         try:
             target, call = await self._prepare(started, f"{self._runsurl}/{entry.logid}/{started.token.hex}")
@@ -46,7 +49,10 @@ class Caller:
         return _ended(started, answer, judgement)
 
     async def test(self, started: Started) -> TestAnswer:
-        """Make the call of a run that no log tells of. Raises JobHasNoTarget, SecretsUnavailable."""
+        """Make the call of a run that no log tells of.
+
+        Raises JobHasNoTarget, SecretsUnavailable, OutOfDescriptors.
+        """
         target, call = await self._prepare(started, None)
         answer = await self._client.call(call)
         judgement = _judge(target, answer)

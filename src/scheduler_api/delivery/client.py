@@ -13,8 +13,10 @@ from aiohttp import hdrs
 from yarl import URL
 
 from scheduler_api import __version__
+from scheduler_api.delivery.connector import Connector
 from scheduler_api.delivery.deadlines import Deadlines
 from scheduler_api.delivery.sockets import MARKS, Encryption, Marks, Resolver, socket_factory
+from scheduler_api.errors import OutOfDescriptors
 from scheduler_api.targets import Answer, Failure, Guard
 
 #: How much of a body is read: a pattern is looked for in it. A body that goes on is cut off.
@@ -72,8 +74,10 @@ class _Request(aiohttp.ClientRequest):
 class Client:
     """Makes calls, many at a time."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, idle: int = 200) -> None:
         self._guard = guard
+        # How many connections are kept for calls to come.
+        self._idle = idle
         self._resolver: Resolver | None = None
         self._deadlines: Deadlines | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -82,7 +86,8 @@ class Client:
         """Get ready, in the event loop that the calls are made in."""
         self._resolver = Resolver(self._guard)
         self._deadlines = Deadlines(asyncio.get_running_loop())
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
+            self._idle,
             limit=0,
             resolver=self._resolver,
             use_dns_cache=False,
@@ -112,7 +117,10 @@ class Client:
             await self._resolver.close()
 
     async def call(self, call: Call) -> Answer:
-        """Make the request, and tell what came of it. Nothing is raised but CancelledError."""
+        """Make the request, and tell what came of it.
+
+        Raises nothing but CancelledError, and OutOfDescriptors where it could not be made for want of one.
+        """
         session, deadlines = self._session, self._deadlines
         assert session is not None
         assert deadlines is not None
@@ -134,6 +142,8 @@ class Client:
                     if not response.closed:
                         response.close()
         except Exception as error:
+            if marks.is_starved:
+                raise OutOfDescriptors from error
             failure, sentence = _STOPPED if session.closed else _explain(error, marks, call)
             return Answer(status, failure, sentence, retryafter, None, truncated=False, timing=marks.timing())
         return _answer(status, retryafter, data, marks)

@@ -19,8 +19,9 @@ from scheduler_api.delivery import claiming, ends
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.leases import Held, Leases
+from scheduler_api.delivery.places import PAUSE, Places
 from scheduler_api.delivery.settler import Settler
-from scheduler_api.errors import ReplicaOutdated
+from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended
@@ -68,6 +69,7 @@ class Deliverer:
         self._caller = caller
         self._terms = terms
         self._capacity = capacity
+        self._places = Places(capacity.calls)
         # Called whenever runs have begun or ended.
         self._changed = changed
         self._settler = Settler(database, self._let_go, self._hasten)
@@ -91,7 +93,7 @@ class Deliverer:
         self._ceased = 0.0
         self._loops: list[asyncio.Task[None]] = []
         self._claiming: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._failures, self._last_claim = 0, monotonic()
 
     async def start(self, *, claiming: bool) -> None:
         """Begin, in the background; without `claiming`, only what is asked for is done."""
@@ -134,11 +136,19 @@ class Deliverer:
         self._hasten(0.0)
 
     @property
-    def trouble(self) -> str | None:
-        """What is wrong, in a sentence; None: nothing."""
-        if self._failures >= BROKEN_AFTER:
-            return f"The last {self._failures} claims of calls failed."
-        return None
+    def troubles(self) -> dict[str, str | None]:
+        """What is wrong with each part of the work, in a sentence; None: nothing."""
+        claims = f"The last {self._failures} claims of calls failed." if self._is_broken else None
+        return {"claims": claims, "settling": self._settler.trouble, "leases": self._leases.trouble}
+
+    @property
+    def silence(self) -> float:
+        """Seconds since it last looked at what is due, and could claim it; 0 where it does not claim."""
+        return 0.0 if self._claiming is None else monotonic() - self._last_claim
+
+    @property
+    def _is_broken(self) -> bool:
+        return self._failures >= BROKEN_AFTER
 
     async def run_due(self, due: datetime, seconds: float) -> Counter[str]:
         """Make all calls that are due at `due`, for about `seconds` at most; what became of them."""
@@ -147,7 +157,7 @@ class Deliverer:
         counts: Counter[str] = Counter()
         while (left := give_up - monotonic()) > 0 and not self._stopping:
             async with self._turn:
-                free = self._capacity.calls - self._calling - len(self._queue)
+                free = self._places.limit - self._calling - len(self._queue)
                 claim, futures = await self._claim(free, due) if free > 0 else (Claim(more=True), [])
             counts["skipped"] += claim.skipped
             mine += futures
@@ -165,7 +175,7 @@ class Deliverer:
     async def test(self, jobid: int) -> TestAnswer:
         """Make a job's call once, of which nothing is kept.
 
-        Raises JobNotFound, JobHasNoTarget, SecretsUnavailable.
+        Raises JobNotFound, JobHasNoTarget, SecretsUnavailable, OutOfDescriptors.
         """
         return await self._caller.test(await self._database.transact(calls.sample, jobid))
 
@@ -176,7 +186,7 @@ class Deliverer:
             self._look_at = monotonic() + self._capacity.interval
             try:
                 pause = await self._tick()
-                self._failures = 0
+                self._failures, self._last_claim = 0, monotonic()
             except ReplicaOutdated:
                 return
             except Exception as error:  # nothing else may end the loop but stop()
@@ -229,12 +239,13 @@ class Deliverer:
     @property
     def _free(self) -> int:
         """How many runs there is room for: in places, and waiting for one."""
-        return self._capacity.calls + 4 * self._ahead - self._calling - len(self._queue)
+        limit = self._places.limit
+        return (limit and limit + 4 * self._ahead) - self._calling - len(self._queue)
 
     @property
     def _has_room(self) -> bool:
         """Whether a claim is worth its while."""
-        return self._free >= max(3 * self._ahead, self._capacity.calls * CLAIM_FROM)
+        return self._free >= max(3 * self._ahead, self._places.limit * CLAIM_FROM)
 
     async def _claim(
         self, most: int, due: datetime | None = None
@@ -265,7 +276,7 @@ class Deliverer:
 
     def _fill_places(self) -> None:
         """Begin calls that wait, as many as there are places."""
-        while self._queue and self._calling < self._capacity.calls:
+        while self._queue and self._calling < self._places.limit:
             started = self._queue.popleft()
             held = self._leases.get(started.token)
             if held is not None:
@@ -281,7 +292,23 @@ class Deliverer:
             self._settler.put(ends.released(started, "The lease ran out before the call was made."))
             return
         held.begun = True
-        self._settler.put(await self._caller.attempt(started))
+        try:
+            ended = await self._caller.attempt(started)
+        except OutOfDescriptors as error:
+            ended = ends.released(started, str(error))
+            self._make_fewer()
+        self._settler.put(ended)
+
+    def _make_fewer(self) -> None:
+        """Leave what waits to others, and begin nothing for a moment."""
+        if self._places.ran_out(self._calling):
+            self._hand_back_queue()
+            asyncio.get_running_loop().call_later(PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        # What was being claimed as the pause began has waited since.
+        self._fill_places()
+        self.wake()
 
     def _end(self, started: Started, held: Held, task: asyncio.Task[None]) -> None:
         """Make room for the next call; have this one settled, where it did not come to its own end."""

@@ -5,6 +5,8 @@ anyway, and only when there is a new one.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from scheduler_api.descriptors import EXHAUSTED, are_exhausted
 from scheduler_api.targets import Guard
 
 #: How long a name may take to be looked up, in seconds: the system itself has no such bound.
@@ -42,6 +45,8 @@ class Marks:
     #: Whether the lookup waits for others to end.
     queued = False
     refusal: str | None = None
+    #: Whether there was no file descriptor left.
+    exhausted = False
 
     def __init__(self) -> None:
         self.start = perf_counter()
@@ -50,6 +55,11 @@ class Marks:
     def now() -> float:
         """The clock of all marks."""
         return perf_counter()
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether no request was made, as there was no file descriptor left."""
+        return self.exhausted and self.connected is None
 
     @property
     def is_securing(self) -> bool:
@@ -88,6 +98,13 @@ def _refuse(sentence: str) -> Refused:
     return Refused(sentence)
 
 
+def _note(error: OSError) -> None:
+    """Tell the call that is being made, where it fails for want of a descriptor."""
+    marks = MARKS.get()
+    if marks is not None and error.errno in EXHAUSTED:
+        marks.exhausted = True
+
+
 class _Lookup:
     """The lookup of a name that is under way, or waits for its turn."""
 
@@ -117,7 +134,12 @@ class Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """All addresses of `host`; an OSError if there are none, or one that is refused."""
         results = []
-        for kind, _, protocol, _, address in await self._look_up(host):
+        try:
+            found = await self._look_up(host)
+        except OSError as error:
+            _note(error)
+            raise
+        for kind, _, protocol, _, address in found:
             name = address[0]
             refusal = self._guard.refusal(name)
             if refusal is not None:
@@ -205,6 +227,11 @@ def _addresses_of(host: str) -> list[_AddressInfo]:
         )
     except UnicodeError as error:
         raise OSError("it is no valid name") from error
+    except OSError as error:
+        # The system's lookup calls it by other names.
+        if are_exhausted():
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+        raise
 
 
 #: Only addresses of a family that this machine has itself.
@@ -243,7 +270,11 @@ def socket_factory(guard: Guard) -> Callable[[_AddressInfo], socket.socket]:
         refusal = guard.refusal(address[0])
         if refusal is not None:
             raise _refuse(refusal)
-        made = Socket(family, kind, protocol)
+        try:
+            made = Socket(family, kind, protocol)
+        except OSError as error:
+            _note(error)
+            raise
         marks = made._marks = MARKS.get()  # noqa: SLF001 - of this module
         if marks is not None:
             marks.connecting = True

@@ -42,7 +42,17 @@ async def follow_changes(
     news: News = request.state.news
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     changes = news.follow(BEAT, request.headers.get("last-event-id", since))
-    return StreamingResponse(_lines(news, changes), headers=headers, media_type="text/event-stream")
+    return _Followed(_lines(news, changes), headers=headers, media_type="text/event-stream")
+
+
+class _Followed(StreamingResponse):
+    """A stream that takes a reader's place for as long as it is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Here and not in the handler: whatever happens, the place is free again.
+        address = scope["client"][0] if scope.get("client") else ""
+        with scope["state"]["news"].reading(address):
+            await super().__call__(scope, receive, send)
 
 
 async def _lines(news: News, changes: AsyncIterator[bool]) -> AsyncIterator[str]:

@@ -18,6 +18,7 @@ from scheduler_api.contracts import (
     JobDraft,
     JobPatch,
     JobSort,
+    JobSummary,
     JobWithLogs,
     LogStatus,
     Span,
@@ -48,7 +49,7 @@ from scheduler_api.services import bulk, health, history, idempotency, jobs, out
 
 router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 
-JOBS = TypeAdapter(list[Job])
+JOBS = TypeAdapter(list[JobSummary])
 #: How many next runs and how many changes the page of a job shows.
 SHOWN_AHEAD, SHOWN_CHANGES = 20, 10
 STALE = "Somebody has changed the job since you opened this form. Submit again to change it all the same."
@@ -67,7 +68,7 @@ WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with
 Sort = Annotated[JobSort, Query(description="The order.")]
 
 
-@router.get("/jobs", response_model=list[Job], responses=problems(404, 422, 503) | OR_PAGE)
+@router.get("/jobs", response_model=list[JobSummary], responses=problems(404, 422, 503) | OR_PAGE)
 async def list_jobs(
     request: Request,
     form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
@@ -84,7 +85,8 @@ async def list_jobs(
 ) -> Response:
     """List jobs, oldest first unless another order is asked for.
 
-    A `Link` header with `rel="next"` leads to the next page. Browsers get a page of HTML.
+    What is long of a target, its headers and its body, only `GET /jobs/{jobid}` tells. A `Link` header with
+    `rel="next"` leads to the next page. Browsers get a page of HTML.
     """
     database = database_of(request)
     if form:

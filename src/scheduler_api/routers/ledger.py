@@ -90,7 +90,7 @@ async def list_logs_of_job(
 
     A `Link` header with `rel="next"` leads to older ones.
     """
-    await database_of(request).read(jobs.get, jobid)
+    await database_of(request).read(jobs.get_summary, jobid)
     filters = {"jobid": jobid, "status": status, "cause": cause, "before": before} | _range(since, until)
     return await _logs(request, filters, limit)
 
@@ -132,7 +132,7 @@ async def explain_instant(
     database = database_of(request)
     found = await database.transact(explain.explain, jobid, instant)
     if wants_page(request):
-        job, now = await database.read(jobs.get, jobid), await database.read(health.clock)
+        job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
         return Response(pages_of(request).explanation(now, job, found), 200, NEGOTIATED, Media.HTML)
     return _json(found.model_dump_json())
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from scheduler_api.contracts import LARGEST_ID, Condition, Job, JobSort, LogStatus
+from scheduler_api.contracts import LARGEST_ID, Condition, JobSort, JobSummary, LogStatus
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.services.health import LATE
 
@@ -53,7 +53,7 @@ def _storable(filters: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
-def job_place(sort: JobSort, job: Job) -> str:
+def job_place(sort: JobSort, job: JobSummary) -> str:
     """A job's place in an order, for the query of the next page."""
     if sort is JobSort.JOBNAME:
         return f"{job.jobid}:{job.jobname}"

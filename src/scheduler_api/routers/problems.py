@@ -47,6 +47,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.DatabaseUnavailable: 503,
     errors.DatabaseBusy: 503,
     errors.TooManyReaders: 503,
+    errors.OutOfDescriptors: 503,
     errors.DatabaseReadOnly: 503,
     errors.StorageFull: 503,
     errors.OutcomeUnknown: 503,
@@ -90,10 +91,14 @@ def problem_of(error: SchedulerError) -> Problem:
 
 
 def _located(flaw: Flaw) -> ProblemFlaw:
-    if flaw.path and str(flaw.path[0]).startswith("?"):
-        return ProblemFlaw(pointer=str(flaw.path[0]), detail=flaw.detail)
     tokens = (str(key).replace("~", "~0").replace("/", "~1") for key in flaw.path)
-    return ProblemFlaw(pointer="".join(f"/{token}" for token in tokens), detail=flaw.detail)
+    pointer = "".join(f"/{token}" for token in tokens)
+    if flaw.path and str(flaw.path[0]).startswith("?"):
+        pointer = str(flaw.path[0])
+    return ProblemFlaw(
+        pointer=errors.shortened(pointer, errors.PATH_LIMIT),
+        detail=errors.shortened(flaw.detail, errors.DETAIL_LIMIT),
+    )
 
 
 async def _domain(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from scheduler_api import __version__
 from scheduler_api.contracts import Health, Overview
 from scheduler_api.database import migrations
-from scheduler_api.errors import SchedulerError
+from scheduler_api.errors import SchedulerError, SchemaMismatch
 from scheduler_api.routers.documentation import OR_PAGE, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
@@ -28,7 +28,8 @@ async def home(request: Request) -> Response:
 async def show_overview(request: Request) -> Response:
     """Say how the service as a whole does: what is wrong, since when, and what to do about it."""
     ticker, deliverer = request.state.ticker, request.state.deliverer
-    told = [trouble for part in (ticker, deliverer) if part is not None and (trouble := part.trouble)]
+    told = [] if ticker is None else ticker.troubles
+    told += [trouble for trouble in deliverer.troubles.values() if trouble is not None]
     found = await database_of(request).transact(overview.look, told)
     if wants_page(request):
         return Response(pages_of(request).overview(found), 200, NEGOTIATED, Media.HTML)
@@ -48,27 +49,37 @@ async def process_health() -> Response:
     | {503: {"model": Health, "description": "Something that the service needs is missing."}},
 )
 async def readiness(request: Request) -> Response:
-    """Say whether this replica can do its work: database, schema, ticker, calls.
+    """Say whether this replica can do its work: database, schema, ticker, and calls of targets.
 
-    `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` which hosts do not
-    answer: they say how the service as a whole does, and so do not make one replica unready.
+    `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` how many hosts do
+    not answer. They say how the service as a whole does, and make no single replica unready. Where a run
+    waits for longer than `SCHEDULER_READY_LAG` and this replica has not looked for as long, `work` says so.
     """
-    database = database_of(request)
-    checks: dict[str, object] = {}
+    state, database = request.state, database_of(request)
+    checks: dict[str, object] = {"version": migrations.needed(), "database": "ok"}
+    troubles: dict[str, str | None] = {"schema": state.retirement.reason, **state.deliverer.troubles}
+    if state.ticker is not None:
+        troubles["ticker"] = state.ticker.trouble
     try:
         await migrations.require_current(database)
-        checks |= {"database": "ok", "schema": migrations.needed()}
-        checks["lag"] = round(await database.read(health.lag), 3)
-        checks["hostsdown"] = await database.read(health.hosts_down)
+        lag = await database.read(health.lag)
+        checks |= {"lag": round(lag, 3), "hostsdown": await database.read(health.hosts_down)}
+        troubles["work"] = _idle(request, lag)
+    except SchemaMismatch as error:
+        troubles["schema"] = str(error)
     except SchedulerError as error:
-        checks["database"] = str(error)
-    if request.state.retirement.reason is not None:
-        checks["schema"] = request.state.retirement.reason
-    trouble = request.state.ticker.trouble if request.state.ticker else None
-    checks["ticker"] = trouble or ("ok" if request.state.ticker else "off")
-    unclaimed = request.state.deliverer.trouble
-    checks["calls"] = unclaimed or "ok"
-    outdated = request.state.retirement.reason is not None
-    ready = not outdated and "hostsdown" in checks and trouble is None and unclaimed is None
+        troubles["database"] = str(error)
+    checks |= {"ticker": "off"} | {name: trouble or "ok" for name, trouble in troubles.items()}
+    ready = not any(troubles.values())
     status = {"status": "ok" if ready else "unavailable", "checks": checks}
     return JSONResponse(status, 200 if ready else 503, NO_STORE)
+
+
+def _idle(request: Request, lag: float) -> str | None:
+    """That runs are late as this replica does not run them; None: it is not to blame."""
+    state = request.state
+    longest = state.settings.ready_lag
+    silence = max(state.deliverer.silence, 0.0 if state.ticker is None else state.ticker.silence)
+    if min(lag, silence) <= longest:
+        return None
+    return f"A run has been waiting for {lag:.0f} s, and this replica has not looked for {silence:.0f} s."

@@ -71,8 +71,10 @@ def _verb(order: BulkOrder, client: str | None) -> Verb:
     pause = Pause.model_construct(reason=order.reason, until=order.until)
     resume = Resume.model_construct(missed=order.missed)
     verbs: dict[BulkAction, Verb] = {
-        BulkAction.PAUSE: lambda s, now, jobid: operations.pause(s, now, jobid, pause, None, client),
-        BulkAction.RESUME: lambda s, now, jobid: operations.resume(s, now, jobid, resume, None, client),
+        BulkAction.PAUSE: lambda s, now, jobid: operations.pause_untold(s, now, jobid, pause, None, client),
+        BulkAction.RESUME: lambda s, now, jobid: operations.resume_untold(
+            s, now, jobid, resume, None, client
+        ),
         BulkAction.RUN: operations.run_now,
         BulkAction.DELETE: lambda s, now, jobid: jobs.delete(s, now, jobid, order.history, None, client),
     }

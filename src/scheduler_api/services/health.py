@@ -1,4 +1,4 @@
-"""Whether the database answers, how late the scheduler is, and which hosts do not answer."""
+"""Whether the database answers, how late the scheduler is, and how many hosts do not answer."""
 
 from datetime import datetime, timedelta
 
@@ -27,6 +27,6 @@ async def lag(session: AsyncSession) -> float:
     return 0.0 if due is None else max(0.0, (now - due).total_seconds())
 
 
-async def hosts_down(session: AsyncSession) -> list[str]:
-    """The hosts that do not answer, and are left alone."""
+async def hosts_down(session: AsyncSession) -> int:
+    """How many hosts do not answer, and are left alone. Which, is for those to see who may see jobs."""
     return await hosts.left_alone(session)

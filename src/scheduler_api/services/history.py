@@ -41,7 +41,7 @@ async def recent(session: AsyncSession, jobids: Sequence[int]) -> dict[int, list
 
 async def timeline(session: AsyncSession, now: datetime, jobid: int, span: Span) -> Timeline:
     """What became of a job's occurrences up to now. Raises JobNotFound."""
-    await jobs.get(session, jobid)
+    await jobs.get_summary(session, jobid)
     length, width = SPANS[span]
     until = _ceiling(now, width)
     since = until - length

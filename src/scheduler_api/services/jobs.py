@@ -9,15 +9,26 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
+from scheduler_api.contracts import (
+    Change,
+    History,
+    Job,
+    JobDraft,
+    JobPatch,
+    JobSummary,
+    JobWithLogs,
+    Log,
+    flaws_of,
+)
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.database import listing as lists
 from scheduler_api.errors import Flaw, InvalidInput, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Cron, Never, Once, Reason, Schedule, StartInGap, schedule_of
 from scheduler_api.services import chains, standing
+from scheduler_api.services.differences import difference, recorded
 from scheduler_api.services.standing import Held
 
-JOBS, LOGS, CHANGES = TypeAdapter(list[Job]), TypeAdapter(list[Log]), TypeAdapter(list[Change])
+JOBS, LOGS, CHANGES = TypeAdapter(list[JobSummary]), TypeAdapter(list[Log]), TypeAdapter(list[Change])
 
 
 async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
@@ -32,7 +43,7 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
     nextrun = None
     if draft.active and first is not None:
         nextrun = await standing.promise(session, now, values | {"jobid": jobid}, schedule, first)
-    await changes.record(session, now, jobid, "created", client, after=_masked(written(values)))
+    await changes.record(session, now, jobid, "created", client, after=recorded(written(values)))
     return Job(
         **values,
         jobid=jobid,
@@ -56,6 +67,14 @@ async def get(session: AsyncSession, jobid: int) -> Job:
     return Job.model_validate(dict(row))
 
 
+async def get_summary(session: AsyncSession, jobid: int) -> JobSummary:
+    """The job without the headers and the body of its target. Raises JobNotFound."""
+    row = await jobs.summary(session, jobid)
+    if row is None:
+        raise JobNotFound(jobid)
+    return JobSummary.model_validate(dict(row))
+
+
 async def get_with_logs(
     session: AsyncSession, jobid: int, limit: int, before: int | None = None
 ) -> JobWithLogs:
@@ -77,7 +96,7 @@ async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Ma
 
 async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
     """Up to `limit` changes of the job older than a changeid, newest first. Raises JobNotFound."""
-    await get(session, jobid)
+    await get_summary(session, jobid)
     return CHANGES.validate_python(await changes.newest(session, jobid, before, limit))
 
 
@@ -87,7 +106,7 @@ async def listing(
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
-) -> list[Job]:
+) -> list[JobSummary]:
     """Up to `limit` jobs that pass the filters (see listing.FILTERS), in order, after a place in it."""
     rows = await lists.page(session, filters, sort, after, limit)
     return JOBS.validate_python([dict(row) for row in rows])
@@ -108,7 +127,7 @@ async def edit(
     """
     held = await standing.hold(session, now, jobid, version)
     now = held.now
-    before = written(held.job)
+    before = written(held.job) | {"target": await jobs.target(session, jobid)}
     draft = patched(before, patch)
     values = draft.model_dump() | {"host": draft.host}
     after = written(values)
@@ -118,10 +137,10 @@ async def edit(
         await jobs.edit(session, jobid, values, *state)
         if "target" in changed:
             await promises.rehost(session, jobid, draft.host)
-        was, became = ({name: document[name] for name in changed} for document in (before, after))
+        was, became = difference(before, after)
         if state[1] == now:
             was["validfrom"], became["validfrom"] = plain(held.job["validfrom"]), plain(state[1])
-        await changes.record(session, now, jobid, "edited", client, _masked(was), _masked(became))
+        await changes.record(session, now, jobid, "edited", client, was, became)
     return await get(session, jobid)
 
 
@@ -221,14 +240,6 @@ async def delete(
 def written(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the author wrote of a job, as JSON has it."""
     return {name: plain(values[name]) for name in jobs.WRITTEN}
-
-
-def _masked(document: dict[str, Any]) -> dict[str, Any]:
-    """A job's document for the history of changes, which need not know what secrets its headers hold."""
-    target = document.get("target")
-    if not target or not target.get("headers"):
-        return document
-    return document | {"target": target | {"headers": dict.fromkeys(target["headers"], "•••")}}
 
 
 def plain(value: Any) -> Any:

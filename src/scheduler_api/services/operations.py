@@ -29,14 +29,14 @@ from scheduler_api.services.standing import Held
 log = structlog.get_logger(__name__)
 
 
-async def pause(
+async def pause_untold(
     session: AsyncSession,
     now: datetime,
     jobid: int,
     order: Pause,
     version: int | None = None,
     client: str | None = None,
-) -> Job:
+) -> None:
     """Take back the job's promise until it is resumed. A paused job gets the new reason and end.
 
     Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
@@ -52,17 +52,16 @@ async def pause(
         await promises.announce(session)
     said = order.model_dump(mode="json")
     await changes.record(session, now, jobid, "paused", client, after=said)
-    return await get(session, jobid)
 
 
-async def resume(
+async def resume_untold(
     session: AsyncSession,
     now: datetime,
     jobid: int,
     order: Resume,
     version: int | None = None,
     client: str | None = None,
-) -> Job:
+) -> None:
     """Promise the job's next run again; one that is active stays as it is.
 
     What the pause kept from running is caught up as the job's misfire policy says, or skipped on
@@ -74,6 +73,31 @@ async def resume(
     _require_future(held)
     if held.is_paused:
         await _go_on(session, now, held, order.missed, client)
+
+
+async def pause(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Pause,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """The same as `pause_untold`; the job as it is then."""
+    await pause_untold(session, now, jobid, order, version, client)
+    return await get(session, jobid)
+
+
+async def resume(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Resume,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """The same as `resume_untold`; the job as it is then."""
+    await resume_untold(session, now, jobid, order, version, client)
     return await get(session, jobid)
 
 

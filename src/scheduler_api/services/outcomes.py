@@ -159,7 +159,7 @@ async def conclude(
         if reason is not None and known["pausedat"] is None:
             order = Pause.model_construct(reason=reason[:LONGEST_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
-                await operations.pause(session, now, jobid, order)
+                await operations.pause_untold(session, now, jobid, order)
 
 
 async def _why_pause(

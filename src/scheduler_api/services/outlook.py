@@ -43,7 +43,9 @@ def preview(now: datetime, draft: ScheduleDraft) -> SchedulePreview:
 
 async def upcoming(session: AsyncSession, now: datetime, jobid: int, count: int) -> list[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises JobNotFound."""
-    row = await _row(session, jobid)
+    row: Mapping[str, Any] | None = await jobs.summary(session, jobid)
+    if row is None:
+        raise JobNotFound(jobid)
     if not row["active"]:
         return []
     schedule, delay = standing.schedule_in(row), standing.spread(jobid, row["jitter"])

@@ -57,12 +57,12 @@ class Past(NamedTuple):
 
 async def past_of(session: AsyncSession, jobid: int) -> Past:
     """The job and its history, which belong together although others edit. Raises JobNotFound."""
-    row: Mapping[str, Any] | None = await jobs.one(session, jobid)
+    row: Mapping[str, Any] | None = await jobs.summary(session, jobid)
     for _ in range(TRIES):
         if row is None:
             break
         known = await changes.of_schedule(session, jobid)
-        before, row = row, await jobs.one(session, jobid)
+        before, row = row, await jobs.summary(session, jobid)
         if row is not None and row["version"] == before["version"]:
             return Past(before, _versions(before, known), known)
     if row is None:

@@ -32,7 +32,7 @@ async def add(session: AsyncSession, now: datetime, jobid: int, cipher: Cipher) 
 
 async def listing(session: AsyncSession, jobid: int) -> list[Secret]:
     """The job's secrets, oldest first, but for what they are. Raises JobNotFound."""
-    if await jobs.one(session, jobid) is None:
+    if await jobs.summary(session, jobid) is None:
         raise JobNotFound(jobid)
     return [Secret.model_validate(dict(row)) for row in await targets.secrets(session, jobid)]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Condition, Job, Recent, State
+from scheduler_api.contracts import Condition, JobSummary, Recent, State
 from scheduler_api.web.instants import is_overdue, milliseconds
 from scheduler_api.web.times import Times
 
@@ -22,7 +22,7 @@ class Mark(NamedTuple):
 class Row(NamedTuple):
     """A job in a list."""
 
-    job: Job
+    job: JobSummary
     condition: Condition
     zone: str
     """In which its times are shown."""
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     """How long the newest run took."""
 
 
-def row_of(job: Job, recent: Sequence[Recent], now: datetime, times: Times) -> Row:
+def row_of(job: JobSummary, recent: Sequence[Recent], now: datetime, times: Times) -> Row:
     """A job with its newest runs, oldest first."""
     zone = times.zone(job.timezone)
     last = recent[-1] if recent else None
@@ -41,7 +41,7 @@ def row_of(job: Job, recent: Sequence[Recent], now: datetime, times: Times) -> R
     return Row(job, condition(job, now), zone, _marks(recent, zone), _summary(recent), took)
 
 
-def condition(job: Job, now: datetime) -> Condition:
+def condition(job: JobSummary, now: datetime) -> Condition:
     """What a job is doing."""
     if job.state is not State.ACTIVE:
         return Condition(job.state.value)

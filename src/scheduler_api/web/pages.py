@@ -19,6 +19,7 @@ from scheduler_api.contracts import (
     Forecast,
     Job,
     JobSort,
+    JobSummary,
     JobWithLogs,
     Log,
     LogCause,
@@ -87,7 +88,7 @@ class Pages:
     def jobs(
         self,
         now: datetime,
-        listing: Sequence[Job],
+        listing: Sequence[JobSummary],
         recent: Mapping[int, Sequence[Recent]],
         count: int,
         further: str | None,
@@ -200,7 +201,7 @@ class Pages:
             definition=form.definition(shown.job),
         )
 
-    def explanation(self, now: datetime, job: Job, answer: Explanation) -> str:
+    def explanation(self, now: datetime, job: JobSummary, answer: Explanation) -> str:
         """Why a job did, or did not, run."""
         return self._render("explain.html", now=now, job=job, answer=answer)
 
@@ -219,11 +220,11 @@ class Pages:
             request=requests.shown(job, found.log),
         )
 
-    def test(self, now: datetime, job: Job, answer: TestAnswer) -> str:
+    def test(self, now: datetime, job: JobSummary, answer: TestAnswer) -> str:
         """What a job's target answered to a test."""
         return self._render("test.html", now=now, job=job, answer=answer)
 
-    def secret(self, now: datetime, job: Job, secret: NewSecret) -> str:
+    def secret(self, now: datetime, job: JobSummary, secret: NewSecret) -> str:
         """A new secret, shown this once, and what its receiver does with it."""
         return self._render("secret.html", now=now, job=job, secret=secret)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduler_api.contracts import After, Change, Ending, Job, Log, State, days_of
+from scheduler_api.contracts import After, Change, Ending, Job, JobSummary, Log, State, days_of
 from scheduler_api.schedule import Definition
 from scheduler_api.schedule.wording import cadence, describe, duration, relative
 from scheduler_api.web.instants import is_overdue, local, milliseconds, taken
@@ -101,7 +101,7 @@ MASK = "•••"
 LONGEST_SHOWN = 200
 
 
-def whole_schedule(job: Job) -> str:
+def whole_schedule(job: JobSummary) -> str:
     """All that there is to say of a job's schedule; of one that can not be computed, that."""
     if job.after is not None:
         return _following(job.after)
@@ -119,7 +119,7 @@ def _following(after: After) -> str:
     }[after.on]
 
 
-def definition(job: Job) -> Definition:
+def definition(job: JobSummary) -> Definition:
     """The job's definition."""
     days = tuple(days_of(text) for text in job.exclude)
     rest = (job.interval, job.cron, job.until, days, job.dstgap, job.dstfold)
@@ -131,7 +131,7 @@ def differences(change: Change) -> list[str]:
     if change.action == "created" or change.after is None:
         return []
     before, after = _fields(change.before, change.after), _fields(change.after, change.before)
-    names = [name for name in (*after, *before) if before.get(name) != after.get(name)]
+    names = [name for name in (*after, *before) if _differs(name, before, after)]
     return [_difference(name, before, after) for name in dict.fromkeys(names)]
 
 
@@ -152,6 +152,12 @@ def _fields(document: Mapping[str, Any] | None, other: Mapping[str, Any] | None)
 HEADER = "target header "
 
 
+def _differs(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    # Only headers that were changed are kept, and nothing of their values.
+    is_masked = name.startswith(HEADER) and before.get(name) == MASK
+    return is_masked or before.get(name) != after.get(name)
+
+
 def _difference(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     was, became = (
         MASK if name.startswith(HEADER) and name in side else _shown(side.get(name))
@@ -170,7 +176,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
-def schedule(job: Job) -> str:
+def schedule(job: JobSummary) -> str:
     """When a job runs: `every 1 minute 30 seconds`, `once`, or what its cron expression says."""
     if job.after is not None:
         return _following(job.after)

@@ -1,0 +1,159 @@
+"""A real service among many clients that want nothing, or too much."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from time import perf_counter
+from urllib.parse import urlsplit
+
+import pytest
+from httpx import AsyncClient
+from sqlalchemy.engine import URL
+
+from scheduler_api.database.engine import Database
+from tests.delivery.servers import OK, Reader, Writer, target
+from tests.factories import add_job, logs, scalar
+from tests.processes.service import PATIENCE, Service, services
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@contextlib.asynccontextmanager
+async def crowd(service: Service) -> AsyncIterator[list[Stream]]:
+    """Connections to the service, to be added to; all are closed at the end."""
+    streams: list[Stream] = []
+    try:
+        yield streams
+    finally:
+        for _, writer in streams:
+            writer.close()
+
+
+async def connect(service: Service, streams: list[Stream], sent: bytes, address: str = "127.0.0.1") -> Stream:
+    port = urlsplit(service.url).port
+    stream = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    streams.append(stream)
+    stream[1].write(sent)
+    return stream
+
+
+EVENTS = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def test_health_is_told_among_idle_clients_and_readers(
+    database: Database, worker_database: URL
+) -> None:
+    async with (
+        asyncio.timeout(PATIENCE),
+        services(1, worker_database, SCHEDULER_TICKER="off") as (service,),
+        crowd(service) as streams,
+        AsyncClient(base_url=service.url) as client,
+    ):
+        for number in range(200):
+            reader, _ = await connect(service, streams, EVENTS, f"127.0.0.{2 + number % 10}")
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        for number in range(600):
+            await connect(service, streams, b"GET /healthz HTTP/1.1\r\nHo" if number % 2 else b"")
+        times = []
+        for _ in range(20):
+            began = perf_counter()
+            # A connection of its own, each time.
+            assert (await client.get("/healthz", headers={"connection": "close"})).status_code == 200
+            times.append(perf_counter() - began)
+        assert min(times) < 0.05
+        # The two hundred are all there may be, and those of one address had their share.
+        assert (await client.get("/events")).status_code == 503
+        assert (await client.get("/jobs")).status_code == 200
+
+
+async def test_one_address_can_not_take_all_streams(database: Database, worker_database: URL) -> None:
+    async with (
+        asyncio.timeout(PATIENCE),
+        services(1, worker_database, SCHEDULER_TICKER="off") as (service,),
+        crowd(service) as streams,
+        AsyncClient(base_url=service.url) as client,
+    ):
+        for _ in range(20):
+            reader, _ = await connect(service, streams, EVENTS)
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        refused = await client.get("/events")
+        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_readers")
+        assert refused.headers["retry-after"] == "5"
+        other, _ = await connect(service, streams, EVENTS, "127.0.0.2")
+        assert b"200 OK" in await other.readuntil(b"\r\n\r\n")
+        # One goes, and there is a place again.
+        streams[0][1].close()
+        again = refused
+        while again.status_code == 503:
+            async with client.stream("GET", "/events") as again:
+                pass
+
+
+async def test_so_many_calls_are_made_as_there_are_descriptors_for(
+    database: Database, worker_database: URL
+) -> None:
+    busy = most = 0
+
+    async def slow(reader: Reader, writer: Writer) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0.2)
+        busy -= 1
+        writer.write(OK)
+
+    async with (
+        asyncio.timeout(PATIENCE),
+        target(slow) as server,
+        services(
+            1,
+            worker_database,
+            files="256",
+            SCHEDULER_HOST_CONCURRENCY="1000",
+            SCHEDULER_CONCURRENCY="1000",
+            SCHEDULER_LOG_FORMAT="json",
+        ) as (service,),
+        crowd(service) as streams,
+    ):
+        for _ in range(200):
+            await connect(service, streams, b"")
+        now = await scalar(database, "SELECT clock_timestamp()")
+        jobids = [
+            await add_job(database, due=now + timedelta(seconds=1), target={"url": server.url})
+            for _ in range(120)
+        ]
+        waiting = "SELECT count(*) FROM joblog WHERE status IN ('pending', 'running')"
+        while await scalar(database, waiting):
+            await asyncio.sleep(0.05)
+        assert {(await logs(database, jobid))[0].status for jobid in jobids} == {"finished"}
+        # Under way to the end of each there may be one descriptor too few: such a call is handed back.
+        others = "SELECT count(*) FROM logattempt WHERE outcome NOT IN ('finished', 'released')"
+        assert await scalar(database, others) == 0
+        assert await scalar(database, "SELECT count(*) FROM hostfailure") == 0
+        assert 1 < most < 60
+        await service.stop()
+        told = service.said.decode()
+        assert "fewer calls at once than asked for" in told
+        assert "Too many open files" not in told
+
+
+async def test_too_few_descriptors_for_anything_end_the_start(
+    database: Database, worker_database: URL
+) -> None:
+    with pytest.raises(AssertionError, match="raise the limit"):
+        await Service.start(worker_database, files="100")
+
+
+async def test_no_token_reaches_the_log(database: Database, worker_database: URL) -> None:
+    token = "0123456789abcdef0123456789abcdef"
+    async with (
+        asyncio.timeout(PATIENCE),
+        services(1, worker_database, SCHEDULER_TICKER="off", SCHEDULER_LOG_LEVEL="debug") as (service,),
+        AsyncClient(base_url=service.url) as client,
+    ):
+        for path in (f"/runs/1/{token}", f"/runs/1/%30{token[1:]}", f"/runs/1/{token}?a=b"):
+            assert (await client.post(path)).status_code == 404
+        await service.stop()
+        assert service.said.count(b"/runs/1/") == 3
+        assert token[1:].encode() not in service.said

@@ -31,7 +31,7 @@ fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-chaos: $(VENV)/.dev ## Kill, stop, freeze and cut off replicas and database for 3 minutes; account for every run
+chaos: $(VENV)/.dev ## Harm replicas, database and network for 3 minutes; account for every run (CHAOS_ARGS='--seed 1 2 3')
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, restart under load (about 5 minutes)

@@ -1,6 +1,7 @@
-"""The proof by force: python -m tests.chaos [--seconds 180] [--seed N] [--replicas 4] [--jobs 200].
+"""The proof by force: python -m tests.chaos [--seconds 180] [--seed N …] [--load N] [--faults WORD,…].
 
-Exits with 1 if an occurrence was lost or doubled, or anything else that the service promises was broken.
+Exits with 1 if an occurrence was lost or doubled, or anything else that the service promises was broken; the
+last line then names the folder with the evidence.
 """
 
 import argparse
@@ -13,34 +14,81 @@ from pathlib import Path
 
 import structlog
 
+from tests.chaos import disk
+from tests.chaos.checker import check
 from tests.chaos.harness import run
-from tests.chaos.plan import Plan
+from tests.chaos.papers import evidence_in
+from tests.chaos.plan import ENDS, GREAT, SMALL, Plan
 from tests.chaos.report import Report
 
 STOPPED = 130
+KINDS = (*ENDS, *SMALL, *GREAT)
 
 
 def main() -> int:
     """Run it as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="how long faults go on")
-    parser.add_argument("--seed", type=int, default=None, help="the faults and their order (default: any)")
-    parser.add_argument("--replicas", type=int, default=Plan.replicas)
-    parser.add_argument("--jobs", type=int, default=Plan.jobs)
-    parser.add_argument("--folder", type=Path, default=None, help="keep the replicas' logs there")
-    given = parser.parse_args()
-    seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
+    given = _arguments()
+    if given.again is not None:
+        return _again(given.again)
+    if "fill the disk" in given.faults:
+        disk.go_on_alone()
     # That the database ended is what we wanted.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    print(f"seed {seed}: {given.seconds:g} s of faults, then peace", flush=True)  # noqa: T201
-    plan = Plan(given.seconds, seed, given.replicas, given.jobs, folder=given.folder)
-    try:
-        report = asyncio.run(_until_told(plan))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("stopped before its time")  # noqa: T201
-        return STOPPED
-    print(report)  # noqa: T201
-    return 1 if report.violations else 0
+    seeds = given.seed or [random.SystemRandom().randrange(10**6)]
+    failed = False
+    for seed in seeds:
+        print(f"seed {seed}: {given.seconds:g} s of faults, then peace", flush=True)  # noqa: T201
+        folder = given.folder and (given.folder / str(seed) if len(seeds) > 1 else given.folder)
+        plan = Plan(
+            given.seconds,
+            seed,
+            given.replicas,
+            given.jobs,
+            faults=given.faults,
+            load=given.load,
+            folder=folder,
+        )
+        try:
+            report = asyncio.run(_until_told(plan))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            print("stopped before its time")  # noqa: T201
+            return STOPPED
+        print(report, flush=True)  # noqa: T201
+        failed = failed or bool(report.violations)
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="how long faults go on")
+    parser.add_argument(
+        "--seed", type=int, nargs="*", help="the faults and their order, one run for each (default: any)"
+    )
+    parser.add_argument("--replicas", type=int, default=Plan.replicas)
+    parser.add_argument("--jobs", type=int, default=Plan.jobs)
+    parser.add_argument("--load", type=int, default=0, help="busy processes beside it")
+    parser.add_argument(
+        "--faults",
+        type=_kinds,
+        default=frozenset(KINDS),
+        help="only those whose names hold one of these words, separated by commas: " + ", ".join(KINDS),
+    )
+    parser.add_argument("--folder", type=Path, default=None, help="keep what it writes there")
+    parser.add_argument("--again", type=Path, default=None, help="only check the evidence in a folder anew")
+    return parser.parse_args()
+
+
+def _kinds(text: str) -> frozenset[str]:
+    words = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if not any(word in kind for kind in KINDS)]:
+        raise argparse.ArgumentTypeError(f"no fault is called {unknown[0]!r}")
+    return frozenset(kind for kind in KINDS if any(word in kind for word in words))
+
+
+def _again(folder: Path) -> int:
+    violations = check(evidence_in(folder)).violations
+    print(*violations, f"violations: {len(violations)}", sep="\n")  # noqa: T201
+    return 1 if violations else 0
 
 
 async def _until_told(plan: Plan) -> Report:

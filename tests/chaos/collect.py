@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.chaos.evidence import Attempt, Audit, Change, Connections, Evidence, Log, Rewrite
+from tests.chaos.evidence import Attempt, Audit, Change, Connections, Evidence, Fault, Log, Rewrite
 from tests.chaos.fleet import Fleet
 from tests.chaos.people import People
 from tests.chaos.plan import POOLS
@@ -30,28 +30,64 @@ SELECT (SELECT count(*) FROM joblog WHERE status = 'pending'
         AND nextrun < clock_timestamp() - interval '2 s') AS overdue,
        (SELECT count(*) FROM joblog WHERE status = 'running'
         AND (leaseuntil < clock_timestamp() OR lastrun < clock_timestamp() - interval '5 s')) AS held,
-       (SELECT count(*) FROM job WHERE pausedat IS NOT NULL) AS paused
+       (SELECT count(*) FROM job WHERE pausedat IS NOT NULL AND deletedat IS NULL) AS paused,
+       (SELECT count(*) FROM joblog JOIN job USING (jobid) WHERE status = 'pending' AND cause = 'schedule'
+        AND attempt = 1 AND nextrun > clock_timestamp() + make_interval(secs => job.interval + 2)
+        AND nextrun > (startdate + starttime) AT TIME ZONE 'UTC') AS asleep,
+       (SELECT count(*) FROM job WHERE active AND NOT EXISTS (
+        SELECT FROM joblog WHERE joblog.jobid = job.jobid AND cause = 'schedule'
+        AND status IN ('pending', 'running'))) AS futureless
 """
-PAUSED = "SELECT jobid FROM job WHERE pausedat IS NOT NULL ORDER BY jobid"
+PAUSED = "SELECT jobid FROM job WHERE pausedat IS NOT NULL AND deletedat IS NULL ORDER BY jobid"
+JOBIDS = "SELECT jobid FROM job WHERE deletedat IS NULL ORDER BY jobid"
 CONNECTIONS = """
 SELECT count(*) AS open, count(*) FILTER (
-    WHERE state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '2 s'
+    WHERE state LIKE 'idle in transaction%'
+    AND (state_change < clock_timestamp() - interval '2 s'
+         OR xact_start < clock_timestamp() - interval '10 s')
 ) AS idle
 FROM pg_stat_activity WHERE application_name LIKE 'scheduler-api%'
 """
 LOGS = """
 SELECT logid, jobid, scheduledfor, status, cause, attempt, missed, through, nextrun, startedat, finishedat,
-       following, host
+       following, host, reason, lastrun
 FROM joblog ORDER BY logid
 """
-ATTEMPTS = "SELECT logid, attempt, startedat, finishedat, outcome, replica FROM logattempt"
+ATTEMPTS = """
+SELECT logid, attempt, startedat, finishedat, outcome, replica, failure, httpstatus FROM logattempt
+"""
 CHANGES = "SELECT jobid, at, action, before::text, after::text FROM jobchange ORDER BY changeid"
+#: Who holds the rows that are overdue: the transaction that changed one last, if it is under way still.
+HOLDERS = """
+SELECT logid, jobid, joblog.status, nextrun, leaseuntil, joblog.xmin, joblog.xmax, activity.pid,
+       application_name, state, xact_start, state_change, wait_event_type, query
+FROM joblog
+LEFT JOIN pg_locks AS locks
+    ON locktype = 'transactionid' AND transactionid = joblog.xmax AND granted
+LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+WHERE joblog.status = 'pending' AND nextrun < clock_timestamp() - interval '2 s'
+   OR joblog.status = 'running' AND leaseuntil < clock_timestamp()
+ORDER BY nextrun LIMIT 50
+"""
+ACTIVITY = """
+SELECT pid, application_name, state, backend_start, xact_start, state_change, wait_event_type, wait_event,
+       pg_blocking_pids(pid) AS waits_for, query
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY xact_start
+"""
 
 
 async def is_at_rest(postgres: Postgres) -> str | None:
     """What is still to be done; None: nothing."""
     (row,) = await postgres.fetch(RESTLESS)
     return ", ".join(f"{count} {name}" for name, count in row.items() if count) or None
+
+
+async def holders(postgres: Postgres) -> str:
+    """Who keeps what is overdue from going on, and what all connections do."""
+    told = []
+    for title, query in (("overdue", HOLDERS), ("connections", ACTIVITY)):
+        told += [title, *(str(dict(row)) for row in await postgres.fetch(query)), ""]
+    return "\n".join(told)
 
 
 async def paused(postgres: Postgres) -> list[int]:
@@ -76,7 +112,7 @@ async def audits(people: People, jobids: Sequence[int]) -> list[Audit]:
 
 async def jobids(postgres: Postgres) -> list[int]:
     """All jobs that there are."""
-    return [row["jobid"] for row in await postgres.fetch("SELECT jobid FROM job ORDER BY jobid")]
+    return [row["jobid"] for row in await postgres.fetch(JOBIDS)]
 
 
 async def clock(postgres: Postgres) -> datetime:
@@ -94,6 +130,7 @@ async def evidence(
     fleet: Fleet,
     audited: Sequence[Audit],
     connected: Connections,
+    faults: Sequence[Fault],
 ) -> Evidence:
     """Everything, once nobody writes any more."""
     return Evidence(
@@ -109,6 +146,7 @@ async def evidence(
         audits=audited,
         connections=connected,
         deaths=fleet.deaths,
+        faults=faults,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 
@@ -13,6 +13,36 @@ class Made(NamedTuple):
     start: datetime
     interval: int
     misfire: str
+    grace: int = 60
+    """Seconds; of the policy `skip`."""
+    calls: bool = False
+    """Whether its runs call a target."""
+    overlap: bool = False
+    maxruns: int | None = None
+
+
+class Fault(NamedTuple):
+    """Harm that was done, and for how long it may hold something up."""
+
+    kind: str
+    since: datetime
+    to: datetime
+    """When the harm itself was over, by the clock of this machine."""
+    aftermath: float = 0.0
+    """Seconds after that in which the service may still be recovering."""
+    replica: str | None = None
+    """Whom it struck, so that only their attempts suffer; None: what follows says whom."""
+    jobid: int | None = None
+    """Whose rows it struck; None: everybody's."""
+    calls: bool = False
+    """Whether only runs that call something suffer."""
+    offset: float = 0.0
+    """Seconds by which the database's clock was ahead meanwhile."""
+
+    @property
+    def ends(self) -> datetime:
+        """When nothing can be blamed on it any more."""
+        return self.to + timedelta(seconds=self.aftermath)
 
 
 class Log(NamedTuple):
@@ -31,6 +61,13 @@ class Log(NamedTuple):
     finishedat: datetime | None = None
     following: datetime | None = None
     host: str | None = None
+    reason: str | None = None
+    lastrun: datetime | None = None
+
+    @property
+    def settled(self) -> datetime | None:
+        """When it was decided what becomes of it: when it began to run, or was skipped."""
+        return self.finishedat if self.status == "skipped" else self.startedat
 
     @property
     def is_over(self) -> bool:
@@ -52,6 +89,8 @@ class Attempt(NamedTuple):
     finishedat: datetime | None
     outcome: str
     replica: str
+    failure: str | None = None
+    httpstatus: int | None = None
 
 
 class Change(NamedTuple):
@@ -80,6 +119,8 @@ class Request(NamedTuple):
     attempt: int
     answer: int | None
     """The status of its answer, where that was whole and in time."""
+    at: datetime | None = None
+    """When it arrived, by the clock of this machine; None: nobody looked."""
 
 
 class Order(NamedTuple):
@@ -93,6 +134,13 @@ class Order(NamedTuple):
     """A text that the order leaves in the database, and no other order does."""
     logid: int | None = None
     """Of the run that was asked for."""
+    allowed: str = ""
+    """The code of a refusal that would be right."""
+
+
+def deletion(jobid: int) -> str:
+    """The marker of an order to delete a job."""
+    return f"deletion of job {jobid}"
 
 
 class Audit(NamedTuple):
@@ -131,3 +179,11 @@ class Evidence:
     connections: Connections
     deaths: Sequence[str] = ()
     """Replicas that ended without being told to, or not as they should."""
+    faults: Sequence[Fault] = ()
+    slack: timedelta = timedelta(seconds=5)
+    """How late anything may be, on a machine as busy as it was, while nothing is wrong."""
+
+    @property
+    def steps(self) -> list[Fault]:
+        """The times for which the database's clock was wrong."""
+        return [fault for fault in self.faults if fault.offset]

@@ -18,7 +18,7 @@ from typing import Self
 from sqlalchemy.engine import URL
 
 from tests.chaos import clocks
-from tests.chaos.plan import Deeds, Kill
+from tests.chaos.plan import NOBODY, Deeds, Kill
 from tests.chaos.target import ROOT
 from tests.processes.service import SERVING
 from tests.servers import dsn
@@ -26,6 +26,7 @@ from tests.servers import dsn
 #: Seconds that a replica has to end once it was asked to: requests, calls, last words, and a commit in doubt.
 LONGEST_END = 45.0
 RETRY_PAUSE = 0.3
+LOOK = 0.05
 #: How often a fault may hit a replica that does not serve yet, or has only just begun to: if it were always,
 #: none would ever get to work on a slow machine.
 RECKLESS, YOUNG = 0.1, 1.0
@@ -97,6 +98,9 @@ class Replica:
         self.url: str | None = None
         self.was_asked = False
         """Whether somebody told it to end."""
+        self.is_frozen = False
+        self.terminated: datetime | None = None
+        """When it was asked to end in an orderly way."""
 
     async def watch(self) -> int:
         """Wait until it serves, and then until it ends; the exit code."""
@@ -125,6 +129,11 @@ class Replica:
     def is_grown(self) -> bool:
         """Whether it has served for a while."""
         return self.serves and time.monotonic() - self._since > YOUNG
+
+    @property
+    def works(self) -> bool:
+        """Whether it can do what is to be done."""
+        return self.serves and not self.is_frozen
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless it is gone: its process id may be another's by now."""
@@ -181,9 +190,16 @@ class Fleet:
             return False
         replica = chance.choice(victims)
         replica.was_asked = True
+        now = datetime.now(UTC)
         if number is signal.SIGKILL:
-            self._deeds.kills.append(Kill(datetime.now(UTC), replica.name))
-        replica.signal(number)
+            self._deeds.kills.append(Kill(now, replica.name))
+            self._deeds.tell(f"{replica.name} is killed")
+            replica.signal(number)
+            self._deeds.note("kill a replica", now, replica=replica.name)
+        else:
+            replica.terminated = now
+            self._deeds.tell(f"{replica.name} is stopped")
+            replica.signal(number)
         return True
 
     async def freeze(self, seconds: float, chance: random.Random) -> bool:
@@ -192,11 +208,16 @@ class Fleet:
         if not victims:
             return False
         replica = chance.choice(victims)
-        replica.signal(signal.SIGSTOP)
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            replica.signal(signal.SIGCONT)
+        # It may hold locks that others wait for, so that all of them may suffer.
+        with self._deeds.harming("freeze a replica"):
+            self._deeds.tell(f"{replica.name} is frozen")
+            replica.is_frozen = True
+            replica.signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                replica.signal(signal.SIGCONT)
+                replica.is_frozen = False
         return True
 
     async def stop(self) -> None:
@@ -219,6 +240,22 @@ class Fleet:
             if code != 0:
                 self.deaths.append(f"{replica.name} stopped with exit code {code}")
 
+    async def watch(self) -> None:
+        """Note the times at which none of them could work, until cancelled."""
+        since: datetime | None = None
+        try:
+            while True:
+                works = any(replica.works for replica in self.alive)
+                if not works and since is None:
+                    since = datetime.now(UTC)
+                elif works and since is not None:
+                    self._deeds.note(NOBODY, since)
+                    since = None
+                await asyncio.sleep(LOOK)
+        finally:
+            if since is not None:
+                self._deeds.note(NOBODY, since)
+
     async def destroy(self) -> None:
         """Start nothing any more."""
         self._stopping = True
@@ -236,6 +273,8 @@ class Fleet:
             self._deeds.tell(f"{replica.name} is started, and writes {log.name}")
             code = await replica.watch()
             self._deeds.tell(f"{replica.name} ended with {code}")
+            if replica.terminated is not None:
+                self._deeds.note("stop a replica", replica.terminated, replica=replica.name)
             if replica.was_asked:
                 continue
             # Where the database is away at the start, a replica says so and ends.

@@ -4,18 +4,23 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
 
-from tests.chaos import checker, collect, target
+from tests.chaos import checker, collect, machine, target
+from tests.chaos.clocks import Clock
+from tests.chaos.disk import Disk
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet, Smith
-from tests.chaos.nemesis import Nemesis
-from tests.chaos.people import People
-from tests.chaos.plan import SPEED, Deeds, Plan
+from tests.chaos.nemesis import Nemesis, omitted
+from tests.chaos.papers import Papers
+from tests.chaos.people import COMPLETED, People
+from tests.chaos.plan import SLACK, Deeds, Plan
 from tests.chaos.postgres import Postgres
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import Report
@@ -39,41 +44,65 @@ class Site(NamedTuple):
 
 async def run(plan: Plan) -> Report:
     """Let the service suffer, let it heal, and say what came of it. Nothing that it starts outlives it."""
-    async with _site(plan) as site:
-        await _create(site)
-        await _rage(site)
-        rested = await _heal(site)
-        evidence = await _look(site)
-        return Report(plan, site.deeds, evidence, checker.check(evidence), site.fleet.started, rested)
+    papers = Papers.of(plan)
+    deeds = Deeds(plan.strain, omitted=omitted(plan))
+    try:
+        async with _site(plan, papers, deeds) as site, machine.busy(plan.load):
+            with _watched(machine.watch(deeds), site.fleet.watch()):
+                await _create(site)
+                await _rage(site)
+                rested = await _heal(site, papers)
+            evidence = await _look(site)
+        verdict = checker.check(evidence)
+        report = Report(plan, deeds, evidence, verdict, site.fleet.started, rested)
+        papers.keep(report)
+        return report
+    finally:
+        papers.story(deeds)
+        papers.close()
+
+
+@contextlib.contextmanager
+def _watched(*watches: Coroutine[None, None, None]) -> Iterator[None]:
+    tasks = [asyncio.ensure_future(watch) for watch in watches]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 @contextlib.asynccontextmanager
-async def _site(plan: Plan) -> AsyncIterator[Site]:
-    deeds = Deeds()
+async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]:
     async with contextlib.AsyncExitStack() as stack:
         # The database's user has to reach its folder.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scheduler-chaos-")))
         folder.chmod(0o755)
-        papers = plan.folder or folder / "papers"
-        papers.mkdir(parents=True, exist_ok=True)
-        postgres = Postgres(folder / "data", deeds)
+        data = folder / "data"
+        disk = Disk(data) if _comes_up(plan, deeds, "fill the disk") else None
+        clock = Clock(folder / "clock", moves=_comes_up(plan, deeds, "clock forward", "clock back"))
+        postgres = Postgres(data, papers.folder, deeds, disk, clock)
         stack.push_async_callback(postgres.stop)
         await postgres.start()
-        proxy = Proxy(postgres.socket, plan.seed)
+        proxy = Proxy(postgres.server.socket, plan.seed)
         stack.push_async_callback(proxy.stop)
         await proxy.start()
+        postgres.moved = proxy.switch
         url = postgres.url(proxy.port)
         await _migrate(postgres, url.port)
         session = await stack.enter_async_context(_session())
-        receiver = await stack.enter_async_context(target.running(papers / "requests.jsonl", session))
+        receiver = await stack.enter_async_context(target.running(papers.folder / "requests.jsonl", session))
         smith = await Smith.start(plan.environment)
         stack.push_async_callback(smith.stop)
-        fleet = Fleet(smith, plan.replicas, url, SPEED, papers, deeds)
+        fleet = Fleet(smith, plan.replicas, url, plan.settings, papers.folder, deeds)
         stack.push_async_callback(fleet.destroy)
         await fleet.start()
-        people = People(plan, fleet, session, receiver.urls)
-        stack.callback(lambda: (papers / "story.txt").write_text("\n".join(deeds.story)))
+        people = People(plan, deeds, fleet, session, receiver.urls)
         yield Site(plan, deeds, postgres, proxy, fleet, people, receiver)
+
+
+def _comes_up(plan: Plan, deeds: Deeds, *kinds: str) -> bool:
+    return bool((plan.faults - deeds.omitted.keys()).intersection(kinds))
 
 
 def _session() -> aiohttp.ClientSession:
@@ -118,16 +147,19 @@ async def _rage(site: Site) -> None:
         task.result()
 
 
-async def _heal(site: Site) -> float:
-    """Wait until all is done that is due; how long it took."""
+async def _heal(site: Site, papers: Papers) -> float:
+    """Wait until all is done that is due; how long it took. Where it is not, say who is in the way."""
     since = time.monotonic()
     calm = 0
     while calm < 2:
         if time.monotonic() - since > site.plan.grace:
+            waiting = await collect.is_at_rest(site.postgres)
+            papers.write("not-at-rest.txt", f"{waiting}\n\n{await collect.holders(site.postgres)}")
             break
         if len(site.fleet.serving) == site.plan.replicas:
             for jobid in await collect.paused(site.postgres):
-                await site.people.ask("POST", f"/jobs/{jobid}/resume", "resume", {})
+                path = f"/jobs/{jobid}/resume"
+                await site.people.ask("POST", path, "resume", {}, allowed=COMPLETED)
         calm = calm + 1 if await collect.is_at_rest(site.postgres) is None else 0
         await asyncio.sleep(1)
     return time.monotonic() - since
@@ -142,6 +174,7 @@ async def _look(site: Site) -> Evidence:
     connections = await collect.connections(site.postgres, site.plan.replicas)
     now = await collect.clock(site.postgres)
     await site.fleet.stop()
-    return await collect.evidence(
-        now, site.postgres, site.people, site.target, site.fleet, audits, connections
+    found = await collect.evidence(
+        now, site.postgres, site.people, site.target, site.fleet, audits, connections, site.deeds.done
     )
+    return replace(found, slack=timedelta(seconds=SLACK * site.plan.strain))

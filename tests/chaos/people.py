@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from tests.chaos.evidence import Made, Order
+from tests.chaos.evidence import Made, Order, deletion
 from tests.chaos.fleet import Fleet
-from tests.chaos.plan import Plan
+from tests.chaos.plan import Deeds, Plan
 from tests.chaos.receiver import TIMEOUT
 
 #: Seconds that they wait for an answer; some of them do not wait at all.
@@ -22,6 +22,10 @@ BODY = {
     "scheduledfor": "{{scheduledfor}}",
 }
 TOO_LATE = 422
+#: The refusal of those who want to pause or resume a job that has run as often as it may.
+COMPLETED = "job_has_no_future"
+#: Of so many jobs two have a limit of runs; so many orders, of one, come with a deletion.
+LIMITED, DELETED = 10, 0.03
 #: Seconds to leave a service alone that could not do what it was asked.
 RESPITE = 0.3
 Answer = dict[str, Any]
@@ -45,12 +49,14 @@ class People:
     """They remember what they asked for, and what they were told."""
 
     plan: Plan
+    deeds: Deeds
     fleet: Fleet
     session: aiohttp.ClientSession
     targets: list[str]
     orders: list[Order] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     _count: int = 0
+    _doomed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.plan.seed} people")
@@ -65,6 +71,7 @@ class People:
         marker: str = "",
         key: str | None = None,
         patience: float = PATIENCE,
+        allowed: str = "",
     ) -> Reply:
         """Ask one of the replicas, and remember what came of it."""
         while not (urls := self.fleet.serving):
@@ -76,7 +83,7 @@ class People:
             async with self.session.request(
                 method, url, json=body, headers=headers, timeout=timeout
             ) as response:
-                status, told = response.status, await response.json(content_type=None)
+                status, told = response.status, await response.json(content_type=None) or {}
         except (aiohttp.ClientError, TimeoutError, OSError):
             status, told = None, {}
         reply = Reply(status, told)
@@ -84,7 +91,7 @@ class People:
         code = "" if reply.is_done else str(told.get("code", ""))
         # A start that lay ahead when it was written may have passed by the time it was read.
         if not (kind == "create" and status == TOO_LATE):
-            self.orders.append(Order(kind, status, code, marker, logid))
+            self.orders.append(Order(kind, status, code, marker, logid, allowed))
         if not reply.is_done:
             await asyncio.sleep(RESPITE)
         return reply
@@ -99,7 +106,18 @@ class People:
             start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead)
             when = {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
             answer = await self._create_once(job | when | {"jobname": f"{name} from {start:%H:%M:%S}"}, start)
-        self.made.append(Made(answer["jobid"], start, job["interval"], job["misfire"]))
+        self.made.append(
+            Made(
+                answer["jobid"],
+                start,
+                job["interval"],
+                job["misfire"],
+                job.get("grace", 0),
+                "target" in job,
+                job.get("overlap", False),
+                job.get("maxruns"),
+            )
+        )
 
     async def _create_once(self, job: Answer, start: datetime) -> Answer | None:
         """The same request again and again, for as long as it can be the first."""
@@ -118,6 +136,8 @@ class People:
         job: Answer = {"repeat": True, "misfire": chance.choice(["once", "all", "skip"])}
         if job["misfire"] == "skip":
             job["grace"] = chance.randint(1, 4)
+        if kind % LIMITED in {4, 7}:
+            job["maxruns"] = chance.randint(3, 20)
         if kind % 2 == 0:
             return job | {"interval": chance.choice([1, 1, 1, 1, 1, 1, 2, 3])}
         target: Answer = {"url": chance.choice(self.targets), "body": BODY, "timeout": TIMEOUT}
@@ -138,11 +158,23 @@ class People:
         """Rename, pause, resume, re-time, run and create jobs, one request after the other."""
         while True:
             await asyncio.sleep(self._random.uniform(*self.plan.edits))
-            # Of the jobs of the beginning a fifth gets new intervals.
-            jobid = self._random.choice(self.made[: self.plan.jobs]).jobid
-            await self._edit(jobid, self._random.choice(["rename", "pause", "resume", "run now", "retime"]))
+            # Of the jobs of the beginning a fifth gets new intervals; of the later ones some are deleted.
+            made = self._random.choice(self.made[: self.plan.jobs])
+            kind = self._random.choice(["rename", "pause", "resume", "run now", "retime"])
+            await self._edit(made, kind)
+            if self._random.random() < DELETED:
+                await self._delete()
 
-    async def _edit(self, jobid: int, kind: str) -> None:
+    async def _delete(self) -> None:
+        """Delete one of the later jobs; nobody does anything with it afterwards."""
+        left = [made.jobid for made in self.made[self.plan.jobs :] if made.jobid not in self._doomed]
+        if left:
+            jobid = self._random.choice(left)
+            self._doomed.add(jobid)
+            await self.ask("DELETE", f"/jobs/{jobid}", "delete", marker=deletion(jobid))
+
+    async def _edit(self, made: Made, kind: str) -> None:
+        jobid, allowed = made.jobid, COMPLETED if made.maxruns else ""
         self._count += 1
         marker = f"chaos {self.plan.seed} order {self._count}"
         path = f"/jobs/{jobid}"
@@ -152,15 +184,22 @@ class People:
                 await self.ask("PATCH", path, kind, {"jobname": marker}, marker=marker, patience=patience)
             case "pause":
                 body = {"reason": marker}
-                await self.ask("POST", f"{path}/pause", kind, body, marker=marker, patience=patience)
+                await self.ask(
+                    "POST", f"{path}/pause", kind, body, marker=marker, patience=patience, allowed=allowed
+                )
                 await asyncio.sleep(self._random.uniform(0, 1))
-                await self.ask("POST", f"{path}/resume", "resume", {"missed": "policy"})
+                await self.ask("POST", f"{path}/resume", "resume", {"missed": "policy"}, allowed=allowed)
             case "resume":
                 missed = self._random.choice(["policy", "skip"])
-                await self.ask("POST", f"{path}/resume", kind, {"missed": missed}, patience=patience)
+                await self.ask(
+                    "POST", f"{path}/resume", kind, {"missed": missed}, patience=patience, allowed=allowed
+                )
             case "run now":
                 await self.ask("POST", f"{path}/run", kind, patience=patience)
-            case "retime" if jobid % 5 == 0:
+            case "retime" if self.deeds.clock_is_wrong:
+                # From when on a schedule holds, nobody could say.
+                pass
+            case "retime" if jobid % 5 == 0 and made.maxruns is None:
                 interval = {"interval": self._random.choice([1, 2, 3])}
                 await self.ask("PATCH", path, kind, interval, patience=patience)
             case "retime":

@@ -5,6 +5,7 @@ import contextlib
 import random
 import socket
 import struct
+from collections import deque
 from pathlib import Path
 
 CHUNK = 65536
@@ -19,11 +20,15 @@ class Proxy:
         self._random = random.Random(f"{seed} proxy")
         self._restored = asyncio.Event()
         self._silent = 0.0
+        self._late: deque[float] = deque()
+        self._released = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._pairs: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.delay = (0.0, 0.0)
         """Seconds that each piece of data takes, from … to …."""
         self.port = 0
+        self.held = 0
+        """How many answers are held back at the moment."""
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -49,8 +54,21 @@ class Proxy:
         self._silent = share
         self._restored.clear()
 
+    def switch(self, path: Path) -> None:
+        """Pass connections on to another socket from now on."""
+        self._path = path
+
+    def hold(self, seconds: float) -> None:
+        """Let the next answer, on whatever connection, take so long; nothing overtakes it."""
+        self._late.append(seconds)
+
+    def release(self) -> None:
+        """Let the answers go that are held, and hold no further ones."""
+        self._late.clear()
+        self._released.set()
+
     def restore(self) -> None:
-        """Let everything through at once, what was held back first."""
+        """Let everything through at once, what was held back first; but for a single answer that is late."""
         self.delay = (0.0, 0.0)
         self._silent = 0.0
         self._restored.set()
@@ -79,8 +97,8 @@ class Proxy:
         await self._passable(fate)
         server_reader, server_writer = await asyncio.open_unix_connection(str(self._path))
         pumps = [
-            asyncio.create_task(self._pump(fate, reader, server_writer)),
-            asyncio.create_task(self._pump(fate, server_reader, writer)),
+            asyncio.create_task(self._pump(fate, reader, server_writer, answers=False)),
+            asyncio.create_task(self._pump(fate, server_reader, writer, answers=True)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -94,10 +112,22 @@ class Proxy:
         while fate < self._silent:
             await self._restored.wait()
 
-    async def _pump(self, fate: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _keep_back(self, seconds: float) -> None:
+        self.held += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._released.wait(), seconds)
+        finally:
+            self.held -= 1
+
+    async def _pump(
+        self, fate: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
         with contextlib.suppress(OSError):
             while True:
                 data = await reader.read(CHUNK)
+                if answers and data and self._late:
+                    await self._keep_back(self._late.popleft())
                 if self.delay[1]:
                     await asyncio.sleep(self._random.uniform(*self.delay))
                 await self._passable(fate)

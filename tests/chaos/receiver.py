@@ -48,7 +48,7 @@ class Receiver:
             "id": request.headers.get("webhook-id"),
             "answer": STATUSES.get(way),
             "way": way,
-            "at": time.monotonic(),
+            "at": time.time(),
         }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

@@ -3,17 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.chaos.calm import Blame, Clock
+from tests.chaos.cases import cases
 from tests.chaos.checker import Verdict
 from tests.chaos.clocks import library
 from tests.chaos.collect import recoveries
 from tests.chaos.evidence import Evidence
+from tests.chaos.lateness import Lateness
 from tests.chaos.plan import Deeds, Plan
 
 SHOWN = 40
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """What a run did, and what came of it."""
 
@@ -25,6 +29,8 @@ class Report:
     """How many replicas were started."""
     rested: float
     """Seconds from the last fault until everything was at rest."""
+    folder: Path | None = None
+    """Where the evidence is kept."""
 
     @property
     def violations(self) -> list[str]:
@@ -34,8 +40,19 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{name:<34}{value}" for name, value in self._rows()]
         if self.violations:
-            lines += ["", f"{len(self.violations)} violations:", *self.violations[:SHOWN]]
+            lines += ["", f"{len(self.violations)} violations:", *self._shown()]
+        if self.folder is not None:
+            lines += ["", f"evidence: {self.folder}"]
         return "\n".join(lines)
+
+    def _shown(self) -> list[str]:
+        """Of each kind some."""
+        kinds = Counter(violation.partition(":")[0] for violation in self.violations)
+        shown = [", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())]
+        for kind in kinds:
+            of_kind = [violation for violation in self.violations if violation.partition(":")[0] == kind]
+            shown += of_kind[: max(3, SHOWN // len(kinds))]
+        return shown
 
     def count(self, kind: str) -> int:
         """How many violations are of a kind."""
@@ -44,21 +61,26 @@ class Report:
     def _rows(self) -> list[tuple[str, object]]:
         evidence, deeds = self.evidence, self.deeds
         faults = ", ".join(f"{name} {count}" for name, count in sorted(deeds.faults.items()))
+        omitted = [(f"no “{kind}”", why) for kind, why in sorted(deeds.omitted.items())]
         return [
             ("seed", self.plan.seed),
             ("seconds of faults", f"{self.plan.seconds:g}"),
             ("replicas killed", len(deeds.kills)),
             ("database crashes", deeds.crashes),
             ("faults", faults),
+            *omitted,
             ("replicas started", self.started),
             ("jobs", len(evidence.made)),
             ("occurrences", f"{self.verdict.occurrences:,}"),
             ("rows of the ledger", f"{len(evidence.logs):,}"),
+            ("of these", self._statuses()),
             ("lost", self.count("lost")),
             ("doubled in the ledger", self.count("doubled")),
             *self._deliveries(),
             ("lateness of plain runs", _spread(self._lateness(calling=False))),
             ("lateness of calls", _spread(self._lateness(calling=True))),
+            ("lateness that no fault explains", _spread(self._unexplained())),
+            ("time that no fault explains", self._calm()),
             (
                 "calls of killed replicas",
                 _spread([r.total_seconds() for r in recoveries(evidence, deeds.kills)]),
@@ -71,8 +93,38 @@ class Report:
             ),
             ("at rest after", f"{self.rested:.1f} s"),
             ("clocks of replicas", "up to an hour off" if library() else "not moved: that needs libfaketime"),
+            ("jobs whose coverage is not judged", self.verdict.unjudged),
             ("violations", len(self.violations)),
         ]
+
+    def _statuses(self) -> str:
+        """What the rows say that have been decided; and what they count as missed beside themselves."""
+        rows = [log for log in self.evidence.logs if log.is_over]
+        counts = Counter(log.status for log in rows)
+        reasons = Counter(log.reason for log in rows if log.status == "skipped")
+        why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        skipped = f"{counts['skipped']:,}" + (f" ({why})" if why else "")
+        missed = sum(log.missed for log in rows if log.status != "skipped")
+        absent = sum(log.missed for log in rows if log.status == "skipped")
+        return (
+            f"finished {counts['finished']:,}, failed {counts['failed']:,}, skipped {skipped},"
+            f" missed {missed:,} counted by runs and {absent:,} by skips"
+        )
+
+    def _unexplained(self) -> list[float]:
+        lateness = Lateness(self.evidence)
+        return [late.total_seconds() for case in cases(self.evidence) for _, late in lateness.starts(case)]
+
+    def _calm(self) -> str:
+        """How much of the run the bounds on lateness say something about by themselves."""
+        start = min((made.start for made in self.evidence.made), default=self.evidence.now)
+        blame = Blame.of(self.evidence.faults)
+        whole = max((self.evidence.now - start).total_seconds(), 1.0)
+        plain, calls = (
+            calm.between(start, self.evidence.now).total_seconds()
+            for calm in (blame.everybody, blame.calling)
+        )
+        return f"{plain:.0f} s for plain jobs, {calls:.0f} s for calls, of {whole:.0f} s"
 
     def _deliveries(self) -> list[tuple[str, object]]:
         requests = self.evidence.requests
@@ -98,10 +150,12 @@ class Report:
     def _lateness(self, *, calling: bool) -> list[float]:
         """Of the jobs that nobody paused: what a pause holds back is not late."""
         paused = {change.jobid for change in self.evidence.changes if change.action == "paused"}
+        clock = Clock(self.evidence.steps)
         return [
             (log.startedat - log.scheduledfor).total_seconds()
             for log in self.evidence.logs
             if log.startedat is not None
+            and not clock.is_false(log.startedat)
             and log.cause == "schedule"
             and log.jobid not in paused
             and (log.host is not None) == calling

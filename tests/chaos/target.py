@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -37,7 +38,16 @@ class Target:
         """Everything that it was asked, in order."""
         with self._path.open(encoding="utf-8") as lines:
             told = [json.loads(line) for line in lines]
-        return [Request(str(one["id"]), one["logid"], one["attempt"], one["answer"]) for one in told]
+        return [
+            Request(
+                str(one["id"]),
+                one["logid"],
+                one["attempt"],
+                one["answer"],
+                datetime.fromtimestamp(one["at"], UTC),
+            )
+            for one in told
+        ]
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,55 @@
+"""The places of a replica: which claimed runs have one, and which wait for one."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from scheduler_api.services.calls import Started
+from scheduler_api.services.shares import Reach, Room, thresholds
+
+
+class Places:
+    """As many calls at once as there are places, some of them only for runs that reach so far."""
+
+    def __init__(self, count: int) -> None:
+        self._thresholds = thresholds(count)
+        # Claimed runs that wait for a place, by their reach; each queue in the order of the claims.
+        self._queues: dict[Reach, deque[tuple[int, Started]]] = {reach: deque() for reach in Reach}
+        self._queued = 0
+        self.calling = 0
+        """How many calls are under way."""
+
+    @property
+    def waiting(self) -> int:
+        """How many claimed runs wait for a place."""
+        return sum(map(len, self._queues.values()))
+
+    def room(self, ahead: int) -> Room:
+        """How many runs more to claim, if up to `ahead` may wait for a place that they may have.
+
+        Those that wait take what they reach: a place that is kept for others is free, however many wait.
+        """
+        taken = self.calling
+        for reach, queue in self._queues.items():
+            taken = max(taken, min(taken + len(queue), self._thresholds[reach]))
+        without = self.calling + self.waiting - taken
+        more = max(0, ahead - without)
+        first, second, third, fourth = (max(0, limit - taken + more) for limit in self._thresholds)
+        return Room((first, second, third, fourth))
+
+    def put(self, started: Started) -> None:
+        """Let a claimed run wait for a place."""
+        self._queued += 1
+        self._queues[started.reach].append((self._queued, started))
+
+    def take(self) -> Started | None:
+        """The next run that waits and may have a place, the one that has waited longest first; None: none."""
+        ready = [
+            queue for reach, queue in self._queues.items() if queue and self.calling < self._thresholds[reach]
+        ]
+        return min(ready, key=lambda queue: queue[0][0]).popleft()[1] if ready else None
+
+    def empty(self) -> Iterator[Started]:
+        """All that wait; they do so no more."""
+        for queue in self._queues.values():
+            while queue:
+                yield queue.popleft()[1]

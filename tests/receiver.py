@@ -10,9 +10,11 @@ from aiohttp import web
 
 @dataclass
 class Receiver:
-    """A running server, on a port of its own."""
+    """A running server, on a port of its own, or several."""
 
     url: str = ""
+    urls: list[str] = field(default_factory=list)
+    """One for each of its ports."""
     requests: list[tuple[web.BaseRequest, bytes]] = field(default_factory=list)
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
     """How it answers; None: 200."""
@@ -58,14 +60,14 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
+async def receiving(ports: int = 1) -> AsyncIterator[Receiver]:
     receiver = Receiver()
     runner = web.ServerRunner(web.Server(receiver.handle), shutdown_timeout=0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    receiver.url = f"http://{host}:{port}/hook"
+    for _ in range(ports):
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver.urls = [f"http://{host}:{port}/hook" for host, port, *_ in runner.addresses]
+    receiver.url = receiver.urls[0]
     try:
         yield receiver
     finally:

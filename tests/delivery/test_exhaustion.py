@@ -9,11 +9,10 @@ from structlog.testing import capture_logs
 from scheduler_api import descriptors
 from scheduler_api.ciphers import Cipher
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery import places as module
+from scheduler_api.delivery import thrift as module
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
-from scheduler_api.delivery.places import Places
 from scheduler_api.descriptors import CONNECTIONS_LIMIT, FEWEST_CONNECTIONS, OWN, STREAMS_LIMIT, Shares
 from scheduler_api.errors import Misconfigured, OutOfDescriptors
 from scheduler_api.services.calls import Terms
@@ -84,7 +83,7 @@ async def test_a_run_without_a_descriptor_is_handed_back(database: Database) -> 
 def test_fewer_places_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "monotonic", lambda: now)
-    places = Places(50)
+    places = module.Thrift(50)
     assert places.limit == 50
     assert places.ran_out(30)
     assert not places.ran_out(29)

@@ -58,7 +58,11 @@ async def add_jobs(database: Database, receiver: Receiver, count: int = JOBS, **
         target = {"target": {"url": receiver.url, "method": "POST"}} if number % 2 else {}
         await add_job(database, **every | target)
     host = host_of(receiver.url)
-    await execute(database, "INSERT INTO concurrencylimit VALUES ('host', :host, 200)", host=host)
+    await execute(
+        database,
+        "INSERT INTO concurrencylimit (scope, name, \"limit\") VALUES ('host', :host, 200)",
+        host=host,
+    )
 
 
 async def until_they_have_run(database: Database, jobids: Iterable[int], times: int) -> None:

@@ -282,10 +282,31 @@ async def test_an_accepted_run_that_falls_silent_is_tried_again(
 
 
 async def test_limits_are_set_listed_and_lifted(client: AsyncClient) -> None:
-    put = await client.put("/limits/host/a.example:8080", json={"most": 3})
-    assert put.json() == {"scope": "host", "name": "a.example:8080", "most": 3}
-    await client.put("/limits/tag/slow things", json={"most": 1})
+    put = await client.put("/limits/host/a.example:8080", json={"limit": 3})
+    assert put.json() == {"scope": "host", "name": "a.example:8080", "limit": 3, "rate": None}
+    put = await client.put("/limits/tag/slow things", json={"limit": 1, "rate": 60_000})
+    assert put.json() == {"scope": "tag", "name": "slow things", "limit": 1, "rate": 60_000}
     assert [one["name"] for one in (await client.get("/limits")).json()] == ["a.example:8080", "slow things"]
-    assert flaws(await client.put("/limits/tag/x", json={"most": 0})) == {"/most": "Must be at least 1."}
+    assert (await client.get("/limits")).json()[1] == put.json()
+    put = await client.put("/limits/tag/slow things", json={"rate": 1})
+    assert (put.json()["limit"], put.json()["rate"]) == (None, 1)
     assert (await client.delete("/limits/host/a.example:8080")).status_code == 204
     assert (await client.delete("/limits/host/a.example:8080")).json()["code"] == "limit_not_found"
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({}, {"/limit": "Give `limit`, `rate`, or both."}),
+        ({"limit": None, "rate": None}, {"/limit": "Give `limit`, `rate`, or both."}),
+        ({"limit": 0, "rate": 0}, {"/limit": "Must be at least 1.", "/rate": "Must be at least 1."}),
+        ({"rate": 60_001}, {"/rate": "Must be at most 60000."}),
+        ({"rate": 1.5}, {"/rate": "Must be an integer."}),
+        ({"most": 3}, {"/most": "There is no such field."}),
+    ],
+)
+async def test_a_limit_that_makes_no_sense_is_refused(
+    client: AsyncClient, order: dict[str, Any], said: dict[str, str]
+) -> None:
+    assert flaws(await client.put("/limits/tag/x", json=order)) == said
+    assert (await client.get("/limits")).json() == []

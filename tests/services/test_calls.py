@@ -19,6 +19,7 @@ from scheduler_api.delivery import claiming
 from scheduler_api.services import audit, calls, explain, hosts, jobs, operations, redrive
 from scheduler_api.services.calls import Claim, Renewed, Started, Terms
 from scheduler_api.services.outcomes import Ended, Settled
+from scheduler_api.services.shares import Room
 from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 
@@ -35,7 +36,7 @@ async def claim(database: Database, now: datetime, most: int = 100, terms: Terms
     """One claim at an instant of our choice."""
 
     async def work(session: AsyncSession, _: datetime) -> Claim:
-        return await calls.claim(session, now, most, terms)
+        return await calls.claim(session, now, Room.of(most), terms)
 
     return await database.transact(work)
 
@@ -678,7 +679,7 @@ async def test_a_call_that_can_not_start_does_not_hold_up_the_others(database: D
         await add_job(database, interval=60, target=TARGET)
     refused = "NEW.logid = 1 AND NEW.status <> 'pending' OR NEW.logid = 3 AND NEW.status = 'running'"
     async with refusing(database, refused):
-        taken = await claiming.claim(At(database, after(1)), 100, TERMS)
+        taken = await claiming.claim(At(database, after(1)), Room.of(100), TERMS)
     assert [started.entry.logid for started in taken.started] == [2, 4]
     statuses = "SELECT string_agg(status, ' ' ORDER BY logid) FROM joblog"
     assert await scalar(database, statuses) == "pending running failed running"
@@ -690,7 +691,7 @@ async def test_one_dead_host_does_not_hold_up_the_others(database: Database) -> 
     for _ in range(30):
         await add_job(database, target=TARGET)
     other = await add_job(database, target=TARGET | {"url": "http://b.example/"})
-    assert (await claims_of(database, after(1), 4, TERMS._replace(hostmost=8)))[-1] == other
+    assert other in (await claims_of(database, after(1), 4, TERMS._replace(hostmost=8)))[:4]
 
 
 async def test_two_claims_at_once_never_exceed_a_limit(database: Database) -> None:
@@ -703,7 +704,7 @@ async def test_two_claims_at_once_never_exceed_a_limit(database: Database) -> No
 
 
 async def said(database: Database, now: datetime, instant: datetime = NOON) -> str:
-    return str((await at(database, now, explain.explain, 1, instant)).sentence)
+    return str((await at(database, now, explain.explain, 1, instant, 16)).sentence)
 
 
 async def test_it_can_be_asked_how_a_run_stands_and_why_it_waits(database: Database) -> None:

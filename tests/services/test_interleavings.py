@@ -22,6 +22,7 @@ from scheduler_api.errors import SchedulerError
 from scheduler_api.services import audit, backfill, calls, jobs, operations, reconcile, redrive, runs
 from scheduler_api.services.calls import Terms
 from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.shares import Room
 from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
@@ -75,7 +76,7 @@ async def heal(session: AsyncSession, now: datetime) -> Any:
 
 
 async def claim_call(session: AsyncSession, now: datetime) -> Any:
-    return await calls.claim(session, now, 10, Terms("tests", timedelta(seconds=15), 10))
+    return await calls.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 10))
 
 
 async def settle(session: AsyncSession, now: datetime) -> Any:

@@ -261,7 +261,7 @@ class Machine(RuleBasedStateMachine):
         at = instants[choice % len(instants)]
         if any(at > other.since for other in [self.model]):
             expected = {"ran": {Fate.RAN}, "counted": {Fate.COUNTED}}
-            said = self.do(explain.explain, self.jobid, at)
+            said = self.do(explain.explain, self.jobid, at, 16)
             fate = self.model.fates[at]
             assert said.fate in expected.get(fate, {Fate.SKIPPED, Fate.COUNTED}), said.sentence
 

@@ -4,12 +4,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from scheduler_api.contracts.values import LARGEST_ID, Count, Instant, clean_text
+from scheduler_api.contracts.values import LARGEST_ID, Count, Instant, clean_text, flaw_at
 
 #: Lines in one report, and characters in one line.
 MOST_LINES, LONGEST_LINE = 100, 2000
+#: The highest rate, in calls a minute.
+HIGHEST_RATE = 60_000
 
 
 class ReportedStatus(StrEnum):
@@ -117,18 +119,35 @@ class LimitScope(StrEnum):
 
 
 class LimitOrder(BaseModel):
-    """How much may be under way at once."""
+    """How much may be under way at once, how much may begin in a minute, or both."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, json_schema_extra={"examples": [{"most": 2}]}
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"limit": 2}, {"rate": 30}, {"limit": 2, "rate": 30}]},
     )
 
-    most: Count = Field(description="The most calls to the host, or runs of jobs with the tag, at once.")
+    limit: Count | None = Field(
+        None, description="The most calls to the host, or runs of jobs with the tag, at once."
+    )
+    rate: Annotated[int, Field(ge=1, le=HIGHEST_RATE)] | None = Field(
+        None,
+        description="The most calls, to the host or of jobs with the tag, that begin in any minute; "
+        "further attempts count, too.",
+    )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "LimitOrder":
+        if self.limit is None and self.rate is None:
+            raise flaw_at("limit", "Give `limit`, `rate`, or both.")
+        return self
 
 
 class Limit(BaseModel):
     """A limit, of all replicas together."""
 
-    scope: str
+    scope: LimitScope
     name: str = Field(description="The tag; or the host, with its port unless it is the usual one.")
-    most: int
+    limit: int | None = Field(description="How many at once; null: as many as the service's settings allow.")
+    rate: int | None = Field(description="How many calls begin in a minute; null: any number.")

@@ -5,7 +5,7 @@ token, and commits; whoever settles it has to show the token. Limits count the r
 claims count the same free place, claims of calls take turns (`CLAIM_KEY`); settling never waits for them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -23,39 +23,47 @@ TAKE_TURN = Statement(
            set_config('lock_timeout', '250ms', true)
     """
 )
-#: What bounds a claim: runs under way by job, host and limited tag; limits; hosts that do not answer.
+#: What bounds a claim: what is under way of each job, host and tag (runs, and those of them that have a call
+#: under way: a run that its target goes on with by itself takes no place); limits; hosts that do not answer.
 BOUNDS = Statement(
     """
-    SELECT 'job' AS kind, CAST(jobid AS text) AS name, count(*) AS number,
-           CAST(max(coalesce(concurrency, CASE WHEN overlap THEN NULL ELSE 1 END)) AS bigint) AS most,
-           CAST(NULL AS timestamptz) AS until
-    FROM joblog JOIN job USING (jobid) WHERE status = 'running' GROUP BY jobid
+    WITH running AS MATERIALIZED (
+        SELECT joblog.jobid, joblog.host, job.tags, coalesce(logattempt.outcome = 'running', true) AS calling,
+               coalesce(concurrency, CASE WHEN overlap THEN NULL ELSE 1 END) AS "limit"
+        FROM joblog JOIN job USING (jobid) LEFT JOIN logattempt USING (logid, attempt)
+        WHERE status = 'running'
+    )
+    SELECT 'job' AS kind, CAST(jobid AS text) AS name, count(*) AS runs,
+           count(*) FILTER (WHERE calling) AS calls, max("limit") AS "limit",
+           CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
+    FROM running GROUP BY jobid
     UNION ALL
-    SELECT 'host', host, count(*), NULL, NULL FROM joblog JOIN logattempt USING (logid, attempt)
-    WHERE status = 'running' AND outcome = 'running' GROUP BY host
+    SELECT 'host', host, 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
     UNION ALL
-    SELECT 'tag', name, count(jobid), most, NULL
-    FROM concurrencylimit LEFT JOIN (
-        SELECT joblog.jobid, job.tags FROM joblog JOIN job USING (jobid) WHERE status = 'running'
-    ) AS running ON running.tags @> ARRAY[name]
-    WHERE scope = 'tag' GROUP BY name, most
+    SELECT 'tag', tag, count(*), count(*) FILTER (WHERE calling), NULL, NULL, NULL
+    FROM running CROSS JOIN unnest(tags) AS tag GROUP BY tag
     UNION ALL
-    SELECT 'limit', name, 0, most, NULL FROM concurrencylimit WHERE scope = 'host'
+    SELECT 'limit of ' || scope, name, 0, 0, "limit", rate, busyuntil FROM concurrencylimit
     UNION ALL
-    SELECT 'down', host, failures, NULL, openuntil FROM hostfailure
+    SELECT 'down', host, failures, 0, NULL, NULL, openuntil FROM hostfailure
     """
 )
+#: Calls that are due to these hosts, up to a share of each.
 DUE = Statement(
     """
-    SELECT logid, jobid, scheduledfor, cause, attempt, host
-    FROM joblog
-    WHERE status = 'pending' AND host IS NOT NULL AND nextrun <= :due
-      AND host <> ALL(:hosts) AND jobid <> ALL(:jobids)
-      AND (cardinality(CAST(:tags AS text[])) = 0
-           OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid AND job.tags && :tags))
+    SELECT call.* FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (host, share)
+    CROSS JOIN LATERAL (
+        SELECT logid, jobid, scheduledfor, cause, attempt, host, nextrun
+        FROM joblog
+        WHERE status = 'pending' AND joblog.host = given.host AND nextrun <= :due
+          AND jobid <> ALL(:jobids)
+          AND (cardinality(CAST(:tags AS text[])) = 0
+               OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid AND job.tags && :tags))
+        ORDER BY nextrun, logid
+        LIMIT given.share
+        FOR UPDATE OF joblog SKIP LOCKED
+    ) AS call
     ORDER BY nextrun, logid
-    LIMIT :most
-    FOR UPDATE OF joblog SKIP LOCKED
     """
 )
 _REFINED = """
@@ -158,21 +166,21 @@ async def take_turn(session: AsyncSession) -> None:
 
 
 async def bounds(session: AsyncSession) -> list[asyncpg.Record]:
-    """Everything that bounds a claim: (kind, name, number, most, until)."""
+    """Everything that bounds a claim: (kind, name, runs, calls, limit, rate, until)."""
     return await BOUNDS.all(session)
 
 
 async def due(
     session: AsyncSession,
     due: datetime,
-    most: int,
-    hosts: Sequence[str],
+    shares: Mapping[str, int],
     jobids: Sequence[int],
     tags: Sequence[str],
 ) -> list[DueCall]:
-    """Lock up to `most` due calls, earliest first, but none to these hosts, of these jobs or tags."""
-    rows = await DUE.all(session, due=due, most=most, hosts=hosts, jobids=jobids, tags=tags)
-    return [DueCall(*row) for row in rows]
+    """Lock the oldest due calls to these hosts, up to so many to each, but none of these jobs or tags."""
+    hosts, counts = list(shares), list(shares.values())
+    rows = await DUE.all(session, due=due, hosts=hosts, shares=counts, jobids=jobids, tags=tags)
+    return [DueCall(*row[:6]) for row in rows]
 
 
 async def known(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:

@@ -184,6 +184,14 @@ joblog = Table(
         "logid",
         postgresql_where=text("status = 'pending' AND host IS NOT NULL"),
     ),
+    # Claims go from host to host where many calls are due.
+    Index(
+        "ix_joblog_hosts",
+        "host",
+        "nextrun",
+        "logid",
+        postgresql_where=text("status = 'pending' AND host IS NOT NULL"),
+    ),
     Index("ix_joblog_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
     # What failed is looked for among millions that did not.
     Index("ix_joblog_failed", "logid", postgresql_where=text("status = 'failed'")),
@@ -254,15 +262,21 @@ jobsecret = Table(
     Index("ix_jobsecret_jobid", "jobid"),
 )
 
-# How many runs may be under way at once, of the jobs with a tag or to a host.
+# How many runs of the jobs with a tag, or calls to a host, may be under way at once, and begin in a minute.
 concurrencylimit = Table(
     "concurrencylimit",
     metadata,
     Column("scope", Text, primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("most", Integer, nullable=False),
+    Column("limit", Integer),
+    Column("rate", Integer),
+    # Until when the calls that have begun use up the rate.
+    Column("busyuntil", Instant),
     CheckConstraint("scope IN ('tag', 'host')", name="scope"),
-    CheckConstraint("most >= 1", name="most"),
+    CheckConstraint('"limit" >= 1', name="limit"),
+    CheckConstraint("rate >= 1", name="rate"),
+    CheckConstraint('num_nonnulls("limit", rate) > 0', name="limited"),
+    CheckConstraint("busyuntil IS NULL OR rate IS NOT NULL", name="busyuntil"),
 )
 
 # Hosts that do not answer: nothing is sent to them until then.

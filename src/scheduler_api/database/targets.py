@@ -18,14 +18,45 @@ REMOVE_SECRET = Statement(
     "DELETE FROM jobsecret WHERE jobid = :jobid AND secretid = :secretid RETURNING secretid"
 )
 CIPHERTEXTS = Statement("SELECT ciphertext FROM jobsecret WHERE jobid = :jobid ORDER BY secretid DESC")
-LIMITS = Statement("SELECT scope, name, most FROM concurrencylimit ORDER BY scope, name")
+LIMITS = Statement('SELECT scope, name, "limit", rate FROM concurrencylimit ORDER BY scope, name')
+# Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
 SET_LIMIT = Statement(
     """
-    INSERT INTO concurrencylimit (scope, name, most) VALUES (:scope, :name, :most)
-    ON CONFLICT (scope, name) DO UPDATE SET most = excluded.most
+    INSERT INTO concurrencylimit (scope, name, "limit", rate) VALUES (:scope, :name, :limit, :rate)
+    ON CONFLICT (scope, name) DO UPDATE SET
+        "limit" = excluded."limit", rate = excluded.rate,
+        busyuntil = CASE WHEN concurrencylimit.busyuntil IS NOT NULL AND excluded.rate IS NOT NULL THEN
+            CAST(:now AS timestamptz) + least(
+                interval '1 minute',
+                greatest(interval '0', concurrencylimit.busyuntil - CAST(:now AS timestamptz))
+                * (CAST(concurrencylimit.rate AS float8) / excluded.rate)
+            )
+        END
     """
 )
-REMOVE_LIMIT = Statement("DELETE FROM concurrencylimit WHERE scope = :scope AND name = :name RETURNING most")
+REMOVE_LIMIT = Statement("DELETE FROM concurrencylimit WHERE scope = :scope AND name = :name RETURNING name")
+#: What bounds the calls to a host, of a job with these tags; and how much of that is under way.
+LIMITING = Statement(
+    """
+    SELECT scope, name, "limit", rate, busyuntil, CASE scope
+        WHEN 'host' THEN (
+            SELECT count(*) FROM joblog JOIN logattempt USING (logid, attempt)
+            WHERE status = 'running' AND outcome = 'running' AND joblog.host = name
+        )
+        ELSE (SELECT count(*) FROM joblog JOIN job USING (jobid)
+              WHERE status = 'running' AND job.tags @> ARRAY[name])
+        END AS number
+    FROM (
+        SELECT scope, name, "limit", rate, busyuntil FROM concurrencylimit
+        WHERE scope = 'host' AND name = :host
+           OR scope = 'tag' AND name IN (SELECT unnest(tags) FROM job WHERE jobid = :jobid)
+        UNION ALL
+        SELECT 'host', :host, NULL, NULL, NULL
+        WHERE NOT EXISTS (SELECT FROM concurrencylimit WHERE scope = 'host' AND name = :host)
+    ) AS bound
+    ORDER BY scope, name
+    """
+)
 
 
 async def secrets(session: AsyncSession, jobid: int) -> list[asyncpg.Record]:
@@ -53,11 +84,18 @@ async def limits(session: AsyncSession) -> list[asyncpg.Record]:
     return await LIMITS.all(session)
 
 
-async def set_limit(session: AsyncSession, scope: str, name: str, most: int) -> None:
-    """Set the limit of a tag or a host."""
-    await SET_LIMIT.all(session, scope=scope, name=name, most=most)
+async def set_limit(
+    session: AsyncSession, now: datetime, scope: str, name: str, *, limit: int | None, rate: int | None
+) -> None:
+    """Set the limit of a tag or a host: at once, a minute, or both."""
+    await SET_LIMIT.all(session, now=now, scope=scope, name=name, limit=limit, rate=rate)
 
 
 async def remove_limit(session: AsyncSession, scope: str, name: str) -> bool:
     """Lift a limit; whether there was one."""
     return await REMOVE_LIMIT.one_or_none(session, scope=scope, name=name) is not None
+
+
+async def limiting(session: AsyncSession, jobid: int, host: str) -> list[asyncpg.Record]:
+    """The limits on a job's calls to a host: (scope, name, limit, rate, busyuntil, number under way)."""
+    return await LIMITING.all(session, jobid=jobid, host=host)

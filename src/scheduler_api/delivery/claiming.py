@@ -9,20 +9,21 @@ from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_ro
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Terms
+from scheduler_api.services.shares import Room
 
 log = structlog.get_logger(__name__)
 
 
-async def claim(database: Database, most: int, terms: Terms, due: datetime | None = None) -> Claim:
+async def claim(database: Database, room: Room, terms: Terms, due: datetime | None = None) -> Claim:
     """See calls.claim.
 
     A savepoint in each claim would cost a tenth of all deliveries: it is only paid for in a second
     transaction, after the first has failed: as the database refused a row, or somebody else holds one.
     """
     try:
-        return await database.transact(calls.claim, most, terms, due)
+        return await database.transact(calls.claim, room, terms, due)
     except (SchedulerError, *DATABASE_ERRORS) as error:
         if not is_of_a_row(error):
             raise
         log.warning("claimed calls do not start as a whole; starting them one by one", error=explain(error))
-        return await database.transact(calls.claim, most, terms, due, singly=True)
+        return await database.transact(calls.claim, room, terms, due, singly=True)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,12 +19,14 @@ from scheduler_api.delivery import claiming, ends
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.leases import Held, Leases
-from scheduler_api.delivery.places import PAUSE, Places
+from scheduler_api.delivery.places import Places
 from scheduler_api.delivery.settler import Settler
+from scheduler_api.delivery.thrift import PAUSE
 from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.shares import Reach, Room
 
 log = structlog.get_logger(__name__)
 
@@ -69,24 +71,26 @@ class Deliverer:
         self._caller = caller
         self._terms = terms
         self._capacity = capacity
-        self._places = Places(capacity.calls)
         # Called whenever runs have begun or ended.
         self._changed = changed
         self._settler = Settler(database, self._let_go, self._hasten)
         self._leases = Leases(database, terms.lease, lost=self._give_up, found=self.wake)
         # Who has it may claim: so that no two take the same room.
         self._turn = asyncio.Lock()
-        # Runs that wait for a place; and how many calls are under way, and have ended, ever.
-        self._queue: deque[Started] = deque()
-        self._calling = self._ended = 0
+        self._places = Places(capacity.calls)
+        # How many calls have ended, ever.
+        self._ended = 0
         # How many calls end in the time that a claim takes. So many runs have to wait when it begins, or
         # places would be empty; with three times as many to be claimed, claims are few. None, where calls
         # take long.
         self._ahead = 0
         # When that was measured, and how many calls had ended by then.
         self._measured = (monotonic(), 0)
-        # What the last claim left behind: due calls without a place here, or without one by some limit.
+        # What the last claim left behind: due calls without a place here, or without one by some limit; and
+        # behind which host it stopped to look.
         self._is_full = self._is_bounded = False
+        self._walked = ""
+        self._crowded: float | None = None
         self._look_at = monotonic()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -150,6 +154,11 @@ class Deliverer:
     def _is_broken(self) -> bool:
         return self._failures >= BROKEN_AFTER
 
+    @property
+    def crowded(self) -> float:
+        """For how many seconds due calls have waited for a place here, at every look; 0: none waits."""
+        return 0.0 if self._crowded is None else monotonic() - self._crowded
+
     async def run_due(self, due: datetime, seconds: float) -> Counter[str]:
         """Make all calls that are due at `due`, for about `seconds` at most; what became of them."""
         give_up = monotonic() + seconds
@@ -157,16 +166,18 @@ class Deliverer:
         counts: Counter[str] = Counter()
         while (left := give_up - monotonic()) > 0 and not self._stopping:
             async with self._turn:
-                free = self._places.limit - self._calling - len(self._queue)
-                claim, futures = await self._claim(free, due) if free > 0 else (Claim(more=True), [])
+                room = self._places.room(0)
+                claim, futures = await self._claim(room, due) if room.most else (Claim(crowded=True), [])
             counts["skipped"] += claim.skipped
             mine += futures
-            if free <= 0 and (tasks := self._tasks):
-                await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            elif free <= 0:
-                await asyncio.sleep(CLAIM_AFTER)
-            elif len(futures) < free and not claim.more:
+            if claim.more or (futures and len(futures) >= room.most):
+                continue
+            if claim.whole and not claim.crowded:
                 break
+            if claim.whole and (tasks := self._tasks):
+                await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(CLAIM_AFTER)
         if mine:
             await asyncio.wait(mine, timeout=max(0.0, give_up - monotonic()))
         counts.update(map(_outcome, mine))
@@ -213,21 +224,26 @@ class Deliverer:
     async def _tick(self) -> float:
         """Claim what is due and there is room for; how many seconds to sleep then."""
         self._is_full = not self._has_room
-        if self._free <= 0:
+        if not self._room.most:
             return self._capacity.interval
         if self._is_full and (pause := self._measured[0] + CLAIM_AFTER - monotonic()) > 0:
             return pause
         async with self._turn:
-            free, began = self._free, monotonic()
-            claim, _ = await self._claim(free)
+            room, began = self._room, monotonic()
+            claim, _ = await self._claim(room)
         self._measure(began)
-        if claim.more or len(claim.started) == free:
+        if claim.more or len(claim.started) == room.most:
             return 0.0
         self._is_bounded = claim.bounded
+        self._is_full |= claim.crowded
         longest = self._capacity.interval * random.uniform(0.8, 1.0)  # noqa: S311
         if claim.bounded:
             longest = min(longest, BOUNDED_PAUSE)
-        return longest if claim.nextdue is None else max(0.0, min(claim.nextdue, longest))
+        if not claim.whole:
+            longest = CLAIM_AFTER
+        if claim.nextdue is not None:
+            longest = min(longest, claim.nextdue)
+        return max(0.0, longest)
 
     def _measure(self, began: float) -> None:
         """See how far ahead the next claims have to be, as one that began then has ended."""
@@ -237,24 +253,25 @@ class Deliverer:
         self._ahead = min(int(ends_a_second * (now - began)), MOST_AHEAD)
 
     @property
-    def _free(self) -> int:
+    def _room(self) -> Room:
         """How many runs there is room for: in places, and waiting for one."""
-        limit = self._places.limit
-        return (limit and limit + 4 * self._ahead) - self._calling - len(self._queue)
+        return self._places.room(4 * self._ahead)
 
     @property
     def _has_room(self) -> bool:
         """Whether a claim is worth its while."""
-        return self._free >= max(3 * self._ahead, self._places.limit * CLAIM_FROM)
+        return self._room.free[Reach.JOB] >= max(3 * self._ahead, self._places.thrift.limit * CLAIM_FROM)
 
     async def _claim(
-        self, most: int, due: datetime | None = None
+        self, room: Room, due: datetime | None = None
     ) -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
-        """Claim and begin up to `most` calls; of those that are due at `due`, with what becomes of them."""
+        """Claim and begin calls; of those that are due at `due`, with what becomes of them."""
 
         async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
             began = monotonic()
-            claim = await claiming.claim(self._database, most, self._terms, due)
+            claim = await claiming.claim(self._database, room._replace(after=self._walked), self._terms, due)
+            self._walked = claim.after
+            self._crowded = (self._crowded or began) if claim.crowded else None
             self._settler.failing = claim.failing
             if claim.started or claim.skipped:
                 self._changed()
@@ -262,7 +279,7 @@ class Deliverer:
             futures = [self._settler.awaited(token) for token in tokens]
             for started in claim.started:
                 self._leases.hold(Held(started.entry.logid, started.token, began))
-            self._queue.extend(claim.started)
+                self._places.put(started)
             if self._stopping:
                 self._hand_back_queue()
             self._fill_places()
@@ -271,16 +288,15 @@ class Deliverer:
         return await undisturbed(claim_and_begin())
 
     def _hand_back_queue(self) -> None:
-        while self._queue:
-            self._settler.put(ends.released(self._queue.popleft(), NOT_MADE))
+        for started in self._places.empty():
+            self._settler.put(ends.released(started, NOT_MADE))
 
     def _fill_places(self) -> None:
         """Begin calls that wait, as many as there are places."""
-        while self._queue and self._calling < self._places.limit:
-            started = self._queue.popleft()
+        while (started := self._places.take()) is not None:
             held = self._leases.get(started.token)
             if held is not None:
-                self._calling += 1
+                self._places.calling += 1
                 held.task = asyncio.create_task(self._run(started, held))
                 # A task that is cancelled before its first step never runs, but ends.
                 held.task.add_done_callback(partial(self._end, started, held))
@@ -301,7 +317,7 @@ class Deliverer:
 
     def _make_fewer(self) -> None:
         """Leave what waits to others, and begin nothing for a moment."""
-        if self._places.ran_out(self._calling):
+        if self._places.thrift.ran_out(self._places.calling):
             self._hand_back_queue()
             asyncio.get_running_loop().call_later(PAUSE, self._go_on)
 
@@ -313,7 +329,7 @@ class Deliverer:
     def _end(self, started: Started, held: Held, task: asyncio.Task[None]) -> None:
         """Make room for the next call; have this one settled, where it did not come to its own end."""
         held.ended = True
-        self._calling -= 1
+        self._places.calling -= 1
         self._ended += 1
         if task.cancelled():
             if self._leases.get(held.token) is not None:
@@ -322,8 +338,8 @@ class Deliverer:
             log.error("a call broke off", logid=held.logid, exc_info=error)
             self._settler.put(ends.broken(started, error))
         self._fill_places()
-        if self._is_full and self._has_room:
-            self.wake()
+        if self._is_full:
+            self._hasten(0.0 if self._has_room else CLAIM_AFTER)
 
     def _give_up(self, held: Held) -> None:
         """A run is ours no more: what its target answers would be dropped anyway."""

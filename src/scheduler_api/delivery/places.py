@@ -1,40 +1,65 @@
-"""How many calls may be under way at once: fewer for a while, once there were no descriptors for more."""
+"""The places of a replica: which claimed runs have one, and which wait for one."""
 
-from time import monotonic
+from collections import deque
+from collections.abc import Iterator
 
-import structlog
-
-log = structlog.get_logger(__name__)
-
-#: Seconds for which no call begins, and for which only half as many do.
-PAUSE, THRIFT = 1.0, 30.0
+from scheduler_api.delivery.thrift import Thrift
+from scheduler_api.services.calls import Started
+from scheduler_api.services.shares import PerReach, Reach, Room, thresholds
 
 
 class Places:
-    """The places for calls of one replica."""
+    """As many calls at once as there are places, some of them only for runs that reach so far."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = self._reduced = limit
-        self._pause_ends = self._thrift_ends = 0.0
+    def __init__(self, count: int) -> None:
+        self._most = thresholds(count)
+        self.thrift = Thrift(count)
+        """Fewer places for a while, where there are no file descriptors for more."""
+        # Claimed runs that wait for a place, by their reach; each queue in the order of the claims.
+        self._queues: dict[Reach, deque[tuple[int, Started]]] = {reach: deque() for reach in Reach}
+        self._queued = 0
+        self.calling = 0
+        """How many calls are under way."""
 
     @property
-    def limit(self) -> int:
-        """How many calls may be under way now."""
-        now = monotonic()
-        if now < self._pause_ends:
-            return 0
-        return self._reduced if now < self._thrift_ends else self._limit
+    def _thresholds(self) -> PerReach:
+        limit = self.thrift.limit
+        first, second, third, fourth = (min(most, limit) for most in self._most)
+        return first, second, third, fourth
 
-    def ran_out(self, calling: int) -> bool:
-        """There was no descriptor for one of `calling` calls; whether that is news."""
-        now = monotonic()
-        if now < self._pause_ends:
-            return False
-        self._reduced = max(1, calling // 2)
-        self._pause_ends, self._thrift_ends = now + PAUSE, now + THRIFT
-        log.warning(
-            "file descriptors ran out; calls are handed back, and fewer are made for a while",
-            calls=self._reduced,
-            seconds=THRIFT,
-        )
-        return True
+    @property
+    def waiting(self) -> int:
+        """How many claimed runs wait for a place."""
+        return sum(map(len, self._queues.values()))
+
+    def room(self, ahead: int) -> Room:
+        """How many runs more to claim, if up to `ahead` may wait for a place that they may have.
+
+        Those that wait take what they reach: a place that is kept for others is free, however many wait.
+        """
+        limits, taken = self._thresholds, self.calling
+        if not limits[Reach.NEWCOMER]:
+            return Room.of(0)
+        for reach, queue in self._queues.items():
+            taken = max(taken, min(taken + len(queue), limits[reach]))
+        without = self.calling + self.waiting - taken
+        more = max(0, ahead - without)
+        first, second, third, fourth = (max(0, limit - taken + more) for limit in limits)
+        return Room((first, second, third, fourth))
+
+    def put(self, started: Started) -> None:
+        """Let a claimed run wait for a place."""
+        self._queued += 1
+        self._queues[started.reach].append((self._queued, started))
+
+    def take(self) -> Started | None:
+        """The next run that waits and may have a place, the one that has waited longest first; None: none."""
+        limits = self._thresholds
+        ready = [queue for reach, queue in self._queues.items() if queue and self.calling < limits[reach]]
+        return min(ready, key=lambda queue: queue[0][0]).popleft()[1] if ready else None
+
+    def empty(self) -> Iterator[Started]:
+        """All that wait; they do so no more."""
+        for queue in self._queues.values():
+            while queue:
+                yield queue.popleft()[1]

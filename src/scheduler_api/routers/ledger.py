@@ -130,7 +130,8 @@ async def explain_instant(
     """Say why a job did, or did not, run at an instant."""
     instant = _instant("at", at)
     database = database_of(request)
-    found = await database.transact(explain.explain, jobid, instant)
+    hostlimit = request.state.settings.host_concurrency
+    found = await database.transact(explain.explain, jobid, instant, hostlimit)
     if wants_page(request):
         job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
         return Response(pages_of(request).explanation(now, job, found), 200, NEGOTIATED, Media.HTML)

@@ -119,7 +119,7 @@ async def remove_secret_by_form(request: Request, jobid: JobId, secretid: Secret
 
 @router.get("/limits", response_model=list[Limit], responses=problems(503))
 async def list_limits(request: Request) -> Response:
-    """List the limits on what is under way at once."""
+    """List the limits of hosts and tags."""
     found = await database_of(request).read(limits.listing)
     return Response(LIMITS.dump_json(found), headers=NEGOTIATED, media_type=Media.JSON)
 
@@ -131,14 +131,14 @@ async def list_limits(request: Request) -> Response:
     responses=problems(400, 408, 413, 415, 422, 503),
 )
 async def put_limit(request: Request, scope: Scope, name: Name) -> Response:
-    """Limit how many calls to a host, or runs of jobs with a tag, are under way at once.
+    """Limit calls to a host, or runs of jobs with a tag: at once (`limit`), a minute (`rate`), or both.
 
-    It holds for all replicas together, from the next call on.
+    It replaces the limit that was there, and holds for all replicas together, from the next call on.
     """
     if content_type(request) != "application/json":
         raise HTTPException(415, "Send the limit as application/json.")
     order = await json_body(request, LimitOrder)
-    limit = await database_of(request).transact(limits.put, scope, _storable(name), order.most)
+    limit = await database_of(request).transact(limits.put, scope, _storable(name), order)
     return Response(limit.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 

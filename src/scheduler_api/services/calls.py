@@ -1,6 +1,7 @@
 """Runs that call a target: claimed, and settled when the call has ended."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Target, target_of
-from scheduler_api.database import calls, jobs, leases, ledger, targets
+from scheduler_api.database import calls, jobs, leases, ledger, shares, targets
 from scheduler_api.database import verdicts as statements
 from scheduler_api.database.calls import DueCall
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
@@ -21,13 +22,18 @@ from scheduler_api.database.statements import savepoint
 from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services import hosts, starts
-from scheduler_api.services.bounds import Bounds
+from scheduler_api.services.bounds import Admitted, Bounds
 from scheduler_api.services.outcomes import Ended, Settled, conclude, target_in, verdict_of
+from scheduler_api.services.shares import Reach, Room
 from scheduler_api.services.starts import Holder
 from scheduler_api.targets import Failure
 
 log = structlog.get_logger(__name__)
 
+#: Where more calls are due than this, and than there are places, so many hosts are looked at in one claim.
+WINDOW, HOSTS_A_LOOK = 256, 1000
+#: What a high rate lets go meanwhile is claimed at once: claims cost.
+PACE = timedelta(seconds=0.05)
 #: Expired leases that are looked at, at once.
 MOST_EXPIRED = 500
 
@@ -70,6 +76,8 @@ class Started:
     secrets: Sequence[bytes]
     """Encrypted."""
     parentlogid: int | None = None
+    reach: Reach = Reach.LENT
+    """Up to which of the places it may begin."""
 
     @property
     def target(self) -> Target | None:
@@ -85,11 +93,16 @@ class Claim:
     skipped: int = 0
     """Logs that their policies let not run."""
     more: bool = False
-    """Whether there may be more behind those that are bounded: claim again."""
+    """Whether there may be more that can start: claim again."""
     bounded: bool = False
     """Whether limits may hold something back that is due."""
+    crowded: bool = False
+    """Whether something that is due may wait for a place of this replica."""
+    whole: bool = True
+    """Whether all hosts with due calls were looked at; otherwise look soon `after` this one."""
+    after: str = ""
     nextdue: float | None = None
-    """Seconds until the next call is due, where all that is due was looked at; None: none is."""
+    """Seconds until the next call is due, or a rate lets one start; None: none is promised."""
     failing: frozenset[str] = frozenset()
     """Hosts with failures on their account."""
 
@@ -97,53 +110,62 @@ class Claim:
 async def claim(
     session: AsyncSession,
     now: datetime,
-    most: int,
+    room: Room,
     terms: Terms,
     due: datetime | None = None,
     *,
     singly: bool = False,
 ) -> Claim:
-    """Mark up to `most` calls that are due (at `due`, or now) as running, under leases, within all limits.
+    """Mark as many calls that are due (at `due`, or now) as there is room for as running, within all limits.
 
-    The calls may be made once the transaction is committed, and not before. With `singly`, one that the
-    database refuses fails alone, and not the whole claim.
+    They are held under leases, and may be made once the transaction is committed, and not before. With
+    `singly`, one that the database refuses fails alone, and not the whole claim.
     """
     await calls.take_turn(session)
-    bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS)
-    entries = await calls.due(session, due or now, most, *bounds.full)
-    if not entries:
-        nextdue = await _until_next(session, now)
-        return Claim(bounded=bounds.bind, nextdue=nextdue, failing=bounds.failing)
-    known = await calls.known(session, [entry.logid for entry in entries])
+    bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS, room)
+    askers = await shares.asking(session, due or now, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after)
+    counts = bounds.shares(askers.hosts)
+    entries = await calls.due(session, due or now, counts, *bounds.closed) if counts else []
+    known = await calls.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
     deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}
     if deleted:
         await ledger.abandon(session, now, sorted(deleted))
     wanted = [entry for entry in free if entry.logid not in deleted]
-    taken = [entry for entry in wanted if bounds.admits(entry, known[entry.logid])]
-    begun = await starts.begin(session, now, Holder(terms.replica, terms.lease), taken, known, singly=singly)
-    is_all = len(entries) < most
+    bounds.keep_rates(await shares.lock_rates(session, bounds.rates_of(wanted, known)))
+    taken = bounds.admit(wanted, known)
+    holder = Holder(terms.replica, terms.lease)
+    begun = await starts.begin(session, now, holder, [one.entry for one in taken], known, singly=singly)
+    started = [one for one in taken if one.entry.logid in begun.started]
+    # Somebody else has locked them, or their jobs.
+    held = len(entries) - len(free) + len(taken) - len(started) - begun.refused
+    await shares.use_rates(session, bounds.used_rates([one.entry for one in started], known))
+    looked = Counter(entry.host for entry in entries)
+    is_cut = not askers.whole or any(looked[host] >= count for host, count in counts.items())
+    more = bool(begun.refused or deleted) or (is_cut and 0 < len(taken) < room.free[Reach.LENT])
     return Claim(
-        [
-            _started(entry, known[entry.logid], begun.started[entry.logid], now)
-            for entry in taken
-            if entry.logid in begun.started
-        ],
+        [_started(one, known[one.entry.logid], begun.started[one.entry.logid], now) for one in started],
         skipped=begun.refused + len(deleted),
-        more=bool(begun.refused or deleted) or (not is_all and len(taken) < len(wanted)),
-        bounded=bounds.bind or len(taken) < len(entries) - len(deleted),
-        nextdue=await _until_next(session, now) if is_all else None,
+        more=more,
+        bounded=bounds.bind or held > 0,
+        crowded=bounds.crowded,
+        whole=askers.whole,
+        after=askers.walked,
+        nextdue=None if more else await _until_next(session, now, bounds.next_paced),
         failing=bounds.failing,
     )
 
 
-async def _until_next(session: AsyncSession, now: datetime) -> float | None:
-    return _seconds_to(await calls.next_call(session, now), now)
+async def _until_next(session: AsyncSession, now: datetime, paced: datetime | None) -> float | None:
+    instants = [await calls.next_call(session, now), paced and max(paced, now + PACE)]
+    return _seconds_to(min((at for at in instants if at is not None), default=None), now)
 
 
-def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any], now: datetime) -> Started:
+def _started(
+    admitted: Admitted, known: Mapping[str, Any], started: Mapping[str, Any], now: datetime
+) -> Started:
     return Started(
-        entry,
+        admitted.entry,
         started["leasetoken"],
         now,
         known["jobname"],
@@ -152,6 +174,7 @@ def _started(entry: DueCall, known: Mapping[str, Any], started: Mapping[str, Any
         started["target"],
         known["secrets"],
         known["parentlogid"],
+        admitted.reach,
     )
 
 

@@ -10,6 +10,7 @@ from scheduler_api.contracts import Explanation, Fate, Log
 from scheduler_api.database import hosts, ledger, promises
 from scheduler_api.schedule import Bar, Schedule
 from scheduler_api.schedule.wording import describe, local, note
+from scheduler_api.services import limits
 from scheduler_api.services.outlook import occurrence_of
 from scheduler_api.services.past import Past, past_of
 
@@ -29,8 +30,13 @@ BECAUSE = {
 }
 
 
-async def explain(session: AsyncSession, now: datetime, jobid: int, at: datetime) -> Explanation:
-    """What became of an instant, and why. Raises JobNotFound, ScheduleUnusable."""
+async def explain(
+    session: AsyncSession, now: datetime, jobid: int, at: datetime, hostlimit: int
+) -> Explanation:
+    """What became of an instant, and why. Raises JobNotFound, ScheduleUnusable.
+
+    `hostlimit` is how many calls at once a host gets that has no limit of its own.
+    """
     past = await past_of(session, jobid)
     rows = await ledger.around(session, jobid, at, at + SECOND)
     version = past.version_at(at)
@@ -39,7 +45,7 @@ async def explain(session: AsyncSession, now: datetime, jobid: int, at: datetime
     logs = _telling([Log.model_validate(dict(row)) for row in rows], schedule, at, scheduled)
     fate, sentence = _judge(past, schedule, at, now, scheduled, logs)
     if fate is Fate.PROMISED:
-        sentence += await _held_back(session, logs, now, zone)
+        sentence += await _held_back(session, logs, now, zone, hostlimit)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -153,7 +159,9 @@ def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[Fate, str
     return Fate.RUNNING, f"The run of {when} is under way: attempt {log.attempt}{since}."
 
 
-async def _held_back(session: AsyncSession, logs: Sequence[Log], now: datetime, zone: str) -> str:
+async def _held_back(
+    session: AsyncSession, logs: Sequence[Log], now: datetime, zone: str, hostlimit: int
+) -> str:
     """What keeps a call waiting that is due, as a further sentence; empty: nothing is known to."""
     for log in logs:
         if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:
@@ -164,6 +172,8 @@ async def _held_back(session: AsyncSession, logs: Sequence[Log], now: datetime, 
             return (
                 f" {log.host} has not answered since {local(down['since'], zone)} ({down['error']}); {until}."
             )
+        if limit := await limits.holding_back(session, now, log.jobid, log.host, hostlimit):
+            return f" {limit}"
         if await promises.running(session, log.jobid):
             return " Another run of the job is under way."
     return ""

@@ -1,14 +1,26 @@
 """Whether the database answers, how late the scheduler is, and how many hosts do not answer."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import claims, hosts
+from scheduler_api.database import claims, hosts, shares
 from scheduler_api.database.claims import NextDue
 
 #: What is so late is called overdue.
 LATE = timedelta(seconds=5)
+#: Calls that wait are counted up to this.
+MOST_COUNTED = 1000
+
+
+class Waiting(NamedTuple):
+    """The calls that are due and have not begun."""
+
+    calls: int
+    """How many, counted up to MOST_COUNTED."""
+    since: datetime | None
+    """When the first of them was due; None: none waits."""
 
 
 async def next_due(session: AsyncSession) -> NextDue:
@@ -30,3 +42,11 @@ async def lag(session: AsyncSession) -> float:
 async def hosts_down(session: AsyncSession) -> int:
     """How many hosts do not answer, and are left alone. Which, is for those to see who may see jobs."""
     return await hosts.left_alone(session)
+
+
+async def waiting(session: AsyncSession, now: datetime) -> Waiting:
+    """The calls that are due and have not begun, whatever they wait for.
+
+    Where a replica's deliverer is `crowded`, some of them wait for a place of it, and not for a limit.
+    """
+    return Waiting(*await shares.waiting(session, now, MOST_COUNTED))

@@ -1,0 +1,113 @@
+"""What a claim of calls reads: never all that is due, however much of it one host has."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from scheduler_api.database import calls, shares
+from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Statement
+from scheduler_api.services import health
+from tests.factories import NOON, add_job, execute, scalar
+
+HOG, NEWCOMER = "http://hog.example/", "http://newcomer.example/"
+
+
+async def backlog(database: Database) -> None:
+    """A host with 100,000 due calls, 300 that have none due, and one whose only call was due last."""
+    jobid = await add_job(database, due=None, target={"url": HOG})
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, host, cause)"
+        " SELECT jobid, at, at, host, 'manual'"
+        " FROM job, generate_series(CAST(:noon AS timestamptz) - interval '100000 s',"
+        " :noon - interval '1 s', interval '1 s') AS at WHERE jobid = :jobid",
+        jobid=jobid,
+        noon=NOON,
+    )
+    for number in range(300):
+        later = {"url": f"http://later-{number}.example/"}
+        await add_job(database, due=NOON + timedelta(days=1), target=later)
+    await add_job(database, due=NOON, target={"url": NEWCOMER})
+    async with database.engine.connect() as connection:
+        await connection.execute(text("VACUUM ANALYZE joblog"))
+
+
+async def plan_of(database: Database, statement: Statement, mode: str, **values: Any) -> Any:
+    async with database.transactional.begin() as connection:
+        await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
+        query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
+        found = (await connection.exec_driver_sql(query, tuple(statement.arguments(values)))).scalar_one()
+    return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+
+
+def scans(plan: Any) -> list[Any]:
+    """The parts of a plan that read logs."""
+    inner = [found for part in plan.get("Plans", []) for found in scans(part)]
+    return [plan, *inner] if plan.get("Relation Name") == "joblog" and "Index Name" in plan else inner
+
+
+async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: Database) -> None:
+    await backlog(database)
+    look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
+    none: dict[str, list[Any]] = {"jobids": [], "tags": []}
+    due = {"due": NOON, "hosts": ["hog.example", "newcomer.example"], "shares": [100, 100]} | none
+    for mode in ("force_generic_plan", "force_custom_plan"):
+        for statement, values, blocks in (
+            (shares.ASKING, look, 3000),
+            (calls.DUE, due, 1000),
+            (shares.WAITING, {"now": NOON, "most": 1000}, 100),
+        ):
+            plan = await plan_of(database, statement, mode, **values)
+            found = scans(plan)
+            assert found
+            assert {node["Index Name"] for node in found} <= {"ix_joblog_calls", "ix_joblog_hosts"}, plan
+            assert max(node["Actual Rows"] for node in found) <= 1000
+            assert all(node.get("Rows Removed by Filter", 0) <= 1 for node in found), plan
+            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= blocks
+
+    async def asking(session: Any) -> shares.Askers:
+        return await shares.asking(session, NOON, 257, 1000, "")
+
+    hosts = await database.read(asking)
+    assert hosts.whole
+    assert hosts.hosts == {"hog.example": NOON - timedelta(seconds=100_000), "newcomer.example": NOON}
+
+
+async def test_hosts_are_looked_through_in_turn_where_there_are_too_many(database: Database) -> None:
+    for number in range(10):
+        for _ in range(2):
+            await add_job(database, target={"url": f"http://{number}.example/"})
+
+    async def look(after: str, steps: int = 4, due: datetime = NOON) -> shares.Askers:
+        async def asking(session: Any) -> shares.Askers:
+            return await shares.asking(session, due, 3, steps, after)
+
+        return await database.read(asking)
+
+    seen: set[str] = set()
+    after = ""
+    for wanted in ("3.example", "7.example", ""):
+        found = await look(after)
+        assert (found.whole, found.walked) == (False, wanted)
+        # The oldest are always among them.
+        assert {"0.example", "1.example"} <= found.hosts.keys()
+        seen |= found.hosts.keys()
+        after = found.walked
+    assert len(seen) == 10
+    found = await look("", 10)
+    assert (len(found.hosts), found.whole, found.walked) == (10, False, "9.example")
+    found = await look("", 11)
+    assert (len(found.hosts), found.whole, found.walked) == (10, True, "")
+    assert await look("", due=NOON - timedelta(seconds=1)) == shares.Askers({}, True, "")
+
+
+async def test_calls_that_wait_are_counted(database: Database) -> None:
+    assert await database.transact(health.waiting) == (0, None)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    for seconds in (-3, -2, 3600):
+        await add_job(database, target={"url": HOG}, due=now + timedelta(seconds=seconds))
+    await add_job(database, due=now - timedelta(seconds=9))
+    assert await database.transact(health.waiting) == (2, now - timedelta(seconds=3))

@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
         "--faults",
         type=_kinds,
         default=frozenset(KINDS),
-        help="only those whose names hold one of these words, separated by commas: " + ", ".join(KINDS),
+        help="only those that are called so, or in part, separated by commas: " + ", ".join(KINDS),
     )
     parser.add_argument("--folder", type=Path, default=None, help="keep what it writes there")
     parser.add_argument("--again", type=Path, default=None, help="only check the evidence in a folder anew")
@@ -79,10 +79,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def _kinds(text: str) -> frozenset[str]:
-    words = [word.strip() for word in text.split(",")]
-    if unknown := [word for word in words if not any(word in kind for kind in KINDS)]:
-        raise argparse.ArgumentTypeError(f"no fault is called {unknown[0]!r}")
-    return frozenset(kind for kind in KINDS if any(word in kind for word in words))
+    """The faults whose names have one of these words, or one that begins so."""
+    found: set[str] = set()
+    for word in text.split(","):
+        kinds = [kind for kind in KINDS if f" {kind}".find(f" {word.strip()}") >= 0]
+        if not kinds:
+            raise argparse.ArgumentTypeError(f"no fault is called {word.strip()!r}")
+        found.update(kinds)
+    return frozenset(found)
 
 
 def _again(folder: Path) -> int:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 import aiohttp
@@ -32,6 +33,22 @@ def omitted(plan: Plan) -> dict[str, str]:
     if clocks.library() is None:
         found |= dict.fromkeys(("clock forward", "clock back"), clocks.FOREIGN)
     return {kind: why for kind, why in found.items() if kind in plan.faults}
+
+
+def drawn(
+    seed: int, weights: Mapping[str, int], possible: AbstractSet[str]
+) -> Iterator[tuple[str, random.Random]]:
+    """Names from one shuffled deck after the other, in each of them every kind once before any comes again.
+
+    Each has a chance of its own: what a fault draws does not depend on how long others took.
+    """
+    drawing = random.Random(f"{seed} {', '.join(weights)}")
+    kinds = [name for name in weights if name in possible]
+    further = [name for name in kinds for _ in range(weights[name] - 1)]
+    while kinds:
+        for cards in (kinds, further):
+            for name in drawing.sample(cards, len(cards)):
+                yield name, random.Random(drawing.random())
 
 
 class Nemesis:
@@ -93,7 +110,9 @@ class Nemesis:
         singly: bool = False,
     ) -> None:
         """One fault after the other; each begun whether or not the one before is over, but for `singly`."""
-        async for name, chance in self._drawn(weights, pause):
+        possible = self._plan.faults - self._deeds.omitted.keys()
+        for name, chance in drawn(self._plan.seed, weights, possible):
+            await asyncio.sleep(chance.uniform(*pause))
             if self._mistakes:
                 raise self._mistakes[0]
             if breathes:
@@ -103,19 +122,6 @@ class Nemesis:
             task.add_done_callback(self._done)
             if singly:
                 await asyncio.wait([task])
-
-    async def _drawn(
-        self, weights: Mapping[str, int], pause: tuple[float, float]
-    ) -> AsyncIterator[tuple[str, random.Random]]:
-        """Names from one shuffled deck after the other, each with a chance of its own."""
-        drawing = random.Random(f"{self._plan.seed} {', '.join(weights)}")
-        possible = self._plan.faults - self._deeds.omitted.keys()
-        cards = [name for name, count in weights.items() if name in possible for _ in range(count)]
-        while cards:
-            for name in drawing.sample(cards, len(cards)):
-                await asyncio.sleep(drawing.uniform(*pause))
-                # What a fault draws does not depend on how long others took.
-                yield name, random.Random(drawing.random())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

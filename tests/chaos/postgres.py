@@ -147,7 +147,8 @@ class Postgres:
     async def lock_table(self, kind: str, mode: str, seconds: float) -> bool:
         """Lock the ledger, in a mode of Postgres', for a while."""
         async with self.connection() as connection:
-            await connection.execute("SET lock_timeout = '2s'; BEGIN")
+            # Strangers may hold rows of it.
+            await connection.execute("SET lock_timeout = '10s'; BEGIN")
             with self._deeds.harming(kind):
                 await connection.execute(f"LOCK TABLE joblog IN {mode} MODE")
                 await asyncio.sleep(seconds)

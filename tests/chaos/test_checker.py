@@ -74,6 +74,10 @@ DAMAGE: dict[str, tuple[Plant, str]] = {
         "lost",
     ),
     "doubled row": (lambda e: with_log(e, run(PLAIN, 5)._replace(logid=1)), "doubled"),
+    "doubled run on request": (
+        lambda e: with_log(e, run(PLAIN, 7.5, cause="manual")._replace(logid=1)),
+        "doubled",
+    ),
     "occurrence told of by an earlier row": (lambda e: with_log(e, run(PLAIN, 3)), "doubled"),
     "reach over an edit": (lambda e: but(e, EDITED, 3, missed=3, through=at(6)), "doubled"),
     "wrong number of missed": (lambda e: but(e, PLAIN, 1, missed=1), "miscounted"),

@@ -94,6 +94,7 @@ def configuration(app: ASGIApp, settings: Settings, connections: int) -> uvicorn
         server_header=False,
         # What a header says of the peer is not believed: the gate judges the socket.
         proxy_headers=False,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE_PERIOD,
     )

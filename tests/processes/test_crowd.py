@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
@@ -116,7 +117,7 @@ async def test_so_many_calls_are_made_as_there_are_descriptors_for(
         ) as (service,),
         crowd(service) as streams,
     ):
-        for _ in range(200):
+        for _ in range(300):
             await connect(service, streams, b"")
         now = await scalar(database, "SELECT clock_timestamp()")
         jobids = [
@@ -157,3 +158,64 @@ async def test_no_token_reaches_the_log(database: Database, worker_database: URL
         await service.stop()
         assert service.said.count(b"/runs/1/") == 3
         assert token[1:].encode() not in service.said
+
+
+@contextlib.asynccontextmanager
+async def locked(database: Database) -> AsyncIterator[None]:
+    """Nobody reads or writes a job as long as this lasts."""
+    async with database.transactional.begin() as connection:
+        await connection.execute(text("LOCK TABLE job IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+async def until_waiting(database: Database, wanted: int) -> None:
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while await scalar(database, waits) != wanted:
+        await asyncio.sleep(0.01)
+
+
+PATIENT = {"SCHEDULER_TICKER": "off", "SCHEDULER_STATEMENT_TIMEOUT": "60"}
+
+
+async def test_the_database_works_for_no_reader_that_has_gone(
+    database: Database, worker_database: URL
+) -> None:
+    async with (
+        asyncio.timeout(PATIENCE),
+        services(1, worker_database, **PATIENT) as (service,),
+        crowd(service) as streams,
+    ):
+        async with locked(database):
+            for path in (b"/jobs", b"/jobs/1", b"/overview"):
+                _, writer = await connect(service, streams, EVENTS.replace(b"/events", path))
+                await until_waiting(database, 1)
+                writer.close()
+                await until_waiting(database, 0)
+        reader, _ = await connect(service, streams, EVENTS.replace(b"/events", b"/jobs"))
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        await service.stop()
+        assert b"Exception" not in service.said
+
+
+async def test_what_was_ordered_is_done_though_the_client_has_gone(
+    database: Database, worker_database: URL
+) -> None:
+    body = b'{"jobname": "A job", "cron": "@daily"}'
+    head = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    async with (
+        asyncio.timeout(PATIENCE),
+        services(1, worker_database, **PATIENT) as (service,),
+        crowd(service) as streams,
+    ):
+        async with locked(database):
+            _, writer = await connect(
+                service, streams, head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+            )
+            await until_waiting(database, 1)
+            writer.close()
+            await writer.wait_closed()
+        while not await scalar(database, "SELECT count(*) FROM job"):
+            await asyncio.sleep(0.01)

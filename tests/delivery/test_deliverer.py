@@ -216,6 +216,9 @@ async def test_a_callers_pass_without_any_room_ends_in_time(database: Database, 
     deliverer = await deliverers(calls=1, claiming=False)
     deliverer._places.calling = 1
     assert await deliverer.run_due(await now_of(database), 0.1) == {"skipped": 0}
+    assert deliverer.crowded == 0
+    await deliverer._tick()
+    assert deliverer.crowded > 0
 
 
 async def test_at_the_end_what_has_not_begun_is_handed_back(

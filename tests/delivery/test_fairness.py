@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from scheduler_api.ciphers import Cipher
+from scheduler_api.contracts import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
+from scheduler_api.delivery import deliverer as delivering
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.services import limits
 from scheduler_api.services.calls import Terms
-from scheduler_api.targets import Guard
+from scheduler_api.targets import Guard, urls
 from tests.factories import add_job, execute, scalar
 from tests.receiver import Receiver, receiving
 
@@ -39,11 +42,13 @@ async def replica(database: Database) -> AsyncIterator[Make]:
     """Makes replicas with 200 places, as the settings have it, and stops them at the end."""
     made: list[Deliverer] = []
 
-    async def make(name: str = "one", *, hostlimit: int = 16, ahead: int = 0, lease: float = 60) -> Deliverer:
+    async def make(
+        *, hostlimit: int = 16, ahead: int = 0, lease: float = 60, interval: float = 5
+    ) -> Deliverer:
         client = Client(Guard(loopback=True))
         caller = Caller(client, Cipher([]), "http://localhost/runs")
-        terms = Terms(name, timedelta(seconds=lease), hostlimit)
-        deliverer = Deliverer(database, client, caller, terms, Capacity(200, 5))
+        terms = Terms("one", timedelta(seconds=lease), hostlimit)
+        deliverer = Deliverer(database, client, caller, terms, Capacity(200, interval))
         deliverer._ahead = ahead
         made.append(deliverer)
         await deliverer.start(claiming=True)
@@ -194,3 +199,24 @@ async def test_a_place_that_is_given_back_is_lent_again_soon(
         )
         async with asyncio.timeout(60):
             await hanging.arrived(calls)
+
+
+async def test_what_a_rate_holds_back_begins_when_it_lets_go(
+    database: Database, receivers: list[Receiver], replica: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the next of the regular looks, which here would come after the test has ended."""
+    monkeypatch.setattr(delivering, "BOUNDED_PAUSE", HOUR)
+    healthy = receivers[-1]
+    host = urls.host_of(healthy.url)
+    await database.transact(limits.put, LimitScope.HOST, host, LimitOrder(rate=119))
+    await add_runs(database, healthy, 4)
+    # They hang: the ends of calls are no reason to look either.
+    healthy.hold()
+    await replica(interval=HOUR)
+    async with asyncio.timeout(60):
+        await healthy.arrived(4)
+    pauses = (
+        "SELECT min(pause) FROM (SELECT startedat - lag(startedat) OVER (ORDER BY startedat) AS pause"
+        " FROM joblog) AS all_of_them"
+    )
+    assert await scalar(database, pauses) >= timedelta(minutes=1) / 119

@@ -156,7 +156,10 @@ class Deliverer:
 
     @property
     def crowded(self) -> float:
-        """For how many seconds due calls have waited for a place here, at every look; 0: none waits."""
+        """For how many seconds due calls have waited for a place here, at every look; 0: none has.
+
+        Where no place at all is left, whether any call is due is not looked at.
+        """
         return 0.0 if self._crowded is None else monotonic() - self._crowded
 
     async def run_due(self, due: datetime, seconds: float) -> Counter[str]:
@@ -225,6 +228,7 @@ class Deliverer:
         """Claim what is due and there is room for; how many seconds to sleep then."""
         self._is_full = not self._has_room
         if not self._room.most:
+            self._crowded = self._crowded or monotonic()
             return self._capacity.interval
         if self._is_full and (pause := self._measured[0] + CLAIM_AFTER - monotonic()) > 0:
             return pause

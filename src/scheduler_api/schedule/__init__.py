@@ -1,5 +1,6 @@
 """When jobs run: pure functions on values; no clock, no I/O, no framework."""
 
+from scheduler_api.schedule.budget import Budget
 from scheduler_api.schedule.cadence import Cadence, Every, Grid, Never, Once, occurrences
 from scheduler_api.schedule.cron import Cron, Expression, InvalidCron, expression
 from scheduler_api.schedule.definition import (
@@ -18,12 +19,14 @@ from scheduler_api.schedule.zones import (
     comings,
     instant_of,
     is_zone,
+    tick_of,
     wall_clock,
     zone_names,
 )
 
 __all__ = [
     "Bar",
+    "Budget",
     "Cadence",
     "Cron",
     "Definition",
@@ -51,6 +54,7 @@ __all__ = [
     "plan",
     "schedule_of",
     "skip_all",
+    "tick_of",
     "wall_clock",
     "zone_names",
 ]

@@ -1,4 +1,4 @@
-"""Long computing beside the event loop: one thing at a time, within a budget, and not for those who have gone.
+"""Long computing beside the event loop: one thing at a time, within a budget, for those who still wait.
 
 Python runs one thread at a time, and takes turns every five milliseconds. So a thread that computes makes the
 loop late by some milliseconds, and many threads by many: each lane has one.
@@ -33,7 +33,9 @@ class Lane:
         self._instants, self._seconds = instants, seconds
         self._waiting = 0
 
-    async def compute(self, work: Callable[Concatenate[Budget, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def compute(
+        self, work: Callable[Concatenate[Budget, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `work(budget, …)` in the thread. If the caller is cancelled, the budget is spent.
 
         The work has to ask its budget again and again. Raises the errors of `work`, and ServiceBusy.
@@ -57,7 +59,7 @@ class Lane:
 
 
 #: What people ask about occurrences.
-QUESTIONS = Lane("questions", instants=50_000, seconds=2.0)
+QUESTIONS = Lane("questions", instants=200_000, seconds=2.0)
 #: Bodies that are read and pages that are made: no loops, but long all the same.
 FORMATS = Lane("formats", instants=0, seconds=10.0)
 

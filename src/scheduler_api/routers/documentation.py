@@ -85,6 +85,16 @@ IDEMPOTENCY: dict[str, Any] = {
 OR_PAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "JSON, or a page of HTML."}
 }
+_COMPLETE: dict[str, Any] = {
+    "headers": {
+        "Scheduler-Complete": {
+            "schema": {"type": "boolean"},
+            "description": "`false`: computing took too long, and some are missing.",
+        }
+    }
+}
+COMPLETE: dict[int | str, dict[str, Any]] = {200: {"description": "Occurrences, in order.", **_COMPLETE}}
+OR_PAGE_COMPLETE: dict[int | str, dict[str, Any]] = {200: OR_PAGE[200] | _COMPLETE}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Jobs: listed, created, shown, edited, deleted."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import (
     LARGEST_ID,
     Condition,
@@ -20,6 +22,7 @@ from scheduler_api.contracts import (
     JobSort,
     JobWithLogs,
     LogStatus,
+    Occurrence,
     Span,
     State,
 )
@@ -30,6 +33,7 @@ from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, 
 from scheduler_api.routers.filters import WithoutBlanks
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
+from scheduler_api.routers.patience import preview_edit, while_connected
 from scheduler_api.routers.targets import check_target
 from scheduler_api.routers.wiring import (
     After,
@@ -225,8 +229,7 @@ async def edit_job(
     patch = await json_body(request, JobPatch)
     check_target(request, patch.target)
     if dryrun:
-        preview = await database.transact(outlook.preview_edit, jobid, patch)
-        return _json(preview.model_dump_json(), None)
+        return _json((await preview_edit(request, jobid, patch)).model_dump_json(), None)
     job = await database.transact(jobs.edit, jobid, patch, version_of(request), client_of(request))
     return _json(job.model_dump_json(), None, tagged(job.version))
 
@@ -262,9 +265,12 @@ async def _job_page(
 ) -> Response:
     database, jobid = database_of(request), found.job.jobid
     now = await database.read(health.clock)
-    upcoming, trouble = [], None
+    upcoming: Sequence[Occurrence] = ()
+    trouble = None
     try:
-        upcoming = await database.transact(outlook.upcoming, jobid, SHOWN_AHEAD)
+        now, row = await database.transact(outlook.job_now, jobid)
+        ahead = QUESTIONS.compute(outlook.upcoming, now, row, SHOWN_AHEAD)
+        upcoming = (await while_connected(request, ahead)).occurrences
     except ScheduleUnusable as error:
         trouble = str(error)
     changes = await database.read(jobs.changes_of, jobid, LARGEST_ID, SHOWN_CHANGES)

@@ -27,6 +27,7 @@ from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
 from scheduler_api.routers.filters import WithoutBlanks, with_offset
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, given, with_next
+from scheduler_api.routers.patience import while_connected
 from scheduler_api.routers.wiring import (
     Before,
     JobId,
@@ -130,7 +131,7 @@ async def explain_instant(
     """Say why a job did, or did not, run at an instant."""
     instant = _instant("at", at)
     database = database_of(request)
-    found = await database.transact(explain.explain, jobid, instant)
+    found = await while_connected(request, database.transact(explain.explain, jobid, instant))
     if wants_page(request):
         job, now = await database.read(jobs.get, jobid), await database.read(health.clock)
         return Response(pages_of(request).explanation(now, job, found), 200, NEGOTIATED, Media.HTML)
@@ -140,7 +141,7 @@ async def explain_instant(
 @router.get("/jobs/{jobid:jobid}/check", response_model=JobCheck, responses=problems(404, 422, 503))
 async def check_ledger(request: Request, jobid: JobId) -> Response:
     """Compare a job's ledger with its schedule and its edit history: holes, doubles, broken rules."""
-    found = await database_of(request).read(audit.check_job, jobid)
+    found = await while_connected(request, database_of(request).read(audit.check_job, jobid))
     return _json(found.model_dump_json())
 
 

@@ -16,7 +16,7 @@ from scheduler_api.schedule import Budget
 
 @pytest.fixture
 def lane() -> Iterator[Lane]:
-    lane = Lane("test", instants=100, seconds=0.05)
+    lane = Lane("test", instants=100, seconds=0.05, places=2)
     yield lane
     lane._executor.shutdown()
 
@@ -31,7 +31,7 @@ async def test_work_runs_elsewhere_within_its_budget(lane: Lane) -> None:
 
 
 async def test_time_is_part_of_the_budget() -> None:
-    lane = Lane("test", instants=10**12, seconds=0.02)
+    lane = Lane("test", instants=10**12, seconds=0.02, places=2)
 
     def work(budget: Budget) -> float:
         began = thread_time()
@@ -43,7 +43,7 @@ async def test_time_is_part_of_the_budget() -> None:
 
 
 async def test_work_ends_when_nobody_waits_for_it_any_more() -> None:
-    lane = Lane("test", instants=10**12, seconds=3600)
+    lane = Lane("test", instants=10**12, seconds=3600, places=2)
     ended, begun = threading.Event(), threading.Event()
 
     def work(budget: Budget) -> None:
@@ -61,8 +61,7 @@ async def test_work_ends_when_nobody_waits_for_it_any_more() -> None:
     assert await lane.compute(lambda budget: budget.is_spent) is False
 
 
-async def test_only_so_many_wait(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(computing, "MOST_WAITING", 2)
+async def test_only_so_many_wait(lane: Lane) -> None:
     go_on = threading.Event()
     waiting = [asyncio.create_task(lane.compute(lambda _: go_on.wait(60))) for _ in range(2)]
     await asyncio.sleep(0)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from math import inf
 from time import thread_time
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -18,8 +19,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: How many may wait for one lane; further ones are refused at once.
-MOST_WAITING = 64
 #: Seconds of computing on the loop itself, until others have a turn.
 TURN = 0.01
 
@@ -27,10 +26,13 @@ TURN = 0.01
 class Lane:
     """A thread that computes for those who wait in line, each with the same budget."""
 
-    def __init__(self, name: str, instants: int, seconds: float) -> None:
-        """`instants` and `seconds` (of the thread's own time) are what each piece of work may take."""
+    def __init__(self, name: str, instants: int, seconds: float, places: int) -> None:
+        """`instants` and `seconds` (of the thread's own time) are what each piece of work may take.
+
+        `places` is how many may wait in line.
+        """
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._instants, self._seconds = instants, seconds
+        self._instants, self._seconds, self._places = instants, seconds, places
         self._waiting = 0
 
     async def compute(
@@ -40,7 +42,7 @@ class Lane:
 
         The work has to ask its budget again and again. Raises the errors of `work`, and ServiceBusy.
         """
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= self._places:
             raise ServiceBusy("Too many others wait for an answer that takes long; try again in a moment.")
         given_up = False
 
@@ -59,9 +61,9 @@ class Lane:
 
 
 #: What people ask about occurrences.
-QUESTIONS = Lane("questions", instants=200_000, seconds=2.0)
+QUESTIONS = Lane("questions", instants=200_000, seconds=2.0, places=64)
 #: Bodies that are read and pages that are made: no loops, but long all the same.
-FORMATS = Lane("formats", instants=0, seconds=10.0)
+FORMATS = Lane("formats", instants=0, seconds=10.0, places=500)
 
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -73,7 +75,7 @@ async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await FORMATS.compute(run)
 
 
-async def in_turns(work: Callable[[U], T], items: Iterable[U], seconds: float) -> list[T]:
+async def in_turns(work: Callable[[U], T], items: Iterable[U], seconds: float = inf) -> list[T]:
     """`work` of each item in order, on the loop, with turns for others in between.
 
     After so many `seconds` of computing it ends with what there is, which is one item at least.

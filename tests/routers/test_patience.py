@@ -59,7 +59,9 @@ async def test_lists_of_what_is_to_come_say_whether_they_are_complete(
     for address in (f"/jobs/{jobid}/upcoming?limit=100", "/upcoming"):
         answer = await client.get(address)
         assert (answer.headers["scheduler-complete"], len(answer.json())) == ("true", 100)
-    monkeypatch.setattr("scheduler_api.routers.schedules.QUESTIONS", Lane("small", instants=7, seconds=60))
+    monkeypatch.setattr(
+        "scheduler_api.routers.schedules.QUESTIONS", Lane("small", instants=7, seconds=60, places=9)
+    )
     for address in (f"/jobs/{jobid}/upcoming?limit=100", "/upcoming"):
         answer = await client.get(address)
         assert answer.headers["scheduler-complete"] == "false"
@@ -76,7 +78,9 @@ async def test_a_backfill_is_not_cut_short_in_silence(
     jobid = await add_job(database, cron="* * * * *", startdate=None, starttime=None, repeat=True)
     order = {"since": "2010-01-01T00:00:00Z", "until": "2010-01-01T01:00:00Z", "dryrun": True}
     assert (await client.post(f"/jobs/{jobid}/backfill", json=order)).json()["count"] == 60
-    monkeypatch.setattr("scheduler_api.services.backfill.QUESTIONS", Lane("small", instants=7, seconds=60))
+    monkeypatch.setattr(
+        "scheduler_api.services.backfill.QUESTIONS", Lane("small", instants=7, seconds=60, places=9)
+    )
     refused = await client.post(f"/jobs/{jobid}/backfill", json=order)
     assert (refused.status_code, refused.json()["code"]) == (422, "too_long")
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts import Problem
 from scheduler_api.routers.wiring import pages_of
 
@@ -111,4 +112,4 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 @router.get("/swagger-ui")
 async def swagger_ui(request: Request) -> Response:
     """The interactive API documentation, from files of our own: it works offline."""
-    return Response(pages_of(request).documentation(), media_type="text/html")
+    return Response(await aside(pages_of(request).documentation), media_type="text/html")

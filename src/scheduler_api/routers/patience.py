@@ -1,13 +1,14 @@
 """Answers that take long are for those who wait for them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from scheduler_api.computing import QUESTIONS
+from scheduler_api.computing import QUESTIONS, in_turns
 from scheduler_api.contracts import EditPreview, JobPatch
 from scheduler_api.routers.wiring import database_of
 from scheduler_api.services import outlook
@@ -32,6 +33,11 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+async def array(items: Sequence[BaseModel]) -> str:
+    """The items as a JSON array, made with turns for others in between."""
+    return f"[{','.join(await in_turns(lambda item: item.model_dump_json(), items))}]"
 
 
 async def _hang_up(request: Request) -> None:

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scheduler_api.computing import QUESTIONS
+from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts import Forecast, JobPatch, Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
@@ -18,7 +17,7 @@ from scheduler_api.routers.documentation import COMPLETE, OR_PAGE_COMPLETE, body
 from scheduler_api.routers.forms import model_of_values, schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.patience import preview_edit, while_connected
+from scheduler_api.routers.patience import array, preview_edit, while_connected
 from scheduler_api.routers.preferences import back_telling
 from scheduler_api.routers.wiring import (
     LIST_LIMIT,
@@ -33,7 +32,6 @@ from scheduler_api.services import health, jobs, outlook
 
 router = APIRouter(tags=["schedules"])
 
-OCCURRENCES, UPCOMING = TypeAdapter(list[Occurrence]), TypeAdapter(list[Upcoming])
 JOBID = re.compile(r"\d{1,18}", re.ASCII)
 #: How many occurrences of one job a page lists: one of every second would fill it.
 EACH_ON_PAGE, MOST_ON_PAGE = 3, 50
@@ -70,13 +68,13 @@ async def _preview_form(request: Request, now: datetime) -> Response:
     job = await database.read(jobs.get, int(jobid)) if JOBID.fullmatch(jobid) else None
     page, status = partial(pages_of(request).form, now, fields, editing=job), 200
     try:
-        draft = schedule_draft_of(fields)
+        draft = await aside(schedule_draft_of, fields)
         found, change = await _preview(request, now, draft), None
         if job is not None:
             change = await preview_edit(request, job.jobid, schedule_patch_of(draft))
-        shown = page(preview=found, change=change)
+        shown = await aside(page, preview=found, change=change)
     except InvalidInput as error:
-        shown, status = page(error.flaws, previewing=True), 422
+        shown, status = await aside(page, error.flaws, previewing=True), 422
     return Response(shown, status, NEGOTIATED, Media.HTML)
 
 
@@ -93,7 +91,7 @@ async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> R
     """List a job's next occurrences, with those on which it will not run; none while it is paused."""
     now, row = await database_of(request).transact(outlook.job_now, jobid)
     found = await while_connected(request, QUESTIONS.compute(outlook.upcoming, now, row, limit))
-    return _listed(OCCURRENCES.dump_json(found.occurrences), found.complete)
+    return _listed(await array(found.occurrences), found.complete)
 
 
 @router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503) | OR_PAGE_COMPLETE)
@@ -115,9 +113,9 @@ async def upcoming_of_all(
     now, rows = await database.transact(outlook.jobs_until, hours, limit)
     found = await while_connected(request, QUESTIONS.compute(outlook.upcoming_of_all, now, rows, window))
     if not page:
-        return _listed(UPCOMING.dump_json(found.occurrences), found.complete)
+        return _listed(await array(found.occurrences), found.complete)
     load = await forecasts_of(request).newest()
-    shown = pages_of(request).upcoming(now, found, load, window, request.query_params)
+    shown = await aside(pages_of(request).upcoming, now, found, load, window, request.query_params)
     return Response(shown, 200, NEGOTIATED, Media.HTML)
 
 
@@ -140,10 +138,10 @@ async def spread_by_form(request: Request, jobid: JobId) -> Response:
     return back_telling(request, "/upcoming", spread=jobid)
 
 
-def _listed(content: bytes, complete: bool) -> Response:
+def _listed(content: str, complete: bool) -> Response:
     headers = NEGOTIATED | {"Scheduler-Complete": str(complete).lower()}
     return Response(content, headers=headers, media_type=Media.JSON)
 
 
-def _json(content: str | bytes) -> Response:
+def _json(content: str) -> Response:
     return Response(content, headers=NEGOTIATED, media_type=Media.JSON)

@@ -238,5 +238,7 @@ def _excluded(days: tuple[tuple[date, date], ...], zone: str) -> tuple[tuple[dat
     return tuple(merged)
 
 
+# Few days are excluded by many jobs: holidays.
+@lru_cache(maxsize=16_384)
 def _midnight(day: date, zone: str) -> datetime:
     return instant_of(datetime.combine(day, time()), zone)

@@ -118,7 +118,7 @@ async def claim(
             if entry.logid in begun.started
         ],
         skipped=begun.refused + len(deleted),
-        more=bool(begun.refused or deleted) or (not is_all and len(taken) < len(wanted)),
+        more=bool(begun.refused or deleted or begun.left) or (not is_all and len(taken) < len(wanted)),
         bounded=bounds.bind or len(taken) < len(wanted),
         nextdue=await _until_next(session, now) if is_all else None,
         failing=bounds.failing,

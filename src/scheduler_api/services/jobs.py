@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.contracts import Change, History, Job, JobDraft, JobPatch, JobWithLogs, Log, flaws_of
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.database import listing as lists
@@ -16,8 +17,6 @@ from scheduler_api.errors import Flaw, InvalidInput, JobNotFound, ScheduleUnusab
 from scheduler_api.schedule import Cron, Never, Once, Reason, Schedule, StartInGap, schedule_of
 from scheduler_api.services import chains, standing
 from scheduler_api.services.standing import Held
-
-JOBS, LOGS, CHANGES = TypeAdapter(list[Job]), TypeAdapter(list[Log]), TypeAdapter(list[Change])
 
 
 async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
@@ -67,7 +66,8 @@ async def get_with_logs(
 
 async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[Log]:
     """Up to `limit` logs that pass the filters (see ledger.FILTERS), newest first."""
-    return LOGS.validate_python([dict(row) for row in await ledger.logs(session, filters, limit)])
+    rows = await ledger.logs(session, filters, limit)
+    return await in_turns(lambda row: Log.model_validate(dict(row)), rows)
 
 
 async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -78,7 +78,7 @@ async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Ma
 async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
     """Up to `limit` changes of the job older than a changeid, newest first. Raises JobNotFound."""
     await get(session, jobid)
-    return CHANGES.validate_python(await changes.newest(session, jobid, before, limit))
+    return await in_turns(Change.model_validate, await changes.newest(session, jobid, before, limit))
 
 
 async def listing(
@@ -90,7 +90,7 @@ async def listing(
 ) -> list[Job]:
     """Up to `limit` jobs that pass the filters (see listing.FILTERS), in order, after a place in it."""
     rows = await lists.page(session, filters, sort, after, limit)
-    return JOBS.validate_python([dict(row) for row in rows])
+    return await in_turns(lambda row: Job.model_validate(dict(row)), rows)
 
 
 async def edit(

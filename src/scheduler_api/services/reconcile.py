@@ -5,11 +5,14 @@ A restored backup, a hand in the database or a bug may: then the ledger goes on 
 """
 
 import contextlib
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.services import hosts, standing
@@ -34,11 +37,19 @@ async def realign(session: AsyncSession, now: datetime, after: int, most: int) -
     changed since it was given, it is given anew.
     """
     rows = await promises.zoned(session, after, most)
-    for row in rows:
-        with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
-            if not standing.schedule_in(row).calls_for(row["scheduledfor"]):
+    for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
+        if is_off:
+            with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
                 await _realign(session, now, row["jobid"])
     return rows[-1]["jobid"] if rows else None
+
+
+def _is_off(row: Mapping[str, Any]) -> bool:
+    """Whether the schedule does not call for what is promised."""
+    try:
+        return not standing.schedule_in(row).calls_for(row["scheduledfor"])
+    except ScheduleUnusable:
+        return False
 
 
 async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:

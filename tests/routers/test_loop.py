@@ -41,7 +41,7 @@ HEAVY: dict[str, Any] = {
 WRONG = 22_000
 NAMES = {f"x{number:05}": 0 for number in range(WRONG)}
 #: How many logs the first two jobs have.
-LOGS = 500
+LOGS = 5_000
 
 
 class Ask(NamedTuple):

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from scheduler_api.computing import Lane
 from scheduler_api.database.engine import Database
 from scheduler_api.routers.patience import while_connected
-from tests.factories import add_job
+from tests.factories import add_job, execute
 
 YEARLY: dict[str, Any] = {"jobname": "Yearly", "cron": "@yearly", "timezone": "Europe/Berlin"}
 
@@ -131,14 +131,26 @@ async def test_work_for_a_client_that_waits_is_answered() -> None:
         ("GET", "/upcoming", b""),
         ("GET", "/forecast", b""),
         ("GET", "/jobs/{}/explain?at=2030-01-01T00:00:00Z", b""),
+        ("GET", "/jobs/{}/check", b""),
         ("PATCH", "/jobs/{}?dryrun=true", b'{"cron": "@daily"}'),
         ("POST", "/schedules/preview", b'{"cron": "@daily"}'),
     ],
 )
 async def test_what_takes_long_ends_when_the_client_hangs_up(
-    app: FastAPI, client: AsyncClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: bytes
+    app: FastAPI,
+    client: AsyncClient,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    body: bytes,
 ) -> None:
     jobid = await created(client)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, reason, finishedat)"
+        " SELECT jobid, createdat + interval '1 second', 'skipped', 'request', now() FROM job",
+    )
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def compute(*_: Any, **__: Any) -> None:

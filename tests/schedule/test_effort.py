@@ -118,7 +118,7 @@ def test_ticks_are_the_occurrences(
     some = list(islice(occurrences(grid, since, before), 300))
     before = some[-1] + timedelta(seconds=1) if some else before
     assert list(grid.ticks(since, before)) == [tick_of(instant) for instant in some]
-    free, barred = grid.ticks_apart(since, before)
+    free, barred = (grid.ticks_that(since, before, are_barred=barred) for barred in (False, True))
     assert free == [tick_of(instant) for instant in some if grid.bar(instant) is None]
     assert barred == [tick_of(instant) for instant in some if grid.bar(instant) is not None]
 

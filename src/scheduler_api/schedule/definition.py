@@ -86,16 +86,15 @@ class Schedule(NamedTuple):
             before = min(before, self.until + datetime.resolution)
         return self.cadence.ticks(since, before)
 
-    def ticks_apart(self, since: datetime, before: datetime) -> tuple[list[int], list[int]]:
-        """The same, those that are free and those that are barred."""
-        apart: tuple[list[int], list[int]] = [], []
+    def ticks_that(self, since: datetime, before: datetime, *, are_barred: bool) -> list[int]:
+        """The same of those that are free, or of those that are barred."""
+        found: list[int] = []
         first = self.next_after(since - datetime.resolution)
         if first is not None and first < before:
             for span in self.spans(first, before - datetime.resolution):
-                apart[span.bar is not None].extend(
-                    self.cadence.ticks(span.first, span.last + datetime.resolution)
-                )
-        return apart
+                if (span.bar is not None) == are_barred:
+                    found += self.cadence.ticks(span.first, span.last + datetime.resolution)
+        return found
 
     def calls_for(self, instant: datetime) -> bool:
         """Whether `instant` is an occurrence."""

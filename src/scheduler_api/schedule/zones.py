@@ -70,6 +70,11 @@ def tick_of(instant: datetime) -> int:
     return (instant - EPOCH) // datetime.resolution
 
 
+def instant_at(tick: int) -> datetime:
+    """The instant, so many microseconds after the beginning of 1970."""
+    return EPOCH + timedelta(microseconds=tick)
+
+
 def instant_of(wall: datetime, zone: str) -> datetime:
     """The instant, in UTC, at which clocks in `zone` show the naive `wall` time.
 

@@ -125,7 +125,7 @@ def _pattern(schedule: Schedule, since: datetime, delay: timedelta, left: int | 
             ends = min(MINUTES, max(0, (schedule.until - since) // MINUTE))
         free = [minute for minute in range(begins, ends) if schedule.bar(since + minute * MINUTE) is None]
         return Pattern(free, MINUTE / cadence.interval, cadence.interval.total_seconds())
-    free, _ = schedule.ticks_apart(since - delay, until)
+    free = schedule.ticks_that(since - delay, until, are_barred=False)
     begin = tick_of(since - delay)
     minutes = [(tick - begin) // MINUTE_TICKS for tick in free[:left]]
     inside = [minute for minute in minutes if minute < MINUTES]

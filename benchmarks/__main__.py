@@ -11,7 +11,17 @@ import structlog
 import uvloop
 from sqlalchemy.engine import URL
 
-from benchmarks import deliveries, due_pass, history, lateness, memory, original, pages, requests_per_second
+from benchmarks import (
+    checks,
+    deliveries,
+    due_pass,
+    history,
+    lateness,
+    memory,
+    original,
+    pages,
+    requests_per_second,
+)
 from benchmarks.machine import setting
 from benchmarks.results import Results, Row, as_markdown, as_text
 from benchmarks.server import postgres
@@ -21,6 +31,7 @@ PARTS: dict[str, tuple[str, Callable[[URL, Sizes], Awaitable[list[Row]]]]] = {
     "pass": (due_pass.QUESTION, due_pass.measure),
     "original": (original.QUESTION, original.measure),
     "history": (history.QUESTION, history.measure),
+    "check": (checks.QUESTION, checks.measure),
     "lateness": (lateness.QUESTION, lateness.measure),
     "memory": (memory.QUESTION, memory.measure),
     "deliveries": (deliveries.QUESTION, deliveries.measure),

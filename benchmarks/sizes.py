@@ -31,6 +31,7 @@ class Sizes:
     deliveries: int = 20_000
     #: Calls that are made at the same time.
     in_flight: tuple[int, ...] = (32, 128)
+    checked: int = 5_000_000
 
     def repetitions_of(self, due: int) -> int:
         """A pass that ends within a fraction of a second says little: it is repeated more often."""
@@ -59,4 +60,5 @@ QUICK = Sizes(
     http_seconds=0.5,
     pages_jobs=500,
     deliveries=2_000,
+    checked=50_000,
 )

@@ -196,6 +196,18 @@ class DatabaseBusy(SchedulerError):
     code = "database_busy"
 
 
+class ServiceBusy(SchedulerError):
+    """The service is too busy to answer in time."""
+
+    code = "service_busy"
+
+
+class TooLong(SchedulerError):
+    """The answer takes too long to compute."""
+
+    code = "too_long"
+
+
 class TooManyReaders(SchedulerError):
     """So many follow the changes that no more can."""
 

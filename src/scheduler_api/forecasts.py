@@ -3,6 +3,7 @@
 import asyncio
 from time import monotonic
 
+from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import Forecast
 from scheduler_api.database.engine import Database
 from scheduler_api.services import forecast
@@ -24,7 +25,8 @@ class Forecasts:
         """The forecast of now, or of a moment ago."""
         async with self._turn:
             if self._newest is None or monotonic() >= self._until:
-                self._newest = await self._database.transact(forecast.forecast)
+                seen = await self._database.transact(forecast.look)
+                self._newest = await QUESTIONS.compute(forecast.forecast, seen)
                 self._until = monotonic() + GOOD_FOR
             return self._newest
 

@@ -70,6 +70,7 @@ class JobCheck(BaseModel):
     miscounts: int = Field(description="Logs that stand for more or fewer occurrences than they say.")
     invariants: int = Field(description="Other rules that are broken.")
     findings: list[Finding] = Field(description="The first hundred of them.")
+    complete: bool = Field(description="Whether all of it was compared; else time ran out on the way.")
 
 
 class Backfill(BaseModel):

@@ -39,6 +39,7 @@ class SchedulePreview(BaseModel):
     words: str = Field(description="The schedule in words, with its time zone.")
     timezone: str
     occurrences: list[Occurrence]
+    complete: bool = Field(description="Whether all that were asked for were computed; else time ran out.")
 
 
 class Upcoming(Occurrence):
@@ -53,7 +54,10 @@ class EditPreview(BaseModel):
     """What an edit would change."""
 
     words: str = Field(description="The new schedule in words.")
-    until: datetime = Field(description="How far they are compared: 30 days, or less for dense schedules.")
+    until: datetime = Field(description="How far they are compared: 30 days, unless it was cut short.")
+    complete: bool = Field(
+        description="Whether all of the next 30 days were compared; else as many occurrences as can be."
+    )
     disappear: list[Occurrence] = Field(description="Runs that would no longer happen; up to 100.")
     appear: list[Occurrence] = Field(description="Runs that would be new; up to 100.")
     disappearing: int = Field(description="How many runs would no longer happen.")

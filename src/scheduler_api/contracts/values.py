@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
@@ -86,6 +87,8 @@ def _cron(value: str) -> str:
     return value
 
 
+# Few days are excluded by many jobs, and read each time that a schedule is asked for.
+@lru_cache(maxsize=16_384)
 def days_of(text: str) -> tuple[date, date]:
     """The first and the last day of `2030-12-25` or `2030-12-24/2031-01-01`."""
     first, _, last = text.partition("/")

@@ -80,6 +80,7 @@ NAMES = Statement(
     FROM job WHERE jobid = ANY(:jobids)
     """
 )
+COUNT = Statement("SELECT count(*) FROM job")
 IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :most")
 
 CREATE = Statement(
@@ -184,6 +185,11 @@ async def active_definitions(session: AsyncSession, most: int) -> list[asyncpg.R
 async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
     """Up to `most` jobids above `after`, in order; those of deleted jobs among them."""
     return [row["jobid"] for row in await IDS.all(session, after=after, most=most)]
+
+
+async def count(session: AsyncSession) -> int:
+    """How many jobs there are, deleted ones too."""
+    return int((await COUNT.one(session))["count"])
 
 
 async def names(session: AsyncSession, jobids: Sequence[int]) -> dict[int, asyncpg.Record]:

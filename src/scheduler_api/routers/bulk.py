@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts import BulkOrder, BulkReport, JobSort
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
@@ -64,11 +65,13 @@ async def _order_by_form(request: Request) -> Response:
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
         jobids = [job.jobid for job in found] if count <= MOST_BY_ID else []
         named = {job.jobid: job.jobname for job in found[:NAMED]}
-        page = pages.confirmation(wanted, count, jobids, named, back, again=shown is not None)
+        page = await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
         return Response(page, 200, NEGOTIATED, Media.HTML)
     report = await _carry_out(request, wanted.model_copy(update={"dryrun": False}))
     left = await database.read(jobs.names, [failure.jobid for failure in report.notdone])
-    page = pages.bulk(wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back)
+    page = await aside(
+        pages.bulk, wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back
+    )
     return Response(page, 200, NEGOTIATED, Media.HTML)
 
 

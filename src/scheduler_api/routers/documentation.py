@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts import Problem
 from scheduler_api.routers.wiring import pages_of
 
@@ -85,6 +86,16 @@ IDEMPOTENCY: dict[str, Any] = {
 OR_PAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "JSON, or a page of HTML."}
 }
+_COMPLETE: dict[str, Any] = {
+    "headers": {
+        "Scheduler-Complete": {
+            "schema": {"type": "boolean"},
+            "description": "`false`: computing took too long, and some are missing.",
+        }
+    }
+}
+COMPLETE: dict[int | str, dict[str, Any]] = {200: {"description": "Occurrences, in order.", **_COMPLETE}}
+OR_PAGE_COMPLETE: dict[int | str, dict[str, Any]] = {200: OR_PAGE[200] | _COMPLETE}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -101,4 +112,4 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 @router.get("/swagger-ui")
 async def swagger_ui(request: Request) -> Response:
     """The interactive API documentation, from files of our own: it works offline."""
-    return Response(pages_of(request).documentation(), media_type="text/html")
+    return Response(await aside(pages_of(request).documentation), media_type="text/html")

@@ -1,14 +1,15 @@
 """Jobs: listed, created, shown, edited, deleted."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts import (
     LARGEST_ID,
     Condition,
@@ -21,6 +22,7 @@ from scheduler_api.contracts import (
     JobSummary,
     JobWithLogs,
     LogStatus,
+    Occurrence,
     Span,
     State,
 )
@@ -31,6 +33,7 @@ from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, 
 from scheduler_api.routers.filters import WithoutBlanks
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
+from scheduler_api.routers.patience import array, preview_edit, while_connected
 from scheduler_api.routers.targets import check_target
 from scheduler_api.routers.wiring import (
     After,
@@ -49,7 +52,6 @@ from scheduler_api.services import bulk, health, history, idempotency, jobs, out
 
 router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 
-JOBS = TypeAdapter(list[JobSummary])
 #: How many next runs and how many changes the page of a job shows.
 SHOWN_AHEAD, SHOWN_CHANGES = 20, 10
 STALE = "Somebody has changed the job since you opened this form. Submit again to change it all the same."
@@ -91,7 +93,7 @@ async def list_jobs(
     database = database_of(request)
     if form:
         job = None if like is None else await database.read(jobs.get, like)
-        return _html(pages_of(request).form(await database.read(health.clock), like=job))
+        return _html(await aside(pages_of(request).form, await database.read(health.clock), like=job))
     page = wants_page(request)
     most = most_of(limit, page=page)
     now = await database.read(health.clock) if page or state is Condition.OVERDUE else None
@@ -100,10 +102,10 @@ async def list_jobs(
     listing = found[:most]
     further = with_next(request, after=job_place(sort, listing[-1])) if found[most:] else None
     if now is None or not page:
-        return _json(JOBS.dump_json(listing), further)
+        return _json(await array(listing), further)
     count = await database.read(bulk.count, filters)
     recent = await database.read(history.recent, [job.jobid for job in listing])
-    shown = pages_of(request).jobs(now, listing, recent, count, further, request.query_params)
+    shown = await aside(pages_of(request).jobs, now, listing, recent, count, further, request.query_params)
     return _html(shown, further)
 
 
@@ -140,12 +142,12 @@ async def create_job(request: Request) -> Response:
     fields = await form_body(request)
     like = await _job_named(request, fields.get("from"))
     try:
-        draft = forms.draft_of(fields, like)
+        draft = await aside(forms.draft_of, fields, like)
         check_target(request, draft.target)
         job = await database.transact(jobs.create, draft, client)
     except InvalidInput as error:
         now = await database.read(health.clock)
-        return _html(pages_of(request).form(now, fields, error.flaws, like=like), status=422)
+        return _html(await aside(pages_of(request).form, now, fields, error.flaws, like=like), status=422)
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
 
@@ -167,7 +169,7 @@ async def show_job(
         job = await database.read(jobs.get, jobid)
         if job.state is State.DELETED:
             raise JobIsDeleted(jobid)
-        return _html(pages_of(request).form(await database.read(health.clock), editing=job))
+        return _html(await aside(pages_of(request).form, await database.read(health.clock), editing=job))
     page = wants_page(request)
     most = most_of(limit, page=page)
     found = await database.read(jobs.get_with_logs, jobid, most + 1, before)
@@ -190,16 +192,17 @@ async def edit_by_form(request: Request, jobid: JobId) -> Response:
     seen = fields.get("version", "")
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None  # noqa: PLR2004
     try:
-        draft = forms.draft_of(fields, job)
+        draft = await aside(forms.draft_of, fields, job)
         check_target(request, draft.target)
-        await database.transact(jobs.edit, jobid, forms.patch_of(draft), version, client_of(request))
+        patch = await aside(forms.patch_of, draft)
+        await database.transact(jobs.edit, jobid, patch, version, client_of(request))
     except (InvalidInput, StaleVersion) as error:
         flaws, status = (error.flaws, 422) if isinstance(error, InvalidInput) else ((Flaw((), STALE),), 412)
         if status == 412:  # noqa: PLR2004
             # Who sends it again has been told; who only mends a field has not.
             fields["version"] = str(job.version)
         now = await database.read(health.clock)
-        return _html(pages_of(request).form(now, fields, flaws, editing=job), status=status)
+        return _html(await aside(pages_of(request).form, now, fields, flaws, editing=job), status=status)
     return RedirectResponse(f"/jobs/{jobid}", 303)
 
 
@@ -227,8 +230,7 @@ async def edit_job(
     patch = await json_body(request, JobPatch)
     check_target(request, patch.target)
     if dryrun:
-        preview = await database.transact(outlook.preview_edit, jobid, patch)
-        return _json(preview.model_dump_json(), None)
+        return _json((await preview_edit(request, jobid, patch)).model_dump_json(), None)
     job = await database.transact(jobs.edit, jobid, patch, version_of(request), client_of(request))
     return _json(job.model_dump_json(), None, tagged(job.version))
 
@@ -264,15 +266,20 @@ async def _job_page(
 ) -> Response:
     database, jobid = database_of(request), found.job.jobid
     now = await database.read(health.clock)
-    upcoming, trouble = [], None
+    upcoming: Sequence[Occurrence] = ()
+    trouble = None
     try:
-        upcoming = await database.transact(outlook.upcoming, jobid, SHOWN_AHEAD)
+        now, row = await database.transact(outlook.job_now, jobid)
+        ahead = QUESTIONS.compute(outlook.upcoming, now, row, SHOWN_AHEAD)
+        upcoming = (await while_connected(request, ahead)).occurrences
     except ScheduleUnusable as error:
         trouble = str(error)
     changes = await database.read(jobs.changes_of, jobid, LARGEST_ID, SHOWN_CHANGES)
     known = await database.read(secrets.listing, jobid) if found.job.target is not None else []
     told = await database.transact(history.timeline, jobid, span) if first else None
-    page = pages_of(request).job(now, found, older, first, upcoming, changes, trouble, known, told)
+    page = await aside(
+        pages_of(request).job, now, found, older, first, upcoming, changes, trouble, known, told
+    )
     return _html(page, older)
 
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts import (
     LARGEST_ID,
     Backfill,
@@ -27,6 +28,7 @@ from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
 from scheduler_api.routers.filters import WithoutBlanks, with_offset
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, given, with_next
+from scheduler_api.routers.patience import array, while_connected
 from scheduler_api.routers.wiring import (
     Before,
     JobId,
@@ -42,7 +44,9 @@ from scheduler_api.services import audit, backfill, explain, health, jobs
 
 router = APIRouter(tags=["ledger"], route_class=WithoutBlanks)
 
-LOGS, CHANGES, INSTANT = TypeAdapter(list[Log]), TypeAdapter(list[Change]), TypeAdapter(Instant)
+INSTANT = TypeAdapter(Instant)
+#: Seconds that a check may take, so that no proxy loses patience first.
+CHECK_SECONDS = 20.0
 
 Status = Annotated[LogStatus | None, Query(description="Only logs with this status.")]
 Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
@@ -107,7 +111,7 @@ async def list_changes(
     """List who changed a job, when, and what, newest first."""
     found = await database_of(request).read(jobs.changes_of, jobid, before or LARGEST_ID, limit + 1)
     further = with_next(request, before=found[limit - 1].changeid) if found[limit:] else None
-    return _json(CHANGES.dump_json(found[:limit]), further)
+    return _json(await array(found[:limit]), further)
 
 
 @router.get(
@@ -131,17 +135,22 @@ async def explain_instant(
     instant = _instant("at", at)
     database = database_of(request)
     hostlimit = request.state.settings.host_concurrency
-    found = await database.transact(explain.explain, jobid, instant, hostlimit)
+    found = await while_connected(request, database.transact(explain.explain, jobid, instant, hostlimit))
     if wants_page(request):
         job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
-        return Response(pages_of(request).explanation(now, job, found), 200, NEGOTIATED, Media.HTML)
+        page = await aside(pages_of(request).explanation, now, job, found)
+        return Response(page, 200, NEGOTIATED, Media.HTML)
     return _json(found.model_dump_json())
 
 
 @router.get("/jobs/{jobid:jobid}/check", response_model=JobCheck, responses=problems(404, 422, 503))
 async def check_ledger(request: Request, jobid: JobId) -> Response:
-    """Compare a job's ledger with its schedule and its edit history: holes, doubles, broken rules."""
-    found = await database_of(request).read(audit.check_job, jobid)
+    """Compare a job's ledger with its schedule and its edit history: holes, doubles, broken rules.
+
+    After 20 seconds it tells what it has found by then; `scheduler-api check` takes all the time it needs.
+    """
+    check = database_of(request).read(audit.check_job, jobid, CHECK_SECONDS)
+    found = await while_connected(request, check)
     return _json(found.model_dump_json())
 
 
@@ -166,7 +175,7 @@ async def backfill_range(request: Request, jobid: JobId) -> Response:
 async def _logs(request: Request, filters: dict[str, Any], limit: int) -> Response:
     found = await database_of(request).read(jobs.list_logs, given(filters), limit + 1)
     further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
-    return _json(LOGS.dump_json(found[:limit]), further)
+    return _json(await array(found[:limit]), further)
 
 
 async def _runs_page(request: Request, filters: dict[str, Any], limit: int) -> Response:
@@ -177,7 +186,7 @@ async def _runs_page(request: Request, filters: dict[str, Any], limit: int) -> R
     named = await database.read(jobs.names, sorted({log.jobid for log in shown}))
     failed = await _count_failed(request, filters) if filters["status"] is LogStatus.FAILED else None
     now, span = await database.read(health.clock), (filters["since"], filters["until"])
-    page = pages_of(request).runs(now, shown, named, further, request.query_params, span, failed)
+    page = await aside(pages_of(request).runs, now, shown, named, further, request.query_params, span, failed)
     return Response(page, 200, NEGOTIATED | _link(further), Media.HTML)
 
 

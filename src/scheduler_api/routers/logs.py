@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts import (
     LARGEST_ID,
     Log,
@@ -46,7 +47,7 @@ async def show_log(request: Request, logid: LogId) -> Response:
     found = await database.read(redrive.get_log, logid)
     if wants_page(request):
         job, now = await database.read(jobs.get, found.log.jobid), await database.read(health.clock)
-        return Response(pages_of(request).log(now, job, found), 200, NEGOTIATED, Media.HTML)
+        return Response(await aside(pages_of(request).log, now, job, found), 200, NEGOTIATED, Media.HTML)
     return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 

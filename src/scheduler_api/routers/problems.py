@@ -48,6 +48,8 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.DatabaseBusy: 503,
     errors.TooManyReaders: 503,
     errors.OutOfDescriptors: 503,
+    errors.ServiceBusy: 503,
+    errors.TooLong: 422,
     errors.DatabaseReadOnly: 503,
     errors.StorageFull: 503,
     errors.OutcomeUnknown: 503,

@@ -6,17 +6,18 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts import Forecast, JobPatch, Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
-from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems
 from scheduler_api.routers.forms import model_of_values, schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
+from scheduler_api.routers.patience import array, preview_edit, while_connected
 from scheduler_api.routers.preferences import back_telling
 from scheduler_api.routers.wiring import (
     LIST_LIMIT,
@@ -28,11 +29,9 @@ from scheduler_api.routers.wiring import (
     wants_page,
 )
 from scheduler_api.services import health, jobs, outlook
-from scheduler_api.web.pages import Window
 
 router = APIRouter(tags=["schedules"])
 
-OCCURRENCES, UPCOMING = TypeAdapter(list[Occurrence]), TypeAdapter(list[Upcoming])
 JOBID = re.compile(r"\d{1,18}", re.ASCII)
 #: How many occurrences of one job a page lists: one of every second would fill it.
 EACH_ON_PAGE, MOST_ON_PAGE = 3, 50
@@ -57,37 +56,45 @@ async def preview_schedule(request: Request) -> Response:
     if kind != "application/json":
         raise HTTPException(415, "Send a schedule as application/json, or as a form.")
     draft = await json_body(request, ScheduleDraft)
-    return _json(outlook.preview(now, draft).model_dump_json())
+    return _json((await _preview(request, now, draft)).model_dump_json())
 
 
 async def _preview_form(request: Request, now: datetime) -> Response:
     """For scripts the preview; for a browser the form again, with the preview or what is wrong."""
     fields = await form_body(request)
     if not wants_page(request):
-        return _json(outlook.preview(now, schedule_draft_of(fields)).model_dump_json())
+        return _json((await _preview(request, now, schedule_draft_of(fields))).model_dump_json())
     database, jobid = database_of(request), fields.get("jobid", "")
     job = await database.read(jobs.get, int(jobid)) if JOBID.fullmatch(jobid) else None
     page, status = partial(pages_of(request).form, now, fields, editing=job), 200
     try:
-        draft = schedule_draft_of(fields)
-        found, change = outlook.preview(now, draft), None
+        draft = await aside(schedule_draft_of, fields)
+        found, change = await _preview(request, now, draft), None
         if job is not None:
-            change = await database.transact(outlook.preview_edit, job.jobid, schedule_patch_of(draft))
-        shown = page(preview=found, change=change)
+            change = await preview_edit(request, job.jobid, schedule_patch_of(draft))
+        shown = await aside(page, preview=found, change=change)
     except InvalidInput as error:
-        shown, status = page(error.flaws, previewing=True), 422
+        shown, status = await aside(page, error.flaws, previewing=True), 422
     return Response(shown, status, NEGOTIATED, Media.HTML)
 
 
+async def _preview(request: Request, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
+    return await while_connected(request, QUESTIONS.compute(outlook.preview, now, draft))
+
+
 @router.get(
-    "/jobs/{jobid:jobid}/upcoming", response_model=list[Occurrence], responses=problems(404, 409, 422, 503)
+    "/jobs/{jobid:jobid}/upcoming",
+    response_model=list[Occurrence],
+    responses=problems(404, 409, 422, 503) | COMPLETE,
 )
 async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> Response:
     """List a job's next occurrences, with those on which it will not run; none while it is paused."""
-    return _json(OCCURRENCES.dump_json(await database_of(request).transact(outlook.upcoming, jobid, limit)))
+    now, row = await database_of(request).transact(outlook.job_now, jobid)
+    found = await while_connected(request, QUESTIONS.compute(outlook.upcoming, now, row, limit))
+    return _listed(await array(found.occurrences), found.complete)
 
 
-@router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503) | OR_PAGE)
+@router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503) | OR_PAGE_COMPLETE)
 async def upcoming_of_all(
     request: Request,
     hours: Annotated[int, Query(ge=1, le=168, description="How far to look ahead.")] = 24,
@@ -102,12 +109,13 @@ async def upcoming_of_all(
     database, page = database_of(request), wants_page(request)
     limit = limit or (MOST_ON_PAGE if page else LIST_LIMIT)
     each = each or (EACH_ON_PAGE if page else limit)
-    found = await database.transact(outlook.upcoming_of_all, hours, limit, each)
+    window = outlook.Window(hours, limit, each)
+    now, rows = await database.transact(outlook.jobs_until, hours, limit)
+    found = await while_connected(request, QUESTIONS.compute(outlook.upcoming_of_all, now, rows, window))
     if not page:
-        return _json(UPCOMING.dump_json(found))
+        return _listed(await array(found.occurrences), found.complete)
     load = await forecasts_of(request).newest()
-    now = await database.read(health.clock)
-    shown = pages_of(request).upcoming(now, found, load, Window(hours, limit, each), request.query_params)
+    shown = await aside(pages_of(request).upcoming, now, found, load, window, request.query_params)
     return Response(shown, 200, NEGOTIATED, Media.HTML)
 
 
@@ -117,7 +125,7 @@ async def load_ahead(request: Request) -> Response:
 
     It may be half a minute old.
     """
-    return _json((await forecasts_of(request).newest()).model_dump_json())
+    return _json((await while_connected(request, forecasts_of(request).newest())).model_dump_json())
 
 
 @router.post("/jobs/{jobid:jobid}/spread", include_in_schema=False)
@@ -130,5 +138,10 @@ async def spread_by_form(request: Request, jobid: JobId) -> Response:
     return back_telling(request, "/upcoming", spread=jobid)
 
 
-def _json(content: str | bytes) -> Response:
+def _listed(content: str, complete: bool) -> Response:
+    headers = NEGOTIATED | {"Scheduler-Complete": str(complete).lower()}
+    return Response(content, headers=headers, media_type=Media.JSON)
+
+
+def _json(content: str) -> Response:
     return Response(content, headers=NEGOTIATED, media_type=Media.JSON)

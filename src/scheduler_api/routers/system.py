@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from scheduler_api import __version__
+from scheduler_api.computing import aside
 from scheduler_api.contracts import Health, Overview
 from scheduler_api.database import migrations
 from scheduler_api.errors import SchedulerError, SchemaMismatch
@@ -32,7 +33,7 @@ async def show_overview(request: Request) -> Response:
     told += [trouble for trouble in deliverer.troubles.values() if trouble is not None]
     found = await database_of(request).transact(overview.look, told)
     if wants_page(request):
-        return Response(pages_of(request).overview(found), 200, NEGOTIATED, Media.HTML)
+        return Response(await aside(pages_of(request).overview, found), 200, NEGOTIATED, Media.HTML)
     return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts import (
     LARGEST_ID,
     Limit,
@@ -72,7 +73,7 @@ async def test_target(request: Request, jobid: JobId) -> Response:
     if wants_page(request):
         database = database_of(request)
         job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
-        return Response(pages_of(request).test(now, job, answer), 200, NEGOTIATED, Media.HTML)
+        return Response(await aside(pages_of(request).test, now, job, answer), 200, NEGOTIATED, Media.HTML)
     return Response(answer.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 
@@ -99,7 +100,7 @@ async def add_secret(request: Request, jobid: JobId) -> Response:
     secret = await database.transact(secrets.add, jobid, cipher_of(request))
     if content_type(request) == FORM:
         job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
-        return Response(pages_of(request).secret(now, job, secret), 201, NEGOTIATED, Media.HTML)
+        return Response(await aside(pages_of(request).secret, now, job, secret), 201, NEGOTIATED, Media.HTML)
     return Response(secret.model_dump_json(), 201, NEGOTIATED, Media.JSON)
 
 

@@ -1,5 +1,6 @@
 """When jobs run: pure functions on values; no clock, no I/O, no framework."""
 
+from scheduler_api.schedule.budget import Budget
 from scheduler_api.schedule.cadence import Cadence, Every, Grid, Never, Once, occurrences
 from scheduler_api.schedule.cron import Cron, Expression, InvalidCron, expression
 from scheduler_api.schedule.definition import (
@@ -16,14 +17,17 @@ from scheduler_api.schedule.zones import (
     Gap,
     UnknownZone,
     comings,
+    instant_at,
     instant_of,
     is_zone,
+    tick_of,
     wall_clock,
     zone_names,
 )
 
 __all__ = [
     "Bar",
+    "Budget",
     "Cadence",
     "Cron",
     "Definition",
@@ -45,12 +49,14 @@ __all__ = [
     "Verdict",
     "comings",
     "expression",
+    "instant_at",
     "instant_of",
     "is_zone",
     "occurrences",
     "plan",
     "schedule_of",
     "skip_all",
+    "tick_of",
     "wall_clock",
     "zone_names",
 ]

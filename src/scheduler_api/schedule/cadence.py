@@ -4,11 +4,12 @@ All instants are aware datetimes. An interval counts elapsed seconds from its st
 drifts and knows nothing of daylight saving.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from scheduler_api.schedule.cron import Cron
+from scheduler_api.schedule.zones import tick_of
 
 
 class Grid(Protocol):
@@ -22,6 +23,9 @@ class Grid(Protocol):
 
     def count_between(self, since: datetime, before: datetime) -> int:
         """How many occurrences there are from `since` up to, and not including, `before`."""
+
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:
+        """The occurrences from `since` up to `before`, in order, in microseconds since 1970."""
 
 
 class Once(NamedTuple):
@@ -45,6 +49,10 @@ class Once(NamedTuple):
     def count_between(self, since: datetime, before: datetime) -> int:
         """See Grid."""
         return (since <= self.start < before) + (self.again is not None and since <= self.again < before)
+
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:
+        """See Grid."""
+        return [tick_of(at) for at in (self.start, self.again) if at is not None and since <= at < before]
 
 
 class Every(NamedTuple):
@@ -72,6 +80,12 @@ class Every(NamedTuple):
         """See Grid."""
         return self._earlier_than(before) - self._earlier_than(since) if since < before else 0
 
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:
+        """See Grid."""
+        step = self.interval // datetime.resolution
+        first = tick_of(self.start) + self._earlier_than(since) * step
+        return range(first, tick_of(before), step)
+
     def _earlier_than(self, instant: datetime) -> int:
         # -(-a // b) rounds up.
         return max(0, -((self.start - instant) // self.interval))
@@ -91,6 +105,10 @@ class Never(NamedTuple):
     def count_between(self, since: datetime, before: datetime) -> int:  # noqa: ARG002
         """See Grid."""
         return 0
+
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:  # noqa: ARG002
+        """See Grid."""
+        return ()
 
 
 Cadence = Once | Every | Cron | Never

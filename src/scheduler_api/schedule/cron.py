@@ -8,15 +8,25 @@ loses occurrences of such patterns in the hour that a half-hour fold repeats.
 """
 
 import contextlib
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from cronsim import CronSim, CronSimError
 
-from scheduler_api.schedule.zones import FIRST_YEAR, LAST_YEAR, SECOND, Fold, Stretch, stretches
+from scheduler_api.schedule.zones import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    SECOND,
+    Fold,
+    Stretch,
+    alike,
+    stretches,
+    tick_of,
+)
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -29,8 +39,12 @@ NICKNAMES = {
 }
 #: How far apart two occurrences may be: 29 February on a given weekday can take 40 years.
 LONGEST_SEARCH = 50
-#: The years in which to look whether an expression matches at all; they hold a leap day of each weekday.
-SAMPLE_YEARS = range(2000, 2029)
+#: Years with each of the calendars that there are: a leap day of each weekday among them.
+CALENDARS = range(2000, 2029)
+#: For how many days around the turn of the year, in UTC, clocks of some zone may show the other year; and
+#: how many days that has at least.
+YEAR_MARGIN, SHORTEST_YEAR = 2, 365
+EPOCH, MICROSECONDS_A_DAY = date(1970, 1, 1).toordinal(), 86_400_000_000
 FIELDS = {
     "second": "0 to 59",
     "minute": "0 to 59",
@@ -55,7 +69,9 @@ class Expression:
         self._seconds = sorted(self._sim.seconds)
         self._each_day = len(self._hours) * len(self._minutes) * len(self._seconds)
         self.follows_clock = self._follows_clock()
-        if not any(self.days_of(year) for year in SAMPLE_YEARS):
+        # The days that match, as numbers within their year, by a year with the same calendar: there are 14.
+        self._days: dict[int, Sequence[int]] = {}
+        if not any(self.days_of(year) for year in CALENDARS):
             raise InvalidCron("Never fires: no such day comes.")
 
     def explain(self) -> str:
@@ -68,20 +84,23 @@ class Expression:
 
     def first(self, since: datetime, before: datetime) -> datetime | None:
         """The first matching time from `since` up to, and not including, `before`."""
-        for day in self._days(since, before):
-            at = self._rank(since) if day == since.date() else 0
-            if at < self._each_day:
-                wall = self._time(day, at)
-                return wall if wall < before else None
+        first_day = since.toordinal()
+        for eve, days in self._parts(since, before):
+            for day in days:
+                at = self._rank(since) if eve + day == first_day else 0
+                if at < self._each_day:
+                    wall = self._time(eve + day, at)
+                    return wall if wall < before else None
         return None
 
     def last(self, since: datetime, before: datetime) -> datetime | None:
         """The last matching time from `since` up to, and not including, `before`."""
-        for year in range(before.year, since.year - 1, -1):
-            for day in reversed(self._part(year, since, before)):
-                at = self._rank(before) if day == before.date() else self._each_day
+        last_day = before.toordinal()
+        for eve, days in reversed([*self._parts(since, before)]):
+            for day in reversed(days):
+                at = self._rank(before) if eve + day == last_day else self._each_day
                 if at:
-                    wall = self._time(day, at - 1)
+                    wall = self._time(eve + day, at - 1)
                     return wall if wall >= since else None
         return None
 
@@ -89,29 +108,57 @@ class Expression:
         """How many matching times there are from `since` up to, and not including, `before`."""
         if since >= before:
             return 0
-        total = 0
-        for year in range(since.year, before.year + 1):
-            days = self._part(year, since, before)
+        total, first_day, last_day = 0, since.toordinal(), before.toordinal()
+        for eve, days in self._parts(since, before):
             total += len(days) * self._each_day
-            if days and days[0] == since.date():
+            if days and eve + days[0] == first_day:
                 total -= self._rank(since)
-            if days and days[-1] == before.date():
+            if days and eve + days[-1] == last_day:
                 total -= self._each_day - self._rank(before)
         return total
 
-    @lru_cache(maxsize=512)  # noqa: B019  expressions are few: `expression` keeps them
-    def days_of(self, year: int) -> tuple[date, ...]:
-        """The days of a year that match, in order."""
-        days = []
-        day = date(year, 1, 1)
+    def ticks(self, since: datetime, before: datetime) -> Iterator[int]:
+        """The matching times from `since` up to `before`, in microseconds since 1970."""
+        first_day, last_day = since.toordinal(), before.toordinal()
+        for eve, days in self._parts(since, before):
+            for day in days:
+                ordinal = eve + day
+                begin = self._rank(since) if ordinal == first_day else 0
+                end = self._rank(before) if ordinal == last_day else self._each_day
+                midnight = (ordinal - EPOCH) * MICROSECONDS_A_DAY
+                yield from [midnight + clock for clock in self._clocks[begin:end]]
+
+    @cached_property
+    def _clocks(self) -> Sequence[int]:
+        """The matching times of a day, in microseconds since midnight."""
+        minutes = [hour * 60 + minute for hour in self._hours for minute in self._minutes]
+        return [(minute * 60 + second) * 1_000_000 for minute in minutes for second in self._seconds]
+
+    def days_of(self, year: int) -> Sequence[int]:
+        """The days of a year that match, in order: 1 is the first of January."""
+        model = alike(year)
+        found = self._days.get(model)
+        if found is None:
+            found = self._days[model] = array("H", self._matching(model))
+        return found
+
+    def is_quiet(self, year: int) -> bool:
+        """Whether clocks of no zone can show a matching time while it is that year in UTC."""
+        if self.days_of(year):
+            return False
+        before, after = self.days_of(year - 1), self.days_of(year + 1)
+        late = before and before[-1] > SHORTEST_YEAR - YEAR_MARGIN
+        return not late and not (after and after[0] <= YEAR_MARGIN)
+
+    def _matching(self, year: int) -> Iterator[int]:
+        day, eve = date(year, 1, 1), date(year, 1, 1).toordinal() - 1
         while day.year == year:
             if day.month not in self._sim.months:
                 day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
                 continue
             if self._sim.match_day(day):
-                days.append(day)
+                yield day.toordinal() - eve
             day += timedelta(days=1)
-        return tuple(days)
 
     def _rank(self, wall: datetime) -> int:
         """How many matching times of a day come before the time of `wall`."""
@@ -125,22 +172,22 @@ class Expression:
             return rank
         return rank + bisect_left(self._seconds, wall.second + (wall.microsecond > 0))
 
-    def _time(self, day: date, rank: int) -> datetime:
-        """The matching time of `day` that `rank` others come before."""
+    def _time(self, ordinal: int, rank: int) -> datetime:
+        """The matching time of a day, by its ordinal, that `rank` others of that day come before."""
         rank, second = divmod(rank, len(self._seconds))
         hour, minute = divmod(rank, len(self._minutes))
         clock = time(self._hours[hour], self._minutes[minute], self._seconds[second])
-        return datetime.combine(day, clock)
+        return datetime.combine(date.fromordinal(ordinal), clock)
 
-    def _days(self, since: datetime, before: datetime) -> Iterator[date]:
+    def _parts(self, since: datetime, before: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+        """The matching days from that of `since` to that of `before`: the ordinal of each New Year's Eve
+        before, and days as numbers within the year.
+        """
         for year in range(since.year, before.year + 1):
-            yield from self._part(year, since, before)
-
-    def _part(self, year: int, since: datetime, before: datetime) -> tuple[date, ...]:
-        days = self.days_of(year)
-        begin = bisect_left(days, since.date()) if year == since.year else 0
-        end = bisect_left(days, before.date() + timedelta(days=1)) if year == before.year else len(days)
-        return days[begin:end]
+            days, eve = self.days_of(year), date(year, 1, 1).toordinal() - 1
+            begin = bisect_left(days, since.toordinal() - eve) if year == since.year else 0
+            end = bisect_left(days, before.toordinal() - eve + 1) if year == before.year else len(days)
+            yield eve, days[begin:end]
 
     def _follows_clock(self) -> bool:
         fields = NICKNAMES.get(self.text.lower(), self.text).split()
@@ -175,6 +222,8 @@ class Cron(NamedTuple):
         """The last occurrence strictly earlier than `instant`; None where there was none yet."""
         earliest = max(self.start.year, instant.year - LONGEST_SEARCH, FIRST_YEAR)
         for year in range(min(instant.year, LAST_YEAR), earliest - 1, -1):
+            if self.expression.is_quiet(year):
+                continue
             for stretch in reversed(stretches(self.zone, year)):
                 if stretch.start < instant:
                     found = self._last(stretch, instant)
@@ -186,26 +235,59 @@ class Cron(NamedTuple):
         """How many occurrences there are from `since` up to, and not including, `before`."""
         since = max(since, self.start)
         total = 0
-        for year in range(since.year, min(before.year, LAST_YEAR) + 1):
+        for year in self._years(since, before):
             for stretch in stretches(self.zone, year):
                 total += self._count(stretch, since, before)
         return total
 
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:
+        """See Grid."""
+        since = max(since, self.start)
+        found: list[int] = []
+        for year in self._years(since, before):
+            for stretch in stretches(self.zone, year):
+                if stretch.end <= since or stretch.start >= before:
+                    continue
+                jumped = self._jumped(stretch)
+                if jumped is not None and since <= jumped < before:
+                    found.append(tick_of(jumped))
+                begin, end = self._walls(stretch)
+                offset = stretch.offset // datetime.resolution
+                begin, end = (
+                    max(begin, _naive(since, stretch.offset)),
+                    min(end, _naive(before, stretch.offset)),
+                )
+                if begin < end:
+                    found += [tick - offset for tick in self.expression.ticks(begin, end)]
+        return found
+
     def is_displaced(self, occurrence: datetime) -> bool:
         """Whether the occurrence stands, after a jump, for times that the clocks jumped over."""
+        if self.expression.follows_clock:
+            return False
         return any(self._jumped(stretch) == occurrence for stretch in stretches(self.zone, occurrence.year))
 
     def displaced(self, since: datetime, before: datetime) -> datetime | None:
         """The first such occurrence from `since` up to, and not including, `before`."""
-        for year in range(since.year, min(before.year, LAST_YEAR) + 1):
+        if self.expression.follows_clock:
+            return None
+        for year in self._years(since, before):
             for stretch in stretches(self.zone, year):
                 found = self._jumped(stretch)
                 if found is not None and since <= found < before:
                     return found
         return None
 
+    def _years(self, since: datetime, before: datetime) -> Iterator[int]:
+        """The years in which there may be an occurrence."""
+        for year in range(max(since.year, FIRST_YEAR), min(before.year, LAST_YEAR) + 1):
+            if not self.expression.is_quiet(year):
+                yield year
+
     def _stretches(self, since: datetime) -> Iterator[Stretch]:
         for year in range(max(since.year, FIRST_YEAR), min(since.year + LONGEST_SEARCH, LAST_YEAR) + 1):
+            if self.expression.is_quiet(year):
+                continue
             for stretch in stretches(self.zone, year):
                 if stretch.end > since:
                     yield stretch
@@ -226,6 +308,11 @@ class Cron(NamedTuple):
             first = max(first, _naive(stretch.start, stretch.earlier))
         return first, _naive(stretch.end, stretch.offset)
 
+    def _within(self, stretch: Stretch, since: datetime, before: datetime) -> tuple[datetime, datetime]:
+        """The same between two instants; where nothing is left, they are in no order."""
+        begin, end = self._walls(stretch)
+        return max(begin, _naive(since, stretch.offset)), min(end, _naive(before, stretch.offset))
+
     def _first(self, stretch: Stretch, since: datetime) -> datetime | None:
         jumped = self._jumped(stretch)
         if jumped is not None and jumped >= since:
@@ -245,9 +332,7 @@ class Cron(NamedTuple):
     def _count(self, stretch: Stretch, since: datetime, before: datetime) -> int:
         if stretch.end <= since or stretch.start >= before:
             return 0
-        begin, end = self._walls(stretch)
-        offset = stretch.offset
-        total = self.expression.count(max(begin, _naive(since, offset)), min(end, _naive(before, offset)))
+        total = self.expression.count(*self._within(stretch, since, before))
         jumped = self._jumped(stretch)
         return total + (jumped is not None and since <= jumped < before)
 

@@ -1,9 +1,11 @@
 """A schedule as its author defines it, and as it is computed with."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from scheduler_api.schedule.cadence import Cadence, Every, Never, Once
@@ -11,6 +13,12 @@ from scheduler_api.schedule.cron import Cron, expression
 from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
+#: How many times in a row that the clocks jump over a schedule may call for, before it counts as one that
+#: calls for no others: there are one or two such times a year.
+GAPS_IN_A_ROW = 50
+
+_start = itemgetter(0)
 
 
 class StartInGap(ValueError):
@@ -72,22 +80,45 @@ class Schedule(NamedTuple):
             before = min(before, self.until + datetime.resolution)
         return self.cadence.count_between(since, before)
 
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:
+        """See Grid."""
+        if self.until is not None:
+            before = min(before, self.until + datetime.resolution)
+        return self.cadence.ticks(since, before)
+
+    def ticks_that(self, since: datetime, before: datetime, *, are_barred: bool) -> list[int]:
+        """The same of those that are free, or of those that are barred."""
+        found: list[int] = []
+        first = self.next_after(since - datetime.resolution)
+        if first is not None and first < before:
+            for span in self.spans(first, before - datetime.resolution):
+                if (span.bar is not None) == are_barred:
+                    found += self.cadence.ticks(span.first, span.last + datetime.resolution)
+        return found
+
     def calls_for(self, instant: datetime) -> bool:
         """Whether `instant` is an occurrence."""
         return self.next_after(instant - datetime.resolution) == instant
 
     def bar(self, occurrence: datetime) -> Bar | None:
         """What keeps the occurrence from running; None: nothing."""
-        if any(start <= occurrence < end for start, end in self.excluded):
+        if self._excluded_at(occurrence) is not None:
             return Bar.EXCLUDED
         if self.gap is Gap.SKIP and isinstance(self.cadence, Cron) and self.cadence.is_displaced(occurrence):
             return Bar.DST_GAP
         return None
 
     def first_free(self, occurrence: datetime) -> datetime | None:
-        """The first occurrence from this one on that nothing keeps from running; None: there is none."""
+        """The first occurrence from this one on that nothing keeps from running; None: there is none.
+
+        Nor is there one that can be waited for, where half a century of occurrences are jumped over.
+        """
         found: datetime | None = occurrence
+        gaps = 0
         while found is not None and (bar := self.bar(found)) is not None:
+            gaps += bar is Bar.DST_GAP
+            if gaps > GAPS_IN_A_ROW:
+                return None
             found = self.next_after(self._end_of(found, bar) - datetime.resolution)
         return found
 
@@ -116,14 +147,19 @@ class Schedule(NamedTuple):
                 barred += span.size
         return free, barred
 
+    def _excluded_at(self, instant: datetime) -> tuple[datetime, datetime] | None:
+        """The excluded part of time that the instant lies in; None: it lies in none."""
+        at = bisect_right(self.excluded, instant, key=_start) - 1
+        return self.excluded[at] if at >= 0 and instant < self.excluded[at][1] else None
+
     def _end_of(self, occurrence: datetime, bar: Bar | None) -> datetime:
         """An instant after `occurrence` up to which others share its fate."""
         if bar is Bar.DST_GAP:
             return occurrence + datetime.resolution
         if bar is Bar.EXCLUDED:
-            return next(end for start, end in self.excluded if start <= occurrence < end)
-        ends = [start for start, _ in self.excluded if start > occurrence]
-        end = min(ends, default=datetime.max.replace(tzinfo=UTC))
+            return self.excluded[bisect_right(self.excluded, occurrence, key=_start) - 1][1]
+        following = bisect_right(self.excluded, occurrence, key=_start)
+        end = self.excluded[following][0] if following < len(self.excluded) else LAST_INSTANT
         if self.gap is Gap.SKIP and isinstance(self.cadence, Cron):
             limit = min(end, occurrence + timedelta(days=366))
             end = self.cadence.displaced(occurrence, limit) or limit
@@ -201,5 +237,7 @@ def _excluded(days: tuple[tuple[date, date], ...], zone: str) -> tuple[tuple[dat
     return tuple(merged)
 
 
+# Few days are excluded by many jobs: holidays.
+@lru_cache(maxsize=16_384)
 def _midnight(day: date, zone: str) -> datetime:
     return instant_of(datetime.combine(day, time()), zone)

@@ -93,18 +93,22 @@ def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfi
 
 def _last_to_drop(schedule: Schedule, occurrence: datetime, now: datetime) -> datetime | None:
     """The last occurrence with as many behind it, up to now, as are caught up; None: there are no more."""
-    excess = schedule.count_between(occurrence, now + datetime.resolution) - MOST_CAUGHT_UP
-    if excess <= 0:
+    behind = now + datetime.resolution
+    if schedule.count_between(occurrence, behind) <= MOST_CAUGHT_UP:
         return None
-    # The instant before which so many lie is found by halving.
-    early, late = occurrence, now
+    # Looking back, ever further, for where too many come after; then halving in between. So the time in which
+    # they are counted is no longer than it has to be, however long nobody looked.
+    early, step = behind, timedelta(seconds=MOST_CAUGHT_UP)
+    while early > occurrence and schedule.count_between(early, behind) <= MOST_CAUGHT_UP:
+        early, step = max(occurrence, early - step), 2 * step
+    late = behind
     while late - early > timedelta(seconds=1):
         middle = early + (late - early) / 2
-        if schedule.count_between(occurrence, middle + datetime.resolution) < excess:
+        if schedule.count_between(middle, behind) > MOST_CAUGHT_UP:
             early = middle
         else:
             late = middle
-    return schedule.last_before(late + datetime.resolution)
+    return schedule.last_before(late)
 
 
 def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: Reason) -> Plan:

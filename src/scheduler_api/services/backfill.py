@@ -4,10 +4,11 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import Backfill, BackfillReport
 from scheduler_api.database import jobs, ledger, promises
-from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound
-from scheduler_api.schedule import occurrences
+from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound, TooLong
+from scheduler_api.schedule import Budget, occurrences
 from scheduler_api.services.past import Past, past_of
 
 #: The most occurrences that one backfill runs.
@@ -19,7 +20,7 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
 
     A hole is an occurrence that did not run: skipped, counted in another's log, or failed. Those on
     excluded days are none. Each occurrence is made up for at most once. Raises InvalidInput, JobNotFound,
-    JobIsDeleted.
+    JobIsDeleted, TooLong.
     """
     if order.since >= order.until:
         raise InvalidInput(Flaw(("until",), "Must come after since."))
@@ -46,29 +47,44 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
 
 
 async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backfill) -> list[datetime]:
-    """The occurrences to run, in order. Raises InvalidInput where there are too many."""
+    """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
     before = min(
         order.until, now, past.job["promised"] or past.job["resumefrom"] or await _end(session, past)
     )
-    parts = [
-        (
-            version.schedule,
-            max(order.since, version.since + datetime.resolution),
-            min(before, version.to + datetime.resolution if version.to else before),
-        )
-        for version in past.versions
-    ]
-    total = sum(schedule.counts(since, to)[0] for schedule, since, to in parts if since < to)
+    if order.since >= before:
+        return []
+    called_for = await QUESTIONS.compute(_called_for, past, order.since, before)
+    if not called_for:
+        return []
+    first, last = called_for[0], called_for[-1] + datetime.resolution
+    done = set() if order.every else await ledger.done(session, past.job["jobid"], first, last)
+    return [instant for instant in called_for if instant not in done]
+
+
+def _called_for(budget: Budget, past: Past, since: datetime, before: datetime) -> list[datetime]:
+    """What the schedules of the job's past let run in a range, in order."""
+    parts = []
+    total = 0
+    for version in past.versions:
+        first = max(since, version.since + datetime.resolution)
+        end = min(before, version.to + datetime.resolution) if version.to else before
+        if first < end:
+            if not budget.allows():
+                break
+            parts.append((version.schedule, first, end))
+            total += version.schedule.counts(first, end)[0]
     if total > MOST:
         sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
         raise InvalidInput(Flaw(("until",), sentence))
-    done = set() if order.every else await ledger.done(session, past.job["jobid"], order.since, before)
-    return [
+    found = [
         instant
-        for schedule, since, to in parts
-        for instant in occurrences(schedule, since, to)
-        if schedule.bar(instant) is None and instant not in done
+        for schedule, first, end in parts
+        for instant in budget.within(occurrences(schedule, first, end))
+        if schedule.bar(instant) is None
     ]
+    if budget.is_spent:
+        raise TooLong("It takes too long to compute the occurrences of that range; ask for a shorter one.")
+    return found
 
 
 async def _end(session: AsyncSession, past: Past) -> datetime:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,8 +14,8 @@ from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import jobs, operations
 
-#: Jobs in one transaction.
-BATCH = 100
+#: Jobs in one transaction, and seconds after which it takes no further one.
+BATCH, BATCH_SECONDS = 100, 1.0
 
 Verb = Callable[[AsyncSession, datetime, int], Coroutine[Any, Any, Any]]
 
@@ -46,11 +47,17 @@ async def run_batch(
     """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
     verb = _verb(order, client)
     rows = await listing.page(session, filters, "jobid", (after, None), BATCH)
-    report = BatchReport(last=rows[-1]["jobid"] if rows else None)
+    report = BatchReport()
+    give_up = monotonic() + BATCH_SECONDS
     for row in rows:
         if _is_so(order.action, row["state"]):
             report.unchanged += 1
+            report.last = row["jobid"]
             continue
+        # Locks of all these jobs are held meanwhile; the next batch goes on from here.
+        if report.done and monotonic() >= give_up:
+            break
+        report.last = row["jobid"]
         try:
             async with savepoint(session):
                 await verb(session, now, row["jobid"])

@@ -142,7 +142,7 @@ async def claim(
     await shares.use_rates(session, bounds.used_rates([one.entry for one in started], known))
     looked = Counter(entry.host for entry in entries)
     is_cut = not askers.whole or any(looked[host] >= count for host, count in counts.items())
-    more = bool(begun.refused or deleted) or (is_cut and 0 < len(taken) < room.free[Reach.LENT])
+    more = bool(begun.refused or deleted or begun.left) or (is_cut and 0 < len(taken) < room.free[Reach.LENT])
     return Claim(
         [_started(one, known[one.entry.logid], begun.started[one.entry.logid], now) for one in started],
         skipped=begun.refused + len(deleted),

@@ -1,14 +1,15 @@
 """Why a job did, or did not, run at an instant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import Explanation, Fate, Log
 from scheduler_api.database import hosts, ledger, promises
-from scheduler_api.schedule import Bar, Schedule
+from scheduler_api.schedule import Bar, Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note
 from scheduler_api.services import limits
 from scheduler_api.services.outlook import occurrence_of
@@ -39,13 +40,21 @@ async def explain(
     """
     past = await past_of(session, jobid)
     rows = await ledger.around(session, jobid, at, at + SECOND)
+    answer = await QUESTIONS.compute(_answer, now, at, past, rows)
+    if answer.fate is Fate.PROMISED:
+        zone = past.version_at(at).definition.timezone
+        answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
+    return answer
+
+
+def _answer(
+    budget: Budget, now: datetime, at: datetime, past: Past, rows: Sequence[Mapping[str, Any]]
+) -> Explanation:
     version = past.version_at(at)
     schedule, zone = version.schedule, version.definition.timezone
     scheduled = version.since < at and schedule.calls_for(at)
     logs = _telling([Log.model_validate(dict(row)) for row in rows], schedule, at, scheduled)
-    fate, sentence = _judge(past, schedule, at, now, scheduled, logs)
-    if fate is Fate.PROMISED:
-        sentence += await _held_back(session, logs, now, zone, hostlimit)
+    fate, sentence = _judge(budget, past, schedule, at, now, scheduled, logs)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -71,7 +80,13 @@ def _telling(logs: Sequence[Log], schedule: Schedule, at: datetime, scheduled: b
 
 
 def _judge(
-    past: Past, schedule: Schedule, at: datetime, now: datetime, scheduled: bool, logs: Sequence[Log]
+    budget: Budget,
+    past: Past,
+    schedule: Schedule,
+    at: datetime,
+    now: datetime,
+    scheduled: bool,
+    logs: Sequence[Log],
 ) -> tuple[Fate, str]:
     job, zone = past.job, past.version_at(at).definition.timezone
     when = local(at, zone)
@@ -88,7 +103,7 @@ def _judge(
         return Fate.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
     pause = past.pause_at(min(at, now))
     if not scheduled:
-        edited = _edited(past, at, zone)
+        edited = _edited(budget, past, at, zone)
         said = f"The schedule does not call for {when}.{edited}{_neighbours(schedule, at, zone)}"
         return Fate.NOT_SCHEDULED, said
     return _unaccounted(past, at, now, when, pause, zone)
@@ -179,9 +194,9 @@ async def _held_back(
     return ""
 
 
-def _edited(past: Past, at: datetime, zone: str) -> str:
+def _edited(budget: Budget, past: Past, at: datetime, zone: str) -> str:
     """That an earlier schedule called for the instant, if one did."""
-    for version in past.versions:
+    for version in budget.within(past.versions):
         if version.to is not None and version.to < at and version.schedule.calls_for(at):
             return f" It did until the job was edited at {local(version.to, zone)}."
     return ""

@@ -1,10 +1,10 @@
 """The load that is to come, minute by minute, where it collides, and how to spread it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,13 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import CollidingJob, Collision, Forecast
 from scheduler_api.database import history, jobs
 from scheduler_api.errors import ScheduleUnusable
-from scheduler_api.schedule import Every, Schedule
+from scheduler_api.schedule import Budget, Every, Schedule, tick_of
 from scheduler_api.services import standing
 
 MINUTES = 24 * 60
 MINUTE = timedelta(minutes=1)
-#: Schedules that step through more minutes than these, all together, are left out.
-MOST_STEPS = 200_000
+MINUTE_TICKS = MINUTE // datetime.resolution
 #: How many jobs are looked at, busy minutes named, and jobs in each.
 MOST_JOBS, BUSIEST, NAMED = 20_000, 5, 10
 #: Seconds of work of a run of which it is not known.
@@ -45,12 +44,27 @@ class _Group:
     load: float = 0.0
 
 
-async def forecast(session: AsyncSession, now: datetime) -> Forecast:
-    """The load of the next 24 hours."""
-    since = now.replace(second=0, microsecond=0)
+class Seen(NamedTuple):
+    """What a forecast rests on."""
+
+    now: datetime
+    rows: Sequence[Mapping[str, Any]]
+    """The schedules of active jobs."""
+    medians: Mapping[int, timedelta]
+    """How long a run of each takes."""
+
+
+async def look(session: AsyncSession, now: datetime) -> Seen:
+    """Read what a forecast rests on."""
     rows = await jobs.active_definitions(session, MOST_JOBS)
     medians = await history.medians(session, [row["jobid"] for row in rows if row["calls"]])
-    groups, complete = _grouped(rows, medians, since)
+    return Seen(now, rows, medians)
+
+
+def forecast(budget: Budget, seen: Seen) -> Forecast:
+    """The load of the next 24 hours."""
+    since = seen.now.replace(second=0, microsecond=0)
+    groups = _grouped(budget, seen, since)
     runs, load = [0.0] * MINUTES, [0.0] * MINUTES
     for group in groups:
         count = len(group.rows) * group.pattern.each
@@ -63,16 +77,14 @@ async def forecast(session: AsyncSession, now: datetime) -> Forecast:
         runs=[round(count) for count in runs],
         load=[round(work, 3) for work in load],
         collisions=_collisions(groups, since, runs, load),
-        complete=complete and len(rows) < MOST_JOBS,
+        complete=not budget.is_spent and len(seen.rows) < MOST_JOBS,
     )
 
 
-def _grouped(
-    rows: Sequence[Mapping[str, Any]], medians: Mapping[int, timedelta], since: datetime
-) -> tuple[list[_Group], bool]:
+def _grouped(budget: Budget, seen: Seen, since: datetime) -> list[_Group]:
+    """The jobs by pattern, as far as the budget reaches: each counts as one instant, a pattern as its own."""
     groups: dict[object, _Group] = {}
-    left = MOST_STEPS
-    for row in rows:
+    for row in budget.within(seen.rows):
         try:
             schedule = standing.schedule_in(row)
         except ScheduleUnusable:
@@ -82,15 +94,15 @@ def _grouped(
         key = (_key(schedule, row, since, delay), runs_left)
         group = groups.get(key)
         if group is None:
-            if left <= 0:
-                return list(groups.values()), False
-            group = groups[key] = _Group(_pattern(schedule, since, delay, runs_left))
-            left -= len(group.pattern.minutes)
-        known = medians.get(row["jobid"])
+            group = _Group(_pattern(schedule, since, delay, runs_left))
+            if not budget.allows(len(group.pattern.minutes)):
+                break
+            groups[key] = group
+        known = seen.medians.get(row["jobid"])
         work = UNKNOWN if known is None else known.total_seconds()
         group.rows.append((row, work))
         group.load += work
-    return list(groups.values()), True
+    return list(groups.values())
 
 
 def _key(schedule: Schedule, row: Mapping[str, Any], since: datetime, delay: timedelta) -> object:
@@ -113,19 +125,12 @@ def _pattern(schedule: Schedule, since: datetime, delay: timedelta, left: int | 
             ends = min(MINUTES, max(0, (schedule.until - since) // MINUTE))
         free = [minute for minute in range(begins, ends) if schedule.bar(since + minute * MINUTE) is None]
         return Pattern(free, MINUTE / cadence.interval, cadence.interval.total_seconds())
-    instants = islice(_instants(schedule, since - delay, until), left)
-    minutes = [(instant + delay - since) // MINUTE for instant in instants]
-    inside = [minute for minute in minutes if 0 <= minute < MINUTES]
+    free = schedule.ticks_that(since - delay, until, are_barred=False)
+    begin = tick_of(since - delay)
+    minutes = [(tick - begin) // MINUTE_TICKS for tick in free[:left]]
+    inside = [minute for minute in minutes if minute < MINUTES]
     gaps = (later - earlier for earlier, later in pairwise(inside))
     return Pattern(inside, 1.0, min(gaps, default=MINUTES) * MINUTE.total_seconds())
-
-
-def _instants(schedule: Schedule, since: datetime, until: datetime) -> Iterator[datetime]:
-    instant = schedule.next_after(since - datetime.resolution)
-    while instant is not None and instant < until:
-        if schedule.bar(instant) is None:
-            yield instant
-        instant = schedule.next_after(instant)
 
 
 def _collisions(

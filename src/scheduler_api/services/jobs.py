@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.contracts import (
     Change,
     History,
@@ -27,8 +28,6 @@ from scheduler_api.schedule import Cron, Never, Once, Reason, Schedule, StartInG
 from scheduler_api.services import chains, standing
 from scheduler_api.services.differences import difference, recorded
 from scheduler_api.services.standing import Held
-
-JOBS, LOGS, CHANGES = TypeAdapter(list[JobSummary]), TypeAdapter(list[Log]), TypeAdapter(list[Change])
 
 
 async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
@@ -86,7 +85,8 @@ async def get_with_logs(
 
 async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[Log]:
     """Up to `limit` logs that pass the filters (see ledger.FILTERS), newest first."""
-    return LOGS.validate_python([dict(row) for row in await ledger.logs(session, filters, limit)])
+    rows = await ledger.logs(session, filters, limit)
+    return await in_turns(lambda row: Log.model_validate(dict(row)), rows)
 
 
 async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -97,7 +97,7 @@ async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Ma
 async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
     """Up to `limit` changes of the job older than a changeid, newest first. Raises JobNotFound."""
     await get_summary(session, jobid)
-    return CHANGES.validate_python(await changes.newest(session, jobid, before, limit))
+    return await in_turns(Change.model_validate, await changes.newest(session, jobid, before, limit))
 
 
 async def listing(
@@ -109,7 +109,7 @@ async def listing(
 ) -> list[JobSummary]:
     """Up to `limit` jobs that pass the filters (see listing.FILTERS), in order, after a place in it."""
     rows = await lists.page(session, filters, sort, after, limit)
-    return JOBS.validate_python([dict(row) for row in rows])
+    return await in_turns(lambda row: JobSummary.model_validate(dict(row)), rows)
 
 
 async def edit(

@@ -1,10 +1,14 @@
-"""Looking ahead: a schedule before a job has it, a job's next runs, an edit before it is made."""
+"""Looking ahead: a schedule before a job has it, jobs' next runs, an edit before it is made.
 
-from collections.abc import Iterator, Mapping
+What is read and what is computed are apart: computing takes long for some schedules, so it has a budget,
+and no connection waits for it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,79 +22,140 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database import jobs
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Schedule
+from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note, relative
 from scheduler_api.services import standing
 from scheduler_api.services.jobs import patched, schedule_of_draft, written
 
 #: How far an edit is compared, and how many occurrences of each schedule at most.
-HORIZON, MOST_COMPARED = timedelta(days=30), 5000
+HORIZON, COMPARED_LIMIT = timedelta(days=30), 5000
+#: How many occurrences of one job a list of all jobs looks at.
+LISTED_LIMIT = 5000
 #: How many changed runs an edit's preview names.
-MOST_NAMED = 100
+NAMED_LIMIT = 100
+
+Row = Mapping[str, Any]
+Shown = TypeVar("Shown", bound=Occurrence)
 
 
-def preview(now: datetime, draft: ScheduleDraft) -> SchedulePreview:
+class Window(NamedTuple):
+    """How much of the future to list."""
+
+    hours: int
+    limit: int
+    each: int
+    """Occurrences of one job."""
+
+
+class Listed(NamedTuple, Generic[Shown]):
+    """Occurrences to come, in order."""
+
+    occurrences: list[Shown]
+    complete: bool
+    """Whether all that were asked for are there; else the time for it ran out."""
+
+
+async def job_now(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
+    """The instant, and what `upcoming` and `preview_edit` know of a job. Raises JobNotFound."""
+    row: Row | None = await jobs.one(session, jobid)
+    if row is None:
+        raise JobNotFound(jobid)
+    return now, row
+
+
+async def jobs_until(
+    session: AsyncSession, now: datetime, hours: int, limit: int
+) -> tuple[datetime, Sequence[Row]]:
+    """The instant, and what `upcoming_of_all` knows of up to `limit` jobs that run within the next hours."""
+    return now, await jobs.active_until(session, now + timedelta(hours=hours), limit)
+
+
+def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
     """A schedule in words, and its next occurrences. Raises InvalidInput."""
     schedule = schedule_of_draft(draft)
-    found = islice(_from(schedule, now), draft.count)
+    found = budget.within(islice(_from(schedule, now), draft.count))
     zone = draft.timezone
+    occurrences = [occurrence_of(schedule, zone, instant, now) for instant in found]
     return SchedulePreview(
         words=describe(draft.definition),
         timezone=zone,
-        occurrences=[occurrence_of(schedule, zone, instant, now) for instant in found],
+        occurrences=occurrences,
+        complete=not budget.is_spent,
     )
 
 
-async def upcoming(session: AsyncSession, now: datetime, jobid: int, count: int) -> list[Occurrence]:
-    """The job's next `count` occurrences, those that must not run among them. Raises JobNotFound."""
-    row: Mapping[str, Any] | None = await jobs.summary(session, jobid)
-    if row is None:
-        raise JobNotFound(jobid)
+def upcoming(budget: Budget, now: datetime, row: Row, count: int) -> Listed[Occurrence]:
+    """The job's next `count` occurrences, those that must not run among them. Raises ScheduleUnusable."""
     if not row["active"]:
-        return []
-    schedule, delay = standing.schedule_in(row), standing.spread(jobid, row["jitter"])
-    found = islice(_from(schedule, _open_after(row, now)), _left(row, count))
-    return [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
+        return Listed([], True)
+    schedule, delay = standing.schedule_in(row), standing.spread(row["jobid"], row["jitter"])
+    found = budget.within(islice(_from(schedule, _open_after(row, now)), _left(row, count)))
+    listed = [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
+    return Listed(listed, not budget.is_spent)
 
 
-async def upcoming_of_all(
-    session: AsyncSession, now: datetime, hours: int, most: int, each: int
-) -> list[Upcoming]:
-    """Up to `most` occurrences of all active jobs within the next hours, `each` of one at most, in order.
+def upcoming_of_all(budget: Budget, now: datetime, rows: Sequence[Row], window: Window) -> Listed[Upcoming]:
+    """The occurrences of these jobs within a window, in order.
 
     A job whose schedule can not be computed has none; its page says so.
     """
-    until = now + timedelta(hours=hours)
-    rows = await jobs.active_until(session, until, most)
-    ways = [islice(_of_job(row, now, until), each) for row in rows]
-    return list(islice(merge(*ways, key=lambda found: (found.scheduledfor, found.jobid)), most))
+    until = now + timedelta(hours=window.hours)
+    ways = [islice(_of_job(budget, row, now, until), window.each) for row in rows]
+    found = merge(*ways, key=lambda found: (found.scheduledfor, found.jobid))
+    listed = list(islice(found, window.limit))
+    return Listed(listed, not budget.is_spent)
 
 
-async def preview_edit(session: AsyncSession, now: datetime, jobid: int, patch: JobPatch) -> EditPreview:
-    """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
-    row = await _row(session, jobid)
+def preview_edit(budget: Budget, now: datetime, row: Row, patch: JobPatch) -> EditPreview:
+    """What an edit would change. Raises InvalidInput, JobIsDeleted."""
     if row["state"] == "deleted":
-        raise JobIsDeleted(jobid)
+        raise JobIsDeleted(row["jobid"])
     draft = patched(written(row), patch)
     new = schedule_of_draft(draft)
     try:
         old: Schedule | None = standing.schedule_in(row)
     except ScheduleUnusable:
         old = None
-    until = min([now + HORIZON, *(_end(schedule, now) for schedule in (old, new) if schedule)])
-    before, after = (_runs(schedule, now, until) if schedule else set() for schedule in (old, new))
-    gone, come = sorted(before - after), sorted(after - before)
+    before, after = (_Ahead(budget, schedule, now) for schedule in (old, new))
+    until = min(before.until, after.until)
+    gone = sorted(before.runs(until) - after.runs(until))
+    come = sorted(after.runs(until) - before.runs(until))
     zone = draft.timezone
     changed = old is None or draft.definition != standing.definition_of(row)
     return EditPreview(
         words=describe(draft.definition),
         until=until,
-        disappear=[occurrence_of(old, zone, instant, now) for instant in gone[:MOST_NAMED] if old],
-        appear=[occurrence_of(new, zone, instant, now) for instant in come[:MOST_NAMED]],
+        complete=until == now + HORIZON,
+        disappear=[occurrence_of(old, zone, instant, now) for instant in gone[:NAMED_LIMIT] if old],
+        appear=[occurrence_of(new, zone, instant, now) for instant in come[:NAMED_LIMIT]],
         disappearing=len(gone),
         appearing=len(come),
         superseded=_overdue(row, old, now) if changed and old else 0,
     )
+
+
+class _Ahead:
+    """The occurrences of a schedule up to a horizon, or as many of them as may be looked at."""
+
+    def __init__(self, budget: Budget, schedule: Schedule | None, now: datetime) -> None:
+        self._schedule = schedule
+        self._instants: list[datetime] = []
+        self.until = now + HORIZON
+        """How far they are known."""
+        if schedule is None:
+            return
+        for instant in _from(schedule, now):
+            if instant > self.until:
+                break
+            if len(self._instants) == COMPARED_LIMIT or not budget.allows():
+                self.until = self._instants[-1] if self._instants else now
+                break
+            self._instants.append(instant)
+
+    def runs(self, until: datetime) -> set[datetime]:
+        """Those up to an instant that nothing keeps from running."""
+        schedule = self._schedule
+        return {at for at in self._instants if at <= until and schedule and schedule.bar(at) is None}
 
 
 def occurrence_of(
@@ -107,13 +172,6 @@ def occurrence_of(
     )
 
 
-async def _row(session: AsyncSession, jobid: int) -> Mapping[str, Any]:
-    row: Mapping[str, Any] | None = await jobs.one(session, jobid)
-    if row is None:
-        raise JobNotFound(jobid)
-    return row
-
-
 def _from(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     instant = schedule.next_after(after)
     while instant is not None:
@@ -121,41 +179,34 @@ def _from(schedule: Schedule, after: datetime) -> Iterator[datetime]:
         instant = schedule.next_after(instant)
 
 
-def _open_after(row: Mapping[str, Any], now: datetime) -> datetime:
+def _open_after(row: Row, now: datetime) -> datetime:
     """The instant after which the job's open occurrences come: a due one is still to run."""
     first: datetime | None = row["promised"]
     return now if first is None else first - datetime.resolution
 
 
-def _left(row: Mapping[str, Any], count: int) -> int:
+def _left(row: Row, count: int) -> int:
     return count if row["maxruns"] is None else min(count, max(0, row["maxruns"] - (row["runs"] or 0)))
 
 
-def _of_job(row: Mapping[str, Any], now: datetime, until: datetime) -> Iterator[Upcoming]:
+def _of_job(budget: Budget, row: Row, now: datetime, until: datetime) -> Iterator[Upcoming]:
+    # The first one takes longest: the schedule has to be read.
+    if not budget.allows():
+        return
     try:
         schedule, zone = standing.schedule_in(row), row["timezone"]
     except ScheduleUnusable:
         return
     delay = standing.spread(row["jobid"], row["jitter"])
-    for instant in islice(_from(schedule, _open_after(row, now)), _left(row, MOST_COMPARED)):
+    found = islice(_from(schedule, _open_after(row, now)), _left(row, LISTED_LIMIT))
+    for instant in budget.within(found):
         if instant > until:
             return
         known = occurrence_of(schedule, zone, instant, now, delay).model_dump()
         yield Upcoming(**known, jobid=row["jobid"], jobname=row["jobname"], timezone=zone)
 
 
-def _end(schedule: Schedule, now: datetime) -> datetime:
-    """How far as many occurrences reach as are compared."""
-    instants = list(islice(_from(schedule, now), MOST_COMPARED))
-    return instants[-1] if len(instants) == MOST_COMPARED else now + HORIZON
-
-
-def _runs(schedule: Schedule, now: datetime, until: datetime) -> set[datetime]:
-    instants = islice(_from(schedule, now), MOST_COMPARED)
-    return {instant for instant in instants if instant <= until and schedule.bar(instant) is None}
-
-
-def _overdue(row: Mapping[str, Any], schedule: Schedule, now: datetime) -> int:
+def _overdue(row: Row, schedule: Schedule, now: datetime) -> int:
     first = row["promised"] or row["resumefrom"]
     if first is None or first > now:
         return 0

@@ -1,7 +1,9 @@
 """A job's past: which schedule held when, and when it was paused."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,12 +37,17 @@ class Version(NamedTuple):
             raise ScheduleUnusable(f"The job's schedule can not be computed ({error}).") from error
 
 
-class Past(NamedTuple):
+@dataclass(frozen=True)
+class Past:
     """A job as it is, and what led there."""
 
     job: Mapping[str, Any]
-    versions: list[Version]
     changes: list[dict[str, Any]]
+
+    @cached_property
+    def versions(self) -> list[Version]:
+        """Its schedules, oldest first. The first look takes long where there were many edits."""
+        return _versions(self.job, self.changes)
 
     def version_at(self, instant: datetime) -> Version:
         """The schedule that held at an instant; before the first one, the first."""
@@ -64,7 +71,7 @@ async def past_of(session: AsyncSession, jobid: int) -> Past:
         known = await changes.of_schedule(session, jobid)
         before, row = row, await jobs.summary(session, jobid)
         if row is not None and row["version"] == before["version"]:
-            return Past(before, _versions(before, known), known)
+            return Past(before, known)
     if row is None:
         raise JobNotFound(jobid)
     raise DatabaseBusy("The job is being edited again and again; try once more.")

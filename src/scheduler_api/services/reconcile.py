@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Reason, Schedule
@@ -41,8 +42,10 @@ async def suspects(session: AsyncSession, after: int, limit: int) -> Suspects:
     rows = await promises.walk(session, now, after, limit)
     # Many jobs share one schedule, which is one object.
     nexts: dict[int, datetime | None] = {}
-    found = [row["jobid"] for row in rows if row["jobid"] is not None and _is_suspicious(row, now, nexts)]
-    return Suspects(found, rows[0]["last"])
+    shown = [row for row in rows if row["jobid"] is not None]
+    found = await in_turns(lambda row: _is_suspicious(row, now, nexts), shown)
+    jobids = [row["jobid"] for row, is_suspicious in zip(shown, found, strict=True) if is_suspicious]
+    return Suspects(jobids, rows[0]["last"])
 
 
 def _is_suspicious(row: Mapping[str, Any], now: datetime, nexts: dict[int, datetime | None]) -> bool:
@@ -87,11 +90,19 @@ async def realign(session: AsyncSession, now: datetime, after: int, most: int) -
     changed since it was given, it is given anew.
     """
     rows = await promises.zoned(session, after, most)
-    for row in rows:
-        with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
-            if not standing.schedule_in(row).calls_for(row["scheduledfor"]):
+    for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
+        if is_off:
+            with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
                 await _realign(session, now, row["jobid"])
     return rows[-1]["jobid"] if rows else None
+
+
+def _is_off(row: Mapping[str, Any]) -> bool:
+    """Whether the schedule does not call for what is promised."""
+    try:
+        return not standing.schedule_in(row).calls_for(row["scheduledfor"])
+    except ScheduleUnusable:
+        return False
 
 
 async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:

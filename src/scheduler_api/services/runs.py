@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.database import claims, ledger
 from scheduler_api.database.calls import DueCall
 from scheduler_api.database.claims import DueLog, JobRules, Outcome
@@ -21,6 +22,8 @@ from scheduler_api.services import chains, standing
 
 log = structlog.get_logger(__name__)
 
+#: Seconds of planning in one transaction, which holds the rows of all that it has claimed.
+PLANNING = 0.5
 MISFIRES = {policy.value: policy for policy in Misfire}
 
 
@@ -68,7 +71,13 @@ async def run_pass(
         return stuck
     refined = [entry.logid for entry in logs if rules[entry.jobid].refined]
     refinements = await claims.refinements_of(session, refined) if refined else {}
-    fates = [fate_of(entry, rules[entry.jobid], refinements.get(entry.logid), now) for entry in logs]
+
+    def plan_one(entry: DueLog) -> Fate:
+        return fate_of(entry, rules[entry.jobid], refinements.get(entry.logid), now)
+
+    # Those that are left keep their place: they are let go with the transaction, and taken by the next pass.
+    fates = await in_turns(plan_one, logs, PLANNING)
+    logs = logs[: len(fates)]
     try:
         async with savepoint(session):
             await _settle(session, now, logs, fates, rules)

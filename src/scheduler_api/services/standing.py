@@ -46,7 +46,8 @@ class Held(NamedTuple):
     @property
     def under_way(self) -> list[asyncpg.Record]:
         """The logs that have been started: they run, or wait for another attempt."""
-        return [row for row in self.live if row is not self.promise]
+        promise = self.promise
+        return [row for row in self.live if row is not promise]
 
     @property
     def carrier(self) -> asyncpg.Record | None:

@@ -8,13 +8,14 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.database import calls, claims, ledger
 from scheduler_api.database.calls import DueCall, Start
 from scheduler_api.database.claims import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.schedule import Verdict
 from scheduler_api.services import chains
-from scheduler_api.services.runs import Fate, fate_of
+from scheduler_api.services.runs import PLANNING, Fate, fate_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,8 @@ class Begun(NamedTuple):
     """(leasetoken, runs, target) of those that run, by logid."""
     refused: int
     """How many were settled without a call."""
+    left: bool = False
+    """Whether there was no time to decide on all."""
 
 
 async def begin(
@@ -50,8 +53,10 @@ async def begin(
     if not entries:
         return Begun({}, 0)
     fates = await _fates(session, now, entries, known)
+    decided = entries[: len(fates)]
     work = _begin_singly if singly else _begin
-    return await work(session, now, holder, entries, known, fates)
+    begun = await work(session, now, holder, decided, known, fates)
+    return begun._replace(left=len(decided) < len(entries))
 
 
 async def _begin(
@@ -114,18 +119,24 @@ def _unstartable(tried: Tried[tuple[DueCall, Fate], Begun], known: Known) -> tup
 async def _fates(
     session: AsyncSession, now: datetime, entries: Sequence[DueCall], known: Known
 ) -> dict[int, Fate]:
-    """Whether each log may run, by its schedule and policies; those decide once, at the first attempt."""
-    fresh = [entry for entry in entries if entry.attempt == 1]
-    refined = [entry.logid for entry in fresh if known[entry.logid]["refined"]]
+    """Whether each log may run, by its schedule and policies; those decide once, at the first attempt.
+
+    Those that there was no time for are left out: the first so many are decided.
+    """
+    refined = [entry.logid for entry in entries if entry.attempt == 1 and known[entry.logid]["refined"]]
     refinements = await claims.refinements_of(session, refined) if refined else {}
-    fates = {entry.logid: Fate(Outcome(entry.logid, Verdict.FINISHED)) for entry in entries}
-    for entry in fresh:
+
+    def decide(entry: DueCall) -> Fate:
+        if entry.attempt > 1:
+            return Fate(Outcome(entry.logid, Verdict.FINISHED))
         job = known[entry.logid]
         rules = JobRules(
             entry.jobid, job["interval"], job["misfire"], job["grace"], job["refined"], job["followed"]
         )
-        fates[entry.logid] = fate_of(entry, rules, refinements.get(entry.logid), now)
-    return fates
+        return fate_of(entry, rules, refinements.get(entry.logid), now)
+
+    decided = await in_turns(decide, entries, PLANNING)
+    return {entry.logid: fate for entry, fate in zip(entries, decided, strict=False)}
 
 
 def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:

@@ -39,6 +39,7 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import zone_names
+from scheduler_api.services.outlook import Listed, Window
 from scheduler_api.web import bars, charts, filters, form, glance, heat, notices, requests, words
 from scheduler_api.web.times import Times
 
@@ -54,15 +55,6 @@ class Reader(NamedTuple):
     """The address of the page."""
     news: str = ""
     """How far the news had come when the page was made."""
-
-
-class Window(NamedTuple):
-    """How much of the future a page shows."""
-
-    hours: int
-    limit: int
-    each: int
-    """Occurrences of one job."""
 
 
 class Pages:
@@ -267,7 +259,7 @@ class Pages:
     def upcoming(
         self,
         now: datetime,
-        found: Sequence[Upcoming],
+        found: Listed[Upcoming],
         load: Forecast,
         window: Window,
         query: Mapping[str, str],
@@ -276,7 +268,8 @@ class Pages:
         return self._render(
             "upcoming.html",
             now=now,
-            found=found,
+            found=found.occurrences,
+            complete=found.complete,
             load=load,
             heat=heat.heat(load, self._reader.times.zone()),
             notice=notices.notice(query),

@@ -1,0 +1,52 @@
+"""Answers that take long are for those who wait for them."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from scheduler_api.computing import QUESTIONS, in_turns
+from scheduler_api.contracts import EditPreview, JobPatch
+from scheduler_api.routers.wiring import database_of
+from scheduler_api.services import outlook
+
+T = TypeVar("T")
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of `work`, which changes nothing, and ends as soon as the client hangs up.
+
+    The request's body must have been read. Raises the errors of `work`, and HTTPException, which nobody
+    will read.
+    """
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hang_up(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HTTPException(400, "The client went away before it was answered.")
+        return await task
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def array(items: Sequence[BaseModel]) -> str:
+    """The items as a JSON array, made with turns for others in between."""
+    return f"[{','.join(await in_turns(lambda item: item.model_dump_json(), items))}]"
+
+
+async def _hang_up(request: Request) -> None:
+    """Wait until the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def preview_edit(request: Request, jobid: int, patch: JobPatch) -> EditPreview:
+    """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
+    now, row = await database_of(request).transact(outlook.job_now, jobid)
+    return await while_connected(request, QUESTIONS.compute(outlook.preview_edit, now, row, patch))

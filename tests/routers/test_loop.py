@@ -1,0 +1,319 @@
+"""No request holds the event loop, whatever it asks: every route, with the worst that it takes."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from scheduler_api.app import PARTS
+from scheduler_api.database.engine import Database
+from scheduler_api.schedule import Definition, schedule_of
+from tests.factories import execute, scalar
+from tests.loopwatch import LIMIT, watching
+
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+PAGE, DATA = "text/html", "application/json"
+
+#: 64 KB of JSON whose every part has to be looked at.
+BODY = [list(range(10)) for _ in range(2700)]
+#: Days that are excluded, to come and past: each of those parts a long absence.
+AHEAD, PAST = (
+    [str(date(year, 1, 1) + timedelta(days=2 * number)) for number in range(400)] for year in (2030, 2024)
+)
+TAGS = [f"{number:050}" for number in range(20)]
+HEADERS = {f"X-Name-{number}": "v" * 200 for number in range(50)}
+TARGET = {"url": "http://127.0.0.1:9/", "headers": HEADERS}
+HEAVY: dict[str, Any] = {
+    "jobname": "Heavy" * 20,
+    "cron": "* * * * * *",
+    "timezone": "Europe/Berlin",
+    "exclude": AHEAD,
+    "tags": TAGS,
+    "target": TARGET | {"body": BODY},
+}
+#: Of these a body holds so many.
+WRONG = 22_000
+NAMES = {f"x{number:05}": 0 for number in range(WRONG)}
+#: How many logs the first two jobs have.
+LOGS = 5_000
+
+
+class Ask(NamedTuple):
+    """One request, and how it may be answered."""
+
+    statuses: tuple[int, ...]
+    query: str = ""
+    body: bytes = b""
+    kind: str = JSON
+    accept: str = DATA
+    jobid: int = 1
+
+
+def of_json(value: Any, *statuses: int, **others: Any) -> Ask:
+    body = json.dumps(value, separators=(",", ":")).encode()
+    return Ask(statuses or (200, 201, 202), body=body, **others)
+
+
+def of_form(values: Mapping[str, Any], *statuses: int, **others: Any) -> Ask:
+    return Ask(statuses or (200, 303), body=urlencode(values).encode(), kind=FORM, accept=PAGE, **others)
+
+
+def both(query: str = "", *statuses: int, jobid: int = 1) -> list[Ask]:
+    """As data, and as a page."""
+    return [Ask(statuses or (200,), query, accept=accept, jobid=jobid) for accept in (DATA, PAGE)]
+
+
+#: What is wrong with a body, in many ways, for every route that takes one.
+BROKEN = [
+    of_json(NAMES, 422),
+    of_json({"target": NAMES}, 422),
+    of_json({"target": TARGET | {"headers": dict.fromkeys(NAMES, 1)}}, 422),
+    of_json({"target": TARGET | {"body": [[["{{wrong}}"]]] * (WRONG // 2)}}, 422),
+    of_json({"tags": [0] * (5 * WRONG)}, 422),
+    of_json({"exclude": ["no day"] * WRONG}, 422),
+    of_json({"filter": {"jobids": ["x"] * (2 * WRONG)}}, 422),
+    of_json({"lines": [0] * (5 * WRONG)}, 422),
+    of_json([0] * (5 * WRONG), 422),
+    Ask((400, 422), body=b'{"a":' + b"[" * 200_000),
+    Ask((400, 422), body=b'{"\\ud800":1,' * 20_000),
+]
+#: All of them go through one door; most routes get the two that cost most.
+FLAWED = [BROKEN[0], BROKEN[-2]]
+#: The same of forms; some routes take them all the same.
+BROKEN_FORM = [
+    of_form({f"x{number}": "y" * 200 for number in range(1090)}, 200, 303, 422),
+    Ask((200, 303, 400, 422), body=b"a=%41" * 50_000, kind=FORM, accept=PAGE),
+]
+EMPTY_FORM = Ask((200, 201, 303, 404, 409), kind=FORM, accept=PAGE)
+FIELDS = {
+    "jobname": "By form",
+    "kind": "cron",
+    "cron": "* * * * * *",
+    "timezone": "Europe/Berlin",
+    "exclude": " ".join(AHEAD),
+    "target_url": "http://127.0.0.1:9/",
+    "target_body": json.dumps(BODY, separators=(",", ":")),
+    "target_headers": "\n".join(f"{name}: {value}" for name, value in HEADERS.items()),
+}
+CRONS = ["* * * * * *", "@yearly", "0 0 29 2 *", "0 0 * 2 MON#5", "30 2 * 3 0L"]
+AGES = {"since": "1900-01-01T00:00:00Z", "until": "9000-01-01T00:00:00Z", "every": True, "dryrun": True}
+JOBS = (1, 2, 3)
+
+#: In the order in which they are asked; what deletes comes last.
+WORST: dict[tuple[str, str], list[Ask]] = {
+    ("GET", "/"): both("", 307),
+    ("GET", "/healthz"): both(),
+    ("GET", "/readyz"): both(),
+    ("GET", "/swagger-ui"): both(),
+    ("GET", "/overview"): both(),
+    # It has no end; each of its steps is a line.
+    ("GET", "/events"): [],
+    ("GET", "/limits"): both(),
+    ("GET", "/forecast"): both(),
+    ("GET", "/upcoming"): [*both("hours=168&limit=1000&each=1000"), *both("hours=168&limit=1000&each=1")],
+    ("GET", "/jobs"): [
+        *both("limit=1000"),
+        *both("form=true&from=1"),
+        *both(f"limit=1000&sort=nextrun&tag={TAGS[0]}"),
+        *both("limit=1000&state=overdue"),
+        *both("limit=1000&name=Heavy"),
+        *both("name=" + "%25" * 100),
+    ],
+    ("GET", "/logs"): [*both("limit=1000"), *both("limit=1000&status=failed")],
+    ("GET", "/jobs/{jobid:jobid}"): [
+        *both("form=true"),
+        *(ask for jobid in JOBS for ask in both("limit=1000&span=30d", jobid=jobid)),
+    ],
+    ("GET", "/jobs/{jobid:jobid}/logs"): both("limit=1000"),
+    ("GET", "/jobs/{jobid:jobid}/changes"): both("limit=1000"),
+    ("GET", "/jobs/{jobid:jobid}/explain"): [
+        ask
+        for jobid in JOBS
+        for year in (1900, 2026, 9000)
+        for ask in both(f"at={year}-01-01T00:00:00Z", jobid=jobid)
+    ],
+    ("GET", "/jobs/{jobid:jobid}/check"): [ask for jobid in JOBS for ask in both(jobid=jobid)],
+    ("GET", "/jobs/{jobid:jobid}/upcoming"): [
+        ask for jobid in JOBS for ask in both("limit=1000", jobid=jobid)
+    ],
+    ("GET", "/jobs/{jobid:jobid}/secrets"): both(),
+    ("GET", "/logs/{logid:logid}"): both(),
+    ("POST", "/times"): [of_form({"clock": "zone", "zone": "x" * 60_000}, 303, 422), *BROKEN_FORM],
+    ("POST", "/schedules/preview"): [
+        *(of_json({"cron": cron, "count": 100, "exclude": AHEAD}, 200, 422) for cron in CRONS),
+        *(of_form(FIELDS | {"cron": cron, "jobid": jobid}, 200, 422) for cron in CRONS for jobid in JOBS),
+        of_json(HEAVY),
+        *FLAWED,
+        *BROKEN_FORM,
+    ],
+    ("PATCH", "/jobs/{jobid:jobid}"): [
+        *(of_json({"cron": cron}, query="dryrun=true", jobid=jobid) for cron in CRONS for jobid in JOBS),
+        of_json(HEAVY | {"jobname": "Changed"}),
+        of_json({"jobname": "Once more"}),
+        *FLAWED,
+    ],
+    ("POST", "/jobs/{jobid:jobid}/edit"): [of_form(FIELDS, 303), *BROKEN_FORM],
+    ("POST", "/jobs"): [of_json(HEAVY), of_form(FIELDS, 303), *BROKEN, *BROKEN_FORM],
+    ("POST", "/jobs/{jobid:jobid}/backfill"): [
+        *(of_json(AGES, 200, 422, jobid=jobid) for jobid in JOBS),
+        *FLAWED,
+    ],
+    ("POST", "/jobs/{jobid:jobid}/pause"): [
+        *(of_json({"reason": "x" * 500}, jobid=jobid) for jobid in JOBS),
+        *FLAWED,
+    ],
+    ("POST", "/jobs/{jobid:jobid}/resume"): [
+        *(of_json({"missed": "skip"}, jobid=jobid) for jobid in JOBS),
+        *FLAWED,
+    ],
+    ("POST", "/jobs/{jobid:jobid}/skip"): [Ask((200, 409), jobid=jobid) for jobid in JOBS],
+    ("POST", "/jobs/{jobid:jobid}/run"): [Ask((202,)), EMPTY_FORM],
+    ("POST", "/jobs/{jobid:jobid}/test"): both("", 200),
+    ("POST", "/jobs/{jobid:jobid}/secrets"): [Ask((201,)), EMPTY_FORM],
+    ("DELETE", "/jobs/{jobid:jobid}/secrets/{secretid}"): [Ask((204,))],
+    ("POST", "/jobs/{jobid:jobid}/secrets/{secretid}/delete"): [EMPTY_FORM],
+    ("PUT", "/limits/{scope}/{name}"): [of_json({"most": 5}), *FLAWED],
+    ("DELETE", "/limits/{scope}/{name}"): [Ask((204,))],
+    ("POST", "/jobs/{jobid:jobid}/spread"): [of_form({"jitter": 600}), *BROKEN_FORM],
+    ("POST", "/logs/{logid:logid}/retry"): [Ask((202, 409))],
+    ("POST", "/logs/{logid:logid}/cancel"): [Ask((200, 409))],
+    ("POST", "/runs/{logid:logid}/{token}"): [of_json({"lines": ["x" * 2000] * 100}, 404, 410), *FLAWED],
+    ("POST", "/logs/retry"): [of_json({"dryrun": True}), of_json({}), *FLAWED, *BROKEN_FORM],
+    ("POST", "/jobs/run"): [Ask((200,))],
+    ("POST", "/jobs/bulk"): [
+        of_json({"action": "pause", "all": True}),
+        of_json({"action": "resume", "all": True}),
+        of_form({f"job-{number}": "on" for number in range(1, 1000)} | {"action": "pause"}),
+        of_json({"action": "run", "filter": {"jobids": list(range(1, 1000))}}),
+        *FLAWED,
+        *BROKEN_FORM,
+        of_json({"action": "delete", "filter": {"jobids": list(range(100, 1000))}}),
+    ],
+    ("POST", "/jobs/{jobid:jobid}/delete"): [EMPTY_FORM],
+    ("DELETE", "/jobs/{jobid:jobid}"): [Ask((204,), "history=remove")],
+}
+VALUES = {
+    "{logid:logid}": "1",
+    "{secretid}": "1",
+    "{scope}": "host",
+    "{name}": "a.example",
+    "{token}": "00000000-0000-4000-8000-000000000000",
+}
+
+
+def test_every_route_has_its_worst() -> None:
+    routes = [route for part in PARTS for route in part.router.routes if isinstance(route, APIRoute)]
+    assert {(method, route.path) for route in routes for method in route.methods or ()} == set(WORST)
+
+
+async def asked(app: Callable[..., Any], method: str, path: str, ask: Ask) -> int:
+    """Ask the application itself, as what a client does would be counted, too; the status."""
+    sent: list[Any] = [{"type": "http.request", "body": ask.body, "more_body": False}]
+    status = 0
+
+    async def receive() -> Any:
+        if not sent:
+            await asyncio.Event().wait()
+        return sent.pop()
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    headers = {"host": "localhost", "accept": ask.accept, "content-type": ask.kind,
+               "content-length": str(len(ask.body)), "accept-encoding": "gzip"}  # fmt: skip
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+        "raw_path": path.encode(), "query_string": ask.query.encode(), "root_path": "", "scheme": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 5), "server": ("localhost", 80),
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return status
+
+
+#: Jobs of the worst kinds, and many more, each with a run that is to come.
+FILL_JOBS = """
+    WITH added AS (
+        INSERT INTO job
+            (jobname, timezone, repeat, cron, exclude, tags, target, host, active, createdat, validfrom)
+        SELECT 'Heavy' || repeat('y', 90), 'Europe/Berlin', true, row ->> 0, CAST(:exclude AS text[]),
+               CAST(:tags AS text[]), nullif(row -> 1, 'null'),
+               CASE WHEN row -> 1 <> 'null' THEN '127.0.0.1:9' END, true,
+               now() - interval '4 years', now() - interval '4 years'
+        FROM jsonb_array_elements(CAST(:rows AS jsonb)) WITH ORDINALITY AS given (row, n) ORDER BY n
+        RETURNING jobid, host
+    )
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
+    SELECT jobid, CAST(row ->> 2 AS timestamptz), now() + interval '1 hour', host
+    FROM added JOIN jsonb_array_elements(CAST(:rows AS jsonb)) WITH ORDINALITY AS given (row, n) ON n = jobid
+"""
+FILL_LOGS = """
+    INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, host, error)
+    SELECT jobid, at, status, at, at, at, host, CASE WHEN status = 'failed' THEN repeat('It failed. ', 20) END
+    FROM (
+        SELECT job.jobid, job.host, scheduledfor - n * interval '1 second' AS at,
+               CASE WHEN job.host IS NOT NULL AND n < 20 THEN 'failed' ELSE 'finished' END AS status
+        FROM job JOIN joblog USING (jobid), generate_series(1, :logs) AS n
+        WHERE jobid <= 2 OR (jobid <= 60 AND n <= 60)
+    ) AS run
+"""
+FILL_CHANGES = """
+    INSERT INTO jobchange (jobid, at, action, client, before, after)
+    SELECT jobid, now(), 'edited', 'test', told, told
+    FROM (SELECT jobid, jsonb_build_object('target', target) AS told FROM job WHERE jobid = 1) AS first,
+         generate_series(1, 30)
+"""
+FILL_ATTEMPTS = """
+    INSERT INTO logattempt (logid, attempt, startedat, finishedat, outcome, error, excerpt, replica, timing)
+    SELECT 1, n, now(), now(), 'failed', 'It failed.', repeat('<é', 2000), 'test', '{"total": 5}'
+    FROM generate_series(1, 101) AS n
+"""
+FILL_LINES = """
+    INSERT INTO logline (logid, attempt, at, line)
+    SELECT 1, 1, now(), repeat('<&é ', 500) FROM generate_series(1, 1000)
+"""
+
+
+async def fill(database: Database) -> None:
+    """Put what is worst into the tables: large, dense, long ago."""
+    since = datetime.now(UTC) - timedelta(days=1003)
+    crons = ["* * * * * *", "* * * * * *", "0 0 29 2 *", *(f"{n % 60} {n % 24} * * *" for n in range(1000))]
+    targets = [HEAVY["target"], None, *(TARGET for _ in crons[2:])]
+    schedules = [schedule_of(Definition(None, None, "Europe/Berlin", cron=cron)) for cron in crons]
+    rows = list(zip(crons, targets, [str(one.next_after(since)) for one in schedules], strict=True))
+    await execute(database, FILL_JOBS, rows=json.dumps(rows), exclude=PAST, tags=TAGS)
+    await execute(database, FILL_LOGS, logs=LOGS)
+    for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES):
+        await execute(database, statement)
+    await execute(database, "ANALYZE job, joblog")
+
+
+@pytest.mark.timeout(600)
+async def test_no_request_holds_the_loop(
+    app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that orders to many end soon.
+    monkeypatch.setattr("scheduler_api.runner.CALL_SECONDS", 1.0)
+    await fill(database)
+    wrong: list[str] = []
+    with watching() as watch:
+        for (method, template), asks in WORST.items():
+            for number, ask in enumerate(asks):
+                path = template.replace("{jobid:jobid}", str(ask.jobid))
+                for name, value in VALUES.items():
+                    path = path.replace(name, value)
+                await watch.fresh()
+                status = await asked(app.state.served, method, path, ask)
+                step = await watch.longest()
+                said = f"{method} {path}?{ask.query} ({number}, {ask.accept}) {status}: {step}"
+                if status not in ask.statuses or step.seconds > LIMIT:
+                    wrong.append(said)
+    assert not wrong, "\n".join(wrong)
+    assert await scalar(database, "SELECT count(*) FROM job WHERE jobid = 1") == 0

@@ -2,7 +2,7 @@
 
 from scheduler_api.schedule.budget import Budget
 from scheduler_api.schedule.cadence import Cadence, Every, Grid, Never, Once, occurrences
-from scheduler_api.schedule.cron import Cron, Expression, InvalidCron, expression
+from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.definition import (
     Bar,
     Definition,
@@ -11,6 +11,7 @@ from scheduler_api.schedule.definition import (
     StartInGap,
     schedule_of,
 )
+from scheduler_api.schedule.expressions import Expression, InvalidCron, expression
 from scheduler_api.schedule.misfire import Misfire, Plan, Reason, Verdict, plan, skip_all
 from scheduler_api.schedule.zones import (
     Fold,

@@ -9,7 +9,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from scheduler_api.schedule.cadence import Cadence, Every, Never, Once
-from scheduler_api.schedule.cron import Cron, expression
+from scheduler_api.schedule.cron import Cron
+from scheduler_api.schedule.expressions import expression
 from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)

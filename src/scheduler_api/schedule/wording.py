@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from scheduler_api.schedule.cron import Cron, expression
+from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.definition import Bar, Definition, Schedule
+from scheduler_api.schedule.expressions import expression
 from scheduler_api.schedule.zones import comings, stretches, wall_clock
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from scheduler_api import connections as module
 from scheduler_api import server
 from scheduler_api.connections import LARGEST_HEAD, SPARE
+from scheduler_api.descriptors import Shares
 from scheduler_api.settings import Settings
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -42,8 +43,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 async def serving(app: App = echo, limit: int = 200) -> AsyncIterator[int]:
     """A server with our connections; its port."""
     settings = Settings.model_validate({"port": 0})
-    with server.listening(settings) as listener:
-        running = uvicorn.Server(server.configuration(app, settings, limit))
+    share = Shares(calls=1, connections=limit, streams=1, backlog=100)
+    with server.listening(settings, share.backlog) as listener:
+        running = uvicorn.Server(server.configuration(app, settings, share))
         running.config.load()
         running.lifespan = running.config.lifespan_class(running.config)
         await running.startup(sockets=[listener])

@@ -112,7 +112,8 @@ def _tell_findings(report: JobCheck, progress: checking.Progress) -> None:
 async def _serve(settings: Settings) -> None:
     # The lifespan is entered here and not by uvicorn, which would answer a database that is away with
     # a traceback.
-    with server.listening(settings) as listener:
+    share = shares(settings)
+    with server.listening(settings, share.backlog) as listener:
         # The service tells targets where it is: by the port that it has got.
         app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}))
         async with app.router.lifespan_context(app) as state:
@@ -124,8 +125,8 @@ async def _serve(settings: Settings) -> None:
                 # Pages would follow the changes for ever.
                 state["news"].close()
 
-            served, room = server.WithState(app, state), shares(settings).connections
-            serving = server.Server(server.configuration(served, settings, room), asked_to_stop)
+            configuration = server.configuration(server.WithState(app, state), settings, share)
+            serving = server.Server(configuration, asked_to_stop)
             _spare_the_collector()
             await serving.serve(sockets=[listener])
 

@@ -12,8 +12,10 @@ from scheduler_api.errors import Misconfigured
 OWN = 40
 #: The most connections of clients, and how many of them may follow the changes.
 CONNECTIONS_LIMIT, STREAMS_LIMIT = 1000, 200
-#: Connections without which there is no serving.
-FEWEST_CONNECTIONS = 32
+#: The most connections that wait to be accepted.
+BACKLOG_LIMIT = 100
+#: What has to be left for all of this, and how many connections of clients at least.
+LEAST_SHARED, FEWEST_CONNECTIONS = 40, 32
 #: A call's own connection, and one that is kept for the next call.
 EACH_CALL = 2
 #: What is as good as no limit; and what every system that sets none allows.
@@ -29,6 +31,8 @@ class Shares(NamedTuple):
     """Of clients."""
     streams: int
     """Of those connections: the ones that follow the changes."""
+    backlog: int
+    """Connections that wait to be accepted. All of them may be at once, before their number is looked at."""
 
 
 def limit() -> int:
@@ -49,15 +53,16 @@ def shares(descriptors: int, kept: int, calls: int) -> Shares:
     Raises Misconfigured where that is too little.
     """
     free = descriptors - OWN - kept
-    if free < FEWEST_CONNECTIONS + EACH_CALL:
-        least = OWN + kept + FEWEST_CONNECTIONS + EACH_CALL
+    if free < LEAST_SHARED:
         raise Misconfigured(
-            f"This process may open {descriptors} files, and needs at least {least}: "
+            f"This process may open {descriptors} files, and needs at least {OWN + kept + LEAST_SHARED}: "
             "raise the limit (ulimit -n), or lower SCHEDULER_POOL_SIZE."
         )
-    made = max(1, min(calls, free // (2 * EACH_CALL)))
+    backlog = min(BACKLOG_LIMIT, free // 8)
+    free -= backlog
+    made = min(calls, free // (2 * EACH_CALL), (free - FEWEST_CONNECTIONS) // EACH_CALL)
     connections = min(CONNECTIONS_LIMIT, free - EACH_CALL * made)
-    return Shares(made, connections, min(STREAMS_LIMIT, connections // 2))
+    return Shares(made, connections, min(STREAMS_LIMIT, connections // 2), backlog)
 
 
 def are_exhausted() -> bool:

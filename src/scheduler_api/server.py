@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler_api import __version__
 from scheduler_api.connections import Connection, Connections
+from scheduler_api.descriptors import Shares
 from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Settings
 
@@ -22,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 #: Seconds that requests under way have after SIGTERM, and that a connection is kept for the next request.
 GRACE_PERIOD, KEEP_ALIVE = 20, 5
-#: Connections that the system accepts before the server does.
-BACKLOG = 512
 
 
 class WithState:
@@ -68,11 +67,11 @@ class Server(uvicorn.Server):
             log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
 
 
-def listening(settings: Settings) -> socket.socket:
+def listening(settings: Settings, backlog: int) -> socket.socket:
     """The port, taken before anything else is started. Raises Misconfigured if it cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=backlog)
     except OSError as error:
         raise Misconfigured(
             f"The port {settings.port} on {settings.host} can not be listened on ({error.strerror}); "
@@ -80,9 +79,9 @@ def listening(settings: Settings) -> socket.socket:
         ) from None
 
 
-def configuration(app: ASGIApp, settings: Settings, connections: int) -> uvicorn.Config:
-    """uvicorn's, for a server that has at most so many connections of clients at once."""
-    protocol = partial(Connection, connections=Connections(connections))
+def configuration(app: ASGIApp, settings: Settings, share: Shares) -> uvicorn.Config:
+    """uvicorn's, for a server that has its share of connections."""
+    protocol = partial(Connection, connections=Connections(share.connections))
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -94,7 +93,7 @@ def configuration(app: ASGIApp, settings: Settings, connections: int) -> uvicorn
         server_header=False,
         # What a header says of the peer is not believed: the gate judges the socket.
         proxy_headers=False,
-        backlog=BACKLOG,
+        backlog=share.backlog,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE_PERIOD,
     )

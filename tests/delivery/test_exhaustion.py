@@ -13,7 +13,7 @@ from scheduler_api.delivery import thrift as module
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
-from scheduler_api.descriptors import CONNECTIONS_LIMIT, FEWEST_CONNECTIONS, OWN, STREAMS_LIMIT, Shares
+from scheduler_api.descriptors import CONNECTIONS_LIMIT, OWN, STREAMS_LIMIT, Shares
 from scheduler_api.errors import Misconfigured, OutOfDescriptors
 from scheduler_api.services.calls import Terms
 from scheduler_api.targets import Failure, Guard
@@ -100,21 +100,23 @@ def test_fewer_places_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("limit", "asked", "expected"),
     [
-        (1024, 200, Shares(200, 502, STREAMS_LIMIT)),
-        (1_000_000, 200, Shares(200, CONNECTIONS_LIMIT, STREAMS_LIMIT)),
-        (1_000_000, 10_000, Shares(10_000, CONNECTIONS_LIMIT, STREAMS_LIMIT)),
-        (1024, 10_000, Shares(225, 452, STREAMS_LIMIT)),
-        (256, 200, Shares(33, 68, 34)),
-        (256, 5, Shares(5, 124, 62)),
-        (82 + OWN + FEWEST_CONNECTIONS + 2, 200, Shares(8, 18, 9)),
+        (1024, 200, Shares(200, 402, STREAMS_LIMIT, 100)),
+        (1_000_000, 200, Shares(200, CONNECTIONS_LIMIT, STREAMS_LIMIT, 100)),
+        (1_000_000, 10_000, Shares(10_000, CONNECTIONS_LIMIT, STREAMS_LIMIT, 100)),
+        (1024, 10_000, Shares(200, 402, STREAMS_LIMIT, 100)),
+        (256, 200, Shares(29, 60, 30, 16)),
+        (256, 5, Shares(5, 108, 54, 16)),
+        (162, 200, Shares(1, 33, 16, 5)),
     ],
 )
 def test_descriptors_are_shared_out(limit: int, asked: int, expected: Shares) -> None:
     shares = descriptors.shares(limit, 82, asked)
     assert shares == expected
-    assert 82 + OWN + 2 * shares.calls + shares.connections <= limit
+    assert 82 + OWN + 2 * shares.calls + shares.connections + shares.backlog <= limit
 
 
 def test_too_few_descriptors_are_said_so() -> None:
-    with pytest.raises(Misconfigured, match="may open 100 files, and needs at least 156"):
+    with pytest.raises(Misconfigured, match="may open 100 files, and needs at least 162"):
         descriptors.shares(100, 82, 200)
+    with pytest.raises(Misconfigured):
+        descriptors.shares(161, 82, 200)

@@ -183,12 +183,13 @@ async def test_runs_that_were_claimed_ahead_and_wait_do_not_stand_in_the_way(
 
 
 async def test_a_place_that_is_given_back_is_lent_again_soon(
-    database: Database, receivers: list[Receiver], replica: Make
+    database: Database, receivers: list[Receiver], replica: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With so few of them nobody waits until a claim is worth its while."""
+    """With so few of them nobody waits until a claim is worth its while, or for the next regular look."""
+    monkeypatch.setattr(delivering, "BOUNDED_PAUSE", HOUR)
     hanging = receivers[0]
     await add_runs(database, hanging, 180)
-    await replica(hostlimit=1000, lease=1)
+    await replica(hostlimit=1000, lease=1, interval=HOUR)
     await hang(database, [hanging], 170)
     for calls in (171, 172, 173):
         await execute(

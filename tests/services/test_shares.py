@@ -113,9 +113,9 @@ class Replica:
             hosts[entry.host] += 1
             tags.update(named)
         return [
-            *(_row("job", str(job), n, n) for job, n in jobs.items()),
-            *(_row("host", host, 0, n) for host, n in hosts.items()),
-            *(_row("tag", tag, n, n) for tag, n in tags.items()),
+            *(_row("jobs", None, [job], n, n) for job, n in jobs.items()),
+            *(_row("host", host, None, 0, n) for host, n in hosts.items()),
+            *(_row("tag", tag, None, n, n) for tag, n in tags.items()),
         ]
 
     def claim(self, now: datetime = NOON) -> list[Admitted]:
@@ -144,9 +144,9 @@ class Replica:
         return admitted
 
 
-def _row(kind: str, name: str, runs: int, calls: int) -> dict[str, Any]:
-    names = ("kind", "name", "runs", "calls", "limit", "rate", "until")
-    return dict(zip(names, (kind, name, runs, calls, None, None, None), strict=True))
+def _row(kind: str, name: str | None, jobids: list[int] | None, runs: int, calls: int) -> dict[str, Any]:
+    names = ("kind", "name", "jobids", "runs", "calls", "limit", "rate", "until")
+    return dict(zip(names, (kind, name, jobids, runs, calls, None, None, None), strict=True))
 
 
 RUNS = st.tuples(

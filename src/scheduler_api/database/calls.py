@@ -33,19 +33,25 @@ BOUNDS = Statement(
         FROM joblog JOIN job USING (jobid) LEFT JOIN logattempt USING (logid, attempt)
         WHERE status = 'running'
     )
-    SELECT 'job' AS kind, CAST(jobid AS text) AS name, count(*) AS runs,
-           count(*) FILTER (WHERE calling) AS calls, max("limit") AS "limit",
+    -- Thousands of jobs may run, and nearly all look alike.
+    SELECT 'jobs' AS kind, CAST(NULL AS text) AS name, array_agg(jobid) AS jobids, runs, calls, "limit",
            CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
-    FROM running GROUP BY jobid
+    FROM (
+        SELECT jobid, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls, max("limit") AS "limit"
+        FROM running GROUP BY jobid
+    ) AS jobs
+    GROUP BY runs, calls, "limit"
     UNION ALL
-    SELECT 'host', host, 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
+    SELECT 'host', host, NULL, 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
     UNION ALL
-    SELECT 'tag', tag, count(*), count(*) FILTER (WHERE calling), NULL, NULL, NULL
-    FROM running CROSS JOIN unnest(tags) AS tag GROUP BY tag
+    SELECT 'tag', tag, NULL, CAST(sum(runs) AS bigint), CAST(sum(calls) AS bigint), NULL, NULL, NULL
+    FROM (
+        SELECT tags, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls FROM running GROUP BY tags
+    ) AS tagged CROSS JOIN unnest(tags) AS tag GROUP BY tag
     UNION ALL
-    SELECT 'limit of ' || scope, name, 0, 0, "limit", rate, busyuntil FROM concurrencylimit
+    SELECT 'limit of ' || scope, name, NULL, 0, 0, "limit", rate, busyuntil FROM concurrencylimit
     UNION ALL
-    SELECT 'down', host, failures, 0, NULL, NULL, openuntil FROM hostfailure
+    SELECT 'down', host, NULL, failures, 0, NULL, NULL, openuntil FROM hostfailure
     """
 )
 #: Calls that are due to these hosts, up to a share of each.
@@ -166,7 +172,7 @@ async def take_turn(session: AsyncSession) -> None:
 
 
 async def bounds(session: AsyncSession) -> list[asyncpg.Record]:
-    """Everything that bounds a claim: (kind, name, runs, calls, limit, rate, until)."""
+    """Everything that bounds a claim: (kind, name, jobids, runs, calls, limit, rate, until)."""
     return await BOUNDS.all(session)
 
 

@@ -43,9 +43,9 @@ class Bounds:
         self.crowded = False
         """Whether due calls were left for lack of a place that they may have."""
         for row in rows:
-            kind, name, runs, calls, limit, rate, until = row.values()
-            if kind == "job":
-                self._note_job(int(name), runs, calls, limit)
+            kind, name, jobids, runs, calls, limit, rate, until = row.values()
+            if kind == "jobs":
+                self._note_jobs(jobids, runs, calls, limit)
             elif kind == "host":
                 self._host_calls[name] = calls
             elif kind == "tag":
@@ -55,10 +55,13 @@ class Bounds:
             else:
                 self._note_limit((kind.removeprefix("limit of "), name), limit, rate, until)
 
-    def _note_job(self, jobid: int, runs: int, calls: int, limit: int | None) -> None:
-        self._job_runs[jobid], self._job_calls[jobid] = runs, calls
+    def _note_jobs(self, jobids: Sequence[int], runs: int, calls: int, limit: int | None) -> None:
+        """Each of the jobs has so many runs under way, and so many of them calls."""
+        self._job_runs.update(dict.fromkeys(jobids, runs))
+        if calls:
+            self._job_calls.update(dict.fromkeys(jobids, calls))
         if limit is not None and runs >= limit:
-            self._full_jobs.append(jobid)
+            self._full_jobs += jobids
 
     def _note_failures(self, host: str, failures: int, until: datetime | None) -> None:
         self._failing.add(host)
@@ -100,9 +103,9 @@ class Bounds:
         jobs = self._full_jobs
         tags = [name for scope, name in self.held_back if scope == "tag"]
         if not self._admits(Reach.LENT):
-            jobs = jobs + [jobid for jobid, calls in self._job_calls.items() if calls]
+            jobs = [*{*jobs, *self._job_calls}]
         if not self._admits(Reach.HOST):
-            tags = tags + [tag for tag, calls in self._tag_calls.items() if calls]
+            tags += [tag for tag, calls in self._tag_calls.items() if calls]
         return jobs, tags
 
     @property

@@ -10,9 +10,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
+from scheduler_api.contracts import JobDraft
+from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
+from scheduler_api.services import idempotency
 
 from .conftest import Embed, ask, read
 
@@ -30,6 +33,9 @@ async def url(embed: Embed, data_dir: Path) -> URL:
     """A server that waits for a standby that is not there."""
     url = await embed(data_dir).start()
     await ask(url, "CREATE TABLE kept (word text)")
+    database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
+    await migrations.migrate(database)
+    await database.close()
     await ask(url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await ask(url, "SELECT pg_reload_conf()")
     async with asyncio.timeout(20):
@@ -81,3 +87,17 @@ async def test_it_is_acknowledged_once_it_is_safe(url: URL, database: Database) 
         await ask(url, "ALTER SYSTEM RESET synchronous_standby_names")
         await ask(url, "SELECT pg_reload_conf()")
         assert await unit == "safe"
+
+
+async def test_a_request_that_is_repeated_is_not_acknowledged_either(url: URL, database: Database) -> None:
+    """Its first use is there, but only here: the answer would rest on what a failover takes away."""
+    draft = JobDraft.model_validate(
+        {"jobname": "Twice", "startdate": "2099-01-31", "starttime": "12:00", "timezone": "UTC"}
+    )
+    for _ in range(2):
+        with pytest.raises(errors.OutcomeUnknown):
+            await database.transact(idempotency.create_once, "a key", draft)
+        async with asyncio.timeout(20):
+            while not await ask(url, "SELECT count(*) FROM job"):
+                await asyncio.sleep(0.02)
+    assert await ask(url, "SELECT count(*) FROM job") == 1

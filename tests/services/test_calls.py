@@ -722,3 +722,28 @@ async def test_it_can_be_asked_how_a_run_stands_and_why_it_waits(database: Datab
     assert "is under way: attempt 1 since 2030-01-31 12:00:31" in await said(database, after(32))
     await settle(database, after(33), failed(started))
     assert "has not succeeded yet; attempt 2 is due at" in await said(database, after(33))
+
+
+async def test_ends_of_runs_of_one_job_that_overlap_do_not_wait_for_each_other(database: Database) -> None:
+    """As long as its next run is there: neither is the last."""
+    await add_job(database, interval=60, target=TARGET, overlap=True)
+    (first,) = (await claim(database, NOON)).started
+    (second,) = (await claim(database, after(60))).started
+
+    async def both(session: AsyncSession, _: datetime) -> list[Settled]:
+        await calls.settle(session, after(61), [finished(first)], frozenset())
+        return await asyncio.wait_for(settle(database, after(62), finished(second)), 20)
+
+    assert await database.transact(both) == [Settled(2, "finished")]
+    assert await is_clean(database)
+
+
+async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothing(
+    database: Database,
+) -> None:
+    await add_job(database, interval=60, target=TARGET)
+
+    async def work(session: AsyncSession, _: datetime) -> Claim:
+        return await calls.claim(session, after(-3600), Room.of(10), TERMS, due=after(60))
+
+    assert (await database.transact(work)).started == []

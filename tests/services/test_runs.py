@@ -203,3 +203,14 @@ async def test_verdict_and_next_promise_are_one_transaction(database: Database) 
 
     assert await database.transact(work) == 0
     assert await scalar(database, live) == 0
+
+
+async def test_a_pass_over_what_was_due_before_the_clock_was_set_back_takes_nothing(
+    database: Database,
+) -> None:
+    await add_job(database, interval=60)
+
+    async def work(session: AsyncSession, _: datetime) -> PassReport:
+        return await runs.run_pass(session, after(-3600), 10, after(60))
+
+    assert await database.transact(work) == PassReport()

@@ -63,7 +63,16 @@ ACCEPT = Statement(
     FROM accepted WHERE logattempt.logid = accepted.logid AND logattempt.attempt = accepted.attempt
     """
 )
-LOCK_JOBS = Statement("SELECT jobid FROM job WHERE jobid = ANY(:jobids) ORDER BY jobid FOR NO KEY UPDATE")
+# A job whose next run is there goes on, whatever others do meanwhile.
+LOCK_JOBS = Statement(
+    """
+    SELECT jobid FROM job WHERE jobid = ANY(:jobids) AND NOT EXISTS (
+        SELECT FROM joblog
+        WHERE jobid = job.jobid AND cause = 'schedule' AND status = 'pending' AND attempt = 1
+    )
+    ORDER BY jobid FOR NO KEY UPDATE
+    """
+)
 RETIRE_IDLE = Statement(
     """
     UPDATE job SET active = false

@@ -122,10 +122,12 @@ async def claim(
     `singly`, one that the database refuses fails alone, and not the whole claim.
     """
     await calls.take_turn(session)
+    # The clock may have been set back since.
+    due = now if due is None else min(due, now)
     bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS, room)
-    askers = await shares.asking(session, due or now, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after)
+    askers = await shares.asking(session, due, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after)
     counts = bounds.shares(askers.hosts)
-    entries = await calls.due(session, due or now, counts, *bounds.closed) if counts else []
+    entries = await calls.due(session, due, counts, *bounds.closed) if counts else []
     known = await calls.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
     deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}

@@ -6,7 +6,7 @@ from hashlib import sha256
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Job, JobDraft
-from scheduler_api.database import idempotency
+from scheduler_api.database import idempotency, marks
 from scheduler_api.errors import KeyInFlight, KeyReused
 from scheduler_api.services import jobs
 
@@ -29,6 +29,7 @@ async def create_once(
     if found is not None:
         if found["digest"] != digest:
             raise KeyReused("This Idempotency-Key was used for another job; take a new one.")
+        await marks.leave(session)
         return Job.model_validate_json(found["answer"]), True
     await idempotency.forget(session, now - LIFETIME)
     job = await jobs.create(session, now, draft, client)

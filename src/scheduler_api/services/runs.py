@@ -53,11 +53,12 @@ class PassReport:
 async def run_pass(
     session: AsyncSession, now: datetime, most: int, due: datetime, held: Collection[int] = ()
 ) -> PassReport:
-    """Claim up to `most` logs whose time came at `due`, which is not after `now`, and settle them.
+    """Claim up to `most` logs whose time had come at `due`, and has come `now`, and settle them.
 
     Logs of `held` jobs are left alone, and so is what somebody else holds a row of.
     """
-    claimed = await claims.claim_due(session, due, most, held)
+    # The clock may have been set back since.
+    claimed = await claims.claim_due(session, min(due, now), most, held)
     if not claimed:
         return PassReport()
     rules = await claims.rules_of(session, [entry.jobid for entry in claimed])

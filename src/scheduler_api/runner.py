@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from scheduler_api.contracts import BulkOrder, BulkReport, RetryOrder, RetryReport
+from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.delivery.deliverer import Deliverer
@@ -40,6 +41,8 @@ class RunReport:
     running: int = 0
     """Calls that are still under way."""
     repaired: int = 0
+    floor: datetime = BEGINNING
+    """Nothing is looked for that was due before."""
     more: bool = False
     """Whether time ran out before everything due was run."""
 
@@ -80,9 +83,9 @@ class Runner:
     async def _call_due(self, due: datetime, seconds: float) -> Counter[str]:
         return Counter() if self._deliverer is None else await self._deliverer.run_due(due, seconds)
 
-    async def run_due(self, due: datetime, seconds: float) -> RunReport:
-        """Run everything that is due at `due`, batch after batch, for about `seconds` at most."""
-        report = RunReport()
+    async def run_due(self, due: datetime, seconds: float, floor: datetime = BEGINNING) -> RunReport:
+        """Run everything that is due from `floor` to `due`, batch after batch, for about `seconds`."""
+        report = RunReport(floor=floor)
         give_up = monotonic() + seconds
         first = await self._run_pass(due, report)
         if first.claimed == self._batch_size:
@@ -146,7 +149,7 @@ class Runner:
     async def _run_pass(self, due: datetime, report: RunReport) -> PassReport:
         """A pass, added to the report; jobs that others hold are left alone by those that follow."""
         held = report.total.held
-        unit = self._database.transact(runs.run_pass, self._batch_size, due, held)
+        unit = self._database.transact(runs.run_pass, self._batch_size, due, held, report.floor)
         done = await undisturbed(unit)
         report.total += done
         return done

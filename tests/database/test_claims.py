@@ -5,13 +5,18 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import claims
 from scheduler_api.database.claims import Outcome
 from scheduler_api.database.engine import Database
-from tests.factories import NOON, add_job, execute, logs, scalar
+from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
+from tests.servers import dsn
+
+HOUR = timedelta(hours=1)
 
 
 async def test_it_takes_what_is_due_earliest_first_and_no_more_than_asked(database: Database) -> None:
@@ -94,13 +99,41 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
             assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most
 
 
-async def _plan(database: Database, statement: str, mode: str) -> Any:
+async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
+    database: Database, worker_database: URL
+) -> None:
+    """The entries of what has run stay in the index as long as it can be seen; the floor skips them."""
+    await add_due_jobs(database, 20_000, interval=None)
+    somebody = await asyncpg.connect(dsn(worker_database))
+    try:
+        async with somebody.transaction(isolation="repeatable_read"):
+            await somebody.execute("SELECT FROM job LIMIT 1")
+            await execute(
+                database,
+                "UPDATE joblog SET status = 'finished', nextrun = NULL, finishedat = now()"
+                " WHERE logid < 20000",
+            )
+            now = await scalar(database, "SELECT nextrun FROM joblog WHERE status = 'pending'")
+            await execute(database, "UPDATE joblog SET nextrun = :soon WHERE logid = 20000", soon=now + HOUR)
+            found = await database.read(claims.next_due)
+            assert found.due == now + HOUR
+            for statement in (claims.NEXT_DUE.sql, claims.CLAIM.sql):
+                plans = [
+                    await _plan(database, statement, "force_generic_plan", floor)
+                    for floor in (claims.BEGINNING, now + timedelta(minutes=1))
+                ]
+                read, skipping = (plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
+                assert skipping * 10 < read, (read, skipping)
+    finally:
+        await somebody.close()
+
+
+async def _plan(database: Database, statement: str, mode: str, floor: datetime = claims.BEGINNING) -> Any:
     async with database.transactional.begin() as connection:
         await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
         query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-        found = (
-            await connection.exec_driver_sql(query, (NOON, [], 1000) if "$1" in statement else ())
-        ).scalar_one()
+        values: tuple[Any, ...] = (NOON, floor, [], 1000) if "$2" in statement else (floor,)
+        found = (await connection.exec_driver_sql(query, values)).scalar_one()
     return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
 
 
@@ -125,7 +158,7 @@ async def test_a_claim_ends_with_its_connection(database: Database) -> None:
     await add_job(database)
     connection = await database.transactional.connect()
     try:
-        await connection.exec_driver_sql(claims.CLAIM.sql, (NOON, [], 10))
+        await connection.exec_driver_sql(claims.CLAIM.sql, (NOON, claims.BEGINNING, [], 10))
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         assert await database.transact(_claimed) == 0
         await execute(database, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api import loops
 from scheduler_api import ticker as ticker_module
+from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
@@ -22,7 +23,7 @@ from scheduler_api.loops import Loop
 from scheduler_api.runner import Runner
 from scheduler_api.ticker import Ticker
 from scheduler_api.upkeep import Upkeep
-from tests.factories import add_due_jobs, add_job, execute, is_active, logs, scalar
+from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 from tests.processes.service import PATIENCE, Service
 
 LONG = 3600.0
@@ -79,6 +80,22 @@ async def test_without_notifications_it_looks_by_itself(
     monkeypatch.setattr(Database, "listen", deaf)
     async with ticking(database, 0.05):
         await add_due_jobs(database, 1)
+        await until_status(database, 1, "finished")
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_others_ask_for_that_was_due_long_ago_is_found(
+    database: Database, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Although looks rely on earlier ones for what is older: at once if it is told, else some looks later."""
+    monkeypatch.setattr(ticker_module, "FLOOR_SECONDS", LONG if told else 0.2)
+    async with ticking(database, 0.05) as ticker:
+        async with asyncio.timeout(PATIENCE):
+            while ticker._floor.at == BEGINNING:
+                await asyncio.sleep(0.01)
+        await add_job(database, due=NOON.replace(year=2020))
+        if told:
+            await execute(database, "NOTIFY scheduler_promise")
         await until_status(database, 1, "finished")
 
 

@@ -6,7 +6,7 @@ never stale. The job's row is locked, too, or the log left alone: no claim ever 
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -15,11 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.jobs import DEFINITION
 from scheduler_api.database.statements import Statement
 
+#: Before all that is ever due.
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+# The floor skips the index entries of what has run: while somebody else's transaction can still see it, they
+# cannot be removed.
 CLAIM = Statement(
     """
     SELECT logid, jobid, scheduledfor, cause
     FROM joblog
-    WHERE status = 'pending' AND host IS NULL AND nextrun <= :due AND jobid <> ALL(:held)
+    WHERE status = 'pending' AND host IS NULL AND nextrun <= :due AND nextrun >= :floor
+      AND jobid <> ALL(:held)
     ORDER BY nextrun, logid
     LIMIT :most
     FOR UPDATE SKIP LOCKED
@@ -81,7 +87,9 @@ SETTLE = Statement(
 
 NEXT_DUE = Statement(
     """
-    SELECT clock_timestamp(), (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL)
+    SELECT clock_timestamp(), (
+        SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL AND nextrun >= :floor
+    )
     """
 )
 OLDEST = Statement(
@@ -143,10 +151,15 @@ class NextDue(NamedTuple):
 
 
 async def claim_due(
-    session: AsyncSession, due: datetime, most: int, held: Collection[int] = ()
+    session: AsyncSession,
+    due: datetime,
+    most: int,
+    held: Collection[int] = (),
+    floor: datetime = BEGINNING,
 ) -> list[DueLog]:
-    """Lock up to `most` pending logs due at `due` that are of none of the `held` jobs, earliest first."""
-    return [DueLog(*row) for row in await CLAIM.all(session, due=due, most=most, held=list(held))]
+    """Lock up to `most` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs."""
+    rows = await CLAIM.all(session, due=due, floor=floor, most=most, held=list(held))
+    return [DueLog(*row) for row in rows]
 
 
 async def rules_of(session: AsyncSession, jobids: list[int]) -> dict[int, JobRules]:
@@ -178,9 +191,9 @@ async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcom
     return int(count)
 
 
-async def next_due(session: AsyncSession) -> NextDue:
-    """What there will be to do, and when."""
-    return NextDue(*await NEXT_DUE.one(session))
+async def next_due(session: AsyncSession, floor: datetime = BEGINNING) -> NextDue:
+    """What there will be to do, and when; not before `floor`."""
+    return NextDue(*await NEXT_DUE.one(session, floor=floor))
 
 
 async def oldest(session: AsyncSession) -> tuple[datetime, datetime | None]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import claims, hosts, shares
-from scheduler_api.database.claims import NextDue
+from scheduler_api.database.claims import BEGINNING, NextDue
 
 #: What is so late is called overdue.
 LATE = timedelta(seconds=5)
@@ -23,9 +23,9 @@ class Waiting(NamedTuple):
     """When the first of them was due; None: none waits."""
 
 
-async def next_due(session: AsyncSession) -> NextDue:
-    """The database's clock, and when the next pending log of a plain job is due."""
-    return await claims.next_due(session)
+async def next_due(session: AsyncSession, floor: datetime = BEGINNING) -> NextDue:
+    """The database's clock, and when the next pending log of a plain job is due, from `floor` on."""
+    return await claims.next_due(session, floor)
 
 
 async def clock(session: AsyncSession) -> datetime:

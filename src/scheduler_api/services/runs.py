@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.computing import in_turns
 from scheduler_api.database import claims, ledger
 from scheduler_api.database.calls import DueCall
-from scheduler_api.database.claims import DueLog, JobRules, Outcome
+from scheduler_api.database.claims import BEGINNING, DueLog, JobRules, Outcome
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.singly import Tried, one_by_one
@@ -51,14 +51,20 @@ class PassReport:
 
 
 async def run_pass(
-    session: AsyncSession, now: datetime, most: int, due: datetime, held: Collection[int] = ()
+    session: AsyncSession,
+    now: datetime,
+    most: int,
+    due: datetime,
+    held: Collection[int] = (),
+    floor: datetime = BEGINNING,
 ) -> PassReport:
     """Claim up to `most` logs whose time had come at `due`, and has come `now`, and settle them.
 
-    Logs of `held` jobs are left alone, and so is what somebody else holds a row of.
+    Logs of `held` jobs are left alone, and so is what somebody else holds a row of. Nothing is looked for
+    that was due before `floor`.
     """
     # The clock may have been set back since.
-    claimed = await claims.claim_due(session, min(due, now), most, held)
+    claimed = await claims.claim_due(session, min(due, now), most, held, floor)
     if not claimed:
         return PassReport()
     rules = await claims.rules_of(session, [entry.jobid for entry in claimed])

@@ -18,7 +18,10 @@ PARTS = (
     "src", "tests", "alembic", "benchmarks", "docs", "examples", "pyproject.toml", "README.md", "compose.yaml"
 )  # fmt: skip
 #: Those that need no processes of their own: fast, and they are to catch everything.
-SUITES = ("tests/schedule", "tests/database", "tests/services", "tests/delivery", "tests/routers")
+SUITES = (
+    "tests/schedule", "tests/database", "tests/services", "tests/delivery", "tests/routers",
+    "tests/embedded/test_standby.py",
+)  # fmt: skip
 
 
 class Mutant(NamedTuple):
@@ -44,8 +47,8 @@ MUTANTS = [
         "the service's own clock decides",
         "src/scheduler_api/database/engine.py",
         {
-            "now, xid, life = await OPENING.one(session)": (
-                "_, xid, life = await OPENING.one(session); now = datetime.now().astimezone()"
+            "opened = _Opened(*await OPENING.one(session))": (
+                "opened = _Opened(*await OPENING.one(session))._replace(now=datetime.now().astimezone())"
             )
         },
     ),
@@ -66,9 +69,9 @@ MUTANTS = [
         "a verdict is written whatever the log's status (no status guard)",
         "src/scheduler_api/database/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
-         "    ORDER BY logid FOR UPDATE\n": (
+         "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (
              "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
-             "    ORDER BY logid FOR UPDATE\n"
+             "    ORDER BY logid FOR UPDATE SKIP LOCKED\n"
          ),
          '{row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}': (
              '{dict(shown)[row["logid"]]: row for row in rows}'
@@ -78,9 +81,9 @@ MUTANTS = [
         "a call is settled without its token",
         "src/scheduler_api/database/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
-         "    ORDER BY logid FOR UPDATE\n": (
+         "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (
              "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"
-             " AND logid = ANY(:logids)\n    ORDER BY logid FOR UPDATE\n"
+             " AND logid = ANY(:logids)\n    ORDER BY logid FOR UPDATE SKIP LOCKED\n"
          ),
          '{row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}': (
              '{dict(shown)[row["logid"]]: row for row in rows}'
@@ -89,18 +92,18 @@ MUTANTS = [
     Mutant(
         "a connection is held while the call is made",
         "src/scheduler_api/delivery/deliverer.py",
-        {"        self._settler.put(await self._caller.attempt(started))\n": (
-            "        async with self._database.engine.begin():\n"
-            "            self._settler.put(await self._caller.attempt(started))\n"
+        {"            ended = await self._caller.attempt(started)\n": (
+            "            async with self._database.engine.begin():\n"
+            "                ended = await self._caller.attempt(started)\n"
         )},
     ),
     Mutant(
         "it is answered before the commit",
         "src/scheduler_api/database/engine.py",
-        {"                await transaction.commit()\n": (
-            "                asyncio.get_running_loop().call_later(\n"
-            "                    0.2, lambda: asyncio.ensure_future(transaction.commit())\n"
-            "                )\n"
+        {"            await self._commit(session, opened)\n": (
+            "            asyncio.get_running_loop().call_later(\n"
+            "                0.2, lambda: asyncio.ensure_future(self._commit(session, opened))\n"
+            "            )\n"
         )},
     ),
     Mutant(
@@ -136,6 +139,36 @@ MUTANTS = [
         {"    missed = (last - occurrence) // cadence.interval\n": (
             "    missed = (last - occurrence) // cadence.interval + 1\n"
         )},
+    ),
+    Mutant(
+        "a connection whose call was given up is used again",
+        "src/scheduler_api/database/statements.py",
+        {"        driver.in_doubt = True\n": ""},
+    ),
+    Mutant(
+        "a commit that no standby has is acknowledged",
+        "src/scheduler_api/database/engine.py",
+        {"        if driver.warned and not": "        if False and not"},
+    ),
+    Mutant(
+        "a row that somebody holds fails its batch",
+        "src/scheduler_api/database/failures.py",
+        {"    return is_bad_row(error) or is_locked(error)\n": "    return is_bad_row(error)\n"},
+    ),
+    Mutant(
+        "a run whose row somebody holds is taken for one that was taken over",
+        "src/scheduler_api/services/calls.py",
+        {"Renewed(renewed, await leases.current(session, left))": "Renewed(renewed, set())"},
+    ),
+    Mutant(
+        "old code writes into a newer schema",
+        "src/scheduler_api/database/engine.py",
+        {"        if opened.compatiblefrom > self.version:\n": "        if False:\n"},
+    ),
+    Mutant(
+        "a next run that is too late for no reason stays so",
+        "src/scheduler_api/services/reconcile.py",
+        {'    return following is not None and row["scheduledfor"] > following\n': "    return False\n"},
     ),
 ]  # fmt: skip
 

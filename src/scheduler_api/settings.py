@@ -118,8 +118,8 @@ class Settings(BaseSettings):
         15.0,
         ge=0.5,
         le=600,
-        description="After so many seconds without a word from a process, and as long again at most, others take "
-        "its calls over.",
+        description="After so many seconds without a word from a process, and as long again at most, others "
+        "take its calls over.",
     )
     shutdown_grace: float = Field(
         20.0,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.statements import Statement
 
 #: The columns of a schedule's definition.
-DEFINITION = 'startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold'
+DEFINITION = """
+    startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold, validfrom, kept
+"""
 #: What an author of a job writes.
 WRITTEN = (
     "jobname", "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "maxruns",
@@ -42,7 +44,8 @@ JOB = f"""
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
            promise.nextrun, latest.lastrun, latest.status AS laststatus,
-           promise.scheduledfor AS promised, promise.runs, job.resumefrom, job.validfrom, job.deletedat
+           promise.scheduledfor AS promised, promise.runs,
+           job.resumefrom, job.validfrom, job.kept, job.deletedat
     FROM job {PROMISE} {LATEST}
 """
 
@@ -62,7 +65,9 @@ ACTIVE_DEFINITIONS = Statement(
     f"""
     SELECT job.jobid, jobname, jitter, host IS NOT NULL AS calls, maxruns, promise.runs, {DEFINITION}
     FROM job {PROMISE}
-    WHERE active AND afterjobid IS NULL ORDER BY job.jobid LIMIT :most
+    -- With its last run under way, a job is active still, and nothing of it is to come.
+    WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR promise.jobid IS NOT NULL)
+    ORDER BY job.jobid LIMIT :most
     """
 )
 NAMES = Statement(
@@ -86,7 +91,7 @@ EDIT = Statement(
     f"""
     UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
         host = :host, afterjobid = :afterjobid, active = :active, validfrom = :validfrom,
-        resumefrom = :resumefrom, version = version + 1
+        resumefrom = :resumefrom, kept = :kept, version = version + 1
     WHERE jobid = :jobid
     """
 )
@@ -100,14 +105,14 @@ PAUSE = Statement(
 RESUME = Statement(
     """
     UPDATE job SET active = :active, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
-                   resumefrom = NULL, version = version + 1
+                   pauseid = NULL, resumefrom = NULL, version = version + 1
     WHERE jobid = :jobid
     """
 )
 BURY = Statement(
     """
     UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
-                   resumefrom = NULL, deletedat = :now, version = version + 1
+                   pauseid = NULL, resumefrom = NULL, deletedat = :now, version = version + 1
     WHERE jobid = :jobid
     """
 )
@@ -121,6 +126,18 @@ SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid F
 PAUSES_OVER = Statement(
     "SELECT jobid FROM job WHERE pauseduntil <= :now ORDER BY pauseduntil, jobid LIMIT :most"
 )
+
+
+class Continuation(NamedTuple):
+    """How a job goes on after an edit."""
+
+    active: bool
+    validfrom: datetime
+    """The schedule calls for what comes after this."""
+    resumefrom: datetime | None
+    """The first open occurrence of a paused job."""
+    kept: Sequence[datetime]
+    """Parts of the time before in which it holds as well: the first and the last instant of each, in turn."""
 
 
 async def create(
@@ -186,13 +203,10 @@ async def edit(
     session: AsyncSession,
     jobid: int,
     values: Mapping[str, Any],
-    active: bool,
-    validfrom: datetime,
-    resumefrom: datetime | None,
+    goes_on: Continuation,
 ) -> None:
     """Write the job's definition anew."""
-    state = {"active": active, "validfrom": validfrom, "resumefrom": resumefrom}
-    await EDIT.all(session, **_columns(values), **state, jobid=jobid)
+    await EDIT.all(session, **_columns(values), **goes_on._asdict(), jobid=jobid)
 
 
 async def pause(

@@ -98,20 +98,37 @@ AROUND = Statement(
      ) AS earlier WHERE through >= :at ORDER BY scheduledfor DESC)
     """
 )
-#: Occurrences of a range that have run, and those that were asked for.
+#: Occurrences of a range that have run, or are under way, and those that were asked for.
 DONE = Statement(
     """
     SELECT scheduledfor FROM joblog
     WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :before
-      AND (status = 'finished' AND cause = 'schedule' OR cause = 'backfill')
+      AND (status IN ('finished', 'running', 'pending') AND cause = 'schedule' OR cause = 'backfill')
     """
 )
 
 #: What users asked to skip before its time.
+AHEAD = Statement(
+    """
+    SELECT scheduledfor, through, missed, reason FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
+    ORDER BY scheduledfor
+    """
+)
 FORGET_AHEAD = Statement(
     """
     DELETE FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
+    """
+)
+
+#: Where the runs of a part of a job's past were used up: right after what the last of them stands for.
+SPENT = Statement(
+    """
+    SELECT coalesce(through, scheduledfor) + interval '1 microsecond' FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+      AND scheduledfor > :since AND scheduledfor < :before AND runs >= :maxruns
+    ORDER BY scheduledfor LIMIT 1
     """
 )
 
@@ -122,6 +139,20 @@ STANDING = Statement(
     FROM (
         SELECT scheduledfor, through, lastrun, runs FROM joblog
         WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
+    ) AS newest
+    """
+)
+
+
+#: The last occurrence that a verdict tells of, but for those that an edit took away: these lie between ones
+#: that stayed.
+SETTLED = Statement(
+    """
+    SELECT max(coalesce(through, scheduledfor)) FROM (
+        SELECT scheduledfor, through FROM joblog
+        WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+          AND reason IS DISTINCT FROM 'superseded'
+        ORDER BY scheduledfor DESC LIMIT 100
     ) AS newest
     """
 )
@@ -207,14 +238,37 @@ async def around(session: AsyncSession, jobid: int, at: datetime, until: datetim
 
 
 async def done(session: AsyncSession, jobid: int, since: datetime, before: datetime) -> set[datetime]:
-    """The occurrences of a range that have run, or are asked to."""
+    """The occurrences of a range that have run, are under way, or are asked to run."""
     rows = await DONE.all(session, jobid=jobid, since=since, before=before)
     return {row["scheduledfor"] for row in rows}
+
+
+async def ahead(session: AsyncSession, jobid: int, now: datetime) -> list[asyncpg.Record]:
+    """The verdicts of occurrences that are yet to come, in order."""
+    return await AHEAD.all(session, jobid=jobid, now=now)
+
+
+async def spent(
+    session: AsyncSession, jobid: int, since: datetime, before: datetime, maxruns: int | None
+) -> datetime | None:
+    """From when on, between two instants, the job was to run no more; None: it went on."""
+    if maxruns is None:
+        return None
+    row = await SPENT.one_or_none(session, jobid=jobid, since=since, before=before, maxruns=maxruns)
+    found: datetime | None = row and row[0]
+    return found
 
 
 async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None:
     """Delete the verdicts of occurrences that are yet to come."""
     await FORGET_AHEAD.all(session, jobid=jobid, now=now)
+
+
+async def settled(session: AsyncSession, jobid: int) -> datetime | None:
+    """The last occurrence that the ledger tells of, edits apart; None: there is none."""
+    found: datetime | None
+    (found,) = await SETTLED.one(session, jobid=jobid)
+    return found
 
 
 async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:

@@ -10,7 +10,10 @@ from scheduler_api.schedule.definition import (
     StartInGap,
     schedule_of,
 )
+from scheduler_api.schedule.future import Future
 from scheduler_api.schedule.misfire import Misfire, Plan, Reason, Verdict, plan, skip_all
+from scheduler_api.schedule.parts import END, Part, after, holds, without
+from scheduler_api.schedule.succession import Succession, succeed
 from scheduler_api.schedule.zones import (
     Fold,
     Gap,
@@ -23,6 +26,7 @@ from scheduler_api.schedule.zones import (
 )
 
 __all__ = [
+    "END",
     "Bar",
     "Cadence",
     "Cron",
@@ -30,27 +34,34 @@ __all__ = [
     "Every",
     "Expression",
     "Fold",
+    "Future",
     "Gap",
     "Grid",
     "InvalidCron",
     "Misfire",
     "Never",
     "Once",
+    "Part",
     "Plan",
     "Reason",
     "Schedule",
     "Span",
     "StartInGap",
+    "Succession",
     "UnknownZone",
     "Verdict",
+    "after",
     "comings",
     "expression",
+    "holds",
     "instant_of",
     "is_zone",
     "occurrences",
     "plan",
     "schedule_of",
     "skip_all",
+    "succeed",
     "wall_clock",
+    "without",
     "zone_names",
 ]

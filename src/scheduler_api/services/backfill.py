@@ -47,28 +47,25 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
 
 async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backfill) -> list[datetime]:
     """The occurrences to run, in order. Raises InvalidInput where there are too many."""
-    before = min(
-        order.until, now, past.job["promised"] or past.job["resumefrom"] or await _end(session, past)
-    )
-    parts = [
-        (
-            version.schedule,
-            max(order.since, version.since + datetime.resolution),
-            min(before, version.to + datetime.resolution if version.to else before),
-        )
-        for version in past.versions
-    ]
+    job = past.job
+    goes_on = job["promised"] or job["resumefrom"] or await _end(session, past)
+    parts = []
+    for version in past.versions:
+        # What came before an edit is accounted for but where the schedule after it kept it.
+        end = version.to + datetime.resolution if version.to else goes_on
+        spent = await ledger.spent(session, job["jobid"], version.since, end, version.maxruns)
+        parts.append((version.own, order.since, min(order.until, now, end, spent or end)))
     total = sum(schedule.counts(since, to)[0] for schedule, since, to in parts if since < to)
     if total > MOST:
         sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
         raise InvalidInput(Flaw(("until",), sentence))
-    done = set() if order.every else await ledger.done(session, past.job["jobid"], order.since, before)
-    return [
+    done = set() if order.every else await ledger.done(session, job["jobid"], order.since, now)
+    return sorted(
         instant
         for schedule, since, to in parts
         for instant in occurrences(schedule, since, to)
         if schedule.bar(instant) is None and instant not in done
-    ]
+    )
 
 
 async def _end(session: AsyncSession, past: Past) -> datetime:

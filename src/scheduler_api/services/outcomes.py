@@ -121,14 +121,15 @@ async def _following(
         return occurrence, occurrence
     refined = (await claims.refinements_of(session, [row["logid"]]))[row["logid"]]
     try:
-        schedule = standing.schedule_in(refined)
+        future = standing.future_of(refined, refined)
+        occurrence = future.admit(occurrence)
         horizon = now - timedelta(seconds=known["grace"])
         if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
             last = horizon - datetime.resolution
             occurrence = await standing.write_off(
-                session, now, refined, schedule, occurrence, last, Reason.OVERLAP, refined
+                session, now, row["jobid"], future, occurrence, last, Reason.OVERLAP
             )
-        tried = occurrence and standing.tried_at(schedule, occurrence, row["jobid"], refined["jitter"])
+        tried = occurrence and standing.tried_at(future.schedule, occurrence, row["jobid"], refined["jitter"])
     except ScheduleUnusable:
         # The claim of the promise will say so.
         tried = occurrence

@@ -21,7 +21,9 @@ from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Schedule
 from scheduler_api.schedule.wording import describe, local, note, relative
 from scheduler_api.services import standing
-from scheduler_api.services.jobs import patched, schedule_of_draft, written
+from scheduler_api.services.drafts import schedule_of_draft
+from scheduler_api.services.jobs import patched, written
+from scheduler_api.services.retiming import succession
 
 #: How far an edit is compared, and how many occurrences of each schedule at most.
 HORIZON, MOST_COMPARED = timedelta(days=30), 5000
@@ -44,7 +46,8 @@ def preview(now: datetime, draft: ScheduleDraft) -> SchedulePreview:
 async def upcoming(session: AsyncSession, now: datetime, jobid: int, count: int) -> list[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises JobNotFound."""
     row = await _row(session, jobid)
-    if not row["active"]:
+    # With its last run under way, a job is active still, and has nothing to come.
+    if not row["active"] or row["promised"] is None:
         return []
     schedule, delay = standing.schedule_in(row), standing.spread(jobid, row["jitter"])
     found = islice(_from(schedule, _open_after(row, now)), _left(row, count))
@@ -87,7 +90,7 @@ async def preview_edit(session: AsyncSession, now: datetime, jobid: int, patch: 
         appear=[occurrence_of(new, zone, instant, now) for instant in come[:MOST_NAMED]],
         disappearing=len(gone),
         appearing=len(come),
-        superseded=_overdue(row, old, now) if changed and old else 0,
+        superseded=_superseded(row, new, now) if changed else 0,
     )
 
 
@@ -153,8 +156,6 @@ def _runs(schedule: Schedule, now: datetime, until: datetime) -> set[datetime]:
     return {instant for instant in instants if instant <= until and schedule.bar(instant) is None}
 
 
-def _overdue(row: Mapping[str, Any], schedule: Schedule, now: datetime) -> int:
-    first = row["promised"] or row["resumefrom"]
-    if first is None or first > now:
-        return 0
-    return schedule.counts(first, now + datetime.resolution)[0]
+def _superseded(row: Mapping[str, Any], schedule: Schedule, now: datetime) -> int:
+    change = succession(row, schedule, row["promised"] or row["resumefrom"], now)
+    return 0 if change is None else change.gone.counts(change.since, now + datetime.resolution)[0]

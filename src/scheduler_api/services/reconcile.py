@@ -48,8 +48,8 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
     if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
         return
     await promises.withdraw(session, held.promise["logid"])
-    accounted = (await ledger.standing(session, jobid))["accounted"]
-    occurrence = _next_open(held, accounted, held.promise["runs"])
+    future = standing.future_of(held.job, held.promise, schedule)
+    occurrence = await standing.first_open(session, held._replace(live=held.under_way), future)
     log.warning(
         "the rules of a time zone have changed: a run is re-timed",
         jobid=jobid,
@@ -59,8 +59,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
     if occurrence is None:
         await jobs.retire(session, [jobid])
     else:
-        carried = {"lastrun": held.promise["lastrun"], "runs": held.promise["runs"]}
-        await standing.promise(session, now, held.job, schedule, occurrence, **carried)
+        await standing.promise(session, now, held.job, future, occurrence)
 
 
 async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:
@@ -70,25 +69,13 @@ async def _heal(session: AsyncSession, now: datetime, jobid: int) -> bool:
         return False
     if held.live or not held.job["active"]:
         return False
-    ledger_says = await ledger.standing(session, jobid)
-    occurrence = _next_open(held, ledger_says["accounted"], ledger_says["runs"] or 0)
+    future, occurrence = None, None
+    with contextlib.suppress(ScheduleUnusable):
+        future = standing.future_of(held.job, await ledger.standing(session, jobid))
+        occurrence = await standing.first_open(session, held, future)
     log.warning("a job had lost its promise", jobid=jobid, promised=occurrence, at=now)
-    if occurrence is None:
+    if future is None or occurrence is None:
         await jobs.retire(session, [jobid])
     else:
-        schedule, runs = standing.schedule_in(held.job), ledger_says["runs"] or 0
-        await standing.promise(session, now, held.job, schedule, occurrence, ledger_says["lastrun"], runs)
+        await standing.promise(session, now, held.job, future, occurrence)
     return True
-
-
-def _next_open(held: standing.Held, accounted: datetime | None, runs: int) -> datetime | None:
-    """The first occurrence that the job's logs do not account for; it may be due already."""
-    job = held.job
-    if job["maxruns"] is not None and runs >= job["maxruns"]:
-        return None
-    try:
-        schedule = standing.schedule_in(job)
-    except ScheduleUnusable:
-        return None
-    since: datetime = job["validfrom"]
-    return schedule.next_after(since if accounted is None else max(since, accounted))

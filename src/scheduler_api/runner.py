@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
-from scheduler_api.contracts import BulkOrder, BulkReport, RetryOrder, RetryReport
+from scheduler_api.contracts import BulkAction, BulkOrder, BulkReport, RetryOrder, RetryReport
 from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.delivery.deliverer import Deliverer
@@ -90,14 +91,16 @@ class Runner:
             count=count,
             done=0,
             jobids=[],
+            pauseid=uuid4() if order.action is BulkAction.PAUSE and not order.dryrun else None,
             unchanged=0,
             notdone=[],
             after=None,
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
+        asked = bulk.Asked(order, filters, client, report.pauseid)
         while not order.dryrun:
-            batch = self._database.transact(bulk.run_batch, order, filters, after, client)
+            batch = self._database.transact(bulk.run_batch, asked, after)
             part = await undisturbed(batch)
             if part.last is None:
                 break

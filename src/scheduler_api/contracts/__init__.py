@@ -38,7 +38,7 @@ from scheduler_api.contracts.drafts import After, Ending, JobDraft, JobPatch
 from scheduler_api.contracts.flaws import flaws_of
 from scheduler_api.contracts.forecast import CollidingJob, Collision, Forecast
 from scheduler_api.contracts.history import Bucket, Recent, Span, Tally, Timeline
-from scheduler_api.contracts.jobs import Condition, Job, JobSort, State
+from scheduler_api.contracts.jobs import Condition, Job, JobSort, LastStatus, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
 from scheduler_api.contracts.overview import (
     LastError,
@@ -91,6 +91,7 @@ __all__ = [
     "JobSort",
     "JobWithLogs",
     "LastError",
+    "LastStatus",
     "LateRun",
     "Limit",
     "LimitOrder",

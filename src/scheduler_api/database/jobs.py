@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +23,7 @@ WRITTEN = (
 )  # fmt: skip
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
-#: The promise of each job, and its newest verdict.
+#: The promise of each job, and its newest run.
 PROMISE = """
     LEFT JOIN (
         SELECT jobid, coalesce(following, nextrun) AS nextrun,
@@ -33,14 +34,27 @@ PROMISE = """
 """
 LATEST = """
     LEFT JOIN LATERAL (
-        SELECT lastrun, status FROM joblog
-        WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
+        SELECT lastrun, status FROM (
+            -- The schedule's own run in the order of their occurrences; few others lie between two of them.
+            (SELECT lastrun, status, startedat FROM (
+                SELECT lastrun, status, startedat, cause, attempt, scheduledfor FROM joblog
+                WHERE jobid = job.jobid AND job.afterjobid IS NULL
+                ORDER BY scheduledfor DESC LIMIT 1000
+             ) AS told
+             WHERE cause = 'schedule' AND status <> 'skipped' AND (status <> 'pending' OR attempt > 1)
+             ORDER BY scheduledfor DESC LIMIT 1)
+            UNION ALL
+            (SELECT lastrun, status, startedat FROM joblog
+             WHERE jobid = job.jobid AND cause <> 'schedule' AND startedat IS NOT NULL AND status <> 'skipped'
+             ORDER BY startedat DESC LIMIT 1)
+        ) AS ran
+        ORDER BY coalesce(startedat, lastrun) DESC NULLS LAST LIMIT 1
     ) AS latest ON true
 """
-#: A job with what its logs say of it: the promise, and the newest verdict.
+#: A job with what its logs say of it: the promise, and the newest run.
 JOB = f"""
     SELECT job.jobid, {_WRITTEN}, job.active, job.version, job.createdat,
-           job.pausedat, job.pausereason, job.pauseduntil,
+           job.pausedat, job.pausereason, job.pauseduntil, job.pauseid,
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
            promise.nextrun, latest.lastrun, latest.status AS laststatus,
@@ -98,7 +112,7 @@ EDIT = Statement(
 PAUSE = Statement(
     """
     UPDATE job SET active = false, pausedat = :now, pausereason = :reason, pauseduntil = :until,
-                   resumefrom = :resumefrom, version = version + 1
+                   pauseid = :pauseid, resumefrom = :resumefrom, version = version + 1
     WHERE jobid = :jobid
     """
 )
@@ -209,16 +223,18 @@ async def edit(
     await EDIT.all(session, **_columns(values), **goes_on._asdict(), jobid=jobid)
 
 
-async def pause(
-    session: AsyncSession,
-    now: datetime,
-    jobid: int,
-    reason: str | None,
-    until: datetime | None,
-    resumefrom: datetime | None,
-) -> None:
+class Paused(NamedTuple):
+    """Why a job is paused, until when, by which order, and where it goes on."""
+
+    reason: str | None
+    until: datetime | None
+    pauseid: UUID | None
+    resumefrom: datetime | None
+
+
+async def pause(session: AsyncSession, now: datetime, jobid: int, paused: Paused) -> None:
     """Mark the job as paused."""
-    await PAUSE.all(session, now=now, jobid=jobid, reason=reason, until=until, resumefrom=resumefrom)
+    await PAUSE.all(session, now=now, jobid=jobid, **paused._asdict())
 
 
 async def resume(session: AsyncSession, jobid: int, active: bool) -> None:

@@ -183,7 +183,7 @@ def schedule_of(definition: Definition) -> Schedule:
     Raises UnknownZone, InvalidCron, StartInGap, and OverflowError beyond the calendar's ends.
     """
     if not is_zone(definition.timezone):
-        raise UnknownZone(definition.timezone)
+        raise UnknownZone(f"there is no time zone {definition.timezone!r}")
     return Schedule(
         _cadence(definition),
         definition.until,

@@ -41,6 +41,7 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
         pausedat=None if draft.active else now,
         pausereason=None,
         pauseduntil=None,
+        pauseid=None,
         nextrun=nextrun,
         lastrun=None,
         laststatus=None,

@@ -1,6 +1,7 @@
 """What people do with a job beside editing it: pause, resume, run it now, skip its next run."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -32,9 +33,12 @@ async def pause(
     order: Pause,
     version: int | None = None,
     client: str | None = None,
+    *,
+    pauseid: UUID | None = None,
 ) -> Job:
     """Take back the job's promise until it is resumed. A paused job gets the new reason and end.
 
+    `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
     Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
     """
     if order.until is not None and order.until <= now:
@@ -43,10 +47,11 @@ async def pause(
     now = held.now
     _require_future(held)
     await standing.take_back(session, held)
-    await jobs.pause(session, now, jobid, order.reason, order.until, await _open_from(session, held))
+    why = jobs.Paused(order.reason, order.until, pauseid, await _open_from(session, held))
+    await jobs.pause(session, now, jobid, why)
     if order.until is not None and order.until - now < standing.ANNOUNCE_WITHIN:
         await promises.announce(session)
-    said = order.model_dump(mode="json")
+    said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
     await changes.record(session, now, jobid, "paused", client, after=said)
     return await get(session, jobid)
 

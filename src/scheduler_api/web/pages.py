@@ -20,6 +20,7 @@ from scheduler_api.contracts import (
     Job,
     JobSort,
     JobWithLogs,
+    LastStatus,
     Log,
     LogCause,
     LogStatus,
@@ -112,7 +113,7 @@ class Pages:
             sort=query.get("sort", JobSort.JOBID),
             sorts={by: filters.address("/jobs", narrowed | kept | {"sort": by}) for by in JobSort},
             states=list(Condition),
-            statuses=list(LogStatus),
+            statuses=list(LastStatus),
         )
 
     def confirmation(

@@ -190,6 +190,32 @@ def with_edited_grid() -> Evidence:
     return replace(evidence, logs=[*logs, log(20, 6), log(21, 9), promise])
 
 
+def late_at_its_edit(evidence: Evidence) -> Evidence:
+    """The plain job is retimed while its runs of 3 and 4 s are due: both schedules call for that of 3 s."""
+    evidence = retimed(evidence)
+    *earlier, edit = evidence.changes
+    kept: dict[str, object] = {"kept": [at(3).isoformat(), at(3).isoformat()]}
+    logs = [
+        *(one for one in evidence.logs if one.jobid == CALLING),
+        *(log(16 + second, second) for second in range(3)),
+        log(19, 3, missed=1, through=at(6)),
+        log(20, 4, status="skipped", startedat=None),
+        log(21, 9),
+        log(22, 12, status="pending", nextrun=at(12), startedat=None, finishedat=None),
+    ]
+    return replace(evidence, logs=logs, changes=[*earlier, edit._replace(after={**edit.after, **kept})])
+
+
+def test_what_an_edit_kept_is_accounted_for_by_the_schedule_after_it() -> None:
+    assert check(late_at_its_edit(clean())).violations == []
+
+
+@pytest.mark.parametrize("logid", [18, 19, 20])
+def test_what_is_missing_around_an_edit_is_found(logid: int) -> None:
+    violations = check(without_log(late_at_its_edit(clean()), logid)).violations
+    assert any(violation.startswith("lost: ") for violation in violations), violations
+
+
 @pytest.mark.parametrize("name", ANOMALIES)
 def test_each_anomaly_is_found(name: str) -> None:
     plant, kind = ANOMALIES[name]

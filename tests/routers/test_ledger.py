@@ -80,7 +80,7 @@ async def test_why_of_a_failure_and_of_a_run_under_way(client: AsyncClient, data
     await execute(
         database,
         "UPDATE joblog SET status = 'running', nextrun = NULL, leasetoken = gen_random_uuid(),"
-        " leaseuntil = now() WHERE status = 'pending'",
+        " leaseuntil = now() + interval '1 hour' WHERE status = 'pending'",
     )
     assert "Broken." in (await explained(client, jobid, "2030-01-31T08:00:00Z"))["sentence"]
     assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["fate"] == "running"

@@ -448,6 +448,23 @@ async def test_the_check_knows_why_a_log_may_be_skipped(database: Database, reas
     assert any(said in finding.detail for finding in report.findings), report.findings
 
 
+async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(database: Database) -> None:
+    jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), finished(started))
+    await at(database, after(190), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 9}))
+    assert await is_clean(database, jobid)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, error, runs)"
+        " VALUES (:jobid, :at, 'failed', :at, :at, 'No.', 2)",
+        jobid=jobid,
+        at=after(60),
+    )
+    report = await database.read(audit.check_job, jobid)
+    assert "Log 3 is run 2; maxruns is 1." in [finding.detail for finding in report.findings]
+
+
 async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     await claim(database, after(2))

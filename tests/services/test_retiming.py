@@ -99,6 +99,8 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
     assert fates == {0: Fate.RAN, 1: Fate.SKIPPED, 2: kept, 3: Fate.COUNTED, 4: kept}
     said = await at(database, after(300), explain.explain, jobid, after(180))
     assert "the job was edited before it ran" in said.sentence
+    said = await at(database, after(300), explain.explain, jobid, after(120))
+    assert ("log of 2030-01-31 12:00:00 +00:00, which ran" in said.sentence) == (misfire == "once")
 
 
 @pytest.mark.parametrize("misfire", ["once", "all"])

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One worker for each core, but three at least: tests wait for processes and browsers as much as they compute.
 PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(max(3, os.cpu_count() or 3))')
 .DEFAULT_GOAL := help
-.PHONY: help run test check mutants chaos trial bench screenshots fmt lock clean
+.PHONY: help run test check mutants explore chaos trial bench screenshots fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, res
 mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each (about 5 minutes)
 	$(BIN)/python scripts/mutants.py
 
+explore: $(VENV)/.dev ## Let the stateful tests try 2,000 jobs each: a night's work (EXAMPLES=100: some minutes)
+	SCHEDULER_TEST_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -n 2 $(EXPLORED)
+
 bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)
 	$(BIN)/python -m benchmarks
 
@@ -54,6 +57,7 @@ lock: ## Renew the lock files (needs uv)
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+EXPLORED := tests/services/test_model.py tests/services/test_bounds.py -k 'model_after or exceeds_a_bound'
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 

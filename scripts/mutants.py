@@ -130,8 +130,23 @@ MUTANTS = [
     ),
     Mutant(
         "a PATCH resumes a paused job",
-        "src/scheduler_api/services/jobs.py",
-        {"    if held.is_paused:\n        return False, validfrom, first\n": ""},
+        "src/scheduler_api/services/retiming.py",
+        {"    if held.is_paused:\n        return wanted._replace(active=False)\n": ""},
+    ),
+    Mutant(
+        "maxruns is not asked on resume",
+        "src/scheduler_api/services/standing.py",
+        {"    return future.next_after(max(accounted or validfrom, validfrom))\n": (
+            "    return future.schedule.next_after(max(accounted or validfrom, validfrom))\n"
+        )},
+    ),
+    Mutant(
+        "an edit supersedes what it should keep",
+        "src/scheduler_api/services/retiming.py",
+        {"return succeed(standing.schedule_in(job), schedule, Part(since, now))": (
+            "return succeed(standing.schedule_in(job), schedule, Part(since, now))._replace(\n"
+            "            kept=(), gone=standing.schedule_in(job)\n        )"
+        )},
     ),
     Mutant(
         "coalesced runs are counted one too many",

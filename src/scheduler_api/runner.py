@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import structlog
 
-from scheduler_api.contracts import BulkOrder, BulkReport, RetryOrder, RetryReport
+from scheduler_api.contracts import BulkAction, BulkOrder, BulkReport, RetryOrder, RetryReport
 from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
@@ -103,14 +104,16 @@ class Runner:
             count=count,
             done=0,
             jobids=[],
+            pauseid=uuid4() if order.action is BulkAction.PAUSE and not order.dryrun else None,
             unchanged=0,
             notdone=[],
             after=None,
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
+        asked = bulk.Asked(order, filters, client, report.pauseid)
         while not order.dryrun:
-            batch = self._database.transact(bulk.run_batch, order, filters, after, client)
+            batch = self._database.transact(bulk.run_batch, asked, after)
             part = await undisturbed(batch)
             if part.last is None:
                 break

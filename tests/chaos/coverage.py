@@ -12,29 +12,54 @@ TICK = timedelta(microseconds=1)
 
 
 class Grid(NamedTuple):
-    """`start`, and every `interval` after it, for the occurrences after `since` up to `to`."""
+    """`start`, and every `interval` after it: the occurrences after `since` up to `to`, and some others."""
 
     start: datetime
     interval: timedelta
     since: datetime
     to: datetime | None
+    kept: tuple[datetime, ...] = ()
+    """Occurrences up to `since` that were due at the edit, and that both schedules call for."""
+    given: tuple[datetime, ...] = ()
+    """Those that the schedule after it has kept."""
 
     def count(self, instant: datetime) -> int:
         """How many occurrences there are up to an instant, which counts: the number of the next one."""
-        return 0 if instant < self.start else (instant - self.start) // self.interval + 1
+        later = max(0, self._steps(instant) - self._steps(self.since))
+        return later + sum(one <= instant for one in self.kept) - sum(one <= instant for one in self.given)
 
     def number(self, instant: datetime) -> int | None:
         """Which occurrence an instant is, from 0; None: none."""
-        number, rest = divmod(instant - self.start, self.interval)
-        return None if rest or number < 0 else number
+        is_its_own = instant in self.kept or (instant > self.since and self.is_on(instant))
+        return self.count(instant) - 1 if is_its_own and instant not in self.given else None
 
     def at(self, number: int) -> datetime:
-        """The occurrence of a number."""
-        return self.start + number * self.interval
+        """The occurrence of a number, where none was given away."""
+        if number < len(self.kept):
+            return self.kept[number]
+        return self.start + (self._steps(self.since) + number - len(self.kept)) * self.interval
+
+    def is_on(self, instant: datetime) -> bool:
+        """Whether an instant lies on the grid, whenever that holds."""
+        return instant >= self.start and not (instant - self.start) % self.interval
 
     def holds(self, instant: datetime) -> bool:
         """Whether the schedule was in force at an instant."""
-        return self.since < instant and (self.to is None or instant <= self.to)
+        inside = self.since < instant and (self.to is None or instant <= self.to)
+        return (inside or instant in self.kept) and instant not in self.given
+
+    def common(self, other: "Grid", first: datetime, last: datetime) -> tuple[datetime, ...]:
+        """The occurrences of this one, from `first` to `last`, that lie on the other one, too."""
+        found = []
+        instant = self.start + max(0, self._steps(first) - 1) * self.interval
+        while instant <= last:
+            if instant >= first and self.number(instant) is not None and other.is_on(instant):
+                found.append(instant)
+            instant += self.interval
+        return tuple(found)
+
+    def _steps(self, instant: datetime) -> int:
+        return 0 if instant < self.start else (instant - self.start) // self.interval + 1
 
 
 def twice(logs: Sequence[Log]) -> Iterator[str]:
@@ -49,16 +74,25 @@ def twice(logs: Sequence[Log]) -> Iterator[str]:
 def grids(case: Case) -> list[Grid]:
     """The schedules that held, one after the other; the last one until the job was deleted."""
     made = case.made
-    seconds, since = made.interval, made.start - TICK
-    found = []
+    found = [Grid(made.start, timedelta(seconds=made.interval), made.start - TICK, case.deletedat)]
+    seconds = made.interval
     for change in case.changes:
         if change.action != "edited" or "validfrom" not in change.after:
             continue
         validfrom = datetime.fromisoformat(change.after["validfrom"])
-        found.append(Grid(made.start, timedelta(seconds=seconds), since, validfrom))
+        seconds = change.after.get("interval", seconds)
+        before = found[-1]
         # An edit before the start moves nothing.
-        since, seconds = max(since, validfrom), change.after.get("interval", seconds)
-    return [*found, Grid(made.start, timedelta(seconds=seconds), since, case.deletedat)]
+        after = Grid(made.start, timedelta(seconds=seconds), max(before.since, validfrom), case.deletedat)
+        ends = [datetime.fromisoformat(end) for end in change.after.get("kept", ())]
+        # Its own word for what was due still, but not for what both schedules call for.
+        kept = tuple(
+            instant
+            for first, last in zip(ends[::2], ends[1::2], strict=True)
+            for instant in before.common(after, first, min(last, validfrom))
+        )
+        found[-1:] = [before._replace(to=validfrom, given=kept), after._replace(kept=kept)]
+    return found
 
 
 def can_be_judged(case: Case, clock: Clock) -> bool:
@@ -84,7 +118,7 @@ class Coverage:
         following = 0
         *earlier, last = grids(self._case)
         for grid in [*earlier, last]:
-            following = grid.count(grid.since)
+            following = 0
             for log in self._case.logs:
                 if grid.holds(log.scheduledfor) and not log.is_promise:
                     said, following = self._row(grid, log, following)

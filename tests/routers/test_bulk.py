@@ -57,6 +57,41 @@ async def test_many_are_paused_resumed_run_and_deleted(client: AsyncClient, data
     assert await scalar(database, "SELECT count(*) FROM job") == 1
 
 
+@pytest.mark.usefixtures("many")
+async def test_a_pause_has_an_id_by_which_just_that_is_resumed(
+    client: AsyncClient, database: Database
+) -> None:
+    await client.post("/jobs/1/pause", json={"reason": "Before it"})
+    report = await order(client, action="pause", filter={"tag": "even"}, reason="Moving")
+    assert (report["jobids"], report["unchanged"]) == ([3, 5], 1)
+    pauseid = report["pauseid"]
+    other = await order(client, action="pause", filter={"name": "Job 1"})
+    assert other["pauseid"] not in {None, pauseid}
+    listed = (await client.get(f"/jobs?pauseid={pauseid}")).json()
+    assert [(job["jobid"], job["pauseid"]) for job in listed] == [(3, pauseid), (5, pauseid)]
+    (change,) = (await client.get("/jobs/3/changes?limit=1")).json()
+    assert (change["action"], change["after"]["pauseid"]) == ("paused", pauseid)
+    # Resumed, and paused anew by hand: that is a pause of its own.
+    await client.post("/jobs/5/resume")
+    await client.post("/jobs/5/pause")
+    assert (await order(client, action="resume", pauseid=pauseid, dryrun=True))["count"] == 1
+    report = await order(client, action="resume", pauseid=pauseid)
+    assert (report["count"], report["jobids"], report["pauseid"]) == (1, [3], None)
+    assert await states(client) == ["paused", "paused", "active", "active", "paused"]
+    assert (await client.get("/jobs/3")).json()["job"]["pauseid"] is None
+    assert (await order(client, action="resume", pauseid=pauseid))["count"] == 0
+    assert await scalar(database, "SELECT count(*) FROM job WHERE pauseid IS NOT NULL") == 1
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_pause_by_hand_takes_the_place_of_one_of_many(client: AsyncClient) -> None:
+    pauseid = (await order(client, action="pause", all=True, until="2031-01-01T00:00:00Z"))["pauseid"]
+    await client.post("/jobs/2/pause", json={"reason": "Its own"})
+    await client.delete("/jobs/3")
+    assert (await order(client, action="resume", pauseid=pauseid))["jobids"] == [1, 4, 5]
+    assert await states(client) == ["active", "paused", "active", "active"]
+
+
 async def test_more_than_one_batch(client: AsyncClient, database: Database) -> None:
     await execute(
         database,
@@ -94,6 +129,7 @@ async def test_it_stops_when_a_call_takes_too_long(
         ({"action": "delete", "filter": {"name": ""}}, "/filter/name"),
         ({"action": "delete", "filter": {"owner": "me"}}, "/filter/owner"),
         ({"filter": {"name": "x"}}, "/action"),
+        ({"action": "resume", "pauseid": "the last one"}, "/pauseid"),
     ],
 )
 async def test_flawed_orders(client: AsyncClient, body: Any, pointer: str) -> None:

@@ -1,5 +1,7 @@
 """One order to many jobs by a form: first what would happen, then what did."""
 
+import html
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +15,12 @@ from tests.routers.test_pages import HTML, MARKUP, Page
 
 async def order(client: AsyncClient, **fields: Any) -> Response:
     return await client.post("/jobs/bulk", data=fields, headers=HTML)
+
+
+def hidden(response: Response) -> dict[str, str]:
+    """The fields that a button on the page sends."""
+    found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', response.text)
+    return {name: html.unescape(value) for name, value in found}
 
 
 async def add_three(database: Database) -> None:
@@ -37,12 +45,23 @@ async def test_nothing_happens_before_it_is_confirmed(client: AsyncClient, datab
 
 async def test_what_was_done_can_be_undone(client: AsyncClient, database: Database) -> None:
     await add_three(database)
-    done = await order(client, action="pause", scope="matching", tag="t", confirmed="true")
-    assert 'name="jobids" value="2,3"' in done.text
-    assert "Undo: resume them" in done.text
-    undone = await order(client, action="resume", jobids="2,3", confirmed="true")
+    await client.post("/jobs/3/pause", json={"reason": "On holiday"})
+    done = await order(client, action="pause", scope="matching", confirmed="true")
+    assert "Paused 2 jobs" in Page(done).text
+    assert "Resume these jobs" in Page(done).text
+    fields = hidden(done)
+    assert fields.keys() == {"confirmed", "action", "pauseid", "back"}
+    shown = await client.get(f"/jobs?pauseid={fields['pauseid']}", headers=HTML)
+    assert f"{MARKUP} 0" in Page(shown).text
+    assert f"{MARKUP} 2" not in Page(shown).text
+    assert f'name="pauseid" value="{fields["pauseid"]}"' in shown.text
+    assert "Paused together" in Page(await client.get("/jobs/1", headers=HTML)).text
+    undone = await order(client, **fields)
     assert "Resumed 2 jobs" in Page(undone).text
-    assert await is_active(database, 2)
+    assert [await is_active(database, jobid) for jobid in (1, 2, 3)] == [True, True, False]
+    assert "Undo: pause them" in Page(undone).text
+    again = await order(client, **hidden(undone))
+    assert "Paused 2 jobs" in Page(again).text
     deleted = await order(client, action="delete", jobids="1", confirmed="true")
     assert "Deleted 1 job" in Page(deleted).text
     assert "Undo" not in deleted.text
@@ -109,7 +128,7 @@ async def test_what_is_so_already_stays_as_it_is(client: AsyncClient, database: 
     page = Page(done)
     assert "Paused 1 job" in page.text
     assert "1 job was paused already, and stays as it was." in " ".join(page.text.split())
-    assert 'name="jobids" value="1"' in done.text
+    assert "Resume this job" in page.text
     job = (await client.get("/jobs/2")).json()["job"]
     assert (job["pausereason"], job["pauseduntil"]) == ("vendor maintenance", "2031-01-01T00:00:00Z")
     resumed = await order(client, action="resume", jobids="1,3", confirmed="true")
@@ -141,3 +160,16 @@ async def test_many_are_confirmed_by_their_number(
     assert await is_active(database, 2)
     done = await order(client, **fields, count="3")
     assert "Deleted 3 jobs" in Page(done).text
+
+
+async def test_an_order_to_what_was_paused_together_keeps_to_that_when_it_is_confirmed(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MOST_BY_ID", 1)
+    await add_three(database)
+    paused = hidden(await order(client, action="pause", scope="matching", tag="t", confirmed="true"))
+    asked = await order(client, action="delete", scope="matching", pauseid=paused["pauseid"])
+    assert "Delete 2 jobs?" in Page(asked).text
+    done = await order(client, **hidden(asked))
+    assert "Deleted 2 jobs" in Page(done).text
+    assert await is_active(database, 1)

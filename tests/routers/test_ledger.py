@@ -18,14 +18,15 @@ async def hourly(database: Database, **values: Any) -> int:
     values = {"interval": 3600, "startdate": start.date(), "starttime": start.time()} | values
     jobid = await add_job(database, due=NOON + timedelta(hours=1), validfrom=start - timedelta(seconds=1),
                           createdat=start - timedelta(seconds=1), **values)  # fmt: skip
-    for hour, missed, reason in ((8, 0, None), (9, 0, "misfire"), (10, 2, None)):
+    for hour, missed, reason, runs in ((8, 0, None, 1), (9, 0, "misfire", 1), (10, 2, None, 2)):
         at = start + timedelta(hours=hour - 8)
         await execute(
             database,
             "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, missed,"
             " through, reason, runs)"
-            " VALUES (:jobid, :at, :status, :ran, :ran, :over, :missed, :through, :reason, 1)",
+            " VALUES (:jobid, :at, :status, :ran, :ran, :over, :missed, :through, :reason, :runs)",
             jobid=jobid,
+            runs=runs,
             at=at,
             status="skipped" if reason else "finished",
             ran=None if reason else at + timedelta(seconds=1),
@@ -79,7 +80,7 @@ async def test_why_of_a_failure_and_of_a_run_under_way(client: AsyncClient, data
     await execute(
         database,
         "UPDATE joblog SET status = 'running', nextrun = NULL, leasetoken = gen_random_uuid(),"
-        " leaseuntil = now() WHERE status = 'pending'",
+        " leaseuntil = now() + interval '1 hour' WHERE status = 'pending'",
     )
     assert "Broken." in (await explained(client, jobid, "2030-01-31T08:00:00Z"))["sentence"]
     assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["fate"] == "running"
@@ -189,7 +190,7 @@ async def test_a_completed_job_whose_schedule_goes_on_is_not_clean(
     jobid = await hourly(database, active=False)
     await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
     report = (await client.get(f"/jobs/{jobid}/check")).json()
-    assert report["findings"][0]["detail"] == "It is completed, but goes on."
+    assert report["findings"][0]["detail"] == "It is completed, but its schedule goes on."
 
 
 async def test_logs_are_filtered_and_paged(client: AsyncClient, database: Database) -> None:

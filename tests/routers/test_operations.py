@@ -8,6 +8,7 @@ from httpx import AsyncClient, Response
 
 from scheduler_api.database.engine import Database
 from tests.factories import add_job, execute, logs, scalar
+from tests.routers.test_pages import Page
 
 CRON = {"jobname": "Nightly report", "cron": "30 2 * * *", "timezone": "Europe/Berlin"}
 
@@ -162,12 +163,14 @@ async def test_a_stale_version_is_refused(client: AsyncClient) -> None:
     assert (await client.delete("/jobs/1", headers={"If-Match": "*"})).status_code == 204
 
 
-async def test_what_was_due_is_superseded_by_an_edit(client: AsyncClient, database: Database) -> None:
+async def test_what_was_due_by_the_old_schedule_alone_is_superseded(
+    client: AsyncClient, database: Database
+) -> None:
     jobid = await overdue(database)
     await client.patch(f"/jobs/{jobid}", json={"interval": 3600})
-    written_off, promise = await logs(database, jobid)
-    assert (written_off.status, written_off.reason, written_off.missed) == ("skipped", "superseded", 5)
-    assert promise.status == "pending"
+    due, written_off = await logs(database, jobid)
+    assert (due.logid, due.status) == (1, "pending")
+    assert (written_off.status, written_off.reason, written_off.missed) == ("skipped", "superseded", 4)
     assert (await client.get(f"/jobs/{jobid}/check")).json()["clean"]
 
 
@@ -189,7 +192,7 @@ async def test_a_dry_run_changes_nothing_and_says_what_would(client: AsyncClient
 async def test_a_dry_run_counts_what_it_would_write_off(client: AsyncClient, database: Database) -> None:
     jobid = await overdue(database)
     preview = (await client.patch(f"/jobs/{jobid}?dryrun=true", json={"interval": 3600})).json()
-    assert preview["superseded"] == 6
+    assert preview["superseded"] == 5
     assert preview["disappearing"] > len(preview["disappear"]) == 100
     assert len(await logs(database, jobid)) == 1
 
@@ -414,3 +417,79 @@ async def test_a_paused_job_whose_schedule_can_not_be_computed_can_be_mended_and
     mended = await client.patch("/jobs/1", json={"timezone": "UTC"})
     assert (mended.status_code, mended.json()["state"]) == (200, "paused")
     assert (await client.delete("/jobs/2")).status_code == 204
+
+
+async def last_run(client: AsyncClient, jobid: int) -> tuple[str | None, str | None]:
+    job = (await client.get(f"/jobs/{jobid}")).json()["job"]
+    (listed,) = [one for one in (await client.get("/jobs")).json() if one["jobid"] == jobid]
+    assert (listed["lastrun"], listed["laststatus"]) == (job["lastrun"], job["laststatus"])
+    return job["lastrun"], job["laststatus"]
+
+
+async def test_what_is_skipped_hides_no_failure(client: AsyncClient, database: Database) -> None:
+    jobid = await overdue(database)
+    ran_at = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, error, runs)"
+        " VALUES (:jobid, :at, 'failed', :at, :at, :at, 'No.', 1)",
+        jobid=jobid,
+        at=ran_at,
+    )
+    await execute(
+        database,
+        "UPDATE joblog SET scheduledfor = '2031-01-01T00:00Z', nextrun = '2031-01-01T00:00Z'"
+        " WHERE status = 'pending'",
+    )
+    before = await last_run(client, jobid)
+    assert before == ("2026-01-31T12:00:00Z", "failed")
+    for _ in range(2):
+        assert (await client.post(f"/jobs/{jobid}/skip")).status_code == 200
+    assert await last_run(client, jobid) == before
+    failing = [job["jobid"] for job in (await client.get("/jobs?state=failing")).json()]
+    assert (
+        failing == [job["jobid"] for job in (await client.get("/jobs?laststatus=failed")).json()] == [jobid]
+    )
+    shown = Page(await client.get(f"/jobs/{jobid}", headers={"accept": "text/html"}))
+    assert "2026-01-31 12:00:00" in shown.text
+    # What runs by request shows at once, although what was skipped is yet to come.
+    await client.post(f"/jobs/{jobid}/run")
+    await client.post("/jobs/run")
+    lastrun, status = await last_run(client, jobid)
+    assert (status, lastrun is not None and lastrun > "2026-01-31T12:00:01Z") == ("finished", True)
+    assert (await client.get("/jobs?state=failing")).json() == []
+
+
+async def test_a_run_that_makes_up_for_an_old_one_is_the_last_run(
+    client: AsyncClient, database: Database
+) -> None:
+    now = await scalar(database, "SELECT date_trunc('second', clock_timestamp())")
+    due = now - timedelta(minutes=90)
+    jobid = await add_job(
+        database,
+        due=due,
+        interval=3600,
+        startdate=due.date(),
+        starttime=due.time(),
+        validfrom=due - timedelta(seconds=1),
+        misfire="skip",
+    )
+    await ran(client)
+    assert await last_run(client, jobid) == (None, None)
+    made_up = {"since": "2000-01-01T00:00:00Z", "until": "2030-01-01T00:00:00Z"}
+    assert (await client.post(f"/jobs/{jobid}/backfill", json=made_up)).json()["count"] == 2
+    await ran(client)
+    lastrun, status = await last_run(client, jobid)
+    assert (status, lastrun is not None) == ("finished", True)
+
+
+async def test_the_last_run_of_a_job_that_follows_another(client: AsyncClient, database: Database) -> None:
+    parent = await overdue(database)
+    body = {"jobname": "Follows", "after": {"jobid": parent, "on": "any"}}
+    jobid = (await client.post("/jobs", json=body)).json()["jobid"]
+    for _ in range(2):
+        await client.post(f"/jobs/{parent}/run")
+        await ran(client)
+    newest = await scalar(database, "SELECT max(startedat) FROM joblog WHERE jobid = :jobid", jobid=jobid)
+    lastrun, status = await last_run(client, jobid)
+    assert (status, datetime.fromisoformat(lastrun or "")) == ("finished", newest)

@@ -332,10 +332,14 @@ async def test_why_is_a_page_for_browsers(client: AsyncClient, database: Databas
     await get(client, "/jobs/1/explain?at=never", 422)
 
 
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "localtime", "Factory"])
 async def test_a_job_whose_schedule_can_not_be_computed_still_has_a_page(
-    client: AsyncClient, database: Database
+    client: AsyncClient, database: Database, zone: str
 ) -> None:
-    await add_job(database, timezone="Mars/Olympus")
+    await add_job(database, timezone=zone)
+    for path in ("/jobs", "/upcoming", "/overview", "/logs", "/jobs/1?form=true"):
+        await get(client, path)
+    assert not (await client.get("/jobs/1/check")).json()["clean"]
     assert "can not be computed" in (await get(client, "/jobs/1")).text
     for path in ("upcoming", "explain?at=2030-01-01T00:00:00Z"):
         response = await client.get(f"/jobs/1/{path}")

@@ -126,7 +126,7 @@ async def test_a_waiting_retry_tells_its_plan(client: AsyncClient, receiver: Rec
     assert (log["status"], log["attempt"]) == ("pending", 2)
     page = await page_of(client, f"/logs/{log['logid']}")
     assert "2 of at most 3, not made yet" in page.text
-    assert "the next one follows after a pause of up to 2 hours, but not after" in page.text
+    assert "the next one follows after a pause of up to 2 hours, unless it ends after" in page.text
     job = await page_of(client, "/jobs/1")
     assert re.search(r"attempt 2 at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; by request; calls 127", job.text)
     assert "Try again" not in job.text

@@ -137,6 +137,28 @@ async def test_each_attempt_is_kept_with_what_came_of_it(client: AsyncClient, re
     assert first[0].headers["webhook-id"] == second[0].headers["webhook-id"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "waited", "said"),
+    [
+        ("86399", 86_399, "429 Too Many Requests."),
+        ("86400", 86_400, "429 Too Many Requests."),
+        ("86401", 86_400, "longer than a day; a day it is."),
+        ("9" * 40, 86_400, "longer than a day; a day it is."),
+    ],
+)
+async def test_a_target_is_left_alone_for_as_long_as_it_asks(
+    client: AsyncClient, receiver: Receiver, asked: str, waited: int, said: str
+) -> None:
+    receiver.always(429, **{"Retry-After": asked})
+    logid = await run_now(client, await create(client, {"url": receiver.url}))
+    await run_due(client, retried=1, failed=0)
+    found = await log_of(client, logid)
+    log, (attempt,) = found["log"], found["attempts"]
+    ended, due = datetime.fromisoformat(attempt["finishedat"]), datetime.fromisoformat(log["nextrun"])
+    assert (log["status"], log["attempt"], (due - ended).total_seconds()) == ("pending", 2, waited)
+    assert attempt["error"].endswith(said)
+
+
 async def until_due(client: AsyncClient, logid: int) -> None:
     """Wait until the next attempt of a log is due."""
     while datetime.fromisoformat((await log_of(client, logid))["log"]["nextrun"]) > datetime.now(UTC):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_api.schedule import UnknownZone, instant_of, is_zone, zone_names
+from scheduler_api.schedule import UnknownZone, instant_of, is_pseudo, is_zone, zone_names
 
 ZONES = [
     "UTC",
@@ -67,8 +67,19 @@ def test_names_that_are_no_zone(name: str) -> None:
         instant_of(datetime(2030, 1, 1), name)  # noqa: DTZ001
 
 
+@pytest.mark.parametrize(
+    "name", ["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "right/UTC", "posix/localtime"]
+)
+def test_names_that_mean_another_zone_on_each_machine(name: str) -> None:
+    assert is_pseudo(name)
+    assert not is_zone(name)
+    with pytest.raises(UnknownZone):
+        instant_of(datetime(2030, 1, 1), name)  # noqa: DTZ001
+
+
 def test_there_are_zones() -> None:
     assert set(ZONES) <= zone_names()
+    assert not any(map(is_pseudo, zone_names()))
 
 
 def test_the_calendar_ends_somewhere() -> None:

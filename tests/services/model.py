@@ -27,7 +27,13 @@ class Rules:
     grace: timedelta = MINUTE
 
     def occurrences(self) -> list[datetime]:
-        return [t for t in MINUTES if self.calls_for(t) and (self.until is None or t <= self.until)]
+        return [t for t in MINUTES if self.calls(t)]
+
+    def calls(self, instant: datetime) -> bool:
+        return self.calls_for(instant) and (self.until is None or instant <= self.until)
+
+    def has_run_after(self, instant: datetime) -> bool:
+        return any(t > instant and not self.is_barred(t) for t in self.occurrences())
 
     def is_barred(self, instant: datetime) -> bool:
         return instant.date() in self.excluded
@@ -40,13 +46,18 @@ class Model:
     rules: Rules
     since: datetime
     fates: dict[datetime, str] = field(default_factory=dict)
+    kept: set[datetime] = field(default_factory=set)
+    """Occurrences up to `since` that edits left."""
+    ahead: list[list[datetime]] = field(default_factory=list)
+    """What was skipped ahead of its time, as rows tell of it."""
     backfilled: set[datetime] = field(default_factory=set)
     state: str = "active"
     runs: int = 0
     manual: int = 0
 
     def open(self) -> list[datetime]:
-        return [t for t in self.rules.occurrences() if t > self.since and t not in self.fates]
+        called = [t for t in self.rules.occurrences() if t > self.since or t in self.kept]
+        return [t for t in called if t not in self.fates]
 
     def free(self) -> list[datetime]:
         return [t for t in self.open() if not self.rules.is_barred(t)]
@@ -97,15 +108,39 @@ class Model:
             self.fates[instant] = "excluded" if self.rules.is_barred(instant) else fate
 
     def edit(self, rules: Rules, now: datetime, *, redefined: bool) -> None:
+        """Another definition. What both call for stays; the new one calls for nothing else of the past."""
         if redefined:
-            if self.state in {"active", "paused"}:
-                self._write_off("superseded", (t for t in self.open() if t <= now))
-            # What was skipped ahead of its time was the old schedule's.
-            self.fates = {instant: fate for instant, fate in self.fates.items() if instant <= now}
-            self.since = now
+            due = [t for t in self.open() if t <= now and self.state in {"active", "paused"}]
+            kept = {t for t in due if rules.calls(t) and rules.is_barred(t) == self.rules.is_barred(t)}
+            self._write_off("superseded", (t for t in due if t not in kept))
+            self._forget(rules, now)
+            self.since, self.kept = now, kept
             if self.state == "completed":
                 self.state = "active"
         self.rules = rules
+
+    def _forget(self, rules: Rules, now: datetime) -> None:
+        """What was skipped ahead stays as long as the new schedule goes from one of it to the next."""
+        left: list[list[datetime]] = []
+        coming = iter([t for t in rules.occurrences() if t > now])
+        for row in self.ahead if self.state != "completed" else []:
+            if row[0] <= now:
+                continue
+            same = [next(coming, None) for _ in row] == row
+            fates = {"excluded" if rules.is_barred(t) else "request" for t in row}
+            if not same or fates != {self.fates[t] for t in row}:
+                break
+            left.append(row)
+        stays = {t for row in left for t in row}
+        self.fates = {t: fate for t, fate in self.fates.items() if t <= now or t in stays}
+        self.ahead = left
+
+    def bound(self, rules: Rules, now: datetime) -> None:
+        """Another number of runs: a completed job that may run again does so from now on."""
+        self.rules = rules
+        latest = max([now, *self.fates])
+        if self.state == "completed" and rules.maxruns != self.runs and rules.has_run_after(latest):
+            self.since, self.kept, self.state = now, set(), "active"
 
     def pause(self) -> None:
         self.state = "paused"
@@ -117,10 +152,12 @@ class Model:
             self._write_off("paused", (t for t in self.open() if t < now - self.rules.grace))
         self.state = "active" if self.open() else "completed"
 
-    def skip(self) -> None:
+    def skip(self, now: datetime) -> None:
         first = min(self.free())
-        self._write_off("excluded", (t for t in self.open() if t < first))
+        before = [t for t in self.open() if t < first]
+        self._write_off("excluded", before)
         self.fates[first] = "request"
+        self.ahead += [row for row in ([t for t in before if t > now], [first]) if row]
         if not self.open():
             self.state = "completed"
 

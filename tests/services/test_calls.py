@@ -173,16 +173,32 @@ async def test_what_another_attempt_can_not_mend_fails_at_once(database: Databas
     assert not await is_active(database, jobid)
 
 
-async def test_retry_after_is_waited_for_and_the_age_limit_ends_it(database: Database) -> None:
-    jobid = await add_job(database, target=TARGET | {"retryfor": 100})
+@pytest.mark.parametrize("seconds", [60, 86_399, 86_400])
+async def test_retry_after_is_waited_for_up_to_a_day(database: Database, seconds: int) -> None:
+    """However near that is to the end of the time to retry for, which is a day as well."""
+    jobid = await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await settle(database, after(3), failed(started, after=60.0))
+    assert await settle(database, after(3), failed(started, after=float(seconds))) == [Settled(1, "pending")]
     (log,) = await logs(database, jobid)
-    assert log.nextrun >= after(63)
-    (started,) = (await claim(database, after(64))).started
-    await settle(database, after(65), failed(started, after=60.0))
+    assert (log.nextrun, log.attempt) == (after(3 + seconds), 2)
+    (started,) = (await claim(database, after(3 + seconds))).started
+    assert await settle(database, after(4 + seconds), finished(started)) == [Settled(1, "finished")]
+    assert await is_clean(database)
+
+
+async def test_no_attempt_follows_one_that_ended_after_the_time_to_retry_for(database: Database) -> None:
+    jobid = await add_job(
+        database, target=TARGET | {"retryfor": 100, "retries": 9, "backoff": 1, "maxbackoff": 1}
+    )
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(3), failed(started, after=99.0))
+    (started,) = (await claim(database, after(102))).started
+    assert await settle(database, after(102), failed(started, after=5.0)) == [Settled(1, "pending")]
+    (started,) = (await claim(database, after(107))).started
+    await settle(database, after(108), failed(started))
     (log,) = await logs(database, jobid)
     assert log.status == "failed"
+    assert log.error.endswith("the last one: more than 100 seconds have passed since the first.")
 
 
 async def test_an_end_without_the_token_changes_nothing(database: Database) -> None:

@@ -154,11 +154,11 @@ async def test_an_order_to_many_lets_go_of_them_in_time(
 ) -> None:
     await absent(database, 20)
     monkeypatch.setattr(bulk, "BATCH_SECONDS", 0.0)
-    order = BulkOrder.model_validate({"action": "pause", "all": True})
+    asked = bulk.Asked(BulkOrder.model_validate({"action": "pause", "all": True}), {}, None, None)
     after, done = 0, list[int]()
     for _ in range(21):
         # No batch is without a job, however little time there is.
-        part = await database.transact(bulk.run_batch, order, {}, after, None)
+        part = await database.transact(bulk.run_batch, asked, after)
         if part.last is None:
             break
         assert len(part.done) == 1

@@ -1,5 +1,6 @@
 """How long to wait."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -33,13 +34,14 @@ def test_the_pause_stays_within_bounds(attempt: int, base: float, cap: float, sh
         ("0", 0),
         (" 120 ", 120),
         ("00012", 12),
-        ("99999", 86400),
-        ("9" * 5000, 86400),
+        ("99999", 99999),
+        ("86401", 86401),
+        ("9" * 5000, math.inf),
         ("Tue, 24 Nov 2026 12:01:00 GMT", 60),
         ("Tue, 24 Nov 2026 11:00:00 GMT", 0),
         ("Tuesday, 24-Nov-26 12:00:30 GMT", 30),
         ("Tue Nov 24 12:00:05 2026", 5),
-        ("Tue, 24 Nov 9999 12:01:00 GMT", 86400),
+        ("Thu, 24 Nov 2726 12:00:00 GMT", 22089801600),
         ("Tue, 24 Nov 2026 13:01:00 +0100", 60),
         ("-5", None),
         ("1.5", None),
@@ -58,10 +60,10 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 @given(st.text(max_size=40) | st.from_regex(r"(Mon|Tue), [0-9 :a-zA-Z+-]{0,30}", fullmatch=True))
 def test_nonsense_does_no_harm(header: str) -> None:
     seconds = backoff.retry_after(header, NOW)
-    assert seconds is None or 0 <= seconds <= backoff.MAX_RETRY_AFTER
+    assert seconds is None or seconds >= 0
 
 
 @given(st.integers(-(10**6), 10**6))
 def test_dates(seconds: int) -> None:
     header = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
-    assert backoff.retry_after(header, NOW) == min(max(seconds, 0), 86400)
+    assert backoff.retry_after(header, NOW) == max(seconds, 0)

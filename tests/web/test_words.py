@@ -164,17 +164,17 @@ def test_how_long_a_run_took(values: dict[str, Any], said: str | None) -> None:
         (
             {"retries": 1, "retryon": ["503"]},
             "At most 1 further attempt, on 503 or no answer. Pauses of up to 5 seconds; "
-            "none later than 1 day after the first.",
+            "given up 1 day after the first.",
         ),
         (
             {},
             "At most 3 further attempts, on 408, 425, 429, 5xx or no answer. Pauses of up to 5 seconds, "
-            "doubled each time, in the end up to 20 seconds; none later than 1 day after the first.",
+            "doubled each time, in the end up to 20 seconds; given up 1 day after the first.",
         ),
         (
             {"retries": 50, "maxbackoff": 3},
             "At most 50 further attempts, on 408, 425, 429, 5xx or no answer. Pauses of up to 3 seconds; "
-            "none later than 1 day after the first.",
+            "given up 1 day after the first.",
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_what_follows_a_failure() -> None:
     third = a_log(attempt=3, startedat=NOW, nextrun=NOW)
     assert words.outlook(third, made(0, 5), target, "UTC") == (
         "If it fails, the next one follows after a pause of up to 20 seconds, "
-        "but not after 2030-02-01 12:00:00 UTC."
+        "unless it ends after 2030-02-01 12:00:00 UTC."
     )
     last = a_log(attempt=4, startedat=NOW, nextrun=NOW)
     said = words.outlook(last, made(0, 5, 9), target, "UTC")

@@ -38,7 +38,7 @@ from scheduler_api.contracts.drafts import After, Ending, JobDraft, JobPatch
 from scheduler_api.contracts.flaws import flaws_of
 from scheduler_api.contracts.forecast import CollidingJob, Collision, Forecast
 from scheduler_api.contracts.history import Bucket, Recent, Span, Tally, Timeline
-from scheduler_api.contracts.jobs import Condition, Job, JobSort, JobSummary, State
+from scheduler_api.contracts.jobs import Condition, Job, JobSort, JobSummary, LastStatus, State
 from scheduler_api.contracts.orders import History, Missed, Pause, Resume
 from scheduler_api.contracts.overview import (
     LastError,
@@ -92,6 +92,7 @@ __all__ = [
     "JobSummary",
     "JobWithLogs",
     "LastError",
+    "LastStatus",
     "LateRun",
     "Limit",
     "LimitOrder",

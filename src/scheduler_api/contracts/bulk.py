@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from scheduler_api.contracts.answers import LogStatus
-from scheduler_api.contracts.jobs import Condition
+from scheduler_api.contracts.jobs import Condition, LastStatus
 from scheduler_api.contracts.orders import History, Missed
 from scheduler_api.contracts.values import LARGEST_ID, Instant, ReasonText, Tag, clean_text, flaw_at
 
@@ -32,7 +32,7 @@ class BulkFilter(BaseModel):
         Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(clean_text)] | None
     ) = None
     state: Annotated[Condition | None, Field(strict=False)] = None
-    laststatus: Annotated[LogStatus | None, Field(strict=False)] = None
+    laststatus: Annotated[LastStatus | None, Field(strict=False)] = None
     tag: Tag | None = None
     jobids: Annotated[list[JobNumber], Field(min_length=1, max_length=1000)] | None = None
 
@@ -53,6 +53,10 @@ class BulkOrder(BaseModel):
 
     action: Annotated[BulkAction, Field(strict=False)]
     filter: BulkFilter = Field(default_factory=BulkFilter)
+    pauseid: Annotated[UUID | None, Field(strict=False)] = Field(
+        None,
+        description="Only jobs that the order of this id paused, and that are paused by it still.",
+    )
     every: bool = Field(False, alias="all", description="Needed to mean every job, where there is no filter.")
     dryrun: bool = Field(False, description="Do nothing; say how many jobs it would be.")
     reason: ReasonText | None = Field(None, description="Why they are paused.")
@@ -66,7 +70,7 @@ class BulkOrder(BaseModel):
 
     @model_validator(mode="after")
     def _means_some_jobs(self) -> "BulkOrder":
-        if not self.every and not self.filter.model_dump(exclude_none=True):
+        if not self.every and self.pauseid is None and not self.filter.model_dump(exclude_none=True):
             raise flaw_at("filter", "Give a filter, or say all to mean every job.")
         return self
 
@@ -87,6 +91,7 @@ class BulkReport(BaseModel):
     count: int = Field(description="Jobs that matched when it began.")
     done: int = Field(description="Jobs with which it was done.")
     jobids: list[int] = Field(description="Which those are.")
+    pauseid: UUID | None = Field(description="Names what it paused, for an order that resumes just that.")
     unchanged: int = Field(description="Jobs that were so already: paused ones that were to be paused.")
     notdone: list[BulkFailure] = Field(description="Jobs with which it could not be done, and why.")
     after: int | None = Field(

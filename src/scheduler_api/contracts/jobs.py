@@ -3,6 +3,7 @@
 from datetime import date, datetime, time
 from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -30,6 +31,16 @@ class Condition(StrEnum):
     PAUSED = "paused"
     COMPLETED = "completed"
     DELETED = "deleted"
+
+
+class LastStatus(StrEnum):
+    """How far the last run of a job has come."""
+
+    PENDING = "pending"
+    """It waits for another attempt."""
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
 
 
 class JobSort(StrEnum):
@@ -79,11 +90,13 @@ class JobSummary(BaseModel):
     pausedat: datetime | None
     pausereason: str | None
     pauseduntil: datetime | None = Field(description="When a paused job resumes by itself.")
+    pauseid: UUID | None = Field(description="The order to many jobs that paused it; null: it was alone.")
     nextrun: datetime | None = Field(description="When the job will run next; null: not at all.")
-    lastrun: datetime | None = Field(description="When it ran last; null: never yet.")
-    laststatus: str | None = Field(
-        description="The verdict of the latest occurrence; `running`, or `pending` while it waits for "
-        "another attempt; null: none yet."
+    lastrun: datetime | None = Field(
+        description="When it ran last, whatever made it run; what was skipped is no run. Null: never yet."
+    )
+    laststatus: LastStatus | None = Field(
+        description="How that run ended, or that it is `running`, or `pending`: it waits for another attempt."
     )
     version: int = Field(description="How often people have changed it; the number in its ETag.")
     createdat: datetime

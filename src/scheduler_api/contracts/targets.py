@@ -134,7 +134,7 @@ class TargetSummary(BaseModel):
         600, description="The longest pause between two attempts, in seconds. Retry-After may ask for more."
     )
     retryfor: Annotated[int, Field(ge=1, le=30 * 86_400)] = Field(
-        86_400, description="No attempt later than so many seconds after the first."
+        86_400, description="No attempt follows one that ended later than so many seconds after the first."
     )
     silence: Annotated[int, Field(ge=1, le=LONGEST_SILENCE)] = Field(
         300,

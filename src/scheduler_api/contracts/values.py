@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from scheduler_api.schedule import InvalidCron, expression, is_zone
+from scheduler_api.schedule import InvalidCron, expression, is_pseudo, is_zone
 
 #: The largest jobid and logid: both are bigint.
 LARGEST_ID = 2**63 - 1
@@ -57,6 +57,9 @@ def _clock(value: object) -> object:
 
 
 def _zone(value: str) -> str:
+    if is_pseudo(value):
+        sentence = "Means something else on each machine; give an IANA name such as Europe/Berlin."
+        raise flaw("timezone", sentence)
     if not is_zone(value):
         raise flaw("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
     return value

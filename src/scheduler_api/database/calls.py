@@ -74,6 +74,7 @@ DUE = Statement(
 )
 _REFINED = """
     num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once' OR cardinality(exclude) > 0
+    OR cardinality(kept) > 0
 """
 _FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 #: What a claim has to know of these logs and their jobs; read after the lock, so never stale. What follows

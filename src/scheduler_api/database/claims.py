@@ -38,7 +38,7 @@ RULES = Statement(
     """
     SELECT jobid, "interval", misfire, grace,
            num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
-           OR cardinality(exclude) > 0,
+           OR cardinality(exclude) > 0 OR cardinality(kept) > 0,
            EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid), deletedat IS NOT NULL
     FROM job WHERE jobid = ANY(:jobids)
     FOR NO KEY UPDATE SKIP LOCKED

@@ -15,12 +15,14 @@ from scheduler_api.database.statements import Statement
 PART = Statement(
     """
     SELECT count(*) AS rows, max(scheduledfor) AS last, CAST(sum(missed) AS bigint) AS missed,
-           max(runs) AS runs, (array_agg(status))[count(*)] AS status, array_agg(first) AS firsts,
+           max(runs) AS runs, (array_agg(status))[count(*)] AS status, (array_agg(logid))[count(*)] AS logid,
+           bool_or(coalesce(reason IN ('superseded', 'until'), false)) AS writtenoff,
+           array_agg(first) AS firsts,
            CASE WHEN max(missed) > 0 OR count(through) > 0 THEN array_agg(last) END AS lasts,
            CASE WHEN max(missed) > 0 OR count(through) > 0 THEN array_agg(missed) END AS misses,
            CASE WHEN bool_or(barred) THEN array_agg(barred) END AS barred
     FROM (
-        SELECT scheduledfor, through, missed, runs, status,
+        SELECT logid, scheduledfor, through, missed, runs, status, reason,
                CAST(date_part('epoch', scheduledfor) * 1000000 AS bigint) AS first,
                CAST(date_part('epoch', coalesce(through, scheduledfor)) * 1000000 AS bigint) AS last,
                coalesce(reason = ANY(:barred), false) AS barred
@@ -41,6 +43,7 @@ async def part(
     `firsts` and `lasts` are the occurrences that each row tells of, in microseconds since 1970, `misses` how
     many further ones it stands for; `barred` whether its reason is one of those. Null: each row tells of one,
     or none is barred. `rows` is how many there are, `missed` the sum of `misses`, `runs` the highest number
-    of runs; `last` and `status` are the last row's occurrence and status.
+    of runs, `writtenoff` whether any was, by an edit or the end of the schedule; `last`, `status` and `logid`
+    are the last row's occurrence, status and logid.
     """
     return await PART.one(session, jobid=jobid, after=after, before=before, barred=barred, limit=limit)

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +13,9 @@ from scheduler_api.database import tables
 from scheduler_api.database.statements import Statement
 
 #: The columns of a schedule's definition.
-DEFINITION = 'startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold'
+DEFINITION = """
+    startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold, validfrom, kept
+"""
 #: What an author of a job writes.
 WRITTEN = (
     "jobname", "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "maxruns",
@@ -21,7 +24,7 @@ WRITTEN = (
 )  # fmt: skip
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
-#: The promise of each job, and its newest verdict.
+#: The promise of each job, and its newest run.
 PROMISE = """
     LEFT JOIN (
         SELECT jobid, coalesce(following, nextrun) AS nextrun,
@@ -32,8 +35,21 @@ PROMISE = """
 """
 LATEST = """
     LEFT JOIN LATERAL (
-        SELECT lastrun, status FROM joblog
-        WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1) ORDER BY scheduledfor DESC LIMIT 1
+        SELECT lastrun, status FROM (
+            -- The schedule's own run in the order of their occurrences; few others lie between two of them.
+            (SELECT lastrun, status, startedat FROM (
+                SELECT lastrun, status, startedat, cause, attempt, scheduledfor FROM joblog
+                WHERE jobid = job.jobid AND job.afterjobid IS NULL
+                ORDER BY scheduledfor DESC LIMIT 1000
+             ) AS told
+             WHERE cause = 'schedule' AND status <> 'skipped' AND (status <> 'pending' OR attempt > 1)
+             ORDER BY scheduledfor DESC LIMIT 1)
+            UNION ALL
+            (SELECT lastrun, status, startedat FROM joblog
+             WHERE jobid = job.jobid AND cause <> 'schedule' AND startedat IS NOT NULL AND status <> 'skipped'
+             ORDER BY startedat DESC LIMIT 1)
+        ) AS ran
+        ORDER BY coalesce(startedat, lastrun) DESC NULLS LAST LIMIT 1
     ) AS latest ON true
 """
 #: A target without what lists and schedules need not know, and what may be long.
@@ -42,11 +58,12 @@ _SUMMARY = """
 """
 _JOB = f"""
     SELECT job.jobid, {{written}}, job.active, job.version, job.createdat,
-           job.pausedat, job.pausereason, job.pauseduntil,
+           job.pausedat, job.pausereason, job.pauseduntil, job.pauseid,
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
            promise.nextrun, latest.lastrun, latest.status AS laststatus,
-           promise.scheduledfor AS promised, promise.runs, job.resumefrom, job.validfrom, job.deletedat
+           promise.scheduledfor AS promised, promise.runs,
+           job.resumefrom, job.validfrom, job.kept, job.deletedat
     FROM job {PROMISE} {LATEST}
 """
 #: A job with what its logs say of it: the promise, and the newest verdict.
@@ -71,7 +88,9 @@ ACTIVE_DEFINITIONS = Statement(
     f"""
     SELECT job.jobid, jobname, jitter, host IS NOT NULL AS calls, maxruns, promise.runs, {DEFINITION}
     FROM job {PROMISE}
-    WHERE active AND afterjobid IS NULL ORDER BY job.jobid LIMIT :most
+    -- With its last run under way, a job is active still, and nothing of it is to come.
+    WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR promise.jobid IS NOT NULL)
+    ORDER BY job.jobid LIMIT :most
     """
 )
 NAMES = Statement(
@@ -96,28 +115,28 @@ EDIT = Statement(
     f"""
     UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
         host = :host, afterjobid = :afterjobid, active = :active, validfrom = :validfrom,
-        resumefrom = :resumefrom, version = version + 1
+        resumefrom = :resumefrom, kept = :kept, version = version + 1
     WHERE jobid = :jobid
     """
 )
 PAUSE = Statement(
     """
     UPDATE job SET active = false, pausedat = :now, pausereason = :reason, pauseduntil = :until,
-                   resumefrom = :resumefrom, version = version + 1
+                   pauseid = :pauseid, resumefrom = :resumefrom, version = version + 1
     WHERE jobid = :jobid
     """
 )
 RESUME = Statement(
     """
     UPDATE job SET active = :active, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
-                   resumefrom = NULL, version = version + 1
+                   pauseid = NULL, resumefrom = NULL, version = version + 1
     WHERE jobid = :jobid
     """
 )
 BURY = Statement(
     """
     UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
-                   resumefrom = NULL, deletedat = :now, version = version + 1
+                   pauseid = NULL, resumefrom = NULL, deletedat = :now, version = version + 1
     WHERE jobid = :jobid
     """
 )
@@ -137,6 +156,18 @@ PAUSES_OVER = Statement(
     """
 )
 NEXT_PAUSE = Statement("SELECT min(pauseduntil) FROM job WHERE pauseduntil > :now")
+
+
+class Continuation(NamedTuple):
+    """How a job goes on after an edit."""
+
+    active: bool
+    validfrom: datetime
+    """The schedule calls for what comes after this."""
+    resumefrom: datetime | None
+    """The first open occurrence of a paused job."""
+    kept: Sequence[datetime]
+    """Parts of the time before in which it holds as well: the first and the last instant of each, in turn."""
 
 
 async def create(
@@ -218,25 +249,24 @@ async def edit(
     session: AsyncSession,
     jobid: int,
     values: Mapping[str, Any],
-    active: bool,
-    validfrom: datetime,
-    resumefrom: datetime | None,
+    goes_on: Continuation,
 ) -> None:
     """Write the job's definition anew."""
-    state = {"active": active, "validfrom": validfrom, "resumefrom": resumefrom}
-    await EDIT.all(session, **_columns(values), **state, jobid=jobid)
+    await EDIT.all(session, **_columns(values), **goes_on._asdict(), jobid=jobid)
 
 
-async def pause(
-    session: AsyncSession,
-    now: datetime,
-    jobid: int,
-    reason: str | None,
-    until: datetime | None,
-    resumefrom: datetime | None,
-) -> None:
+class Paused(NamedTuple):
+    """Why a job is paused, until when, by which order, and where it goes on."""
+
+    reason: str | None
+    until: datetime | None
+    pauseid: UUID | None
+    resumefrom: datetime | None
+
+
+async def pause(session: AsyncSession, now: datetime, jobid: int, paused: Paused) -> None:
     """Mark the job as paused."""
-    await PAUSE.all(session, now=now, jobid=jobid, reason=reason, until=until, resumefrom=resumefrom)
+    await PAUSE.all(session, now=now, jobid=jobid, **paused._asdict())
 
 
 async def resume(session: AsyncSession, jobid: int, active: bool) -> None:

@@ -98,16 +98,23 @@ AROUND = Statement(
      ) AS earlier WHERE through >= :at ORDER BY scheduledfor DESC)
     """
 )
-#: Occurrences of a range that have run, and those that were asked for.
+#: Occurrences of a range that have run, or are under way, and those that were asked for.
 DONE = Statement(
     """
     SELECT scheduledfor FROM joblog
     WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :before
-      AND (status = 'finished' AND cause = 'schedule' OR cause = 'backfill')
+      AND (status IN ('finished', 'running', 'pending') AND cause = 'schedule' OR cause = 'backfill')
     """
 )
 
 #: What users asked to skip before its time.
+AHEAD = Statement(
+    """
+    SELECT scheduledfor, through, missed, reason FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
+    ORDER BY scheduledfor
+    """
+)
 FORGET_AHEAD = Statement(
     """
     DELETE FROM joblog
@@ -116,7 +123,7 @@ FORGET_AHEAD = Statement(
 )
 
 #: Rows of the schedule that tell of what is yet to come.
-AHEAD = Statement(
+TOLD_AHEAD = Statement(
     """
     (SELECT logid, scheduledfor, through, status, reason FROM joblog
      WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor > :now AND status <> 'pending'
@@ -132,6 +139,27 @@ AHEAD = Statement(
 DROP = Statement("DELETE FROM joblog WHERE logid = ANY(:logids)")
 CUT = Statement("UPDATE joblog SET missed = :missed, through = :through WHERE logid = :logid")
 
+#: How far the schedule's rows up to an instant account for it.
+REACHED = Statement(
+    """
+    SELECT max(coalesce(through, scheduledfor)) FROM (
+        SELECT scheduledfor, through FROM joblog
+        WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+          AND scheduledfor <= :now
+        ORDER BY scheduledfor DESC LIMIT 100
+    ) AS newest
+    """
+)
+#: Where the runs of a part of a job's past were used up: right after what the last of them stands for.
+SPENT = Statement(
+    """
+    SELECT coalesce(through, scheduledfor) + interval '1 microsecond' FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+      AND scheduledfor > :since AND scheduledfor < :before AND runs >= :maxruns
+    ORDER BY scheduledfor LIMIT 1
+    """
+)
+
 #: Where a job's schedule stands by its newest rows; a row's reach may exceed that of a later one.
 STANDING = Statement(
     """
@@ -139,6 +167,20 @@ STANDING = Statement(
     FROM (
         SELECT scheduledfor, through, lastrun, runs FROM joblog
         WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
+    ) AS newest
+    """
+)
+
+
+#: The last occurrence that a verdict tells of, but for those that an edit took away: these lie between ones
+#: that stayed.
+SETTLED = Statement(
+    """
+    SELECT max(coalesce(through, scheduledfor)) FROM (
+        SELECT scheduledfor, through FROM joblog
+        WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+          AND reason IS DISTINCT FROM 'superseded'
+        ORDER BY scheduledfor DESC LIMIT 100
     ) AS newest
     """
 )
@@ -224,9 +266,25 @@ async def around(session: AsyncSession, jobid: int, at: datetime, until: datetim
 
 
 async def done(session: AsyncSession, jobid: int, since: datetime, before: datetime) -> set[datetime]:
-    """The occurrences of a range that have run, or are asked to."""
+    """The occurrences of a range that have run, are under way, or are asked to run."""
     rows = await DONE.all(session, jobid=jobid, since=since, before=before)
     return {row["scheduledfor"] for row in rows}
+
+
+async def ahead(session: AsyncSession, jobid: int, now: datetime) -> list[asyncpg.Record]:
+    """The verdicts of occurrences that are yet to come, in order."""
+    return await AHEAD.all(session, jobid=jobid, now=now)
+
+
+async def spent(
+    session: AsyncSession, jobid: int, since: datetime, before: datetime, maxruns: int | None
+) -> datetime | None:
+    """From when on, between two instants, the job was to run no more; None: it went on."""
+    if maxruns is None:
+        return None
+    row = await SPENT.one_or_none(session, jobid=jobid, since=since, before=before, maxruns=maxruns)
+    found: datetime | None = row and row[0]
+    return found
 
 
 async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None:
@@ -234,9 +292,16 @@ async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None
     await FORGET_AHEAD.all(session, jobid=jobid, now=now)
 
 
-async def ahead(session: AsyncSession, jobid: int, now: datetime, limit: int) -> list[asyncpg.Record]:
+async def told_ahead(session: AsyncSession, jobid: int, now: datetime, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` of the schedule's rows, but pending ones, that tell of occurrences later than `now`."""
-    return await AHEAD.all(session, jobid=jobid, now=now, limit=limit)
+    return await TOLD_AHEAD.all(session, jobid=jobid, now=now, limit=limit)
+
+
+async def reached(session: AsyncSession, jobid: int, now: datetime) -> datetime | None:
+    """The last occurrence that the schedule's rows up to `now` account for; None: there is none."""
+    found: datetime | None
+    (found,) = await REACHED.one(session, jobid=jobid, now=now)
+    return found
 
 
 async def drop(session: AsyncSession, logids: Sequence[int]) -> None:
@@ -247,6 +312,13 @@ async def drop(session: AsyncSession, logids: Sequence[int]) -> None:
 async def cut(session: AsyncSession, logid: int, missed: int, through: datetime | None) -> None:
     """Let a row stand for fewer occurrences."""
     await CUT.all(session, logid=logid, missed=missed, through=through)
+
+
+async def settled(session: AsyncSession, jobid: int) -> datetime | None:
+    """The last occurrence that the ledger tells of, edits apart; None: there is none."""
+    found: datetime | None
+    (found,) = await SETTLED.one(session, jobid=jobid)
+    return found
 
 
 async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:

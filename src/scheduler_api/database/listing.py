@@ -15,6 +15,7 @@ FILTERS = {
     "name": "job.jobname ILIKE :name",
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
     "jobids": "job.jobid = ANY(CAST(:jobids AS bigint[]))",
+    "pauseid": "job.pauseid = CAST(:pauseid AS uuid)",
     "laststatus": "latest.status = :laststatus",
     "active": "job.active",
     "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",

@@ -48,6 +48,7 @@ PROMISE = Statement(
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
 RUNNING = Statement("SELECT EXISTS (SELECT FROM joblog WHERE jobid = :jobid AND status = 'running')")
 WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
+RETIME = Statement("UPDATE joblog SET nextrun = :nextrun WHERE logid = :logid")
 FOLLOW = Statement("UPDATE joblog SET following = :following WHERE logid = ANY(:logids)")
 # A run that waits for another attempt stays a call: the attempts before it were.
 REHOST = Statement(
@@ -147,6 +148,11 @@ async def running(session: AsyncSession, jobid: int) -> bool:
 async def withdraw(session: AsyncSession, logid: int) -> None:
     """Take back a promise, as if it had never been given."""
     await WITHDRAW.all(session, logid=logid)
+
+
+async def retime(session: AsyncSession, logid: int, tried: datetime) -> None:
+    """Let a promise be tried at another time."""
+    await RETIME.all(session, logid=logid, nextrun=tried)
 
 
 async def follow(session: AsyncSession, logids: Sequence[int], occurrence: datetime | None) -> None:

@@ -81,6 +81,11 @@ job = Table(
     Column("createdat", Instant, nullable=False),
     # The present schedule calls for the occurrences later than this.
     Column("validfrom", Instant, nullable=False),
+    # And for those in parts of the time before: first and last instant of each, in turn. They were due when
+    # the schedule was edited, and both schedules call for them.
+    Column("kept", ARRAY(Instant), nullable=False, server_default="{}"),
+    # Which order to many jobs paused it.
+    Column("pauseid", Uuid),
     CheckConstraint("char_length(btrim(jobname)) >= 3", name="jobname"),
     CheckConstraint("repeat = (num_nonnulls(interval, cron) = 1)", name="repeat"),
     CheckConstraint("num_nonnulls(interval, cron) <= 1", name="kind"),
@@ -102,10 +107,12 @@ job = Table(
     CheckConstraint("autopause >= 1", name="autopause"),
     CheckConstraint("NOT (active AND num_nonnulls(pausedat, deletedat) > 0)", name="active"),
     CheckConstraint(
-        "pausedat IS NOT NULL OR num_nonnulls(pausereason, pauseduntil, resumefrom) = 0", name="pausedat"
+        "pausedat IS NOT NULL OR num_nonnulls(pausereason, pauseduntil, resumefrom, pauseid) = 0",
+        name="pausedat",
     ),
     Index("ix_job_afterjobid", "afterjobid", postgresql_where=text("afterjobid IS NOT NULL")),
     Index("ix_job_tags", "tags", postgresql_using="gin"),
+    Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
     # The tickers look for the pause that ends first.
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
 )
@@ -193,6 +200,13 @@ joblog = Table(
         postgresql_where=text("status = 'pending' AND host IS NOT NULL"),
     ),
     Index("ix_joblog_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
+    # The newest run that the schedule did not make; its own come in the order of their occurrences.
+    Index(
+        "ix_joblog_beside",
+        "jobid",
+        "startedat",
+        postgresql_where=text("cause <> 'schedule' AND startedat IS NOT NULL"),
+    ),
     # What failed is looked for among millions that did not.
     Index("ix_joblog_failed", "logid", postgresql_where=text("status = 'failed'")),
     # What ran in a stretch of time, of all jobs. An entry for a range of blocks costs next to nothing.

@@ -75,8 +75,9 @@ LOCK_JOBS = Statement(
 )
 RETIRE_IDLE = Statement(
     """
-    UPDATE job SET active = false
-    WHERE jobid = ANY(:jobids) AND active AND NOT EXISTS (
+    UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL
+    WHERE jobid = ANY(:jobids) AND afterjobid IS NULL
+      AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL) AND NOT EXISTS (
         SELECT FROM joblog
         WHERE jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
     )
@@ -152,7 +153,7 @@ def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
 
 
 async def retire_idle(session: AsyncSession, jobids: Sequence[int], *, overlapping: bool) -> None:
-    """Mark those of the jobs as completed that have no live log left."""
+    """Mark those of the jobs as completed that have nothing to come and no live log, if paused, too."""
     if overlapping:
         # Two runs that end together would each see the other as live; so they come one after the other.
         await LOCK_JOBS.all(session, jobids=jobids)

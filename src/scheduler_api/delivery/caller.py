@@ -91,14 +91,18 @@ def _unmade(started: Started, error: str) -> Ended:
 
 
 def _ended(started: Started, answer: Answer, judgement: Judgement) -> Ended:
+    error = judgement.error
+    asked = backoff.retry_after(answer.retryafter, started.now) if judgement.again else None
+    if asked is not None and asked > backoff.MAX_RETRY_AFTER:
+        error, asked = f"{error} It asks to wait for longer than a day; a day it is.", backoff.MAX_RETRY_AFTER
     return Ended(
         started.entry.logid,
         started.token,
         "accepted" if judgement.accepted else "failed" if judgement.failure else "finished",
         judgement.failure,
-        judgement.error,
+        error,
         judgement.again,
-        backoff.retry_after(answer.retryafter, started.now) if judgement.again else None,
+        asked,
         answer.status,
         to_json(answer.timing).decode(),
         answer.excerpt,

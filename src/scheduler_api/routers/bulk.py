@@ -40,7 +40,8 @@ async def order_many(request: Request) -> Response:
     """Pause, resume, run or delete all jobs that match a filter.
 
     `dryrun` tells how many those are. Each job is done as a whole or not at all; the answer names
-    those with which it could not be done, and where it stopped if it took too long.
+    those with which it could not be done, and where it stopped if it took too long. Its `pauseid` names what
+    was paused, so that an order can resume just that: not what was paused before, nor what was paused anew.
     """
     kind = content_type(request)
     if kind == FORM:
@@ -82,17 +83,19 @@ async def _carry_out(request: Request, order: BulkOrder) -> BulkReport:
 
 async def _filters(request: Request, order: BulkOrder) -> dict[str, Any]:
     now = await database_of(request).read(health.clock)
-    return job_filters(now, **order.filter.model_dump())
+    return job_filters(now, **order.filter.model_dump(), pauseid=order.pauseid)
 
 
 def _order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
     """The order that a form gives. Raises InvalidInput."""
-    wanted: dict[str, Any]
+    wanted: dict[str, Any] = {}
+    pauseid = fields.get("pauseid", "").strip() or None
     if fields.get("scope") == "matching":
         wanted = {name: fields[name] for name in FILTERS if fields.get(name, "").strip()}
-    else:
+    elif fields.get("scope") == "selected" or pauseid is None or fields.get("jobids"):
         wanted = {"jobids": _picked(fields)}
-    values = {"action": fields.get("action", ""), "filter": wanted, "all": not wanted, "dryrun": dryrun}
+    values = {"action": fields.get("action", ""), "filter": wanted, "dryrun": dryrun, "pauseid": pauseid}
+    values["all"] = not wanted and pauseid is None
     if fields.get("reason", "").strip() and values["action"] == "pause":
         values["reason"] = fields["reason"]
     return model_of_values(values, BulkOrder)

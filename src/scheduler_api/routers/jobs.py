@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
@@ -21,7 +22,7 @@ from scheduler_api.contracts import (
     JobSort,
     JobSummary,
     JobWithLogs,
-    LogStatus,
+    LastStatus,
     Occurrence,
     Span,
     State,
@@ -61,11 +62,12 @@ Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose 
 InState = Annotated[
     Condition | None,
     Query(
-        description="Only jobs in this state; or active ones that are `running`, `failing` (their latest "
-        "verdict is a failure) or `overdue`. Deleted ones show only if asked for."
+        description="Only jobs in this state; or active ones that are `running`, `failing` (their last "
+        "run failed) or `overdue`. Deleted ones show only if asked for."
     ),
 ]
-LastStatus = Annotated[LogStatus | None, Query(description="Only jobs with this latest verdict.")]
+WithLast = Annotated[LastStatus | None, Query(description="Only jobs whose last run is so.")]
+WithPause = Annotated[UUID | None, Query(description="Only jobs that this order to many jobs paused.")]
 WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
 Sort = Annotated[JobSort, Query(description="The order.")]
 
@@ -79,8 +81,9 @@ async def list_jobs(
     ] = None,
     name: Name = None,
     state: InState = None,
-    laststatus: LastStatus = None,
+    laststatus: WithLast = None,
     tag: WithTag = None,
+    pauseid: WithPause = None,
     sort: Sort = JobSort.JOBID,
     after: After = None,
     limit: NegotiatedLimit = None,
@@ -97,7 +100,7 @@ async def list_jobs(
     page = wants_page(request)
     most = most_of(limit, page=page)
     now = await database.read(health.clock) if page or state is Condition.OVERDUE else None
-    filters = job_filters(now, name, state, laststatus, tag)
+    filters = job_filters(now, name, state, laststatus, tag, pauseid=pauseid)
     found = await database.read(jobs.listing, filters, sort, place_of(sort, after), most + 1)
     listing = found[:most]
     further = with_next(request, after=job_place(sort, listing[-1])) if found[most:] else None

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.requests import Request
 
-from scheduler_api.contracts import LARGEST_ID, Condition, JobSort, JobSummary, LogStatus
+from scheduler_api.contracts import LARGEST_ID, Condition, JobSort, JobSummary, LastStatus
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.services.health import LATE
 
@@ -19,9 +20,11 @@ def job_filters(
     now: datetime | None,
     name: str | None = None,
     state: Condition | None = None,
-    laststatus: LogStatus | None = None,
+    laststatus: LastStatus | None = None,
     tag: str | None = None,
     jobids: Sequence[int] | None = None,
+    *,
+    pauseid: UUID | None = None,
 ) -> dict[str, Any]:
     """The filters that are given, as the list of jobs takes them; `now` is needed to say what is overdue."""
     filters: dict[str, Any] = {}
@@ -36,6 +39,8 @@ def job_filters(
     if state is Condition.OVERDUE:
         assert now is not None
         filters[state.value] = now - LATE
+    if pauseid is not None:
+        filters["pauseid"] = pauseid
     if jobids is not None:
         filters["jobids"] = list(jobids)
     return _storable(filters)

@@ -12,7 +12,10 @@ from scheduler_api.schedule.definition import (
     schedule_of,
 )
 from scheduler_api.schedule.expressions import Expression, InvalidCron, expression
+from scheduler_api.schedule.future import Future
 from scheduler_api.schedule.misfire import Misfire, Plan, Reason, Verdict, plan, skip_all
+from scheduler_api.schedule.parts import END, Part, after, holds, without
+from scheduler_api.schedule.succession import Succession, succeed
 from scheduler_api.schedule.zones import (
     Fold,
     Gap,
@@ -20,6 +23,7 @@ from scheduler_api.schedule.zones import (
     comings,
     instant_at,
     instant_of,
+    is_pseudo,
     is_zone,
     tick_of,
     wall_clock,
@@ -27,6 +31,7 @@ from scheduler_api.schedule.zones import (
 )
 
 __all__ = [
+    "END",
     "Bar",
     "Budget",
     "Cadence",
@@ -35,29 +40,37 @@ __all__ = [
     "Every",
     "Expression",
     "Fold",
+    "Future",
     "Gap",
     "Grid",
     "InvalidCron",
     "Misfire",
     "Never",
     "Once",
+    "Part",
     "Plan",
     "Reason",
     "Schedule",
     "Span",
     "StartInGap",
+    "Succession",
     "UnknownZone",
     "Verdict",
+    "after",
     "comings",
     "expression",
+    "holds",
     "instant_at",
     "instant_of",
+    "is_pseudo",
     "is_zone",
     "occurrences",
     "plan",
     "schedule_of",
     "skip_all",
+    "succeed",
     "tick_of",
     "wall_clock",
+    "without",
     "zone_names",
 ]

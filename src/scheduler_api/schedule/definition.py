@@ -11,6 +11,7 @@ from typing import NamedTuple
 from scheduler_api.schedule.cadence import Cadence, Every, Never, Once
 from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.expressions import expression
+from scheduler_api.schedule.parts import Part
 from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
@@ -58,28 +59,58 @@ class Schedule(NamedTuple):
     excluded: tuple[tuple[datetime, datetime], ...] = ()
     """Parts of time in which nothing runs, each up to and not including its end; sorted, apart."""
     gap: Gap = Gap.AFTER
+    within: tuple[Part, ...] | None = None
+    """Parts of time outside of which it calls for nothing, since another schedule did or does; None: none."""
 
     @property
     def is_plain(self) -> bool:
         """Whether the cadence is all there is."""
-        return self.until is None and not self.excluded and self.gap is Gap.AFTER
+        return self.until is None and not self.excluded and self.gap is Gap.AFTER and self.within is None
 
     def next_after(self, instant: datetime) -> datetime | None:
         """See Grid."""
-        found = self.cadence.next_after(instant)
-        return None if found is None or (self.until is not None and found > self.until) else found
+        if self.within is None:
+            return self._next_after(instant)
+        for part in self.within:
+            if part.last > instant:
+                found = self._next_after(max(instant, part.first - datetime.resolution))
+                if found is None or found <= part.last:
+                    return found
+        return None
 
     def last_before(self, instant: datetime) -> datetime | None:
         """See Grid."""
+        if self.within is None:
+            return self._last_before(instant)
+        for part in reversed(self.within):
+            if part.first < instant:
+                found = self._last_before(min(instant, part.last + datetime.resolution))
+                if found is None or found >= part.first:
+                    return found
+        return None
+
+    def count_between(self, since: datetime, before: datetime) -> int:
+        """See Grid."""
+        if self.within is None:
+            return self._count_between(since, before)
+        return sum(
+            self._count_between(max(since, part.first), min(before, part.last + datetime.resolution))
+            for part in self.within
+        )
+
+    def _next_after(self, instant: datetime) -> datetime | None:
+        found = self.cadence.next_after(instant)
+        return None if found is None or (self.until is not None and found > self.until) else found
+
+    def _last_before(self, instant: datetime) -> datetime | None:
         if self.until is not None and instant > self.until:
             instant = self.until + datetime.resolution
         return self.cadence.last_before(instant)
 
-    def count_between(self, since: datetime, before: datetime) -> int:
-        """See Grid."""
+    def _count_between(self, since: datetime, before: datetime) -> int:
         if self.until is not None:
             before = min(before, self.until + datetime.resolution)
-        return self.cadence.count_between(since, before)
+        return self.cadence.count_between(since, before) if since < before else 0
 
     def ticks(self, since: datetime, before: datetime) -> Sequence[int]:
         """See Grid."""
@@ -189,7 +220,7 @@ def schedule_of(definition: Definition) -> Schedule:
     Raises UnknownZone, InvalidCron, StartInGap, and OverflowError beyond the calendar's ends.
     """
     if not is_zone(definition.timezone):
-        raise UnknownZone(definition.timezone)
+        raise UnknownZone(f"there is no time zone {definition.timezone!r}")
     return Schedule(
         _cadence(definition),
         definition.until,

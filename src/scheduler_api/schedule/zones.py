@@ -50,10 +50,20 @@ class Stretch(NamedTuple):
     """The offset right before it: less where the clocks jumped forward, more where they went back."""
 
 
+#: Names that systems have beside those of IANA's zones: they mean what the machine says, or nothing.
+PSEUDO_ZONES = frozenset({"Factory", "localtime", "posixrules"})
+
+
 @cache
 def zone_names() -> frozenset[str]:
     """The IANA names that this system knows."""
-    return frozenset(available_timezones())
+    return frozenset(name for name in available_timezones() if not is_pseudo(name))
+
+
+def is_pseudo(name: str) -> bool:
+    """Whether it names no zone of IANA's, although systems know it."""
+    folder, _, rest = name.partition("/")
+    return name in PSEUDO_ZONES or rest in PSEUDO_ZONES or folder in {"posix", "right"}
 
 
 def is_zone(name: str) -> bool:

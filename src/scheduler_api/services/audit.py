@@ -6,9 +6,10 @@ those that the schedule keeps from running are walked apart, as their rows overl
 those on both sides of a holiday.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from time import monotonic
 from typing import Any
@@ -16,15 +17,16 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts import Finding, JobCheck
-from scheduler_api.database import chains, coverage, jobs, ledger, promises
+from scheduler_api.contracts import JobCheck
+from scheduler_api.database import attempts, chains, coverage, jobs, ledger, promises
 from scheduler_api.errors import ScheduleUnusable
-from scheduler_api.schedule import Bar, Budget, Schedule, instant_at
+from scheduler_api.schedule import END, Bar, Budget, Reason, Schedule, holds, instant_at
+from scheduler_api.services import standing
+from scheduler_api.services.invariants import Report, check_logs
 from scheduler_api.services.past import Past, Version, past_of
 
-END = datetime(9999, 1, 1, tzinfo=UTC)
-#: Jobs and rows read at once, rows looked at one by one, findings told.
-BATCH, SINGLE, MOST_FINDINGS = 5000, 1000, 100
+#: Jobs and rows read at once, and rows looked at one by one.
+BATCH, SINGLE = 5000, 1000
 #: How many further occurrences such rows may stand for, to be looked at all at once.
 MOST_SPANNED = 50_000
 BARRED = {str(bar) for bar in Bar}
@@ -37,15 +39,17 @@ async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> 
     Raises JobNotFound, ServiceBusy.
     """
     past = await past_of(session, jobid)
-    report = _Report(jobid, monotonic() + seconds)
+    report = Report(jobid, monotonic() + seconds)
     for version in past.versions:
         try:
-            schedule = version.schedule
+            schedule = version.own
         except ScheduleUnusable as error:
             report.find("invariant", version.since, 1, str(error))
+            report.computed = False
             continue
         await _check_version(session, past, version, schedule, report)
     await _check_state(session, past.job, report)
+    await check_logs(session, past, report)
     return report.result()
 
 
@@ -59,80 +63,50 @@ async def count_jobs(session: AsyncSession) -> int:
     return await jobs.count(session)
 
 
-class _Report:
-    def __init__(self, jobid: int, give_up: float) -> None:
-        self._jobid, self._give_up = jobid, give_up
-        self._is_complete = True
-        self._counts = dict.fromkeys(("hole", "double", "stray", "miscount", "invariant"), 0)
-        self._findings: list[Finding] = []
-        self.expected = self.accounted = self.rows = 0
-
-    def has_time(self) -> bool:
-        """Whether there is time to look further; if not, it is told."""
-        self._is_complete = self._is_complete and monotonic() < self._give_up
-        return self._is_complete
-
-    def cut_short(self) -> None:
-        """It takes too long."""
-        self._is_complete = False
-
-    def count(self, occurrences: int, rows: int) -> None:
-        """So many, all expected and all accounted for."""
-        self.expected += occurrences
-        self.accounted += occurrences
-        self.rows += rows
-
-    def find(self, kind: str, at: datetime | None, count: int, detail: str) -> None:
-        self._counts[kind] += count
-        if len(self._findings) < MOST_FINDINGS:
-            self._findings.append(Finding(kind=kind, at=at, count=count, detail=detail))
-
-    def result(self) -> JobCheck:
-        return JobCheck(
-            jobid=self._jobid,
-            clean=not any(self._counts.values()),
-            expected=self.expected,
-            accounted=self.accounted,
-            rows=self.rows,
-            holes=self._counts["hole"],
-            doubles=self._counts["double"],
-            strays=self._counts["stray"],
-            miscounts=self._counts["miscount"],
-            invariants=self._counts["invariant"],
-            findings=self._findings,
-            complete=self._is_complete,
-        )
-
-
 @dataclass
 class _Walk:
     """How far one schedule's time has been walked: the last occurrences accounted for, free and barred."""
 
+    version: Version
     schedule: Schedule
+    """What of it is its own."""
     cursor: dict[bool, datetime]
     newest: Mapping[str, Any] | None = None
     """The last row on the schedule: its runs and its status."""
 
 
 async def _check_version(
-    session: AsyncSession, past: Past, version: Version, schedule: Schedule, report: _Report
+    session: AsyncSession, past: Past, version: Version, schedule: Schedule, report: Report
 ) -> None:
     """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
-    jobid, after, before = past.job["jobid"], version.since, _end(past.job, version)
-    walk = _Walk(schedule, {False: version.since, True: version.since})
+    job, parts = past.job, version.within
+    if not parts:
+        return
+    before, start = _end(job, version), parts[0].first - TICK
+    goes_on = job["promised"] or job["resumefrom"]
+    if version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
+        report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
+    walk, after = _Walk(version, schedule, {False: start, True: start}), start
     while report.has_time():
-        part = await coverage.part(session, jobid, after, before, sorted(BARRED), BATCH)
+        part = await coverage.part(session, job["jobid"], after, before, sorted(BARRED), BATCH)
         if not part["rows"]:
             break
-        if await QUESTIONS.compute(_is_unremarkable, walk, part):
+        if _may_be_unremarkable(version, part) and await QUESTIONS.compute(_is_unremarkable, walk, part):
             report.count(part["rows"] + part["missed"], part["rows"])
         else:
-            await _check_singly(session, jobid, (after, part["last"] + TICK), walk, report)
+            await _check_singly(session, job["jobid"], (after, part["last"] + TICK), walk, report)
         after = part["last"]
-    if not report.has_time() or _has_ended(past.job, version, walk.newest):
+    if not report.has_time() or await _has_ended(session, job, version, walk.newest):
         return
     for is_barred in (False, True):
-        _check_rest(schedule, is_barred, walk.cursor[is_barred], before, report)
+        _check_rest(job, schedule, is_barred, walk.cursor[is_barred], before, report)
+
+
+def _may_be_unremarkable(version: Version, part: Mapping[str, Any]) -> bool:
+    """Whether all rows of a part are the schedule's own, and none of them can break a bound."""
+    if version.kept or version.given or part["writtenoff"]:
+        return False
+    return version.maxruns is None or part["runs"] <= version.maxruns
 
 
 def _is_unremarkable(_: Budget, walk: _Walk, part: Mapping[str, Any]) -> bool:
@@ -140,13 +114,14 @@ def _is_unremarkable(_: Budget, walk: _Walk, part: Mapping[str, Any]) -> bool:
     firsts, lasts, misses = part["firsts"], part["lasts"], part["misses"]
     barred = part["barred"] or [False] * len(firsts)
     reached: dict[bool, datetime] = {}
+    schedule = walk.version.schedule
     for kind in {*barred}:
         mine = [n for n, one in enumerate(barred) if one == kind] if part["barred"] else range(len(firsts))
         end = instant_at((lasts or firsts)[mine[-1]]) + TICK
         since = walk.cursor[kind] + TICK
-        if walk.schedule.count_between(since, end) > len(firsts) + MOST_SPANNED:
+        if schedule.count_between(since, end) > len(firsts) + MOST_SPANNED:
             return False
-        grid = walk.schedule.ticks_that(since, end, are_barred=kind)
+        grid = schedule.ticks_that(since, end, are_barred=kind)
         if lasts is None:
             is_clean = grid == [firsts[n] for n in mine]
         else:
@@ -171,7 +146,7 @@ def _follow(grid: Sequence[int], rows: Iterable[tuple[int, int, int]]) -> bool:
 
 
 async def _check_singly(
-    session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: _Report
+    session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Report
 ) -> None:
     after, before = span
     while found := await ledger.coverage(session, jobid, after, before, SINGLE):
@@ -179,14 +154,18 @@ async def _check_singly(
         after = found[-1]["scheduledfor"]
 
 
-def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], report: _Report) -> None:
+def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], report: Report) -> None:
     schedule, cursor = walk.schedule, walk.cursor
+    parts = walk.version.within
     for row in budget.within(rows):
+        if not holds(parts, row["scheduledfor"]):
+            continue
         is_barred = row["reason"] in BARRED
         if not schedule.calls_for(row["scheduledfor"]) or _is_barred(schedule, row) != is_barred:
             report.find("stray", row["scheduledfor"], 1, f"Log {row['logid']} is not on the schedule.")
             continue
         report.rows += 1
+        _check_bounds(walk.version, row, report)
         _check_row(schedule, row, is_barred, cursor[is_barred], report)
         cursor[is_barred] = max(cursor[is_barred], row["through"] or row["scheduledfor"])
         walk.newest = row
@@ -194,8 +173,19 @@ def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], 
         report.cut_short()
 
 
+def _check_bounds(version: Version, row: Mapping[str, Any], report: Report) -> None:
+    """No run may be one too many, and nothing may be written off for what did not happen."""
+    at, name = row["scheduledfor"], f"Log {row['logid']}"
+    if version.maxruns is not None and row["runs"] > version.maxruns:
+        report.find("invariant", at, 1, f"{name} is run {row['runs']}; maxruns is {version.maxruns}.")
+    if row["reason"] == Reason.SUPERSEDED and version.to is None:
+        report.find("invariant", at, 1, f"{name} was superseded, but its schedule holds.")
+    if row["reason"] == Reason.UNTIL and version.definition.until is None:
+        report.find("invariant", at, 1, f"{name} came after the end of a schedule that has none.")
+
+
 def _check_row(
-    schedule: Schedule, row: Mapping[str, Any], is_barred: bool, cursor: datetime, report: _Report
+    schedule: Schedule, row: Mapping[str, Any], is_barred: bool, cursor: datetime, report: Report
 ) -> None:
     first, last = row["scheduledfor"], row["through"] or row["scheduledfor"]
     if first <= cursor:
@@ -213,14 +203,20 @@ def _check_row(
 
 
 def _check_rest(
-    schedule: Schedule, is_barred: bool, cursor: datetime, before: datetime, report: _Report
+    job: Mapping[str, Any],
+    schedule: Schedule,
+    is_barred: bool,
+    cursor: datetime,
+    before: datetime,
+    report: Report,
 ) -> None:
     """Nothing may be left between the last row and what is still open."""
     if schedule.next_after(cursor) is None:
         return
     if before == END:
         if not is_barred:
-            report.find("invariant", schedule.next_after(cursor), 1, "It is completed, but goes on.")
+            said = f"It is {job['state']}, but its schedule goes on."
+            report.find("invariant", schedule.next_after(cursor), 1, said)
         return
     lost = schedule.counts(cursor + TICK, before)[is_barred]
     if lost:
@@ -234,24 +230,28 @@ def _end(job: Mapping[str, Any], version: Version) -> datetime:
         return version.to + TICK
     first: datetime | None = job["promised"] or job["resumefrom"]
     if first is not None:
-        return max(first, version.since)
+        return first if version.kept else max(first, version.since)
     if job["state"] == "deleted":
         deleted: datetime = job["deletedat"]
         return deleted + TICK
-    if job["state"] == "paused":
-        return version.since + TICK
     return END
 
 
-def _has_ended(job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None) -> bool:
-    """Whether a job's schedule ended before its time: by maxruns, or as it could not go on."""
-    if job["active"] and job["promised"] is None:
-        # Where it goes on is unknown; that nothing is promised is told by itself.
-        return version.to is None
-    if newest is None or (version.to is None and job["state"] != "completed"):
+async def _has_ended(
+    session: AsyncSession, job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None
+) -> bool:
+    """Whether a schedule ended before its time: by maxruns, or as a run could not even be tried."""
+    if version.to is None:
+        if job["promised"] is not None or job["resumefrom"] is not None:
+            return False
+        if job["state"] == "paused" or (job["active"] and not await promises.live(session, job["jobid"])):
+            # It goes on where the ledger ends. That an active job promises nothing is told by itself.
+            return True
+    if newest is None:
         return False
-    spent = version.maxruns is not None and newest["runs"] >= version.maxruns
-    return spent or bool(newest["status"] == "failed")
+    if version.maxruns is not None and newest["runs"] >= version.maxruns:
+        return True
+    return newest["status"] == "failed" and not await attempts.latest(session, [newest["logid"]])
 
 
 def _is_barred(schedule: Schedule, row: Mapping[str, Any]) -> bool:
@@ -268,7 +268,7 @@ def _first_of(schedule: Schedule, after: datetime, is_barred: bool) -> datetime 
     return first
 
 
-async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: _Report) -> None:
+async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
     if job["after"] is not None:
         lost = await chains.lost(session, job["jobid"])
         if lost["count"]:
@@ -278,5 +278,17 @@ async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: _R
             )
     elif job["active"] and job["promised"] is None and not await promises.live(session, job["jobid"]):
         report.find("invariant", None, 1, "It is active, but nothing is promised.")
+    if job["state"] == "paused" and job["after"] is None and job["resumefrom"] is None:
+        await _check_pause(session, job, report)
     if not job["active"] and job["promised"] is not None:
         report.find("invariant", job["promised"], 1, f"It is {job['state']}, but a run is promised.")
+
+
+async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
+    """A paused job that has nothing to go on with is completed, unless its last run is under way."""
+    with contextlib.suppress(ScheduleUnusable):
+        said = await ledger.standing(session, job["jobid"])
+        since = max(said["accounted"] or job["validfrom"], job["validfrom"])
+        over = standing.future_of(job, said).next_after(since) is None
+        if over and not await promises.live(session, job["jobid"]):
+            report.find("invariant", None, 1, "It is paused, but nothing of it is to come.")

@@ -1,5 +1,6 @@
 """Making up for past occurrences, beside the schedule, which does not move."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,7 +10,7 @@ from scheduler_api.contracts import Backfill, BackfillReport
 from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound, TooLong
 from scheduler_api.schedule import Budget, occurrences
-from scheduler_api.services.past import Past, past_of
+from scheduler_api.services.past import Past, Version, past_of
 
 #: The most occurrences that one backfill runs.
 MOST = 1000
@@ -48,31 +49,35 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
 
 async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backfill) -> list[datetime]:
     """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
-    before = min(
-        order.until, now, past.job["promised"] or past.job["resumefrom"] or await _end(session, past)
-    )
-    if order.since >= before:
+    job = past.job
+    goes_on = job["promised"] or job["resumefrom"] or await _end(session, past)
+    ranges = []
+    for version in past.versions:
+        # What came before an edit is accounted for but where the schedule after it kept it.
+        end = version.to + datetime.resolution if version.to else goes_on
+        spent = await ledger.spent(session, job["jobid"], version.since, end, version.maxruns)
+        before = min(order.until, now, end, spent or end)
+        if order.since < before:
+            ranges.append((version, order.since, before))
+    if not ranges:
         return []
-    called_for = await QUESTIONS.compute(_called_for, past, order.since, before)
+    called_for = await QUESTIONS.compute(_called_for, ranges)
     if not called_for:
         return []
     first, last = called_for[0], called_for[-1] + datetime.resolution
-    done = set() if order.every else await ledger.done(session, past.job["jobid"], first, last)
+    done = set() if order.every else await ledger.done(session, job["jobid"], first, last)
     return [instant for instant in called_for if instant not in done]
 
 
-def _called_for(budget: Budget, past: Past, since: datetime, before: datetime) -> list[datetime]:
-    """What the schedules of the job's past let run in a range, in order."""
+def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, datetime]]) -> list[datetime]:
+    """What the schedules of the job's past let run in their ranges, in order."""
     parts = []
     total = 0
-    for version in past.versions:
-        first = max(since, version.since + datetime.resolution)
-        end = min(before, version.to + datetime.resolution) if version.to else before
-        if first < end:
-            if not budget.allows():
-                break
-            parts.append((version.schedule, first, end))
-            total += version.schedule.counts(first, end)[0]
+    for version, first, end in ranges:
+        if not budget.allows():
+            break
+        parts.append((version.own, first, end))
+        total += version.own.counts(first, end)[0]
     if total > MOST:
         sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
         raise InvalidInput(Flaw(("until",), sentence))
@@ -84,7 +89,7 @@ def _called_for(budget: Budget, past: Past, since: datetime, before: datetime) -
     ]
     if budget.is_spent:
         raise TooLong("It takes too long to compute the occurrences of that range; ask for a shorter one.")
-    return found
+    return sorted(found)
 
 
 async def _end(session: AsyncSession, past: Past) -> datetime:

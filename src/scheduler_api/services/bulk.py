@@ -4,7 +4,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,26 +32,29 @@ class BatchReport:
     failures: list[BulkFailure] = field(default_factory=list)
 
 
+class Asked(NamedTuple):
+    """What was asked, of which jobs, and by whom."""
+
+    order: BulkOrder
+    filters: dict[str, Any]
+    client: str | None
+    pauseid: UUID | None
+    """Names what is paused by it."""
+
+
 async def count(session: AsyncSession, filters: dict[str, Any]) -> int:
     """How many jobs pass the filters."""
     return await listing.count(session, filters)
 
 
-async def run_batch(
-    session: AsyncSession,
-    now: datetime,
-    order: BulkOrder,
-    filters: dict[str, Any],
-    after: int,
-    client: str | None,
-) -> BatchReport:
+async def run_batch(session: AsyncSession, now: datetime, asked: Asked, after: int) -> BatchReport:
     """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
-    verb = _verb(order, client)
-    rows = await listing.page(session, filters, "jobid", (after, None), BATCH)
+    verb = _verb(asked)
+    rows = await listing.page(session, asked.filters, "jobid", (after, None), BATCH)
     report = BatchReport()
     give_up = monotonic() + BATCH_SECONDS
     for row in rows:
-        if _is_so(order.action, row["state"]):
+        if _is_so(asked.order.action, row["state"]):
             report.unchanged += 1
             report.last = row["jobid"]
             continue
@@ -74,11 +78,14 @@ def _is_so(action: BulkAction, state: str) -> bool:
     return action is BulkAction.RESUME and state == State.ACTIVE
 
 
-def _verb(order: BulkOrder, client: str | None) -> Verb:
+def _verb(asked: Asked) -> Verb:
+    order, client, pauseid = asked.order, asked.client, asked.pauseid
     pause = Pause.model_construct(reason=order.reason, until=order.until)
     resume = Resume.model_construct(missed=order.missed)
     verbs: dict[BulkAction, Verb] = {
-        BulkAction.PAUSE: lambda s, now, jobid: operations.pause_untold(s, now, jobid, pause, None, client),
+        BulkAction.PAUSE: lambda s, now, jobid: operations.pause_untold(
+            s, now, jobid, pause, None, client, pauseid=pauseid
+        ),
         BulkAction.RESUME: lambda s, now, jobid: operations.resume_untold(
             s, now, jobid, resume, None, client
         ),

@@ -40,7 +40,8 @@ async def explain(
     """
     past = await past_of(session, jobid)
     rows = await ledger.around(session, jobid, at, at + SECOND)
-    answer = await QUESTIONS.compute(_answer, now, at, past, rows)
+    spent = await _is_spent(session, past, at)
+    answer = await QUESTIONS.compute(_answer, now, at, past, rows, spent)
     if answer.fate is Fate.PROMISED:
         zone = past.version_at(at).definition.timezone
         answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
@@ -48,13 +49,18 @@ async def explain(
 
 
 def _answer(
-    budget: Budget, now: datetime, at: datetime, past: Past, rows: Sequence[Mapping[str, Any]]
+    budget: Budget,
+    now: datetime,
+    at: datetime,
+    past: Past,
+    rows: Sequence[Mapping[str, Any]],
+    spent: bool,
 ) -> Explanation:
     version = past.version_at(at)
     schedule, zone = version.schedule, version.definition.timezone
-    scheduled = version.since < at and schedule.calls_for(at)
-    logs = _telling([Log.model_validate(dict(row)) for row in rows], schedule, at, scheduled)
-    fate, sentence = _judge(budget, past, schedule, at, now, scheduled, logs)
+    scheduled = version.own.calls_for(at)
+    logs = _telling(past, [Log.model_validate(dict(row)) for row in rows], at, scheduled)
+    fate, sentence = _judge(budget, past, at, now, scheduled=scheduled, spent=spent, logs=logs)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -69,26 +75,42 @@ def _answer(
     )
 
 
-def _telling(logs: Sequence[Log], schedule: Schedule, at: datetime, scheduled: bool) -> list[Log]:
+async def _is_spent(session: AsyncSession, past: Past, at: datetime) -> bool:
+    """Whether the job will have run, before the instant, as often as it may."""
+    job = past.job
+    if job["maxruns"] is None:
+        return False
+    runs = (await ledger.standing(session, job["jobid"]))["runs"] or 0
+    first = job["promised"] or job["resumefrom"]
+    ahead = 0 if first is None or first >= at else past.versions[-1].own.counts(first, at)[0]
+    return bool(runs + ahead >= job["maxruns"])
+
+
+def _telling(past: Past, logs: Sequence[Log], at: datetime, scheduled: bool) -> list[Log]:
     """Those of the logs that tell of the instant: its own, or one that reaches over it and counts it."""
+    version = past.version_at(at)
     own = [log for log in logs if log.scheduledfor >= at]
     if any(log.scheduledfor == at and log.cause == "schedule" for log in own) or not scheduled:
         return own
-    bar = schedule.bar(at)
+    bar = version.schedule.bar(at)
     kinds = {str(bar)} if bar else {log.reason for log in logs} - {str(bar) for bar in Bar}
-    return own + [log for log in logs if log.scheduledfor < at and log.reason in kinds][:1]
+    # An edit writes off occurrences between others that stay: each schedule has rows of its own.
+    earlier = [log for log in logs if log.scheduledfor < at and log.reason in kinds]
+    return own + [log for log in earlier if past.version_at(log.scheduledfor) is version][:1]
 
 
 def _judge(
     budget: Budget,
     past: Past,
-    schedule: Schedule,
     at: datetime,
     now: datetime,
+    *,
     scheduled: bool,
+    spent: bool,
     logs: Sequence[Log],
 ) -> tuple[Fate, str]:
-    job, zone = past.job, past.version_at(at).definition.timezone
+    job, version = past.job, past.version_at(at)
+    zone = version.definition.timezone
     when = local(at, zone)
     for log in logs:
         # The schedule's own verdict says more than a run by request at the same time.
@@ -101,19 +123,19 @@ def _judge(
         )
     if job["deletedat"] is not None and at > job["deletedat"]:
         return Fate.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
-    pause = past.pause_at(min(at, now))
     if not scheduled:
         edited = _edited(budget, past, at, zone)
-        said = f"The schedule does not call for {when}.{edited}{_neighbours(schedule, at, zone)}"
+        said = f"The schedule does not call for {when}.{edited}{_neighbours(version.schedule, at, zone)}"
         return Fate.NOT_SCHEDULED, said
-    return _unaccounted(past, at, now, when, pause, zone)
+    if spent and job["state"] != "deleted":
+        said = f"By then it has run as often as maxruns ({job['maxruns']}) allows"
+        return Fate.COMPLETED, f"{said}, so it does not run at {when}."
+    return _unaccounted(past, at, now, when, zone)
 
 
-def _unaccounted(
-    past: Past, at: datetime, now: datetime, when: str, pause: dict[str, Any] | None, zone: str
-) -> tuple[Fate, str]:
+def _unaccounted(past: Past, at: datetime, now: datetime, when: str, zone: str) -> tuple[Fate, str]:
     """Called for, and without a log."""
-    job = past.job
+    job, pause = past.job, past.pause_at(min(at, now))
     if job["state"] == "paused":
         how = _pause(pause, zone) if pause else ", and has been since it was created"
         return Fate.PAUSED, f"The job is paused{how}; when it is resumed, {when} is decided."

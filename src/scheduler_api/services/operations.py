@@ -1,9 +1,10 @@
 """What people do with a job beside editing it: pause, resume, run it now, skip its next run."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,7 +22,7 @@ from scheduler_api.errors import (
     JobNotFound,
     ScheduleUnusable,
 )
-from scheduler_api.schedule import Misfire, Reason, Schedule
+from scheduler_api.schedule import Future, Misfire, Reason
 from scheduler_api.services import standing
 from scheduler_api.services.jobs import get
 from scheduler_api.services.standing import Held
@@ -36,9 +37,12 @@ async def pause_untold(
     order: Pause,
     version: int | None = None,
     client: str | None = None,
+    *,
+    pauseid: UUID | None = None,
 ) -> None:
     """Take back the job's promise until it is resumed. A paused job gets the new reason and end.
 
+    `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
     Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
     """
     if order.until is not None and order.until <= now:
@@ -47,11 +51,21 @@ async def pause_untold(
     now = held.now
     _require_future(held)
     await standing.take_back(session, held)
-    await jobs.pause(session, now, jobid, order.reason, order.until, held.open_from)
+    why = jobs.Paused(order.reason, order.until, pauseid, await _open_from(session, held))
+    await jobs.pause(session, now, jobid, why)
     if order.until is not None and order.until - now < standing.ANNOUNCE_WITHIN:
         await promises.announce(session)
-    said = order.model_dump(mode="json")
+    said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
     await changes.record(session, now, jobid, "paused", client, after=said)
+
+
+async def _open_from(session: AsyncSession, held: Held) -> datetime | None:
+    """The occurrence that a job is to go on with when it is resumed; None: there is none, or is unknown."""
+    try:
+        future = standing.future_of(held.job, await ledger.standing(session, held.job["jobid"]))
+    except ScheduleUnusable:
+        return held.open_from
+    return await standing.first_open(session, held, future)
 
 
 async def resume_untold(
@@ -147,17 +161,16 @@ async def _go_on(
     session: AsyncSession, now: datetime, held: Held, missed: Missed, client: str | None
 ) -> None:
     job = held.job
-    carried = await ledger.standing(session, job["jobid"])
+    future, first = None, None
     try:
-        schedule = standing.schedule_in(job)
-        first = await _catch_up(session, now, held, schedule, missed, carried)
+        future = standing.future_of(job, await ledger.standing(session, job["jobid"]))
+        first = await _catch_up(session, now, held, future, missed)
     except ScheduleUnusable:
         log.exception("a paused job can not go on", jobid=job["jobid"])
-        first = None
     # Completed, but for a run under way: that retires the job when it settles.
     await jobs.resume(session, job["jobid"], active=first is not None or _lasts(held))
-    if first is not None:
-        await standing.go_on(session, now, held, job, schedule, first, carried)
+    if future is not None and first is not None:
+        await standing.go_on(session, now, held, job, future, first)
     await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
 
 
@@ -165,14 +178,12 @@ async def _catch_up(
     session: AsyncSession,
     now: datetime,
     held: Held,
-    schedule: Schedule,
+    future: Future,
     missed: Missed,
-    carried: Mapping[str, Any],
 ) -> datetime | None:
     """Write off what is not to be caught up; the occurrence to go on with."""
     job = held.job
-    accounted = carried["accounted"] or job["validfrom"]
-    first = job["resumefrom"] or schedule.next_after(max(accounted, job["validfrom"]))
+    first = await standing.first_open(session, held, future)
     if first is None or first > now:
         return first
     last = None
@@ -183,7 +194,7 @@ async def _catch_up(
         last = now - timedelta(seconds=job["grace"]) - datetime.resolution
     if last is None or first > last:
         return first
-    return await standing.write_off(session, now, job, schedule, first, last, Reason.PAUSED, carried)
+    return await standing.write_off(session, now, job["jobid"], future, first, last, Reason.PAUSED)
 
 
 async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
@@ -224,24 +235,21 @@ async def skip_next(
     job, carrier, first = held.job, held.carrier, held.open_from
     if carrier is None or first is None:
         raise JobHasNoFuture(f"Job {jobid} has no run ahead of it that could be skipped.")
-    schedule = standing.schedule_in(job)
-    skipped = schedule.first_free(first)
+    future = standing.future_of(job, carrier)
+    skipped = future.schedule.first_free(first)
     if skipped is None:
         raise JobHasNoFuture(f"Every run of job {jobid} that is left is excluded.")
     await standing.take_back(session, held)
-    carried = {"lastrun": carrier["lastrun"], "runs": carrier["runs"]}
     # Rows of what is over and of what is yet to come stay apart: an edit forgets the latter.
     open_from: datetime | None = first
     for last in (now, skipped - datetime.resolution):
         if open_from is not None and open_from <= last < skipped:
-            open_from = await standing.write_off(
-                session, now, job, schedule, open_from, last, Reason.REQUEST, carried
-            )
-    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, **carried)
+            open_from = await standing.write_off(session, now, jobid, future, open_from, last, Reason.REQUEST)
+    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, future.lastrun, future.runs)
     await ledger.skip(session, now, [row])
-    following = schedule.next_after(skipped)
+    following = future.next_after(skipped)
     if following is not None:
-        await standing.go_on(session, now, held, job, schedule, following, carried)
+        await standing.go_on(session, now, held, job, future, following)
     elif not held.under_way:
         await jobs.retire(session, [jobid])
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}

@@ -75,12 +75,9 @@ async def verdict_of(
     if end.outcome == "finished":
         status, again = "finished", None
     else:
-        again = _again_at(now, row, known, end, share)
+        again, why = _again_at(now, row, known, end, share)
         status = "failed" if again is None else "pending"
-        if again is None and known["deletedat"] is not None:
-            error = f"{end.error} The job was deleted meanwhile, so there is no further attempt."
-        elif again is None and end.again:
-            error = f"{end.error} That was attempt {row['attempt']}."
+        error = f"{end.error} {why}" if why else end.error
     if again is None and row["following"] is not None:
         following = await _following(session, now, row, known)
     promise, tried = following
@@ -92,20 +89,40 @@ async def verdict_of(
 
 def _again_at(
     now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended, share: float
-) -> datetime | None:
-    """When the next attempt is due; None: there is none."""
-    if known["deletedat"] is not None:
-        return None
-    if end.outcome == "released":
-        return now
+) -> tuple[datetime | None, str | None]:
+    """When the next attempt is due; None: there is none, and why, where the end itself does not say so."""
     target = target_in(known["target"])
-    tried = row["attempt"] - row["spent"]
-    if not end.again or target is None or tried > target.retries:
-        return None
-    seconds = max(backoff.pause(tried, target.backoff, target.maxbackoff, share), end.after or 0)
+    why = _why_last(now, row, known, end, target)
+    if why is not None:
+        return None, why
     # That a replica went away is no fault of the target, which need not be spared.
-    at = now if end.failure is Failure.LOST and end.outcome == "lost" else now + timedelta(seconds=seconds)
-    return at if at <= row["startedat"] + timedelta(seconds=target.retryfor) else None
+    lost = end.failure is Failure.LOST and end.outcome == "lost"
+    if target is None or lost or end.outcome == "released":
+        return now, None
+    pause = backoff.pause(row["attempt"] - row["spent"], target.backoff, target.maxbackoff, share)
+    return now + timedelta(seconds=max(pause, end.after or 0)), None
+
+
+def _why_last(
+    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended, target: Target | None
+) -> str | None:
+    """Why no attempt follows, empty where the end says why itself; None: one follows.
+
+    Whether one follows is judged when the one before has ended, and not by when it would begin: so what a
+    target asks to wait is waited for, however near the end of the time to retry for.
+    """
+    if known["deletedat"] is not None:
+        return "The job was deleted meanwhile, so there is no further attempt."
+    if end.outcome == "released":
+        return None
+    if not end.again:
+        return ""
+    name = f"That was attempt {row['attempt']}"
+    if target is None or row["attempt"] - row["spent"] > target.retries:
+        return f"{name}."
+    if now > row["startedat"] + timedelta(seconds=target.retryfor):
+        return f"{name}, and the last one: more than {target.retryfor} seconds have passed since the first."
+    return None
 
 
 async def _following(
@@ -121,14 +138,15 @@ async def _following(
         return occurrence, occurrence
     refined = (await claims.refinements_of(session, [row["logid"]]))[row["logid"]]
     try:
-        schedule = standing.schedule_in(refined)
+        future = standing.future_of(refined, refined)
+        occurrence = future.admit(occurrence)
         horizon = now - timedelta(seconds=known["grace"])
         if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
             last = horizon - datetime.resolution
             occurrence = await standing.write_off(
-                session, now, refined, schedule, occurrence, last, Reason.OVERLAP, refined
+                session, now, row["jobid"], future, occurrence, last, Reason.OVERLAP
             )
-        tried = occurrence and standing.tried_at(schedule, occurrence, row["jobid"], refined["jitter"])
+        tried = occurrence and standing.tried_at(future.schedule, occurrence, row["jobid"], refined["jitter"])
     except ScheduleUnusable:
         # The claim of the promise will say so.
         tried = occurrence

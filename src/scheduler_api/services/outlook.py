@@ -25,7 +25,9 @@ from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note, relative
 from scheduler_api.services import standing
-from scheduler_api.services.jobs import patched, schedule_of_draft, written
+from scheduler_api.services.drafts import schedule_of_draft
+from scheduler_api.services.jobs import patched, written
+from scheduler_api.services.retiming import succession
 
 #: How far an edit is compared, and how many occurrences of each schedule at most.
 HORIZON, COMPARED_LIMIT = timedelta(days=30), 5000
@@ -86,7 +88,8 @@ def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePrev
 
 def upcoming(budget: Budget, now: datetime, row: Row, count: int) -> Listed[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises ScheduleUnusable."""
-    if not row["active"]:
+    # With its last run under way, a job is active still, and has nothing to come.
+    if not row["active"] or row["promised"] is None:
         return Listed([], True)
     schedule, delay = standing.schedule_in(row), standing.spread(row["jobid"], row["jitter"])
     found = budget.within(islice(_from(schedule, _open_after(row, now)), _left(row, count)))
@@ -130,7 +133,7 @@ def preview_edit(budget: Budget, now: datetime, row: Row, patch: JobPatch) -> Ed
         appear=[occurrence_of(new, zone, instant, now) for instant in come[:NAMED_LIMIT]],
         disappearing=len(gone),
         appearing=len(come),
-        superseded=_overdue(row, old, now) if changed and old else 0,
+        superseded=_superseded(row, new, now) if changed else 0,
     )
 
 
@@ -206,8 +209,6 @@ def _of_job(budget: Budget, row: Row, now: datetime, until: datetime) -> Iterato
         yield Upcoming(**known, jobid=row["jobid"], jobname=row["jobname"], timezone=zone)
 
 
-def _overdue(row: Row, schedule: Schedule, now: datetime) -> int:
-    first = row["promised"] or row["resumefrom"]
-    if first is None or first > now:
-        return 0
-    return schedule.counts(first, now + datetime.resolution)[0]
+def _superseded(row: Row, schedule: Schedule, now: datetime) -> int:
+    change = succession(row, schedule, row["promised"] or row["resumefrom"], now)
+    return 0 if change is None else change.gone.counts(change.since, now + datetime.resolution)[0]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import changes, jobs
 from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Definition, Schedule, schedule_of
+from scheduler_api.schedule import END, Definition, Part, Schedule, holds, schedule_of, without
 from scheduler_api.services import standing
 from scheduler_api.services.jobs import written
 
@@ -27,6 +27,21 @@ class Version(NamedTuple):
     """Its last instant; None: it still holds."""
     definition: Definition
     maxruns: int | None
+    """As it was last; those before were reached no more."""
+    kept: tuple[Part, ...] = ()
+    """Parts of the time before in which it holds as well: what was due there, it calls for, too."""
+    given: tuple[Part, ...] = ()
+    """Parts of its own time that the schedule after it has kept."""
+
+    @property
+    def within(self) -> tuple[Part, ...]:
+        """The parts of time whose occurrences are its own; those of all versions fill a job's life."""
+        return without((*self.kept, Part(self.since + datetime.resolution, self.to or END)), self.given)
+
+    @property
+    def own(self) -> Schedule:
+        """What of the schedule is its own. Raises ScheduleUnusable."""
+        return self.schedule._replace(within=self.within)
 
     @property
     def schedule(self) -> Schedule:
@@ -50,8 +65,18 @@ class Past:
         return _versions(self.job, self.changes)
 
     def version_at(self, instant: datetime) -> Version:
-        """The schedule that held at an instant; before the first one, the first."""
+        """The schedule to which an instant belongs; before the first one, the first."""
+        for version in reversed(self.versions):
+            if holds(version.kept, instant) and version.own.calls_for(instant):
+                return version
         return next(v for v in self.versions if v.to is None or instant <= v.to)
+
+    @property
+    def targeted(self) -> datetime:
+        """Since when the job has the target that it has, or none."""
+        edits = [change for change in self.changes if "target" in (change["after"] or {})]
+        found: datetime = edits[-1]["at"] if edits else self.job["createdat"]
+        return found
 
     def pause_at(self, instant: datetime) -> dict[str, Any] | None:
         """The change that had the job paused at an instant; None: it was not."""
@@ -81,24 +106,30 @@ def _versions(row: Mapping[str, Any], known: list[dict[str, Any]]) -> list[Versi
     """From the present definition back through what each edit replaced."""
     document = written(row)
     found: list[Version] = []
-    to = None
+    to: datetime | None = None
+    given: tuple[Part, ...] = ()
+    maxruns = document["maxruns"]
     for change in reversed(known):
         if change["action"] != "edited":
             continue
-        if "validfrom" in change["after"]:
+        opens = "validfrom" in change["after"]
+        if opens:
             since = datetime.fromisoformat(change["after"]["validfrom"])
-            found.append(_version(since, to, document))
-            to = since
+            ends = [datetime.fromisoformat(end) for end in change["after"].get("kept", ())]
+            kept = standing.parts_of(ends)
+            found.append(Version(since, to, _definition(document), maxruns, kept, given))
+            to, given = since, kept
         document |= {name: value for name, value in change["before"].items() if name != "validfrom"}
-    found.append(_version(row["createdat"], to, document))
+        if opens:
+            maxruns = document["maxruns"]
+    found.append(Version(row["createdat"], to, _definition(document), maxruns, (), given))
     return found[::-1]
 
 
-def _version(since: datetime, to: datetime | None, document: dict[str, Any]) -> Version:
-    """A version from a job as JSON has it."""
+def _definition(document: dict[str, Any]) -> Definition:
+    """The definition of a job as JSON has it."""
     parsed = {name: parse(document[name]) for name, parse in PARSERS.items() if document[name] is not None}
-    definition = standing.definition_of(document | parsed)
-    return Version(since, to, definition, document["maxruns"])
+    return standing.definition_of(document | parsed)
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.computing import in_turns
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Reason, Schedule
+from scheduler_api.schedule import Future, Reason, Schedule
 from scheduler_api.services import standing
 from scheduler_api.services.jobs import plain
 
@@ -112,8 +112,8 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
     if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
         return
     await promises.withdraw(session, held.promise["logid"])
-    accounted = (await ledger.standing(session, jobid))["accounted"]
-    occurrence = _next_open(held, accounted, held.promise["runs"])
+    future = standing.future_of(held.job, held.promise, schedule)
+    occurrence = await standing.first_open(session, held._replace(live=held.under_way), future)
     log.warning(
         "the rules of a time zone have changed: a run is re-timed",
         jobid=jobid,
@@ -123,32 +123,43 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
     if occurrence is None:
         await jobs.retire(session, [jobid])
     else:
-        carried = {"lastrun": held.promise["lastrun"], "runs": held.promise["runs"]}
-        await standing.promise(session, now, held.job, schedule, occurrence, **carried)
+        await standing.promise(session, now, held.job, future, occurrence)
 
 
 async def _heal(session: AsyncSession, held: standing.Held) -> None:
-    jobid = held.job["jobid"]
-    ledger_says = await ledger.standing(session, jobid)
-    runs = ledger_says["runs"] or 0
-    occurrence = _next_open(held, ledger_says["accounted"], runs)
-    log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=held.now)
+    jobid, now = held.job["jobid"], held.now
+    future, occurrence = None, None
+    with contextlib.suppress(ScheduleUnusable):
+        future = standing.future_of(held.job, await ledger.standing(session, jobid))
+        occurrence = await _first_open(session, held, future)
+    log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=now)
     await _record(session, held, None, occurrence)
-    if occurrence is None:
+    if future is None or occurrence is None:
         await jobs.retire(session, [jobid])
     else:
-        schedule, lastrun = standing.schedule_in(held.job), ledger_says["lastrun"]
-        await standing.promise(session, held.now, held.job, schedule, occurrence, lastrun, runs)
+        await standing.promise(session, now, held.job, future, occurrence)
+
+
+async def _first_open(session: AsyncSession, held: standing.Held, future: Future) -> datetime | None:
+    """The first occurrence that no row tells of; rows of what lies ahead were written by a clock that was."""
+    rows = await ledger.told_ahead(session, held.job["jobid"], held.now, MOST_AHEAD)
+    if not rows:
+        return await standing.first_open(session, held, future)
+    reached = await ledger.reached(session, held.job["jobid"], held.now)
+    since: datetime = held.job["validfrom"]
+    after = since if reached is None else max(since, reached)
+    return future.admit(_first_beside(future.schedule, after, rows))
 
 
 async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[str, Any]) -> bool:
     """Give the job its first open occurrence, where its next run is later for no reason that is known."""
     job, now = held.job, held.now
     try:
-        schedule = standing.schedule_in(job)
+        future = standing.future_of(job, promise)
     except ScheduleUnusable:
         return False
-    rows = await ledger.ahead(session, job["jobid"], now, MOST_AHEAD)
+    schedule = future.schedule
+    rows = await ledger.told_ahead(session, job["jobid"], now, MOST_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
     first = _first_beside(
         schedule, max(now, job["validfrom"]), [row for row in rows if not _is_too_early(row, now)]
@@ -161,8 +172,7 @@ async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[
     await _record(session, held, promise["nextrun"], tried)
     await promises.withdraw(session, promise["logid"])
     await _take_back(session, now, schedule, wrong)
-    carried = {"lastrun": promise["lastrun"], "runs": promise["runs"]}
-    await standing.promise(session, now, job, schedule, occurrence, **carried)
+    await standing.promise(session, now, job, future, occurrence)
     return True
 
 
@@ -202,16 +212,3 @@ async def _record(
     """Tell those who look after the job."""
     before, after = ({"nextrun": plain(instant)} for instant in (was, became))
     await changes.record(session, held.now, held.job["jobid"], "repaired", None, before, after)
-
-
-def _next_open(held: standing.Held, accounted: datetime | None, runs: int) -> datetime | None:
-    """The first occurrence that the job's logs do not account for; it may be due already."""
-    job = held.job
-    if job["maxruns"] is not None and runs >= job["maxruns"]:
-        return None
-    try:
-        schedule = standing.schedule_in(job)
-    except ScheduleUnusable:
-        return None
-    since: datetime = job["validfrom"]
-    return schedule.next_after(since if accounted is None else max(since, accounted))

@@ -17,7 +17,7 @@ from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
-from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan, schedule_of
+from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan
 from scheduler_api.services import chains, standing
 
 log = structlog.get_logger(__name__)
@@ -158,17 +158,16 @@ def _refined(
     entry: DueLog | DueCall, refinement: Mapping[str, Any], now: datetime, misfire: Misfire, grace: timedelta
 ) -> Fate:
     """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
-    schedule = schedule_of(standing.definition_of(refinement))
-    jitter = refinement["jitter"]
+    schedule, jitter = standing.computed(refinement), refinement["jitter"]
+    future = standing.future_of(refinement, refinement, schedule)
     fate = plan(schedule, entry.scheduledfor, now - standing.spread(entry.jobid, jitter), misfire, grace)
-    ran = fate.verdict is Verdict.FINISHED
-    runs, lastrun = refinement["runs"] + ran, now if ran else refinement["lastrun"]
-    following = fate.next
-    if refinement["maxruns"] is not None and runs >= refinement["maxruns"]:
-        following = None
+    if fate.verdict is Verdict.FINISHED:
+        future = future.ran(now)
+    following = future.admit(fate.next)
     tried = following and standing.tried_at(schedule, following, entry.jobid, jitter)
+    ending = future.lastrun, future.runs
     barred = [
-        Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.bar), lastrun, runs)
+        Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.bar), *ending)
         for span in fate.barred
     ]
     return Fate(_outcome(entry, fate)._replace(next=following, tried=tried), barred)

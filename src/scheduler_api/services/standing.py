@@ -17,7 +17,18 @@ from scheduler_api.database import jobs, ledger, promises
 from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
-from scheduler_api.schedule import Definition, Fold, Gap, Reason, Schedule, schedule_of, skip_all
+from scheduler_api.schedule import (
+    Definition,
+    Fold,
+    Future,
+    Gap,
+    Part,
+    Reason,
+    Schedule,
+    after,
+    schedule_of,
+    skip_all,
+)
 
 #: Tickers look at least this often, so a promise further away needs no announcement. It would cost:
 #: transactions that notify commit one after the other.
@@ -119,9 +130,46 @@ def definition_of(row: Mapping[str, Any]) -> Definition:
 def schedule_in(row: Mapping[str, Any]) -> Schedule:
     """A job row's schedule. Raises ScheduleUnusable."""
     try:
-        return schedule_of(definition_of(row))
+        return computed(row)
     except (ArithmeticError, ValueError) as error:
         raise ScheduleUnusable(f"The job's schedule can not be computed ({error}); edit it.") from error
+
+
+def computed(row: Mapping[str, Any]) -> Schedule:
+    """The same. Raises ArithmeticError or ValueError where it can not be computed."""
+    return keeping(schedule_of(definition_of(row)), parts_of(row["kept"]), row["validfrom"])
+
+
+def keeping(schedule: Schedule, parts: Sequence[Part], since: datetime) -> Schedule:
+    """The schedule, for what comes after `since` and in parts of the time before; without any, as it is."""
+    return schedule._replace(within=(*parts, after(since))) if parts else schedule
+
+
+def parts_of(ends: Sequence[datetime]) -> tuple[Part, ...]:
+    """Parts of time as a row holds them: the first and the last instant of each, in turn."""
+    return tuple(Part(*pair) for pair in zip(ends[::2], ends[1::2], strict=True))
+
+
+def future_of(row: Mapping[str, Any], carried: Mapping[str, Any], schedule: Schedule | None = None) -> Future:
+    """What is to come of a job's row; `carried` holds the `lastrun` and `runs` that its ledger goes on with.
+
+    Raises ScheduleUnusable.
+    """
+    known = schedule_in(row) if schedule is None else schedule
+    return Future(known, row["maxruns"], carried["runs"] or 0, carried["lastrun"])
+
+
+async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
+    """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
+    if held.open_from is not None:
+        return future.admit(held.open_from)
+    jobid, validfrom = held.job["jobid"], held.job["validfrom"]
+    if held.job["kept"]:
+        since = await ledger.settled(session, jobid) or held.job["createdat"]
+        if since < validfrom:
+            return future.next_after(since)
+    accounted = (await ledger.standing(session, jobid))["accounted"]
+    return future.next_after(max(accounted or validfrom, validfrom))
 
 
 def spread(jobid: int, jitter: int) -> timedelta:
@@ -146,22 +194,30 @@ async def promise(
     session: AsyncSession,
     now: datetime,
     job: Mapping[str, Any],
-    schedule: Schedule,
+    future: Future,
     occurrence: datetime,
-    lastrun: datetime | None = None,
-    runs: int = 0,
+    given: asyncpg.Record | None = None,
 ) -> datetime:
-    """Promise the job's occurrence, and wake the tickers if it is near; when it will be tried."""
-    tried = tried_at(schedule, occurrence, job["jobid"], job["jitter"])
-    await promises.promise(session, job["jobid"], occurrence, tried, lastrun, runs)
+    """Promise the job's occurrence, and wake the tickers if it is near; when it will be tried.
+
+    With the promise of it that was `given` before, that row stays, and is only tried at another time.
+    """
+    tried = tried_at(future.schedule, occurrence, job["jobid"], job["jitter"])
+    if given is None:
+        await promises.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs)
+    else:
+        await promises.retime(session, given["logid"], tried)
     if tried - now < ANNOUNCE_WITHIN:
         await promises.announce(session)
     return tried
 
 
-async def take_back(session: AsyncSession, held: Held) -> None:
-    """Leave the job without a future: its promise as if never given, runs under way to promise nothing."""
-    if held.promise is not None:
+async def take_back(session: AsyncSession, held: Held, but: datetime | None = None) -> None:
+    """Leave the job without a future: its promise as if never given, runs under way to promise nothing.
+
+    A promise of the occurrence `but` stays, for `go_on`.
+    """
+    if held.promise is not None and held.promise["scheduledfor"] != but:
         await promises.withdraw(session, held.promise["logid"])
     await promises.follow(session, [row["logid"] for row in held.under_way], None)
 
@@ -171,45 +227,43 @@ async def go_on(
     now: datetime,
     held: Held,
     job: Mapping[str, Any],
-    schedule: Schedule,
+    future: Future,
     occurrence: datetime,
-    carried: Mapping[str, Any],
 ) -> None:
-    """Let a job without a future go on with `occurrence`: promised now, or when the run under way settles.
+    """Let a job go on with `occurrence`: promised now, or when the run under way settles.
 
-    `carried` holds the `lastrun` and `runs` that the ledger goes on with.
+    All else of its future has been taken back.
     """
-    if held.under_way and not job["overlap"]:
+    given = held.promise
+    if given is not None and given["scheduledfor"] != occurrence:
+        given = None
+    if given is None and held.under_way and not job["overlap"]:
         await promises.follow(session, [held.under_way[-1]["logid"]], occurrence)
         return
-    await promise(session, now, job, schedule, occurrence, carried["lastrun"], carried["runs"] or 0)
+    await promise(session, now, job, future, occurrence, given)
 
 
 async def write_off(
     session: AsyncSession,
     now: datetime,
-    job: Mapping[str, Any],
-    schedule: Schedule,
+    jobid: int,
+    future: Future,
     first: datetime,
     last: datetime,
     reason: Reason,
-    carried: Mapping[str, Any],
 ) -> datetime | None:
     """Account for all occurrences from `first` to `last` as skipped; the occurrence that comes next.
 
-    Those that the schedule itself keeps from running get rows of their own. `carried` holds the
-    `lastrun` and `runs` that the ledger goes on with.
+    Those that the schedule itself keeps from running get rows of their own.
     """
     rows: list[Skipped] = []
-    following: datetime | None = first
-    lastrun, runs = carried["lastrun"], carried["runs"] or 0
+    following = future.admit(first)
+    ending = future.lastrun, future.runs
     while following is not None and following <= last:
-        fate = skip_all(schedule, following, last, reason)
-        rows.append(
-            Skipped(job["jobid"], following, fate.missed, fate.through, str(fate.reason), lastrun, runs)
-        )
+        fate = skip_all(future.schedule, following, last, reason)
+        rows.append(Skipped(jobid, following, fate.missed, fate.through, str(fate.reason), *ending))
         rows += (
-            Skipped(job["jobid"], span.first, span.size - 1, span.reaches, str(span.bar), lastrun, runs)
+            Skipped(jobid, span.first, span.size - 1, span.reaches, str(span.bar), *ending)
             for span in fate.barred
         )
         following = fate.next

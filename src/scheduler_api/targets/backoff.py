@@ -1,15 +1,17 @@
 """How long to wait before the next attempt."""
 
+import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: A target can not ask for a longer pause than a day.
+#: The longest pause, in seconds, that a target can ask for: a day.
 MAX_RETRY_AFTER = 86400.0
 
 #: 2.0 to this power is a float still.
 _MAX_DOUBLINGS = 1000
-_DAY_DIGITS = 5
+#: More digits than these are more seconds than there are in the calendar.
+_MOST_DIGITS = 12
 
 
 def pause(attempt: int, base: float, cap: float, share: float) -> float:
@@ -23,11 +25,11 @@ def pause(attempt: int, base: float, cap: float, share: float) -> float:
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """The seconds that a Retry-After header asks for, at most a day; None: nothing that can be read."""
+    """The seconds that a Retry-After header asks for, or infinity; None: nothing that can be read."""
     text = (header or "").strip()
     if re.fullmatch("[0-9]+", text):
         digits = text.lstrip("0") or "0"
-        return MAX_RETRY_AFTER if len(digits) > _DAY_DIGITS else min(float(digits), MAX_RETRY_AFTER)
+        return math.inf if len(digits) > _MOST_DIGITS else float(digits)
     # The parser of dates takes much that is none.
     if not re.fullmatch(r"[A-Za-z]{3,9},? [\x20-\x7e]{8,40}", text):
         return None
@@ -38,4 +40,4 @@ def retry_after(header: str | None, now: datetime) -> float | None:
         seconds = (until - now).total_seconds()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    return max(seconds, 0.0)

@@ -21,6 +21,7 @@ from scheduler_api.contracts import (
     JobSort,
     JobSummary,
     JobWithLogs,
+    LastStatus,
     Log,
     LogCause,
     LogStatus,
@@ -105,7 +106,7 @@ class Pages:
             sort=query.get("sort", JobSort.JOBID),
             sorts={by: filters.address("/jobs", narrowed | kept | {"sort": by}) for by in JobSort},
             states=list(Condition),
-            statuses=list(LogStatus),
+            statuses=list(LastStatus),
         )
 
     def confirmation(

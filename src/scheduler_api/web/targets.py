@@ -36,7 +36,7 @@ def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: 
     if log.startedat is None:
         return f"{said}."
     last = log.startedat + timedelta(seconds=target.retryfor)
-    return f"{said}, but not after {local(last, zone)}."
+    return f"{said}, unless it ends after {local(last, zone)}."
 
 
 def _spent(log: Log, attempts: Sequence[Attempt]) -> int:
@@ -58,7 +58,7 @@ def retry_plan(target: Target) -> str:
         pauses += f", doubled each time, in the end up to {duration(longest)}"
     return (
         f"At most {many}, on {_listed([*target.retryon, 'no answer'])}. Pauses of {pauses}; "
-        f"none later than {duration(target.retryfor)} after the first."
+        f"given up {duration(target.retryfor)} after the first."
     )
 
 

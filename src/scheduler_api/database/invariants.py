@@ -1,0 +1,65 @@
+"""What no log of a job may say, whatever happened; and how often the job's schedule has made it run."""
+
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.statements import Statement
+
+# One look at each log. `told` are those that account for occurrences, `ran` those that the schedule made run:
+# a plain log that could not even be planned, or a call that could not be begun, has failed and did not. The
+# logs of the first schema were not counted, and do not say when they began.
+TALLY = Statement(
+    """
+    WITH seen AS (
+        SELECT log.logid, log.scheduledfor, log.status, log.reason, log.runs, log.cause, log.attempt,
+               log.startedat, log.finishedat, log.host, sent.outcomes, job.deletedat, job.host AS jobhost
+        FROM job JOIN joblog AS log USING (jobid)
+        LEFT JOIN LATERAL (
+            SELECT array_agg(outcome) AS outcomes FROM logattempt
+            WHERE logattempt.logid = log.logid AND log.host IS NOT NULL
+        ) AS sent ON true
+        WHERE job.jobid = :jobid
+    ), judged AS (
+        SELECT *, CASE
+            WHEN startedat < scheduledfor THEN 'early'
+            WHEN status IN ('finished', 'failed') AND finishedat < startedat THEN 'backwards'
+            WHEN status = 'finished' AND startedat IS NULL AND runs > 0 THEN 'unstarted'
+            WHEN status = 'finished' AND host IS NOT NULL AND NOT coalesce('finished' = ANY(outcomes), false)
+                THEN 'unsent'
+            WHEN status = 'finished' AND host IS NULL AND jobhost IS NOT NULL AND cause = 'schedule'
+                 AND finishedat > :targeted THEN 'uncalled'
+            WHEN status = 'failed' AND 'finished' = ANY(outcomes) THEN 'contradicted'
+            WHEN status = 'skipped' AND reason <> 'deleted' AND outcomes IS NOT NULL THEN 'sent'
+            WHEN status = 'skipped' AND reason <> ALL(:reasons) THEN 'reason'
+            WHEN status = 'skipped' AND reason = 'deleted' AND deletedat IS NULL THEN 'deleted'
+            WHEN status = 'pending' AND attempt = 1 AND host IS DISTINCT FROM jobhost THEN 'elsewhere'
+        END AS fault
+        FROM seen
+    )
+    SELECT fault, count(*) AS count, min(scheduledfor) AS first, min(logid) AS logid,
+           count(*) FILTER (
+               WHERE cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+                 AND NOT (status = 'skipped' AND scheduledfor > coalesce(deletedat, 'infinity'))
+           ) AS told,
+           count(*) FILTER (
+               WHERE cause = 'schedule' AND runs > 0
+                 AND (status IN ('finished', 'running') OR attempt > 1
+                      OR status = 'failed' AND outcomes IS NOT NULL)
+           ) AS ran,
+           coalesce(max(runs) FILTER (WHERE cause = 'schedule'), 0) AS runs
+    FROM judged GROUP BY fault
+    """
+)
+
+
+async def tally(
+    session: AsyncSession, jobid: int, targeted: datetime, reasons: list[str]
+) -> list[asyncpg.Record]:
+    """The job's logs by their faults (none: null): how many, the first of them; what they tell, how many ran.
+
+    `targeted` is since when the job has the target that it has; `reasons` are those for which a log may be
+    skipped.
+    """
+    return await TALLY.all(session, jobid=jobid, targeted=targeted, reasons=reasons)

@@ -1,0 +1,34 @@
+"""What is to come of a job: its schedule, and how many of its occurrences may run still."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from scheduler_api.schedule.definition import Schedule
+
+
+class Future(NamedTuple):
+    """The one answer to what comes next: who asks the schedule itself forgets that `maxruns` bounds it."""
+
+    schedule: Schedule
+    maxruns: int | None = None
+    runs: int = 0
+    """Runs that the schedule has made so far, those that are under way among them; no others count."""
+    lastrun: datetime | None = None
+    """When the job ran last, for the rows to come."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the schedule has made the job run as often as it may."""
+        return self.maxruns is not None and self.runs >= self.maxruns
+
+    def admit(self, occurrence: datetime | None) -> datetime | None:
+        """The occurrence, if there is one and the job may run again."""
+        return None if self.is_spent else occurrence
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """The first occurrence later than `instant` that the job may get to; None: there is none."""
+        return self.admit(self.schedule.next_after(instant))
+
+    def ran(self, now: datetime) -> "Future":
+        """The same after one more run."""
+        return self._replace(runs=self.runs + 1, lastrun=now)

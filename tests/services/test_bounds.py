@@ -19,11 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Backfill, JobPatch, Missed, Pause, Resume
+from scheduler_api.database import leases
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import JobHasNoFuture, SchedulerError
+from scheduler_api.schedule import Budget
 from scheduler_api.services import (
     audit,
     backfill,
@@ -38,7 +41,12 @@ from scheduler_api.services import (
 )
 from scheduler_api.services.calls import Started
 from tests.factories import NOON, add_job, empty, execute, is_active, logs, scalar
-from tests.services.test_calls import TARGET, after, at, claim, failed, finished, is_clean, settle
+from tests.services.test_calls import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
+
+
+async def take_over(session: AsyncSession, now: datetime) -> Any:
+    return await calls.reap(session, now, await leases.expired(session, now, 10))
+
 
 Order = Callable[[Database, int, Started], Awaitable[Any]]
 
@@ -102,7 +110,7 @@ async def make_up(database: Database, jobid: int, _: Started) -> None:
 
 
 async def lose_the_replica(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(100), calls.reap)
+    await reap(database, after(100))
     (again,) = (await claim(database, after(100))).started
     await pause_and_resume(database, jobid, again)
     await settle(database, after(120), finished(again))
@@ -193,9 +201,10 @@ async def test_a_job_that_follows_another_outlives_the_runs_of_its_former_schedu
 async def test_during_the_last_run_nothing_is_said_to_come(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     await claim(database, after(2))
-    assert await at(database, after(3), outlook.upcoming, jobid, 10) == []
+    _, row = await at(database, after(3), outlook.job_now, jobid)
+    assert outlook.upcoming(Budget(10_000), after(3), row, 10).occurrences == []
     for state in ("active", "paused"):
-        said = await at(database, after(4), explain.explain, jobid, after(600))
+        said = await at(database, after(4), explain.explain, jobid, after(600), 16)
         assert (said.fate, "as maxruns (1) allows" in said.sentence) == ("completed", True), state
         await at(database, after(5), operations.pause, jobid, Pause())
 
@@ -203,7 +212,8 @@ async def test_during_the_last_run_nothing_is_said_to_come(database: Database) -
 async def test_what_lies_beyond_the_runs_that_are_left_is_not_expected(database: Database) -> None:
     jobid = await add_job(database, interval=60, maxruns=2)
     fates = [
-        (await at(database, after(-5), explain.explain, jobid, after(60 * number))).fate for number in (1, 2)
+        (await at(database, after(-5), explain.explain, jobid, after(60 * number), 16)).fate
+        for number in (1, 2)
     ]
     assert fates == ["expected", "completed"]
 
@@ -300,7 +310,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def reap(self) -> None:
-        self.do(calls.reap)
+        self.do(take_over)
 
     @rule(length=st.none() | st.sampled_from([10, 100, 1000]))
     def pause(self, length: int | None) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import Fate, JobPatch, Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
+from scheduler_api.schedule import Budget
 from scheduler_api.services import explain, jobs, operations, outlook, reconcile, runs
 from scheduler_api.services.standing import spread
 from tests.factories import NOON, add_job, execute, logs, scalar
@@ -63,7 +64,7 @@ async def test_a_run_that_waits_for_its_jitter_stays(database: Database, patch: 
     assert waiting.nextrun == NOON + spread(jobid, patch.get("jitter", 57))
     await run(database, after(59))
     assert await told(database, jobid) == [(NOON, "finished", 0), (after(60), "pending", 0)]
-    said = await at(database, after(59), explain.explain, jobid, NOON)
+    said = await at(database, after(59), explain.explain, jobid, NOON, 16)
     assert (said.fate, said.scheduled) == (Fate.RAN, True)
     assert await is_clean(database, jobid)
 
@@ -74,7 +75,8 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
 ) -> None:
     jobid = await add(database, interval=60, misfire=misfire, grace=3600)
     patch = JobPatch.model_validate({"interval": 120})
-    preview = await at(database, after(290), outlook.preview_edit, jobid, patch)
+    _, row = await at(database, after(290), outlook.job_now, jobid)
+    preview = outlook.preview_edit(Budget(10_000), after(290), row, patch)
     assert preview.superseded == 2
     await edit(database, after(290), jobid, {"interval": 120})
     assert await told(database, jobid) == [(NOON, "pending", 0), (after(60), "superseded", 1)]
@@ -94,12 +96,12 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
     assert await is_clean(database, jobid)
     fates = {}
     for minute in range(5):
-        fates[minute] = (await at(database, after(300), explain.explain, jobid, after(60 * minute))).fate
+        fates[minute] = (await at(database, after(300), explain.explain, jobid, after(60 * minute), 16)).fate
     kept = Fate.COUNTED if misfire == "once" else Fate.RAN
     assert fates == {0: Fate.RAN, 1: Fate.SKIPPED, 2: kept, 3: Fate.COUNTED, 4: kept}
-    said = await at(database, after(300), explain.explain, jobid, after(180))
+    said = await at(database, after(300), explain.explain, jobid, after(180), 16)
     assert "the job was edited before it ran" in said.sentence
-    said = await at(database, after(300), explain.explain, jobid, after(120))
+    said = await at(database, after(300), explain.explain, jobid, after(120), 16)
     assert ("log of 2030-01-31 12:00:00 +00:00, which ran" in said.sentence) == (misfire == "once")
 
 

@@ -18,6 +18,8 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 #: Far faster than TRUNCATE, which makes new files for every table and index.
 EMPTY = (
     *(f"DELETE FROM {table}" for table in ("job", "idempotencykey", "concurrencylimit", "hostfailure")),
+    "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
+    " confirmedat = NULL WHERE restoredat IS NOT NULL",
     *(
         f"ALTER SEQUENCE {table}_{key}_seq RESTART"
         for table, key in (

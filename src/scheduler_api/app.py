@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__, descriptors
 from scheduler_api.ciphers import Cipher, key_beside
+from scheduler_api.confirmation import Confirmation
 from scheduler_api.database import migrations, promises
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
@@ -148,15 +149,15 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         news = News(signals, share.streams)
         deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news, share.calls)
         runner = Runner(requests, settings.batch_size, deliverer)
-        # A service is restarted to get new rules of time zones.
-        await Upkeep(requests).realign()
-        await deliverer.start(claiming=settings.ticker)
+        await deliverer.open()
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
         retirement.ends(deliverer.cease)
         ticker = None
         if settings.ticker:
             ticker = await stack.enter_async_context(_ticking(settings, own, news))
             retirement.ends(ticker.cease)
+        beginning = _beginning(settings, requests, deliverer, ticker)
+        confirmation = await stack.enter_async_context(beginning)
         await stack.enter_async_context(_listening(signals, news, ticker, deliverer))
         yield State(
             settings=settings,
@@ -169,7 +170,29 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             guard=guard,
             cipher=cipher,
             retirement=retirement,
+            confirmation=confirmation,
         )
+
+
+@contextlib.asynccontextmanager
+async def _beginning(
+    settings: Settings, database: Database, deliverer: Deliverer, ticker: Ticker | None
+) -> AsyncIterator[Confirmation]:
+    """Begin to run what is due, at once or after a restore when somebody confirms it."""
+
+    async def begin() -> None:
+        # A service is restarted to get new rules of time zones.
+        await Upkeep(database).realign()
+        deliverer.begin(claiming=ticker is not None)
+        if ticker is not None:
+            ticker.start()
+
+    confirmation = Confirmation(database, wanted=settings.start_paused)
+    await confirmation.start(begin)
+    try:
+        yield confirmation
+    finally:
+        await confirmation.stop()
 
 
 @contextlib.asynccontextmanager
@@ -180,7 +203,6 @@ async def _ticking(
     upkeep = own("scheduler-api upkeep", UPKEEP_POOL, UPKEEP_SETTINGS)
     runner = Runner(passes, settings.batch_size)
     ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, news.tell)
-    ticker.start()
     try:
         yield ticker
     finally:

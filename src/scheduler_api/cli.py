@@ -1,4 +1,4 @@
-"""The command line: scheduler-api serve | migrate | check."""
+"""The command line: scheduler-api serve | migrate | check | confirm-restore."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from scheduler_api import __version__, checking, logs, server
 from scheduler_api.app import create_app, database_server, requests_database, shares
-from scheduler_api.contracts import JobCheck
+from scheduler_api.contracts import JobCheck, Restore
 from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError
+from scheduler_api.services import restore
 from scheduler_api.settings import Auth, Settings
 
 log = structlog.get_logger(__name__)
@@ -79,6 +80,26 @@ def check(jobids: tuple[int, ...]) -> None:
     said = ", ".join(f"{totals[name]:,} {name}" for name in TOTALS)
     click.echo(f"{jobs:,} {'job' if jobs == 1 else 'jobs'} checked: {said}.")
     sys.exit(0 if is_clean else 1)
+
+
+@main.command()
+def confirm_restore() -> None:
+    """Confirm that the database was restored: replicas that wait for it go on."""
+    found = _run(_confirm_restore(_settings()))
+    if found.restoredat is None:
+        click.echo("No restore was noticed.")
+    else:
+        click.echo(f"The restore that was noticed at {found.restoredat:%Y-%m-%dT%H:%M:%SZ} is confirmed.")
+
+
+async def _confirm_restore(settings: Settings) -> Restore:
+    async with database_server(settings) as url:
+        database = requests_database(settings, url)
+        try:
+            await migrations.require_current(database)
+            return await database.transact(restore.confirm)
+        finally:
+            await database.close()
 
 
 async def _check(settings: Settings, jobids: tuple[int, ...]) -> tuple[int, bool, Counter[str]]:

@@ -247,6 +247,24 @@ class ReplicaOutdated(SchedulerError):
     code = "replica_outdated"
 
 
+class RestoreNotHandled(SchedulerError):
+    """The database was restored, and its ids cannot be moved on."""
+
+    code = "restore_not_handled"
+
+
+class RestoreNotConfirmed(SchedulerError):
+    """The database was restored, and nobody has confirmed it."""
+
+    code = "restore_not_confirmed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database was restored, and this process was told to start paused: look at the overview, and "
+            "confirm the restore by POST /restore/confirm."
+        )
+
+
 class SchemaMismatch(SchedulerError):
     """The database schema is not the one that this version needs."""
 

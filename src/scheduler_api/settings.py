@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         "localhost, 127.0.0.1 and [::1] with `SCHEDULER_AUTH=local`, any with `off`.",
     )
     ticker: bool = Field(True, description="Run due jobs in this process. `off`: only `POST /jobs/run` does.")
+    start_paused: bool = Field(
+        False,
+        description="After a restore of the database, run nothing until somebody confirms it. Looked at when "
+        "this process starts.",
+    )
     ready_lag: float = Field(
         60.0,
         gt=0,

@@ -32,9 +32,12 @@ async def keep(session: AsyncSession, _: datetime, word: str) -> str:
 async def url(embed: Embed, data_dir: Path) -> URL:
     """A server that waits for a standby that is not there."""
     url = await embed(data_dir).start()
-    await ask(url, "CREATE TABLE kept (word text)")
     database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
     await migrations.migrate(database)
+    await ask(url, "CREATE TABLE kept (word text)")
+    # The first unit of work in a new database is followed by a commit of its own.
+    await database.transact(keep, "before")
+    await ask(url, "DELETE FROM kept")
     await database.close()
     await ask(url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await ask(url, "SELECT pg_reload_conf()")

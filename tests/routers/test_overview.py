@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
 from scheduler_api.services import overview as overview_service
+from scheduler_api.services import restore
 from tests.factories import add_job, execute, scalar
 from tests.routers.test_pages import HTML, MARKUP, get
 from tests.servers import dsn
@@ -250,3 +251,42 @@ async def test_totals_count_what_is_under_way_and_what_was_missed(
     assert (total["running"], total["missed"], total["skipped"], total["finished"]) == (1, 1500, 5, 0)
     page = await get(client, "/jobs/2")
     assert "1,500 missed" in page.text
+
+
+async def restored(database: Database, age: str) -> None:
+    await execute(
+        database,
+        "UPDATE installation SET mark = NULL, writer = NULL, confirmedat = NULL,"
+        f" lastknown = '2030-01-31 12:00Z', restoredat = clock_timestamp() - interval '{age}'",
+    )
+
+
+async def test_a_restore_is_told_until_somebody_confirms_it(client: AsyncClient, database: Database) -> None:
+    none = {"restoredat": None, "lastknown": None, "confirmedat": None}
+    assert (await client.post("/restore/confirm")).json() == none
+    await restored(database, "1 hour")
+    (trouble,) = (await overview(client))["troubles"]
+    assert trouble["kind"] == "restored"
+    assert "What happened after 2030-01-31 12:00:00 UTC may be missing" in trouble["why"]
+    assert "webhook-id" in trouble["why"]
+    page = await get(client, "/overview")
+    assert 'action="/restore/confirm"' in (await client.get("/overview", headers=HTML)).text
+    assert "Confirm and go on" in page.text
+    answer = await client.post(
+        "/restore/confirm", headers={"content-type": "application/x-www-form-urlencoded"} | HTML
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/overview")
+    assert await kinds(client) == []
+    once = (await client.post("/restore/confirm")).json()
+    assert once["confirmedat"] is not None
+    assert (await client.post("/restore/confirm")).json() == once
+
+
+@pytest.mark.parametrize(("age", "told"), [("6 days 23 hours", ["restored"]), ("7 days 1 hour", [])])
+async def test_a_restore_is_told_for_a_week(
+    client: AsyncClient, database: Database, age: str, told: list[str]
+) -> None:
+    await restored(database, age)
+    assert await kinds(client) == told
+    # Who waits for the confirmation tells of it until it comes.
+    assert len(await database.transact(restore.told, paused=True)) == 1

@@ -87,6 +87,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "GET /events",
         "GET /forecast",
         "GET /overview",
+        "POST /restore/confirm",
         "GET /jobs",
         "POST /jobs",
         "GET /jobs/{jobid}",

@@ -18,6 +18,7 @@ class TroubleKind(StrEnum):
     GIVENUP = "givenup"
     REPAIRED = "repaired"
     TRANSACTION = "transaction"
+    RESTORED = "restored"
 
 
 class Trouble(BaseModel):
@@ -31,6 +32,16 @@ class Trouble(BaseModel):
     jobid: int | None = None
     logid: int | None = None
     timezone: str = "UTC"
+
+
+class Restore(BaseModel):
+    """The newest restore of the database that was noticed; all null: none was."""
+
+    restoredat: datetime | None = Field(None, description="When it was noticed.")
+    lastknown: datetime | None = Field(
+        None, description="The newest instant that the restored tables tell of; what came later may be lost."
+    )
+    confirmedat: datetime | None = Field(None, description="When somebody confirmed it; null: nobody has.")
 
 
 class RunningRun(BaseModel):

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
+from scheduler_api.database import installation
 from scheduler_api.database.connections import Connection, PoolSize, pooled_engine, unpooled_engine
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
 from scheduler_api.database.statements import DRIVER, OutOfTime, Statement, attach_driver, command
@@ -32,7 +33,7 @@ LIFE = "pg_stat_get_bgwriter_stat_reset_time()"
 OPENING = Statement(
     f"""
     SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE},
-           (SELECT compatiblefrom FROM schemaversion)
+           (SELECT compatiblefrom FROM schemaversion), {installation.ROW}
     """
 )
 #: The lock comes before the opening statement looks which code may write, so that what it sees still holds.
@@ -62,6 +63,13 @@ class _Opened(NamedTuple):
     life: datetime
     compatiblefrom: int
     """The oldest version of the code that may write."""
+    row: str | None
+    """Which row it is that says where the database lives; None: it is missing."""
+
+    @property
+    def place(self) -> tuple[datetime, str | None]:
+        """Another one after each crash of the server, failover, and restore."""
+        return self.life, self.row
 
 
 class Database:
@@ -93,6 +101,8 @@ class Database:
         self.engine = pooled_engine(url, pool, self.patience, own | (server_settings or {}))
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
+        # Where the database was when it was last seen to live where it did.
+        self._place: tuple[datetime, str | None] | None = None
 
     async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, now, …)` in one transaction and commit it, exactly once.
@@ -173,10 +183,7 @@ class Database:
     ) -> T:
         async with self._session(deadline) as session:
             try:
-                await command(session, BEGIN)
-                opened = _Opened(*await OPENING.one(session))
-                if fenced:
-                    self._require_permission(opened)
+                opened = await self._begin(session, fenced)
                 result = await work(session, opened.now, *args, **kwargs)
                 await session.flush()
             except BaseException:
@@ -184,6 +191,24 @@ class Database:
                 raise
             await self._commit(session, opened)
             return result
+
+    async def _begin(self, session: AsyncSession, fenced: bool) -> _Opened:
+        """Begin a transaction, in a database that gives out no id that a lost life of it gave out before."""
+        opened = await self._open(session, fenced)
+        while opened.place != self._place:
+            if await installation.settle_in(session, opened.now):
+                await self._commit(session, opened)
+                opened = await self._open(session, fenced)
+            else:
+                self._place = opened.place
+        return opened
+
+    async def _open(self, session: AsyncSession, fenced: bool) -> _Opened:
+        await command(session, BEGIN)
+        opened = _Opened(*await OPENING.one(session))
+        if fenced:
+            self._require_permission(opened)
+        return opened
 
     async def _commit(self, session: AsyncSession, opened: _Opened) -> None:
         driver: Connection = session.info[DRIVER]

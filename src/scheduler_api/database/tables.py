@@ -332,6 +332,25 @@ schemaversion = Table(
     CheckConstraint("onlyrow", name="onlyrow"),
 )
 
+# One row: where the database lives, so that a restored one is noticed.
+installation = Table(
+    "installation",
+    metadata,
+    Column("onlyrow", Boolean, primary_key=True, server_default=true()),
+    # System identifier, timeline, and object identifiers of the database and of joblog; null: not seen yet.
+    Column("mark", Text),
+    # The transaction that wrote the row.
+    Column("writer", Text),
+    # When the newest restore was noticed, and the newest instant that the tables knew of then.
+    Column("restoredat", Instant),
+    Column("lastknown", Instant),
+    # Since when somebody knows of it.
+    Column("confirmedat", Instant),
+    CheckConstraint("onlyrow", name="onlyrow"),
+    CheckConstraint("(mark IS NULL) = (writer IS NULL)", name="mark"),
+    CheckConstraint("restoredat IS NOT NULL OR num_nonnulls(lastknown, confirmedat) = 0", name="restoredat"),
+)
+
 idempotencykey = Table(
     "idempotencykey",
     metadata,

@@ -101,7 +101,16 @@ class Deliverer:
 
     async def start(self, *, claiming: bool) -> None:
         """Begin, in the background; without `claiming`, only what is asked for is done."""
+        await self.open()
+        self.begin(claiming=claiming)
+
+    async def open(self) -> None:
+        """Be ready for tests of targets; nothing else is done before `begin`."""
         await self._client.open()
+
+    def begin(self, *, claiming: bool) -> None:
+        """Begin, once open."""
+        self._last_claim = monotonic()
         self._loops = [
             asyncio.create_task(self._settler.run(), name="settler"),
             asyncio.create_task(self._leases.look_after(), name="leases"),

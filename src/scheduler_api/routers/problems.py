@@ -40,6 +40,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.JobHasNoFuture: 409,
     errors.JobIsPaused: 409,
     errors.JobHasFollowers: 409,
+    errors.RestoreNotConfirmed: 409,
     errors.ScheduleUnusable: 409,
     errors.StaleVersion: 412,
     errors.KeyReused: 422,
@@ -55,6 +56,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.OutcomeUnknown: 503,
     errors.SchemaMismatch: 503,
     errors.ReplicaOutdated: 503,
+    errors.RestoreNotHandled: 503,
 }
 
 

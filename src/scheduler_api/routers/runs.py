@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import RunReport
+from scheduler_api.errors import RestoreNotConfirmed
 from scheduler_api.routers.documentation import problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.wiring import runner_of, wants_page
@@ -14,13 +15,16 @@ from scheduler_api.runner import RunReport as Done
 router = APIRouter(tags=["runs"])
 
 
-@router.post("/jobs/run", response_model=RunReport, responses=problems(503))
+@router.post("/jobs/run", response_model=RunReport, responses=problems(409, 503))
 async def run_due_jobs(request: Request) -> Response:
     """Run everything that is due now.
 
     Safe to call at any time, any number of times, by anybody at once: each occurrence runs once. A
-    browser is sent back to the list.
+    browser is sent back to the list. A replica that was told to start paused runs nothing until a restore of
+    the database is confirmed, and answers 409.
     """
+    if request.state.confirmation.is_awaited:
+        raise RestoreNotConfirmed
     report = _report(await runner_of(request).run_call())
     headers = {"Vary": "Accept", "Cache-Control": "no-store"}
     if wants_page(request):

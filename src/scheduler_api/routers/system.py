@@ -5,14 +5,15 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from scheduler_api import __version__
 from scheduler_api.computing import aside
-from scheduler_api.contracts import Health, Overview
+from scheduler_api.contracts import Health, Overview, Restore
 from scheduler_api.database import migrations
-from scheduler_api.errors import SchedulerError, SchemaMismatch
+from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
+from scheduler_api.routers.bodies import FORM, content_type
 from scheduler_api.routers.documentation import OR_PAGE, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
 from scheduler_api.routers.wiring import database_of, pages_of, wants_page
-from scheduler_api.services import health, overview
+from scheduler_api.services import health, overview, restore
 
 router = APIRouter(tags=["system"])
 
@@ -31,10 +32,28 @@ async def show_overview(request: Request) -> Response:
     ticker, deliverer = request.state.ticker, request.state.deliverer
     told = [] if ticker is None else ticker.troubles
     told += [trouble for trouble in deliverer.troubles.values() if trouble is not None]
-    found = await database_of(request).transact(overview.look, told)
+    paused = request.state.confirmation.is_awaited
+    found = await database_of(request).transact(overview.look, told, paused=paused)
     if wants_page(request):
         return Response(await aside(pages_of(request).overview, found), 200, NEGOTIATED, Media.HTML)
     return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+@router.post(
+    "/restore/confirm",
+    response_model=Restore,
+    responses=problems(503) | {303: {"description": "It was asked for by a form; back to the overview."}},
+)
+async def confirm_restore(request: Request) -> Response:
+    """Confirm that the database was restored, so that the overview no longer tells of it.
+
+    Replicas that were started with `SCHEDULER_START_PAUSED` begin to run what is due. Without a restore, or
+    once it is confirmed, nothing changes.
+    """
+    found = await database_of(request).transact(restore.confirm)
+    if content_type(request) == FORM:
+        return RedirectResponse("/overview", 303)
+    return Response(found.model_dump_json(), headers=NO_STORE, media_type=Media.JSON)
 
 
 @router.get("/healthz", response_model=Health, responses=problems())
@@ -55,6 +74,7 @@ async def readiness(request: Request) -> Response:
     `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` how many hosts do
     not answer. They say how the service as a whole does, and make no single replica unready. Where a run
     waits for longer than `SCHEDULER_READY_LAG` and this replica has not looked for as long, `work` says so.
+    A replica that runs nothing until a restore is confirmed is ready; `paused` says so.
     """
     state, database = request.state, database_of(request)
     checks: dict[str, object] = {"version": migrations.needed(), "database": "ok"}
@@ -71,6 +91,8 @@ async def readiness(request: Request) -> Response:
     except SchedulerError as error:
         troubles["database"] = str(error)
     checks |= {"ticker": "off"} | {name: trouble or "ok" for name, trouble in troubles.items()}
+    if state.confirmation.is_awaited:
+        checks["paused"] = str(RestoreNotConfirmed())
     ready = not any(troubles.values())
     status = {"status": "ok" if ready else "unavailable", "checks": checks}
     return JSONResponse(status, 200 if ready else 503, NO_STORE)
@@ -81,6 +103,6 @@ def _idle(request: Request, lag: float) -> str | None:
     state = request.state
     longest = state.settings.ready_lag
     silence = max(state.deliverer.silence, 0.0 if state.ticker is None else state.ticker.silence)
-    if min(lag, silence) <= longest:
+    if state.confirmation.is_awaited or min(lag, silence) <= longest:
         return None
     return f"A run has been waiting for {lag:.0f} s, and this replica has not looked for {silence:.0f} s."

@@ -7,6 +7,7 @@ from fastapi import Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.ciphers import Cipher
+from scheduler_api.confirmation import Confirmation
 from scheduler_api.contracts import LARGEST_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery.deliverer import Deliverer
@@ -37,6 +38,7 @@ class State(TypedDict):
     guard: Guard
     cipher: Cipher
     retirement: Retirement
+    confirmation: Confirmation
 
 
 # Plain functions of the request: as dependencies of FastAPI they would cost more than some handlers do.

@@ -17,6 +17,7 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database import claims, history, overview
 from scheduler_api.schedule.wording import duration
+from scheduler_api.services import restore
 from scheduler_api.services.health import LATE
 
 #: How far back runs are counted, and how many of them.
@@ -31,8 +32,14 @@ OLD = timedelta(minutes=5)
 STUCK = timedelta(seconds=30)
 
 
-async def look(session: AsyncSession, now: datetime, told: Sequence[str] = ()) -> Overview:
-    """Everything that an operator wants to know first; `told`: what the replica itself says is wrong."""
+async def look(
+    session: AsyncSession, now: datetime, told: Sequence[str] = (), *, paused: bool = False
+) -> Overview:
+    """Everything that an operator wants to know first.
+
+    `told` is what the replica itself says is wrong; `paused`, whether it waits until somebody confirms that
+    the database was restored.
+    """
     total = await overview.totals(session, now - DAY, now, MOST_COUNTED)
     running = await overview.running(session, SHOWN)
     medians = await history.medians(session, sorted({row["jobid"] for row in running}))
@@ -44,6 +51,7 @@ async def look(session: AsyncSession, now: datetime, told: Sequence[str] = ()) -
         now=now,
         troubles=[
             *(_replica_trouble(sentence) for sentence in told),
+            *await restore.told(session, now, paused=paused),
             *_lateness(now, late, replicas),
             *await _transactions(session, now),
             *await _hosts(session, now),

@@ -1,0 +1,55 @@
+"""What follows from a restore of the database: somebody is told, and may have to say that it goes on."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Restore, Trouble, TroubleKind
+from scheduler_api.database import installation
+
+#: For how long a restore is told of that nobody confirms.
+TOLD = timedelta(days=7)
+
+
+async def last(session: AsyncSession) -> Restore:
+    """The newest restore that was noticed."""
+    row = await installation.last_restore(session)
+    return Restore() if row is None else Restore(**row)
+
+
+async def confirm(session: AsyncSession, now: datetime) -> Restore:
+    """Go on after a restore; once confirmed, or without any restore, nothing changes."""
+    await installation.confirm(session, now)
+    return await last(session)
+
+
+async def is_awaited(session: AsyncSession, _: datetime) -> bool:
+    """Whether there was a restore that nobody has confirmed."""
+    found = await last(session)
+    return found.restoredat is not None and found.confirmedat is None
+
+
+async def told(session: AsyncSession, now: datetime, *, paused: bool) -> list[Trouble]:
+    """What the overview says of a restore; `paused`: this process waits until it is confirmed."""
+    found = await last(session)
+    if found.restoredat is None or found.confirmedat is not None:
+        return []
+    if now - found.restoredat > TOLD and not paused:
+        return []
+    known = (
+        "an instant that is not known"
+        if found.lastknown is None
+        else f"{found.lastknown:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    stop = "This replica runs nothing until then." if paused else "Runs go on meanwhile."
+    return [
+        Trouble(
+            kind=TroubleKind.RESTORED,
+            what="The database was restored, or another server has taken over.",
+            since=found.restoredat,
+            why=f"What happened after {known} may be missing from these tables. Runs of that time are made "
+            "again, and targets recognize them by their webhook-id. Jobs that were changed since then are as "
+            "they were. New runs and jobs have numbers that none had before.",
+            todo=f"Look at the jobs, and change again what was lost. Then confirm. {stop}",
+        )
+    ]

@@ -15,6 +15,7 @@ from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, ta
 from scheduler_api.database import leases
 from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import DRIVER
 from scheduler_api.delivery import claiming
 from scheduler_api.services import audit, calls, explain, hosts, jobs, operations, redrive
 from scheduler_api.services.calls import Claim, Renewed, Started, Terms
@@ -763,3 +764,36 @@ async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothi
         return await calls.claim(session, after(-3600), Room.of(10), TERMS, due=after(60))
 
     assert (await database.transact(work)).started == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"interval": 60},
+        {"interval": 60, "misfire": "skip", "grace": 10},
+        {"interval": 60, "maxruns": 5},
+        {"cron": "* * * * *"},
+        {"cron": "* * * * *", "misfire": "skip", "grace": 10},
+    ],
+    ids=str,
+)
+async def test_a_batch_of_ends_takes_as_many_statements_as_one(
+    database: Database, schedule: dict[str, Any]
+) -> None:
+    for _ in range(100):
+        await add_job(database, repeat=True, target=TARGET, **schedule)
+    started = (await claim(database, after(2))).started
+    assert len(started) == 100
+    said: list[str] = []
+
+    async def work(session: AsyncSession, _: datetime) -> int:
+        driver = session.info[DRIVER]
+        with driver.query_logger(lambda record: said.append(record.query)):
+            ended = [finished(one) for one in started]
+            report = await calls.settle(session, after(200), ended, frozenset({"a.example"}))
+        return len(report.settled)
+
+    assert await database.transact(work) == 100
+    asked = [sql for sql in said if "jit" not in sql]
+    assert 0 < len(asked) <= 8, asked
+    assert await is_clean(database)

@@ -1,6 +1,5 @@
 """Runs that call a target: claimed, and settled when the call has ended."""
 
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services import hosts, starts
 from scheduler_api.services.bounds import Admitted, Bounds
-from scheduler_api.services.outcomes import Ended, Settled, conclude, target_in, verdict_of
+from scheduler_api.services.outcomes import Ended, Settled, conclude, judge, target_in
 from scheduler_api.services.shares import Reach, Room
 from scheduler_api.services.starts import Holder
 from scheduler_api.targets import Failure
@@ -321,14 +320,11 @@ async def settle_held(
     ]
     if accepted:
         await statements.accept(session, accepted)
-    others = [(row, end) for row, end in held if end.outcome != "accepted"]
-    verdicts = [
-        await verdict_of(session, now, row, known[row["logid"]], end, random.random())  # noqa: S311
-        for row, end in others
-    ]
+    ends = [(row, known[row["logid"]], end) for row, end in held if end.outcome != "accepted"]
+    verdicts = await judge(session, now, ends) if ends else []
     if verdicts:
         await statements.settle(session, now, verdicts)
-        await conclude(session, now, [(row, known[row["logid"]], end) for row, end in others], verdicts)
+        await conclude(session, now, ends, verdicts)
     running = [Settled(acceptance.logid, "running") for acceptance in accepted]
     return running + [Settled(v.logid, v.status, _seconds_to(v.next or v.tried, now)) for v in verdicts]
 

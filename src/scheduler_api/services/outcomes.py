@@ -1,6 +1,7 @@
 """What an attempt amounts to: a verdict or another attempt, and what follows for its job."""
 
 import contextlib
+import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -8,9 +9,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.computing import in_turns
 from scheduler_api.contracts import Pause, Target, target_of
-from scheduler_api.database import claims
+from scheduler_api.database import claims, ledger
 from scheduler_api.database import verdicts as statements
+from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.verdicts import Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
@@ -61,34 +64,49 @@ def target_in(document: str | None) -> Target | None:
         return None
 
 
-async def verdict_of(
-    session: AsyncSession,
-    now: datetime,
-    row: Mapping[str, Any],
-    known: Mapping[str, Any],
-    end: Ended,
-    share: float,
-) -> Verdict:
-    """What becomes of a run whose row is locked. `share`, from 0 to 1, spreads the pauses of many."""
-    following: tuple[datetime | None, datetime | None] = None, None
+Refinement = Mapping[str, Any]
+End = tuple[Mapping[str, Any], Mapping[str, Any], Ended]
+"""A run whose row is locked, what its job says of what follows, and how the attempt ended."""
+
+
+async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> list[Verdict]:
+    """What becomes of these runs; the rows for what their jobs skip are written.
+
+    The jobs' definitions are read at once, whatever their schedules: the rows are locked meanwhile.
+    """
+    refined = [row["logid"] for row, known, _ in ends if _asks_schedule(row, known)]
+    refinements = await claims.refinements_of(session, refined) if refined else {}
+
+    def judge_one(end: End) -> tuple[Verdict, Sequence[Skipped]]:
+        return _verdict(now, end, refinements.get(end[0]["logid"]))
+
+    judged = await in_turns(judge_one, ends)
+    await ledger.skip(session, now, [row for _, skipped in judged for row in skipped])
+    return [verdict for verdict, _ in judged]
+
+
+def _verdict(now: datetime, ended: End, refinement: Refinement | None) -> tuple[Verdict, Sequence[Skipped]]:
+    """What becomes of a run, and the rows for what its job skips."""
+    row, known, end = ended
+    following = Following()
     error = end.error
     if end.outcome == "finished":
         status, again = "finished", None
     else:
-        again, why = _again_at(now, row, known, end, share)
+        again, why = _again_at(now, row, known, end)
         status = "failed" if again is None else "pending"
         error = f"{end.error} {why}" if why else end.error
     if again is None and row["following"] is not None:
-        following = await _following(session, now, row, known)
-    promise, tried = following
-    return Verdict(
-        row["logid"], row["attempt"], status, again, promise, tried,
+        following = _following(now, row, known, refinement)
+    verdict = Verdict(
+        row["logid"], row["attempt"], status, again, following.occurrence, following.tried,
         end.outcome, end.failure, error, end.error, end.httpstatus, end.timing, end.excerpt,
     )  # fmt: skip
+    return verdict, following.skipped
 
 
 def _again_at(
-    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended, share: float
+    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended
 ) -> tuple[datetime | None, str | None]:
     """When the next attempt is due; None: there is none, and why, where the end itself does not say so."""
     target = target_in(known["target"])
@@ -99,6 +117,8 @@ def _again_at(
     lost = end.failure is Failure.LOST and end.outcome == "lost"
     if target is None or lost or end.outcome == "released":
         return now, None
+    # Chance spreads the pauses of many.
+    share = random.random()  # noqa: S311
     pause = backoff.pause(row["attempt"] - row["spent"], target.backoff, target.maxbackoff, share)
     return now + timedelta(seconds=max(pause, end.after or 0)), None
 
@@ -125,38 +145,51 @@ def _why_last(
     return None
 
 
-async def _following(
-    session: AsyncSession, now: datetime, row: Mapping[str, Any], known: Mapping[str, Any]
-) -> tuple[datetime | None, datetime | None]:
-    """The occurrence that the job goes on with, and when it is to be tried.
+class Following(NamedTuple):
+    """How a job goes on after a run."""
+
+    occurrence: datetime | None = None
+    tried: datetime | None = None
+    """When it is to be tried."""
+    skipped: Sequence[Skipped] = ()
+    """The rows for what is skipped before."""
+
+
+def _asks_schedule(row: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether the job's whole definition decides about how it goes on."""
+    return row["following"] is not None and (known["refined"] or known["misfire"] == Misfire.SKIP)
+
+
+def _following(
+    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], refined: Refinement | None
+) -> Following:
+    """The occurrence that the job goes on with.
 
     What came while the run was under way is a misfire like any other; where those are skipped, the ledger
     says that it was the overlap.
     """
     occurrence: datetime | None = row["following"]
-    if not known["refined"] and known["misfire"] != Misfire.SKIP:
-        return occurrence, occurrence
-    refined = (await claims.refinements_of(session, [row["logid"]]))[row["logid"]]
+    if refined is None:
+        return Following(occurrence, occurrence)
+    skipped: list[Skipped] = []
     try:
         future = standing.future_of(refined, refined)
         occurrence = future.admit(occurrence)
         horizon = now - timedelta(seconds=known["grace"])
         if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
             last = horizon - datetime.resolution
-            occurrence = await standing.write_off(
-                session, now, row["jobid"], future, occurrence, last, Reason.OVERLAP
-            )
+            skipped, occurrence = standing.written_off(row["jobid"], future, occurrence, last, Reason.OVERLAP)
         tried = occurrence and standing.tried_at(future.schedule, occurrence, row["jobid"], refined["jitter"])
     except ScheduleUnusable:
         # The claim of the promise will say so.
         tried = occurrence
-    return occurrence, tried
+    return Following(occurrence, tried, skipped)
 
 
 async def conclude(
     session: AsyncSession,
     now: datetime,
-    ends: Sequence[tuple[Mapping[str, Any], Mapping[str, Any], Ended]],
+    ends: Sequence[End],
     verdicts: Sequence[Verdict],
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""

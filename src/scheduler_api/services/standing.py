@@ -252,7 +252,16 @@ async def write_off(
     last: datetime,
     reason: Reason,
 ) -> datetime | None:
-    """Account for all occurrences from `first` to `last` as skipped; the occurrence that comes next.
+    """Account for all occurrences from `first` to `last` as skipped; the occurrence that comes next."""
+    rows, following = written_off(jobid, future, first, last, reason)
+    await ledger.skip(session, now, rows)
+    return following
+
+
+def written_off(
+    jobid: int, future: Future, first: datetime, last: datetime, reason: Reason
+) -> tuple[list[Skipped], datetime | None]:
+    """The rows that account for all occurrences from `first` to `last`, and the occurrence that comes next.
 
     Those that the schedule itself keeps from running get rows of their own.
     """
@@ -267,5 +276,4 @@ async def write_off(
             for span in fate.barred
         )
         following = fate.next
-    await ledger.skip(session, now, rows)
-    return following
+    return rows, following

@@ -123,9 +123,8 @@ class Model:
         """What was skipped ahead stays as long as the new schedule goes from one of it to the next."""
         left: list[list[datetime]] = []
         coming = iter([t for t in rules.occurrences() if t > now])
-        for row in self.ahead if self.state != "completed" else []:
-            if row[0] <= now:
-                continue
+        rows = [[t for t in row if t > now] for row in self.ahead if self.state != "completed"]
+        for row in filter(None, rows):
             same = [next(coming, None) for _ in row] == row
             fates = {"excluded" if rules.is_barred(t) else "request" for t in row}
             if not same or fates != {self.fates[t] for t in row}:

@@ -37,6 +37,7 @@ from scheduler_api.services import (
     outlook,
     reconcile,
     redrive,
+    runs,
     standing,
 )
 from scheduler_api.services.calls import Started
@@ -185,6 +186,15 @@ async def test_more_runs_during_the_last_one_are_run(database: Database) -> None
     assert await is_clean(database, jobid)
 
 
+async def test_more_runs_after_the_end_of_a_schedule_call_for_nothing(database: Database) -> None:
+    jobid = await add_job(database, interval=60, maxruns=1, until=after(600))
+    await at(database, after(2), runs.run_pass, 10, after(2))
+    assert not await is_active(database, jobid)
+    await at(database, after(900), jobs.edit, jobid, JobPatch.model_validate({"maxruns": None}))
+    assert not await is_active(database, jobid)
+    assert await is_clean(database, jobid)
+
+
 async def test_a_job_that_follows_another_outlives_the_runs_of_its_former_schedule(
     database: Database,
 ) -> None:
@@ -227,6 +237,19 @@ async def test_nothing_is_made_up_for_that_came_between_the_last_run_and_more_of
     await at(database, after(190), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
     order = made_up_for(after(600))
     assert (await at(database, after(195), backfill.backfill, jobid, order)).count == 0
+    assert await is_clean(database, jobid)
+
+
+async def test_nothing_is_made_up_for_that_came_after_the_last_of_the_runs_that_an_edit_kept(
+    database: Database,
+) -> None:
+    jobid = await add_job(database, interval=60, maxruns=2, misfire="all")
+    patch = JobPatch.model_validate({"exclude": ["2030-12-25"]})
+    await at(database, after(250), jobs.edit, jobid, patch)
+    for second in (251, 252):
+        await at(database, after(second), runs.run_pass, 10, after(second))
+    await at(database, after(400), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 5}))
+    assert (await at(database, after(401), backfill.backfill, jobid, made_up_for(after(400)))).count == 0
     assert await is_clean(database, jobid)
 
 

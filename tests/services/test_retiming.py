@@ -226,3 +226,21 @@ async def test_a_promise_that_was_kept_and_lost_is_given_again(database: Databas
     await run(database, after(270))
     assert [row for row in await told(database, jobid) if row[1] == "finished"] == [(NOON, "finished", 2)]
     assert await is_clean(database, jobid)
+
+
+async def test_what_was_skipped_ahead_and_has_come_in_part_is_parted_by_an_edit(database: Database) -> None:
+    jobid = await add(database, cron="0 12 * * *", startdate=None, starttime=None, repeat=True,
+                      exclude=["2030-01-31/2030-02-02"])  # fmt: skip
+    days = [NOON + timedelta(days=day) for day in range(5)]
+    await execute(database, "UPDATE joblog SET nextrun = :at", at=days[3])
+    await at(database, after(-0.5), operations.skip_next, jobid)
+    assert await told(database, jobid) == [
+        (days[0], "excluded", 2), (days[3], "request", 0), (days[4], "pending", 0)
+    ]  # fmt: skip
+    now = days[1] + timedelta(hours=1)
+    await edit(database, now, jobid, {"exclude": ["2030-02-02"], "until": "2031-01-01T00:00:00Z"})
+    assert await told(database, jobid) == [
+        (days[0], "excluded", 1), (days[2], "excluded", 0), (days[3], "request", 0), (days[4], "pending", 0)
+    ]  # fmt: skip
+    await edit(database, now, jobid, {"exclude": []})
+    assert await told(database, jobid) == [(days[0], "excluded", 1), (days[2], "pending", 0)]

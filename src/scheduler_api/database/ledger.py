@@ -115,6 +115,16 @@ AHEAD = Statement(
     ORDER BY scheduledfor
     """
 )
+#: A verdict, given ahead of its time, of occurrences of which some have come since.
+STRADDLING = Statement(
+    """
+    SELECT logid, scheduledfor, through, reason, lastrun, runs FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped'
+      AND scheduledfor <= :now AND through > :now
+    ORDER BY scheduledfor DESC LIMIT 1
+    """
+)
+SHORTEN = Statement("UPDATE joblog SET missed = :missed, through = :through WHERE logid = :logid")
 FORGET_AHEAD = Statement(
     """
     DELETE FROM joblog
@@ -269,6 +279,16 @@ async def done(session: AsyncSession, jobid: int, since: datetime, before: datet
     """The occurrences of a range that have run, are under way, or are asked to run."""
     rows = await DONE.all(session, jobid=jobid, since=since, before=before)
     return {row["scheduledfor"] for row in rows}
+
+
+async def straddling(session: AsyncSession, jobid: int, now: datetime) -> asyncpg.Record | None:
+    """The verdict of skipped occurrences that lie on both sides of now; None: there is none."""
+    return await STRADDLING.one_or_none(session, jobid=jobid, now=now)
+
+
+async def shorten(session: AsyncSession, logid: int, missed: int, through: datetime | None) -> None:
+    """Let a verdict stand for fewer occurrences."""
+    await SHORTEN.all(session, logid=logid, missed=missed, through=through)
 
 
 async def ahead(session: AsyncSession, jobid: int, now: datetime) -> list[asyncpg.Record]:

@@ -55,7 +55,7 @@ async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backf
     for version in past.versions:
         # What came before an edit is accounted for but where the schedule after it kept it.
         end = version.to + datetime.resolution if version.to else goes_on
-        spent = await ledger.spent(session, job["jobid"], version.since, end, version.maxruns)
+        spent = await ledger.spent(session, job["jobid"], version.begins, end, version.maxruns)
         before = min(order.until, now, end, spent or end)
         if order.since < before:
             ranges.append((version, order.since, before))

@@ -4,6 +4,7 @@ An occurrence that both schedules call for stays as it is, due or not, with its 
 was skipped ahead of its time. The new schedule calls for nothing else of the time before the edit.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from itertools import chain
@@ -58,7 +59,8 @@ async def _keep(
     else:
         accounted = (await ledger.standing(session, job["jobid"]))["accounted"]
         first = future.next_after(max(accounted or now, now))
-        if first is not None:
+        # More runs are for what comes from now on, even if nothing does: they were spent until now.
+        if first is not None or draft.maxruns != job["maxruns"]:
             validfrom, ends = now, []
     return await _go_on(session, now, held, draft, future, Continuation(True, validfrom, first, ends))
 
@@ -111,6 +113,8 @@ async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, sched
     What the new schedule does not call for, or not next, is forgotten.
     """
     jobid, last = held.job["jobid"], now
+    with contextlib.suppress(ScheduleUnusable):
+        await _part(session, now, jobid, standing.schedule_in(held.job))
     if held.job["active"] or held.is_paused:
         for row in await ledger.ahead(session, jobid, now):
             reach = row["through"] or row["scheduledfor"]
@@ -123,6 +127,23 @@ async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, sched
             last = reach
     await ledger.forget_ahead(session, jobid, last)
     return last
+
+
+async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule) -> None:
+    """Part a verdict that was given ahead of its time, and of which some has come by now."""
+    row = await ledger.straddling(session, jobid, now)
+    first = old.next_after(now)
+    if row is None or first is None:
+        return
+    parts = (row["scheduledfor"], now), (first, row["through"])
+    (missed, through), (further, last) = (
+        (count - 1, old.last_before(end + TICK) if count > 1 else None)
+        for start, end in parts
+        for count in [old.count_between(start, end + TICK)]
+    )
+    await ledger.shorten(session, row["logid"], missed, through)
+    rest = ledger.Skipped(jobid, first, further, last, row["reason"], row["lastrun"], row["runs"])
+    await ledger.skip(session, now, [rest])
 
 
 async def _go_on(

@@ -2,7 +2,7 @@
 
 Nothing that this code does makes such a hole, as each verdict and the next promise are one transaction.
 A restored backup, a hand in the database, a clock of the database that was ahead or a bug may: then the
-ledger goes on where it ended, or from now.
+job goes on with the first occurrence that no row tells of.
 """
 
 import contextlib

@@ -33,9 +33,9 @@ async def first_open(session: AsyncSession, held: Held, future: Future) -> datet
 
 
 def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str, Any]]) -> datetime | None:
-    """The first occurrence later than `after` that none of the rows, which are in order, tells of."""
+    """The first occurrence later than `after` that none of the rows tells of."""
     found = schedule.next_after(after)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row["scheduledfor"]):
         last = row["through"] or row["scheduledfor"]
         if found is not None and row["scheduledfor"] <= found <= last:
             found = schedule.next_after(last)
@@ -44,7 +44,6 @@ def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str
 
 async def _accounted(session: AsyncSession, held: Held) -> datetime | None:
     """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
-    repaired = await changes.repaired(session, held.job["jobid"])
-    if repaired is not None:
-        return repaired - TICK
-    return await ledger.reached(session, held.job["jobid"], held.now)
+    jobid, until = held.job["jobid"], held.now
+    repaired = await changes.repaired(session, jobid)
+    return await ledger.reached(session, jobid, until if repaired is None else min(until, repaired))

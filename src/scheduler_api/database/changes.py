@@ -29,6 +29,14 @@ OF_SCHEDULE = Statement(
     """
 )
 
+#: Before what a repair let the job go on with, all is accounted for.
+REPAIRED = Statement(
+    """
+    SELECT least(at, CAST(after ->> 'nextrun' AS timestamptz)) FROM jobchange
+    WHERE jobid = :jobid AND action = 'repaired' ORDER BY changeid DESC LIMIT 1
+    """
+)
+
 
 async def record(
     session: AsyncSession,
@@ -59,3 +67,10 @@ async def newest(session: AsyncSession, jobid: int, before: int, most: int) -> l
 async def of_schedule(session: AsyncSession, jobid: int) -> list[dict[str, Any]]:
     """The edits, pauses, resumptions and the deletion of the job, oldest first."""
     return [dict(row) for row in await OF_SCHEDULE.all(session, jobid=jobid)]
+
+
+async def repaired(session: AsyncSession, jobid: int) -> datetime | None:
+    """The first instant that the job's newest repair left open; None: it has had none."""
+    row = await REPAIRED.one_or_none(session, jobid=jobid)
+    found: datetime | None = row and row[0]
+    return found

@@ -160,6 +160,15 @@ REACHED = Statement(
     ) AS newest
     """
 )
+#: The newest of the schedule's rows that tell of what is later than an instant.
+TOLD_SINCE = Statement(
+    """
+    SELECT scheduledfor, through FROM joblog
+    WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+      AND scheduledfor > :since
+    ORDER BY scheduledfor DESC LIMIT :limit
+    """
+)
 #: Where the runs of a part of a job's past were used up: right after what the last of them stands for.
 SPENT = Statement(
     """
@@ -322,6 +331,11 @@ async def reached(session: AsyncSession, jobid: int, now: datetime) -> datetime 
     found: datetime | None
     (found,) = await REACHED.one(session, jobid=jobid, now=now)
     return found
+
+
+async def told_since(session: AsyncSession, jobid: int, since: datetime, limit: int) -> list[asyncpg.Record]:
+    """The newest `limit` of the schedule's rows, but pending ones, of occurrences after `since`, in order."""
+    return (await TOLD_SINCE.all(session, jobid=jobid, since=since, limit=limit))[::-1]
 
 
 async def drop(session: AsyncSession, logids: Sequence[int]) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.database.jobs import DEFINITION
 from scheduler_api.database.statements import Statement
 
 # Verdict or next attempt; the promise that rests on it reads what the update returns.
@@ -73,14 +75,18 @@ LOCK_JOBS = Statement(
     ORDER BY jobid FOR NO KEY UPDATE
     """
 )
-RETIRE_IDLE = Statement(
-    """
-    UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL
-    WHERE jobid = ANY(:jobids) AND afterjobid IS NULL
-      AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL) AND NOT EXISTS (
+_IDLE = """
+    jobid = ANY(:jobids) AND afterjobid IS NULL
+    AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL) AND NOT EXISTS (
         SELECT FROM joblog
         WHERE jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
     )
+"""
+IDLE = Statement(f"SELECT jobid, createdat, resumefrom, maxruns, {DEFINITION} FROM job WHERE {_IDLE}")
+RETIRE_IDLE = Statement(
+    f"""
+    UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL
+    WHERE {_IDLE}
     """
 )
 #: How many of a job's newest verdicts are failures, from the newest on.
@@ -152,11 +158,16 @@ def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-async def retire_idle(session: AsyncSession, jobids: Sequence[int], *, overlapping: bool) -> None:
-    """Mark those of the jobs as completed that have nothing to come and no live log, if paused, too."""
+async def idle(session: AsyncSession, jobids: Sequence[int], *, overlapping: bool) -> list[asyncpg.Record]:
+    """Those of the jobs that have nothing to come that is known, and no live log, if paused, too."""
     if overlapping:
         # Two runs that end together would each see the other as live; so they come one after the other.
         await LOCK_JOBS.all(session, jobids=jobids)
+    return await IDLE.all(session, jobids=jobids)
+
+
+async def retire_idle(session: AsyncSession, jobids: Sequence[int]) -> None:
+    """Mark those of the jobs as completed that are idle still."""
     await RETIRE_IDLE.all(session, jobids=jobids)
 
 

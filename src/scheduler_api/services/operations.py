@@ -23,7 +23,7 @@ from scheduler_api.errors import (
     ScheduleUnusable,
 )
 from scheduler_api.schedule import Future, Misfire, Reason
-from scheduler_api.services import standing
+from scheduler_api.services import opening, standing
 from scheduler_api.services.jobs import get
 from scheduler_api.services.standing import Held
 
@@ -65,7 +65,7 @@ async def _open_from(session: AsyncSession, held: Held) -> datetime | None:
         future = standing.future_of(held.job, await ledger.standing(session, held.job["jobid"]))
     except ScheduleUnusable:
         return held.open_from
-    return await standing.first_open(session, held, future)
+    return await opening.first_open(session, held, future)
 
 
 async def resume_untold(
@@ -183,7 +183,7 @@ async def _catch_up(
 ) -> datetime | None:
     """Write off what is not to be caught up; the occurrence to go on with."""
     job = held.job
-    first = await standing.first_open(session, held, future)
+    first = await opening.first_open(session, held, future)
     if first is None or first > now:
         return first
     last = None

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
@@ -17,7 +18,8 @@ from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.verdicts import Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
-from scheduler_api.services import chains, operations, standing
+from scheduler_api.services import chains, opening, operations, standing
+from scheduler_api.services.standing import Held
 from scheduler_api.targets import Failure, backoff
 
 #: The longest reason that a job is paused for.
@@ -194,8 +196,8 @@ async def conclude(
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
     idle, failed = {}, {}
-    over = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
-    await chains.fire(session, now, over)
+    followed = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
+    await chains.fire(session, now, followed)
     for (row, known, end), verdict in zip(ends, verdicts, strict=True):
         if verdict.status == "pending":
             continue
@@ -204,13 +206,31 @@ async def conclude(
         if verdict.status == "failed":
             failed[row["jobid"]] = (known, end, verdict)
     if idle:
-        await statements.retire_idle(session, sorted(idle), overlapping=any(idle.values()))
+        found = await statements.idle(session, sorted(idle), overlapping=any(idle.values()))
+        over = [row["jobid"] for row in found if await _is_over(session, now, row)]
+        if over:
+            await statements.retire_idle(session, over)
     for jobid, (known, end, verdict) in sorted(failed.items()):
         reason = await _why_pause(session, jobid, known, end, verdict)
         if reason is not None and known["pausedat"] is None:
             order = Pause.model_construct(reason=reason[:LONGEST_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
                 await operations.pause_untold(session, now, jobid, order)
+
+
+async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) -> bool:
+    """Whether nothing is to come of a job that has no next run.
+
+    It may have lost that: an occurrence that had run already, by a clock that was ahead, is not promised
+    again. Then the job goes on by its repair.
+    """
+    if job["interval"] is None and job["cron"] is None:
+        return True
+    try:
+        future = standing.future_of(job, await ledger.standing(session, job["jobid"]))
+        return await opening.first_open(session, Held(job, [], now), future) is None
+    except ScheduleUnusable:
+        return True
 
 
 async def _why_pause(

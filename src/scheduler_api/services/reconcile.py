@@ -2,7 +2,7 @@
 
 Nothing that this code does makes such a hole, as each verdict and the next promise are one transaction.
 A restored backup, a hand in the database, a clock of the database that was ahead or a bug may: then the
-ledger goes on where it ended, or from now.
+job goes on with the first occurrence that no row tells of.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.computing import in_turns
 from scheduler_api.database import changes, jobs, ledger, promises
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Future, Reason, Schedule
-from scheduler_api.services import standing
+from scheduler_api.schedule import Reason, Schedule
+from scheduler_api.services import opening, standing
 from scheduler_api.services.jobs import plain
 
 log = structlog.get_logger(__name__)
@@ -113,7 +113,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
         return
     await promises.withdraw(session, held.promise["logid"])
     future = standing.future_of(held.job, held.promise, schedule)
-    occurrence = await standing.first_open(session, held._replace(live=held.under_way), future)
+    occurrence = await opening.first_open(session, held._replace(live=held.under_way), future)
     log.warning(
         "the rules of a time zone have changed: a run is re-timed",
         jobid=jobid,
@@ -131,24 +131,13 @@ async def _heal(session: AsyncSession, held: standing.Held) -> None:
     future, occurrence = None, None
     with contextlib.suppress(ScheduleUnusable):
         future = standing.future_of(held.job, await ledger.standing(session, jobid))
-        occurrence = await _first_open(session, held, future)
+        occurrence = await opening.first_open(session, held, future)
     log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=now)
     await _record(session, held, None, occurrence)
     if future is None or occurrence is None:
         await jobs.retire(session, [jobid])
     else:
         await standing.promise(session, now, held.job, future, occurrence)
-
-
-async def _first_open(session: AsyncSession, held: standing.Held, future: Future) -> datetime | None:
-    """The first occurrence that no row tells of; rows of what lies ahead were written by a clock that was."""
-    rows = await ledger.told_ahead(session, held.job["jobid"], held.now, MOST_AHEAD)
-    if not rows:
-        return await standing.first_open(session, held, future)
-    reached = await ledger.reached(session, held.job["jobid"], held.now)
-    since: datetime = held.job["validfrom"]
-    after = since if reached is None else max(since, reached)
-    return future.admit(_first_beside(future.schedule, after, rows))
 
 
 async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[str, Any]) -> bool:
@@ -161,9 +150,8 @@ async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[
     schedule = future.schedule
     rows = await ledger.told_ahead(session, job["jobid"], now, MOST_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
-    first = _first_beside(
-        schedule, max(now, job["validfrom"]), [row for row in rows if not _is_too_early(row, now)]
-    )
+    right = [row for row in rows if not _is_too_early(row, now)]
+    first = future.admit(opening.first_beside(schedule, max(now, job["validfrom"]), right))
     occurrence = promise["scheduledfor"] if first is None else min(first, promise["scheduledfor"])
     tried = standing.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
     if occurrence == promise["scheduledfor"] and promise["nextrun"] <= tried:
@@ -181,16 +169,6 @@ def _is_too_early(row: Mapping[str, Any], now: datetime) -> bool:
     if row["reason"] == Reason.REQUEST:
         return False
     return row["scheduledfor"] <= now or row["reason"] in TOO_EARLY
-
-
-def _first_beside(schedule: Schedule, after: datetime, rows: Sequence[Mapping[str, Any]]) -> datetime | None:
-    """The first occurrence later than `after` that none of the rows tells of."""
-    found = schedule.next_after(after)
-    for row in sorted(rows, key=lambda row: row["scheduledfor"]):
-        last = row["through"] or row["scheduledfor"]
-        if found is not None and row["scheduledfor"] <= found <= last:
-            found = schedule.next_after(last)
-    return found
 
 
 async def _take_back(

@@ -17,7 +17,7 @@ from scheduler_api.database import ledger
 from scheduler_api.database.jobs import Continuation
 from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Future, Once, Part, Reason, Schedule, Succession, succeed
-from scheduler_api.services import chains, standing
+from scheduler_api.services import chains, opening, standing
 from scheduler_api.services.drafts import first_ahead, require_future_start, schedule_of_draft
 from scheduler_api.services.standing import Held
 
@@ -55,7 +55,7 @@ async def _keep(
     schedule = standing.keeping(future.schedule, standing.parts_of(ends), validfrom)
     future = future._replace(schedule=schedule)
     if job["active"] or held.open_from is not None:
-        first = await standing.first_open(session, held, future)
+        first = await opening.first_open(session, held, future)
     else:
         accounted = (await ledger.standing(session, job["jobid"]))["accounted"]
         first = future.next_after(max(accounted or now, now))

@@ -159,19 +159,6 @@ def future_of(row: Mapping[str, Any], carried: Mapping[str, Any], schedule: Sche
     return Future(known, row["maxruns"], carried["runs"] or 0, carried["lastrun"])
 
 
-async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
-    """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
-    if held.open_from is not None:
-        return future.admit(held.open_from)
-    jobid, validfrom = held.job["jobid"], held.job["validfrom"]
-    if held.job["kept"]:
-        since = await ledger.settled(session, jobid) or held.job["createdat"]
-        if since < validfrom:
-            return future.next_after(since)
-    accounted = (await ledger.standing(session, jobid))["accounted"]
-    return future.next_after(max(accounted or validfrom, validfrom))
-
-
 def spread(jobid: int, jitter: int) -> timedelta:
     """The job's own share of its jitter: the same for each of its runs, and unlike that of others."""
     return timedelta(seconds=(jobid * GOLDEN % WORD) * (jitter + 1) // WORD)

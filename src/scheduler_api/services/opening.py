@@ -1,0 +1,49 @@
+"""What a job goes on with: the first occurrence that its ledger does not account for."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database import changes, ledger
+from scheduler_api.schedule import Future, Schedule
+from scheduler_api.services.standing import Held
+
+#: The newest rows, among which what no row tells of is looked for.
+MOST_TOLD = 1000
+TICK = datetime.resolution
+
+
+async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
+    """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
+    if held.open_from is not None:
+        return future.admit(held.open_from)
+    jobid, validfrom = held.job["jobid"], held.job["validfrom"]
+    if held.job["kept"]:
+        since = await ledger.settled(session, jobid) or held.job["createdat"]
+        if since < validfrom:
+            return future.next_after(since)
+    # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
+    since = max(validfrom, await _accounted(session, held) or validfrom)
+    rows = await ledger.told_since(session, jobid, since, MOST_TOLD)
+    if len(rows) == MOST_TOLD:
+        since = max(since, rows[0]["scheduledfor"] - TICK)
+    return future.admit(first_beside(future.schedule, since, rows))
+
+
+def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """The first occurrence later than `after` that none of the rows tells of."""
+    found = schedule.next_after(after)
+    for row in sorted(rows, key=lambda row: row["scheduledfor"]):
+        last = row["through"] or row["scheduledfor"]
+        if found is not None and row["scheduledfor"] <= found <= last:
+            found = schedule.next_after(last)
+    return found
+
+
+async def _accounted(session: AsyncSession, held: Held) -> datetime | None:
+    """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
+    jobid, until = held.job["jobid"], held.now
+    repaired = await changes.repaired(session, jobid)
+    return await ledger.reached(session, jobid, until if repaired is None else min(until, repaired))

@@ -144,6 +144,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ],
     ("GET", "/jobs/{jobid:jobid}/secrets"): both(),
     ("GET", "/logs/{logid:logid}"): both(),
+    ("POST", "/restore/confirm"): [Ask((200, 204, 303, 404, 409)), EMPTY_FORM],
     ("POST", "/times"): [of_form({"clock": "zone", "zone": "x" * 60_000}, 303, 422), *BROKEN_FORM],
     ("POST", "/schedules/preview"): [
         *(of_json({"cron": cron, "count": 100, "exclude": AHEAD}, 200, 422) for cron in CRONS),
@@ -178,7 +179,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/jobs/{jobid:jobid}/secrets"): [Ask((201,)), EMPTY_FORM],
     ("DELETE", "/jobs/{jobid:jobid}/secrets/{secretid}"): [Ask((204,))],
     ("POST", "/jobs/{jobid:jobid}/secrets/{secretid}/delete"): [EMPTY_FORM],
-    ("PUT", "/limits/{scope}/{name}"): [of_json({"most": 5}), *FLAWED],
+    ("PUT", "/limits/{scope}/{name}"): [of_json({"limit": 5}), *FLAWED],
     ("DELETE", "/limits/{scope}/{name}"): [Ask((204,))],
     ("POST", "/jobs/{jobid:jobid}/spread"): [of_form({"jitter": 600}), *BROKEN_FORM],
     ("POST", "/logs/{logid:logid}/retry"): [Ask((202, 409))],

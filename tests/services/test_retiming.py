@@ -75,7 +75,7 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
 ) -> None:
     jobid = await add(database, interval=60, misfire=misfire, grace=3600)
     patch = JobPatch.model_validate({"interval": 120})
-    _, row = await at(database, after(290), outlook.job_now, jobid)
+    _, row = await at(database, after(290), outlook.job_to_edit, jobid)
     preview = outlook.preview_edit(Budget(10_000), after(290), row, patch)
     assert preview.superseded == 2
     await edit(database, after(290), jobid, {"interval": 120})

@@ -100,10 +100,11 @@ MUTANTS = [
     Mutant(
         "it is answered before the commit",
         "src/scheduler_api/database/engine.py",
-        {"            await self._commit(session, opened)\n": (
+        {"            await self._commit(session, opened)\n            return result\n": (
             "            asyncio.get_running_loop().call_later(\n"
             "                0.2, lambda: asyncio.ensure_future(self._commit(session, opened))\n"
             "            )\n"
+            "            return result\n"
         )},
     ),
     Mutant(
@@ -135,9 +136,9 @@ MUTANTS = [
     ),
     Mutant(
         "maxruns is not asked on resume",
-        "src/scheduler_api/services/standing.py",
-        {"    return future.next_after(max(accounted or validfrom, validfrom))\n": (
-            "    return future.schedule.next_after(max(accounted or validfrom, validfrom))\n"
+        "src/scheduler_api/services/opening.py",
+        {"    return future.admit(first_beside(future.schedule, since, rows))\n": (
+            "    return first_beside(future.schedule, since, rows)\n"
         )},
     ),
     Mutant(

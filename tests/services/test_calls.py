@@ -813,5 +813,5 @@ async def test_a_batch_of_ends_takes_as_many_statements_as_one(
 
     assert await database.transact(work) == 100
     asked = [sql for sql in said if "jit" not in sql]
-    assert 0 < len(asked) <= 8, asked
+    assert 0 < len(asked) <= 6, asked
     assert await is_clean(database)

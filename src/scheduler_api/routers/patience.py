@@ -48,5 +48,5 @@ async def _hang_up(request: Request) -> None:
 
 async def preview_edit(request: Request, jobid: int, patch: JobPatch) -> EditPreview:
     """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
-    now, row = await database_of(request).transact(outlook.job_now, jobid)
+    now, row = await database_of(request).transact(outlook.job_to_edit, jobid)
     return await while_connected(request, QUESTIONS.compute(outlook.preview_edit, now, row, patch))

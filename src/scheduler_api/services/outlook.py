@@ -58,11 +58,19 @@ class Listed(NamedTuple, Generic[Shown]):
 
 
 async def job_now(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
-    """The instant, and what `upcoming` and `preview_edit` know of a job. Raises JobNotFound."""
-    row: Row | None = await jobs.one(session, jobid)
+    """The instant, and what `upcoming` knows of a job. Raises JobNotFound."""
+    return now, _there(jobid, await jobs.summary(session, jobid))
+
+
+async def job_to_edit(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
+    """The instant, and what `preview_edit` knows of a job, all of its target too. Raises JobNotFound."""
+    return now, _there(jobid, await jobs.one(session, jobid))
+
+
+def _there(jobid: int, row: Row | None) -> Row:
     if row is None:
         raise JobNotFound(jobid)
-    return now, row
+    return row
 
 
 async def jobs_until(

@@ -29,4 +29,4 @@ async def listen_forever(database: Database, heard: Mapping[str, Callable[[], No
             failures += 1
             log.debug("listening failed", error=explain(error))
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10))
-        await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load

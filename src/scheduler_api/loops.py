@@ -105,9 +105,9 @@ class Loop:
 
 def spread(seconds: float) -> float:
     """A little less than so many seconds: replicas that started together do not act together for ever."""
-    return seconds * random.uniform(0.8, 1.0)  # noqa: S311
+    return seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
 
 
 def _backoff(failures: int) -> float:
     longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load

@@ -42,7 +42,7 @@ class PoolSize(NamedTuple):
     timeout: float
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc]
+class Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped
     """A driver's connection that knows whether its state is known."""
 
     __slots__ = ("deadline", "in_doubt", "warned")
@@ -111,5 +111,5 @@ def _refuse_unfit(dbapi_connection: DBAPIConnection, *_: object) -> None:
     """Let no connection leave the pool but an idle one; the pool opens another in its place."""
     driver = dbapi_connection.driver_connection
     # A transaction that the driver knows of makes the next one a savepoint, whatever the server says.
-    if not driver.is_idle or driver._top_xact is not None:  # noqa: SLF001
+    if not driver.is_idle or driver._top_xact is not None:  # noqa: SLF001 - nothing public tells
         raise DisconnectionError

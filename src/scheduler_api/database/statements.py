@@ -32,7 +32,7 @@ class Statement:
     """One SQL statement with parameters such as `:jobid`."""
 
     def __init__(self, sql: str) -> None:
-        compiled = text(sql).compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]
+        compiled = text(sql).compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]  # untyped
         self.text = sql
         self.sql = str(compiled)
         self._names: list[str] = compiled.positiontup or []

@@ -107,7 +107,7 @@ class Client:
             max_headers=MAX_HEADERS,
         )
         # One call is one request: whoever counts attempts must know of each. There is no public switch.
-        self._session._retry_connection = False  # noqa: SLF001
+        self._session._retry_connection = False  # noqa: SLF001 - no option says so
 
     async def close(self) -> None:
         """Drop all connections. Calls under way fail."""

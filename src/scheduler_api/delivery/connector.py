@@ -57,7 +57,7 @@ class Answers(ResponseHandler):
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take an answer whose head has been read."""
         # What comes unasked is not left out: such a connection is not used again.
-        if not self._is_awaited or not 100 <= data[0].code < 200 or data[0].code == 101:  # noqa: PLR2004
+        if not self._is_awaited or not 100 <= data[0].code < 200 or data[0].code == 101:  # noqa: PLR2004 - RFC 9110
             self._is_awaited = False
             super().feed_data(data, size)
             return

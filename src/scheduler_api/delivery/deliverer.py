@@ -215,7 +215,7 @@ class Deliverer:
             except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
                 longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
-                pause = longest * random.uniform(0.5, 1.0)  # noqa: S311
+                pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
                 log.warning("claiming calls failed", error=explain(error.__cause__ or error))
             self._look_at = min(self._look_at, monotonic() + pause)
             await self._sleep()
@@ -249,7 +249,7 @@ class Deliverer:
             return 0.0
         self._is_bounded = claim.bounded
         self._is_full |= claim.crowded
-        longest = self._capacity.interval * random.uniform(0.8, 1.0)  # noqa: S311
+        longest = self._capacity.interval * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
         if claim.bounded:
             longest = min(longest, BOUNDED_PAUSE)
         if not claim.whole:

@@ -98,7 +98,7 @@ class Leases:
         """Renew and take over, until cancelled."""
         pause = self._lease.total_seconds() / LOOKS_A_LEASE
         while True:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311
+            await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load
             try:
                 await self._renew()
                 await self._take_over(CONFIRM * pause)

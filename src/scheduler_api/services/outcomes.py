@@ -119,8 +119,7 @@ def _again_at(
     lost = end.failure is Failure.LOST and end.outcome == "lost"
     if target is None or lost or end.outcome == "released":
         return now, None
-    # Chance spreads the pauses of many.
-    share = random.random()  # noqa: S311
+    share = random.random()  # noqa: S311 - spreads load
     pause = backoff.pause(row["attempt"] - row["spent"], target.backoff, target.maxbackoff, share)
     return now + timedelta(seconds=max(pause, end.after or 0)), None
 

@@ -8,6 +8,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
+from scheduler_api.contracts import TroubleKind
 from scheduler_api.database.engine import Database
 from scheduler_api.services import overview as overview_service
 from scheduler_api.services import restore
@@ -251,6 +252,22 @@ async def test_totals_count_what_is_under_way_and_what_was_missed(
     assert (total["running"], total["missed"], total["skipped"], total["finished"]) == (1, 1500, 5, 0)
     page = await get(client, "/jobs/2")
     assert "1,500 missed" in page.text
+
+
+async def test_calls_that_find_no_place_for_long_are_told(database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+
+    async def told(crowded: float) -> list[tuple[str, Any]]:
+        found = await database.transact(overview_service.look, crowded=crowded)
+        return [(one.what, one.since) for one in found.troubles if one.kind is TroubleKind.CROWDED]
+
+    assert await told(60) == []
+    for _ in range(3):
+        await add_job(database, target=TARGET, due=now - timedelta(seconds=1))
+    assert await told(29) == []
+    ((what, since),) = await told(60)
+    assert what == "This replica is at capacity (3 calls due)."
+    assert abs(since - (now - timedelta(seconds=60))) < timedelta(seconds=20)
 
 
 async def restored(database: Database, age: str) -> None:

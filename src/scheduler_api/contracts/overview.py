@@ -13,6 +13,7 @@ class TroubleKind(StrEnum):
 
     REPLICA = "replica"
     LATE = "late"
+    CROWDED = "crowded"
     HOST = "host"
     FAILING = "failing"
     GIVENUP = "givenup"

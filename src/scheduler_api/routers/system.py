@@ -33,7 +33,8 @@ async def show_overview(request: Request) -> Response:
     told = [] if ticker is None else ticker.troubles
     told += [trouble for trouble in deliverer.troubles.values() if trouble is not None]
     paused = request.state.confirmation.is_awaited
-    found = await database_of(request).transact(overview.look, told, paused=paused)
+    crowded = deliverer.crowded
+    found = await database_of(request).transact(overview.look, told, paused=paused, crowded=crowded)
     if wants_page(request):
         return Response(await aside(pages_of(request).overview, found), 200, NEGOTIATED, Media.HTML)
     return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)

@@ -17,7 +17,7 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database import claims, history, overview
 from scheduler_api.schedule.wording import duration
-from scheduler_api.services import restore
+from scheduler_api.services import health, restore
 from scheduler_api.services.health import LATE
 
 #: How far back runs are counted, and how many of them.
@@ -33,12 +33,17 @@ STUCK = timedelta(seconds=30)
 
 
 async def look(
-    session: AsyncSession, now: datetime, told: Sequence[str] = (), *, paused: bool = False
+    session: AsyncSession,
+    now: datetime,
+    told: Sequence[str] = (),
+    *,
+    paused: bool = False,
+    crowded: float = 0.0,
 ) -> Overview:
     """Everything that an operator wants to know first.
 
     `told` is what the replica itself says is wrong; `paused`, whether it waits until somebody confirms that
-    the database was restored.
+    the database was restored; `crowded`, for how many seconds due calls have found no place in it.
     """
     total = await overview.totals(session, now - DAY, now, MOST_COUNTED)
     running = await overview.running(session, SHOWN)
@@ -53,6 +58,7 @@ async def look(
             *(_replica_trouble(sentence) for sentence in told),
             *await restore.told(session, now, paused=paused),
             *_lateness(now, late, replicas),
+            *await _crowd(session, now, crowded),
             *await _transactions(session, now),
             *await _hosts(session, now),
             *await _jobs(session, now),
@@ -107,6 +113,25 @@ def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequen
             jobid=first["jobid"],
             logid=first["logid"],
             timezone=first["timezone"],
+        )
+    ]
+
+
+async def _crowd(session: AsyncSession, now: datetime, crowded: float) -> list[Trouble]:
+    """That calls wait as this replica makes as many as it may, for longer than a busy moment."""
+    if crowded < STUCK.total_seconds():
+        return []
+    waiting = await health.waiting(session, now)
+    if not waiting.calls:
+        return []
+    count = f"{'at least ' if waiting.calls == health.MOST_COUNTED else ''}{waiting.calls:,}"
+    return [
+        Trouble(
+            kind=TroubleKind.CROWDED,
+            what=f"This replica is at capacity ({count} calls due).",
+            since=now - timedelta(seconds=crowded),
+            why="Due calls have found no free place since. Some may also wait for a limit.",
+            todo="Start another replica, or raise SCHEDULER_CONCURRENCY. Shorten timeouts of slow targets.",
         )
     ]
 

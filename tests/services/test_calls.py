@@ -795,11 +795,12 @@ async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothi
     ],
     ids=str,
 )
+@pytest.mark.parametrize("end", [finished, lambda started: failed(started, again=False)], ids=["well", "ill"])
 async def test_a_batch_of_ends_takes_as_many_statements_as_one(
-    database: Database, schedule: dict[str, Any]
+    database: Database, schedule: dict[str, Any], end: Callable[[Started], Ended]
 ) -> None:
     for _ in range(100):
-        await add_job(database, repeat=True, target=TARGET, **schedule)
+        await add_job(database, repeat=True, target=TARGET, autopause=5, **schedule)
     started = (await claim(database, after(2))).started
     assert len(started) == 100
     said: list[str] = []
@@ -807,11 +808,12 @@ async def test_a_batch_of_ends_takes_as_many_statements_as_one(
     async def work(session: AsyncSession, _: datetime) -> int:
         driver = session.info[DRIVER]
         with driver.query_logger(lambda record: said.append(record.query)):
-            ended = [finished(one) for one in started]
+            ended = [end(one) for one in started]
             report = await calls.settle(session, after(200), ended, frozenset({"a.example"}))
         return len(report.settled)
 
     assert await database.transact(work) == 100
-    asked = [sql for sql in said if "jit" not in sql]
+    # Without those in which the driver asks for types, once.
+    asked = [sql for sql in said if "jit" not in sql and "typeinfo" not in sql]
     assert 0 < len(asked) <= 6, asked
     assert await is_clean(database)

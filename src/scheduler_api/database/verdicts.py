@@ -1,6 +1,6 @@
 """Writing down what came of attempts, and what follows for their jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -89,18 +89,22 @@ RETIRE_IDLE = Statement(
     WHERE {_IDLE}
     """
 )
-#: How many of a job's newest verdicts are failures, from the newest on.
+#: How many of each job's newest verdicts are failures, from the newest on.
 FAILED_IN_A_ROW = Statement(
     """
-    SELECT count(*) FROM (
-        SELECT count(*) FILTER (WHERE status <> 'failed')
-               OVER (ORDER BY scheduledfor DESC, logid DESC) AS others
-        FROM (
-            SELECT status, scheduledfor, logid FROM joblog
-            WHERE jobid = :jobid AND status IN ('finished', 'failed')
-            ORDER BY scheduledfor DESC, logid DESC LIMIT :most
-        ) AS newest
-    ) AS counted WHERE others = 0
+    SELECT asked.jobid, counted.failures
+    FROM unnest(CAST(:jobids AS bigint[]), CAST(:limits AS int[])) AS asked (jobid, most)
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE others = 0) AS failures FROM (
+            SELECT count(*) FILTER (WHERE status <> 'failed')
+                   OVER (ORDER BY scheduledfor DESC, logid DESC) AS others
+            FROM (
+                SELECT status, scheduledfor, logid FROM joblog
+                WHERE joblog.jobid = asked.jobid AND status IN ('finished', 'failed')
+                ORDER BY scheduledfor DESC, logid DESC LIMIT asked.most
+            ) AS newest
+        ) AS runs
+    ) AS counted
     """
 )
 
@@ -171,7 +175,9 @@ async def retire_idle(session: AsyncSession, jobids: Sequence[int]) -> None:
     await RETIRE_IDLE.all(session, jobids=jobids)
 
 
-async def failed_in_a_row(session: AsyncSession, jobid: int, most: int) -> int:
-    """How many of the job's newest runs failed one after the other, `most` at most."""
-    (count,) = await FAILED_IN_A_ROW.one(session, jobid=jobid, most=most)
-    return int(count)
+async def failed_in_a_row(session: AsyncSession, limits: Mapping[int, int]) -> dict[int, int]:
+    """How many of the newest runs of each job failed one after the other, counted up to its limit."""
+    if not limits:
+        return {}
+    rows = await FAILED_IN_A_ROW.all(session, jobids=list(limits), limits=list(limits.values()))
+    return {row["jobid"]: row["failures"] for row in rows}

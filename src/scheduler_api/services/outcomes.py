@@ -202,16 +202,22 @@ async def conclude(
             continue
         if row["cause"] == "schedule" and verdict.promise is None:
             idle[row["jobid"]] = known["overlap"]
-        if verdict.status == "failed":
+        if verdict.status == "failed" and known["pausedat"] is None:
             failed[row["jobid"]] = (known, end, verdict)
     if idle:
         found = await statements.idle(session, sorted(idle), overlapping=any(idle.values()))
         over = [row["jobid"] for row in found if await _is_over(session, now, row)]
         if over:
             await statements.retire_idle(session, over)
+    counted = {
+        jobid: known["autopause"]
+        for jobid, (known, end, _) in failed.items()
+        if known["autopause"] is not None and end.failure is not Failure.CANCELLED
+    }
+    failures = await statements.failed_in_a_row(session, counted)
     for jobid, (known, end, verdict) in sorted(failed.items()):
-        reason = await _why_pause(session, jobid, known, end, verdict)
-        if reason is not None and known["pausedat"] is None:
+        reason = _why_pause(known, end, verdict, failures.get(jobid, 0))
+        if reason is not None:
             order = Pause.model_construct(reason=reason[:LONGEST_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
                 await operations.pause_untold(session, now, jobid, order)
@@ -232,18 +238,17 @@ async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) ->
         return True
 
 
-async def _why_pause(
-    session: AsyncSession, jobid: int, known: Mapping[str, Any], end: Ended, verdict: Verdict
-) -> str | None:
-    """Why a job whose run failed is to be paused, and what to do; None: it goes on."""
+def _why_pause(known: Mapping[str, Any], end: Ended, verdict: Verdict, failures: int) -> str | None:
+    """Why a job is to be paused of which so many runs have failed in a row, and what to do; None: it goes on.
+
+    Failures are counted only where the job asks for it.
+    """
     if end.failure is Failure.GONE:
         return "The target answered 410 Gone: it wants no more calls. Give the job another, and resume it."
-    most = known["autopause"]
-    if most is None or end.failure is Failure.CANCELLED:
+    limit = known["autopause"]
+    if limit is None or failures < limit:
         return None
-    if await statements.failed_in_a_row(session, jobid, most) < most:
-        return None
-    runs = "The run" if most == 1 else f"{most} runs in a row"
+    runs = "The run" if limit == 1 else f"{limit} runs in a row"
     return (
         f"{runs} failed, the last one: {verdict.error} Mend the cause, and resume the job; "
         "what it missed is then treated as its misfire policy says."

@@ -23,6 +23,7 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule import Fold, Gap, Misfire
+from scheduler_api.services.views import JobView
 from scheduler_api.web.pages import Pages
 from tests.factories import execute, scalar
 from tests.receiver import Receiver, receiving
@@ -422,7 +423,7 @@ def rendered(text: str) -> Page:
 def test_whatever_a_job_holds_is_text() -> None:
     job = hostile_job()
     found = JobWithLogs.model_construct(job=job, logs=[])
-    text = Pages().job(NOW, found, None, first=True)
+    text = Pages().job(JobView(NOW, {}, found, [], [], None), None, (), None)
     page = rendered(text)
     assert f"{MARKUP}: •••" in page.text
     assert '"><b>: •••' in page.text

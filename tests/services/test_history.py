@@ -14,7 +14,7 @@ from scheduler_api.contracts import Span
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import joblog
 from scheduler_api.errors import JobNotFound
-from scheduler_api.services import history
+from scheduler_api.services import history, views
 from tests.factories import NOON, add_job, empty
 
 LOGS = st.lists(
@@ -90,9 +90,9 @@ async def test_an_empty_timeline_has_all_its_stretches(database: Database, span:
     assert found.buckets[-1].since <= NOON < found.until
 
 
-async def test_there_is_no_timeline_without_a_job(database: Database) -> None:
+async def test_there_is_no_page_without_a_job(database: Database) -> None:
     with pytest.raises(JobNotFound):
-        await database.read(history.timeline, NOON, 7, Span.DAY)
+        await database.read(views.of_job, 7, 20, None, Span.DAY)
 
 
 async def test_a_glance_shows_the_newest_sixty_of_each_job(database: Database) -> None:

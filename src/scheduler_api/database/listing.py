@@ -25,7 +25,7 @@ FILTERS = {
     # The first condition spares the second for all that never failed.
     "failing": "job.active AND job.jobid IN (SELECT jobid FROM joblog WHERE status = 'failed')"
     " AND latest.status = 'failed'",
-    "overdue": "job.active AND promise.nextrun < :overdue",
+    "overdue": "job.active AND promise.nextrun < statement_timestamp() - CAST(:overdue AS interval)",
 }
 #: Filters and orders that look at more than the job's own row.
 _OF_LATEST, _OF_PROMISE = {"laststatus", "failing"}, {"overdue", "nextrun"}

@@ -18,7 +18,7 @@ from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters
 from scheduler_api.routers.preferences import back_to
 from scheduler_api.routers.wiring import client_of, database_of, pages_of, runner_of
-from scheduler_api.services import health, jobs
+from scheduler_api.services import jobs
 
 router = APIRouter(tags=["operations"])
 
@@ -61,8 +61,7 @@ async def _order_by_form(request: Request) -> Response:
     database, pages = database_of(request), pages_of(request)
     count = (await _carry_out(request, wanted)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
-        filters = await _filters(request, wanted)
-        found = await database.read(jobs.listing, filters, JobSort.JOBID, None, MOST_BY_ID)
+        found = await database.read(jobs.listing, _filters(wanted), JobSort.JOBID, None, MOST_BY_ID)
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
         jobids = [job.jobid for job in found] if count <= MOST_BY_ID else []
         named = {job.jobid: job.jobname for job in found[:NAMED]}
@@ -77,13 +76,11 @@ async def _order_by_form(request: Request) -> Response:
 
 
 async def _carry_out(request: Request, order: BulkOrder) -> BulkReport:
-    filters = await _filters(request, order)
-    return await runner_of(request).run_bulk(order, filters, client_of(request))
+    return await runner_of(request).run_bulk(order, _filters(order), client_of(request))
 
 
-async def _filters(request: Request, order: BulkOrder) -> dict[str, Any]:
-    now = await database_of(request).read(health.clock)
-    return job_filters(now, **order.filter.model_dump(), pauseid=order.pauseid)
+def _filters(order: BulkOrder) -> dict[str, Any]:
+    return job_filters(**order.filter.model_dump(), pauseid=order.pauseid)
 
 
 def _order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:

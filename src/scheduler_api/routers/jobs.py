@@ -49,12 +49,13 @@ from scheduler_api.routers.wiring import (
     version_of,
     wants_page,
 )
-from scheduler_api.services import bulk, health, history, idempotency, jobs, outlook, secrets
+from scheduler_api.services import health, idempotency, jobs, outlook, views
+from scheduler_api.services.views import JobView
 
 router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 
-#: How many next runs and how many changes the page of a job shows.
-SHOWN_AHEAD, SHOWN_CHANGES = 20, 10
+#: How many next runs the page of a job shows.
+SHOWN_AHEAD = 20
 STALE = "Somebody has changed the job since you opened this form. Submit again to change it all the same."
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
@@ -99,16 +100,13 @@ async def list_jobs(
         return _html(await aside(pages_of(request).form, await database.read(health.clock), like=job))
     page = wants_page(request)
     most = most_of(limit, page=page)
-    now = await database.read(health.clock) if page or state is Condition.OVERDUE else None
-    filters = job_filters(now, name, state, laststatus, tag, pauseid=pauseid)
-    found = await database.read(jobs.listing, filters, sort, place_of(sort, after), most + 1)
-    listing = found[:most]
-    further = with_next(request, after=job_place(sort, listing[-1])) if found[most:] else None
-    if now is None or not page:
-        return _json(await array(listing), further)
-    count = await database.read(bulk.count, filters)
-    recent = await database.read(history.recent, [job.jobid for job in listing])
-    shown = await aside(pages_of(request).jobs, now, listing, recent, count, further, request.query_params)
+    filters, place = job_filters(name, state, laststatus, tag, pauseid=pauseid), place_of(sort, after)
+    if not page:
+        found = await database.read(jobs.listing, filters, sort, place, most + 1)
+        return _json(await array(found[:most]), _further(request, sort, found, most))
+    view = await database.read(views.of_jobs, filters, sort, place, most)
+    further = _further(request, sort, view.jobs, most)
+    shown = await aside(pages_of(request).jobs, view, most, further, request.query_params)
     return _html(shown, further)
 
 
@@ -175,13 +173,11 @@ async def show_job(
         return _html(await aside(pages_of(request).form, await database.read(health.clock), editing=job))
     page = wants_page(request)
     most = most_of(limit, page=page)
-    found = await database.read(jobs.get_with_logs, jobid, most + 1, before)
-    older = None
-    if found.logs[most:]:
-        found.logs.pop()
-        older = f"/jobs/{jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': most})}"
     if page:
-        return await _job_page(request, found, older, span, first=before is None)
+        view = await database.read(views.of_job, jobid, most, before, span)
+        return await _job_page(request, view, _older(view.job, most))
+    found = await database.read(jobs.get_with_logs, jobid, most + 1, before)
+    older = _older(found, most)
     return _json(found.model_dump_json(), older, tagged(found.job.version))
 
 
@@ -264,26 +260,28 @@ async def _job_named(request: Request, text: str | None) -> Job | None:
     return await database_of(request).read(jobs.get, int(text))
 
 
-async def _job_page(
-    request: Request, found: JobWithLogs, older: str | None, span: Span, *, first: bool
-) -> Response:
-    database, jobid = database_of(request), found.job.jobid
-    now = await database.read(health.clock)
+def _further(request: Request, sort: JobSort, found: Sequence[JobSummary], most: int) -> str | None:
+    """Where the list goes on behind `most` of what was found; None: it ends there."""
+    return with_next(request, after=job_place(sort, found[most - 1])) if found[most:] else None
+
+
+def _older(found: JobWithLogs, most: int) -> str | None:
+    """Where there are older logs than the first `most`, the last of which is left out; None: nowhere."""
+    if not found.logs[most:]:
+        return None
+    found.logs.pop()
+    return f"/jobs/{found.job.jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': most})}"
+
+
+async def _job_page(request: Request, view: JobView, older: str | None) -> Response:
     upcoming: Sequence[Occurrence] = ()
     trouble = None
     try:
-        now, row = await database.transact(outlook.job_now, jobid)
-        ahead = QUESTIONS.compute(outlook.upcoming, now, row, SHOWN_AHEAD)
+        ahead = QUESTIONS.compute(outlook.upcoming, view.now, view.row, SHOWN_AHEAD)
         upcoming = (await while_connected(request, ahead)).occurrences
     except ScheduleUnusable as error:
         trouble = str(error)
-    changes = await database.read(jobs.changes_of, jobid, LARGEST_ID, SHOWN_CHANGES)
-    known = await database.read(secrets.listing, jobid) if found.job.target is not None else []
-    told = await database.transact(history.timeline, jobid, span) if first else None
-    page = await aside(
-        pages_of(request).job, now, found, older, first, upcoming, changes, trouble, known, told
-    )
-    return _html(page, older)
+    return _html(await aside(pages_of(request).job, view, older, upcoming, trouble), older)
 
 
 def _checked(key: str) -> str:

@@ -20,7 +20,6 @@ from scheduler_api.contracts import (
     Log,
     LogCause,
     LogStatus,
-    RetryOrder,
 )
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.bodies import content_type, json_body
@@ -37,10 +36,9 @@ from scheduler_api.routers.wiring import (
     database_of,
     most_of,
     pages_of,
-    runner_of,
     wants_page,
 )
-from scheduler_api.services import audit, backfill, explain, health, jobs
+from scheduler_api.services import audit, backfill, explain, health, jobs, views
 
 router = APIRouter(tags=["ledger"], route_class=WithoutBlanks)
 
@@ -179,21 +177,13 @@ async def _logs(request: Request, filters: dict[str, Any], limit: int) -> Respon
 
 
 async def _runs_page(request: Request, filters: dict[str, Any], limit: int) -> Response:
-    database = database_of(request)
-    found = await database.read(jobs.list_logs, given(filters), limit + 1)
-    further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
-    shown = found[:limit]
-    named = await database.read(jobs.names, sorted({log.jobid for log in shown}))
-    failed = await _count_failed(request, filters) if filters["status"] is LogStatus.FAILED else None
-    now, span = await database.read(health.clock), (filters["since"], filters["until"])
-    page = await aside(pages_of(request).runs, now, shown, named, further, request.query_params, span, failed)
+    span = filters["since"], filters["until"]
+    # Those that can be tried again, whatever their cause.
+    failed = given({"since": span[0], "until": span[1]}) if filters["status"] is LogStatus.FAILED else None
+    view = await database_of(request).read(views.of_runs, given(filters), limit, failed)
+    further = with_next(request, before=view.logs[limit - 1].logid) if view.logs[limit:] else None
+    page = await aside(pages_of(request).runs, view, limit, further, request.query_params, span)
     return Response(page, 200, NEGOTIATED | _link(further), Media.HTML)
-
-
-async def _count_failed(request: Request, filters: dict[str, Any]) -> int:
-    """How many failed calls of that range there are, whatever their cause."""
-    span = given({name: filters[name] for name in ("since", "until")})
-    return (await runner_of(request).retry_failed(RetryOrder(dryrun=True), span)).count
 
 
 def _range(since: str | None, until: str | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from scheduler_api.routers.operations import BACK
 from scheduler_api.routers.paging import NEGOTIATED, given
 from scheduler_api.routers.preferences import back_to
 from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
-from scheduler_api.services import health, jobs, redrive, reports
+from scheduler_api.services import redrive, reports, views
 
 router = APIRouter(tags=["logs"])
 
@@ -44,10 +44,10 @@ LogId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which log.", examp
 async def show_log(request: Request, logid: LogId) -> Response:
     """Show a log with its attempts, and what its run told. Browsers get a page of HTML."""
     database = database_of(request)
-    found = await database.read(redrive.get_log, logid)
     if wants_page(request):
-        job, now = await database.read(jobs.get, found.log.jobid), await database.read(health.clock)
-        return Response(await aside(pages_of(request).log, now, job, found), 200, NEGOTIATED, Media.HTML)
+        page = await aside(pages_of(request).log, *await database.read(views.of_log, logid))
+        return Response(page, 200, NEGOTIATED, Media.HTML)
+    found = await database.read(redrive.get_log, logid)
     return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 

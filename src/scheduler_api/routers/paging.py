@@ -17,7 +17,6 @@ WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 
 
 def job_filters(
-    now: datetime | None,
     name: str | None = None,
     state: Condition | None = None,
     laststatus: LastStatus | None = None,
@@ -26,7 +25,7 @@ def job_filters(
     *,
     pauseid: UUID | None = None,
 ) -> dict[str, Any]:
-    """The filters that are given, as the list of jobs takes them; `now` is needed to say what is overdue."""
+    """The filters that are given, as the list of jobs takes them."""
     filters: dict[str, Any] = {}
     if name:
         filters["name"] = f"%{name.translate(WILDCARDS)}%"
@@ -37,8 +36,7 @@ def job_filters(
     if state is not None:
         filters[state.value] = True
     if state is Condition.OVERDUE:
-        assert now is not None
-        filters[state.value] = now - LATE
+        filters[state.value] = LATE
     if pauseid is not None:
         filters["pauseid"] = pauseid
     if jobids is not None:

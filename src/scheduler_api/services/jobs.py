@@ -99,6 +99,11 @@ async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Ma
 async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
     """Up to `limit` changes of the job older than a changeid, newest first. Raises JobNotFound."""
     await get_summary(session, jobid)
+    return await newest_changes(session, jobid, before, limit)
+
+
+async def newest_changes(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
+    """The same of a job that is there."""
     return await in_turns(Change.model_validate, await changes.newest(session, jobid, before, limit))
 
 

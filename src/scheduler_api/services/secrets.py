@@ -34,6 +34,11 @@ async def listing(session: AsyncSession, jobid: int) -> list[Secret]:
     """The job's secrets, oldest first, but for what they are. Raises JobNotFound."""
     if await jobs.summary(session, jobid) is None:
         raise JobNotFound(jobid)
+    return await kept(session, jobid)
+
+
+async def kept(session: AsyncSession, jobid: int) -> list[Secret]:
+    """The same of a job that is there."""
     return [Secret.model_validate(dict(row)) for row in await targets.secrets(session, jobid)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -12,7 +12,6 @@ from scheduler_api import __version__
 from scheduler_api.contracts import (
     BulkOrder,
     BulkReport,
-    Change,
     Condition,
     EditPreview,
     Explanation,
@@ -20,9 +19,7 @@ from scheduler_api.contracts import (
     Job,
     JobSort,
     JobSummary,
-    JobWithLogs,
     LastStatus,
-    Log,
     LogCause,
     LogStatus,
     LogWithAttempts,
@@ -30,17 +27,15 @@ from scheduler_api.contracts import (
     Occurrence,
     Overview,
     Problem,
-    Recent,
     SchedulePreview,
-    Secret,
     Span,
     TestAnswer,
-    Timeline,
     Upcoming,
 )
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.outlook import Listed, Window
+from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, notices, requests, words
 from scheduler_api.web.times import Times
 
@@ -80,14 +75,13 @@ class Pages:
 
     def jobs(
         self,
-        now: datetime,
-        listing: Sequence[JobSummary],
-        recent: Mapping[int, Sequence[Recent]],
-        count: int,
+        view: JobsView,
+        limit: int,
         further: str | None,
         query: Mapping[str, str],
     ) -> str:
         """The list of jobs with their newest runs, filters, and a notice of what was just done."""
+        now, times = view.now, self._reader.times
         narrowed = filters.given(query, filters.OF_JOBS)
         kept = filters.given(query, filters.KEPT_OF_JOBS)
         first = "after" not in query
@@ -95,8 +89,10 @@ class Pages:
             "jobs.html",
             now=now,
             soon=now + form.SUGGESTED_START,
-            rows=[glance.row_of(job, recent.get(job.jobid, ()), now, self._reader.times) for job in listing],
-            count=count,
+            rows=[
+                glance.row_of(job, view.recent.get(job.jobid, ()), now, times) for job in view.jobs[:limit]
+            ],
+            count=view.matching,
             further=further,
             notice=notices.notice(query) if first else None,
             first=first,
@@ -129,23 +125,21 @@ class Pages:
 
     def runs(
         self,
-        now: datetime,
-        found: Sequence[Log],
-        named: Mapping[int, Mapping[str, Any]],
+        view: RunsView,
+        limit: int,
         further: str | None,
         query: Mapping[str, str],
         span: tuple[datetime | None, datetime | None],
-        failed: int | None = None,
     ) -> str:
-        """The logs of all jobs, with their filters; `failed`: how many can be tried again."""
+        """The logs of all jobs, with their filters."""
         narrowed = filters.given(query, filters.OF_RUNS)
         kept = filters.given(query, filters.KEPT_OF_RUNS)
         first = "before" not in query
         return self._render(
             "runs.html",
-            now=now,
+            now=view.now,
             # The job of a log may have been removed a moment ago, with all its logs.
-            rows=[(log, named[log.jobid]) for log in found if log.jobid in named],
+            rows=[(log, view.names[log.jobid]) for log in view.logs[:limit] if log.jobid in view.names],
             further=further,
             notice=notices.notice(query) if first else None,
             first=first,
@@ -155,22 +149,18 @@ class Pages:
             start=filters.address("/logs", narrowed | kept),
             statuses=list(LogStatus),
             causes=list(LogCause),
-            failed=failed,
+            failed=view.failed,
         )
 
     def job(
         self,
-        now: datetime,
-        shown: JobWithLogs,
+        view: JobView,
         older: str | None,
-        first: bool,
-        upcoming: Sequence[Occurrence] = (),
-        changes: Sequence[Change] = (),
-        trouble: str | None = None,
-        secrets: Sequence[Secret] = (),
-        timeline: Timeline | None = None,
+        upcoming: Sequence[Occurrence],
+        trouble: str | None,
     ) -> str:
         """A job with its next runs, logs, changes and secrets; `trouble` is what is wrong with it."""
+        now, shown, timeline = view.now, view.job, view.timeline
         zone = self._reader.times.zone(shown.job.timezone)
         return self._render(
             "job.html",
@@ -178,14 +168,14 @@ class Pages:
             job=shown.job,
             logs=shown.logs,
             older=older,
-            first=first,
+            first=view.is_first,
             misfires=form.MISFIRES,
             gaps=form.GAPS,
             folds=form.FOLDS,
             upcoming=upcoming,
-            changes=changes,
+            changes=view.changes,
             trouble=trouble,
-            secrets=secrets,
+            secrets=view.secrets,
             timeline=timeline,
             verdicts=timeline and charts.verdicts(timeline, zone),
             durations=timeline and charts.durations(timeline, zone),

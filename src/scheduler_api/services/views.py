@@ -1,0 +1,131 @@
+"""What pages show: read in one unit of work each, with one statement for each thing that is told."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import (
+    LARGEST_ID,
+    Change,
+    Job,
+    JobSummary,
+    JobWithLogs,
+    Log,
+    LogWithAttempts,
+    Recent,
+    Secret,
+    Span,
+    Timeline,
+)
+from scheduler_api.database import jobs as rows
+from scheduler_api.errors import JobNotFound
+from scheduler_api.services import bulk, health, history, jobs, redrive, secrets
+
+#: How many changes the page of a job shows.
+SHOWN_CHANGES = 10
+
+
+class JobsView(NamedTuple):
+    """A page of the list of jobs."""
+
+    now: datetime
+    jobs: list[JobSummary]
+    """One more than asked for, where there are more."""
+    matching: int
+    """How many there are on all pages."""
+    recent: Mapping[int, Sequence[Recent]]
+    """The newest runs of those that are shown, by jobid."""
+
+
+class JobView(NamedTuple):
+    """The page of a job."""
+
+    now: datetime
+    row: Mapping[str, Any]
+    """What is known of it, for the runs to come."""
+    job: JobWithLogs
+    """With one more log than asked for, where there are older ones."""
+    changes: list[Change]
+    secrets: list[Secret]
+    timeline: Timeline | None
+    """None where older logs are shown."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the newest logs are shown."""
+        return self.timeline is not None
+
+
+class LogView(NamedTuple):
+    """The page of a run."""
+
+    now: datetime
+    job: Job
+    found: LogWithAttempts
+
+
+class RunsView(NamedTuple):
+    """A page of the list of runs."""
+
+    now: datetime
+    logs: list[Log]
+    """One more than asked for, where there are more."""
+    names: Mapping[int, Mapping[str, Any]]
+    """What their jobs are called, and whether they still `calls` a target, by jobid."""
+    failed: int | None
+    """How many can be tried again; None: nobody asked."""
+
+
+async def of_jobs(
+    session: AsyncSession,
+    filters: dict[str, Any],
+    sort: str,
+    after: tuple[int, Any] | None,
+    limit: int,
+) -> JobsView:
+    """`limit` jobs that pass the filters (see listing.FILTERS), in order, after a place in it."""
+    now = await health.clock(session)
+    found = await jobs.listing(session, filters, sort, after, limit + 1)
+    count = await bulk.count(session, filters)
+    recent = await history.recent(session, [job.jobid for job in found[:limit]])
+    return JobsView(now, found, count, recent)
+
+
+async def of_job(session: AsyncSession, jobid: int, limit: int, before: int | None, span: Span) -> JobView:
+    """A job with `limit` logs, newest first; with `before`, older than that logid. Raises JobNotFound."""
+    now = await health.clock(session)
+    row = await rows.one(session, jobid)
+    if row is None:
+        raise JobNotFound(jobid)
+    job = Job.model_validate(dict(row))
+    filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
+    logs = await jobs.list_logs(session, filters, limit + 1)
+    return JobView(
+        now,
+        row,
+        JobWithLogs(job=job, logs=logs),
+        await jobs.newest_changes(session, jobid, LARGEST_ID, SHOWN_CHANGES),
+        await secrets.kept(session, jobid) if job.target is not None else [],
+        await history.timeline(session, now, jobid, span) if before is None else None,
+    )
+
+
+async def of_log(session: AsyncSession, logid: int) -> LogView:
+    """A run with its attempts. Raises LogNotFound."""
+    found = await redrive.get_log(session, logid)
+    return LogView(await health.clock(session), await jobs.get(session, found.log.jobid), found)
+
+
+async def of_runs(
+    session: AsyncSession, filters: Mapping[str, Any], limit: int, failed: Mapping[str, Any] | None
+) -> RunsView:
+    """`limit` logs that pass the filters (see ledger.FILTERS), newest first.
+
+    With filters for those that have `failed`, they are counted.
+    """
+    logs = await jobs.list_logs(session, filters, limit + 1)
+    names = await jobs.names(session, sorted({log.jobid for log in logs[:limit]}))
+    count = None if failed is None else await redrive.count_failed(session, failed)
+    return RunsView(await health.clock(session), logs, names, count)

@@ -1,0 +1,55 @@
+"""What it costs to show a page: one unit of work, and a statement for each thing that it tells."""
+
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from scheduler_api.database import engine, statements
+from tests.routers.test_pages import HTML
+
+#: Each page, and how many round trips it may take.
+PAGES = {
+    "/jobs": 4,
+    "/jobs?state=overdue&limit=50": 4,
+    "/jobs/1": 6,
+    "/jobs/1?before=1": 6,
+    "/logs": 4,
+    "/logs?status=failed": 4,
+    "/logs/1": 5,
+}
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts units of work, and round trips."""
+    counts: Counter[str] = Counter()
+    answered, attach = statements._answered, engine.attach_driver
+
+    async def counting(driver: Any, call: Awaitable[Any]) -> Any:
+        counts["round trips"] += 1
+        return await answered(driver, call)
+
+    async def attaching(*args: Any) -> None:
+        counts["units"] += 1
+        await attach(*args)
+
+    monkeypatch.setattr(statements, "_answered", counting)
+    monkeypatch.setattr(engine, "attach_driver", attaching)
+    return counts
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_takes_one_unit_of_work(client: AsyncClient, counted: Counter[str], path: str) -> None:
+    target = {"url": "http://127.0.0.1:9/"}
+    for _ in range(3):
+        made = await client.post("/jobs", json={"jobname": "A job", "cron": "@daily", "target": target})
+        assert made.status_code == 201, made.text
+    await client.post("/jobs/1/secrets")
+    counted.clear()
+    page = await client.get(path, headers=HTML)
+    assert page.status_code == 200
+    assert counted["units"] == 1
+    assert 1 < counted["round trips"] <= PAGES[path]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
-from scheduler_api.database import engine, statements
+from scheduler_api.database import statements
 from tests.routers.test_pages import HTML
 
 #: Each page, and how many round trips it may take.
@@ -26,7 +26,7 @@ PAGES = {
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts units of work, and round trips."""
     counts: Counter[str] = Counter()
-    answered, attach = statements._answered, engine.attach_driver
+    answered, attach = statements._answered, statements.attach_driver
 
     async def counting(driver: Any, call: Awaitable[Any]) -> Any:
         counts["round trips"] += 1
@@ -37,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         await attach(*args)
 
     monkeypatch.setattr(statements, "_answered", counting)
-    monkeypatch.setattr(engine, "attach_driver", attaching)
+    monkeypatch.setattr("scheduler_api.database.engine.attach_driver", attaching)
     return counts
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.database.jobs import IS_FOLLOWED, IS_REFINED, SHORT_TARGET
 from scheduler_api.database.statements import Statement
 
 #: Any number that no other user of the same database takes; spells "jobcall".
@@ -72,11 +73,6 @@ DUE = Statement(
     ORDER BY nextrun, logid
     """
 )
-_REFINED = """
-    num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once' OR cardinality(exclude) > 0
-    OR cardinality(kept) > 0
-"""
-_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 #: What a claim has to know of these logs and their jobs; read after the lock, so never stale. What follows
 #: may change the job, or refer to it: one that somebody else holds is left out, not waited for.
 KNOWN = Statement(
@@ -84,7 +80,7 @@ KNOWN = Statement(
     SELECT joblog.logid, joblog.missed, joblog.through, joblog.runs, joblog.lastrun, joblog.parentlogid,
            job.jobid, job.jobname, job.createdat, job.tags, job."interval", job.misfire, job.grace,
            job.overlap, job.concurrency, job.deletedat,
-           {_REFINED} AS refined, {_FOLLOWED} AS followed,
+           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     FOR NO KEY UPDATE OF job SKIP LOCKED
@@ -93,9 +89,8 @@ KNOWN = Statement(
 #: The same for results, which need not know what a target is sent.
 _RULES = f"""
     SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat, job.deletedat,
-           CAST(CASE jsonb_typeof(job.target) WHEN 'object'
-                THEN job.target - CAST('{{headers,body}}' AS text[]) END AS text) AS target,
-           {_REFINED} AS refined, {_FOLLOWED} AS followed
+           CAST({SHORT_TARGET} AS text) AS target,
+           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
 """
 RULES = Statement(_RULES)

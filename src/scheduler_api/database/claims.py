@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import DEFINITION
+from scheduler_api.database.jobs import DEFINITION, IS_FOLLOWED, IS_REFINED
 from scheduler_api.database.statements import Statement
 
 #: Before all that is ever due.
@@ -35,11 +35,8 @@ CLAIM = Statement(
 # Most jobs of most services are plain intervals: what the others need is read apart. What is settled may
 # have to change the job, or refer to it: one that somebody else holds is left out, not waited for.
 RULES = Statement(
-    """
-    SELECT jobid, "interval", misfire, grace,
-           num_nonnulls(cron, until, maxruns) > 0 OR jitter > 0 OR dstfold <> 'once'
-           OR cardinality(exclude) > 0 OR cardinality(kept) > 0,
-           EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid), deletedat IS NOT NULL
+    f"""
+    SELECT jobid, "interval", misfire, grace, {IS_REFINED}, {IS_FOLLOWED}, deletedat IS NOT NULL
     FROM job WHERE jobid = ANY(:jobids)
     FOR NO KEY UPDATE SKIP LOCKED
     """

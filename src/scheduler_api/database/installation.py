@@ -1,7 +1,7 @@
 """Where the database lives: noticed when it was restored, so that no id is ever given out twice.
 
 The row of `installation` says where it was written, which a restored copy says too, but of another place.
-What is compared, and why the ids that follow are new: docs/decisions/0022-restores-are-noticed.md.
+What is compared, and why the ids that follow are new: docs/decisions/0021-restores-are-noticed.md.
 """
 
 from datetime import UTC, datetime

@@ -53,9 +53,16 @@ LATEST = """
     ) AS latest ON true
 """
 #: A target without what lists and schedules need not know, and what may be long.
-_SUMMARY = """
+SHORT_TARGET = """
     CASE jsonb_typeof(job.target) WHEN 'object' THEN job.target - CAST('{headers,body}' AS text[]) END
 """
+#: Whether there is more to a job's schedule than an interval, or one start.
+IS_REFINED = """
+    (num_nonnulls(job.cron, job.until, job.maxruns) > 0 OR job.jitter > 0 OR job.dstfold <> 'once'
+     OR cardinality(job.exclude) > 0 OR cardinality(job.kept) > 0)
+"""
+#: Whether other jobs run after it.
+IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 _JOB = f"""
     SELECT job.jobid, {{written}}, job.active, job.version, job.createdat,
            job.pausedat, job.pausereason, job.pauseduntil, job.pauseid,
@@ -68,7 +75,7 @@ _JOB = f"""
 """
 #: A job with what its logs say of it: the promise, and the newest verdict.
 JOB = _JOB.format(written=_WRITTEN)
-SUMMARY = _JOB.format(written=_WRITTEN.replace('job."target"', f"{_SUMMARY} AS target"))
+SUMMARY = _JOB.format(written=_WRITTEN.replace('job."target"', f"{SHORT_TARGET} AS target"))
 
 ONE = Statement(f"{JOB} WHERE job.jobid = :jobid")
 ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid")
@@ -145,7 +152,9 @@ RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
 CLOCK = Statement("SELECT clock_timestamp()")
 _OTHERS = ", ".join(f'job."{column.name}"' for column in tables.job.columns if column.name != "target")
-LOCK = Statement(f"SELECT {_OTHERS}, {_SUMMARY} AS target FROM job WHERE jobid = :jobid FOR NO KEY UPDATE")
+LOCK = Statement(
+    f"SELECT {_OTHERS}, {SHORT_TARGET} AS target FROM job WHERE jobid = :jobid FOR NO KEY UPDATE"
+)
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
 SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE")
 PAUSES_OVER = Statement(

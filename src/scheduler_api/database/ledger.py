@@ -147,7 +147,6 @@ TOLD_AHEAD = Statement(
     """
 )
 DROP = Statement("DELETE FROM joblog WHERE logid = ANY(:logids)")
-CUT = Statement("UPDATE joblog SET missed = :missed, through = :through WHERE logid = :logid")
 
 #: How far the schedule's rows up to an instant account for it.
 REACHED = Statement(
@@ -341,11 +340,6 @@ async def told_since(session: AsyncSession, jobid: int, since: datetime, limit: 
 async def drop(session: AsyncSession, logids: Sequence[int]) -> None:
     """Delete rows."""
     await DROP.all(session, logids=logids)
-
-
-async def cut(session: AsyncSession, logid: int, missed: int, through: datetime | None) -> None:
-    """Let a row stand for fewer occurrences."""
-    await CUT.all(session, logid=logid, missed=missed, through=through)
 
 
 async def settled(session: AsyncSession, jobid: int) -> datetime | None:

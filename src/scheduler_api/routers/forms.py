@@ -14,8 +14,8 @@ from scheduler_api.contracts import Job, JobDraft, JobPatch, ScheduleDraft, flaw
 from scheduler_api.contracts.targets import DEEPEST_BODY
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
+from scheduler_api.services.differences import MASK
 from scheduler_api.web.form import body_text, until_text
-from scheduler_api.web.words import MASK
 
 #: What a browser sends for a date with a time: no offset.
 LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?", re.ASCII)

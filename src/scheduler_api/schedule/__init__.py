@@ -14,7 +14,7 @@ from scheduler_api.schedule.definition import (
 from scheduler_api.schedule.expressions import Expression, InvalidCron, expression
 from scheduler_api.schedule.future import Future
 from scheduler_api.schedule.misfire import Misfire, Plan, Reason, Verdict, plan, skip_all
-from scheduler_api.schedule.parts import END, Part, after, holds, without
+from scheduler_api.schedule.parts import END, TICK, Part, after, holds, without
 from scheduler_api.schedule.succession import Succession, succeed
 from scheduler_api.schedule.zones import (
     Fold,
@@ -32,6 +32,7 @@ from scheduler_api.schedule.zones import (
 
 __all__ = [
     "END",
+    "TICK",
     "Bar",
     "Budget",
     "Cadence",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 #: No part reaches further.
 END = datetime(9999, 1, 1, tzinfo=UTC)
+#: The distance of two instants that nothing lies between.
 TICK = datetime.resolution
 
 

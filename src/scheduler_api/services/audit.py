@@ -20,7 +20,7 @@ from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import JobCheck
 from scheduler_api.database import attempts, chains, coverage, jobs, ledger, promises
 from scheduler_api.errors import ScheduleUnusable
-from scheduler_api.schedule import END, Bar, Budget, Reason, Schedule, holds, instant_at
+from scheduler_api.schedule import END, TICK, Bar, Budget, Reason, Schedule, holds, instant_at
 from scheduler_api.services import standing
 from scheduler_api.services.invariants import Report, check_logs
 from scheduler_api.services.past import Past, Version, past_of
@@ -30,7 +30,6 @@ BATCH, SINGLE = 5000, 1000
 #: How many further occurrences such rows may stand for, to be looked at all at once.
 MOST_SPANNED = 50_000
 BARRED = {str(bar) for bar in Bar}
-TICK = datetime.resolution
 
 
 async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> JobCheck:

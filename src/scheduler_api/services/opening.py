@@ -7,12 +7,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import changes, ledger
-from scheduler_api.schedule import Future, Schedule
+from scheduler_api.schedule import TICK, Future, Schedule
 from scheduler_api.services.standing import Held
 
 #: The newest rows, among which what no row tells of is looked for.
 MOST_TOLD = 1000
-TICK = datetime.resolution
 
 
 async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:

@@ -181,7 +181,7 @@ async def _take_back(
             continue
         free, _ = schedule.counts(row["scheduledfor"], now + datetime.resolution)
         through = schedule.last_before(now + datetime.resolution)
-        await ledger.cut(session, row["logid"], max(0, free - 1), through if free > 1 else None)
+        await ledger.shorten(session, row["logid"], max(0, free - 1), through if free > 1 else None)
 
 
 async def _record(

@@ -16,12 +16,10 @@ from scheduler_api.contracts import JobDraft
 from scheduler_api.database import ledger
 from scheduler_api.database.jobs import Continuation
 from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
-from scheduler_api.schedule import Future, Once, Part, Reason, Schedule, Succession, succeed
+from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
 from scheduler_api.services import chains, opening, standing
 from scheduler_api.services.drafts import first_ahead, require_future_start, schedule_of_draft
 from scheduler_api.services.standing import Held
-
-TICK = datetime.resolution
 
 
 async def retime(

@@ -7,7 +7,7 @@ from scheduler_api.contracts import Job, Log
 from scheduler_api.database.calls import DueCall
 from scheduler_api.delivery.requests import request_of
 from scheduler_api.services.calls import Started
-from scheduler_api.web.words import MASK
+from scheduler_api.services.differences import MASK
 
 #: Characters of a body that are shown.
 LONGEST_BODY = 4000

@@ -178,7 +178,7 @@ async def test_many_jobs_are_paused_and_go_on(site: Site, new_page: NewPage, jav
     await page.get_by_role("button", name="Pause 2 jobs").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Paused 2 jobs")
     assert [await is_active(site.database, jobid) for jobid in (1, 2, 3)] == [False, True, False]
-    await page.get_by_role("button", name="Undo: resume them").click()
+    await page.get_by_role("button", name="Resume these jobs").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Resumed 2 jobs")
     await page.get_by_role("link", name="Back to the jobs").click()
     await page.get_by_label("All 3").check()

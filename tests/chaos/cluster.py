@@ -77,6 +77,8 @@ class Kit(NamedTuple):
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+            # Nobody else would take note of its end.
+            await process.wait()
             raise
         assert code == 0, f"{program} failed: see {log}"
 

@@ -83,8 +83,8 @@ async def ask(port: int, path: str = "/a") -> tuple[int, dict[str, str], bytes]:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server without patience."""
     monkeypatch.setattr(module, "LOOK", 0.02)
-    monkeypatch.setattr(module, "HEAD_DEADLINE", 0.1)
-    monkeypatch.setattr(module, "STALL_DEADLINE", 0.1)
+    monkeypatch.setattr(module, "HEAD_DEADLINE", 0.5)
+    monkeypatch.setattr(module, "STALL_DEADLINE", 0.5)
 
 
 @pytest.mark.usefixtures("hasty")

@@ -114,6 +114,7 @@ async def test_so_many_calls_are_made_as_there_are_descriptors_for(
             files="256",
             SCHEDULER_HOST_CONCURRENCY="1000",
             SCHEDULER_CONCURRENCY="1000",
+            SCHEDULER_TICKER_INTERVAL="0.2",
             SCHEDULER_LOG_FORMAT="json",
         ) as (service,),
         crowd(service) as streams,

@@ -48,7 +48,8 @@ async def test_a_replica_tells_of_what_another_changes(database: Database, worke
 
 
 async def test_a_replica_tells_of_what_a_ticker_runs(database: Database, worker_database: URL) -> None:
-    async with services(2, worker_database) as (one, _), following(one) as lines:
+    settings = {"SCHEDULER_TICKER_INTERVAL": "0.2"}
+    async with services(2, worker_database, **settings) as (one, _), following(one) as lines:
         now = await scalar(database, "SELECT clock_timestamp()")
         await add_job(database, due=now + timedelta(seconds=0.2), interval=1)
         await change(lines)

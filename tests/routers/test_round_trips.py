@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -22,6 +23,10 @@ PAGES = {
 }
 
 
+#: Set in the request that is looked at; what goes on beside it is not counted.
+ASKED = ContextVar("asked", default=False)
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts units of work, and round trips."""
@@ -29,11 +34,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     answered, attach = statements._answered, statements.attach_driver
 
     async def counting(driver: Any, call: Awaitable[Any]) -> Any:
-        counts["round trips"] += 1
+        counts["round trips"] += ASKED.get()
         return await answered(driver, call)
 
     async def attaching(*args: Any) -> None:
-        counts["units"] += 1
+        counts["units"] += ASKED.get()
         await attach(*args)
 
     monkeypatch.setattr(statements, "_answered", counting)
@@ -48,7 +53,7 @@ async def test_a_page_takes_one_unit_of_work(client: AsyncClient, counted: Count
         made = await client.post("/jobs", json={"jobname": "A job", "cron": "@daily", "target": target})
         assert made.status_code == 201, made.text
     await client.post("/jobs/1/secrets")
-    counted.clear()
+    ASKED.set(True)
     page = await client.get(path, headers=HTML)
     assert page.status_code == 200
     assert counted["units"] == 1

@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One worker for each core, but three at least: tests wait for processes and browsers as much as they compute.
-PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(max(3, os.cpu_count() or 3))')
+# Two workers more than there are cores: tests wait for processes and browsers, too.
+PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + (os.cpu_count() or 1))')
+# Tests start a hundred processes: each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help run test check mutants explore chaos trial bench screenshots fmt lock clean
 

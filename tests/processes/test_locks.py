@@ -28,6 +28,8 @@ RUNS = """
     ) AS runs
 """
 EVERYONE = range(1, JOBS + 1)
+#: How late the latest run began of those that were due since an instant.
+LATEST = "SELECT max(startedat - scheduledfor) FROM joblog WHERE scheduledfor > :since"
 
 
 @pytest.fixture
@@ -92,25 +94,25 @@ async def assert_nothing_is_lost_or_repeated(database: Database, receiver: Recei
         assert report.clean, report.findings
 
 
-@pytest.mark.parametrize("jobid", [1, 2], ids=["plain", "target"])
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT FROM joblog WHERE jobid = {} AND status = 'pending' FOR UPDATE",
-        "SELECT FROM job WHERE jobid = {} FOR UPDATE",
-    ],
-    ids=["log", "job"],
-)
+#: Jobs of which a stranger holds the pending log, and the row itself: of each kind a plain one and a call.
+LOG_HELD, JOB_HELD = [1, 2], [3, 4]
+HELD = {*LOG_HELD, *JOB_HELD}
+
+
 async def test_a_locked_row_delays_itself_only(
-    database: Database, worker_database: URL, receiver: Receiver, statement: str, jobid: int
+    database: Database, worker_database: URL, receiver: Receiver
 ) -> None:
     await add_jobs(database, receiver)
+    logs = f"SELECT FROM joblog WHERE jobid = ANY(ARRAY{LOG_HELD}) AND status = 'pending' FOR UPDATE"
+    jobs = f"SELECT FROM job WHERE jobid = ANY(ARRAY{JOB_HELD}) FOR UPDATE"
     async with contextlib.AsyncExitStack() as stack:
-        async with locked(worker_database, statement.format(jobid)):
+        async with locked(worker_database, f"{logs}; {jobs}"):
             await stack.enter_async_context(replicas(worker_database))
-            await until_they_have_run(database, set(EVERYONE) - {jobid}, 3)
-            assert await scalar(database, RUNS, jobids=[jobid]) == 0
-        await until_they_have_run(database, [jobid], 1)
+            since = await scalar(database, "SELECT clock_timestamp()")
+            await until_they_have_run(database, set(EVERYONE) - HELD, 5)
+            assert {await scalar(database, RUNS, jobids=[jobid]) for jobid in HELD} == {0}
+            assert await scalar(database, LATEST, since=since) < timedelta(seconds=2)
+        await until_they_have_run(database, HELD, 1)
     await assert_nothing_is_lost_or_repeated(database, receiver)
 
 
@@ -135,22 +137,21 @@ async def test_a_pause_whose_job_is_locked_keeps_no_other_from_ending(
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT FROM joblog WHERE jobid = 2 FOR UPDATE",
-        "SELECT FROM job WHERE jobid = 2 FOR UPDATE",
-        "SELECT FROM logattempt WHERE logid = 2 FOR UPDATE",
+        "SELECT FROM joblog WHERE jobid = 2 FOR UPDATE; SELECT FROM job WHERE jobid = 4 FOR UPDATE;"
+        " SELECT FROM logattempt WHERE logid = 6 FOR UPDATE",
         "LOCK TABLE joblog IN SHARE MODE",
         "LOCK TABLE job, joblog, logattempt IN ACCESS EXCLUSIVE MODE",
     ],
-    ids=["log", "job", "attempt", "table", "all tables"],
+    ids=["rows", "table", "all tables"],
 )
 async def test_a_call_whose_rows_are_locked_for_longer_than_its_lease_is_neither_lost_nor_repeated(
     database: Database, worker_database: URL, receiver: Receiver, statement: str
 ) -> None:
     """Not even where it ends meanwhile, and others look for leases that have run out."""
     go_on = receiver.hold()
-    await add_jobs(database, receiver, count=2)
+    await add_jobs(database, receiver, count=6)
     async with replicas(worker_database):
-        await receiver.arrived(1)
+        await receiver.arrived(3)
         until = await scalar(database, "SELECT leaseuntil FROM joblog WHERE status = 'running'")
         async with locked(worker_database, statement):
             go_on.set()
@@ -160,5 +161,5 @@ async def test_a_call_whose_rows_are_locked_for_longer_than_its_lease_is_neither
                 while not await scalar(database, long_ago, until=until):
                     await asyncio.sleep(0.05)
         receiver.answer = None
-        await until_they_have_run(database, [1, 2], 2)
+        await until_they_have_run(database, range(1, 7), 2)
     await assert_nothing_is_lost_or_repeated(database, receiver)

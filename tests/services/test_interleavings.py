@@ -8,14 +8,14 @@ and the first one ending by a commit and by a rollback.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Backfill, History, JobCheck, JobPatch, Missed, Pause, Resume
+from scheduler_api.contracts import Backfill, History, JobPatch, Missed, Pause, Resume
 from scheduler_api.database import leases
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import SchedulerError
@@ -140,41 +140,34 @@ async def side_by_side(database: Database, first: Side, second: Side, *, undo: b
     return [error for error in ended if isinstance(error, BaseException) and not isinstance(error, Undone)]
 
 
-@pytest.mark.parametrize("undo", [False, True], ids=["commit", "rollback"])
-@pytest.mark.parametrize("state", ["due", "paused"])
+#: In one test for each pair: a new connection to the database costs more than an order of steps.
 @pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda side: side.__name__)
-async def test_two_at_once_leave_a_ledger_that_adds_up(
-    database: Database, one: Side, other: Side, state: str, undo: bool
-) -> None:
-    for first, second in ((one, other), (other, one)):
+async def test_two_at_once_leave_a_ledger_that_adds_up(database: Database, one: Side, other: Side) -> None:
+    for (first, second), undo, paused in product(both(one, other), (False, True), (False, True)):
+        order = (first, second, f"{undo=}, {paused=}")
         await empty(database)
         await add_job(database, interval=60, validfrom=NOON - timedelta(seconds=1))
-        if state == "paused":
+        if paused:
             await database.transact(at_noon)
         errors = await side_by_side(database, first, second, undo=undo)
-        assert [error for error in errors if not isinstance(error, SchedulerError)] == []
-        assert not [error for error in errors if "try" in str(error)], errors
+        assert_told_in_words(errors, order)
         if not await scalar(database, "SELECT count(*) FROM job"):
-            assert await logs(database, 1) == []
+            assert await logs(database, 1) == [], order
             continue
-        report = await database.read(audit.check_job, 1)
-        assert report.clean, (first, second, report.findings)
+        await assert_clean(database, order)
         deleted = await scalar(database, "SELECT deletedat IS NOT NULL FROM job")
-        assert not deleted or "pending" not in {log.status for log in await logs(database, 1)}
+        assert not deleted or "pending" not in {log.status for log in await logs(database, 1)}, order
         # And what is left goes on as if nothing had been.
         await database.transact(lambda session, _: claim(session, NOW + timedelta(hours=1)))
-        report = await database.read(audit.check_job, 1)
-        assert report.clean, (first, second, report.findings)
+        await assert_clean(database, order)
 
 
-@pytest.mark.parametrize("undo", [False, True], ids=["commit", "rollback"])
 @pytest.mark.parametrize(("one", "other"), CALL_PAIRS, ids=lambda side: side.__name__)
-async def test_two_at_once_on_a_run_that_is_under_way(
-    database: Database, one: Side, other: Side, undo: bool
-) -> None:
+async def test_two_at_once_on_a_run_that_is_under_way(database: Database, one: Side, other: Side) -> None:
     # Every second pair with overlap; which of them changes with the names only.
     overlap = (len(one.__name__) + len(other.__name__)) % 2 == 1
-    for first, second in ((one, other), (other, one)):
+    for (first, second), undo in product(both(one, other), (False, True)):
+        order = (first, second, f"{undo=}")
         await empty(database)
         target = {"url": "http://a.example/", "retries": 1, "backoff": 1}
         since = NOON - timedelta(seconds=1)
@@ -182,22 +175,23 @@ async def test_two_at_once_on_a_run_that_is_under_way(
         await database.transact(lambda session, _: claim_call(session, NOON))
         await execute(database, "UPDATE joblog SET leasetoken = :token WHERE logid = 1", token=TOKEN)
         errors = await side_by_side(database, first, second, undo=undo)
-        assert [error for error in errors if not isinstance(error, SchedulerError)] == []
-        assert not [error for error in errors if "try" in str(error)], errors
+        assert_told_in_words(errors, order)
         if not await scalar(database, "SELECT count(*) FROM job"):
-            assert await logs(database, 1) == []
+            assert await logs(database, 1) == [], order
             continue
-        assert_clean(await database.read(audit.check_job, 1), first, second)
+        await assert_clean(database, order)
         # And what is left goes on as if nothing had been.
         for minutes in (60, 61, 62):
             await go_on(database, NOW + timedelta(minutes=minutes))
         deleted = await scalar(database, "SELECT deletedat IS NOT NULL FROM job")
-        assert not deleted or {log.status for log in await logs(database, 1)} <= {
-            "finished",
-            "failed",
-            "skipped",
-        }
-        assert_clean(await database.read(audit.check_job, 1), first, second)
+        statuses = {log.status for log in await logs(database, 1)}
+        assert not deleted or statuses <= {"finished", "failed", "skipped"}, order
+        await assert_clean(database, order)
+
+
+def both(one: Side, other: Side) -> set[tuple[Side, Side]]:
+    """In either order; one alone, where both are the same."""
+    return {(one, other), (other, one)}
 
 
 async def go_on(database: Database, now: datetime) -> None:
@@ -210,8 +204,15 @@ async def go_on(database: Database, now: datetime) -> None:
     await database.transact(work)
 
 
-def assert_clean(report: JobCheck, first: Side, second: Side) -> None:
-    assert report.clean, (first, second, report.findings)
+def assert_told_in_words(errors: list[BaseException], order: object) -> None:
+    """Nobody met an error that is not told, or that asks for another try."""
+    assert [error for error in errors if not isinstance(error, SchedulerError)] == [], order
+    assert not [error for error in errors if "try" in str(error)], (order, errors)
+
+
+async def assert_clean(database: Database, order: object) -> None:
+    report = await database.read(audit.check_job, 1)
+    assert report.clean, (order, report.findings)
 
 
 async def at_noon(session: AsyncSession, _: datetime) -> None:

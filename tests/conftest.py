@@ -23,6 +23,8 @@ from scheduler_api.settings import Settings
 from tests.factories import empty
 from tests.servers import Server
 
+# To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
 #: Hands the server from the process that starts it to the workers.
 SERVER_URL = "SCHEDULER_TEST_SERVER_URL"
 #: A server to use instead of the embedded one.

@@ -1,26 +1,20 @@
 """The replicas: killed, stopped, frozen, and started again each time."""
 
 import asyncio
-import contextlib
-import json
-import os
 import random
 import signal
 import socket
-import sys
 import time
-from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 from sqlalchemy.engine import URL
 
 from tests.chaos import clocks
 from tests.chaos.plan import NOBODY, Deeds, Kill
-from tests.chaos.target import ROOT
 from tests.processes.service import SERVING
+from tests.processes.smith import Process, Smith
 from tests.servers import dsn
 
 #: Seconds that a replica has to end once it was asked to: requests, calls, last words, and a commit in doubt.
@@ -32,69 +26,14 @@ LOOK = 0.05
 RECKLESS, YOUNG = 0.1, 1.0
 
 
-class Smith:
-    """The process that makes the replicas, from the side of those who want them."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._orders: deque[asyncio.Future[int]] = deque()
-        self._ends: dict[int, asyncio.Future[int]] = {}
-        self._listening = asyncio.create_task(self._listen())
-
-    @classmethod
-    async def start(cls, environment: Mapping[str, str]) -> Self:
-        """Start it, with nothing of our own settings."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.chaos.forge"),
-            cwd=ROOT,
-            env=own | clocks.preloaded() | dict(environment),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C is for us to deal with.
-            start_new_session=True,
-        )
-        return cls(process)
-
-    async def make(self, environment: Mapping[str, str], log: Path) -> tuple[int, asyncio.Future[int]]:
-        """A new replica's process id, and its exit code as soon as it has one."""
-        assert self._process.stdin is not None
-        made = asyncio.get_running_loop().create_future()
-        self._orders.append(made)
-        order = {"environment": dict(environment), "log": str(log)}
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        pid = await made
-        return pid, self._ends[pid]
-
-    async def stop(self) -> None:
-        """End it, and every replica that is left."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        await self._process.wait()
-        await self._listening
-
-    async def _listen(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            news = json.loads(line)
-            if "started" in news:
-                self._ends[news["started"]] = asyncio.get_running_loop().create_future()
-                made = self._orders.popleft()
-                if not made.done():
-                    made.set_result(news["started"])
-            else:
-                self._ends.pop(news["ended"]).set_result(news["code"])
-
-
 class Replica:
     """One process of the service, and what it says."""
 
-    def __init__(self, pid: int, end: asyncio.Future[int], log: Path) -> None:
-        self._pid = pid
-        self._end = end
+    def __init__(self, process: Process, log: Path) -> None:
+        self._process = process
         self._log = log
         self._since = 0.0
-        self.name = f"{socket.gethostname()}:{pid}"
+        self.name = f"{socket.gethostname()}:{process.pid}"
         self.url: str | None = None
         self.was_asked = False
         """Whether somebody told it to end."""
@@ -105,20 +44,20 @@ class Replica:
     async def watch(self) -> int:
         """Wait until it serves, and then until it ends; the exit code."""
         while self.url is None and self.lives:
-            await asyncio.wait([self._end], timeout=0.05)
-            if found := SERVING.search(self._log.read_bytes() if self._log.exists() else b""):
+            await asyncio.sleep(0.05)
+            if found := SERVING.search(self._log.read_bytes()):
                 self._since = time.monotonic()
                 self.url = found.group(1).decode().replace("localhost", "127.0.0.1")
         return await self.ended()
 
     async def ended(self) -> int:
         """Wait for its end; the exit code."""
-        return await asyncio.shield(self._end)
+        return await self._process.wait()
 
     @property
     def lives(self) -> bool:
         """Whether the process is there."""
-        return not self._end.done()
+        return self._process.lives
 
     @property
     def serves(self) -> bool:
@@ -136,10 +75,8 @@ class Replica:
         return self.serves and not self.is_frozen
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless it is gone: its process id may be another's by now."""
-        if self.lives:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
+        """Send a signal, unless it is gone."""
+        self._process.send_signal(number)
 
 
 class Fleet:
@@ -268,8 +205,11 @@ class Fleet:
             self.started += 1
             log = self._folder / f"replica-{self.started:04}.log"
             environment = self._environment | clocks.moved(self.started)
-            pid, end = await self._smith.make(environment, log)
-            self._slots[slot] = replica = Replica(pid, end, log)
+            with log.open("wb") as said:
+                process = await self._smith.make(
+                    ["serve", "--port", "0"], environment, output=said.fileno(), errors=said.fileno()
+                )
+            self._slots[slot] = replica = Replica(process, log)
             self._deeds.tell(f"{replica.name} is started, and writes {log.name}")
             code = await replica.watch()
             self._deeds.tell(f"{replica.name} ended with {code}")

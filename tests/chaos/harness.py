@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import aiohttp
 
-from tests.chaos import checker, collect, machine, target
+from tests.chaos import checker, clocks, collect, machine, target
 from tests.chaos.clocks import Clock
 from tests.chaos.disk import Disk
 from tests.chaos.evidence import Evidence
-from tests.chaos.fleet import Fleet, Smith
+from tests.chaos.fleet import Fleet
 from tests.chaos.nemesis import Nemesis, omitted
 from tests.chaos.papers import Papers
 from tests.chaos.people import COMPLETED, People
@@ -25,6 +25,7 @@ from tests.chaos.postgres import Postgres
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import Report
 from tests.processes.service import run as run_program
+from tests.processes.smith import Smith
 
 #: Jobs that are created at once.
 CREATORS = 8
@@ -92,8 +93,8 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         await _migrate(postgres, url.port)
         session = await stack.enter_async_context(_session())
         receiver = await stack.enter_async_context(target.running(papers.folder / "requests.jsonl", session))
-        smith = await Smith.start(plan.environment)
-        stack.push_async_callback(smith.stop)
+        smith = Smith(clocks.preloaded() | dict(plan.environment))
+        stack.callback(smith.stop)
         fleet = Fleet(smith, plan.replicas, url, plan.settings, papers.folder, deeds)
         stack.push_async_callback(fleet.destroy)
         await fleet.start()
@@ -112,9 +113,9 @@ def _session() -> aiohttp.ClientSession:
 
 async def _migrate(postgres: Postgres, port: int | None) -> None:
     assert port is not None
-    process = await run_program("migrate", database=postgres.url(port))
-    _, said = await process.communicate()
-    assert process.returncode == 0, said.decode()
+    program = await run_program("migrate", database=postgres.url(port))
+    code, _, said = await program.ends()
+    assert code == 0, said.decode()
     async with postgres.connection() as connection:
         await connection.execute(collect.WATCH)
 

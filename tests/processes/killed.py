@@ -1,4 +1,4 @@
-"""`python -m tests.processes.killed POINT serve …`: the service, which dies at a named point of its work.
+"""The service, which dies at a named point of its work.
 
 A point is a function, `before` or `after` it; the process ends there at once, as by SIGKILL. A commit
 counts only once the function named with it has been called, so that it is that unit's own.
@@ -6,11 +6,10 @@ counts only once the function named with it has been called, so that it is that 
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from scheduler_api.cli import main
+from scheduler_api import cli
 from scheduler_api.database import calls, claims, leases, verdicts
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery.client import Client
@@ -94,6 +93,8 @@ def _wrap(
     setattr(owner, name, wrapped)
 
 
-if __name__ == "__main__":
-    plant(POINTS[sys.argv.pop(1)])
-    main()
+def main(arguments: list[str]) -> None:
+    """The command `scheduler-api`; the first argument names the point."""
+    point, *others = arguments
+    plant(POINTS[point])
+    cli.main(others)

@@ -1,18 +1,18 @@
 """The service as a real process, started and ended by its process id."""
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
-from functools import partial
-from resource import RLIMIT_NOFILE, setrlimit
 from typing import Self
 
 from sqlalchemy.engine import URL
 
+from tests.processes.smith import COMMAND, Process, Smith
 from tests.servers import dsn
 
 SERVING = re.compile(rb"serving on (http://\S+?)/jobs")
@@ -20,14 +20,72 @@ SERVING = re.compile(rb"serving on (http://\S+?)/jobs")
 PATIENCE = 60
 
 
+class Program:
+    """A process, and what it says."""
+
+    def __init__(self, process: Process, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
+        self.process = process
+        self.stdout = stdout
+        self.stderr = stderr
+
+    async def ends(self) -> tuple[int, bytes, bytes]:
+        """Wait for its end: its exit code, and what it had still to say."""
+        out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
+        return await self.process.wait(), out, err
+
+
+async def run(
+    *command: str,
+    database: URL | None,
+    files: str | None = None,
+    module: str = COMMAND,
+    **environment: str,
+) -> Program:
+    """Start the command-line program. `files`: how many it may open."""
+    if database is not None:
+        environment["SCHEDULER_DATABASE_URL"] = dsn(database)
+    async with _heard() as (stdout, output), _heard() as (stderr, errors):
+        process = await _smith().make(
+            command,
+            environment,
+            output=output,
+            errors=errors,
+            module=module,
+            files=None if files is None else int(files),
+        )
+    return Program(process, stdout, stderr)
+
+
+@contextlib.asynccontextmanager
+async def _heard() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
+    """A way to hear what is written to a descriptor; the context is for handing it to somebody else."""
+    ours, theirs = os.pipe()
+    try:
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
+        )
+        yield reader, theirs
+    finally:
+        os.close(theirs)
+
+
+@functools.cache
+def _smith() -> Smith:
+    """One for all tests of this process."""
+    smith = Smith({})
+    atexit.register(smith.stop)
+    return smith
+
+
 class Service:
     """A running `scheduler-api serve`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._ending: asyncio.Task[int] | None = None
         self.url = ""
         self.said = b""
-        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -37,53 +95,31 @@ class Service:
         command = ("serve", *(arguments or ("--port", "0")))
         service = cls(await run(*command, database=database, files=files, **environment))
         async with asyncio.timeout(PATIENCE):
-            while not service.url:
-                line = await service._line()
-                if found := SERVING.search(line):
-                    service.url = found.group(1).decode()
-        service._reading = asyncio.create_task(service._read_on())
+            await service._begin()
         return service
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end; the exit code."""
-        if self.process.returncode is None:
-            self.process.send_signal(number)
+        assert self._ending is not None
+        self._program.process.send_signal(number)
         async with asyncio.timeout(PATIENCE):
-            code = await self.process.wait()
-            if self._reading is not None:
-                await self._reading
+            return await asyncio.shield(self._ending)
+
+    async def _begin(self) -> None:
+        while not self.url:
+            line = await self._program.stderr.readline()
+            self.said += line
+            if not line:
+                code = await self._end()
+                raise AssertionError(f"the service ended with {code}: {self.said.decode()}")
+            if found := SERVING.search(line):
+                self.url = found.group(1).decode()
+        self._ending = asyncio.create_task(self._end())
+
+    async def _end(self) -> int:
+        code, _, said = await self._program.ends()
+        self.said += said
         return code
-
-    async def _line(self) -> bytes:
-        assert self.process.stderr is not None
-        line = await self.process.stderr.readline()
-        self.said += line
-        assert line, f"the service ended: {self.said.decode()}"
-        return line
-
-    async def _read_on(self) -> None:
-        assert self.process.stderr is not None
-        self.said += await self.process.stderr.read()
-
-
-async def run(
-    *command: str, database: URL | None, files: str | None = None, **environment: str
-) -> asyncio.subprocess.Process:
-    """Start the command-line program."""
-    if database is not None:
-        environment["SCHEDULER_DATABASE_URL"] = dsn(database)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "scheduler_api",
-        *command,
-        env=inherited | environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        preexec_fn=None if files is None else partial(setrlimit, RLIMIT_NOFILE, (int(files), int(files))),
-    )
 
 
 @contextlib.asynccontextmanager
@@ -91,9 +127,8 @@ async def services(
     count: int, database: URL, *, files: str | None = None, **environment: str
 ) -> AsyncIterator[list[Service]]:
     """Several services on one database; killed at the end if they still run."""
-    started = await asyncio.gather(
-        *(Service.start(database, files=files, **environment) for _ in range(count))
-    )
+    starting = (Service.start(database, files=files, **environment) for _ in range(count))
+    started = await asyncio.gather(*starting)
     try:
         yield started
     finally:

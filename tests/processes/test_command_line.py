@@ -19,7 +19,7 @@ from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import metadata
 from tests.factories import NOON, add_job, execute
-from tests.processes.service import PATIENCE, Service, run, services
+from tests.processes.service import PATIENCE, SERVING, Service, run, services
 from tests.servers import Server, dsn
 
 ROOT = Path(__file__).parents[2]
@@ -34,11 +34,10 @@ def empty(server: Server) -> Iterator[URL]:
 
 async def ends(*command: str, database: URL | None, **environment: str) -> tuple[int, str, str]:
     """Run a command that ends by itself: its exit code and what it printed."""
-    process = await run(*command, database=database, **environment)
+    program = await run(*command, database=database, **environment)
     async with asyncio.timeout(PATIENCE):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+        code, out, err = await program.ends()
+    return code, out.decode(), err.decode()
 
 
 async def refusal(database: URL | None, *arguments: str, code: int, **environment: str) -> str:
@@ -50,12 +49,13 @@ async def refusal(database: URL | None, *arguments: str, code: int, **environmen
     return lines[0]
 
 
-async def test_help_and_version() -> None:
-    code, out, _ = await ends("--help", database=None)
-    assert code == 0
-    assert "serve" in out
-    assert "migrate" in out
-    assert __version__ in (await ends("--version", database=None))[1]
+def test_help_and_version() -> None:
+    program = str(Path(sys.executable).with_name("scheduler-api"))
+    shown = subprocess.check_output([program, "--help"], text=True)
+    assert "serve" in shown
+    assert "migrate" in shown
+    version = subprocess.check_output([sys.executable, "-m", "scheduler_api", "--version"], text=True)
+    assert version.endswith(f", version {__version__}\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -165,20 +165,42 @@ async def test_the_wheel_serves_outside_the_checkout(
     install = [*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(built)]
     await asyncio.to_thread(subprocess.run, install, check=True, capture_output=True)
     shutil.rmtree(checkout)
-    outside = {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+    own = {
+        "PYTHONPATH": str(site),
+        "PYTHONSAFEPATH": "1",
+        "SCHEDULER_DATABASE_URL": dsn(worker_database),
+        "SCHEDULER_AUTO_MIGRATE": "true",
+    }
     where = [sys.executable, "-c", "import scheduler_api; print(scheduler_api.__file__)"]
     found = await asyncio.to_thread(
-        subprocess.run, where, check=True, capture_output=True, text=True, env=os.environ | outside
+        subprocess.run, where, check=True, capture_output=True, text=True, env=os.environ | own
     )
     assert Path(found.stdout.strip()).is_relative_to(site)
     await execute(database, f"DROP TABLE {', '.join(metadata.tables)}, alembic_version")
-    async with services(1, worker_database, SCHEDULER_AUTO_MIGRATE="true", **outside) as (service,):
-        async with AsyncClient(base_url=service.url) as client:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scheduler_api", "serve", "--port", "0"),
+        env=os.environ | own,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE), AsyncClient(base_url=await announced(process)) as client:
             page = await client.get("/jobs", headers={"accept": "text/html"})
             assert "No jobs yet" in page.text
             assert (await client.get("/static/style.css")).status_code == 200
             assert (await client.get("/static/swagger-ui/swagger-ui-bundle.js")).status_code == 200
-        assert await service.stop() == 0
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
+async def announced(process: asyncio.subprocess.Process) -> str:
+    """The address that a service says it serves on."""
+    assert process.stderr is not None
+    async for line in process.stderr:
+        if found := SERVING.search(line):
+            return found.group(1).decode()
+    raise AssertionError("the service ended")
 
 
 async def test_check_says_what_is_wrong_and_by_its_exit_code(

@@ -1,8 +1,6 @@
 """A process that dies at each point of a run: afterwards nothing is lost, nothing is doubled."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -13,10 +11,10 @@ from sqlalchemy.engine import URL
 from scheduler_api.database.engine import Database
 from scheduler_api.services import audit
 from tests.factories import add_job, scalar
+from tests.processes import killed
 from tests.processes.killed import KILLED, PLAIN, POINTS, TARGET
-from tests.processes.service import PATIENCE
+from tests.processes.service import PATIENCE, run
 from tests.receiver import Receiver, receiving
-from tests.servers import dsn
 
 #: Points after which the request has gone out, so that the next attempt is a second one.
 SENT = {name for name in TARGET if name.startswith("call: ") and list(TARGET).index(name) >= 7}
@@ -30,22 +28,12 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 async def die_at(point: str, database: URL) -> int:
     """Start a service that dies at a point; its exit code."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
-    own = {"SCHEDULER_DATABASE_URL": dsn(database), "SCHEDULER_LEASE": "1"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.processes.killed", point, "serve", "--port", "0",
-        env=inherited | own,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    program = await run(
+        *(point, "serve", "--port", "0"), database=database, module=killed.__name__, SCHEDULER_LEASE="1"
+    )
+    async with asyncio.timeout(PATIENCE):
+        code, _, _ = await program.ends()
+    return code
 
 
 async def settled(client: AsyncClient, database: Database) -> None:

@@ -360,7 +360,6 @@ async def test_the_command_line_confirms(scratch: URL, opened: Open) -> None:
     database = opened(scratch)
     await add_minutely(database)
     load(scratch, dump(scratch, "--clean"))
-    process = await run("confirm-restore", database=scratch)
-    out, _ = await process.communicate()
-    assert (process.returncode, out.endswith(b" is confirmed.\n")) == (0, True)
+    code, out, _ = await (await run("confirm-restore", database=scratch)).ends()
+    assert (code, out.endswith(b" is confirmed.\n")) == (0, True)
     assert await scalar(database, "SELECT confirmedat FROM installation") is not None

@@ -5,13 +5,12 @@ Each is a loop of its own, so that trouble with one keeps none of the others fro
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from time import monotonic
 
 import structlog
 
-from scheduler_api.database.claims import BEGINNING, NextDue
+from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
+from scheduler_api.floor import Floor
 from scheduler_api.loops import Loop, spread
 from scheduler_api.runner import Runner
 from scheduler_api.services import health
@@ -27,44 +26,8 @@ REPAIR_SECONDS, REPAIR_PAUSE = 0.25, 2.0
 RESUME_SECONDS = 5.0
 #: Seconds to leave alone what another replica, or a stranger, holds.
 CONTENDED_PAUSE, HELD_PAUSE = 0.05, 0.5
-#: Seconds for which a look relies on an earlier one for what is older, and how far that reaches at most.
-FLOOR_SECONDS, FLOOR_MARGIN = 5.0, timedelta(seconds=20)
 #: Seconds of work between two looks at the clock, and at whether to stop.
 LONGEST_RUN = 1.0
-
-
-class Floor:
-    """From when on to look for what is due: behind the entries, in the index of due runs, of what has run.
-
-    They go at once, but while somebody else's transaction can still see them: then each look would walk over
-    more of them. What is due before the oldest pending run is only what others have asked for since: so it is
-    forgotten from time to time, and whenever they tell.
-    """
-
-    def __init__(self) -> None:
-        self._at = BEGINNING
-        self._forget_at = 0.0
-        self.told = 0
-        """How often it was forgotten."""
-
-    @property
-    def at(self) -> datetime:
-        """The instant."""
-        if monotonic() >= self._forget_at:
-            self.forget()
-        return self._at
-
-    def forget(self) -> None:
-        """Look for everything the next time."""
-        self.told += 1
-        self._at = BEGINNING
-        self._forget_at = monotonic() + FLOOR_SECONDS
-
-    def saw(self, found: NextDue) -> None:
-        """That was the oldest one."""
-        oldest = found.now if found.due is None else min(found.due, found.now)
-        # What is being written may say that it was due a little before.
-        self._at = max(self._at, oldest - FLOOR_MARGIN)
 
 
 class Ticker:
@@ -137,9 +100,7 @@ class Ticker:
         """One look: run passes if something is due; how many seconds to sleep then."""
         floor, told = self._floor.at, self._floor.told
         found = await self._database.read(health.next_due, floor)
-        # What was told meanwhile may not be among it.
-        if told == self._floor.told:
-            self._floor.saw(found)
+        self._floor.saw(found.now if found.due is None else min(found.due, found.now), told)
         if found.due is None or found.due > found.now:
             return self._until(found)
         done = (await self._runner.run_due(found.now, LONGEST_RUN, floor)).total

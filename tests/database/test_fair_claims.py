@@ -4,29 +4,39 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from scheduler_api.database import calls, shares
+from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
 from scheduler_api.services import health
 from tests.factories import NOON, add_job, execute, scalar
+from tests.servers import dsn
 
 HOG, NEWCOMER = "http://hog.example/", "http://newcomer.example/"
 
 
-async def backlog(database: Database) -> None:
-    """A host with 100,000 due calls, 300 that have none due, and one whose only call was due last."""
+async def add_calls(database: Database, count: int) -> None:
+    """Runs of a job with a target: one was due in each second before noon."""
     jobid = await add_job(database, due=None, target={"url": HOG})
     await execute(
         database,
         "INSERT INTO joblog (jobid, scheduledfor, nextrun, host, cause)"
         " SELECT jobid, at, at, host, 'manual'"
-        " FROM job, generate_series(CAST(:noon AS timestamptz) - interval '100000 s',"
+        " FROM job, generate_series(CAST(:noon AS timestamptz) - make_interval(secs => :count),"
         " :noon - interval '1 s', interval '1 s') AS at WHERE jobid = :jobid",
         jobid=jobid,
         noon=NOON,
+        count=count,
     )
+
+
+async def backlog(database: Database) -> None:
+    """A host with 100,000 due calls, 300 that have none due, and one whose only call was due last."""
+    await add_calls(database, 100_000)
     for number in range(300):
         later = {"url": f"http://later-{number}.example/"}
         await add_job(database, due=NOON + timedelta(days=1), target=later)
@@ -51,9 +61,14 @@ def scans(plan: Any) -> list[Any]:
 
 async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: Database) -> None:
     await backlog(database)
-    look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
+    look = {"due": NOON, "window": 257, "steps": 1000, "after": "", "floor": BEGINNING}
     none: dict[str, list[Any]] = {"jobids": [], "tags": []}
-    due = {"due": NOON, "hosts": ["hog.example", "newcomer.example"], "shares": [100, 100]} | none
+    due = {
+        "due": NOON,
+        "hosts": ["hog.example", "newcomer.example"],
+        "shares": [100, 100],
+        "floor": BEGINNING,
+    } | none
     for mode in ("force_generic_plan", "force_custom_plan"):
         for statement, values, blocks in (
             (shares.ASKING, look, 3000),
@@ -69,11 +84,35 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
             assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= blocks
 
     async def asking(session: Any) -> shares.Askers:
-        return await shares.asking(session, NOON, 257, 1000, "")
+        return await shares.asking(session, NOON, 257, 1000, "", BEGINNING)
 
     hosts = await database.read(asking)
     assert hosts.whole
     assert hosts.hosts == {"hog.example": NOON - timedelta(seconds=100_000), "newcomer.example": NOON}
+
+
+async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
+    database: Database, worker_database: URL
+) -> None:
+    """The entries of what has run stay in the indexes as long as it can be seen; the floor skips them."""
+    await add_calls(database, 20_000)
+    somebody = await asyncpg.connect(dsn(worker_database))
+    try:
+        async with somebody.transaction(isolation="repeatable_read"):
+            await somebody.execute("SELECT FROM job LIMIT 1")
+            made = "UPDATE joblog SET status = 'finished', nextrun = NULL, finishedat = now()"
+            await execute(database, f"{made} WHERE nextrun < :noon", noon=NOON - timedelta(seconds=1))
+            look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
+            of_hosts = {"hosts": ["hog.example"], "shares": [100], "jobids": [], "tags": []}
+            for statement, values in ((shares.ASKING, look), (calls.DUE, {"due": NOON} | of_hosts)):
+                plans = [
+                    await plan_of(database, statement, "force_generic_plan", **values, floor=floor)
+                    for floor in (BEGINNING, NOON - timedelta(seconds=20))
+                ]
+                read, skipping = (plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
+                assert skipping * 10 < read, (read, skipping)
+    finally:
+        await somebody.close()
 
 
 async def test_hosts_are_looked_through_in_turn_where_there_are_too_many(database: Database) -> None:
@@ -83,7 +122,7 @@ async def test_hosts_are_looked_through_in_turn_where_there_are_too_many(databas
 
     async def look(after: str, steps: int = 4, due: datetime = NOON) -> shares.Askers:
         async def asking(session: Any) -> shares.Askers:
-            return await shares.asking(session, due, 3, steps, after)
+            return await shares.asking(session, due, 3, steps, after, BEGINNING)
 
         return await database.read(asking)
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api import floor
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import History
+from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
@@ -18,7 +20,7 @@ from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.services import jobs, redrive
 from scheduler_api.services.calls import Terms
 from scheduler_api.targets import Guard
-from tests.factories import add_job, execute, logs, scalar, until_it_waits_or_ends
+from tests.factories import NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
 
 Make = Callable[..., Awaitable[Deliverer]]
@@ -334,6 +336,40 @@ async def test_a_retry_is_made_when_it_is_due(
     await until(database, "SELECT status FROM joblog", "finished")
     first, second = (request.headers["webhook-id"] for request, _ in receiver.requests)
     assert first == second
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_others_ask_for_that_was_due_long_ago_is_found(
+    database: Database, receiver: Receiver, deliverers: Make, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Although looks rely on earlier ones for what is older: at once if it is told, else some looks later."""
+    monkeypatch.setattr(floor, "FLOOR_SECONDS", 3600 if told else 0.2)
+    deliverer = await deliverers()
+    while deliverer._floor.at == BEGINNING:
+        await asyncio.sleep(0.01)
+    await add_job(database, target={"url": receiver.url}, due=NOON.replace(year=2020))
+    if told:
+        deliverer.wake()
+    await receiver.arrived(1)
+
+
+async def test_what_was_missed_during_a_long_call_follows_it_at_once(
+    database: Database, receiver: Receiver, deliverers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floor, "FLOOR_SECONDS", 3600)
+    go_on = receiver.hold()
+    due = (await now_of(database)).replace(microsecond=0) - timedelta(minutes=50)
+    start = {"startdate": due.date(), "starttime": due.time(), "validfrom": due - timedelta(seconds=1)}
+    target = {"url": receiver.url}
+    await add_job(database, target=target, due=due, interval=2400, misfire="all", **start)
+    deliverer = await deliverers()
+    await receiver.arrived(1)
+    # What follows is not promised yet, so that a look finds nothing.
+    deliverer._hasten(0)
+    while deliverer._floor.at < due + timedelta(minutes=45):
+        await asyncio.sleep(0.01)
+    go_on.set()
+    await receiver.arrived(2)
 
 
 async def test_large_bodies_do_not_keep_the_loop_from_other_work(

@@ -42,7 +42,8 @@ async def ends(*command: str, database: URL | None, **environment: str) -> tuple
 
 async def refusal(database: URL | None, *arguments: str, code: int, **environment: str) -> str:
     """The one line with which `serve` refuses to start."""
-    found, _, err = await ends("serve", *arguments, database=database, **environment)
+    # Somebody else may have the usual port.
+    found, _, err = await ends("serve", "--port", "0", *arguments, database=database, **environment)
     lines = [line for line in err.splitlines() if '"level": "info"' not in line]
     assert found == code, err
     assert len(lines) == 1, err

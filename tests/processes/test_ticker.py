@@ -11,7 +11,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
-from scheduler_api import loops
+from scheduler_api import floor, loops
 from scheduler_api import ticker as ticker_module
 from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.connections import PoolSize
@@ -88,7 +88,7 @@ async def test_what_others_ask_for_that_was_due_long_ago_is_found(
     database: Database, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
     """Although looks rely on earlier ones for what is older: at once if it is told, else some looks later."""
-    monkeypatch.setattr(ticker_module, "FLOOR_SECONDS", LONG if told else 0.2)
+    monkeypatch.setattr(floor, "FLOOR_SECONDS", LONG if told else 0.2)
     async with ticking(database, 0.05) as ticker:
         async with asyncio.timeout(PATIENCE):
             while ticker._floor.at == BEGINNING:

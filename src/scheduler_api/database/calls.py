@@ -62,7 +62,7 @@ DUE = Statement(
     CROSS JOIN LATERAL (
         SELECT logid, jobid, scheduledfor, cause, attempt, host, nextrun
         FROM joblog
-        WHERE status = 'pending' AND joblog.host = given.host AND nextrun <= :due
+        WHERE status = 'pending' AND joblog.host = given.host AND nextrun <= :due AND nextrun >= :floor
           AND jobid <> ALL(:jobids)
           AND (cardinality(CAST(:tags AS text[])) = 0
                OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid AND job.tags && :tags))
@@ -178,10 +178,14 @@ async def due(
     shares: Mapping[str, int],
     jobids: Sequence[int],
     tags: Sequence[str],
+    floor: datetime,
 ) -> list[DueCall]:
-    """Lock the oldest due calls to these hosts, up to so many to each, but none of these jobs or tags."""
+    """Lock the oldest calls to these hosts that are due from `floor` to `due`.
+
+    Up to so many to each host, but none of these jobs or tags.
+    """
     hosts, counts = list(shares), list(shares.values())
-    rows = await DUE.all(session, due=due, hosts=hosts, shares=counts, jobids=jobids, tags=tags)
+    rows = await DUE.all(session, due=due, hosts=hosts, shares=counts, jobids=jobids, tags=tags, floor=floor)
     return [DueCall(*row[:6]) for row in rows]
 
 

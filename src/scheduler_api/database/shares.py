@@ -14,7 +14,7 @@ ASKING = Statement(
     """
     WITH RECURSIVE head AS MATERIALIZED (
         SELECT host FROM joblog
-        WHERE status = 'pending' AND host IS NOT NULL AND nextrun <= :due
+        WHERE status = 'pending' AND host IS NOT NULL AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT :window
     ), walk (host, step) AS (
         (SELECT host, 1 FROM joblog
@@ -32,7 +32,7 @@ ASKING = Statement(
     FROM (SELECT host FROM head UNION SELECT host FROM walk WHERE host IS NOT NULL) AS found
     CROSS JOIN LATERAL (
         SELECT nextrun, logid FROM joblog
-        WHERE status = 'pending' AND joblog.host = found.host AND nextrun <= :due
+        WHERE status = 'pending' AND joblog.host = found.host AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT 1
     ) AS oldest
     ORDER BY oldest.nextrun, oldest.logid
@@ -81,12 +81,14 @@ class Askers(NamedTuple):
     """The host behind which to look for further ones; empty: from the first."""
 
 
-async def asking(session: AsyncSession, due: datetime, window: int, steps: int, after: str) -> Askers:
-    """The hosts that have calls due.
+async def asking(
+    session: AsyncSession, due: datetime, window: int, steps: int, after: str, floor: datetime
+) -> Askers:
+    """The hosts that have calls due, from `floor` on.
 
     Where more than `window` calls are due, those of the oldest, and of up to `steps` hosts behind `after`.
     """
-    rows = await ASKING.all(session, due=due, window=window, steps=steps, after=after)
+    rows = await ASKING.all(session, due=due, window=window, steps=steps, after=after, floor=floor)
     whole, walked = (rows[0]["whole"], rows[0]["walked"]) if rows else (True, None)
     hosts = {row["host"]: row["nextrun"] for row in rows}
     return Askers(hosts, whole or (walked is None and not after), walked or "")

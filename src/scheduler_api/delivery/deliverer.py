@@ -13,6 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from scheduler_api.contracts import TestAnswer
+from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
 from scheduler_api.delivery import claiming, ends
@@ -23,6 +24,7 @@ from scheduler_api.delivery.places import Places
 from scheduler_api.delivery.settler import Settler
 from scheduler_api.delivery.thrift import PAUSE
 from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
+from scheduler_api.floor import FLOOR_MARGIN, Floor
 from scheduler_api.services import calls
 from scheduler_api.services.calls import Claim, Started, Terms
 from scheduler_api.services.outcomes import Ended
@@ -73,7 +75,7 @@ class Deliverer:
         self._capacity = capacity
         # Called whenever runs have begun or ended.
         self._changed = changed
-        self._settler = Settler(database, self._let_go, self._hasten)
+        self._settler = Settler(database, self._let_go, self._expect)
         self._leases = Leases(database, terms.lease, lost=self._give_up, found=self.wake)
         # Who has it may claim: so that no two take the same room.
         self._turn = asyncio.Lock()
@@ -91,6 +93,7 @@ class Deliverer:
         self._is_full = self._is_bounded = False
         self._walked = ""
         self._crowded: float | None = None
+        self._floor = Floor()
         self._look_at = monotonic()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -145,7 +148,8 @@ class Deliverer:
         await self._client.close()
 
     def wake(self) -> None:
-        """Look at once: something may be due."""
+        """Look at once: something may be due, since however long."""
+        self._floor.forget()
         self._hasten(0.0)
 
     @property
@@ -227,6 +231,12 @@ class Deliverer:
                 await asyncio.wait_for(self._wake.wait(), left)
             self._wake.clear()
 
+    def _expect(self, seconds: float) -> None:
+        """What was written is due in so many seconds, or since."""
+        if -seconds > FLOOR_MARGIN.total_seconds() / 2:
+            self._floor.forget()
+        self._hasten(seconds)
+
     def _hasten(self, seconds: float) -> None:
         """Look in so many seconds, if not before."""
         if (at := monotonic() + seconds) < self._look_at:
@@ -282,8 +292,12 @@ class Deliverer:
 
         async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
             began = monotonic()
-            claim = await claiming.claim(self._database, room._replace(after=self._walked), self._terms, due)
+            # Who asks for all that is due gets it.
+            floor, told = self._floor.at if due is None else BEGINNING, self._floor.told
+            where = room._replace(after=self._walked, floor=floor)
+            claim = await claiming.claim(self._database, where, self._terms, due)
             self._walked = claim.after
+            self._floor.saw(claim.oldest, told)
             self._crowded = (self._crowded or began) if claim.crowded else None
             self._settler.failing = claim.failing
             if claim.started or claim.skipped:
@@ -370,7 +384,7 @@ class Deliverer:
             self._leases.let_go(ended.token)
         self._changed()
         if self._is_bounded:
-            self.wake()
+            self._hasten(0.0)
 
 
 def _outcome(future: asyncio.Future[str | None]) -> str:

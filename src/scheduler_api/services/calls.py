@@ -15,6 +15,7 @@ from scheduler_api.contracts import Target, target_of
 from scheduler_api.database import calls, jobs, leases, ledger, shares, targets
 from scheduler_api.database import verdicts as statements
 from scheduler_api.database.calls import DueCall
+from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
@@ -100,6 +101,8 @@ class Claim:
     whole: bool = True
     """Whether all hosts with due calls were looked at; otherwise look soon `after` this one."""
     after: str = ""
+    oldest: datetime = BEGINNING
+    """Nothing that was due before is left."""
     nextdue: float | None = None
     """Seconds until the next call is due, or a rate lets one start; None: none is promised."""
     failing: frozenset[str] = frozenset()
@@ -124,9 +127,11 @@ async def claim(
     # The clock may have been set back since.
     due = now if due is None else min(due, now)
     bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS, room)
-    askers = await shares.asking(session, due, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after)
+    askers = await shares.asking(
+        session, due, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after, room.floor
+    )
     counts = bounds.shares(askers.hosts)
-    entries = await calls.due(session, due, counts, *bounds.closed) if counts else []
+    entries = await calls.due(session, due, counts, *bounds.closed, room.floor) if counts else []
     known = await calls.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
     deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}
@@ -152,6 +157,7 @@ async def claim(
         crowded=bounds.crowded,
         whole=askers.whole,
         after=askers.walked,
+        oldest=min(askers.hosts.values(), default=due),
         nextdue=None if more else await _until_next(session, now, bounds.next_paced),
         failing=bounds.failing,
     )

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple
 
+from scheduler_api.database.claims import BEGINNING
+
 
 class Reach(IntEnum):
     """How far into the places a run may go: the farther, the less it shares with the calls under way."""
@@ -41,12 +43,14 @@ def thresholds(places: int) -> PerReach:
 
 
 class Room(NamedTuple):
-    """What a replica has room for, and where it goes on looking for it."""
+    """What a replica has room for, and where it looks for it."""
 
     free: PerReach
     """How many runs more may be claimed, by their reach: never fewer with a farther one."""
     after: str = ""
     """The host behind which the look through the hosts goes on, where there are too many for one look."""
+    floor: datetime = BEGINNING
+    """From when on it looks."""
 
     @property
     def most(self) -> int:

@@ -18,9 +18,11 @@ from benchmarks import (
     history,
     lateness,
     memory,
+    older_server,
     original,
     pages,
     requests_per_second,
+    snapshot,
 )
 from benchmarks.machine import setting
 from benchmarks.results import Results, Row, as_markdown, as_text
@@ -34,7 +36,9 @@ PARTS: dict[str, tuple[str, Callable[[URL, Sizes], Awaitable[list[Row]]]]] = {
     "check": (checks.QUESTION, checks.measure),
     "lateness": (lateness.QUESTION, lateness.measure),
     "memory": (memory.QUESTION, memory.measure),
+    "snapshot": (snapshot.QUESTION, snapshot.measure),
     "deliveries": (deliveries.QUESTION, deliveries.measure),
+    "older": (older_server.QUESTION, older_server.measure),
     "pages": (pages.QUESTION, pages.measure),
     "http": (requests_per_second.QUESTION, requests_per_second.measure),
 }

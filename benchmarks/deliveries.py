@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import URL
 
@@ -44,6 +44,17 @@ DELIVERED = """
 ATTEMPTS = "SELECT count(*) FROM logattempt"
 
 
+class Delivery(NamedTuple):
+    """What a service did."""
+
+    rate: float
+    """Deliveries per second."""
+    statements: float | None
+    """SQL statements per delivery, where the server counts them."""
+    sent: dict[str, Any]
+    """The last request."""
+
+
 @dataclass
 class Seen:
     """What was measured with so many calls in flight."""
@@ -58,8 +69,11 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
     for _ in range(sizes.repetitions):
         for in_flight, one in seen.items():
             async with fresh_database(server) as url:
-                sent = await _service(url, sizes.deliveries, in_flight, one)
-            one.bare.append(await _bare(sent, sizes.deliveries, in_flight))
+                delivery = await deliver(url, sizes.deliveries, in_flight)
+            one.service.append(delivery.rate)
+            if delivery.statements is not None:
+                one.statements.append(delivery.statements)
+            one.bare.append(await _bare(delivery.sent, sizes.deliveries, in_flight))
     return [row for in_flight, one in seen.items() for row in _rows(in_flight, one, sizes)]
 
 
@@ -79,8 +93,9 @@ def _rows(in_flight: int, seen: Seen, sizes: Sizes) -> list[Row]:
     return rows
 
 
-async def _service(url: URL, calls: int, in_flight: int, seen: Seen) -> dict[str, Any]:
-    """Have everything delivered by a service process; the last request that it sent."""
+async def deliver(url: URL, calls: int, in_flight: int) -> Delivery:
+    """Have so many calls delivered by a service process, so many of them at the same time."""
+    per_call = None
     async with programs.receiver() as port, bare_connection(url, **statements.UNCOUNTED) as connection:
         await _fill(connection, calls, port)
         if counting := await statements.is_counting_possible(connection):
@@ -90,15 +105,14 @@ async def _service(url: URL, calls: int, in_flight: int, seen: Seen) -> dict[str
             while (await receiver.told_by(port))["requests"] < calls or await connection.fetchval(UNSETTLED):
                 await asyncio.sleep(LOOK)
             if counting:
-                seen.statements.append(await statements.counted(connection) / calls)
+                per_call = await statements.counted(connection) / calls
         told = await receiver.told_by(port)
         finished, seconds = await connection.fetchrow(DELIVERED)
         attempts = await connection.fetchval(ATTEMPTS)
     if not finished == attempts == told["requests"] == calls:
         counts = f"{finished} finished, {attempts} attempts, {told['requests']} requests"
         raise RuntimeError(f"{calls} calls were due, each once: {counts}")
-    seen.service.append(calls / seconds)
-    return told
+    return Delivery(calls / seconds, per_call, told)
 
 
 async def _bare(sent: dict[str, Any], calls: int, in_flight: int) -> float:

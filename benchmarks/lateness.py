@@ -66,12 +66,12 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
     peers: dict[Peer, list[dict[str, float]]] = {peer: [] for peer in _peers(sizes)}
     for _ in range(sizes.repetitions):
         async with fresh_database(server) as url:
-            started, kept = await _service(url, sizes)
-        ours.append(started)
+            seen, kept = await _service(url, sizes)
+        ours.append(seen)
         committed += kept
-        for peer, seen in peers.items():
+        for peer, of_peer in peers.items():
             async with fresh_database(server) as url:
-                seen.append(await _peer(peer, url, sizes))
+                of_peer.append(await _peer(peer, url, sizes))
     return _rows(ours, committed, peers, sizes)
 
 
@@ -110,20 +110,29 @@ async def _service(url: URL, sizes: Sizes) -> tuple[dict[str, float], list[dict[
     """What the ledger says of starts; and of commits, where the server keeps their times."""
     window = timedelta(seconds=sizes.lateness_seconds)
     async with bare_connection(url) as connection, programs.service(url):
-        first: datetime = await connection.fetchval(
-            f"SELECT date_trunc('second', clock_timestamp()) + interval '{AHEAD} seconds'"
-        )
-        await connection.execute(EVERY_SECOND, sizes.lateness_jobs, first)
-        # As the service does with each job that is created: a ticker that sleeps knows of none.
-        await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+        first = await begin(connection, sizes.lateness_jobs)
         await asyncio.sleep(AHEAD + sizes.lateness_seconds + AFTER)
-        started = await _lateness(connection, "startedat", first, first + window)
+        seen = await started(connection, first, first + window)
         if await connection.fetchval("SHOW track_commit_timestamp") != "on":
-            return started, []
-        return started, [await _lateness(connection, COMMITTED, first, first + window)]
+            return seen, []
+        return seen, [await started(connection, first, first + window, COMMITTED)]
 
 
-async def _lateness(connection: Any, instant: str, since: datetime, until: datetime) -> dict[str, float]:
+async def begin(connection: Any, jobs: int) -> datetime:
+    """Make so many jobs that run each second; the first instant of all of them."""
+    first: datetime = await connection.fetchval(
+        f"SELECT date_trunc('second', clock_timestamp()) + interval '{AHEAD} seconds'"
+    )
+    await connection.execute(EVERY_SECOND, jobs, first)
+    # As the service does with each job that is created: a ticker that sleeps knows of none.
+    await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+    return first
+
+
+async def started(
+    connection: Any, since: datetime, until: datetime, instant: str = "startedat"
+) -> dict[str, float]:
+    """What the ledger says of the runs that were due then."""
     return dict(await connection.fetchrow(STARTED.format(instant=instant), since, until))
 
 

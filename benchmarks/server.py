@@ -26,14 +26,14 @@ SERVER_SETTINGS = {"track_commit_timestamp": "on"} | statements.SERVER_SETTINGS
 
 
 @contextlib.asynccontextmanager
-async def postgres() -> AsyncIterator[URL]:
-    """The URL of a server that runs as long as this context."""
+async def postgres(programs: Path | None = None) -> AsyncIterator[URL]:
+    """The URL of a server that runs as long as this context; `programs`: of a third one."""
     given = os.environ.get(GIVEN)
-    if given:
+    if given and programs is None:
         yield make_url(given).set(drivername="postgresql+asyncpg")
         return
     data_dir = Path(tempfile.mkdtemp(prefix="scheduler-bench-"))
-    server = EmbeddedServer(data_dir, settings=SERVER_SETTINGS)
+    server = EmbeddedServer(data_dir, programs=programs, settings=SERVER_SETTINGS)
     try:
         yield await server.start()
     finally:

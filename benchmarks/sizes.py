@@ -24,6 +24,8 @@ class Sizes:
     lateness_seconds: int = 60
     #: The peers' distribution is plain to see before that.
     peer_seconds: int = 15
+    snapshot_jobs: int = 500
+    snapshot_seconds: int = 600
     memory_due: tuple[int, int] = (1_000, 100_000)
     connections: int = 32
     http_seconds: float = 4.0
@@ -55,6 +57,8 @@ QUICK = Sizes(
     lateness_jobs=100,
     lateness_seconds=3,
     peer_seconds=3,
+    snapshot_jobs=50,
+    snapshot_seconds=6,
     memory_due=(1_000, 5_000),
     connections=8,
     http_seconds=0.5,

@@ -13,6 +13,7 @@ from tests.chaos.evidence import (
 )
 from tests.chaos.example import (
     CALLERS,
+    EDITED,
     PLAIN,
     SLOW,
     at,
@@ -127,6 +128,16 @@ def caught_up(evidence: Evidence) -> Evidence:
         for change in evidence.changes
     ]
     return replace(evidence, changes=changes)
+
+
+def keeping(evidence: Evidence) -> Evidence:
+    """With the run at 3 s due still as its job was edited: the new schedule calls for it, too."""
+    kept = [at(2).isoformat(), at(4.5).isoformat()]
+    changes = [
+        change._replace(after=change.after | {"kept": kept}) if change.jobid == EDITED else change
+        for change in evidence.changes
+    ]
+    return but(replace(evidence, changes=changes), EDITED, 3, **times(4.6))
 
 
 def refused(evidence: Evidence) -> Evidence:

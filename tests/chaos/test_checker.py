@@ -13,6 +13,7 @@ from tests.chaos.damage import (
     caught_up,
     each_plain,
     frozen,
+    keeping,
     late,
     mostly_missed,
     refused,
@@ -67,6 +68,12 @@ DAMAGE: dict[str, tuple[Plant, str]] = {
     "lost first occurrence": (lambda e: without(e, PLAIN, 0), "lost"),
     "lost at the end": (lambda e: replace(e, now=at(30)), "lost"),
     "lost before an edit": (lambda e: without(e, EDITED, 4), "lost"),
+    "lost though an edit kept it": (lambda e: without(keeping(e), EDITED, 3), "lost"),
+    "kept by an edit, and run twice": (
+        lambda e: with_log(keeping(e), run(EDITED, 3)._replace(logid=1)),
+        "doubled",
+    ),
+    "skipped by an edit that kept it": (lambda e: skipped(keeping(e), EDITED, 3, "superseded"), "skipped"),
     "lost before a deletion": (lambda e: without(e, DELETED, 5), "lost"),
     "lost before the limit": (lambda e: with_log(without(e, LIMITED, 1), run(LIMITED, 3)), "lost"),
     "catch-up run for many, where each was to run": (
@@ -276,6 +283,10 @@ def test_a_skip_that_was_asked_for_is_clean() -> None:
     asked = Change(PLAIN, at(8.5), "skipped", {}, {"scheduledfor": at(9).isoformat()})
     assert check(skipped).violations != []
     assert check(with_change(skipped, asked)).violations == []
+
+
+def test_what_both_schedules_call_for_may_be_kept_by_an_edit() -> None:
+    assert check(keeping(clean())).violations == []
 
 
 def test_an_edit_that_the_ledger_does_not_follow_is_found() -> None:

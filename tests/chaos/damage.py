@@ -134,7 +134,7 @@ def keeping(evidence: Evidence) -> Evidence:
     """With the run at 3 s due still as its job was edited: the new schedule calls for it, too."""
     kept = [at(2).isoformat(), at(4.5).isoformat()]
     changes = [
-        change._replace(after=change.after | {"kept": kept}) if change.jobid == EDITED else change
+        change._replace(after={**change.after, "kept": kept}) if change.jobid == EDITED else change
         for change in evidence.changes
     ]
     return but(replace(evidence, changes=changes), EDITED, 3, **times(4.6))

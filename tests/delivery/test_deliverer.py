@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
+import asyncpg
 import pytest
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import floor
@@ -22,6 +24,7 @@ from scheduler_api.services.calls import Terms
 from scheduler_api.targets import Guard
 from tests.factories import NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
+from tests.servers import dsn
 
 Make = Callable[..., Awaitable[Deliverer]]
 
@@ -370,6 +373,31 @@ async def test_what_was_missed_during_a_long_call_follows_it_at_once(
         await asyncio.sleep(0.01)
     go_on.set()
     await receiver.arrived(2)
+
+
+async def test_many_runs_of_a_job_that_somebody_holds_keep_no_other_from_the_same_host(
+    database: Database, receiver: Receiver, deliverers: Make, worker_database: URL
+) -> None:
+    now = await now_of(database)
+    held = await add_job(database, target={"url": receiver.url}, due=None, overlap=True)
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, host, cause)"
+        " SELECT jobid, at, at, host, 'manual' FROM job,"
+        " generate_series(CAST(:now AS timestamptz) - interval '40 s', :now, interval '1 s') AS at",
+        now=now,
+    )
+    other = await add_job(database, target={"url": receiver.url}, due=now)
+    stranger = await asyncpg.connect(dsn(worker_database))
+    try:
+        async with stranger.transaction():
+            await stranger.execute("SELECT FROM job WHERE jobid = $1 FOR UPDATE", held)
+            await deliverers(calls=4)
+            await until(database, f"SELECT status FROM joblog WHERE jobid = {other}", "finished")
+            assert set(await statuses(database, held)) == {"pending"}
+    finally:
+        await stranger.close()
+    await until(database, f"SELECT count(*) FROM joblog WHERE jobid = {held} AND status = 'finished'", 41)
 
 
 async def test_large_bodies_do_not_keep_the_loop_from_other_work(

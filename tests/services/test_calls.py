@@ -792,6 +792,9 @@ async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothi
         {"interval": 60, "maxruns": 5},
         {"cron": "* * * * *"},
         {"cron": "* * * * *", "misfire": "skip", "grace": 10},
+        # These are over then.
+        {"interval": 60, "maxruns": 1},
+        {"cron": "* * * * *", "until": NOON, "overlap": True},
     ],
     ids=str,
 )

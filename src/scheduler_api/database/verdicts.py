@@ -82,13 +82,27 @@ _IDLE = """
         WHERE jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
     )
 """
-IDLE = Statement(f"SELECT jobid, createdat, resumefrom, maxruns, {DEFINITION} FROM job WHERE {_IDLE}")
+_RETIRED = "active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL"
+# Over at once is what has no further occurrence by the look of it; where a row lies ahead of the run that has
+# ended, the schedule has to be asked.
 RETIRE_IDLE = Statement(
     f"""
-    UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL
-    WHERE {_IDLE}
+    WITH retired AS (
+        UPDATE job SET {_RETIRED}
+        FROM unnest(CAST(:jobids AS bigint[]), CAST(:endeds AS timestamptz[])) AS given (id, ended)
+        WHERE jobid = id AND {_IDLE} AND (
+            "interval" IS NULL AND cron IS NULL
+            OR ended <= :now AND ended = (
+                SELECT max(scheduledfor) FROM joblog WHERE jobid = job.jobid AND cause = 'schedule'
+            )
+        )
+        RETURNING jobid
+    )
+    SELECT jobid, createdat, resumefrom, maxruns, {DEFINITION} FROM job
+    WHERE {_IDLE} AND jobid NOT IN (SELECT jobid FROM retired)
     """
 )
+RETIRE = Statement(f"UPDATE job SET {_RETIRED} WHERE {_IDLE}")
 #: How many of each job's newest verdicts are failures, from the newest on.
 FAILED_IN_A_ROW = Statement(
     """
@@ -162,17 +176,23 @@ def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-async def idle(session: AsyncSession, jobids: Sequence[int], *, overlapping: bool) -> list[asyncpg.Record]:
-    """Those of the jobs that have nothing to come that is known, and no live log, if paused, too."""
+async def retire_idle(
+    session: AsyncSession, now: datetime, ended: Mapping[int, datetime], *, overlapping: bool
+) -> list[asyncpg.Record]:
+    """Mark jobs as completed that have nothing to come and no live log, if paused, too.
+
+    `ended` is the occurrence of each whose run has ended. Those that have a row behind it are left as they
+    are, and given back.
+    """
     if overlapping:
         # Two runs that end together would each see the other as live; so they come one after the other.
-        await LOCK_JOBS.all(session, jobids=jobids)
-    return await IDLE.all(session, jobids=jobids)
+        await LOCK_JOBS.all(session, jobids=sorted(ended))
+    return await RETIRE_IDLE.all(session, now=now, jobids=list(ended), endeds=list(ended.values()))
 
 
-async def retire_idle(session: AsyncSession, jobids: Sequence[int]) -> None:
+async def retire(session: AsyncSession, jobids: Sequence[int]) -> None:
     """Mark those of the jobs as completed that are idle still."""
-    await RETIRE_IDLE.all(session, jobids=jobids)
+    await RETIRE.all(session, jobids=jobids)
 
 
 async def failed_in_a_row(session: AsyncSession, limits: Mapping[int, int]) -> dict[int, int]:

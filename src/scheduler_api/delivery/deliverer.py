@@ -88,10 +88,11 @@ class Deliverer:
         self._ahead = 0
         # When that was measured, and how many calls had ended by then.
         self._measured = (monotonic(), 0)
-        # What the last claim left behind: due calls without a place here, or without one by some limit; and
-        # behind which host it stopped to look.
+        # What the last claim left behind: due calls without a place here, or without one by some limit;
+        # behind which host it stopped to look; and jobs that somebody else held.
         self._is_full = self._is_bounded = False
         self._walked = ""
+        self._held = frozenset[int]()
         self._crowded: float | None = None
         self._floor = Floor()
         self._look_at = monotonic()
@@ -294,9 +295,9 @@ class Deliverer:
             began = monotonic()
             # Who asks for all that is due gets it.
             floor, told = self._floor.at if due is None else BEGINNING, self._floor.told
-            where = room._replace(after=self._walked, floor=floor)
+            where = room._replace(after=self._walked, floor=floor, held=self._held)
             claim = await claiming.claim(self._database, where, self._terms, due)
-            self._walked = claim.after
+            self._walked, self._held = claim.after, claim.held
             self._floor.saw(claim.oldest, told)
             self._crowded = (self._crowded or began) if claim.crowded else None
             self._settler.failing = claim.failing

@@ -99,8 +99,8 @@ class Bounds:
 
     @property
     def closed(self) -> tuple[list[int], list[str]]:
-        """The jobs and tags of which nothing can start, as they are full or no place is left for them."""
-        jobs = self._full_jobs
+        """The jobs and tags of which nothing can start: they are full or held, or have no place left."""
+        jobs = [*self._full_jobs, *self._room.held]
         tags = [name for scope, name in self.held_back if scope == "tag"]
         if not self._admits(Reach.LENT):
             jobs = [*{*jobs, *self._job_calls}]

@@ -103,6 +103,8 @@ class Claim:
     after: str = ""
     oldest: datetime = BEGINNING
     """Nothing that was due before is left."""
+    held: frozenset[int] = frozenset()
+    """Jobs that somebody else holds: the next look leaves them to others, whose turn may have to come."""
     nextdue: float | None = None
     """Seconds until the next call is due, or a rate lets one start; None: none is promised."""
     failing: frozenset[str] = frozenset()
@@ -134,6 +136,7 @@ async def claim(
     entries = await calls.due(session, due, counts, *bounds.closed, room.floor) if counts else []
     known = await calls.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
+    held = frozenset(entry.jobid for entry in entries if entry.logid not in known)
     deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}
     if deleted:
         await ledger.abandon(session, now, sorted(deleted))
@@ -144,20 +147,23 @@ async def claim(
     begun = await starts.begin(session, now, holder, [one.entry for one in taken], known, singly=singly)
     started = [one for one in taken if one.entry.logid in begun.started]
     # Somebody else has locked them, or their jobs.
-    held = len(entries) - len(free) + len(taken) - len(started) - begun.refused
+    locked = len(entries) - len(free) + len(taken) - len(started) - begun.refused
     await shares.use_rates(session, bounds.used_rates([one.entry for one in started], known))
     looked = Counter(entry.host for entry in entries)
     is_cut = not askers.whole or any(looked[host] >= count for host, count in counts.items())
     more = bool(begun.refused or deleted or begun.left) or (is_cut and 0 < len(taken) < room.free[Reach.LENT])
+    # What is behind the runs of those jobs was not seen.
+    more |= is_cut and bool(held)
     return Claim(
         [_started(one, known[one.entry.logid], begun.started[one.entry.logid], now) for one in started],
         skipped=begun.refused + len(deleted),
         more=more,
-        bounded=bounds.bind or held > 0,
+        bounded=bounds.bind or locked > 0,
         crowded=bounds.crowded,
         whole=askers.whole,
         after=askers.walked,
         oldest=min(askers.hosts.values(), default=due),
+        held=held,
         nextdue=None if more else await _until_next(session, now, bounds.next_paced),
         failing=bounds.failing,
     )

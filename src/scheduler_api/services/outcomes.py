@@ -194,21 +194,22 @@ async def conclude(
     verdicts: Sequence[Verdict],
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
-    idle, failed = {}, {}
+    idle: dict[int, datetime] = {}
+    overlapping, failed = False, {}
     followed = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
     await chains.fire(session, now, followed)
     for (row, known, end), verdict in zip(ends, verdicts, strict=True):
         if verdict.status == "pending":
             continue
         if row["cause"] == "schedule" and verdict.promise is None:
-            idle[row["jobid"]] = known["overlap"]
+            idle[row["jobid"]] = max(row["scheduledfor"], idle.get(row["jobid"], row["scheduledfor"]))
+            overlapping |= known["overlap"]
         if verdict.status == "failed" and known["pausedat"] is None:
             failed[row["jobid"]] = (known, end, verdict)
     if idle:
-        found = await statements.idle(session, sorted(idle), overlapping=any(idle.values()))
-        over = [row["jobid"] for row in found if await _is_over(session, now, row)]
-        if over:
-            await statements.retire_idle(session, over)
+        doubtful = await statements.retire_idle(session, now, idle, overlapping=overlapping)
+        if over := [row["jobid"] for row in doubtful if await _is_over(session, now, row)]:
+            await statements.retire(session, over)
     counted = {
         jobid: known["autopause"]
         for jobid, (known, end, _) in failed.items()
@@ -229,8 +230,6 @@ async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) ->
     It may have lost that: an occurrence that had run already, by a clock that was ahead, is not promised
     again. Then the job goes on by its repair.
     """
-    if job["interval"] is None and job["cron"] is None:
-        return True
     try:
         future = standing.future_of(job, await ledger.standing(session, job["jobid"]))
         return await opening.first_open(session, Held(job, [], now), future) is None

@@ -51,6 +51,8 @@ class Room(NamedTuple):
     """The host behind which the look through the hosts goes on, where there are too many for one look."""
     floor: datetime = BEGINNING
     """From when on it looks."""
+    held: frozenset[int] = frozenset()
+    """Jobs that it leaves alone: the look before found that somebody else holds them."""
 
     @property
     def most(self) -> int:

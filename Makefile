@@ -45,7 +45,7 @@ mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each
 explore: $(VENV)/.dev ## Let the stateful tests try 2,000 jobs each: a night's work (EXAMPLES=100: some minutes)
 	SCHEDULER_TEST_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -n 2 --timeout 0 $(EXPLORED)
 
-bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 10 minutes)
+bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 30 minutes)
 	$(BIN)/python -m benchmarks
 
 screenshots: $(VENV)/.dev ## Take pictures of all pages, into docs/screenshots (needs Chromium)

@@ -41,7 +41,10 @@ MUTANTS = [
     Mutant(
         "the next promise is made outside the transaction of the verdict",
         "src/scheduler_api/database/claims.py",
-        {"FROM settled WHERE next IS NOT NULL": "FROM settled WHERE false"},
+        {
+            "host FROM settled WHERE next IS NOT NULL": "host FROM settled WHERE false",
+            "SELECT jobid FROM settled WHERE next IS NOT NULL EXCEPT": "SELECT jobid FROM settled WHERE false EXCEPT",
+        },
     ),
     Mutant(
         "the service's own clock decides",

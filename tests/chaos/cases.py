@@ -61,8 +61,12 @@ class Case:
         return self.made.maxruns is not None and self.ran >= self.made.maxruns
 
     def first_start(self, log: Log) -> datetime | None:
-        """When a log began to run; None: it did not. A run that was handed back has begun all the same."""
-        return min((one.startedat for one in self.attempts.get(log.logid, [])), default=log.startedat)
+        """When a log began to run; None: it did not. A run that was handed back has begun all the same.
+
+        What it stands for was decided then, maybe by a clock that was ahead of what comes after.
+        """
+        attempts = self.attempts.get(log.logid)
+        return attempts[0].startedat if attempts else log.startedat
 
     def settled(self, log: Log) -> datetime | None:
         """When it was decided what becomes of a log."""

@@ -11,7 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database import jobs, promises
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
-from scheduler_api.services import audit, opening, operations, reconcile, runs, standing
+from scheduler_api.services import audit, calls, opening, operations, reconcile, runs, standing
+from scheduler_api.services.calls import Terms
+from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.shares import Room
 from scheduler_api.upkeep import Upkeep
 from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 
@@ -267,6 +270,63 @@ async def promised(database: Database, jobid: int) -> datetime:
     (found,) = [log.scheduledfor for log in await logs(database, jobid) if log.status == "pending"]
     assert isinstance(found, datetime)
     return found
+
+
+@pytest.mark.parametrize("overlap", [None, True, False], ids=["plain", "overlapping", "one at a time"])
+async def test_what_ran_ahead_of_its_time_does_not_stop_the_run_before_it_from_going_on(
+    database: Database, overlap: bool | None
+) -> None:
+    """In the transaction that meets it: the search would come some seconds later."""
+    now = await scalar(database, "SELECT clock_timestamp()")
+    minute, due = timedelta(minutes=1), now.replace(second=0, microsecond=0)
+    jobid = await add_job(
+        database, due=due, interval=60, startdate=date(2020, 1, 1), starttime=time(0),
+        createdat=due - minute, validfrom=due - minute,
+        **({} if overlap is None else {"target": {"url": "http://a.example/"}, "overlap": overlap}),
+    )  # fmt: skip
+    for ahead in (1, 2):
+        await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
+    if overlap is None:
+        await database.transact(lambda session, _: runs.run_pass(session, now, 10, now))
+    else:
+        ends = await call(database, now)
+        if overlap:
+            assert await promised(database, jobid) == due + 3 * minute
+        await database.transact(lambda session, _: calls.settle(session, now, ends, frozenset()))
+    assert await promised(database, jobid) == due + 3 * minute
+
+
+async def call(database: Database, now: datetime) -> list[Ended]:
+    """Claim the calls that are due; how they end."""
+    terms = Terms("tests", timedelta(minutes=1), 10)
+    claim = await database.transact(lambda session, _: calls.claim(session, now, Room.of(10), terms))
+    return [Ended(one.entry.logid, one.token, "finished", httpstatus=200) for one in claim.started]
+
+
+async def test_a_job_whose_next_run_was_taken_back_is_not_over_with_the_runs_under_way(
+    database: Database,
+) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    minute, due = timedelta(minutes=1), now.replace(second=0, microsecond=0)
+    jobid = await add_job(
+        database, due=due, interval=60, startdate=date(2020, 1, 1), starttime=time(0),
+        createdat=due - minute, validfrom=due - minute, target={"url": "http://a.example/"}, overlap=True,
+    )  # fmt: skip
+    ends = await call(database, now)
+    await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
+    await database.transact(lambda session, _: calls.settle(session, now, ends, frozenset()))
+    assert await promised(database, jobid) == due + minute
+    # It would be found while the run lasts, too.
+    ends = await call(database, now + minute)
+    await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
+    assert await heal(database) == 1
+    assert await promised(database, jobid) == due + 2 * minute
+    # But nothing is missing behind the last run.
+    await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
+    await execute(database, "UPDATE job SET until = :until", until=due + minute)
+    assert await heal(database) == 0
+    await database.transact(lambda session, _: calls.settle(session, now + minute, ends, frozenset()))
+    assert not await is_active(database, jobid)
 
 
 async def test_of_many_rows_the_newest_are_looked_at(database: Database) -> None:

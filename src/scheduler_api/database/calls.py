@@ -119,11 +119,13 @@ START = Statement(
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
         SELECT jobid, promise, try, :now, runs, host FROM started WHERE promise IS NOT NULL
         ON CONFLICT DO NOTHING
+        RETURNING jobid
     ), written AS (
         INSERT INTO logattempt (logid, attempt, startedat, replica)
         SELECT logid, attempt, :now, :replica FROM started
     )
-    SELECT logid, leasetoken, started.runs, CAST(job.target AS text) AS target
+    SELECT logid, leasetoken, started.runs, CAST(job.target AS text) AS target, jobid,
+           promise IS NOT NULL AND jobid NOT IN (SELECT jobid FROM promised) AS unpromised
     FROM started JOIN job USING (jobid)
     """
 )
@@ -208,7 +210,10 @@ async def free_rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, 
 async def start(
     session: AsyncSession, now: datetime, replica: str, lease: timedelta, starts: Sequence[Start]
 ) -> dict[int, asyncpg.Record]:
-    """Mark logs as running and write their attempts; (leasetoken, runs, target) by logid."""
+    """Mark logs as running and write their attempts; (leasetoken, runs, target, jobid, unpromised) by logid.
+
+    `unpromised`: a row was there already for what was to be promised.
+    """
     logids, firsts, counts, misses, throughs, followings, promises, tries = map(
         list, zip(*starts, strict=True)
     )

@@ -49,7 +49,7 @@ REFINED = Statement(
 )
 
 # The verdict, then the promise that rests on it: sibling statements of a WITH run in no set order, so
-# the insert reads what the update returns. A promise that exists already is left as it is. Only the
+# the insert reads what the update returns. A row that exists already is left as it is, and told. Only the
 # schedule's own runs move the schedule.
 SETTLE = Statement(
     """
@@ -74,11 +74,12 @@ SETTLE = Statement(
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
         SELECT jobid, next, coalesce(try, next), lastrun, runs, host FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
+        RETURNING jobid
     ), over AS (
         UPDATE job SET active = false FROM settled
         WHERE job.jobid = settled.jobid AND settled.next IS NULL AND settled.cause = 'schedule'
     )
-    SELECT count(*) FROM settled
+    SELECT jobid FROM settled WHERE next IS NOT NULL EXCEPT SELECT jobid FROM promised
     """
 )
 
@@ -169,11 +170,14 @@ async def refinements_of(session: AsyncSession, logids: list[int]) -> dict[int, 
     return {row["logid"]: row for row in await REFINED.all(session, logids=logids)}
 
 
-async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcome]) -> int:
-    """Write the verdicts and the next promises; how many of the logs were still pending."""
+async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcome]) -> list[int]:
+    """Write the verdicts of those logs that are pending still, and the next promises.
+
+    Gives back the jobs of which a row was there already for what was to be promised.
+    """
     columns = map(list, zip(*outcomes, strict=True))
     logids, statuses, misses, throughs, reasons, errors, nexts, tries = columns
-    (count,) = await SETTLE.one(
+    rows = await SETTLE.all(
         session,
         now=now,
         logids=logids,
@@ -185,7 +189,7 @@ async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcom
         nexts=nexts,
         tries=tries,
     )
-    return int(count)
+    return [row[0] for row in rows]
 
 
 async def next_due(session: AsyncSession, floor: datetime = BEGINNING) -> NextDue:

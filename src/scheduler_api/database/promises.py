@@ -78,9 +78,11 @@ WALK = Statement(
             LIMIT 1
         ) AS promise ON true
     ) ON CASE
+        -- A run that the next one does not wait for carries nothing.
         WHEN promise.logid IS NULL THEN
-            NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'running'
-                        AND cause = 'schedule')
+            overlap
+            OR NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'running'
+                           AND cause = 'schedule')
             AND NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'pending'
                             AND attempt > 1 AND cause = 'schedule')
         WHEN promise.nextrun <= :now OR promise.following IS NOT NULL THEN false

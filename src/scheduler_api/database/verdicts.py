@@ -40,13 +40,16 @@ SETTLE = Statement(
         SELECT jobid, promise, try, lastrun, runs, job.host FROM settled JOIN job USING (jobid)
         WHERE promise IS NOT NULL
         ON CONFLICT DO NOTHING
-    )
+        RETURNING jobid
+    ), told AS (
     UPDATE logattempt SET
         outcome = outcome.outcome, failure = outcome.failure, error = outcome.said, finishedat = :now,
         httpstatus = coalesce(outcome.httpstatus, logattempt.httpstatus),
         timing = coalesce(outcome.timing, logattempt.timing),
         excerpt = coalesce(outcome.excerpt, logattempt.excerpt)
     FROM outcome WHERE logattempt.logid = outcome.logid AND logattempt.attempt = outcome.attempt
+    )
+    SELECT jobid FROM settled WHERE promise IS NOT NULL EXCEPT SELECT jobid FROM promised
     """
 )
 ACCEPT = Statement(
@@ -83,18 +86,19 @@ _IDLE = """
     )
 """
 _RETIRED = "active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL"
-# Over at once is what has no further occurrence by the look of it; where a row lies ahead of the run that has
-# ended, the schedule has to be asked.
+# Over at once is what has nothing to come by the look of it: the run that ended is the newest, and either
+# made no next one or lies at the end of the schedule. Of all others the schedule has to be asked: rows may
+# lie ahead by a clock that was, and have been taken back.
 RETIRE_IDLE = Statement(
     f"""
     WITH retired AS (
         UPDATE job SET {_RETIRED}
-        FROM unnest(CAST(:jobids AS bigint[]), CAST(:endeds AS timestamptz[])) AS given (id, ended)
+        FROM unnest(CAST(:jobids AS bigint[]), CAST(:endeds AS timestamptz[]), CAST(:counts AS int[]))
+             AS given (id, ended, count)
         WHERE jobid = id AND {_IDLE} AND (
             "interval" IS NULL AND cron IS NULL
-            OR ended <= :now AND ended = (
-                SELECT max(scheduledfor) FROM joblog WHERE jobid = job.jobid AND cause = 'schedule'
-            )
+            OR ended <= :now AND (NOT overlap OR until <= :now OR count >= maxruns)
+            AND ended = (SELECT max(scheduledfor) FROM joblog WHERE jobid = job.jobid AND cause = 'schedule')
         )
         RETURNING jobid
     )
@@ -157,13 +161,16 @@ class Acceptance(NamedTuple):
     excerpt: str | None
 
 
-async def settle(session: AsyncSession, now: datetime, verdicts: Sequence[Verdict]) -> None:
-    """Write verdicts of running logs that are locked, their attempts, and the promises that follow."""
+async def settle(session: AsyncSession, now: datetime, verdicts: Sequence[Verdict]) -> list[int]:
+    """Write verdicts of running logs that are locked, their attempts, and the promises that follow.
+
+    Gives back the jobs of which a row was there already for what was to be promised.
+    """
     names = (
         "logids", "attempts", "statuses", "nexts", "promises", "tries",
         "outcomes", "failures", "errors", "saids", "httpstatuses", "timings", "excerpts",
     )  # fmt: skip
-    await SETTLE.all(session, now=now, **_arrays(names, verdicts))
+    return [row[0] for row in await SETTLE.all(session, now=now, **_arrays(names, verdicts))]
 
 
 async def accept(session: AsyncSession, acceptances: Sequence[Acceptance]) -> None:
@@ -176,18 +183,27 @@ def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
+class Last(NamedTuple):
+    """The newest run of a job that has ended just now."""
+
+    scheduledfor: datetime
+    runs: int
+    """How many the schedule had made with it."""
+
+
 async def retire_idle(
-    session: AsyncSession, now: datetime, ended: Mapping[int, datetime], *, overlapping: bool
+    session: AsyncSession, now: datetime, ended: Mapping[int, Last], *, overlapping: bool
 ) -> list[asyncpg.Record]:
     """Mark jobs as completed that have nothing to come and no live log, if paused, too.
 
-    `ended` is the occurrence of each whose run has ended. Those that have a row behind it are left as they
-    are, and given back.
+    Where that cannot be seen at once, they are left as they are, and given back.
     """
+    jobids = sorted(ended)
     if overlapping:
         # Two runs that end together would each see the other as live; so they come one after the other.
-        await LOCK_JOBS.all(session, jobids=sorted(ended))
-    return await RETIRE_IDLE.all(session, now=now, jobids=list(ended), endeds=list(ended.values()))
+        await LOCK_JOBS.all(session, jobids=jobids)
+    endeds, counts = zip(*(ended[jobid] for jobid in jobids), strict=True)
+    return await RETIRE_IDLE.all(session, now=now, jobids=jobids, endeds=list(endeds), counts=list(counts))
 
 
 async def retire(session: AsyncSession, jobids: Sequence[int]) -> None:

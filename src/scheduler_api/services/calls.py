@@ -21,7 +21,7 @@ from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
 from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
-from scheduler_api.services import hosts, starts
+from scheduler_api.services import hosts, reconcile, starts
 from scheduler_api.services.bounds import Admitted, Bounds
 from scheduler_api.services.outcomes import Ended, Settled, conclude, judge, target_in
 from scheduler_api.services.shares import Reach, Room
@@ -335,8 +335,9 @@ async def settle_held(
     ends = [(row, known[row["logid"]], end) for row, end in held if end.outcome != "accepted"]
     verdicts = await judge(session, now, ends) if ends else []
     if verdicts:
-        await statements.settle(session, now, verdicts)
+        unpromised = await statements.settle(session, now, verdicts)
         await conclude(session, now, ends, verdicts)
+        await reconcile.go_on(session, now, unpromised)
     running = [Settled(acceptance.logid, "running") for acceptance in accepted]
     return running + [Settled(v.logid, v.status, _seconds_to(v.next or v.tried, now)) for v in verdicts]
 

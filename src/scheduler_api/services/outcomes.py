@@ -15,10 +15,10 @@ from scheduler_api.contracts import Pause, Target, target_of
 from scheduler_api.database import claims, ledger
 from scheduler_api.database import verdicts as statements
 from scheduler_api.database.ledger import Skipped
-from scheduler_api.database.verdicts import Verdict
+from scheduler_api.database.verdicts import Last, Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
-from scheduler_api.services import chains, opening, operations, standing
+from scheduler_api.services import chains, opening, operations, reconcile, standing
 from scheduler_api.services.standing import Held
 from scheduler_api.targets import Failure, backoff
 
@@ -194,7 +194,7 @@ async def conclude(
     verdicts: Sequence[Verdict],
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
-    idle: dict[int, datetime] = {}
+    idle: dict[int, Last] = {}
     overlapping, failed = False, {}
     followed = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
     await chains.fire(session, now, followed)
@@ -202,14 +202,17 @@ async def conclude(
         if verdict.status == "pending":
             continue
         if row["cause"] == "schedule" and verdict.promise is None:
-            idle[row["jobid"]] = max(row["scheduledfor"], idle.get(row["jobid"], row["scheduledfor"]))
+            last = Last(row["scheduledfor"], row["runs"])
+            idle[row["jobid"]] = max(last, idle.get(row["jobid"], last))
             overlapping |= known["overlap"]
         if verdict.status == "failed" and known["pausedat"] is None:
             failed[row["jobid"]] = (known, end, verdict)
     if idle:
         doubtful = await statements.retire_idle(session, now, idle, overlapping=overlapping)
-        if over := [row["jobid"] for row in doubtful if await _is_over(session, now, row)]:
+        over = [row["jobid"] for row in doubtful if await _is_over(session, now, row)]
+        if over:
             await statements.retire(session, over)
+        await reconcile.go_on(session, now, [row["jobid"] for row in doubtful if row["jobid"] not in over])
     counted = {
         jobid: known["autopause"]
         for jobid, (known, end, _) in failed.items()
@@ -228,7 +231,7 @@ async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) ->
     """Whether nothing is to come of a job that has no next run.
 
     It may have lost that: an occurrence that had run already, by a clock that was ahead, is not promised
-    again. Then the job goes on by its repair.
+    again.
     """
     try:
         future = standing.future_of(job, await ledger.standing(session, job["jobid"]))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
 from scheduler_api.database import changes, jobs, ledger, promises
+from scheduler_api.database.singly import one_by_one
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Reason, Schedule
 from scheduler_api.services import opening, standing
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 TOO_EARLY = {Reason.MISFIRE, Reason.PAUSED, Reason.OVERLAP, Reason.UNTIL, Reason.SUPERSEDED}
 #: Rows for what is yet to come that are looked at.
 MOST_AHEAD = 1000
+#: Jobs that are let go on in the transaction in which they came to a stop.
+MOST_AT_ONCE = 50
 
 
 class Suspects(NamedTuple):
@@ -77,10 +80,19 @@ async def repair(session: AsyncSession, now: datetime, jobid: int) -> bool:
         return False
     if not held.job["active"] or held.job["after"] is not None:
         return False
-    if not held.live:
-        await _heal(session, held)
-        return True
+    if not held.live or (held.carrier is None and held.job["overlap"]):
+        return await _heal(session, held)
     return held.promise is not None and await _advance(session, held, held.promise)
+
+
+async def go_on(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> None:
+    """Let jobs go on of which a row was there already for what was to be promised.
+
+    So it is where occurrences have run ahead of their time, by a clock that was ahead. What somebody holds,
+    or is too much for this transaction, is found by the search.
+    """
+    if jobids:
+        await one_by_one(session, jobids[:MOST_AT_ONCE], lambda jobid: repair(session, now, jobid))
 
 
 async def realign(session: AsyncSession, now: datetime, after: int, most: int) -> int | None:
@@ -126,18 +138,22 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
         await standing.promise(session, now, held.job, future, occurrence)
 
 
-async def _heal(session: AsyncSession, held: standing.Held) -> None:
+async def _heal(session: AsyncSession, held: standing.Held) -> bool:
+    """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
     jobid, now = held.job["jobid"], held.now
     future, occurrence = None, None
     with contextlib.suppress(ScheduleUnusable):
         future = standing.future_of(held.job, await ledger.standing(session, jobid))
         occurrence = await opening.first_open(session, held, future)
+    if occurrence is None and held.live:
+        return False
     log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=now)
     await _record(session, held, None, occurrence)
     if future is None or occurrence is None:
         await jobs.retire(session, [jobid])
     else:
         await standing.promise(session, now, held.job, future, occurrence)
+    return True
 
 
 async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[str, Any]) -> bool:

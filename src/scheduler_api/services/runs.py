@@ -18,7 +18,7 @@ from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
 from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan
-from scheduler_api.services import chains, standing
+from scheduler_api.services import chains, reconcile, standing
 
 log = structlog.get_logger(__name__)
 
@@ -111,8 +111,9 @@ Rules = Mapping[int, JobRules]
 async def _settle(
     session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> None:
-    await claims.settle(session, now, [fate.outcome for fate in fates])
+    unpromised = await claims.settle(session, now, [fate.outcome for fate in fates])
     await ledger.skip(session, now, [row for fate in fates for row in fate.barred])
+    await reconcile.go_on(session, now, unpromised)
     await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
 
 

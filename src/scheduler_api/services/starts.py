@@ -14,7 +14,7 @@ from scheduler_api.database.calls import DueCall, Start
 from scheduler_api.database.claims import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.schedule import Verdict
-from scheduler_api.services import chains
+from scheduler_api.services import chains, reconcile
 from scheduler_api.services.runs import PLANNING, Fate, fate_of
 
 log = structlog.get_logger(__name__)
@@ -68,9 +68,10 @@ async def _begin(
     fates: Mapping[int, Fate],
 ) -> Begun:
     mine = [fates[entry.logid] for entry in entries]
+    unpromised: list[int] = []
     refused = [fate.outcome for fate in mine if fate.outcome.status != Verdict.FINISHED]
     if refused:
-        await claims.settle(session, now, refused)
+        unpromised += await claims.settle(session, now, refused)
         over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
         await chains.fire(session, now, over)
     await ledger.skip(session, now, [row for fate in mine for row in fate.barred])
@@ -80,6 +81,8 @@ async def _begin(
         if fate.outcome.status == Verdict.FINISHED
     ]
     started = await calls.start(session, now, holder.replica, holder.lease, starts) if starts else {}
+    unpromised += [row["jobid"] for row in started.values() if row["unpromised"]]
+    await reconcile.go_on(session, now, unpromised)
     return Begun(started, len(refused))
 
 

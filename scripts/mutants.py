@@ -43,7 +43,7 @@ MUTANTS = [
         "src/scheduler_api/database/claims.py",
         {
             "host FROM settled WHERE next IS NOT NULL": "host FROM settled WHERE false",
-            "SELECT jobid FROM settled WHERE next IS NOT NULL EXCEPT": "SELECT jobid FROM settled WHERE false EXCEPT",
+            "FROM settled WHERE next IS NOT NULL EXCEPT": "FROM settled WHERE false EXCEPT",
         },
     ),
     Mutant(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from scheduler_api.contracts import Missed, Pause, Resume
 from scheduler_api.database import jobs, promises
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
-from scheduler_api.services import audit, calls, opening, operations, reconcile, runs, standing
+from scheduler_api.services import audit, calls, operations, reconcile, runs, standing
 from scheduler_api.services.calls import Terms
 from scheduler_api.services.outcomes import Ended
 from scheduler_api.services.shares import Room
@@ -296,6 +297,21 @@ async def test_what_ran_ahead_of_its_time_does_not_stop_the_run_before_it_from_g
     assert await promised(database, jobid) == due + 3 * minute
 
 
+async def test_what_ran_ahead_of_its_time_does_not_stop_a_job_that_is_resumed(database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    minute, due = timedelta(minutes=1), now.replace(second=0, microsecond=0)
+    jobid = await add_job(
+        database, due=due, interval=60, startdate=date(2020, 1, 1), starttime=time(0),
+        createdat=due - minute, validfrom=due - minute,
+    )  # fmt: skip
+    await database.transact(lambda session, _: operations.pause(session, now, jobid, Pause()))
+    for ahead in (1, 2):
+        await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
+    order = Resume(missed=Missed.SKIP)
+    await database.transact(lambda session, _: operations.resume(session, now, jobid, order))
+    assert await promised(database, jobid) == due + 3 * minute
+
+
 async def call(database: Database, now: datetime) -> list[Ended]:
     """Claim the calls that are due; how they end."""
     terms = Terms("tests", timedelta(minutes=1), 10)
@@ -335,10 +351,10 @@ async def test_of_many_rows_the_newest_are_looked_at(database: Database) -> None
     jobid = await add_job(
         database, due=None, interval=60, startdate=date(2020, 1, 1), starttime=time(0), validfrom=due
     )
-    for ahead in range(1, opening.MOST_TOLD + 10):
+    for ahead in range(1, standing.MOST_TOLD + 10):
         await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
     assert await heal(database) == 1
-    assert await promised(database, jobid) == due + (opening.MOST_TOLD + 10) * minute
+    assert await promised(database, jobid) == due + (standing.MOST_TOLD + 10) * minute
 
 
 async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(database: Database) -> None:

@@ -43,6 +43,7 @@ PROMISE = Statement(
     SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs, host
     FROM job WHERE jobid = :jobid
     ON CONFLICT DO NOTHING
+    RETURNING logid
     """
 )
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
@@ -113,10 +114,10 @@ async def promise(
     tried: datetime,
     lastrun: datetime | None = None,
     runs: int = 0,
-) -> None:
-    """Promise an occurrence, to be tried at `tried`, unless somebody else has."""
+) -> bool:
+    """Promise an occurrence, to be tried at `tried`; False if a row was there already."""
     values = {"scheduledfor": occurrence, "nextrun": tried, "lastrun": lastrun, "runs": runs}
-    await PROMISE.all(session, jobid=jobid, **values)
+    return bool(await PROMISE.all(session, jobid=jobid, **values))
 
 
 async def announce(session: AsyncSession) -> None:

@@ -1,17 +1,12 @@
 """What a job goes on with: the first occurrence that its ledger does not account for."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import changes, ledger
-from scheduler_api.schedule import TICK, Future, Schedule
-from scheduler_api.services.standing import Held
-
-#: The newest rows, among which what no row tells of is looked for.
-MOST_TOLD = 1000
+from scheduler_api.schedule import TICK, Future
+from scheduler_api.services.standing import MOST_TOLD, Held, first_beside
 
 
 async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
@@ -29,16 +24,6 @@ async def first_open(session: AsyncSession, held: Held, future: Future) -> datet
     if len(rows) == MOST_TOLD:
         since = max(since, rows[0]["scheduledfor"] - TICK)
     return future.admit(first_beside(future.schedule, since, rows))
-
-
-def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str, Any]]) -> datetime | None:
-    """The first occurrence later than `after` that none of the rows tells of."""
-    found = schedule.next_after(after)
-    for row in sorted(rows, key=lambda row: row["scheduledfor"]):
-        last = row["through"] or row["scheduledfor"]
-        if found is not None and row["scheduledfor"] <= found <= last:
-            found = schedule.next_after(last)
-    return found
 
 
 async def _accounted(session: AsyncSession, held: Held) -> datetime | None:

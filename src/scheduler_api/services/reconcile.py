@@ -167,7 +167,7 @@ async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[
     rows = await ledger.told_ahead(session, job["jobid"], now, MOST_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
     right = [row for row in rows if not _is_too_early(row, now)]
-    first = future.admit(opening.first_beside(schedule, max(now, job["validfrom"]), right))
+    first = future.admit(standing.first_beside(schedule, max(now, job["validfrom"]), right))
     occurrence = promise["scheduledfor"] if first is None else min(first, promise["scheduledfor"])
     tried = standing.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
     if occurrence == promise["scheduledfor"] and promise["nextrun"] <= tried:

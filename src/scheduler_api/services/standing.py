@@ -5,7 +5,7 @@ schedule from `validfrom` up to the job's first open occurrence: its promise; or
 promise when it settles; or, while the job is paused, `resumefrom`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from scheduler_api.database.ledger import Skipped
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
 from scheduler_api.schedule import (
+    TICK,
     Definition,
     Fold,
     Future,
@@ -33,6 +34,8 @@ from scheduler_api.schedule import (
 #: Tickers look at least this often, so a promise further away needs no announcement. It would cost:
 #: transactions that notify commit one after the other.
 ANNOUNCE_WITHIN = timedelta(hours=1)
+#: The newest rows, among which what no row tells of is looked for.
+MOST_TOLD = 1000
 #: How often to try for a job and its promise together, while others settle one promise after the other.
 HOLD_TRIES = 10
 #: Spreads consecutive numbers evenly: 2^64 divided by the golden ratio (Knuth, TAOCP 3, section 6.4).
@@ -187,16 +190,33 @@ async def promise(
 ) -> datetime:
     """Promise the job's occurrence, and wake the tickers if it is near; when it will be tried.
 
-    With the promise of it that was `given` before, that row stays, and is only tried at another time.
+    Where a row tells of that already, the job goes on with the first one that none tells of. With the
+    promise of it that was `given` before, that row stays, and is only tried at another time.
     """
     tried = tried_at(future.schedule, occurrence, job["jobid"], job["jitter"])
-    if given is None:
-        await promises.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs)
-    else:
+    if given is not None:
         await promises.retime(session, given["logid"], tried)
+    elif not await promises.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs):
+        # It has run already, by a clock that was ahead.
+        before = occurrence - TICK
+        rows = await ledger.told_since(session, job["jobid"], before, MOST_TOLD)
+        following = future.admit(first_beside(future.schedule, before, rows))
+        if following is not None:
+            tried = tried_at(future.schedule, following, job["jobid"], job["jitter"])
+            await promises.promise(session, job["jobid"], following, tried, future.lastrun, future.runs)
     if tried - now < ANNOUNCE_WITHIN:
         await promises.announce(session)
     return tried
+
+
+def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """The first occurrence later than `after` that none of the rows tells of."""
+    found = schedule.next_after(after)
+    for row in sorted(rows, key=lambda row: row["scheduledfor"]):
+        last = row["through"] or row["scheduledfor"]
+        if found is not None and row["scheduledfor"] <= found <= last:
+            found = schedule.next_after(last)
+    return found
 
 
 async def take_back(session: AsyncSession, held: Held, but: datetime | None = None) -> None:

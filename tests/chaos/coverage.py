@@ -96,11 +96,17 @@ def grids(case: Case) -> list[Grid]:
 
 
 def can_be_judged(case: Case, clock: Clock) -> bool:
-    """Whether it is known which schedule held when: not where it was edited while the clock was wrong."""
+    """Whether it is known which schedule held when, and what it called for.
+
+    Not where it was edited while the clock was wrong; nor where a job that has run as often as it may was put
+    right then: what it ran once more is missing in the end.
+    """
     return not any(
         clock.is_false(change.at) or clock.is_repeated(change.at)
         for change in case.changes
-        if "validfrom" in change.after or change.action == "deleted"
+        if "validfrom" in change.after
+        or change.action == "deleted"
+        or (change.action == "repaired" and case.is_completed)
     )
 
 

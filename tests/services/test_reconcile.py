@@ -312,6 +312,31 @@ async def test_what_ran_ahead_of_its_time_does_not_stop_a_job_that_is_resumed(da
     assert await promised(database, jobid) == due + 3 * minute
 
 
+async def test_what_is_skipped_between_runs_that_were_ahead_of_their_time_is_told(database: Database) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    minute, due = timedelta(minutes=1), now.replace(second=0, microsecond=0)
+    jobid = await add_job(
+        database, due=due, interval=60, startdate=date(2020, 1, 1), starttime=time(0), misfire="skip",
+        createdat=due - minute, validfrom=due - minute, target={"url": "http://a.example/"},
+    )  # fmt: skip
+    ends = await call(database, now)
+    for ahead in (1, 3):
+        await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
+    later = due + 6.9 * minute
+    await database.transact(lambda session, _: calls.settle(session, later, ends, frozenset()))
+    told = {log.scheduledfor: (log.status, log.missed) for log in await logs(database, jobid)}
+    assert told == {
+        due: ("finished", 0),
+        due + minute: ("finished", 0),
+        due + 2 * minute: ("skipped", 0),
+        due + 3 * minute: ("finished", 0),
+        due + 4 * minute: ("skipped", 1),
+        due + 6 * minute: ("pending", 0),
+    }
+    report = await database.read(audit.check_job, jobid)
+    assert (report.holes, report.doubles, report.strays, report.miscounts) == (0, 0, 0, 0)
+
+
 async def call(database: Database, now: datetime) -> list[Ended]:
     """Claim the calls that are due; how they end."""
     terms = Terms("tests", timedelta(minutes=1), 10)

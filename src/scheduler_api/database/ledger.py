@@ -46,6 +46,7 @@ SKIP = Statement(
         CAST(:lastruns AS timestamptz[]), CAST(:runs AS int[])
     )
     ON CONFLICT DO NOTHING
+    RETURNING jobid, scheduledfor
     """
 )
 REQUEST = Statement(
@@ -216,12 +217,12 @@ class Skipped(NamedTuple):
     runs: int
 
 
-async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) -> None:
-    """Write rows for occurrences that did not run."""
+async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) -> list[Skipped]:
+    """Write rows for occurrences that did not run; those that met a row of their first occurrence."""
     if not rows:
-        return
+        return []
     jobids, firsts, misses, throughs, reasons, lastruns, runs = map(list, zip(*rows, strict=True))
-    await SKIP.all(
+    written = await SKIP.all(
         session,
         now=now,
         jobids=jobids,
@@ -232,6 +233,10 @@ async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) ->
         lastruns=lastruns,
         runs=runs,
     )
+    if len(written) == len(rows):
+        return []
+    known = {(row["jobid"], row["scheduledfor"]) for row in written}
+    return [row for row in rows if (row.jobid, row.first) not in known]
 
 
 async def request(

@@ -83,7 +83,7 @@ async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> li
         return _verdict(now, end, refinements.get(end[0]["logid"]))
 
     judged = await in_turns(judge_one, ends)
-    await ledger.skip(session, now, [row for _, skipped in judged for row in skipped])
+    await standing.skip(session, now, [row for _, skipped in judged for row in skipped])
     return [verdict for verdict, _ in judged]
 
 

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database import claims, ledger
+from scheduler_api.database import claims
 from scheduler_api.database.calls import DueCall
 from scheduler_api.database.claims import BEGINNING, DueLog, JobRules, Outcome
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
@@ -112,7 +112,7 @@ async def _settle(
     session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> None:
     unpromised = await claims.settle(session, now, [fate.outcome for fate in fates])
-    await ledger.skip(session, now, [row for fate in fates for row in fate.barred])
+    await standing.skip(session, now, [row for fate in fates for row in fate.barred])
     await reconcile.go_on(session, now, unpromised)
     await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
 

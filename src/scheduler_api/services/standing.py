@@ -261,8 +261,39 @@ async def write_off(
 ) -> datetime | None:
     """Account for all occurrences from `first` to `last` as skipped; the occurrence that comes next."""
     rows, following = written_off(jobid, future, first, last, reason)
-    await ledger.skip(session, now, rows)
+    await skip(session, now, rows, future.schedule)
     return following
+
+
+async def skip(
+    session: AsyncSession, now: datetime, rows: Sequence[Skipped], schedule: Schedule | None = None
+) -> None:
+    """Write rows for occurrences of the schedule, or of that of each job, that did not run.
+
+    Some may have run already, by a clock that was ahead: then what lies between them gets rows.
+    """
+    for row in await ledger.skip(session, now, rows):
+        if row.through is not None:
+            own = schedule or schedule_in(await jobs.one(session, row.jobid) or {})
+            told = await ledger.told_since(session, row.jobid, row.first - TICK, MOST_TOLD)
+            await ledger.skip(session, now, _between(row, own, told))
+
+
+def _between(row: Skipped, schedule: Schedule, told: Sequence[Mapping[str, Any]]) -> list[Skipped]:
+    """A row in parts: one for each stretch of its occurrences of which no other row tells."""
+    assert row.through is not None
+    parts = list[Skipped]()
+    first = first_beside(schedule, row.first - TICK, told)
+    while first is not None and first <= row.through:
+        following = min(
+            (other["scheduledfor"] for other in told if other["scheduledfor"] > first), default=None
+        )
+        last = row.through if following is None else schedule.last_before(min(following, row.through + TICK))
+        assert last is not None
+        free, _ = schedule.counts(first, last + TICK)
+        parts.append(row._replace(first=first, missed=max(0, free - 1), through=last if free > 1 else None))
+        first = first_beside(schedule, last, told)
+    return parts
 
 
 def written_off(

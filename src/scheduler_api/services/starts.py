@@ -9,12 +9,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database import calls, claims, ledger
+from scheduler_api.database import calls, claims
 from scheduler_api.database.calls import DueCall, Start
 from scheduler_api.database.claims import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.schedule import Verdict
-from scheduler_api.services import chains, reconcile
+from scheduler_api.services import chains, reconcile, standing
 from scheduler_api.services.runs import PLANNING, Fate, fate_of
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ async def _begin(
         unpromised += await claims.settle(session, now, refused)
         over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
         await chains.fire(session, now, over)
-    await ledger.skip(session, now, [row for fate in mine for row in fate.barred])
+    await standing.skip(session, now, [row for fate in mine for row in fate.barred])
     starts = [
         _start(entry, fate, known[entry.logid])
         for entry, fate in zip(entries, mine, strict=True)

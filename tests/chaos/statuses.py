@@ -62,7 +62,11 @@ def _order_of_time(case: Case, log: Log, clock: Clock) -> Iterator[str]:
     first = min((instant for instant in ran if instant is not None), default=log.scheduledfor)
     if first + clock.ahead(first) < log.scheduledfor:
         yield f"early: log {log.logid} of {log.scheduledfor} ran at {first}"
+    # What was begun by a wrong clock may be sent some time after it was right again.
+    misled = {attempt.attempt for attempt in attempts if clock.is_false(attempt.startedat)}
     for request in case.requests.get(log.logid, []):
+        if request.attempt in misled:
+            continue
         if request.at and request.at + clock.ahead(request.at) + TOLERANCE < log.scheduledfor:
             yield f"early: a request of log {log.logid} of {log.scheduledfor} was sent at {request.at}"
     times = [(log.startedat, log.finishedat), *((one.startedat, one.finishedat) for one in attempts)]

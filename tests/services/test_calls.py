@@ -227,6 +227,29 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced_off(d
     assert [log.status for log in await logs(database, jobid)] == ["finished", "pending"]
 
 
+async def test_a_lease_that_was_given_by_a_clock_that_was_ahead_is_taken_over_in_time(
+    database: Database,
+) -> None:
+    hour = 3600
+    await add_job(database, interval=60, target=TARGET)
+    (gone,) = (await claim(database, after(5 * hour))).started
+    # Back at the right time.
+    assert await reap(database, after(20)) == []
+    assert await reap(database, after(34)) == []
+    # Shortened once, and not at each look.
+    assert [ended.logid for ended in await reap(database, after(36))] == [gone.entry.logid]
+
+
+async def test_who_lives_renews_a_lease_that_was_given_by_a_clock_that_was_ahead(database: Database) -> None:
+    await add_job(database, interval=60, target=TARGET)
+    (started,) = (await claim(database, after(3600))).started
+    held = [(started.entry.logid, started.token)]
+    assert await reap(database, after(20)) == []
+    await at(database, after(30), calls.renew, held, LEASE)
+    assert await reap(database, after(40)) == []
+    assert await settle(database, after(41), finished(started)) != []
+
+
 async def test_without_retries_a_lost_attempt_is_never_repeated(database: Database) -> None:
     jobid = await add_job(database, target=TARGET | {"retries": 0})
     await claim(database, after(2))

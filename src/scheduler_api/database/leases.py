@@ -27,10 +27,22 @@ CURRENT = Statement(
     WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
     """
 )
-# Changes nothing, but could: where the row is locked, or the table, its holder cannot renew the lease either.
+# Changes nothing of those that have run out, but could: where the row is locked, or the table, its holder
+# cannot renew the lease either. What began at an instant that is yet to come began by a clock that was ahead:
+# its lease lasts from now on as long as it would have lasted from then on.
 EXPIRED = Statement(
     """
-    WITH expired AS (
+    WITH ahead AS (
+        SELECT logid FROM joblog
+        WHERE status = 'running' AND lastrun > :now AND leaseuntil > lastrun AND EXISTS (
+            SELECT FROM logattempt AS own
+            WHERE own.logid = joblog.logid AND own.attempt = joblog.attempt AND outcome = 'running'
+        )
+        ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), shortened AS (
+        UPDATE joblog SET leaseuntil = CAST(:now AS timestamptz) + (leaseuntil - lastrun)
+        FROM ahead WHERE joblog.logid = ahead.logid
+    ), expired AS (
         SELECT logid FROM joblog WHERE status = 'running' AND leaseuntil <= :now
         ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
     )
@@ -88,7 +100,10 @@ async def current(session: AsyncSession, held: Sequence[tuple[int, UUID]]) -> se
 
 
 async def expired(session: AsyncSession, now: datetime, limit: int) -> list[UUID]:
-    """The tokens of up to `limit` running logs whose lease has run out, and could have been renewed now."""
+    """The tokens of up to `limit` running logs whose lease has run out, and could have been renewed now.
+
+    Leases that were given by a clock that was ahead are shortened.
+    """
     return [row["leasetoken"] for row in await EXPIRED.all(session, now=now, limit=limit)]
 
 

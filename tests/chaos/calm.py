@@ -2,13 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from typing import NamedTuple, Self
 
 from tests.chaos.evidence import Fault
 
-#: Within this the service finds and mends what waits for an instant that a wrong clock has shown.
-REPAIR = timedelta(seconds=75)
+#: Within this the service finds and mends what waits for an instant that a wrong clock has shown: by a lease
+#: that runs out, and a search. On a busy machine all has more time, as the aftermath of a fault says.
+REPAIR, PER_AFTERMATH = timedelta(seconds=75), 15
 #: An instant that a wrong clock shows is recorded by a transaction that began a little before or ends later.
 BLUR = timedelta(seconds=1)
 NOTHING = timedelta()
@@ -115,14 +116,26 @@ class Clock:
         """Whether the clock came to an instant twice."""
         return any(self._back(f, o) - BLUR <= instant <= self._before(f, o) + BLUR for f, o in self._steps)
 
-    def trusted_until(self, instant: datetime) -> datetime:
-        """How far what was decided at a false instant may reach: until the service has found out."""
+    def trusted_until(self, instant: datetime, pauses: Iterable[Span] = ()) -> datetime:
+        """How far what was decided at a false instant may reach: until the service has found out.
+
+        It does not look at jobs while they are paused.
+        """
         limits = [
-            fault.to + REPAIR
+            (fault.to, max(REPAIR, timedelta(seconds=PER_AFTERMATH * fault.aftermath)))
             for fault, offset in self._steps
             if fault.since + offset - BLUR <= instant <= fault.to + offset + BLUR
         ]
-        return min(limits, default=instant)
+        if not limits:
+            return instant
+        right, repair = min(limits)
+        limit = right + repair
+        for pause in pauses:
+            if pause.since < limit and pause.to.year == MAXYEAR:
+                return pause.to
+            if pause.since < limit:
+                limit = max(limit, pause.to + repair)
+        return limit
 
     def ahead(self, instant: datetime) -> timedelta:
         """By how much more the clock may have shown shortly before: what was due then still runs."""

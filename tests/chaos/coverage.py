@@ -151,7 +151,7 @@ class Coverage:
         settled = self._case.settled(log)
         if settled is not None and self._clock.misled(settled, log.scheduledfor):
             # What lies further ahead is still to be accounted for.
-            reach = grid.count(self._clock.trusted_until(settled))
+            reach = grid.count(self._clock.trusted_until(settled, self._case.pauses))
             return said, max(following, min(last + 1, reach))
         self.accounted += log.missed + 1
         if first > following:

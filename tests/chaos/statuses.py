@@ -60,15 +60,14 @@ def _order_of_time(case: Case, log: Log, clock: Clock) -> Iterator[str]:
         if log.startedat is None:
             yield f"time: log {log.logid} is {log.status}, and never began"
     first = min((instant for instant in ran if instant is not None), default=log.scheduledfor)
-    if first + clock.ahead(first) < log.scheduledfor:
-        yield f"early: log {log.logid} of {log.scheduledfor} ran at {first}"
-    # What was begun by a wrong clock may be sent some time after it was right again.
-    misled = {attempt.attempt for attempt in attempts if clock.is_false(attempt.startedat)}
-    for request in case.requests.get(log.logid, []):
-        if request.attempt in misled:
-            continue
-        if request.at and request.at + clock.ahead(request.at) + TOLERANCE < log.scheduledfor:
-            yield f"early: a request of log {log.logid} of {log.scheduledfor} was sent at {request.at}"
+    # What a wrong clock has begun is sent, or tried again, when it is right again, too.
+    begun = case.first_start(log)
+    if begun is None or not clock.is_false(begun):
+        if first + clock.ahead(first) < log.scheduledfor:
+            yield f"early: log {log.logid} of {log.scheduledfor} ran at {first}"
+        for request in case.requests.get(log.logid, []):
+            if request.at and request.at + clock.ahead(request.at) + TOLERANCE < log.scheduledfor:
+                yield f"early: a request of log {log.logid} of {log.scheduledfor} was sent at {request.at}"
     times = [(log.startedat, log.finishedat), *((one.startedat, one.finishedat) for one in attempts)]
     for start, end in times:
         if start and end and end < start and not clock.was_wrong:

@@ -69,6 +69,10 @@ class Failing:
             await self._sabotage(session)
 
 
+async def nothing(session: AsyncSession, _: datetime) -> None:
+    """A unit that does nothing."""
+
+
 async def terminated(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
@@ -149,8 +153,10 @@ async def test_plans_that_a_migration_made_stale_are_made_anew(database: Databas
 
 
 @pytest.fixture
-def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[bool], None]:
+async def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Callable[[bool], None]:
     """Let the next commit lose its connection: after it was kept, or before it arrived."""
+    # The first unit of all commits where the database is.
+    await database.transact(nothing)
 
     def arrange(kept: bool) -> None:
         command = statements.command

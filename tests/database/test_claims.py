@@ -1,7 +1,6 @@
 """The claim: what it takes, what it leaves to others, and what it costs beside a long history."""
 
 import asyncio
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database import claims
 from scheduler_api.database.claims import Outcome
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Statement
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
+from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
 from tests.servers import dsn
 
 HOUR = timedelta(hours=1)
@@ -81,6 +82,7 @@ async def test_what_is_there_for_the_next_promise_is_left_alone_and_told(databas
 
 async def test_history_does_not_slow_the_claim(database: Database) -> None:
     """With 100,000 finished logs the claim and the look for what is next read the partial index only."""
+    await renew_logs(database)
     for _ in range(20):
         await add_job(database, interval=60)
     await execute(
@@ -89,23 +91,24 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
         " SELECT 1 + n % 20, timestamptz '2020-01-01Z' + n * interval '1 s', 'finished', now()"
         " FROM generate_series(1, 100000) AS n",
     )
-    # Tables that were emptied by deleting have dead rows in the way, which others' snapshots may keep.
-    async with database.engine.connect() as connection:
-        await connection.execute(text("VACUUM (FULL, ANALYZE) joblog"))
-    for statement, most in ((claims.CLAIM.sql, 60), (claims.NEXT_DUE.sql, 10)):
-        for mode in ("force_generic_plan", "force_custom_plan"):
-            plan = await _plan(database, statement, mode)
+    await analyze_logs(database)
+    due = {"due": NOON, "floor": claims.BEGINNING, "held": [], "most": 1000}
+    floor = {"floor": claims.BEGINNING}
+    for statement, values, most in ((claims.CLAIM, due, 60), (claims.NEXT_DUE, floor, 10)):
+        for mode in MODES:
+            plan = await plan_of(database, statement, mode, **values)
             # How the few jobs are read is of no matter.
-            scans = [node for node in _nodes(plan, "Relation Name") if node["Relation Name"] == "joblog"]
+            scans = scans_of(plan)
             assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, plan
             assert {node["Index Name"] for node in scans} <= {"ix_joblog_due"}
-            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most
+            assert blocks_of(plan) <= most
 
 
 async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
     database: Database, worker_database: URL
 ) -> None:
     """The entries of what has run stay in the index as long as it can be seen; the floor skips them."""
+    await renew_logs(database)
     await add_due_jobs(database, 20_000, interval=None)
     somebody = await asyncpg.connect(dsn(worker_database))
     try:
@@ -120,31 +123,16 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             await execute(database, "UPDATE joblog SET nextrun = :soon WHERE logid = 20000", soon=now + HOUR)
             found = await database.read(claims.next_due)
             assert found.due == now + HOUR
-            for statement in (claims.NEXT_DUE.sql, claims.CLAIM.sql):
-                plans = [
-                    await _plan(database, statement, "force_generic_plan", floor)
+            due = {"due": NOON, "held": [], "most": 1000}
+            looks: tuple[tuple[Statement, dict[str, Any]], ...] = ((claims.NEXT_DUE, {}), (claims.CLAIM, due))
+            for statement, values in looks:
+                read, skipping = [
+                    blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))
                     for floor in (claims.BEGINNING, now + timedelta(minutes=1))
                 ]
-                read, skipping = (plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
                 assert skipping * 10 < read, (read, skipping)
     finally:
         await somebody.close()
-
-
-async def _plan(database: Database, statement: str, mode: str, floor: datetime = claims.BEGINNING) -> Any:
-    async with database.transactional.begin() as connection:
-        await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
-        query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-        values: tuple[Any, ...] = (NOON, floor, [], 1000) if "$2" in statement else (floor,)
-        found = (await connection.exec_driver_sql(query, values)).scalar_one()
-    return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-
-
-def _nodes(plan: Any, key: str) -> Any:
-    if key in plan:
-        yield plan
-    for part in plan.get("Plans", []):
-        yield from _nodes(part, key)
 
 
 async def test_next_due_tells_the_clock_and_the_earliest_promise(database: Database) -> None:

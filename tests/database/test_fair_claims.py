@@ -1,19 +1,17 @@
 """What a claim of calls reads: never all that is due, however much of it one host has."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import calls, shares
 from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import Statement
 from scheduler_api.services import health
 from tests.factories import NOON, add_job, execute, scalar
+from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
 from tests.servers import dsn
 
 HOG, NEWCOMER = "http://hog.example/", "http://newcomer.example/"
@@ -36,27 +34,13 @@ async def add_calls(database: Database, count: int) -> None:
 
 async def backlog(database: Database) -> None:
     """A host with 100,000 due calls, 300 that have none due, and one whose only call was due last."""
+    await renew_logs(database)
     await add_calls(database, 100_000)
     for number in range(300):
         later = {"url": f"http://later-{number}.example/"}
         await add_job(database, due=NOON + timedelta(days=1), target=later)
     await add_job(database, due=NOON, target={"url": NEWCOMER})
-    async with database.engine.connect() as connection:
-        await connection.execute(text("VACUUM ANALYZE joblog"))
-
-
-async def plan_of(database: Database, statement: Statement, mode: str, **values: Any) -> Any:
-    async with database.transactional.begin() as connection:
-        await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
-        query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
-        found = (await connection.exec_driver_sql(query, tuple(statement.arguments(values)))).scalar_one()
-    return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-
-
-def scans(plan: Any) -> list[Any]:
-    """The parts of a plan that read logs."""
-    inner = [found for part in plan.get("Plans", []) for found in scans(part)]
-    return [plan, *inner] if plan.get("Relation Name") == "joblog" and "Index Name" in plan else inner
+    await analyze_logs(database)
 
 
 async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: Database) -> None:
@@ -69,19 +53,19 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
         "shares": [100, 100],
         "floor": BEGINNING,
     } | none
-    for mode in ("force_generic_plan", "force_custom_plan"):
+    for mode in MODES:
         for statement, values, blocks in (
             (shares.ASKING, look, 3000),
             (calls.DUE, due, 1000),
             (shares.WAITING, {"now": NOON, "most": 1000}, 100),
         ):
             plan = await plan_of(database, statement, mode, **values)
-            found = scans(plan)
+            found = scans_of(plan)
             assert found
             assert {node["Index Name"] for node in found} <= {"ix_joblog_calls", "ix_joblog_hosts"}, plan
             assert max(node["Actual Rows"] for node in found) <= 1000
             assert all(node.get("Rows Removed by Filter", 0) <= 1 for node in found), plan
-            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= blocks
+            assert blocks_of(plan) <= blocks
 
     async def asking(session: Any) -> shares.Askers:
         return await shares.asking(session, NOON, 257, 1000, "", BEGINNING)
@@ -95,6 +79,7 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
     database: Database, worker_database: URL
 ) -> None:
     """The entries of what has run stay in the indexes as long as it can be seen; the floor skips them."""
+    await renew_logs(database)
     await add_calls(database, 20_000)
     somebody = await asyncpg.connect(dsn(worker_database))
     try:
@@ -105,11 +90,10 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
             of_hosts = {"hosts": ["hog.example"], "shares": [100], "jobids": [], "tags": []}
             for statement, values in ((shares.ASKING, look), (calls.DUE, {"due": NOON} | of_hosts)):
-                plans = [
-                    await plan_of(database, statement, "force_generic_plan", **values, floor=floor)
+                read, skipping = [
+                    blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))
                     for floor in (BEGINNING, NOON - timedelta(seconds=20))
                 ]
-                read, skipping = (plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
                 assert skipping * 10 < read, (read, skipping)
     finally:
         await somebody.close()

@@ -103,7 +103,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP)
+        async with asyncio.timeout(STOP):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

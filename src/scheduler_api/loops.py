@@ -95,7 +95,8 @@ class Loop:
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._is_stopping:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
 
     def _complain(self, error: Exception, pause: float) -> None:
         tell = log.error if self._failures >= BROKEN_AFTER else log.warning

@@ -86,7 +86,8 @@ class News:
         while not self._closed:
             if seen == self._count:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._heard.wait(), beat)
+                    async with asyncio.timeout(beat):
+                        await self._heard.wait()
             if not self._closed:
                 changed, seen = seen != self._count, self._count
                 yield changed

@@ -103,10 +103,11 @@ class Proxy:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # First: whoever waits for the pumps may be told to end once more.
+            server_writer.transport.abort()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            server_writer.transport.abort()
 
     async def _passable(self, fate: float) -> None:
         while fate < self._silent:
@@ -116,7 +117,8 @@ class Proxy:
         self.held += 1
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._released.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._released.wait()
         finally:
             self.held -= 1
 

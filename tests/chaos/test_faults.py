@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import random
 import tempfile
@@ -63,6 +64,19 @@ def test_a_seed_says_which_faults_come_and_each_kind_comes_before_any_comes_agai
     few = [name for name, _ in itertools.islice(drawn(1, GREAT, {"fail over"}), 3)]
     assert few == ["fail over"] * 3
     assert list(drawn(1, GREAT, set())) == []
+
+
+async def test_a_connection_that_is_told_to_end_twice_leaves_nothing_open(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    async with database() as (postgres, proxy, _), connected(postgres, proxy):
+        proxy.reset(1.0)
+        # It has begun to end.
+        await asyncio.sleep(0)
+        await proxy.stop()
+        assert proxy.connections == 0
+    gc.collect()
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
 
 
 async def test_a_frozen_database_answers_when_it_goes_on_and_not_before() -> None:

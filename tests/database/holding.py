@@ -66,6 +66,10 @@ class Holding:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        with contextlib.closing(writer):
+            await self._pass_on(reader, writer)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = self._target
         if host.startswith("/"):
             above = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
@@ -80,11 +84,11 @@ class Holding:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # First: whoever waits for the pumps may be told to end once more.
+            above[1].close()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            writer.close()
-            above[1].close()
 
     async def _up(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: asyncio.Event

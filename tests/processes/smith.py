@@ -27,7 +27,12 @@ class Process:
     async def take(cls, told: socket.socket) -> Self:
         """Who is told about on this socket."""
         reader, writer = await asyncio.open_unix_connection(sock=told)
-        return cls(int(await reader.readline()), reader, writer)
+        try:
+            pid = int(await reader.readline())
+        except BaseException:
+            writer.close()
+            raise
+        return cls(pid, reader, writer)
 
     @property
     def lives(self) -> bool:

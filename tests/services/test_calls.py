@@ -788,7 +788,8 @@ async def test_ends_of_runs_of_one_job_that_overlap_do_not_wait_for_each_other(d
 
     async def both(session: AsyncSession, _: datetime) -> list[Settled]:
         await calls.settle(session, after(61), [finished(first)], frozenset())
-        return await asyncio.wait_for(settle(database, after(62), finished(second)), 20)
+        async with asyncio.timeout(20):
+            return await settle(database, after(62), finished(second))
 
     assert await database.transact(both) == [Settled(2, "finished")]
     assert await is_clean(database)

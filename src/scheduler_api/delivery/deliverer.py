@@ -142,7 +142,8 @@ class Deliverer:
             for task in late:
                 task.cancel()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._leases.settled(), LAST_WORDS)
+            async with asyncio.timeout(LAST_WORDS):
+                await self._leases.settled()
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -229,7 +230,8 @@ class Deliverer:
         """Until it is time to look; that may come nearer meanwhile."""
         while (left := self._look_at - monotonic()) > 0 and not self._stopping:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
             self._wake.clear()
 
     def _expect(self, seconds: float) -> None:

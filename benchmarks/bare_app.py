@@ -25,7 +25,7 @@ CONNECTIONS = 10
 PAGE = listing.statement((), "jobid", further=True)
 #: What a new job has besides what was written.
 NEW = {
-    "state": "active", "pausedat": None, "pausereason": None, "pauseduntil": None,
+    "state": "active", "pausedat": None, "pauseid": None, "pausereason": None, "pauseduntil": None,
     "lastrun": None, "laststatus": None, "version": 1,
 }  # fmt: skip
 

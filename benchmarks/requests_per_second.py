@@ -1,7 +1,7 @@
 """Requests per second through the service, against bare handlers with the same SQL and the same models."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import URL
 
@@ -29,21 +29,23 @@ def _get(path: str) -> str:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n"
 
 
-def _post(path: str, body: str) -> str:
+def _post(path: str, given: dict[str, Any]) -> str:
+    body = json.dumps(given)
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
 
 
-def _draft(number: int) -> str:
+def draft(number: int) -> dict[str, Any]:
+    """A job to create."""
     # So far ahead that nothing runs while others are measured.
     day = {"startdate": f"20{40 + number % 50}-01-31", "starttime": "02:00:00"}
-    return json.dumps({"jobname": f"created {number}", **day, "repeat": True, "interval": 60 + number})
+    return {"jobname": f"created {number}", **day, "repeat": True, "interval": 60 + number}
 
 
 ENDPOINTS = [
     Endpoint("GET /jobs/{jobid}, 10 logs", 200, [_get(f"/jobs/{n}") for n in range(1, JOBS + 1)]),
     Endpoint("GET /jobs?limit=20", 200, [_get(f"/jobs?limit=20&after={n}") for n in range(JOBS - 20)]),
-    Endpoint("POST /jobs", 201, [_post("/jobs", _draft(n)) for n in range(1_000)]),
+    Endpoint("POST /jobs", 201, [_post("/jobs", draft(n)) for n in range(1_000)]),
 ]
 
 
@@ -58,14 +60,19 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
 
 
 async def _fill(url: URL) -> None:
-    """Jobs with ten logs each, the newest of them a promise that nobody will come to keep."""
+    """Jobs with ten logs each, the newest of them a promise that nobody will come to keep, or to repair."""
     async with bare_connection(url) as connection:
         await refill(connection, JOBS)
         await add_past(connection, 1, LOGS - 1)
         await connection.execute(
             """
-            UPDATE joblog SET scheduledfor = nextrun + interval '1 day', nextrun = nextrun + interval '1 day'
-            WHERE status = 'pending'
+            WITH moved AS (
+                UPDATE joblog SET scheduledfor = date_trunc('minute', nextrun) + interval '1 day',
+                                  nextrun = date_trunc('minute', nextrun) + interval '1 day'
+                WHERE status = 'pending' RETURNING jobid, nextrun AT TIME ZONE 'UTC' AS start
+            )
+            UPDATE job SET startdate = CAST(start AS date), starttime = CAST(start AS time)
+            FROM moved WHERE job.jobid = moved.jobid
             """
         )
         await settle_down(connection)

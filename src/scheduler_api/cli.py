@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import sys
 from collections import Counter
 from collections.abc import Coroutine
@@ -30,8 +29,6 @@ T = TypeVar("T")
 EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
 #: What a check counts.
 TOTALS = ("expected", "accounted", "rows", "holes", "doubles", "strays", "miscounts", "invariants")
-#: New objects between two collections of the youngest; Python's default of 700 is a few requests.
-GARBAGE = 20_000
 
 
 @click.group()
@@ -148,15 +145,8 @@ async def _serve(settings: Settings) -> None:
 
             configuration = server.configuration(server.WithState(app, state), settings, share)
             serving = server.Server(configuration, asked_to_stop)
-            _spare_the_collector()
+            server.spare_the_collector()
             await serving.serve(sockets=[listener])
-
-
-def _spare_the_collector() -> None:
-    """What is loaded by now stays for good: the garbage collector need not walk over it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE)
 
 
 async def _migrate(settings: Settings) -> bool:

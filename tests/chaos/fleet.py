@@ -41,6 +41,11 @@ class Replica:
         self.terminated: datetime | None = None
         """When it was asked to end in an orderly way."""
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     async def watch(self) -> int:
         """Wait until it serves, and then until it ends; the exit code."""
         while self.url is None and self.lives:

@@ -49,11 +49,13 @@ async def run(plan: Plan) -> Report:
     deeds = Deeds(plan.strain, omitted=omitted(plan))
     try:
         async with _site(plan, papers, deeds) as site, machine.busy(plan.load):
-            with _watched(machine.watch(deeds), site.fleet.watch()):
-                await _create(site)
-                await _rage(site)
-                rested = await _heal(site, papers)
-            evidence = await _look(site)
+            # To the end: what runs while we look is judged, too.
+            with _watched(machine.watch(deeds), machine.watch_replicas(site.fleet, deeds)):
+                with _watched(site.fleet.watch()):
+                    await _create(site)
+                    await _rage(site)
+                    rested = await _heal(site, papers)
+                evidence = await _look(site)
         verdict = checker.check(evidence)
         report = Report(plan, deeds, evidence, verdict, site.fleet.started, rested)
         papers.keep(report)
@@ -161,7 +163,8 @@ async def _heal(site: Site, papers: Papers) -> float:
             for jobid in await collect.paused(site.postgres):
                 path = f"/jobs/{jobid}/resume"
                 await site.people.ask("POST", path, "resume", {}, allowed=COMPLETED)
-        calm = calm + 1 if await collect.is_at_rest(site.postgres) is None else 0
+        at_rest = site.deeds.has_settled and await collect.is_at_rest(site.postgres) is None
+        calm = calm + 1 if at_rest else 0
         await asyncio.sleep(1)
     return time.monotonic() - since
 

@@ -86,6 +86,10 @@ class People:
                 status, told = response.status, await response.json(content_type=None) or {}
         except (aiohttp.ClientError, TimeoutError, OSError):
             status, told = None, {}
+        except asyncio.CancelledError:
+            # Whoever asks no further does not know what became of it, either.
+            self.orders.append(Order(kind, None, "", marker, None, allowed))
+            raise
         reply = Reply(status, told)
         logid = told["logid"] if reply.is_done and kind == "run now" else None
         code = "" if reply.is_done else str(told.get("code", ""))

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,6 +163,12 @@ class Deeds:
     """Whether the database's clock is, at the moment."""
     omitted: dict[str, str] = field(default_factory=dict)
     """Kinds of faults that this machine does not allow, and why."""
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether the runs of all that were killed can have been taken over."""
+        aftermath = timedelta(seconds=AFTERMATH["kill a replica"])
+        return all(datetime.now(UTC) - kill.at > aftermath for kill in self.kills[-1:])
 
     def tell(self, what: str) -> None:
         """Remember that something happens now."""

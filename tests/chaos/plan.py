@@ -168,7 +168,7 @@ class Deeds:
     def has_settled(self) -> bool:
         """Whether the runs of all that were killed can have been taken over."""
         aftermath = timedelta(seconds=AFTERMATH["kill a replica"])
-        return all(datetime.now(UTC) - kill.at > aftermath for kill in self.kills[-1:])
+        return not self.kills or datetime.now(UTC) - self.kills[-1].at > aftermath
 
     def tell(self, what: str) -> None:
         """Remember that something happens now."""

@@ -5,6 +5,8 @@ import contextlib
 import gc
 import itertools
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +18,7 @@ import pytest
 
 from tests.chaos import clocks
 from tests.chaos.clocks import Clock
+from tests.chaos.machine import Pulse
 from tests.chaos.nemesis import drawn
 from tests.chaos.plan import GREAT, Deeds
 from tests.chaos.postgres import AWAY, Postgres
@@ -176,3 +179,19 @@ async def test_the_clock_of_the_database_is_set_for_all_its_processes_and_right_
             await asyncio.wait([step])
             assert abs(await ahead()) < timedelta(minutes=5)
         assert [fault.offset for fault in deeds.done] == [18_000]
+
+
+async def test_a_pulse_tells_who_stands_still() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+    try:
+        process.send_signal(signal.SIGSTOP)
+        while (stopped := Pulse.of(process.pid)) is None or stopped.state != "T":
+            await asyncio.sleep(0.01)
+        assert Pulse.of(process.pid) == stopped
+        process.send_signal(signal.SIGCONT)
+        while (moved := Pulse.of(process.pid)) is None or moved.ran == stopped.ran:
+            await asyncio.sleep(0.01)
+    finally:
+        process.kill()
+        await process.wait()
+    assert Pulse.of(process.pid) is None

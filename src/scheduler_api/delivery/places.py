@@ -18,8 +18,6 @@ class Places:
         # Claimed runs that wait for a place, by their reach; each queue in the order of the claims.
         self._queues: dict[Reach, deque[tuple[int, Started]]] = {reach: deque() for reach in Reach}
         self._queued = 0
-        self.waiting = 0
-        """How many claimed runs wait for a place."""
         self.calling = 0
         """How many calls are under way."""
 
@@ -30,6 +28,11 @@ class Places:
             return self._most
         first, second, third, fourth = (min(most, limit) for most in self._most)
         return first, second, third, fourth
+
+    @property
+    def waiting(self) -> int:
+        """How many claimed runs wait for a place."""
+        return sum(map(len, self._queues.values()))
 
     def room(self, ahead: int) -> Room:
         """How many runs more to claim, if up to `ahead` may wait for a place that they may have.
@@ -49,23 +52,18 @@ class Places:
     def put(self, started: Started) -> None:
         """Let a claimed run wait for a place."""
         self._queued += 1
-        self.waiting += 1
         self._queues[started.reach].append((self._queued, started))
 
     def take(self) -> Started | None:
         """The next run that waits and may have a place, the one that has waited longest first; None: none."""
-        if not self.waiting:
+        if not any(self._queues.values()):
             return None
         limits = self._thresholds
         ready = [queue for reach, queue in self._queues.items() if queue and self.calling < limits[reach]]
-        if not ready:
-            return None
-        self.waiting -= 1
-        return min(ready, key=lambda queue: queue[0][0]).popleft()[1]
+        return min(ready, key=lambda queue: queue[0][0]).popleft()[1] if ready else None
 
     def empty(self) -> Iterator[Started]:
         """All that wait; they do so no more."""
         for queue in self._queues.values():
             while queue:
-                self.waiting -= 1
                 yield queue.popleft()[1]

@@ -16,8 +16,8 @@ from sqlalchemy.engine import URL, make_url
 from benchmarks import statements
 from scheduler_api.app import TICKER_POOL, TICKER_SETTINGS
 from scheduler_api.database import migrations
-from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
+from scheduler_api.embedded.server import EmbeddedServer
 
 GIVEN = "SCHEDULER_BENCH_DATABASE_URL"
 #: Beside the defaults that every user gets: the database itself then says when a run was committed, and

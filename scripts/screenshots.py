@@ -12,8 +12,8 @@ from playwright.async_api import Browser, async_playwright
 
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
+from scheduler_api.embedded.server import EmbeddedServer
 from tests.browser import chromium, demonstration
 from tests.processes.service import services
 

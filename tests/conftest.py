@@ -17,8 +17,8 @@ from sqlalchemy.engine import URL, make_url
 from scheduler_api.app import create_app
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
+from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
 from tests.factories import empty
 from tests.servers import Server

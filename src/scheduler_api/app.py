@@ -18,7 +18,6 @@ from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.confirmation import Confirmation
 from scheduler_api.database import migrations, promises
 from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.database.engine import Database
 from scheduler_api.database.overview import REPLICA
 from scheduler_api.delivery.caller import Caller
@@ -26,6 +25,7 @@ from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
 from scheduler_api.descriptors import Shares
+from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.forecasts import Forecasts
 from scheduler_api.hints import listen_forever
 from scheduler_api.news import News

@@ -10,14 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scheduler_api.database.embedded import (
-    NAME,
-    PORT,
-    Account,
-    installed_programs,
-    make_data_dir,
-    runnable,
-)
+from scheduler_api.embedded.server import NAME, PORT, Account, installed_programs, make_data_dir, runnable
 
 #: A folder with the programs of another PostgreSQL, to run instead of the wheel's; as in tests/conftest.py.
 PROGRAMS = "SCHEDULER_TEST_PROGRAMS"

@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.engine import URL
 
-from scheduler_api.database.embedded import NAME, PORT
+from scheduler_api.embedded.server import NAME, PORT
 from tests.chaos.clocks import Clock
 from tests.chaos.cluster import Cluster, Kit
 from tests.chaos.disk import Disk

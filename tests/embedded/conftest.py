@@ -21,7 +21,7 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from scheduler_api.database.embedded import EmbeddedServer, installed_programs
+from scheduler_api.embedded.server import EmbeddedServer, installed_programs
 
 OWNER = Path(__file__).with_name("owner.py")
 SOURCES = Path(__file__).parents[2] / "src"

@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 import uvloop
 
-from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError
+from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError
 
 
 def tell(event: str, said: object = None) -> None:

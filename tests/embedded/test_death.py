@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from scheduler_api.database.embedded import EmbeddedServerError
+from scheduler_api.embedded.server import EmbeddedServerError
 
 from .conftest import (
     Embed,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_api.database import supervisor
-from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
+from scheduler_api.embedded import supervisor
+from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, default_data_dir
 
 from .conftest import Embed, ask, connect, eventually, lives, log_of, mode, read, server_of, write
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_api.database import supervisor
-from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, installed_programs
+from scheduler_api.embedded import supervisor
+from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, installed_programs
 
 from .conftest import (
     QUICK,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from scheduler_api.database import embedded
-from scheduler_api.database.embedded import EmbeddedServer, EmbeddedServerError, installed_programs
+from scheduler_api.embedded import server
+from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, installed_programs
 
 from .conftest import (
     AS_ROOT,
@@ -70,33 +70,33 @@ def test_a_long_temporary_folder_is_not_used(folder: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("length", range(60, 110, 7))
 def test_no_socket_path_is_longer_than_the_system_allows(length: int, folder: Path) -> None:
-    server = EmbeddedServer(folder / ("ü" * length))
-    assert len(os.fsencode(server.socket_dir / ".s.PGSQL.5432")) <= embedded.SOCKET_PATH_LIMIT
+    postgres = EmbeddedServer(folder / ("ü" * length))
+    assert len(os.fsencode(postgres.socket_dir / ".s.PGSQL.5432")) <= server.SOCKET_PATH_LIMIT
 
 
 async def test_a_link_in_place_of_the_temporary_folder_is_refused(embed: Embed, data_dir: Path) -> None:
-    server = embed(moved(data_dir, NAMES["a long one"]))
+    postgres = embed(moved(data_dir, NAMES["a long one"]))
     elsewhere = data_dir.parent / "elsewhere"
     elsewhere.mkdir(0o777)
-    server.socket_dir.symlink_to(elsewhere)
+    postgres.socket_dir.symlink_to(elsewhere)
     try:
-        with pytest.raises(EmbeddedServerError, match=f"{server.socket_dir} does not belong to user"):
-            await server.start()
+        with pytest.raises(EmbeddedServerError, match=f"{postgres.socket_dir} does not belong to user"):
+            await postgres.start()
     finally:
-        server.socket_dir.unlink()
+        postgres.socket_dir.unlink()
     assert not any(elsewhere.iterdir())
 
 
 @as_root_only
 async def test_a_temporary_folder_of_somebody_else_is_refused(embed: Embed, data_dir: Path) -> None:
-    server = embed(moved(data_dir, NAMES["a long one"]))
-    server.socket_dir.mkdir()
-    os.chown(server.socket_dir, 4711, 4711)
+    postgres = embed(moved(data_dir, NAMES["a long one"]))
+    postgres.socket_dir.mkdir()
+    os.chown(postgres.socket_dir, 4711, 4711)
     try:
-        with pytest.raises(EmbeddedServerError, match=f"{server.socket_dir} does not belong to user"):
-            await server.start()
+        with pytest.raises(EmbeddedServerError, match=f"{postgres.socket_dir} does not belong to user"):
+            await postgres.start()
     finally:
-        server.socket_dir.rmdir()
+        postgres.socket_dir.rmdir()
 
 
 def test_a_folder_that_may_not_be_written_to_is_named(
@@ -160,7 +160,7 @@ async def test_a_bare_postgres_data_folder_is_left_alone(embed: Embed, data_dir:
 
 def test_an_empty_folder_is_made_private(folder: Path) -> None:
     (folder / "empty").mkdir(0o755)
-    embedded.make_data_dir(folder / "empty")
+    server.make_data_dir(folder / "empty")
     assert mode(folder / "empty") == 0o700
 
 
@@ -181,10 +181,10 @@ async def test_root_changes_nothing_above_the_data(embed: Embed, folder: Path) -
     data_dir = folder / "above" / "data"
     data_dir.parent.mkdir(0o711)
     above = [(path, path.stat().st_mode, path.stat().st_uid) for path in data_dir.parents]
-    server = embed(data_dir)
-    await server.start()
+    postgres = embed(data_dir)
+    await postgres.start()
     assert above == [(path, path.stat().st_mode, path.stat().st_uid) for path in data_dir.parents]
-    assert owner_of(server_of(data_dir)) == data_dir.owner() in embedded.SERVER_USERS
+    assert owner_of(server_of(data_dir)) == data_dir.owner() in server.SERVER_USERS
     assert {path.owner() for path in data_dir.rglob("*")} == {data_dir.owner()}
     assert mode(data_dir) == 0o700
 
@@ -211,9 +211,9 @@ async def test_programs_in_a_closed_folder_are_copied(embed: Embed, data_dir: Pa
     for part in (package, package.with_name(f"{package.name}.libs")):
         shutil.copytree(part, closed / part.name)
     for _ in range(2):
-        server = embed(data_dir, programs=closed / package.name / "pginstall" / "bin")
-        await write(await server.start(), "kept")
-        await server.stop()
+        postgres = embed(data_dir, programs=closed / package.name / "pginstall" / "bin")
+        await write(await postgres.start(), "kept")
+        await postgres.stop()
     (copies,) = data_dir.glob("*programs*")
     assert copies.name == "programs-18.6"
     assert copies.owner() == "root"
@@ -257,8 +257,8 @@ def test_a_user_without_a_name_is_told_to_get_one(serve: Serve, folder: Path) ->
 def test_root_runs_the_server_as_nobody_where_there_is_no_postgres(
     monkeypatch: pytest.MonkeyPatch, ordinary_user: User
 ) -> None:
-    monkeypatch.setattr(embedded, "SERVER_USERS", ("no-such-user", "nobody"))
-    assert embedded.server_account() == (ordinary_user.uid, ordinary_user.gid)
-    monkeypatch.setattr(embedded, "SERVER_USERS", ("no-such-user",))
+    monkeypatch.setattr(server, "SERVER_USERS", ("no-such-user", "nobody"))
+    assert server.server_account() == (ordinary_user.uid, ordinary_user.gid)
+    monkeypatch.setattr(server, "SERVER_USERS", ("no-such-user",))
     with pytest.raises(EmbeddedServerError, match="start the service as an ordinary user"):
-        embedded.server_account()
+        server.server_account()

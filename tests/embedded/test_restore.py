@@ -15,8 +15,8 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.embedded import PORT, EmbeddedServer, installed_programs
 from scheduler_api.database.engine import LIFE, Database
+from scheduler_api.embedded.server import PORT, EmbeddedServer, installed_programs
 from scheduler_api.services import runs
 from tests.factories import add_job, scalar
 

@@ -15,9 +15,9 @@ from scheduler_api import floor, loops
 from scheduler_api import ticker as ticker_module
 from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.embedded import EmbeddedServer
 from scheduler_api.database.engine import Database
 from scheduler_api.database.promises import CHANNEL
+from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.hints import listen_forever
 from scheduler_api.loops import Loop
 from scheduler_api.runner import Runner

@@ -1,1 +1,1 @@
-"""Everything SQL: the engine, the tables, the statements and the embedded server."""
+"""Everything SQL: units of work, the tables, and the statements on each subject."""

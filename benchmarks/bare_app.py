@@ -14,15 +14,16 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 
 from scheduler_api.contracts import Job, JobDraft, JobWithLogs
-from scheduler_api.database import changes, jobs, ledger, listing, promises
 from scheduler_api.database.engine import OPENING
+from scheduler_api.database.jobs import changes, definitions, lists
+from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.statements import Statement
 from scheduler_api.schedule import instant_of
 
 #: As many connections as the service may open for requests.
 CONNECTIONS = 10
 #: What the service asks for the list in its usual order.
-PAGE = listing.statement((), "jobid", further=True)
+PAGE = lists.statement((), "jobid", further=True)
 #: What a new job has besides what was written.
 NEW = {
     "state": "active", "pausedat": None, "pauseid": None, "pausereason": None, "pauseduntil": None,
@@ -49,11 +50,11 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
     @app.get("/jobs/{jobid}", response_model=JobWithLogs)
     async def show(jobid: int, limit: int = 100) -> Any:
         async with app.state.pool.acquire() as connection:
-            job = await connection.fetchrow(jobs.ONE.sql, jobid)
+            job = await connection.fetchrow(definitions.ONE.sql, jobid)
             if job is None:
                 raise HTTPException(404)
-            logs = await connection.fetch(ledger.NEWEST_LOGS.sql, jobid, limit + 1)
-        return {"job": dict(job), "logs": [dict(log) for log in logs]}
+            newest = await connection.fetch(logs.NEWEST_LOGS.sql, jobid, limit + 1)
+        return {"job": dict(job), "logs": [dict(log) for log in newest]}
 
     @app.get("/jobs", response_model=list[Job])
     async def page(after: int = 0, limit: int = 100) -> Any:
@@ -76,9 +77,9 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             if first <= now:
                 raise HTTPException(422)
             nowhere = {"host": None, "afterjobid": None, "pausedat": None, "resumefrom": None}
-            jobid = await run(jobs.CREATE, **values, **nowhere, now=now)
+            jobid = await run(definitions.CREATE, **values, **nowhere, now=now)
             promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
-            await run(promises.PROMISE, jobid=jobid, **promise)
+            await run(pending.PROMISE, jobid=jobid, **promise)
             change = {"action": "created", "client": None, "before": None, "after": draft.model_dump_json()}
             await run(changes.RECORD, jobid=jobid, at=now, **change)
         return values | NEW | {"jobid": jobid, "nextrun": first, "createdat": now}

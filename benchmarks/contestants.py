@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import claims
-from scheduler_api.database.claims import Outcome
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import passes
+from scheduler_api.database.runs.passes import Outcome
 from scheduler_api.runner import LANES, Runner
 from scheduler_api.services import health
 
@@ -62,9 +62,9 @@ async def service_pass(database: Database) -> float:
 
 async def _plan_statements(session: AsyncSession, now: datetime) -> None:
     """What fills the tables anew makes the server plan anew, which no contestant is to pay for."""
-    await claims.claim_due(session, LONG_AGO, BATCH)
-    await claims.rules_of(session, [0])
-    await claims.settle(session, now, [Outcome(0, "finished")])
+    await passes.claim_due(session, LONG_AGO, BATCH)
+    await passes.rules_of(session, [0])
+    await passes.settle(session, now, [Outcome(0, "finished")])
 
 
 async def bare_pass(connection: Any) -> float:

@@ -12,7 +12,7 @@ from benchmarks import programs
 from benchmarks.results import Row, at_most, below, exactly, ratios
 from benchmarks.server import bare_connection, fresh_database
 from benchmarks.sizes import Sizes
-from scheduler_api.database.promises import CHANNEL
+from scheduler_api.database.runs.pending import CHANNEL
 
 QUESTION = (
     "lateness of one-second jobs that are all due at the same instant, beside APScheduler 3 and procrastinate"

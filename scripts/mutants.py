@@ -35,12 +35,12 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant(
         "claims wait for each other (no SKIP LOCKED)",
-        "src/scheduler_api/database/claims.py",
+        "src/scheduler_api/database/runs/passes.py",
         {"    FOR UPDATE SKIP LOCKED\n": "    FOR UPDATE\n"},
     ),
     Mutant(
         "the next promise is made outside the transaction of the verdict",
-        "src/scheduler_api/database/claims.py",
+        "src/scheduler_api/database/runs/passes.py",
         {
             "host FROM settled WHERE next IS NOT NULL": "host FROM settled WHERE false",
             "FROM settled WHERE next IS NOT NULL EXCEPT": "FROM settled WHERE false EXCEPT",
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         "a verdict is written whatever the log's status (no status guard)",
-        "src/scheduler_api/database/leases.py",
+        "src/scheduler_api/database/runs/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
          "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (
              "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
@@ -82,7 +82,7 @@ MUTANTS = [
     ),
     Mutant(
         "a call is settled without its token",
-        "src/scheduler_api/database/leases.py",
+        "src/scheduler_api/database/runs/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
          "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (
              "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"
@@ -117,7 +117,7 @@ MUTANTS = [
     ),
     Mutant(
         "the attempt is written only when it has ended",
-        "src/scheduler_api/database/calls.py",
+        "src/scheduler_api/database/runs/claims.py",
         {"SELECT logid, attempt, :now, :replica FROM started\n": (
             "SELECT logid, attempt, :now, :replica FROM started WHERE false\n"
         )},

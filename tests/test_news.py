@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scheduler_api import news as news_module
-from scheduler_api.database import promises
 from scheduler_api.database.engine import Database
-from scheduler_api.database.promises import NEWS
+from scheduler_api.database.runs import pending
+from scheduler_api.database.runs.pending import NEWS
 from scheduler_api.errors import TooManyReaders
 from scheduler_api.hints import listen_forever
 from scheduler_api.news import News, Readers
@@ -53,14 +53,14 @@ async def test_every_replica_hears_of_it(database: Database, monkeypatch: pytest
 
 async def test_many_changes_are_told_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     told = 0
-    real = promises.spread_news
+    real = pending.spread_news
 
     async def spread(session: object) -> None:
         nonlocal told
         told += 1
         await real(session)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(promises, "spread_news", spread)
+    monkeypatch.setattr(pending, "spread_news", spread)
     monkeypatch.setattr(news_module, "PAUSE", 3600)
     async with replica(database) as news:
         for _ in range(1000):

@@ -16,10 +16,11 @@ from starlette.staticfiles import StaticFiles
 from scheduler_api import __version__, descriptors
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.confirmation import Confirmation
-from scheduler_api.database import migrations, promises
+from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
-from scheduler_api.database.overview import REPLICA
+from scheduler_api.database.runs import pending
+from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
@@ -278,7 +279,7 @@ async def _listening(
             ticker.wake()
             deliverer.wake()
 
-    heard = {promises.CHANNEL: promised, promises.NEWS: news.hear}
+    heard = {pending.CHANNEL: promised, pending.NEWS: news.hear}
     tasks = [
         asyncio.create_task(listen_forever(database, heard), name="listener"),
         asyncio.create_task(news.spread(), name="news"),

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from time import monotonic
 
-from scheduler_api.database.claims import BEGINNING
+from scheduler_api.database.runs.passes import BEGINNING
 
 #: Seconds for which a look relies on an earlier one for what is older, and how far that reaches at most.
 FLOOR_SECONDS, FLOOR_MARGIN = 5.0, timedelta(seconds=20)

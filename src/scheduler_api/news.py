@@ -14,9 +14,9 @@ from ipaddress import IPv4Address, IPv6Network, ip_address
 
 import structlog
 
-from scheduler_api.database import promises
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
+from scheduler_api.database.runs import pending
 from scheduler_api.errors import TooManyReaders
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class News:
             await self._untold.wait()
             self._untold.clear()
             try:
-                await self._database.read(promises.spread_news)
+                await self._database.read(pending.spread_news)
             except Exception as error:  # nothing may end the loop
                 log.debug("news are not spread", error=explain(error))
             await asyncio.sleep(PAUSE)

@@ -12,9 +12,9 @@ from uuid import uuid4
 import structlog
 
 from scheduler_api.contracts import BulkAction, BulkOrder, BulkReport, RetryOrder, RetryReport
-from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
+from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.delivery.deliverer import Deliverer
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import bulk, health, redrive, runs

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import structlog
 
-from scheduler_api.database.claims import NextDue
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs.passes import NextDue
 from scheduler_api.floor import Floor
 from scheduler_api.loops import Loop, spread
 from scheduler_api.runner import Runner

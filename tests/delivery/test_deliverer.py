@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api import floor
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import History
-from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scheduler_api import cli
-from scheduler_api.database import calls, claims, leases, verdicts
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import claims, leases, passes, settling
 from scheduler_api.delivery.client import Client
 
 #: What the shell makes of SIGKILL.
@@ -33,27 +33,27 @@ def _commit(before: bool, owner: Any, name: str) -> Point:
 
 
 PLAIN = {
-    "plain: locked": Point(claims, "claim_due", False),
-    "plain: rules read": Point(claims, "rules_of", False),
-    "plain: before the verdict": Point(claims, "settle", True),
-    "plain: verdict written": Point(claims, "settle", False),
-    "plain: before the commit": _commit(True, claims, "settle"),
-    "plain: committed": _commit(False, claims, "settle"),
+    "plain: locked": Point(passes, "claim_due", False),
+    "plain: rules read": Point(passes, "rules_of", False),
+    "plain: before the verdict": Point(passes, "settle", True),
+    "plain: verdict written": Point(passes, "settle", False),
+    "plain: before the commit": _commit(True, passes, "settle"),
+    "plain: committed": _commit(False, passes, "settle"),
 }
 TARGET = {
-    "call: its turn": Point(calls, "take_turn", False),
-    "call: locked": Point(calls, "due", False),
-    "call: before the start": Point(calls, "start", True),
-    "call: started": Point(calls, "start", False),
-    "call: before the commit of the start": _commit(True, calls, "start"),
-    "call: start committed": _commit(False, calls, "start"),
+    "call: its turn": Point(claims, "take_turn", False),
+    "call: locked": Point(claims, "due", False),
+    "call: before the start": Point(claims, "start", True),
+    "call: started": Point(claims, "start", False),
+    "call: before the commit of the start": _commit(True, claims, "start"),
+    "call: start committed": _commit(False, claims, "start"),
     "call: before sending": Point(Client, "call", True),
     "call: answered": Point(Client, "call", False),
     "call: fenced": Point(leases, "fence", False),
-    "call: before the verdict": Point(verdicts, "settle", True),
-    "call: verdict written": Point(verdicts, "settle", False),
-    "call: before the commit of the verdict": _commit(True, verdicts, "settle"),
-    "call: verdict committed": _commit(False, verdicts, "settle"),
+    "call: before the verdict": Point(settling, "settle", True),
+    "call: verdict written": Point(settling, "settle", False),
+    "call: before the commit of the verdict": _commit(True, settling, "settle"),
+    "call: verdict committed": _commit(False, settling, "settle"),
 }
 POINTS = PLAIN | TARGET
 

@@ -13,10 +13,10 @@ from sqlalchemy.engine import URL
 
 from scheduler_api import floor, loops
 from scheduler_api import ticker as ticker_module
-from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
-from scheduler_api.database.promises import CHANNEL
+from scheduler_api.database.runs.passes import BEGINNING
+from scheduler_api.database.runs.pending import CHANNEL
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.hints import listen_forever
 from scheduler_api.loops import Loop

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from scheduler_api import checking
 from scheduler_api.contracts import JobCheck, days_of
-from scheduler_api.database import ledger
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import logs
 from scheduler_api.schedule import Definition, Misfire, plan, schedule_of
 from scheduler_api.services import audit
 from tests.factories import add_job, execute
@@ -115,7 +115,7 @@ async def test_what_is_unremarkable_is_not_looked_at_row_by_row(
     async def never(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(ledger, "coverage", never)
+    monkeypatch.setattr(logs, "coverage", never)
     report = await found(database, jobid)
     assert (report.clean, report.rows >= 60, report.expected) == (True, True, report.accounted)
 

@@ -22,9 +22,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Backfill, JobPatch, Missed, Pause, Resume
-from scheduler_api.database import leases
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import leases
 from scheduler_api.errors import JobHasNoFuture, SchedulerError
 from scheduler_api.schedule import Budget
 from scheduler_api.services import (

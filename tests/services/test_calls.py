@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, target_of
-from scheduler_api.database import leases
-from scheduler_api.database.calls import rules
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import leases
+from scheduler_api.database.runs.claims import rules
 from scheduler_api.database.statements import DRIVER
 from scheduler_api.delivery import claiming
 from scheduler_api.services import audit, calls, explain, hosts, jobs, operations, redrive

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Backfill, History, JobPatch, Missed, Pause, Resume
-from scheduler_api.database import leases
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import leases
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import audit, backfill, calls, jobs, operations, reconcile, redrive, runs
 from scheduler_api.services.calls import Terms

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Missed, Pause, Resume
-from scheduler_api.database import jobs, promises
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import pending
 from scheduler_api.database.statements import Statement
 from scheduler_api.services import audit, calls, operations, reconcile, runs, standing
 from scheduler_api.services.calls import Terms
@@ -395,8 +396,8 @@ async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(datab
 
     async def plan(session: AsyncSession) -> list[str]:
         await Statement("SET plan_cache_mode = force_generic_plan").all(session)
-        explained = Statement(f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {promises.WALK.text}")
-        now = await jobs.clock(session)
+        explained = Statement(f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {pending.WALK.text}")
+        now = await definitions.clock(session)
         lines = [str(row[0]) for row in await explained.all(session, now=now, after=0, limit=100)]
         await Statement("RESET plan_cache_mode").all(session)
         return lines

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_api.database.calls import DueCall
+from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.services.bounds import Admitted, Bounds
 from scheduler_api.services.hosts import HOST_BREAKS
 from scheduler_api.services.shares import Asking, Reach, Room, share_out, thresholds

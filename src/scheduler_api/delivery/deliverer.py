@@ -13,9 +13,9 @@ from typing import NamedTuple
 import structlog
 
 from scheduler_api.contracts import TestAnswer
-from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
+from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.delivery import claiming, ends
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import JobCheck
-from scheduler_api.database import attempts, chains, coverage, jobs, ledger, promises
+from scheduler_api.database.jobs import chains, definitions
+from scheduler_api.database.runs import attempts, coverage, logs, pending
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import END, TICK, Bar, Budget, Reason, Schedule, holds, instant_at
 from scheduler_api.services import standing
@@ -54,12 +55,12 @@ async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> 
 
 async def jobids(session: AsyncSession, after: int) -> list[int]:
     """The ids of some jobs above `after`, in order; deleted ones among them."""
-    return await jobs.ids(session, after, BATCH)
+    return await definitions.ids(session, after, BATCH)
 
 
 async def count_jobs(session: AsyncSession) -> int:
     """How many jobs there are, deleted ones too."""
-    return await jobs.count(session)
+    return await definitions.count(session)
 
 
 @dataclass
@@ -148,7 +149,7 @@ async def _check_singly(
     session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Report
 ) -> None:
     after, before = span
-    while found := await ledger.coverage(session, jobid, after, before, SINGLE):
+    while found := await logs.coverage(session, jobid, after, before, SINGLE):
         await QUESTIONS.compute(_check_rows, walk, found, report)
         after = found[-1]["scheduledfor"]
 
@@ -243,7 +244,7 @@ async def _has_ended(
     if version.to is None:
         if job["promised"] is not None or job["resumefrom"] is not None:
             return False
-        if job["state"] == "paused" or (job["active"] and not await promises.live(session, job["jobid"])):
+        if job["state"] == "paused" or (job["active"] and not await pending.live(session, job["jobid"])):
             # It goes on where the ledger ends. That an active job promises nothing is told by itself.
             return True
     if newest is None:
@@ -275,7 +276,7 @@ async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Re
             report.find(
                 "hole", lost["first"], lost["count"], "It should have run after another job, and did not."
             )
-    elif job["active"] and job["promised"] is None and not await promises.live(session, job["jobid"]):
+    elif job["active"] and job["promised"] is None and not await pending.live(session, job["jobid"]):
         report.find("invariant", None, 1, "It is active, but nothing is promised.")
     if job["state"] == "paused" and job["after"] is None and job["resumefrom"] is None:
         await _check_pause(session, job, report)
@@ -286,8 +287,8 @@ async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Re
 async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
     """A paused job that has nothing to go on with is completed, unless its last run is under way."""
     with contextlib.suppress(ScheduleUnusable):
-        said = await ledger.standing(session, job["jobid"])
+        said = await logs.standing(session, job["jobid"])
         since = max(said["accounted"] or job["validfrom"], job["validfrom"])
         over = standing.future_of(job, said).next_after(since) is None
-        if over and not await promises.live(session, job["jobid"]):
+        if over and not await pending.live(session, job["jobid"]):
             report.find("invariant", None, 1, "It is paused, but nothing of it is to come.")

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import Backfill, BackfillReport
-from scheduler_api.database import jobs, ledger, promises
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import logs, pending
 from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound, TooLong
 from scheduler_api.schedule import Budget, occurrences
 from scheduler_api.services.past import Past, Version, past_of
@@ -25,7 +26,7 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
     """
     if order.since >= order.until:
         raise InvalidInput(Flaw(("until",), "Must come after since."))
-    locked = await jobs.share(session, jobid)
+    locked = await definitions.share(session, jobid)
     if locked is None:
         raise JobNotFound(jobid)
     if locked["deletedat"] is not None:
@@ -33,10 +34,10 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
     past = await past_of(session, jobid)
     wanted = await _wanted(session, now, past, order)
     if not order.dryrun:
-        rows = await ledger.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
+        rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row["scheduledfor"] for row in rows)
         if wanted:
-            await promises.announce(session)
+            await pending.announce(session)
     verb = "would run" if order.dryrun else "will run now"
     count = len(wanted)
     message = (
@@ -55,7 +56,7 @@ async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backf
     for version in past.versions:
         # What came before an edit is accounted for but where the schedule after it kept it.
         end = version.to + datetime.resolution if version.to else goes_on
-        spent = await ledger.spent(session, job["jobid"], version.begins, end, version.maxruns)
+        spent = await logs.spent(session, job["jobid"], version.begins, end, version.maxruns)
         before = min(order.until, now, end, spent or end)
         if order.since < before:
             ranges.append((version, order.since, before))
@@ -65,7 +66,7 @@ async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backf
     if not called_for:
         return []
     first, last = called_for[0], called_for[-1] + datetime.resolution
-    done = set() if order.every else await ledger.done(session, job["jobid"], first, last)
+    done = set() if order.every else await logs.done(session, job["jobid"], first, last)
     return [instant for instant in called_for if instant not in done]
 
 
@@ -94,6 +95,6 @@ def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, dateti
 
 async def _end(session: AsyncSession, past: Past) -> datetime:
     """Where the ledger of a job without a future ends."""
-    said = await ledger.standing(session, past.job["jobid"])
+    said = await logs.standing(session, past.job["jobid"])
     accounted: datetime = said["accounted"] or past.job["validfrom"]
     return accounted + datetime.resolution

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from scheduler_api.database.calls import DueCall
+from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.services.rates import Rate
 from scheduler_api.services.shares import Asking, Reach, Room, share_out
 

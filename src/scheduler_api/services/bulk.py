@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import BulkAction, BulkFailure, BulkOrder, Pause, Resume, State
-from scheduler_api.database import listing
+from scheduler_api.database.jobs import lists
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services import jobs, operations
@@ -44,13 +44,13 @@ class Asked(NamedTuple):
 
 async def count(session: AsyncSession, filters: dict[str, Any]) -> int:
     """How many jobs pass the filters."""
-    return await listing.count(session, filters)
+    return await lists.count(session, filters)
 
 
 async def run_batch(session: AsyncSession, now: datetime, asked: Asked, after: int) -> BatchReport:
     """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
     verb = _verb(asked)
-    rows = await listing.page(session, asked.filters, "jobid", (after, None), BATCH)
+    rows = await lists.page(session, asked.filters, "jobid", (after, None), BATCH)
     report = BatchReport()
     give_up = monotonic() + BATCH_SECONDS
     for row in rows:

@@ -12,14 +12,15 @@ from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Target, target_of
-from scheduler_api.database import calls, jobs, leases, ledger, shares, targets
-from scheduler_api.database import verdicts as statements
-from scheduler_api.database.calls import DueCall
-from scheduler_api.database.claims import BEGINNING
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
+from scheduler_api.database.jobs import definitions, secrets
+from scheduler_api.database.runs import claims, leases, logs, shares
+from scheduler_api.database.runs import settling as statements
+from scheduler_api.database.runs.claims import DueCall
+from scheduler_api.database.runs.passes import BEGINNING
+from scheduler_api.database.runs.settling import Acceptance
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
-from scheduler_api.database.verdicts import Acceptance
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services import hosts, reconcile, starts
 from scheduler_api.services.bounds import Admitted, Bounds
@@ -125,21 +126,21 @@ async def claim(
     They are held under leases, and may be made once the transaction is committed, and not before. With
     `singly`, one that the database refuses fails alone, and not the whole claim.
     """
-    await calls.take_turn(session)
+    await claims.take_turn(session)
     # The clock may have been set back since.
     due = now if due is None else min(due, now)
-    bounds = Bounds(await calls.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS, room)
+    bounds = Bounds(await claims.bounds(session), now, terms.hostmost, hosts.HOST_BREAKS, room)
     askers = await shares.asking(
         session, due, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after, room.floor
     )
     counts = bounds.shares(askers.hosts)
-    entries = await calls.due(session, due, counts, *bounds.closed, room.floor) if counts else []
-    known = await calls.known(session, [entry.logid for entry in entries]) if entries else {}
+    entries = await claims.due(session, due, counts, *bounds.closed, room.floor) if counts else []
+    known = await claims.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
     held = frozenset(entry.jobid for entry in entries if entry.logid not in known)
     deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}
     if deleted:
-        await ledger.abandon(session, now, sorted(deleted))
+        await logs.abandon(session, now, sorted(deleted))
     wanted = [entry for entry in free if entry.logid not in deleted]
     bounds.keep_rates(await shares.lock_rates(session, bounds.rates_of(wanted, known)))
     taken = bounds.admit(wanted, known)
@@ -170,7 +171,7 @@ async def claim(
 
 
 async def _until_next(session: AsyncSession, now: datetime, paced: datetime | None) -> float | None:
-    instants = [await calls.next_call(session, now), paced and max(paced, now + PACE)]
+    instants = [await claims.next_call(session, now), paced and max(paced, now + PACE)]
     return _seconds_to(min((at for at in instants if at is not None), default=None), now)
 
 
@@ -193,7 +194,7 @@ def _started(
 
 async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
     """A run of the job as it would be now, of which no log tells. Raises JobNotFound, JobHasNoTarget."""
-    job = await jobs.one(session, jobid)
+    job = await definitions.one(session, jobid)
     if job is None:
         raise JobNotFound(jobid)
     if job["target"] is None:
@@ -207,7 +208,7 @@ async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
         job["createdat"],
         job["runs"] or 0,
         document,
-        await targets.ciphertexts(session, jobid),
+        await secrets.ciphertexts(session, jobid),
     )
 
 
@@ -236,7 +237,7 @@ async def settle(
     """
     shown = [(end.logid, end.token) for end in ended]
     rows = await leases.fence(session, shown)
-    known = await calls.free_rules(session, [row["logid"] for row in rows.values()])
+    known = await claims.free_rules(session, [row["logid"] for row in rows.values()])
     ready = [
         (rows[end.token], end) for end in ended if end.token in rows and rows[end.token]["logid"] in known
     ]
@@ -271,7 +272,7 @@ async def expired(session: AsyncSession, now: datetime) -> list[UUID]:
 async def reap(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> list[Settled]:
     """End attempts whose lease has run out: their replica is gone, or their target has been silent."""
     rows = await leases.take_over(session, now, tokens)
-    known = await calls.free_rules(session, [row["logid"] for row in rows])
+    known = await claims.free_rules(session, [row["logid"] for row in rows])
     held = [(row, _expired(row)) for row in rows if row["logid"] in known]
     if not held:
         return []

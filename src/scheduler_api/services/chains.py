@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import After
-from scheduler_api.database import chains, jobs, promises
+from scheduler_api.database.jobs import chains, definitions
+from scheduler_api.database.runs import pending
 from scheduler_api.errors import Flaw, InvalidInput, JobHasFollowers
 
 #: The most jobs in a row, each after the one before.
@@ -18,14 +19,14 @@ MOST_NAMED = 5
 async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> None:
     """Ask for the runs that come after these logs, in the transaction that gives them their verdicts."""
     if logids and await chains.fire(session, now, logids):
-        await promises.announce(session)
+        await pending.announce(session)
 
 
 async def require_parent(session: AsyncSession, after: After, jobid: int | None = None) -> None:
     """Raise InvalidInput where a job can not run after that one; without a jobid, it is a new job."""
     # Two edits at once could each see no circle, and make one together.
     await chains.take_turn(session)
-    parent = await jobs.share(session, after.jobid)
+    parent = await definitions.share(session, after.jobid)
     if parent is None or parent["deletedat"] is not None:
         raise InvalidInput(Flaw(("after", "jobid"), f"There is no job {after.jobid}."))
     chain = await chains.chain(session, after.jobid, LONGEST)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import Explanation, Fate, Log
-from scheduler_api.database import hosts, ledger, promises
+from scheduler_api.database.runs import breakers, logs, pending
 from scheduler_api.schedule import Bar, Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note
 from scheduler_api.services import limits
@@ -39,7 +39,7 @@ async def explain(
     `hostlimit` is how many calls at once a host gets that has no limit of its own.
     """
     past = await past_of(session, jobid)
-    rows = await ledger.around(session, jobid, at, at + SECOND)
+    rows = await logs.around(session, jobid, at, at + SECOND)
     spent = await _is_spent(session, past, at)
     answer = await QUESTIONS.compute(_answer, now, at, past, rows, spent)
     if answer.fate is Fate.PROMISED:
@@ -80,7 +80,7 @@ async def _is_spent(session: AsyncSession, past: Past, at: datetime) -> bool:
     job = past.job
     if job["maxruns"] is None:
         return False
-    runs = (await ledger.standing(session, job["jobid"]))["runs"] or 0
+    runs = (await logs.standing(session, job["jobid"]))["runs"] or 0
     first = job["promised"] or job["resumefrom"]
     ahead = 0 if first is None or first >= at else past.versions[-1].own.counts(first, at)[0]
     return bool(runs + ahead >= job["maxruns"])
@@ -203,7 +203,7 @@ async def _held_back(
     for log in logs:
         if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:
             continue
-        down = await hosts.down(session, log.host)
+        down = await breakers.down(session, log.host)
         if down is not None and down["openuntil"] is not None:
             until = f"it is left alone until {local(down['openuntil'], zone)}"
             return (
@@ -211,7 +211,7 @@ async def _held_back(
             )
         if limit := await limits.holding_back(session, now, log.jobid, log.host, hostlimit):
             return f" {limit}"
-        if await promises.running(session, log.jobid):
+        if await pending.running(session, log.jobid):
             return " Another run of the job is under way."
     return ""
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import CollidingJob, Collision, Forecast
-from scheduler_api.database import history, jobs
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import history
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Budget, Every, Schedule, tick_of
 from scheduler_api.services import standing
@@ -56,7 +57,7 @@ class Seen(NamedTuple):
 
 async def look(session: AsyncSession, now: datetime) -> Seen:
     """Read what a forecast rests on."""
-    rows = await jobs.active_definitions(session, MOST_JOBS)
+    rows = await definitions.active_definitions(session, MOST_JOBS)
     medians = await history.medians(session, [row["jobid"] for row in rows if row["calls"]])
     return Seen(now, rows, medians)
 

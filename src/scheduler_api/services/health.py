@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import claims, hosts, shares
-from scheduler_api.database.claims import BEGINNING, NextDue
+from scheduler_api.database.runs import breakers, passes, shares
+from scheduler_api.database.runs.passes import BEGINNING, NextDue
 
 #: What is so late is called overdue.
 LATE = timedelta(seconds=5)
@@ -25,7 +25,7 @@ class Waiting(NamedTuple):
 
 async def next_due(session: AsyncSession, floor: datetime = BEGINNING) -> NextDue:
     """The database's clock, and when the next pending log of a plain job is due, from `floor` on."""
-    return await claims.next_due(session, floor)
+    return await passes.next_due(session, floor)
 
 
 async def clock(session: AsyncSession) -> datetime:
@@ -35,13 +35,13 @@ async def clock(session: AsyncSession) -> datetime:
 
 async def lag(session: AsyncSession) -> float:
     """How many seconds the most overdue log has been waiting; 0 if none is overdue."""
-    now, due = await claims.oldest(session)
+    now, due = await passes.oldest(session)
     return 0.0 if due is None else max(0.0, (now - due).total_seconds())
 
 
 async def hosts_down(session: AsyncSession) -> int:
     """How many hosts do not answer, and are left alone. Which, is for those to see who may see jobs."""
-    return await hosts.left_alone(session)
+    return await breakers.left_alone(session)
 
 
 async def waiting(session: AsyncSession, now: datetime) -> Waiting:

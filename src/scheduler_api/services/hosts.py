@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import hosts
+from scheduler_api.database.runs import breakers
 from scheduler_api.services.outcomes import Ended
 from scheduler_api.targets import HOST_FAILURES
 
@@ -39,11 +39,11 @@ async def judge(
             answered.add(host)
     # Of a host that fails now, nobody may have told yet that it failed before.
     if recovered := answered & (failing | failures.keys()):
-        await hosts.answered(session, sorted(recovered))
+        await breakers.answered(session, sorted(recovered))
     if failures:
-        await hosts.failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)
+        await breakers.failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)
 
 
 async def forget(session: AsyncSession, now: datetime) -> None:
     """Forget the failures of hosts that nothing calls any more."""
-    await hosts.forget(session, now - REMEMBERED)
+    await breakers.forget(session, now - REMEMBERED)

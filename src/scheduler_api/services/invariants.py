@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Finding, JobCheck
-from scheduler_api.database import invariants, jobs
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import invariants
 from scheduler_api.schedule import Reason
 from scheduler_api.services.past import Past
 
@@ -116,5 +117,5 @@ async def check_logs(session: AsyncSession, past: Past, report: Report) -> None:
 
 async def _stands_still(session: AsyncSession, job: Mapping[str, Any]) -> bool:
     """Whether the job is as it was when it was read; if it has gone on, new logs were not looked at."""
-    now = await jobs.one(session, job["jobid"])
+    now = await definitions.one(session, job["jobid"])
     return now is not None and all(now[name] == job[name] for name in STANDING)

@@ -20,8 +20,8 @@ from scheduler_api.contracts import (
     Log,
     flaws_of,
 )
-from scheduler_api.database import changes, jobs, ledger, promises
-from scheduler_api.database import listing as lists
+from scheduler_api.database.jobs import changes, definitions, lists
+from scheduler_api.database.runs import logs, pending
 from scheduler_api.errors import InvalidInput, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Future, Reason
 from scheduler_api.services import chains, retiming, standing
@@ -38,7 +38,7 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
         await chains.require_parent(session, draft.after)
     first = None if draft.after is not None else first_ahead(schedule, now)
     values = draft.model_dump() | {"host": draft.host}
-    jobid = await jobs.create(session, now, values, None if draft.active else first)
+    jobid = await definitions.create(session, now, values, None if draft.active else first)
     nextrun = None
     if draft.active and first is not None:
         future = Future(schedule, draft.maxruns)
@@ -62,7 +62,7 @@ async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: 
 
 async def get(session: AsyncSession, jobid: int) -> Job:
     """The job. Raises JobNotFound."""
-    row = await jobs.one(session, jobid)
+    row = await definitions.one(session, jobid)
     if row is None:
         raise JobNotFound(jobid)
     return Job.model_validate(dict(row))
@@ -70,7 +70,7 @@ async def get(session: AsyncSession, jobid: int) -> Job:
 
 async def get_summary(session: AsyncSession, jobid: int) -> JobSummary:
     """The job without the headers and the body of its target. Raises JobNotFound."""
-    row = await jobs.summary(session, jobid)
+    row = await definitions.summary(session, jobid)
     if row is None:
         raise JobNotFound(jobid)
     return JobSummary.model_validate(dict(row))
@@ -87,13 +87,13 @@ async def get_with_logs(
 
 async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[Log]:
     """Up to `limit` logs that pass the filters (see ledger.FILTERS), newest first."""
-    rows = await ledger.logs(session, filters, limit)
+    rows = await logs.logs(session, filters, limit)
     return await in_turns(lambda row: Log.model_validate(dict(row)), rows)
 
 
 async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
     """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
-    return await jobs.names(session, jobids)
+    return await definitions.names(session, jobids)
 
 
 async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
@@ -134,16 +134,16 @@ async def edit(
     """
     held = await standing.hold(session, now, jobid, version)
     now = held.now
-    before = written(held.job) | {"target": await jobs.target(session, jobid)}
+    before = written(held.job) | {"target": await definitions.target(session, jobid)}
     draft = patched(before, patch)
     values = draft.model_dump() | {"host": draft.host}
     after = written(values)
     changed = [name for name in after if after[name] != before[name]]
     if changed:
         state = await retiming.retime(session, now, held, draft, changed)
-        await jobs.edit(session, jobid, values, state)
+        await definitions.edit(session, jobid, values, state)
         if "target" in changed:
-            await promises.rehost(session, jobid, draft.host)
+            await pending.rehost(session, jobid, draft.host)
         was, became = difference(before, after)
         if state.validfrom == now:
             was["validfrom"], became["validfrom"] = plain(held.job["validfrom"]), plain(now)
@@ -160,7 +160,7 @@ async def _close(session: AsyncSession, now: datetime, held: Held) -> None:
         return
     # Or nobody could delete such a job.
     with contextlib.suppress(ScheduleUnusable):
-        future = standing.future_of(held.job, await ledger.standing(session, jobid))
+        future = standing.future_of(held.job, await logs.standing(session, jobid))
         await standing.write_off(session, now, jobid, future, first, now, Reason.DELETED)
 
 
@@ -180,17 +180,17 @@ async def delete(
     now = held.now
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
-        await jobs.remove(session, jobid)
+        await definitions.remove(session, jobid)
         return
     await _close(session, now, held)
-    await ledger.cancel_requests(session, now, jobid)
-    await jobs.bury(session, now, jobid)
+    await logs.cancel_requests(session, now, jobid)
+    await definitions.bury(session, now, jobid)
     await changes.record(session, now, jobid, "deleted", client)
 
 
 def written(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the author wrote of a job, as JSON has it."""
-    return {name: plain(values[name]) for name in jobs.WRITTEN}
+    return {name: plain(values[name]) for name in definitions.WRITTEN}
 
 
 def plain(value: Any) -> Any:

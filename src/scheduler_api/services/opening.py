@@ -4,7 +4,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import changes, ledger
+from scheduler_api.database.jobs import changes
+from scheduler_api.database.runs import logs
 from scheduler_api.schedule import TICK, Future
 from scheduler_api.services.standing import MOST_TOLD, Held, first_beside
 
@@ -15,12 +16,12 @@ async def first_open(session: AsyncSession, held: Held, future: Future) -> datet
         return future.admit(held.open_from)
     jobid, validfrom = held.job["jobid"], held.job["validfrom"]
     if held.job["kept"]:
-        since = await ledger.settled(session, jobid) or held.job["createdat"]
+        since = await logs.settled(session, jobid) or held.job["createdat"]
         if since < validfrom:
             return future.next_after(since)
     # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
     since = max(validfrom, await _accounted(session, held) or validfrom)
-    rows = await ledger.told_since(session, jobid, since, MOST_TOLD)
+    rows = await logs.told_since(session, jobid, since, MOST_TOLD)
     if len(rows) == MOST_TOLD:
         since = max(since, rows[0]["scheduledfor"] - TICK)
     return future.admit(first_beside(future.schedule, since, rows))
@@ -30,4 +31,4 @@ async def _accounted(session: AsyncSession, held: Held) -> datetime | None:
     """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
     jobid, until = held.job["jobid"], held.now
     repaired = await changes.repaired(session, jobid)
-    return await ledger.reached(session, jobid, until if repaired is None else min(until, repaired))
+    return await logs.reached(session, jobid, until if repaired is None else min(until, repaired))

@@ -10,8 +10,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Job, Log, Missed, Pause, Resume
-from scheduler_api.database import changes, jobs, ledger, promises
-from scheduler_api.database.ledger import Skipped
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.errors import (
     Flaw,
@@ -51,10 +52,10 @@ async def pause_untold(
     now = held.now
     _require_future(held)
     await standing.take_back(session, held)
-    why = jobs.Paused(order.reason, order.until, pauseid, await _open_from(session, held))
-    await jobs.pause(session, now, jobid, why)
+    why = definitions.Paused(order.reason, order.until, pauseid, await _open_from(session, held))
+    await definitions.pause(session, now, jobid, why)
     if order.until is not None and order.until - now < standing.ANNOUNCE_WITHIN:
-        await promises.announce(session)
+        await pending.announce(session)
     said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
     await changes.record(session, now, jobid, "paused", client, after=said)
 
@@ -62,7 +63,7 @@ async def pause_untold(
 async def _open_from(session: AsyncSession, held: Held) -> datetime | None:
     """The occurrence that a job is to go on with when it is resumed; None: there is none, or is unknown."""
     try:
-        future = standing.future_of(held.job, await ledger.standing(session, held.job["jobid"]))
+        future = standing.future_of(held.job, await logs.standing(session, held.job["jobid"]))
     except ScheduleUnusable:
         return held.open_from
     return await opening.first_open(session, held, future)
@@ -131,10 +132,10 @@ FIRST_PAUSE = (datetime.min.replace(tzinfo=UTC), 0)
 
 async def pauses_over(session: AsyncSession, after: tuple[datetime, int], limit: int) -> PausesOver:
     """Up to `limit` pauses that are over, after a place in their order."""
-    now = await jobs.clock(session)
-    rows = await jobs.pauses_over(session, now, after, limit)
+    now = await definitions.clock(session)
+    rows = await definitions.pauses_over(session, now, after, limit)
     last = (rows[-1]["pauseduntil"], rows[-1]["jobid"]) if rows else after
-    following = await jobs.next_pause(session, now)
+    following = await definitions.next_pause(session, now)
     seconds = None if following is None else (following - now).total_seconds()
     return PausesOver([row["jobid"] for row in rows], last, seconds)
 
@@ -163,12 +164,12 @@ async def _go_on(
     job = held.job
     future, first = None, None
     try:
-        future = standing.future_of(job, await ledger.standing(session, job["jobid"]))
+        future = standing.future_of(job, await logs.standing(session, job["jobid"]))
         first = await _catch_up(session, now, held, future, missed)
     except ScheduleUnusable:
         log.exception("a paused job can not go on", jobid=job["jobid"])
     # Completed, but for a run under way: that retires the job when it settles.
-    await jobs.resume(session, job["jobid"], active=first is not None or _lasts(held))
+    await definitions.resume(session, job["jobid"], active=first is not None or _lasts(held))
     if future is not None and first is not None:
         await standing.go_on(session, now, held, job, future, first)
     await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
@@ -202,16 +203,16 @@ async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
 
     A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted.
     """
-    job = await jobs.share(session, jobid)
+    job = await definitions.share(session, jobid)
     if job is None:
         raise JobNotFound(jobid)
     if job["deletedat"] is not None:
         raise JobIsDeleted(jobid)
-    rows = await ledger.request(session, now, "manual", [(jobid, now)])
-    await promises.announce(session)
+    rows = await logs.request(session, now, "manual", [(jobid, now)])
+    await pending.announce(session)
     if not rows:
         # Somebody else asked at the very same microsecond: one run is what both get.
-        found = await ledger.around(session, jobid, now, now + datetime.resolution)
+        found = await logs.around(session, jobid, now, now + datetime.resolution)
         rows = [row for row in found if row["cause"] == "manual"]
     return Log.model_validate(dict(rows[0]))
 
@@ -246,12 +247,12 @@ async def skip_next(
         if open_from is not None and open_from <= last < skipped:
             open_from = await standing.write_off(session, now, jobid, future, open_from, last, Reason.REQUEST)
     row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, future.lastrun, future.runs)
-    await ledger.skip(session, now, [row])
+    await logs.skip(session, now, [row])
     following = future.next_after(skipped)
     if following is not None:
         await standing.go_on(session, now, held, job, future, following)
     elif not held.under_way:
-        await jobs.retire(session, [jobid])
+        await definitions.retire(session, [jobid])
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
     await changes.record(session, now, jobid, "skipped", client, after=said)
     return await get(session, jobid)

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
 from scheduler_api.contracts import Pause, Target, target_of
-from scheduler_api.database import claims, ledger
-from scheduler_api.database import verdicts as statements
-from scheduler_api.database.ledger import Skipped
-from scheduler_api.database.verdicts import Last, Verdict
+from scheduler_api.database.runs import logs, passes
+from scheduler_api.database.runs import settling as statements
+from scheduler_api.database.runs.logs import Skipped
+from scheduler_api.database.runs.settling import Last, Verdict
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
 from scheduler_api.services import chains, opening, operations, reconcile, standing
@@ -77,7 +77,7 @@ async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> li
     The jobs' definitions are read at once, whatever their schedules: the rows are locked meanwhile.
     """
     refined = [row["logid"] for row, known, _ in ends if _asks_schedule(row, known)]
-    refinements = await claims.refinements_of(session, refined) if refined else {}
+    refinements = await passes.refinements_of(session, refined) if refined else {}
 
     def judge_one(end: End) -> tuple[Verdict, Sequence[Skipped]]:
         return _verdict(now, end, refinements.get(end[0]["logid"]))
@@ -234,7 +234,7 @@ async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) ->
     again.
     """
     try:
-        future = standing.future_of(job, await ledger.standing(session, job["jobid"]))
+        future = standing.future_of(job, await logs.standing(session, job["jobid"]))
         return await opening.first_open(session, Held(job, [], now), future) is None
     except ScheduleUnusable:
         return True

@@ -20,7 +20,7 @@ from scheduler_api.contracts import (
     SchedulePreview,
     Upcoming,
 )
-from scheduler_api.database import jobs
+from scheduler_api.database.jobs import definitions
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note, relative
@@ -59,12 +59,12 @@ class Listed(NamedTuple, Generic[Shown]):
 
 async def job_now(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
     """The instant, and what `upcoming` knows of a job. Raises JobNotFound."""
-    return now, _there(jobid, await jobs.summary(session, jobid))
+    return now, _there(jobid, await definitions.summary(session, jobid))
 
 
 async def job_to_edit(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
     """The instant, and what `preview_edit` knows of a job, all of its target too. Raises JobNotFound."""
-    return now, _there(jobid, await jobs.one(session, jobid))
+    return now, _there(jobid, await definitions.one(session, jobid))
 
 
 def _there(jobid: int, row: Row | None) -> Row:
@@ -77,7 +77,7 @@ async def jobs_until(
     session: AsyncSession, now: datetime, hours: int, limit: int
 ) -> tuple[datetime, Sequence[Row]]:
     """The instant, and what `upcoming_of_all` knows of up to `limit` jobs that run within the next hours."""
-    return now, await jobs.active_until(session, now + timedelta(hours=hours), limit)
+    return now, await definitions.active_until(session, now + timedelta(hours=hours), limit)
 
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:

@@ -15,7 +15,8 @@ from scheduler_api.contracts import (
     Trouble,
     TroubleKind,
 )
-from scheduler_api.database import claims, history, overview
+from scheduler_api.database.runs import history, passes
+from scheduler_api.database.system import overview
 from scheduler_api.schedule.wording import duration
 from scheduler_api.services import health, restore
 from scheduler_api.services.health import LATE
@@ -49,7 +50,7 @@ async def look(
     running = await overview.running(session, SHOWN)
     medians = await history.medians(session, sorted({row["jobid"] for row in running}))
     late = await overview.late(session, now - LATE, SHOWN)
-    _, oldest = await claims.oldest(session)
+    _, oldest = await passes.oldest(session)
     replicas = await overview.replicas(session)
     error = await overview.last_error(session)
     return Overview(

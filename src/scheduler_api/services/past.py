@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import changes, jobs
+from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import END, Definition, Part, Schedule, holds, schedule_of, without
 from scheduler_api.services import standing
@@ -94,12 +94,12 @@ class Past:
 
 async def past_of(session: AsyncSession, jobid: int) -> Past:
     """The job and its history, which belong together although others edit. Raises JobNotFound."""
-    row: Mapping[str, Any] | None = await jobs.summary(session, jobid)
+    row: Mapping[str, Any] | None = await definitions.summary(session, jobid)
     for _ in range(TRIES):
         if row is None:
             break
         known = await changes.of_schedule(session, jobid)
-        before, row = row, await jobs.summary(session, jobid)
+        before, row = row, await definitions.summary(session, jobid)
         if row is not None and row["version"] == before["version"]:
             return Past(before, known)
     if row is None:

@@ -14,7 +14,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database import changes, jobs, ledger, promises
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Reason, Schedule
@@ -41,8 +42,8 @@ class Suspects(NamedTuple):
 
 async def suspects(session: AsyncSession, after: int, limit: int) -> Suspects:
     """Look at the next `limit` active jobs above a jobid, without any lock."""
-    now = await jobs.clock(session)
-    rows = await promises.walk(session, now, after, limit)
+    now = await definitions.clock(session)
+    rows = await pending.walk(session, now, after, limit)
     # Many jobs share one schedule, which is one object.
     nexts: dict[int, datetime | None] = {}
     shown = [row for row in rows if row["jobid"] is not None]
@@ -101,7 +102,7 @@ async def realign(session: AsyncSession, now: datetime, after: int, most: int) -
     A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
     changed since it was given, it is given anew.
     """
-    rows = await promises.zoned(session, after, most)
+    rows = await pending.zoned(session, after, most)
     for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
         if is_off:
             with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
@@ -123,7 +124,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
     # Whoever came first may have done it.
     if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
         return
-    await promises.withdraw(session, held.promise["logid"])
+    await pending.withdraw(session, held.promise["logid"])
     future = standing.future_of(held.job, held.promise, schedule)
     occurrence = await opening.first_open(session, held._replace(live=held.under_way), future)
     log.warning(
@@ -133,7 +134,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
         now=occurrence,
     )
     if occurrence is None:
-        await jobs.retire(session, [jobid])
+        await definitions.retire(session, [jobid])
     else:
         await standing.promise(session, now, held.job, future, occurrence)
 
@@ -143,14 +144,14 @@ async def _heal(session: AsyncSession, held: standing.Held) -> bool:
     jobid, now = held.job["jobid"], held.now
     future, occurrence = None, None
     with contextlib.suppress(ScheduleUnusable):
-        future = standing.future_of(held.job, await ledger.standing(session, jobid))
+        future = standing.future_of(held.job, await logs.standing(session, jobid))
         occurrence = await opening.first_open(session, held, future)
     if occurrence is None and held.live:
         return False
     log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=now)
     await _record(session, held, None, occurrence)
     if future is None or occurrence is None:
-        await jobs.retire(session, [jobid])
+        await definitions.retire(session, [jobid])
     else:
         await standing.promise(session, now, held.job, future, occurrence)
     return True
@@ -164,7 +165,7 @@ async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[
     except ScheduleUnusable:
         return False
     schedule = future.schedule
-    rows = await ledger.told_ahead(session, job["jobid"], now, MOST_AHEAD)
+    rows = await logs.told_ahead(session, job["jobid"], now, MOST_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
     right = [row for row in rows if not _is_too_early(row, now)]
     first = future.admit(standing.first_beside(schedule, max(now, job["validfrom"]), right))
@@ -174,7 +175,7 @@ async def _advance(session: AsyncSession, held: standing.Held, promise: Mapping[
         return False
     log.warning("a job's next run was too late", jobid=job["jobid"], was=promise["nextrun"], now=tried)
     await _record(session, held, promise["nextrun"], tried)
-    await promises.withdraw(session, promise["logid"])
+    await pending.withdraw(session, promise["logid"])
     await _take_back(session, now, schedule, wrong)
     await standing.promise(session, now, job, future, occurrence)
     return True
@@ -191,13 +192,13 @@ async def _take_back(
     session: AsyncSession, now: datetime, schedule: Schedule, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """Let rows say nothing of what is yet to come."""
-    await ledger.drop(session, [row["logid"] for row in rows if row["scheduledfor"] > now])
+    await logs.drop(session, [row["logid"] for row in rows if row["scheduledfor"] > now])
     for row in rows:
         if row["scheduledfor"] > now:
             continue
         free, _ = schedule.counts(row["scheduledfor"], now + datetime.resolution)
         through = schedule.last_before(now + datetime.resolution)
-        await ledger.shorten(session, row["logid"], max(0, free - 1), through if free > 1 else None)
+        await logs.shorten(session, row["logid"], max(0, free - 1), through if free > 1 else None)
 
 
 async def _record(

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Attempt, Line, Log, LogWithAttempts
-from scheduler_api.database import attempts, calls, jobs, leases, ledger, promises
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import attempts, claims, leases, logs, pending
 from scheduler_api.errors import (
     JobHasNoTarget,
     JobIsDeleted,
@@ -52,14 +53,14 @@ async def retry(session: AsyncSession, now: datetime, logid: int) -> Log:
         raise LogNotFound(logid)
     if row["status"] != "failed":
         raise NothingToRetry(f"Log {logid} is {row['status']}; only failed ones are tried again.")
-    job = await jobs.share(session, row["jobid"])
+    job = await definitions.share(session, row["jobid"])
     assert job is not None
     if job["deletedat"] is not None:
         raise JobIsDeleted(row["jobid"])
     if job["host"] is None or row["host"] is None:
         raise JobHasNoTarget(f"Job {row['jobid']} calls nothing, so there is nothing to call again.")
     await attempts.retry(session, now, logid, job["host"])
-    await promises.announce(session)
+    await pending.announce(session)
     return await _log(session, logid)
 
 
@@ -101,13 +102,13 @@ async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
     else:
         error = "It was cancelled by request."
         ended = Ended(logid, row["leasetoken"], "cancelled", Failure.CANCELLED, error)
-        await settle_held(session, now, [(row, ended)], await calls.rules(session, [logid]))
-    await promises.announce(session)
+        await settle_held(session, now, [(row, ended)], await claims.rules(session, [logid]))
+    await pending.announce(session)
     return await _log(session, logid)
 
 
 async def _log(session: AsyncSession, logid: int) -> Log:
-    row = await ledger.one(session, logid)
+    row = await logs.one(session, logid)
     if row is None:
         raise LogNotFound(logid)
     return Log.model_validate(dict(row))

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import Report, ReportedStatus, RunState
-from scheduler_api.database import attempts, calls, leases, promises
+from scheduler_api.database.runs import attempts, claims, leases, pending
 from scheduler_api.errors import LogNotFound, RunIsOver
 from scheduler_api.services.calls import settle_held
 from scheduler_api.services.outcomes import Ended, target_in
@@ -27,7 +27,7 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     held = row["leasetoken"] or UUID(int=0)
     if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
         raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
-    known = await calls.rules(session, [logid])
+    known = await claims.rules(session, [logid])
     target = target_in(known[logid]["target"])
     silence = SILENCE if target is None else target.silence
     until = max(now + timedelta(seconds=silence), row["leaseuntil"])
@@ -37,7 +37,7 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     if told.status is None:
         return RunState(logid=logid, attempt=row["attempt"], status="running", leaseuntil=until)
     (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))], known)
-    await promises.announce(session)
+    await pending.announce(session)
     return RunState(logid=logid, attempt=row["attempt"], status=settled.status, leaseuntil=None)
 
 

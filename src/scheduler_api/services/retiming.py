@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import JobDraft
-from scheduler_api.database import ledger
-from scheduler_api.database.jobs import Continuation
+from scheduler_api.database.jobs.definitions import Continuation
+from scheduler_api.database.runs import logs
 from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
 from scheduler_api.services import chains, opening, standing
@@ -33,7 +33,7 @@ async def retime(
     redefined = draft.definition != standing.definition_of(job) or "after" in changed
     if not redefined and not {"jitter", "maxruns"} & set(changed):
         return Continuation(job["active"], job["validfrom"], job["resumefrom"], job["kept"])
-    said = await ledger.standing(session, job["jobid"])
+    said = await logs.standing(session, job["jobid"])
     future = Future(schedule_of_draft(draft), draft.maxruns, said["runs"] or 0, said["lastrun"])
     if future.is_spent and (redefined or "maxruns" in changed):
         sentence = f"Must be more than {future.runs}: so often it has run already."
@@ -55,7 +55,7 @@ async def _keep(
     if job["active"] or held.open_from is not None:
         first = await opening.first_open(session, held, future)
     else:
-        accounted = (await ledger.standing(session, job["jobid"]))["accounted"]
+        accounted = (await logs.standing(session, job["jobid"]))["accounted"]
         first = future.next_after(max(accounted or now, now))
         # More runs are for what comes from now on, even if nothing does: they were spent until now.
         if first is not None or draft.maxruns != job["maxruns"]:
@@ -114,7 +114,7 @@ async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, sched
     with contextlib.suppress(ScheduleUnusable):
         await _part(session, now, jobid, standing.schedule_in(held.job))
     if held.job["active"] or held.is_paused:
-        for row in await ledger.ahead(session, jobid, now):
+        for row in await logs.ahead(session, jobid, now):
             reach = row["through"] or row["scheduledfor"]
             if schedule.next_after(last) != row["scheduledfor"]:
                 break
@@ -123,13 +123,13 @@ async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, sched
             if (span.last, span.size, said) != (reach, row["missed"] + 1, row["reason"]):
                 break
             last = reach
-    await ledger.forget_ahead(session, jobid, last)
+    await logs.forget_ahead(session, jobid, last)
     return last
 
 
 async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule) -> None:
     """Part a verdict that was given ahead of its time, and of which some has come by now."""
-    row = await ledger.straddling(session, jobid, now)
+    row = await logs.straddling(session, jobid, now)
     first = old.next_after(now)
     if row is None or first is None:
         return
@@ -139,9 +139,9 @@ async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule)
         for start, end in parts
         for count in [old.count_between(start, end + TICK)]
     )
-    await ledger.shorten(session, row["logid"], missed, through)
-    rest = ledger.Skipped(jobid, first, further, last, row["reason"], row["lastrun"], row["runs"])
-    await ledger.skip(session, now, [rest])
+    await logs.shorten(session, row["logid"], missed, through)
+    rest = logs.Skipped(jobid, first, further, last, row["reason"], row["lastrun"], row["runs"])
+    await logs.skip(session, now, [rest])
 
 
 async def _go_on(

@@ -10,11 +10,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database import claims
-from scheduler_api.database.calls import DueCall
-from scheduler_api.database.claims import BEGINNING, DueLog, JobRules, Outcome
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
-from scheduler_api.database.ledger import Skipped
+from scheduler_api.database.runs import passes
+from scheduler_api.database.runs.claims import DueCall
+from scheduler_api.database.runs.logs import Skipped
+from scheduler_api.database.runs.passes import BEGINNING, DueLog, JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
 from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan
@@ -64,10 +64,10 @@ async def run_pass(
     that was due before `floor`.
     """
     # The clock may have been set back since.
-    claimed = await claims.claim_due(session, min(due, now), most, held, floor)
+    claimed = await passes.claim_due(session, min(due, now), most, held, floor)
     if not claimed:
         return PassReport()
-    rules = await claims.rules_of(session, [entry.jobid for entry in claimed])
+    rules = await passes.rules_of(session, [entry.jobid for entry in claimed])
     logs = [entry for entry in claimed if entry.jobid in rules]
     stuck = PassReport(
         claimed=len(claimed) - len(logs),
@@ -77,7 +77,7 @@ async def run_pass(
     if not logs:
         return stuck
     refined = [entry.logid for entry in logs if rules[entry.jobid].refined]
-    refinements = await claims.refinements_of(session, refined) if refined else {}
+    refinements = await passes.refinements_of(session, refined) if refined else {}
 
     def plan_one(entry: DueLog) -> Fate:
         return fate_of(entry, rules[entry.jobid], refinements.get(entry.logid), now)
@@ -111,7 +111,7 @@ Rules = Mapping[int, JobRules]
 async def _settle(
     session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> None:
-    unpromised = await claims.settle(session, now, [fate.outcome for fate in fates])
+    unpromised = await passes.settle(session, now, [fate.outcome for fate in fates])
     await standing.skip(session, now, [row for fate in fates for row in fate.barred])
     await reconcile.go_on(session, now, unpromised)
     await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])

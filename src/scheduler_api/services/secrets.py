@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import NewSecret, Secret
-from scheduler_api.database import jobs, targets
+from scheduler_api.database.jobs import definitions, secrets
 from scheduler_api.errors import JobIsDeleted, JobNotFound, SecretNotFound, TooManySecrets
 from scheduler_api.targets import signatures
 
@@ -18,31 +18,31 @@ async def add(session: AsyncSession, now: datetime, jobid: int, cipher: Cipher) 
 
     Raises JobNotFound, JobIsDeleted, TooManySecrets, SecretsUnavailable.
     """
-    job = await jobs.lock(session, jobid)
+    job = await definitions.lock(session, jobid)
     if job is None:
         raise JobNotFound(jobid)
     if job["deletedat"] is not None:
         raise JobIsDeleted(jobid)
-    if len(await targets.secrets(session, jobid)) >= MOST:
+    if len(await secrets.of_job(session, jobid)) >= MOST:
         raise TooManySecrets(f"Job {jobid} has {MOST} secrets; remove the older one before you add another.")
     secret = signatures.new_secret()
-    row = await targets.add_secret(session, now, jobid, cipher.encrypt(secret))
+    row = await secrets.add(session, now, jobid, cipher.encrypt(secret))
     return NewSecret(**dict(row), secret=secret)
 
 
 async def listing(session: AsyncSession, jobid: int) -> list[Secret]:
     """The job's secrets, oldest first, but for what they are. Raises JobNotFound."""
-    if await jobs.summary(session, jobid) is None:
+    if await definitions.summary(session, jobid) is None:
         raise JobNotFound(jobid)
     return await kept(session, jobid)
 
 
 async def kept(session: AsyncSession, jobid: int) -> list[Secret]:
     """The same of a job that is there."""
-    return [Secret.model_validate(dict(row)) for row in await targets.secrets(session, jobid)]
+    return [Secret.model_validate(dict(row)) for row in await secrets.of_job(session, jobid)]
 
 
 async def remove(session: AsyncSession, _: datetime, jobid: int, secretid: int) -> None:
     """Sign with a secret no more. Raises SecretNotFound."""
-    if not await targets.remove_secret(session, jobid, secretid):
+    if not await secrets.remove(session, jobid, secretid):
         raise SecretNotFound(f"Job {jobid} has no secret {secretid}.")

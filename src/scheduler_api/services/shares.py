@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple
 
-from scheduler_api.database.claims import BEGINNING
+from scheduler_api.database.runs.passes import BEGINNING
 
 
 class Reach(IntEnum):

@@ -13,8 +13,9 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import days_of
-from scheduler_api.database import jobs, ledger, promises
-from scheduler_api.database.ledger import Skipped
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
 from scheduler_api.schedule import (
@@ -97,11 +98,11 @@ async def hold(
     for _ in range(HOLD_TRIES):
         try:
             async with savepoint(session):
-                live = await promises.lock_live(session, jobid)
-                job = await jobs.lock(session, jobid)
+                live = await pending.lock_live(session, jobid)
+                job = await definitions.lock(session, jobid)
                 # Another may have promised between the two locks. To wait for that row now would be the
                 # wrong order, and could be a deadlock: let go of all, and try again.
-                if job is not None and not await promises.live(session, jobid) <= {r["logid"] for r in live}:
+                if job is not None and not await pending.live(session, jobid) <= {r["logid"] for r in live}:
                     raise _StartedMeanwhile
         except _StartedMeanwhile:
             continue
@@ -111,7 +112,7 @@ async def hold(
             raise JobIsDeleted(jobid)
         if version is not None and job["version"] != version:
             raise StaleVersion(jobid, job["version"])
-        return Held(job, live, max(now, await jobs.clock(session)))
+        return Held(job, live, max(now, await definitions.clock(session)))
     raise DatabaseBusy("The job is being run again and again; try once more.")
 
 
@@ -195,17 +196,17 @@ async def promise(
     """
     tried = tried_at(future.schedule, occurrence, job["jobid"], job["jitter"])
     if given is not None:
-        await promises.retime(session, given["logid"], tried)
-    elif not await promises.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs):
+        await pending.retime(session, given["logid"], tried)
+    elif not await pending.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs):
         # It has run already, by a clock that was ahead.
         before = occurrence - TICK
-        rows = await ledger.told_since(session, job["jobid"], before, MOST_TOLD)
+        rows = await logs.told_since(session, job["jobid"], before, MOST_TOLD)
         following = future.admit(first_beside(future.schedule, before, rows))
         if following is not None:
             tried = tried_at(future.schedule, following, job["jobid"], job["jitter"])
-            await promises.promise(session, job["jobid"], following, tried, future.lastrun, future.runs)
+            await pending.promise(session, job["jobid"], following, tried, future.lastrun, future.runs)
     if tried - now < ANNOUNCE_WITHIN:
-        await promises.announce(session)
+        await pending.announce(session)
     return tried
 
 
@@ -225,8 +226,8 @@ async def take_back(session: AsyncSession, held: Held, but: datetime | None = No
     A promise of the occurrence `but` stays, for `go_on`.
     """
     if held.promise is not None and held.promise["scheduledfor"] != but:
-        await promises.withdraw(session, held.promise["logid"])
-    await promises.follow(session, [row["logid"] for row in held.under_way], None)
+        await pending.withdraw(session, held.promise["logid"])
+    await pending.follow(session, [row["logid"] for row in held.under_way], None)
 
 
 async def go_on(
@@ -245,7 +246,7 @@ async def go_on(
     if given is not None and given["scheduledfor"] != occurrence:
         given = None
     if given is None and held.under_way and not job["overlap"]:
-        await promises.follow(session, [held.under_way[-1]["logid"]], occurrence)
+        await pending.follow(session, [held.under_way[-1]["logid"]], occurrence)
         return
     await promise(session, now, job, future, occurrence, given)
 
@@ -272,11 +273,11 @@ async def skip(
 
     Some may have run already, by a clock that was ahead: then what lies between them gets rows.
     """
-    for row in await ledger.skip(session, now, rows):
+    for row in await logs.skip(session, now, rows):
         if row.through is not None:
-            own = schedule or schedule_in(await jobs.one(session, row.jobid) or {})
-            told = await ledger.told_since(session, row.jobid, row.first - TICK, MOST_TOLD)
-            await ledger.skip(session, now, _between(row, own, told))
+            own = schedule or schedule_in(await definitions.one(session, row.jobid) or {})
+            told = await logs.told_since(session, row.jobid, row.first - TICK, MOST_TOLD)
+            await logs.skip(session, now, _between(row, own, told))
 
 
 def _between(row: Skipped, schedule: Schedule, told: Sequence[Mapping[str, Any]]) -> list[Skipped]:

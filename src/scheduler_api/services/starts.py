@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database import calls, claims
-from scheduler_api.database.calls import DueCall, Start
-from scheduler_api.database.claims import JobRules, Outcome
+from scheduler_api.database.runs import claims, passes
+from scheduler_api.database.runs.claims import DueCall, Start
+from scheduler_api.database.runs.passes import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.schedule import Verdict
 from scheduler_api.services import chains, reconcile, standing
@@ -71,7 +71,7 @@ async def _begin(
     unpromised: list[int] = []
     refused = [fate.outcome for fate in mine if fate.outcome.status != Verdict.FINISHED]
     if refused:
-        unpromised += await claims.settle(session, now, refused)
+        unpromised += await passes.settle(session, now, refused)
         over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
         await chains.fire(session, now, over)
     await standing.skip(session, now, [row for fate in mine for row in fate.barred])
@@ -80,7 +80,7 @@ async def _begin(
         for entry, fate in zip(entries, mine, strict=True)
         if fate.outcome.status == Verdict.FINISHED
     ]
-    started = await calls.start(session, now, holder.replica, holder.lease, starts) if starts else {}
+    started = await claims.start(session, now, holder.replica, holder.lease, starts) if starts else {}
     unpromised += [row["jobid"] for row in started.values() if row["unpromised"]]
     await reconcile.go_on(session, now, unpromised)
     return Begun(started, len(refused))
@@ -127,7 +127,7 @@ async def _fates(
     Those that there was no time for are left out: the first so many are decided.
     """
     refined = [entry.logid for entry in entries if entry.attempt == 1 and known[entry.logid]["refined"]]
-    refinements = await claims.refinements_of(session, refined) if refined else {}
+    refinements = await passes.refinements_of(session, refined) if refined else {}
 
     def decide(entry: DueCall) -> Fate:
         if entry.attempt > 1:

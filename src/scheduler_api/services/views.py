@@ -19,7 +19,7 @@ from scheduler_api.contracts import (
     Span,
     Timeline,
 )
-from scheduler_api.database import jobs as rows
+from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services import bulk, health, history, jobs, redrive, secrets
 

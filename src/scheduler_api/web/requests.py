@@ -4,7 +4,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts import Job, Log
-from scheduler_api.database.calls import DueCall
+from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.delivery.requests import request_of
 from scheduler_api.services.calls import Started
 from scheduler_api.services.differences import MASK

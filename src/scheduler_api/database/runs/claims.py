@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import IS_FOLLOWED, IS_REFINED, SHORT_TARGET
+from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SHORT_TARGET
 from scheduler_api.database.statements import Statement
 
 #: Any number that no other user of the same database takes; spells "jobcall".

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database import claims
-from scheduler_api.database.claims import Outcome
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import passes
+from scheduler_api.database.runs.passes import Outcome
 from scheduler_api.database.statements import Statement
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
@@ -28,8 +28,8 @@ async def test_it_takes_what_is_due_earliest_first_and_no_more_than_asked(databa
         # Without the index nothing comes in order by accident.
         await session.execute(text("SET LOCAL enable_indexscan = off"))
         await session.execute(text("SET LOCAL enable_bitmapscan = off"))
-        two = [log.jobid for log in await claims.claim_due(session, NOON, 2)]
-        return two, [log.jobid for log in await claims.claim_due(session, NOON, 10)]
+        two = [log.jobid for log in await passes.claim_due(session, NOON, 2)]
+        return two, [log.jobid for log in await passes.claim_due(session, NOON, 10)]
 
     assert await database.transact(work) == ([earliest, later], [earliest, later, late])
 
@@ -39,10 +39,10 @@ async def test_it_skips_what_another_holds_and_does_not_wait(database: Database)
         await add_job(database)
 
     async def other(session: AsyncSession, _: datetime) -> set[int]:
-        return {log.logid for log in await claims.claim_due(session, NOON, 10)}
+        return {log.logid for log in await passes.claim_due(session, NOON, 10)}
 
     async def holder(session: AsyncSession, _: datetime) -> tuple[set[int], set[int]]:
-        mine = {log.logid for log in await claims.claim_due(session, NOON, 3)}
+        mine = {log.logid for log in await passes.claim_due(session, NOON, 3)}
         async with asyncio.timeout(5):
             return mine, await database.transact(other)
 
@@ -57,9 +57,9 @@ async def test_a_log_settled_meanwhile_is_not_settled_again(database: Database) 
     (log,) = await logs(database, jobid)
     then = NOON + timedelta(minutes=1)
     outcome = Outcome(log.logid, "finished", next=then, tried=then)
-    await database.transact(claims.settle, [outcome])
+    await database.transact(passes.settle, [outcome])
     (before, _) = await logs(database, jobid)
-    assert await database.transact(claims.settle, [outcome]) == []
+    assert await database.transact(passes.settle, [outcome]) == []
     assert before in await logs(database, jobid)
     assert [entry.status for entry in await logs(database, jobid)] == ["finished", "pending"]
 
@@ -76,7 +76,7 @@ async def test_what_is_there_for_the_next_promise_is_left_alone_and_told(databas
         then=then,
     )
     settled = [Outcome(log.logid, "finished", next=then, tried=then)]
-    assert await database.transact(claims.settle, settled) == [jobid]
+    assert await database.transact(passes.settle, settled) == [jobid]
     assert [entry.status for entry in await logs(database, jobid)] == ["finished", "finished"]
 
 
@@ -92,9 +92,9 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
         " FROM generate_series(1, 100000) AS n",
     )
     await analyze_logs(database)
-    due = {"due": NOON, "floor": claims.BEGINNING, "held": [], "most": 1000}
-    floor = {"floor": claims.BEGINNING}
-    for statement, values, most in ((claims.CLAIM, due, 60), (claims.NEXT_DUE, floor, 10)):
+    due = {"due": NOON, "floor": passes.BEGINNING, "held": [], "most": 1000}
+    floor = {"floor": passes.BEGINNING}
+    for statement, values, most in ((passes.CLAIM, due, 60), (passes.NEXT_DUE, floor, 10)):
         for mode in MODES:
             plan = await plan_of(database, statement, mode, **values)
             # How the few jobs are read is of no matter.
@@ -121,14 +121,14 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             )
             now = await scalar(database, "SELECT nextrun FROM joblog WHERE status = 'pending'")
             await execute(database, "UPDATE joblog SET nextrun = :soon WHERE logid = 20000", soon=now + HOUR)
-            found = await database.read(claims.next_due)
+            found = await database.read(passes.next_due)
             assert found.due == now + HOUR
             due = {"due": NOON, "held": [], "most": 1000}
-            looks: tuple[tuple[Statement, dict[str, Any]], ...] = ((claims.NEXT_DUE, {}), (claims.CLAIM, due))
+            looks: tuple[tuple[Statement, dict[str, Any]], ...] = ((passes.NEXT_DUE, {}), (passes.CLAIM, due))
             for statement, values in looks:
                 read, skipping = [
                     blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))
-                    for floor in (claims.BEGINNING, now + timedelta(minutes=1))
+                    for floor in (passes.BEGINNING, now + timedelta(minutes=1))
                 ]
                 assert skipping * 10 < read, (read, skipping)
     finally:
@@ -136,12 +136,12 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
 
 
 async def test_next_due_tells_the_clock_and_the_earliest_promise(database: Database) -> None:
-    found = await database.read(claims.next_due)
+    found = await database.read(passes.next_due)
     assert found.due is None
     assert abs(found.now - await scalar(database, "SELECT clock_timestamp()")) < timedelta(minutes=1)
     await add_job(database, due=NOON + timedelta(hours=1))
     await add_job(database)
-    assert (await database.read(claims.next_due)).due == NOON
+    assert (await database.read(passes.next_due)).due == NOON
 
 
 async def test_a_claim_ends_with_its_connection(database: Database) -> None:
@@ -149,7 +149,7 @@ async def test_a_claim_ends_with_its_connection(database: Database) -> None:
     await add_job(database)
     connection = await database.transactional.connect()
     try:
-        await connection.exec_driver_sql(claims.CLAIM.sql, (NOON, claims.BEGINNING, [], 10))
+        await connection.exec_driver_sql(passes.CLAIM.sql, (NOON, passes.BEGINNING, [], 10))
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         assert await database.transact(_claimed) == 0
         await execute(database, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
@@ -160,4 +160,4 @@ async def test_a_claim_ends_with_its_connection(database: Database) -> None:
 
 
 async def _claimed(session: AsyncSession, _: datetime) -> int:
-    return len(await claims.claim_due(session, NOON, 10))
+    return len(await passes.claim_due(session, NOON, 10))

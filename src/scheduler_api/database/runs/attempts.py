@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.ledger import FILTERS
+from scheduler_api.database.runs.logs import FILTERS
 from scheduler_api.database.statements import Statement
 
 OF_LOG = Statement(

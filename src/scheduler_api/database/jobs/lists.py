@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import LATEST, PROMISE, SUMMARY
+from scheduler_api.database.jobs.definitions import LATEST, PROMISE, SUMMARY
 from scheduler_api.database.statements import Statement
 
 #: How lists can be narrowed down.

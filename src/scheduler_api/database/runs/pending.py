@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import DEFINITION
+from scheduler_api.database.jobs.definitions import DEFINITION
 from scheduler_api.database.statements import Statement
 
 #: The channel on which the tickers are told of a promise that they may not have seen.

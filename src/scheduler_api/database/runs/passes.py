@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import DEFINITION, IS_FOLLOWED, IS_REFINED
+from scheduler_api.database.jobs.definitions import DEFINITION, IS_FOLLOWED, IS_REFINED
 from scheduler_api.database.statements import Statement
 
 #: Before all that is ever due.

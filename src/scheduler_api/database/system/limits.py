@@ -1,4 +1,4 @@
-"""Statements on what calls need: secrets to sign with, and limits."""
+"""Statements on limits: to a host, or of jobs with a tag."""
 
 from datetime import datetime
 
@@ -7,17 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.statements import Statement
 
-SECRETS = Statement("SELECT secretid, jobid, createdat FROM jobsecret WHERE jobid = :jobid ORDER BY secretid")
-ADD_SECRET = Statement(
-    """
-    INSERT INTO jobsecret (jobid, createdat, ciphertext) VALUES (:jobid, :now, :ciphertext)
-    RETURNING secretid, jobid, createdat
-    """
-)
-REMOVE_SECRET = Statement(
-    "DELETE FROM jobsecret WHERE jobid = :jobid AND secretid = :secretid RETURNING secretid"
-)
-CIPHERTEXTS = Statement("SELECT ciphertext FROM jobsecret WHERE jobid = :jobid ORDER BY secretid DESC")
 LIMITS = Statement('SELECT scope, name, "limit", rate FROM concurrencylimit ORDER BY scope, name')
 # Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
 SET_LIMIT = Statement(
@@ -59,39 +48,19 @@ LIMITING = Statement(
 )
 
 
-async def secrets(session: AsyncSession, jobid: int) -> list[asyncpg.Record]:
-    """The job's secrets, oldest first, but for what they are."""
-    return await SECRETS.all(session, jobid=jobid)
-
-
-async def add_secret(session: AsyncSession, now: datetime, jobid: int, ciphertext: bytes) -> asyncpg.Record:
-    """Give the job a further secret."""
-    return await ADD_SECRET.one(session, now=now, jobid=jobid, ciphertext=ciphertext)
-
-
-async def remove_secret(session: AsyncSession, jobid: int, secretid: int) -> bool:
-    """Take a secret from the job; whether it had it."""
-    return await REMOVE_SECRET.one_or_none(session, jobid=jobid, secretid=secretid) is not None
-
-
-async def ciphertexts(session: AsyncSession, jobid: int) -> list[bytes]:
-    """The job's secrets, newest first, encrypted."""
-    return [row["ciphertext"] for row in await CIPHERTEXTS.all(session, jobid=jobid)]
-
-
-async def limits(session: AsyncSession) -> list[asyncpg.Record]:
+async def listing(session: AsyncSession) -> list[asyncpg.Record]:
     """All limits, in order."""
     return await LIMITS.all(session)
 
 
-async def set_limit(
+async def put(
     session: AsyncSession, now: datetime, scope: str, name: str, *, limit: int | None, rate: int | None
 ) -> None:
     """Set the limit of a tag or a host: at once, a minute, or both."""
     await SET_LIMIT.all(session, now=now, scope=scope, name=name, limit=limit, rate=rate)
 
 
-async def remove_limit(session: AsyncSession, scope: str, name: str) -> bool:
+async def remove(session: AsyncSession, scope: str, name: str) -> bool:
     """Lift a limit; whether there was one."""
     return await REMOVE_LIMIT.one_or_none(session, scope=scope, name=name) is not None
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.jobs import DEFINITION
+from scheduler_api.database.jobs.definitions import DEFINITION
 from scheduler_api.database.statements import Statement
 
 # Verdict or next attempt; the promise that rests on it reads what the update returns.

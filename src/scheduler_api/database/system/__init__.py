@@ -1,0 +1,1 @@
+"""Statements on the service as a whole."""

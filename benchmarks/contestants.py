@@ -11,7 +11,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes
 from scheduler_api.database.runs.passes import Outcome
 from scheduler_api.runner import LANES, Runner
-from scheduler_api.services import health
+from scheduler_api.services.system import health
 
 BATCH = 1000
 #: Far more seconds than any pass takes.

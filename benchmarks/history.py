@@ -11,7 +11,8 @@ from benchmarks.results import Row, at_least, below, ratios
 from benchmarks.server import bare_connection, fresh_database, service_database
 from benchmarks.sizes import Sizes
 from scheduler_api.database.engine import Database
-from scheduler_api.services import health, runs
+from scheduler_api.services.runs import passes
+from scheduler_api.services.system import health
 
 QUESTION = "finished history: a pass with and without it, an idle poll with and without it"
 
@@ -86,6 +87,6 @@ async def _poll_time(database: Database, polls: int) -> float:
     began = perf_counter()
     for _ in range(polls):
         now = await database.read(health.clock)
-        report = await database.transact(runs.run_pass, BATCH, now)
+        report = await database.transact(passes.run_pass, BATCH, now)
         assert not report.claimed
     return (perf_counter() - began) / polls * 1000

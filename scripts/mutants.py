@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant(
         "limits are counted without taking turns",
-        "src/scheduler_api/services/calls.py",
+        "src/scheduler_api/services/runs/claims.py",
         {"    await calls.take_turn(session)\n": ""},
     ),
     Mutant(
@@ -134,19 +134,19 @@ MUTANTS = [
     ),
     Mutant(
         "a PATCH resumes a paused job",
-        "src/scheduler_api/services/retiming.py",
+        "src/scheduler_api/services/jobs/retiming.py",
         {"    if held.is_paused:\n        return wanted._replace(active=False)\n": ""},
     ),
     Mutant(
         "maxruns is not asked on resume",
-        "src/scheduler_api/services/opening.py",
+        "src/scheduler_api/services/jobs/opening.py",
         {"    return future.admit(first_beside(future.schedule, since, rows))\n": (
             "    return first_beside(future.schedule, since, rows)\n"
         )},
     ),
     Mutant(
         "an edit supersedes what it should keep",
-        "src/scheduler_api/services/retiming.py",
+        "src/scheduler_api/services/jobs/retiming.py",
         {"return succeed(standing.schedule_in(job), schedule, Part(since, now))": (
             "return succeed(standing.schedule_in(job), schedule, Part(since, now))._replace(\n"
             "            kept=(), gone=standing.schedule_in(job)\n        )"
@@ -176,7 +176,7 @@ MUTANTS = [
     ),
     Mutant(
         "a run whose row somebody holds is taken for one that was taken over",
-        "src/scheduler_api/services/calls.py",
+        "src/scheduler_api/services/runs/claims.py",
         {"Renewed(renewed, await leases.current(session, left))": "Renewed(renewed, set())"},
     ),
     Mutant(
@@ -186,7 +186,7 @@ MUTANTS = [
     ),
     Mutant(
         "a next run that is too late for no reason stays so",
-        "src/scheduler_api/services/reconcile.py",
+        "src/scheduler_api/services/runs/repairs.py",
         {'    return following is not None and row["scheduledfor"] > following\n': "    return False\n"},
     ),
 ]  # fmt: skip

@@ -51,7 +51,7 @@ from scheduler_api.routers.events import Announcing
 from scheduler_api.routers.headers import Compressed, StandardHeaders
 from scheduler_api.routers.wiring import State
 from scheduler_api.runner import LANES, Runner
-from scheduler_api.services.calls import Terms
+from scheduler_api.services.runs.claims import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.ticker import Ticker

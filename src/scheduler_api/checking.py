@@ -11,7 +11,7 @@ import structlog
 
 from scheduler_api.contracts import JobCheck
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit
+from scheduler_api.services.history import checks
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +23,11 @@ OFTEN, SELDOM = 0.2, 10.0
 
 async def check(database: Database, jobids: Sequence[int], progress: "Progress") -> AsyncGenerator[JobCheck]:
     """The reports on these jobs, or on all, in order. Raises JobNotFound."""
-    progress.total = len(jobids) or await database.read(audit.count_jobs)
+    progress.total = len(jobids) or await database.read(checks.count_jobs)
     under_way: deque[asyncio.Task[JobCheck]] = deque()
     try:
         async for jobid in _wanted(database, jobids):
-            under_way.append(asyncio.create_task(database.read(audit.check_job, jobid)))
+            under_way.append(asyncio.create_task(database.read(checks.check_job, jobid)))
             if len(under_way) == SIDE_BY_SIDE:
                 yield progress.saw(await under_way.popleft())
         while under_way:
@@ -40,11 +40,11 @@ async def check(database: Database, jobids: Sequence[int], progress: "Progress")
 
 
 async def _wanted(database: Database, jobids: Sequence[int]) -> AsyncIterator[int]:
-    part = list(jobids) or await database.read(audit.jobids, 0)
+    part = list(jobids) or await database.read(checks.jobids, 0)
     while part:
         for jobid in part:
             yield jobid
-        part = [] if jobids else await database.read(audit.jobids, part[-1])
+        part = [] if jobids else await database.read(checks.jobids, part[-1])
 
 
 class Progress:

@@ -18,7 +18,7 @@ from scheduler_api.contracts import JobCheck, Restore
 from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError
-from scheduler_api.services import restore
+from scheduler_api.services.system import restore
 from scheduler_api.settings import Auth, Settings
 
 log = structlog.get_logger(__name__)

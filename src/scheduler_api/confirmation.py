@@ -8,7 +8,7 @@ import structlog
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import ReplicaOutdated, SchedulerError
-from scheduler_api.services import restore
+from scheduler_api.services.system import restore
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from time import monotonic
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts import Forecast
 from scheduler_api.database.engine import Database
-from scheduler_api.services import forecast
+from scheduler_api.services.history import forecast
 
 #: Seconds for which a forecast is good: what it tells of changes with the schedules only.
 GOOD_FOR = 30.0

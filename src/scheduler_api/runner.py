@@ -17,8 +17,10 @@ from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.delivery.deliverer import Deliverer
 from scheduler_api.errors import SchedulerError
-from scheduler_api.services import bulk, health, redrive, runs
-from scheduler_api.services.runs import PassReport
+from scheduler_api.services.jobs import bulk
+from scheduler_api.services.runs import passes, retrying
+from scheduler_api.services.runs.passes import PassReport
+from scheduler_api.services.system import health
 from scheduler_api.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
@@ -129,7 +131,7 @@ class Runner:
 
     async def retry_failed(self, order: RetryOrder, filters: dict[str, Any]) -> RetryReport:
         """Try all failed calls that pass the filters again, for as long as a call may take."""
-        count = await self._database.read(redrive.count_failed, filters)
+        count = await self._database.read(retrying.count_failed, filters)
         report = RetryReport(count=count, dryrun=order.dryrun, done=0, more=False)
         give_up = monotonic() + CALL_SECONDS
         after: int | None = 0
@@ -137,7 +139,7 @@ class Runner:
             if monotonic() >= give_up:
                 report.more = True
                 break
-            after, done = await undisturbed(self._database.transact(redrive.retry_batch, filters, after))
+            after, done = await undisturbed(self._database.transact(retrying.retry_batch, filters, after))
             report.done += done
         return report
 
@@ -152,7 +154,7 @@ class Runner:
     async def _run_pass(self, due: datetime, report: RunReport) -> PassReport:
         """A pass, added to the report; jobs that others hold are left alone by those that follow."""
         held = report.total.held
-        unit = self._database.transact(runs.run_pass, self._batch_size, due, held, report.floor)
+        unit = self._database.transact(passes.run_pass, self._batch_size, due, held, report.floor)
         done = await undisturbed(unit)
         report.total += done
         return done

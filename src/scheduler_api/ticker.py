@@ -13,7 +13,7 @@ from scheduler_api.database.runs.passes import NextDue
 from scheduler_api.floor import Floor
 from scheduler_api.loops import Loop, spread
 from scheduler_api.runner import Runner
-from scheduler_api.services import health
+from scheduler_api.services.system import health
 from scheduler_api.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)

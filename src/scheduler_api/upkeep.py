@@ -11,7 +11,8 @@ import structlog
 
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
-from scheduler_api.services import hosts, operations, reconcile
+from scheduler_api.services.jobs import actions
+from scheduler_api.services.runs import breakers, repairs
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +53,11 @@ class Upkeep:
         """End the pauses whose time has come, but those of jobs that somebody holds, for so many seconds."""
         resumed = Resumed()
         give_up = monotonic() + seconds
-        after = operations.FIRST_PAUSE
+        after = actions.FIRST_PAUSE
         while True:
-            over = await self._database.read(operations.pauses_over, after, RESUME_BATCH)
+            over = await self._database.read(actions.pauses_over, after, RESUME_BATCH)
             if over.jobids:
-                done = await undisturbed(self._database.transact(operations.resume_all, over.jobids))
+                done = await undisturbed(self._database.transact(actions.resume_all, over.jobids))
                 resumed.count += done
                 if done < len(over.jobids):
                     resumed.next = HELD_PAUSE
@@ -73,12 +74,12 @@ class Upkeep:
         repaired = Repaired()
         give_up = monotonic() + seconds
         while True:
-            step = await self._database.read(reconcile.suspects, self._walked, WALK_BATCH)
+            step = await self._database.read(repairs.suspects, self._walked, WALK_BATCH)
             for jobid in step.jobids:
                 repaired.count += await self._repair(jobid)
             self._walked = step.last or 0
             if step.last is None:
-                await self._database.transact(hosts.forget)
+                await self._database.transact(breakers.forget)
                 repaired.is_through = True
                 return repaired
             if monotonic() >= give_up:
@@ -86,7 +87,7 @@ class Upkeep:
 
     async def _repair(self, jobid: int) -> bool:
         try:
-            return await undisturbed(self._database.transact(reconcile.repair, jobid))
+            return await undisturbed(self._database.transact(repairs.repair, jobid))
         except DatabaseBusy:
             log.info("a job is held by somebody else; it is looked at again", jobid=jobid)
             return False
@@ -95,4 +96,4 @@ class Upkeep:
         """Re-time next runs that rest on rules of time zones that have changed."""
         after: int | None = 0
         while after is not None:
-            after = await self._database.transact(reconcile.realign, after, WALK_BATCH)
+            after = await self._database.transact(repairs.realign, after, WALK_BATCH)

@@ -15,7 +15,8 @@ from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import SchemaMismatch
-from scheduler_api.services import audit, jobs, operations
+from scheduler_api.services.history import checks
+from scheduler_api.services.jobs import actions, reading
 from tests.servers import Server
 
 
@@ -142,12 +143,12 @@ async def test_what_the_first_schema_held_is_kept_and_adds_up(fresh: Database) -
         ):
             await connection.execute(text(statement))
     assert await migrations.migrate(fresh)
-    reports = [await fresh.read(audit.check_job, jobid) for jobid in (1, 2, 3)]
+    reports = [await fresh.read(checks.check_job, jobid) for jobid in (1, 2, 3)]
     assert [report.clean for report in reports] == [True, True, True], reports
     assert [report.accounted for report in reports] == [4, 1, 0]
-    shown = [await fresh.read(jobs.get, jobid) for jobid in (1, 2, 3)]
+    shown = [await fresh.read(reading.get, jobid) for jobid in (1, 2, 3)]
     assert [job.state for job in shown] == ["active", "completed", "paused"]
-    resumed = await fresh.transact(operations.resume, 3, Resume())
+    resumed = await fresh.transact(actions.resume, 3, Resume())
     assert (resumed.state, resumed.nextrun) == ("active", datetime(2030, 1, 31, 8, tzinfo=UTC))
     await alembic_runs(fresh, "downgrade", "0001")
     await alembic_runs(fresh, "upgrade", "head")

@@ -19,8 +19,9 @@ from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
-from scheduler_api.services import jobs, redrive
-from scheduler_api.services.calls import Terms
+from scheduler_api.services.jobs import editing
+from scheduler_api.services.runs import retrying
+from scheduler_api.services.runs.claims import Terms
 from scheduler_api.targets import Guard
 from tests.factories import NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
@@ -288,8 +289,8 @@ async def test_the_call_of_a_run_that_this_replica_was_given_anew_is_given_up(
     await add_job(database, target={"url": receiver.url}, due=await now_of(database))
     deliverer = await deliverers(lease=0.6)
     await receiver.arrived(1)
-    await database.transact(redrive.cancel, 1)
-    await database.transact(redrive.retry, 1)
+    await database.transact(retrying.cancel, 1)
+    await database.transact(retrying.retry, 1)
     deliverer.wake()
     await receiver.arrived(2)
     while len(deliverer._tasks) > 1:
@@ -312,7 +313,7 @@ async def test_an_answer_is_kept_where_a_follower_is_removed_at_that_moment(
     worked, go_on = asyncio.Event(), asyncio.Event()
 
     async def remove(session: AsyncSession, now: datetime) -> None:
-        await jobs.delete(session, now, child, History.REMOVE)
+        await editing.delete(session, now, child, History.REMOVE)
         worked.set()
         await go_on.wait()
 

@@ -15,7 +15,7 @@ from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.descriptors import CONNECTIONS_LIMIT, OWN, STREAMS_LIMIT, Shares
 from scheduler_api.errors import Misconfigured, OutOfDescriptors
-from scheduler_api.services.calls import Terms
+from scheduler_api.services.runs.claims import Terms
 from scheduler_api.targets import Failure, Guard
 from tests.delivery.conftest import Run
 from tests.delivery.exhaustion import exhausted

@@ -15,8 +15,8 @@ from scheduler_api.delivery import deliverer as delivering
 from scheduler_api.delivery.caller import Caller
 from scheduler_api.delivery.client import Client
 from scheduler_api.delivery.deliverer import Capacity, Deliverer
-from scheduler_api.services import limits
-from scheduler_api.services.calls import Terms
+from scheduler_api.services.runs.claims import Terms
+from scheduler_api.services.system import limits
 from scheduler_api.targets import Guard, urls
 from tests.factories import add_job, execute, scalar
 from tests.receiver import Receiver, receiving

@@ -15,7 +15,7 @@ from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
-from scheduler_api.services import idempotency
+from scheduler_api.services.jobs import idempotency
 
 from .conftest import Embed, ask, read
 

@@ -9,7 +9,7 @@ from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit
+from scheduler_api.services.history import checks
 from tests.factories import add_job, scalar
 from tests.processes import killed
 from tests.processes.killed import KILLED, PLAIN, POINTS, TARGET
@@ -62,7 +62,7 @@ async def test_a_death_there_loses_and_doubles_nothing(
     await settled(client, database)
     rows = "SELECT string_agg(status, ' ' ORDER BY scheduledfor) FROM joblog WHERE jobid = :jobid"
     assert await scalar(database, rows, jobid=jobid) == "finished pending"
-    assert (await database.read(audit.check_job, jobid)).clean
+    assert (await database.read(checks.check_job, jobid)).clean
     if point not in TARGET:
         return
     told = "SELECT string_agg(outcome, ' ' ORDER BY attempt) FROM logattempt"

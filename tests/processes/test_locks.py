@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit
+from scheduler_api.services.history import checks
 from scheduler_api.targets.urls import host_of
 from tests.factories import add_job, execute, scalar
 from tests.processes.service import PATIENCE, services
@@ -89,8 +89,8 @@ async def assert_nothing_is_lost_or_repeated(database: Database, receiver: Recei
     assert max(requests.values()) == 1
     finished = "SELECT count(*) FROM joblog WHERE status = 'finished' AND host IS NOT NULL"
     assert await scalar(database, finished) == len(requests)
-    for jobid in await database.read(audit.jobids, 0):
-        report = await database.read(audit.check_job, jobid)
+    for jobid in await database.read(checks.jobids, 0):
+        report = await database.read(checks.check_job, jobid)
         assert report.clean, report.findings
 
 

@@ -19,7 +19,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
 from scheduler_api.embedded.server import installed_programs
 from scheduler_api.errors import RestoreNotHandled
-from scheduler_api.services import runs
+from scheduler_api.services.runs import passes
 from tests.conftest import PROGRAMS
 from tests.factories import add_job, execute, scalar
 from tests.processes.service import PATIENCE, Service, run, services
@@ -89,7 +89,7 @@ def load(url: URL, dumped: str) -> None:
 async def run_once(database: Database) -> None:
     """Run what is due, as a replica without targets does."""
     now = await scalar(database, "SELECT clock_timestamp()")
-    await database.transact(runs.run_pass, 100, now, frozenset())
+    await database.transact(passes.run_pass, 100, now, frozenset())
 
 
 async def logids(database: Database) -> dict[int, datetime]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import KeyInFlight
-from scheduler_api.services import idempotency
+from scheduler_api.services.jobs import idempotency
 from tests.factories import add_job, execute, logs, scalar
 
 DAILY = {"jobname": "Daily", "cron": "@daily"}

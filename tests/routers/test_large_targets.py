@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts.targets import LARGEST_BODY
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
-from scheduler_api.services.differences import LARGEST_BODY_KEPT
+from scheduler_api.services.jobs.documents import LARGEST_BODY_KEPT
 from tests.factories import execute, scalar
 
 #: Stands in every body and every header, and nowhere else.

@@ -10,8 +10,8 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.contracts import TroubleKind
 from scheduler_api.database.engine import Database
-from scheduler_api.services import overview as overview_service
-from scheduler_api.services import restore
+from scheduler_api.services.system import overview as overview_service
+from scheduler_api.services.system import restore
 from tests.factories import add_job, execute, scalar
 from tests.routers.test_pages import HTML, MARKUP, get
 from tests.servers import dsn

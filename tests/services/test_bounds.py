@@ -27,26 +27,16 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.errors import JobHasNoFuture, SchedulerError
 from scheduler_api.schedule import Budget
-from scheduler_api.services import (
-    audit,
-    backfill,
-    calls,
-    explain,
-    jobs,
-    operations,
-    outlook,
-    reconcile,
-    redrive,
-    runs,
-    standing,
-)
-from scheduler_api.services.calls import Started
+from scheduler_api.services.history import backfill, checks, explain, upcoming
+from scheduler_api.services.jobs import actions, editing, locking, reading
+from scheduler_api.services.runs import claims, passes, repairs, retrying
+from scheduler_api.services.runs.claims import Started
 from tests.factories import NOON, add_job, empty, execute, is_active, logs, scalar
-from tests.services.test_calls import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
+from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
 
 
 async def take_over(session: AsyncSession, now: datetime) -> Any:
-    return await calls.reap(session, now, await leases.expired(session, now, 10))
+    return await claims.reap(session, now, await leases.expired(session, now, 10))
 
 
 Order = Callable[[Database, int, Started], Awaitable[Any]]
@@ -62,46 +52,46 @@ def made_up_for(until: datetime, *, every: bool = False) -> Backfill:
 
 
 async def pause_and_resume(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), operations.pause, jobid, Pause())
+    await at(database, after(5), actions.pause, jobid, Pause())
     assert await scalar(database, "SELECT resumefrom FROM job") is None
-    await at(database, after(100), operations.resume, jobid, Resume())
+    await at(database, after(100), actions.resume, jobid, Resume())
 
 
 async def pause_and_resume_without_what_was_missed(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), operations.pause, jobid, Pause())
-    await at(database, after(100), operations.resume, jobid, Resume(missed=Missed.SKIP))
+    await at(database, after(5), actions.pause, jobid, Pause())
+    await at(database, after(100), actions.resume, jobid, Resume(missed=Missed.SKIP))
 
 
 async def pause_for_a_while(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), operations.pause, jobid, pause_until(after(100)))
-    assert await at(database, after(100), operations.resume_all, [jobid]) == 1
+    await at(database, after(5), actions.pause, jobid, pause_until(after(100)))
+    assert await at(database, after(100), actions.resume_all, [jobid]) == 1
 
 
 async def pause_twice(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), operations.pause, jobid, Pause())
-    await at(database, after(70), operations.pause, jobid, Pause(reason="Still."))
-    await at(database, after(100), operations.resume, jobid, Resume())
+    await at(database, after(5), actions.pause, jobid, Pause())
+    await at(database, after(70), actions.pause, jobid, Pause(reason="Still."))
+    await at(database, after(100), actions.resume, jobid, Resume())
 
 
 async def edit(database: Database, jobid: int, _: Started) -> None:
     patch = JobPatch.model_validate({"jitter": 1, "jobname": "Another"})
-    await at(database, after(100), jobs.edit, jobid, patch)
+    await at(database, after(100), editing.edit, jobid, patch)
 
 
 async def edit_while_paused(database: Database, jobid: int, started: Started) -> None:
-    await at(database, after(5), operations.pause, jobid, Pause())
+    await at(database, after(5), actions.pause, jobid, Pause())
     await edit(database, jobid, started)
-    await at(database, after(110), operations.resume, jobid, Resume())
+    await at(database, after(110), actions.resume, jobid, Resume())
 
 
 async def skip(database: Database, jobid: int, _: Started) -> None:
     with pytest.raises(JobHasNoFuture):
-        await at(database, after(100), operations.skip_next, jobid)
+        await at(database, after(100), actions.skip_next, jobid)
 
 
 async def heal(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(100), reconcile.repair, jobid)
-    await at(database, after(100), reconcile.realign, 0, 10)
+    await at(database, after(100), repairs.repair, jobid)
+    await at(database, after(100), repairs.realign, 0, 10)
     assert await scalar(database, "SELECT count(*) FROM joblog WHERE jobid = :jobid", jobid=jobid) == 1
 
 
@@ -119,9 +109,9 @@ async def lose_the_replica(database: Database, jobid: int, _: Started) -> None:
 
 async def fail_and_retry(database: Database, jobid: int, started: Started) -> None:
     await settle(database, after(70), failed(started, again=False))
-    await at(database, after(80), redrive.retry, 1)
+    await at(database, after(80), retrying.retry, 1)
     with contextlib.suppress(JobHasNoFuture):
-        await at(database, after(90), operations.pause, jobid, Pause())
+        await at(database, after(90), actions.pause, jobid, Pause())
     (again,) = (await claim(database, after(100))).started
     await settle(database, after(120), finished(again))
 
@@ -146,17 +136,17 @@ async def test_what_happens_during_the_last_run_makes_no_further_one(
     await settle(database, after(130), finished(started))
     assert (await claim(database, after(400))).started == []
     assert [log.status for log in await logs(database, jobid)] == ["finished"]
-    assert (await database.read(jobs.get, jobid)).state == "completed"
+    assert (await database.read(reading.get, jobid)).state == "completed"
     assert await is_clean(database, jobid)
 
 
 async def test_a_job_that_was_paused_during_its_only_run_is_completed_by_it(database: Database) -> None:
     jobid = await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), operations.pause, jobid, pause_until(after(3600), reason="Moving"))
+    await at(database, after(3), actions.pause, jobid, pause_until(after(3600), reason="Moving"))
     assert await is_clean(database, jobid)
     await settle(database, after(4), finished(started))
-    job = await database.read(jobs.get, jobid)
+    job = await database.read(reading.get, jobid)
     assert (job.state, job.pausereason, job.pauseduntil) == ("completed", None, None)
     assert await is_clean(database, jobid)
 
@@ -164,10 +154,10 @@ async def test_a_job_that_was_paused_during_its_only_run_is_completed_by_it(data
 async def test_a_paused_job_that_goes_on_stays_paused_when_its_run_ends(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=2)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), operations.pause, jobid, Pause())
+    await at(database, after(3), actions.pause, jobid, Pause())
     await settle(database, after(4), finished(started))
-    assert (await database.read(jobs.get, jobid)).state == "paused"
-    await at(database, after(200), operations.resume, jobid, Resume())
+    assert (await database.read(reading.get, jobid)).state == "paused"
+    await at(database, after(200), actions.resume, jobid, Resume())
     (last,) = (await claim(database, after(201))).started
     await settle(database, after(202), finished(last))
     assert (await claim(database, after(400))).started == []
@@ -178,7 +168,7 @@ async def test_a_paused_job_that_goes_on_stays_paused_when_its_run_ends(database
 async def test_more_runs_during_the_last_one_are_run(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
+    await at(database, after(3), editing.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
     await settle(database, after(50), finished(started))
     (last,) = (await claim(database, after(61))).started
     await settle(database, after(62), finished(last))
@@ -188,9 +178,9 @@ async def test_more_runs_during_the_last_one_are_run(database: Database) -> None
 
 async def test_more_runs_after_the_end_of_a_schedule_call_for_nothing(database: Database) -> None:
     jobid = await add_job(database, interval=60, maxruns=1, until=after(600))
-    await at(database, after(2), runs.run_pass, 10, after(2))
+    await at(database, after(2), passes.run_pass, 10, after(2))
     assert not await is_active(database, jobid)
-    await at(database, after(900), jobs.edit, jobid, JobPatch.model_validate({"maxruns": None}))
+    await at(database, after(900), editing.edit, jobid, JobPatch.model_validate({"maxruns": None}))
     assert not await is_active(database, jobid)
     assert await is_clean(database, jobid)
 
@@ -203,7 +193,7 @@ async def test_a_job_that_follows_another_outlives_the_runs_of_its_former_schedu
     (started,) = (await claim(database, after(2))).started
     none = dict.fromkeys(("startdate", "starttime", "interval"))
     patch = JobPatch.model_validate(none | {"after": {"jobid": parent, "on": "any"}})
-    await at(database, after(3), jobs.edit, jobid, patch)
+    await at(database, after(3), editing.edit, jobid, patch)
     await settle(database, after(4), finished(started))
     assert await is_active(database, jobid)
 
@@ -211,12 +201,12 @@ async def test_a_job_that_follows_another_outlives_the_runs_of_its_former_schedu
 async def test_during_the_last_run_nothing_is_said_to_come(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     await claim(database, after(2))
-    _, row = await at(database, after(3), outlook.job_now, jobid)
-    assert outlook.upcoming(Budget(10_000), after(3), row, 10).occurrences == []
+    _, row = await at(database, after(3), upcoming.job_now, jobid)
+    assert upcoming.upcoming(Budget(10_000), after(3), row, 10).occurrences == []
     for state in ("active", "paused"):
         said = await at(database, after(4), explain.explain, jobid, after(600), 16)
         assert (said.fate, "as maxruns (1) allows" in said.sentence) == ("completed", True), state
-        await at(database, after(5), operations.pause, jobid, Pause())
+        await at(database, after(5), actions.pause, jobid, Pause())
 
 
 async def test_what_lies_beyond_the_runs_that_are_left_is_not_expected(database: Database) -> None:
@@ -234,7 +224,7 @@ async def test_nothing_is_made_up_for_that_came_between_the_last_run_and_more_of
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), finished(started))
-    await at(database, after(190), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
+    await at(database, after(190), editing.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
     order = made_up_for(after(600))
     assert (await at(database, after(195), backfill.backfill, jobid, order)).count == 0
     assert await is_clean(database, jobid)
@@ -245,10 +235,10 @@ async def test_nothing_is_made_up_for_that_came_after_the_last_of_the_runs_that_
 ) -> None:
     jobid = await add_job(database, interval=60, maxruns=2, misfire="all")
     patch = JobPatch.model_validate({"exclude": ["2030-12-25"]})
-    await at(database, after(250), jobs.edit, jobid, patch)
+    await at(database, after(250), editing.edit, jobid, patch)
     for second in (251, 252):
-        await at(database, after(second), runs.run_pass, 10, after(second))
-    await at(database, after(400), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 5}))
+        await at(database, after(second), passes.run_pass, 10, after(second))
+    await at(database, after(400), editing.edit, jobid, JobPatch.model_validate({"maxruns": 5}))
     assert (await at(database, after(401), backfill.backfill, jobid, made_up_for(after(400)))).count == 0
     assert await is_clean(database, jobid)
 
@@ -308,7 +298,7 @@ class Machine(RuleBasedStateMachine):
         async def anew() -> int:
             await empty(self.database)
             jobid = await add_job(self.database, interval=60, target=target, jitter=jitter, **values)
-            delay = standing.spread(jobid, jitter)
+            delay = locking.spread(jobid, jitter)
             await execute(self.database, "UPDATE joblog SET nextrun = nextrun + :delay", delay=delay)
             return jobid
 
@@ -338,15 +328,15 @@ class Machine(RuleBasedStateMachine):
     @rule(length=st.none() | st.sampled_from([10, 100, 1000]))
     def pause(self, length: int | None) -> None:
         until = None if length is None else self.now + timedelta(seconds=length)
-        self.do(operations.pause, self.jobid, pause_until(until))
+        self.do(actions.pause, self.jobid, pause_until(until))
 
     @rule(missed=st.sampled_from(Missed))
     def resume(self, missed: Missed) -> None:
-        self.do(operations.resume, self.jobid, Resume(missed=missed))
+        self.do(actions.resume, self.jobid, Resume(missed=missed))
 
     @rule()
     def resume_due(self) -> None:
-        self.do(operations.resume_all, [self.jobid])
+        self.do(actions.resume_all, [self.jobid])
 
     @rule(
         patch=st.sampled_from(
@@ -357,23 +347,23 @@ class Machine(RuleBasedStateMachine):
         )
     )  # fmt: skip
     def edit(self, patch: dict[str, Any]) -> None:
-        self.do(jobs.edit, self.jobid, JobPatch.model_validate(patch))
+        self.do(editing.edit, self.jobid, JobPatch.model_validate(patch))
 
     @rule(more=st.integers(1, 2))
     def edit_maxruns(self, more: int) -> None:
         if self.maxruns is not None and self.do(
-            jobs.edit, self.jobid, JobPatch.model_validate({"maxruns": self.maxruns + more})
+            editing.edit, self.jobid, JobPatch.model_validate({"maxruns": self.maxruns + more})
         ):
             self.maxruns += more
 
     @rule()
     def skip(self) -> None:
-        self.do(operations.skip_next, self.jobid)
+        self.do(actions.skip_next, self.jobid)
 
     @rule()
     def run_now(self) -> None:
         self.now += timedelta(microseconds=1)
-        self.do(operations.run_now, self.jobid)
+        self.do(actions.run_now, self.jobid)
 
     @rule(every=st.booleans())
     def make_up(self, every: bool) -> None:
@@ -381,15 +371,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule(logid=st.integers(1, 5))
     def retry(self, logid: int) -> None:
-        self.do(redrive.retry, logid)
+        self.do(retrying.retry, logid)
 
     @rule(logid=st.integers(1, 5))
     def cancel(self, logid: int) -> None:
-        self.do(redrive.cancel, logid)
+        self.do(retrying.cancel, logid)
 
     @rule()
     def heal(self) -> None:
-        self.do(reconcile.repair, self.jobid)
+        self.do(repairs.repair, self.jobid)
 
     def rows(self) -> Sequence[Any]:
         found = self.runner.run(logs(self.database, self.jobid)) if self.jobid else []
@@ -406,7 +396,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_check_is_clean(self) -> None:
         if self.jobid:
-            report = self.runner.run(self.database.read(audit.check_job, self.jobid))
+            report = self.runner.run(self.database.read(checks.check_job, self.jobid))
             assert report.clean, report.findings
 
 
@@ -458,7 +448,7 @@ async def test_the_check_knows_every_bound(database: Database, harm: str) -> Non
     await settle(database, after(3), finished(started))
     assert await is_clean(database, jobid)
     await execute(database, harm)
-    report = await database.read(audit.check_job, jobid)
+    report = await database.read(checks.check_job, jobid)
     said = [finding.detail for finding in report.findings]
     assert any(DAMAGE_DONE[harm] in detail for detail in said), said
     assert not report.clean
@@ -478,7 +468,7 @@ async def test_the_check_knows_why_a_log_may_be_skipped(database: Database, reas
         "UPDATE joblog SET status = 'skipped', nextrun = NULL, reason = :reason, finishedat = scheduledfor",
         reason=reason,
     )
-    report = await database.read(audit.check_job, jobid)
+    report = await database.read(checks.check_job, jobid)
     assert any(said in finding.detail for finding in report.findings), report.findings
 
 
@@ -486,7 +476,7 @@ async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(d
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), finished(started))
-    await at(database, after(190), jobs.edit, jobid, JobPatch.model_validate({"maxruns": 9}))
+    await at(database, after(190), editing.edit, jobid, JobPatch.model_validate({"maxruns": 9}))
     assert await is_clean(database, jobid)
     await execute(
         database,
@@ -495,15 +485,15 @@ async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(d
         jobid=jobid,
         at=after(60),
     )
-    report = await database.read(audit.check_job, jobid)
+    report = await database.read(checks.check_job, jobid)
     assert "Log 3 is run 2; maxruns is 1." in [finding.detail for finding in report.findings]
 
 
 async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     await claim(database, after(2))
-    await at(database, after(3), operations.pause, jobid, Pause())
-    report = await database.read(audit.check_job, jobid)
+    await at(database, after(3), actions.pause, jobid, Pause())
+    report = await database.read(checks.check_job, jobid)
     assert (report.clean, report.rows, report.expected) == (True, 1, 1)
     # As it was once left behind: it ran a second time, and stayed paused for ever.
     await execute(
@@ -513,9 +503,9 @@ async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(datab
         jobid=jobid,
         at=after(60),
     )
-    report = await database.read(audit.check_job, jobid)
+    report = await database.read(checks.check_job, jobid)
     assert any("maxruns is 1" in finding.detail for finding in report.findings), report.findings
     await execute(database, "UPDATE joblog SET status = 'failed', error = 'No.', finishedat = now(),"
                             " leasetoken = NULL, leaseuntil = NULL WHERE status = 'running'")  # fmt: skip
-    report = await database.read(audit.check_job, jobid)
+    report = await database.read(checks.check_job, jobid)
     assert any("nothing of it is to come" in finding.detail for finding in report.findings)

@@ -12,7 +12,8 @@ from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
 from scheduler_api.runner import Runner
-from scheduler_api.services import health, jobs, operations
+from scheduler_api.services.jobs import actions, creating
+from scheduler_api.services.system import health
 from tests.factories import add_job, execute, logs
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -62,9 +63,9 @@ async def test_the_past_is_what_the_database_says(ahead: Database) -> None:
         {"jobname": "Too late", "startdate": f"{soon:%Y-%m-%d}", "starttime": f"{soon:%H:%M:%S}"}
     )
     with pytest.raises(InvalidInput, match="must be in the future"):
-        await ahead.transact(jobs.create, draft)
+        await ahead.transact(creating.create, draft)
 
 
 async def test_a_run_by_request_is_of_the_time_of_the_database(ahead: Database) -> None:
     jobid = await add_job(ahead, due=None)
-    assert is_tomorrow((await ahead.transact(operations.run_now, jobid)).scheduledfor)
+    assert is_tomorrow((await ahead.transact(actions.run_now, jobid)).scheduledfor)

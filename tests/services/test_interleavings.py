@@ -19,10 +19,12 @@ from scheduler_api.contracts import Backfill, History, JobPatch, Missed, Pause, 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.errors import SchedulerError
-from scheduler_api.services import audit, backfill, calls, jobs, operations, reconcile, redrive, runs
-from scheduler_api.services.calls import Terms
-from scheduler_api.services.outcomes import Ended
-from scheduler_api.services.shares import Room
+from scheduler_api.services.history import backfill, checks
+from scheduler_api.services.jobs import actions, editing
+from scheduler_api.services.runs import claims, passes, repairs, retrying
+from scheduler_api.services.runs.claims import Terms
+from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs.shares import Room
 from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
@@ -31,39 +33,39 @@ Side = Callable[[AsyncSession, datetime], Awaitable[Any]]
 
 
 async def claim(session: AsyncSession, now: datetime) -> Any:
-    return await runs.run_pass(session, now, 10, now)
+    return await passes.run_pass(session, now, 10, now)
 
 
 async def edit(session: AsyncSession, now: datetime) -> Any:
-    return await jobs.edit(session, now, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
+    return await editing.edit(session, now, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
 
 
 async def rename(session: AsyncSession, now: datetime) -> Any:
-    return await jobs.edit(session, now, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5}))
+    return await editing.edit(session, now, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5}))
 
 
 async def pause(session: AsyncSession, now: datetime) -> Any:
-    return await operations.pause(session, now, 1, Pause())
+    return await actions.pause(session, now, 1, Pause())
 
 
 async def resume(session: AsyncSession, now: datetime) -> Any:
-    return await operations.resume(session, now, 1, Resume(missed=Missed.SKIP))
+    return await actions.resume(session, now, 1, Resume(missed=Missed.SKIP))
 
 
 async def delete(session: AsyncSession, now: datetime) -> Any:
-    return await jobs.delete(session, now, 1, History.KEEP)
+    return await editing.delete(session, now, 1, History.KEEP)
 
 
 async def remove(session: AsyncSession, now: datetime) -> Any:
-    return await jobs.delete(session, now, 1, History.REMOVE)
+    return await editing.delete(session, now, 1, History.REMOVE)
 
 
 async def run_now(session: AsyncSession, now: datetime) -> Any:
-    return await operations.run_now(session, now, 1)
+    return await actions.run_now(session, now, 1)
 
 
 async def skip(session: AsyncSession, now: datetime) -> Any:
-    return await operations.skip_next(session, now, 1)
+    return await actions.skip_next(session, now, 1)
 
 
 async def make_up(session: AsyncSession, now: datetime) -> Any:
@@ -72,33 +74,33 @@ async def make_up(session: AsyncSession, now: datetime) -> Any:
 
 
 async def heal(session: AsyncSession, now: datetime) -> Any:
-    return await reconcile.repair(session, now, 1)
+    return await repairs.repair(session, now, 1)
 
 
 async def claim_call(session: AsyncSession, now: datetime) -> Any:
-    return await calls.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 10))
+    return await claims.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 10))
 
 
 async def settle(session: AsyncSession, now: datetime) -> Any:
-    return await calls.settle(session, now, [Ended(1, TOKEN, "finished", httpstatus=200)], frozenset())
+    return await claims.settle(session, now, [Ended(1, TOKEN, "finished", httpstatus=200)], frozenset())
 
 
 async def fail(session: AsyncSession, now: datetime) -> Any:
     ended = Ended(1, TOKEN, "failed", Failure.STATUS, "No.", again=True, httpstatus=503)
-    return await calls.settle(session, now, [ended], frozenset())
+    return await claims.settle(session, now, [ended], frozenset())
 
 
 async def reap(session: AsyncSession, now: datetime) -> Any:
-    return await calls.reap(session, now, await leases.expired(session, now, 10))
+    return await claims.reap(session, now, await leases.expired(session, now, 10))
 
 
 async def cancel(session: AsyncSession, now: datetime) -> Any:
-    return await redrive.cancel(session, now, 1)
+    return await retrying.cancel(session, now, 1)
 
 
 async def retarget(session: AsyncSession, now: datetime) -> Any:
     patch = JobPatch.model_validate({"target": {"url": "http://b.example/"}, "overlap": True})
-    return await jobs.edit(session, now, 1, patch)
+    return await editing.edit(session, now, 1, patch)
 
 
 TOKEN = UUID(int=1)
@@ -211,12 +213,12 @@ def assert_told_in_words(errors: list[BaseException], order: object) -> None:
 
 
 async def assert_clean(database: Database, order: object) -> None:
-    report = await database.read(audit.check_job, 1)
+    report = await database.read(checks.check_job, 1)
     assert report.clean, (order, report.findings)
 
 
 async def at_noon(session: AsyncSession, _: datetime) -> None:
-    await operations.pause(session, NOON, 1, Pause())
+    await actions.pause(session, NOON, 1, Pause())
 
 
 def test_there_are_enough_pairs() -> None:

@@ -14,11 +14,12 @@ from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import is_of_a_row
 from scheduler_api.errors import DatabaseBusy
-from scheduler_api.services import calls, operations, runs
-from scheduler_api.services.calls import Batch, Claim, Terms
-from scheduler_api.services.outcomes import Ended
-from scheduler_api.services.runs import PassReport
-from scheduler_api.services.shares import Room
+from scheduler_api.services.jobs import actions
+from scheduler_api.services.runs import claims, passes
+from scheduler_api.services.runs.claims import Batch, Claim, Terms
+from scheduler_api.services.runs.passes import PassReport
+from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs.shares import Room
 from tests.factories import NOON, add_job, execute, logs, scalar
 from tests.servers import dsn
 
@@ -50,7 +51,7 @@ async def locked(url: URL, statement: str) -> AsyncIterator[None]:
 
 async def run_pass(database: Database, now: datetime = NOON) -> PassReport:
     async def work(session: AsyncSession, _: datetime) -> PassReport:
-        return await runs.run_pass(session, now, 100, now)
+        return await passes.run_pass(session, now, 100, now)
 
     return await database.transact(work)
 
@@ -73,7 +74,7 @@ async def test_a_pass_leaves_a_run_whose_follower_is_held(
 
 async def claim(database: Database, now: datetime) -> Claim:
     async def work(session: AsyncSession, _: datetime) -> Claim:
-        return await calls.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 100))
+        return await claims.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 100))
 
     return await database.transact(work)
 
@@ -88,7 +89,7 @@ async def test_ends_are_settled_but_for_that_whose_rows_are_held(
 
     async def settle(singly: bool) -> Batch:
         async def work(session: AsyncSession, _: datetime) -> Batch:
-            return await calls.settle(session, NOON, ends, frozenset(), singly=singly)
+            return await claims.settle(session, NOON, ends, frozenset(), singly=singly)
 
         return await hurried.transact(work)
 
@@ -111,7 +112,7 @@ async def test_a_lease_that_cannot_be_renewed_now_is_not_lost(
     (started,) = (await claim(hurried, NOON)).started
     held = [(1, started.token)]
     async with locked(worker_database, statement):
-        renewed = await hurried.transact(calls.renew, held, timedelta(seconds=15))
+        renewed = await hurried.transact(claims.renew, held, timedelta(seconds=15))
     is_locked = "FOR UPDATE" in statement
     assert (renewed.renewed, renewed.locked) == (
         set() if is_locked else {started.token},
@@ -126,11 +127,11 @@ async def test_a_lease_that_has_run_out_is_seen_only_where_it_could_be_renewed(
     (started,) = (await claim(hurried, NOON)).started
     await execute(database, "UPDATE joblog SET leaseuntil = now() - interval '1 s'")
     async with locked(worker_database, "SELECT FROM joblog FOR UPDATE"):
-        assert await hurried.transact(calls.expired) == []
+        assert await hurried.transact(claims.expired) == []
     async with locked(worker_database, "LOCK TABLE joblog IN SHARE MODE"):
         with pytest.raises(DatabaseBusy):
-            await hurried.transact(calls.expired)
-    assert await hurried.transact(calls.expired) == [started.token]
+            await hurried.transact(claims.expired)
+    assert await hurried.transact(claims.expired) == [started.token]
 
 
 async def test_pauses_end_but_for_that_whose_job_is_held(
@@ -140,8 +141,8 @@ async def test_pauses_end_but_for_that_whose_job_is_held(
         await add_job(database, interval=60, due=None, active=False, pausedat=NOON)
     await execute(database, "UPDATE job SET pauseduntil = now() - interval '1 s', resumefrom = pausedat")
     async with locked(worker_database, "SELECT FROM job WHERE jobid = 2 FOR UPDATE"):
-        assert await hurried.transact(operations.resume_all, [1, 2, 3]) == 2
+        assert await hurried.transact(actions.resume_all, [1, 2, 3]) == 2
         active = "SELECT array_agg(jobid ORDER BY jobid) FROM job WHERE active"
         assert await scalar(database, active) == [1, 3]
-    assert await hurried.transact(operations.resume_all, [1, 2, 3]) == 3
+    assert await hurried.transact(actions.resume_all, [1, 2, 3]) == 3
     assert await scalar(database, active) == [1, 2, 3]

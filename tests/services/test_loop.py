@@ -13,10 +13,11 @@ from scheduler_api.contracts import BulkOrder
 from scheduler_api.database.engine import Database
 from scheduler_api.delivery.settler import BATCH
 from scheduler_api.schedule import Definition, schedule_of
-from scheduler_api.services import bulk, calls, operations, reconcile, runs
-from scheduler_api.services.calls import Claim, Terms
-from scheduler_api.services.outcomes import Ended, Settled
-from scheduler_api.services.shares import Room
+from scheduler_api.services.jobs import actions, bulk
+from scheduler_api.services.runs import claims, passes, repairs
+from scheduler_api.services.runs.claims import Claim, Terms
+from scheduler_api.services.runs.settling import Ended, Settled
+from scheduler_api.services.runs.shares import Room
 from scheduler_api.targets import Failure
 from tests.factories import execute, scalar
 from tests.loopwatch import LIMIT, watching
@@ -79,7 +80,7 @@ async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None
     await absent(database, 1000)
 
     async def work(session: AsyncSession, _: datetime) -> Any:
-        return await runs.run_pass(session, NOW, 1000, NOW)
+        return await passes.run_pass(session, NOW, 1000, NOW)
 
     with watching() as watch:
         await watch.fresh()
@@ -87,7 +88,7 @@ async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None
         report = await database.transact(work)
         assert (await watch.longest()).seconds < LIMIT
     # Neither does it hold the rows of all of them until it has planned all.
-    assert thread_time() - began < runs.PLANNING + 2.0
+    assert thread_time() - began < passes.PLANNING + 2.0
     assert 0 < int(report.claimed) < 1000
     assert report.finished + report.skipped == report.claimed
     left = "SELECT count(*) FROM joblog WHERE status = 'pending' AND nextrun < '2024-01-02Z'"
@@ -96,7 +97,7 @@ async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None
 
 async def claimed(database: Database, most: int, now: datetime = NOW) -> Claim:
     async def work(session: AsyncSession, _: datetime) -> Claim:
-        return await calls.claim(session, now, Room.of(most), TERMS)
+        return await claims.claim(session, now, Room.of(most), TERMS)
 
     return await database.transact(work)
 
@@ -144,7 +145,7 @@ async def test_the_ends_of_calls_with_large_bodies(database: Database, count: in
 
 async def settle(database: Database, ends: Sequence[Ended], now: datetime) -> dict[Any, Settled]:
     async def work(session: AsyncSession, _: datetime) -> dict[Any, Settled]:
-        return (await calls.settle(session, now, ends, frozenset())).settled
+        return (await claims.settle(session, now, ends, frozenset())).settled
 
     return await database.transact(work)
 
@@ -179,10 +180,10 @@ async def test_pauses_that_end_and_promises_that_are_looked_at(database: Databas
     )
     with watching() as watch:
         await watch.fresh()
-        assert await database.transact(operations.resume_all, range(1, 51)) == 50
+        assert await database.transact(actions.resume_all, range(1, 51)) == 50
         step = await watch.longest()
         assert step.seconds < LIMIT, step
         await watch.fresh()
-        await database.transact(reconcile.realign, 0, 500)
+        await database.transact(repairs.realign, 0, 500)
         step = await watch.longest()
     assert step.seconds < LIMIT, step

@@ -33,7 +33,9 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit, backfill, explain, jobs, operations, runs
+from scheduler_api.services.history import backfill, checks, explain
+from scheduler_api.services.jobs import actions, creating, editing, reading
+from scheduler_api.services.runs import passes
 from tests.factories import empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules
 
@@ -117,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         common = {"misfire": misfire, "grace": grace, "exclude": exclude, "maxruns": maxruns}
         ends = {"until": until.isoformat() if until else None}
         draft = JobDraft.model_validate({"jobname": "A job", "active": active, **written, **common, **ends})
-        self.jobid = self.do(jobs.create, draft).jobid
+        self.jobid = self.do(creating.create, draft).jobid
         days = frozenset(datetime.fromisoformat(day).date() for day in exclude)
         rules = Rules(calls_for, days, until, maxruns, misfire, timedelta(seconds=grace))
         self.model = Model(rules, self.now, state="active" if active else "paused")
@@ -133,7 +135,7 @@ class Machine(RuleBasedStateMachine):
     def tick(self, claimers: int) -> None:
         async def claimer() -> None:
             async def work(session: AsyncSession, _: datetime) -> Any:
-                return await runs.run_pass(session, self.now, 10, self.now)
+                return await passes.run_pass(session, self.now, 10, self.now)
 
             while (await self.database.transact(work)).claimed:
                 pass
@@ -175,7 +177,7 @@ class Machine(RuleBasedStateMachine):
         if self.spent() or not rules.has_run_after(max([self.now, *self.model.fates])):
             return False
         before = self.row()
-        self.do(jobs.edit, self.jobid, JobPatch.model_validate(patch))
+        self.do(editing.edit, self.jobid, JobPatch.model_validate(patch))
         self.model.edit(rules, self.now, redefined=self.row()["version"] != before["version"])
         return True
 
@@ -183,7 +185,7 @@ class Machine(RuleBasedStateMachine):
     @rule(maxruns=st.none() | st.integers(1, 8))
     def edit_maxruns(self, maxruns: int | None) -> None:
         if maxruns is None or maxruns > self.model.runs:
-            self.do(jobs.edit, self.jobid, JobPatch.model_validate({"maxruns": maxruns}))
+            self.do(editing.edit, self.jobid, JobPatch.model_validate({"maxruns": maxruns}))
             if maxruns != self.model.rules.maxruns:
                 self.model.bound(replace(self.model.rules, maxruns=maxruns), self.now)
 
@@ -193,26 +195,26 @@ class Machine(RuleBasedStateMachine):
     @precondition(exists)
     @rule(misfire=st.sampled_from(["once", "all", "skip"]), name=st.sampled_from(["A job", "Another"]))
     def edit_other_fields(self, misfire: str, name: str) -> None:
-        self.do(jobs.edit, self.jobid, JobPatch.model_validate({"misfire": misfire, "jobname": name}))
+        self.do(editing.edit, self.jobid, JobPatch.model_validate({"misfire": misfire, "jobname": name}))
         self.model.edit(replace(self.model.rules, misfire=misfire), self.now, redefined=False)
 
     @precondition(lambda self: self.model.state in {"active", "paused"})
     @rule(reason=st.none() | st.just("maintenance"))
     def pause(self, reason: str | None) -> None:
-        self.do(operations.pause, self.jobid, Pause(reason=reason))
+        self.do(actions.pause, self.jobid, Pause(reason=reason))
         self.model.pause()
 
     @precondition(lambda self: self.model.state == "paused")
     @rule(missed=st.sampled_from(Missed))
     def resume(self, missed: Missed) -> None:
-        self.do(operations.resume, self.jobid, Resume(missed=missed))
+        self.do(actions.resume, self.jobid, Resume(missed=missed))
         self.model.resume(self.now, missed)
 
     @precondition(exists)
     @rule()
     def run_now(self) -> None:
         self.now += timedelta(microseconds=1)
-        self.do(operations.run_now, self.jobid)
+        self.do(actions.run_now, self.jobid)
         self.model.manual += 1
 
     # Or the model's few days would end before an endless schedule does.
@@ -223,7 +225,7 @@ class Machine(RuleBasedStateMachine):
     )
     @rule()
     def skip(self) -> None:
-        self.do(operations.skip_next, self.jobid)
+        self.do(actions.skip_next, self.jobid)
         self.model.skip(self.now)
 
     @precondition(exists)
@@ -239,12 +241,12 @@ class Machine(RuleBasedStateMachine):
     @rule(sure=st.integers(0, 9))
     def delete(self, sure: int) -> None:
         if sure == 0:
-            self.do(jobs.delete, self.jobid, History.KEEP)
+            self.do(editing.delete, self.jobid, History.KEEP)
             self.model.delete(self.now)
 
     def row(self) -> Row:
         async def look(session: AsyncSession) -> Row:
-            job = await jobs.get(session, self.jobid)
+            job = await reading.get(session, self.jobid)
             return job.model_dump()
 
         return self.runner.run(self.database.read(look))
@@ -283,7 +285,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_check_is_clean(self) -> None:
         if self.jobid:
-            report = self.runner.run(self.database.read(audit.check_job, self.jobid))
+            report = self.runner.run(self.database.read(checks.check_job, self.jobid))
             assert report.clean, report.findings
 
     @invariant()

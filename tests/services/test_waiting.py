@@ -10,26 +10,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import History, JobPatch, Pause
 from scheduler_api.database.engine import Database
-from scheduler_api.services import audit, jobs, operations, runs
+from scheduler_api.services.history import checks
+from scheduler_api.services.jobs import actions, editing
+from scheduler_api.services.runs import passes
 from tests.factories import add_job, logs, scalar
 
 Verb = Callable[[AsyncSession, datetime], Awaitable[Any]]
 
 
 async def edit(session: AsyncSession, now: datetime) -> Any:
-    return await jobs.edit(session, now, 1, JobPatch.model_validate({"interval": 3600}))
+    return await editing.edit(session, now, 1, JobPatch.model_validate({"interval": 3600}))
 
 
 async def pause(session: AsyncSession, now: datetime) -> Any:
-    return await operations.pause(session, now, 1, Pause())
+    return await actions.pause(session, now, 1, Pause())
 
 
 async def skip(session: AsyncSession, now: datetime) -> Any:
-    return await operations.skip_next(session, now, 1)
+    return await actions.skip_next(session, now, 1)
 
 
 async def delete(session: AsyncSession, now: datetime) -> Any:
-    return await jobs.delete(session, now, 1, History.KEEP)
+    return await editing.delete(session, now, 1, History.KEEP)
 
 
 @pytest.mark.parametrize("verb", [edit, pause, skip, delete], ids=lambda verb: verb.__name__)
@@ -41,7 +43,7 @@ async def test_what_ran_meanwhile_stays(database: Database, verb: Verb) -> None:
 
     async def late(session: AsyncSession, opened: datetime) -> None:
         while await finished(database) < 2:
-            await database.transact(lambda other, now: runs.run_pass(other, now, 10, now))
+            await database.transact(lambda other, now: passes.run_pass(other, now, 10, now))
             await asyncio.sleep(0.02)
         await verb(session, opened)
 
@@ -49,7 +51,7 @@ async def test_what_ran_meanwhile_stays(database: Database, verb: Verb) -> None:
     assert await finished(database) >= 2
     found = [log.scheduledfor for log in await logs(database, jobid) if log.status == "finished"]
     assert found[:2] == [start, start + timedelta(seconds=1)]
-    assert (await database.read(audit.check_job, jobid)).clean
+    assert (await database.read(checks.check_job, jobid)).clean
 
 
 async def finished(database: Database) -> int:

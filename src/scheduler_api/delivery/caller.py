@@ -10,8 +10,8 @@ from scheduler_api.contracts import Target, TestAnswer
 from scheduler_api.delivery.client import Call, Client
 from scheduler_api.delivery.requests import request_of
 from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
-from scheduler_api.services.calls import Started
-from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.runs.claims import Started
+from scheduler_api.services.runs.settling import Ended
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
 
 log = structlog.get_logger(__name__)

@@ -7,9 +7,9 @@ import structlog
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_row
 from scheduler_api.errors import SchedulerError
-from scheduler_api.services import calls
-from scheduler_api.services.calls import Claim, Terms
-from scheduler_api.services.shares import Room
+from scheduler_api.services.runs import claims
+from scheduler_api.services.runs.claims import Claim, Terms
+from scheduler_api.services.runs.shares import Room
 
 log = structlog.get_logger(__name__)
 
@@ -21,9 +21,9 @@ async def claim(database: Database, room: Room, terms: Terms, due: datetime | No
     transaction, after the first has failed: as the database refused a row, or somebody else holds one.
     """
     try:
-        return await database.transact(calls.claim, room, terms, due)
+        return await database.transact(claims.claim, room, terms, due)
     except (SchedulerError, *DATABASE_ERRORS) as error:
         if not is_of_a_row(error):
             raise
         log.warning("claimed calls do not start as a whole; starting them one by one", error=explain(error))
-        return await database.transact(calls.claim, room, terms, due, singly=True)
+        return await database.transact(claims.claim, room, terms, due, singly=True)

@@ -25,10 +25,10 @@ from scheduler_api.delivery.settler import Settler
 from scheduler_api.delivery.thrift import PAUSE
 from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
 from scheduler_api.floor import FLOOR_MARGIN, Floor
-from scheduler_api.services import calls
-from scheduler_api.services.calls import Claim, Started, Terms
-from scheduler_api.services.outcomes import Ended
-from scheduler_api.services.shares import Reach, Room
+from scheduler_api.services.runs import claims
+from scheduler_api.services.runs.claims import Claim, Started, Terms
+from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs.shares import Reach, Room
 
 log = structlog.get_logger(__name__)
 
@@ -206,7 +206,7 @@ class Deliverer:
 
         Raises JobNotFound, JobHasNoTarget, SecretsUnavailable, OutOfDescriptors.
         """
-        return await self._caller.test(await self._database.transact(calls.sample, jobid))
+        return await self._caller.test(await self._database.transact(claims.sample, jobid))
 
     async def _claim_forever(self) -> None:
         while not self._stopping:

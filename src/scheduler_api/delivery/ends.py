@@ -1,7 +1,7 @@
 """Ends of attempts that no answer of a target decides."""
 
-from scheduler_api.services.calls import Started
-from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.runs.claims import Started
+from scheduler_api.services.runs.settling import Ended
 from scheduler_api.targets import Failure
 
 UNKNOWN = "whether it arrived is unknown."

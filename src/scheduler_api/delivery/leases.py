@@ -13,7 +13,7 @@ import structlog
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
 from scheduler_api.errors import ReplicaOutdated
-from scheduler_api.services import calls
+from scheduler_api.services.runs import claims
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ class Leases:
         if not mine:
             return
         tokens = [(held.logid, held.token) for held in mine]
-        still = await self._database.transact(calls.renew, tokens, self._lease)
+        still = await self._database.transact(claims.renew, tokens, self._lease)
         for held in mine:
             if held.token in still.renewed:
                 held.renewed = began
@@ -138,9 +138,9 @@ class Leases:
         table: from when that is over, the replica that holds it has the time to do so.
         """
         before, self._expired = self._expired, {}
-        expired, now = await self._database.transact(calls.expired), monotonic()
+        expired, now = await self._database.transact(claims.expired), monotonic()
         self._expired = {token: before.get(token, now) for token in expired}
         sure = [token for token, seen in self._expired.items() if now - seen >= confirm]
-        if sure and (reaped := await self._database.transact(calls.reap, sure)):
+        if sure and (reaped := await self._database.transact(claims.reap, sure)):
             log.warning("runs were left behind, and are taken over", runs=len(reaped))
             self._found()

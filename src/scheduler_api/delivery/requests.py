@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from scheduler_api.contracts import Target
 from scheduler_api.delivery.client import Call
-from scheduler_api.services.calls import Started
+from scheduler_api.services.runs.claims import Started
 from scheduler_api.targets import Values, signatures, templates
 
 

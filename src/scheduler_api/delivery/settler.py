@@ -9,9 +9,9 @@ import structlog
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_row
 from scheduler_api.errors import ReplicaOutdated, SchedulerError
-from scheduler_api.services import calls
-from scheduler_api.services.calls import Batch
-from scheduler_api.services.outcomes import Ended
+from scheduler_api.services.runs import claims
+from scheduler_api.services.runs.claims import Batch
+from scheduler_api.services.runs.settling import Ended
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +129,7 @@ class Settler:
         released = [ended for ended in batch if ended.outcome == "released"]
         try:
             if released:
-                await self._database.transact_unfenced(calls.settle, released, self.failing)
+                await self._database.transact_unfenced(claims.settle, released, self.failing)
         except (SchedulerError, *DATABASE_ERRORS) as error:
             log.warning(
                 "runs are not handed back", error=explain(error.__cause__ or error), runs=len(released)
@@ -146,7 +146,7 @@ class Settler:
         return Batch(settled, frozenset().union(*(part.held for part in parts)))
 
     async def _settle(self, batch: Sequence[Ended], *, singly: bool) -> Batch:
-        done = await self._database.transact(calls.settle, batch, self.failing, singly=singly)
+        done = await self._database.transact(claims.settle, batch, self.failing, singly=singly)
         promised = [one.next for one in done.settled.values() if one.next is not None]
         if promised:
             self._hasten(min(promised))

@@ -18,7 +18,7 @@ from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED, job_filters
 from scheduler_api.routers.preferences import back_to
 from scheduler_api.routers.wiring import client_of, database_of, pages_of, runner_of
-from scheduler_api.services import jobs
+from scheduler_api.services.jobs import reading
 
 router = APIRouter(tags=["operations"])
 
@@ -61,14 +61,14 @@ async def _order_by_form(request: Request) -> Response:
     database, pages = database_of(request), pages_of(request)
     count = (await _carry_out(request, wanted)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
-        found = await database.read(jobs.listing, _filters(wanted), JobSort.JOBID, None, MOST_BY_ID)
+        found = await database.read(reading.listing, _filters(wanted), JobSort.JOBID, None, MOST_BY_ID)
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
         jobids = [job.jobid for job in found] if count <= MOST_BY_ID else []
         named = {job.jobid: job.jobname for job in found[:NAMED]}
         page = await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
         return Response(page, 200, NEGOTIATED, Media.HTML)
     report = await _carry_out(request, wanted.model_copy(update={"dryrun": False}))
-    left = await database.read(jobs.names, [failure.jobid for failure in report.notdone])
+    left = await database.read(reading.names, [failure.jobid for failure in report.notdone])
     page = await aside(
         pages.bulk, wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back
     )

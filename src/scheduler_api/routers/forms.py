@@ -14,7 +14,7 @@ from scheduler_api.contracts import Job, JobDraft, JobPatch, ScheduleDraft, flaw
 from scheduler_api.contracts.targets import DEEPEST_BODY
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
-from scheduler_api.services.differences import MASK
+from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.web.form import body_text, until_text
 
 #: What a browser sends for a date with a time: no offset.

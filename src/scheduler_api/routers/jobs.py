@@ -49,7 +49,10 @@ from scheduler_api.routers.wiring import (
     version_of,
     wants_page,
 )
-from scheduler_api.services import health, idempotency, jobs, outlook, views
+from scheduler_api.services import views
+from scheduler_api.services.history import upcoming
+from scheduler_api.services.jobs import creating, editing, idempotency, reading
+from scheduler_api.services.system import health
 from scheduler_api.services.views import JobView
 
 router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
@@ -96,13 +99,13 @@ async def list_jobs(
     """
     database = database_of(request)
     if form:
-        job = None if like is None else await database.read(jobs.get, like)
+        job = None if like is None else await database.read(reading.get, like)
         return _html(await aside(pages_of(request).form, await database.read(health.clock), like=job))
     page = wants_page(request)
     most = most_of(limit, page=page)
     filters, place = job_filters(name, state, laststatus, tag, pauseid=pauseid), place_of(sort, after)
     if not page:
-        found = await database.read(jobs.listing, filters, sort, place, most + 1)
+        found = await database.read(reading.listing, filters, sort, place, most + 1)
         return _json(await array(found[:most]), _further(request, sort, found, most))
     view = await database.read(views.of_jobs, filters, sort, place, most)
     further = _further(request, sort, view.jobs, most)
@@ -132,7 +135,7 @@ async def create_job(request: Request) -> Response:
         check_target(request, draft.target)
         headers = {}
         if key is None:
-            job = await database.transact(jobs.create, draft, client)
+            job = await database.transact(creating.create, draft, client)
         else:
             job, again = await database.transact(idempotency.create_once, _checked(key), draft, client)
             headers = {"Idempotency-Replayed": str(again).lower()}
@@ -145,7 +148,7 @@ async def create_job(request: Request) -> Response:
     try:
         draft = await aside(forms.draft_of, fields, like)
         check_target(request, draft.target)
-        job = await database.transact(jobs.create, draft, client)
+        job = await database.transact(creating.create, draft, client)
     except InvalidInput as error:
         now = await database.read(health.clock)
         return _html(await aside(pages_of(request).form, now, fields, error.flaws, like=like), status=422)
@@ -167,7 +170,7 @@ async def show_job(
     """
     database = database_of(request)
     if form:
-        job = await database.read(jobs.get, jobid)
+        job = await database.read(reading.get, jobid)
         if job.state is State.DELETED:
             raise JobIsDeleted(jobid)
         return _html(await aside(pages_of(request).form, await database.read(health.clock), editing=job))
@@ -176,7 +179,7 @@ async def show_job(
     if page:
         view = await database.read(views.of_job, jobid, most, before, span)
         return await _job_page(request, view, _older(view.job, most))
-    found = await database.read(jobs.get_with_logs, jobid, most + 1, before)
+    found = await database.read(reading.get_with_logs, jobid, most + 1, before)
     older = _older(found, most)
     return _json(found.model_dump_json(), older, tagged(found.job.version))
 
@@ -187,14 +190,14 @@ async def edit_by_form(request: Request, jobid: JobId) -> Response:
     if content_type(request) != FORM:
         raise HTTPException(415, "Send a form; programs change a job with PATCH.")
     database, fields = database_of(request), await form_body(request)
-    job = await database.read(jobs.get, jobid)
+    job = await database.read(reading.get, jobid)
     seen = fields.get("version", "")
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None  # noqa: PLR2004
     try:
         draft = await aside(forms.draft_of, fields, job)
         check_target(request, draft.target)
         patch = await aside(forms.patch_of, draft)
-        await database.transact(jobs.edit, jobid, patch, version, client_of(request))
+        await database.transact(editing.edit, jobid, patch, version, client_of(request))
     except (InvalidInput, StaleVersion) as error:
         flaws, status = (error.flaws, 422) if isinstance(error, InvalidInput) else ((Flaw((), STALE),), 412)
         if status == 412:  # noqa: PLR2004
@@ -230,7 +233,7 @@ async def edit_job(
     check_target(request, patch.target)
     if dryrun:
         return _json((await preview_edit(request, jobid, patch)).model_dump_json(), None)
-    job = await database.transact(jobs.edit, jobid, patch, version_of(request), client_of(request))
+    job = await database.transact(editing.edit, jobid, patch, version_of(request), client_of(request))
     return _json(job.model_dump_json(), None, tagged(job.version))
 
 
@@ -249,7 +252,7 @@ async def delete_job(
 ) -> Response:
     """Delete a job: nothing of it runs any more, from this moment on."""
     version, client = version_of(request), client_of(request)
-    await database_of(request).transact(jobs.delete, jobid, history, version, client)
+    await database_of(request).transact(editing.delete, jobid, history, version, client)
     return Response(status_code=204)
 
 
@@ -257,7 +260,7 @@ async def _job_named(request: Request, text: str | None) -> Job | None:
     """The job that a form names; None for what is no jobid."""
     if text is None or not re.fullmatch(r"\d{1,18}", text, re.ASCII):
         return None
-    return await database_of(request).read(jobs.get, int(text))
+    return await database_of(request).read(reading.get, int(text))
 
 
 def _further(request: Request, sort: JobSort, found: Sequence[JobSummary], most: int) -> str | None:
@@ -274,14 +277,14 @@ def _older(found: JobWithLogs, most: int) -> str | None:
 
 
 async def _job_page(request: Request, view: JobView, older: str | None) -> Response:
-    upcoming: Sequence[Occurrence] = ()
+    ahead: Sequence[Occurrence] = ()
     trouble = None
     try:
-        ahead = QUESTIONS.compute(outlook.upcoming, view.now, view.row, SHOWN_AHEAD)
-        upcoming = (await while_connected(request, ahead)).occurrences
+        asked = QUESTIONS.compute(upcoming.upcoming, view.now, view.row, SHOWN_AHEAD)
+        ahead = (await while_connected(request, asked)).occurrences
     except ScheduleUnusable as error:
         trouble = str(error)
-    return _html(await aside(pages_of(request).job, view, older, upcoming, trouble), older)
+    return _html(await aside(pages_of(request).job, view, older, ahead, trouble), older)
 
 
 def _checked(key: str) -> str:

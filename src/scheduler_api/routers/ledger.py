@@ -38,7 +38,10 @@ from scheduler_api.routers.wiring import (
     pages_of,
     wants_page,
 )
-from scheduler_api.services import audit, backfill, explain, health, jobs, views
+from scheduler_api.services import views
+from scheduler_api.services.history import backfill, checks, explain
+from scheduler_api.services.jobs import reading
+from scheduler_api.services.system import health
 
 router = APIRouter(tags=["ledger"], route_class=WithoutBlanks)
 
@@ -92,7 +95,7 @@ async def list_logs_of_job(
 
     A `Link` header with `rel="next"` leads to older ones.
     """
-    await database_of(request).read(jobs.get_summary, jobid)
+    await database_of(request).read(reading.get_summary, jobid)
     filters = {"jobid": jobid, "status": status, "cause": cause, "before": before} | _range(since, until)
     return await _logs(request, filters, limit)
 
@@ -107,7 +110,7 @@ async def list_changes(
     limit: Limit = 100,
 ) -> Response:
     """List who changed a job, when, and what, newest first."""
-    found = await database_of(request).read(jobs.changes_of, jobid, before or LARGEST_ID, limit + 1)
+    found = await database_of(request).read(reading.changes_of, jobid, before or LARGEST_ID, limit + 1)
     further = with_next(request, before=found[limit - 1].changeid) if found[limit:] else None
     return _json(await array(found[:limit]), further)
 
@@ -135,7 +138,7 @@ async def explain_instant(
     hostlimit = request.state.settings.host_concurrency
     found = await while_connected(request, database.transact(explain.explain, jobid, instant, hostlimit))
     if wants_page(request):
-        job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
+        job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
         page = await aside(pages_of(request).explanation, now, job, found)
         return Response(page, 200, NEGOTIATED, Media.HTML)
     return _json(found.model_dump_json())
@@ -147,7 +150,7 @@ async def check_ledger(request: Request, jobid: JobId) -> Response:
 
     After 20 seconds it tells what it has found by then; `scheduler-api check` takes all the time it needs.
     """
-    check = database_of(request).read(audit.check_job, jobid, CHECK_SECONDS)
+    check = database_of(request).read(checks.check_job, jobid, CHECK_SECONDS)
     found = await while_connected(request, check)
     return _json(found.model_dump_json())
 
@@ -171,7 +174,7 @@ async def backfill_range(request: Request, jobid: JobId) -> Response:
 
 
 async def _logs(request: Request, filters: dict[str, Any], limit: int) -> Response:
-    found = await database_of(request).read(jobs.list_logs, given(filters), limit + 1)
+    found = await database_of(request).read(reading.list_logs, given(filters), limit + 1)
     further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
     return _json(await array(found[:limit]), further)
 

@@ -27,7 +27,8 @@ from scheduler_api.routers.operations import BACK
 from scheduler_api.routers.paging import NEGOTIATED, given
 from scheduler_api.routers.preferences import back_to
 from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
-from scheduler_api.services import redrive, reports, views
+from scheduler_api.services import views
+from scheduler_api.services.runs import reporting, retrying
 
 router = APIRouter(tags=["logs"])
 
@@ -47,7 +48,7 @@ async def show_log(request: Request, logid: LogId) -> Response:
     if wants_page(request):
         page = await aside(pages_of(request).log, *await database.read(views.of_log, logid))
         return Response(page, 200, NEGOTIATED, Media.HTML)
-    found = await database.read(redrive.get_log, logid)
+    found = await database.read(retrying.get_log, logid)
     return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 
@@ -62,7 +63,7 @@ async def retry_log(request: Request, logid: LogId) -> Response:
 
     Its `webhook-id` stays, so that the receiver can tell that it is the same occurrence.
     """
-    return _answer(request, await database_of(request).transact(redrive.retry, logid), 202)
+    return _answer(request, await database_of(request).transact(retrying.retry, logid), 202)
 
 
 @router.post(
@@ -76,7 +77,7 @@ async def cancel_log(request: Request, logid: LogId) -> Response:
     A run under way becomes `failed`; what its target answers is dropped, and a target that had accepted
     it gets 410 with its next report. The next run of the schedule is skipped by `POST /jobs/{jobid}/skip`.
     """
-    return _answer(request, await database_of(request).transact(redrive.cancel, logid), 200)
+    return _answer(request, await database_of(request).transact(retrying.cancel, logid), 200)
 
 
 @router.post(
@@ -122,7 +123,7 @@ async def report_on_run(
     report says that the run goes on. 410: the attempt is over, as it was silent for too long or cancelled.
     """
     told = await order_body(request, Report)
-    state = await database_of(request).transact(reports.report, logid, token, told)
+    state = await database_of(request).transact(reporting.report, logid, token, told)
     return Response(state.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 

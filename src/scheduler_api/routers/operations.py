@@ -12,7 +12,7 @@ from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
 from scheduler_api.routers.preferences import back_telling
 from scheduler_api.routers.wiring import JobId, client_of, database_of, tagged, version_of
-from scheduler_api.services import jobs, operations
+from scheduler_api.services.jobs import actions, editing
 
 router = APIRouter(tags=["operations"])
 
@@ -32,7 +32,7 @@ async def pause_job(request: Request, jobid: JobId) -> Response:
     """
     order = await order_body(request, Pause)
     database, client = database_of(request), client_of(request)
-    job = await database.transact(operations.pause, jobid, order, version_of(request), client)
+    job = await database.transact(actions.pause, jobid, order, version_of(request), client)
     return _job(request, job, paused=jobid)
 
 
@@ -49,7 +49,7 @@ async def resume_job(request: Request, jobid: JobId) -> Response:
     """
     order = await order_body(request, Resume)
     database, client = database_of(request), client_of(request)
-    job = await database.transact(operations.resume, jobid, order, version_of(request), client)
+    job = await database.transact(actions.resume, jobid, order, version_of(request), client)
     return _job(request, job, resumed=jobid)
 
 
@@ -61,7 +61,7 @@ async def resume_job(request: Request, jobid: JobId) -> Response:
 )
 async def run_job(request: Request, jobid: JobId) -> Response:
     """Run a job now, beside its schedule, which does not move. The answer is the pending log."""
-    log = await database_of(request).transact(operations.run_now, jobid)
+    log = await database_of(request).transact(actions.run_now, jobid)
     if content_type(request) == FORM:
         return back_telling(request, f"/jobs/{jobid}", started=jobid)
     headers = NEGOTIATED | {"Location": f"/jobs/{jobid}"}
@@ -77,7 +77,7 @@ async def run_job(request: Request, jobid: JobId) -> Response:
 async def skip_next_run(request: Request, jobid: JobId) -> Response:
     """Skip the job's next run; the one after it is promised. The ledger says `skipped: request`."""
     database, client = database_of(request), client_of(request)
-    job = await database.transact(operations.skip_next, jobid, version_of(request), client)
+    job = await database.transact(actions.skip_next, jobid, version_of(request), client)
     return _job(request, job, skippednext=jobid)
 
 
@@ -85,7 +85,7 @@ async def skip_next_run(request: Request, jobid: JobId) -> Response:
 async def delete_by_form(request: Request, jobid: JobId) -> Response:
     """Delete a job; for browsers, whose forms know no DELETE."""
     database = database_of(request)
-    await database.transact(jobs.delete, jobid, History.KEEP, version_of(request), client_of(request))
+    await database.transact(editing.delete, jobid, History.KEEP, version_of(request), client_of(request))
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)
 
 

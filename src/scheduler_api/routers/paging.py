@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from scheduler_api.contracts import LARGEST_ID, Condition, JobSort, JobSummary, LastStatus
 from scheduler_api.errors import Flaw, InvalidInput
-from scheduler_api.services.health import LATE
+from scheduler_api.services.system.health import LATE
 
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})

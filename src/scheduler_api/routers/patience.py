@@ -11,7 +11,7 @@ from starlette.requests import Request
 from scheduler_api.computing import QUESTIONS, in_turns
 from scheduler_api.contracts import EditPreview, JobPatch
 from scheduler_api.routers.wiring import database_of
-from scheduler_api.services import outlook
+from scheduler_api.services.history import upcoming
 
 T = TypeVar("T")
 
@@ -48,5 +48,5 @@ async def _hang_up(request: Request) -> None:
 
 async def preview_edit(request: Request, jobid: int, patch: JobPatch) -> EditPreview:
     """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
-    now, row = await database_of(request).transact(outlook.job_to_edit, jobid)
-    return await while_connected(request, QUESTIONS.compute(outlook.preview_edit, now, row, patch))
+    now, row = await database_of(request).transact(upcoming.job_to_edit, jobid)
+    return await while_connected(request, QUESTIONS.compute(upcoming.preview_edit, now, row, patch))

@@ -28,7 +28,9 @@ from scheduler_api.routers.wiring import (
     pages_of,
     wants_page,
 )
-from scheduler_api.services import health, jobs, outlook
+from scheduler_api.services.history import upcoming
+from scheduler_api.services.jobs import editing, reading
+from scheduler_api.services.system import health
 
 router = APIRouter(tags=["schedules"])
 
@@ -65,7 +67,7 @@ async def _preview_form(request: Request, now: datetime) -> Response:
     if not wants_page(request):
         return _json((await _preview(request, now, schedule_draft_of(fields))).model_dump_json())
     database, jobid = database_of(request), fields.get("jobid", "")
-    job = await database.read(jobs.get, int(jobid)) if JOBID.fullmatch(jobid) else None
+    job = await database.read(reading.get, int(jobid)) if JOBID.fullmatch(jobid) else None
     page, status = partial(pages_of(request).form, now, fields, editing=job), 200
     try:
         draft = await aside(schedule_draft_of, fields)
@@ -79,7 +81,7 @@ async def _preview_form(request: Request, now: datetime) -> Response:
 
 
 async def _preview(request: Request, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
-    return await while_connected(request, QUESTIONS.compute(outlook.preview, now, draft))
+    return await while_connected(request, QUESTIONS.compute(upcoming.preview, now, draft))
 
 
 @router.get(
@@ -89,8 +91,8 @@ async def _preview(request: Request, now: datetime, draft: ScheduleDraft) -> Sch
 )
 async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> Response:
     """List a job's next occurrences, with those on which it will not run; none while it is paused."""
-    now, row = await database_of(request).transact(outlook.job_now, jobid)
-    found = await while_connected(request, QUESTIONS.compute(outlook.upcoming, now, row, limit))
+    now, row = await database_of(request).transact(upcoming.job_now, jobid)
+    found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming, now, row, limit))
     return _listed(await array(found.occurrences), found.complete)
 
 
@@ -109,9 +111,9 @@ async def upcoming_of_all(
     database, page = database_of(request), wants_page(request)
     limit = limit or (MOST_ON_PAGE if page else LIST_LIMIT)
     each = each or (EACH_ON_PAGE if page else limit)
-    window = outlook.Window(hours, limit, each)
-    now, rows = await database.transact(outlook.jobs_until, hours, limit)
-    found = await while_connected(request, QUESTIONS.compute(outlook.upcoming_of_all, now, rows, window))
+    window = upcoming.Window(hours, limit, each)
+    now, rows = await database.transact(upcoming.jobs_until, hours, limit)
+    found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
     if not page:
         return _listed(await array(found.occurrences), found.complete)
     load = await forecasts_of(request).newest()
@@ -134,7 +136,7 @@ async def spread_by_form(request: Request, jobid: JobId) -> Response:
     patch = model_of_values(await form_body(request), JobPatch)
     if patch.model_fields_set != {"jitter"}:
         raise InvalidInput(Flaw(("jitter",), "Give the jitter, in seconds, and nothing else."))
-    await database_of(request).transact(jobs.edit, jobid, patch, None, client_of(request))
+    await database_of(request).transact(editing.edit, jobid, patch, None, client_of(request))
     return back_telling(request, "/upcoming", spread=jobid)
 
 

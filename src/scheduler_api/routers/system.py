@@ -13,7 +13,7 @@ from scheduler_api.routers.documentation import OR_PAGE, problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.paging import NEGOTIATED
 from scheduler_api.routers.wiring import database_of, pages_of, wants_page
-from scheduler_api.services import health, overview, restore
+from scheduler_api.services.system import health, overview, restore
 
 router = APIRouter(tags=["system"])
 

@@ -32,7 +32,8 @@ from scheduler_api.routers.wiring import (
     pages_of,
     wants_page,
 )
-from scheduler_api.services import health, jobs, limits, secrets
+from scheduler_api.services.jobs import reading, secrets
+from scheduler_api.services.system import health, limits
 from scheduler_api.targets import urls
 
 router = APIRouter(tags=["targets"])
@@ -72,7 +73,7 @@ async def test_target(request: Request, jobid: JobId) -> Response:
     answer = await deliverer_of(request).test(jobid)
     if wants_page(request):
         database = database_of(request)
-        job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
+        job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
         return Response(await aside(pages_of(request).test, now, job, answer), 200, NEGOTIATED, Media.HTML)
     return Response(answer.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
@@ -99,7 +100,7 @@ async def add_secret(request: Request, jobid: JobId) -> Response:
     database = database_of(request)
     secret = await database.transact(secrets.add, jobid, cipher_of(request))
     if content_type(request) == FORM:
-        job, now = await database.read(jobs.get_summary, jobid), await database.read(health.clock)
+        job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
         return Response(await aside(pages_of(request).secret, now, job, secret), 201, NEGOTIATED, Media.HTML)
     return Response(secret.model_dump_json(), 201, NEGOTIATED, Media.JSON)
 

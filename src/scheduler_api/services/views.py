@@ -21,7 +21,10 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.errors import JobNotFound
-from scheduler_api.services import bulk, health, history, jobs, redrive, secrets
+from scheduler_api.services.history import timeline
+from scheduler_api.services.jobs import bulk, reading, secrets
+from scheduler_api.services.runs import retrying
+from scheduler_api.services.system import health
 
 #: How many changes the page of a job shows.
 SHOWN_CHANGES = 10
@@ -85,11 +88,11 @@ async def of_jobs(
     after: tuple[int, Any] | None,
     limit: int,
 ) -> JobsView:
-    """`limit` jobs that pass the filters (see listing.FILTERS), in order, after a place in it."""
+    """`limit` jobs that pass the filters (see lists.FILTERS), in order, after a place in it."""
     now = await health.clock(session)
-    found = await jobs.listing(session, filters, sort, after, limit + 1)
+    found = await reading.listing(session, filters, sort, after, limit + 1)
     count = await bulk.count(session, filters)
-    recent = await history.recent(session, [job.jobid for job in found[:limit]])
+    recent = await timeline.recent(session, [job.jobid for job in found[:limit]])
     return JobsView(now, found, count, recent)
 
 
@@ -101,31 +104,31 @@ async def of_job(session: AsyncSession, jobid: int, limit: int, before: int | No
         raise JobNotFound(jobid)
     job = Job.model_validate(dict(row))
     filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
-    logs = await jobs.list_logs(session, filters, limit + 1)
+    logs = await reading.list_logs(session, filters, limit + 1)
     return JobView(
         now,
         row,
         JobWithLogs(job=job, logs=logs),
-        await jobs.newest_changes(session, jobid, LARGEST_ID, SHOWN_CHANGES),
+        await reading.newest_changes(session, jobid, LARGEST_ID, SHOWN_CHANGES),
         await secrets.kept(session, jobid) if job.target is not None else [],
-        await history.timeline(session, now, jobid, span) if before is None else None,
+        await timeline.timeline(session, now, jobid, span) if before is None else None,
     )
 
 
 async def of_log(session: AsyncSession, logid: int) -> LogView:
     """A run with its attempts. Raises LogNotFound."""
-    found = await redrive.get_log(session, logid)
-    return LogView(await health.clock(session), await jobs.get(session, found.log.jobid), found)
+    found = await retrying.get_log(session, logid)
+    return LogView(await health.clock(session), await reading.get(session, found.log.jobid), found)
 
 
 async def of_runs(
     session: AsyncSession, filters: Mapping[str, Any], limit: int, failed: Mapping[str, Any] | None
 ) -> RunsView:
-    """`limit` logs that pass the filters (see ledger.FILTERS), newest first.
+    """`limit` logs that pass the filters (see logs.FILTERS), newest first.
 
     With filters for those that have `failed`, they are counted.
     """
-    logs = await jobs.list_logs(session, filters, limit + 1)
-    names = await jobs.names(session, sorted({log.jobid for log in logs[:limit]}))
-    count = None if failed is None else await redrive.count_failed(session, failed)
+    logs = await reading.list_logs(session, filters, limit + 1)
+    names = await reading.names(session, sorted({log.jobid for log in logs[:limit]}))
+    count = None if failed is None else await retrying.count_failed(session, failed)
     return RunsView(await health.clock(session), logs, names, count)

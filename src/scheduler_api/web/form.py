@@ -10,7 +10,7 @@ from scheduler_api.contracts import Ending, Job, JobDraft, Method, Target
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
 from scheduler_api.schedule.wording import UNITS
-from scheduler_api.services.differences import MASK
+from scheduler_api.services.jobs.documents import MASK
 
 #: How far ahead the suggested start lies.
 SUGGESTED_START = timedelta(minutes=1)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from scheduler_api.contracts import Log
 from scheduler_api.schedule import is_zone
 from scheduler_api.schedule.wording import duration
-from scheduler_api.services.health import LATE
+from scheduler_api.services.system.health import LATE
 
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = 1000.0

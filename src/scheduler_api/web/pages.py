@@ -34,7 +34,7 @@ from scheduler_api.contracts import (
 )
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import zone_names
-from scheduler_api.services.outlook import Listed, Window
+from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, notices, requests, words
 from scheduler_api.web.times import Times

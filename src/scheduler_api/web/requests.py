@@ -6,8 +6,8 @@ from uuid import UUID
 from scheduler_api.contracts import Job, Log
 from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.delivery.requests import request_of
-from scheduler_api.services.calls import Started
-from scheduler_api.services.differences import MASK
+from scheduler_api.services.jobs.documents import MASK
+from scheduler_api.services.runs.claims import Started
 
 #: Characters of a body that are shown.
 LONGEST_BODY = 4000

@@ -7,7 +7,7 @@ from typing import Any
 from scheduler_api.contracts import After, Change, Ending, Job, JobSummary, Log, State, days_of
 from scheduler_api.schedule import Definition
 from scheduler_api.schedule.wording import cadence, describe, duration, relative
-from scheduler_api.services.differences import MASK
+from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.web.instants import is_overdue, local, milliseconds, taken
 from scheduler_api.web.targets import (
     UNDER_WAY,

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import claims, shares
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.services import health
+from scheduler_api.services.system import health
 from tests.factories import NOON, add_job, execute, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
 from tests.servers import dsn

@@ -115,7 +115,7 @@ async def cancel_pending(session: AsyncSession, now: datetime, logid: int) -> No
 
 
 async def failed(session: AsyncSession, filters: Mapping[str, Any], after: int, most: int) -> list[int]:
-    """Up to `most` logids above `after` of failed calls that pass all filters (keys of ledger.FILTERS)."""
+    """Up to `most` logids above `after` of failed calls that pass all filters (keys of logs.FILTERS)."""
     statement = _failed(tuple(sorted(filters)))
     return [row["logid"] for row in await statement.all(session, **filters, after=after, most=most)]
 

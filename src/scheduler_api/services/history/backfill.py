@@ -1,0 +1,100 @@
+"""Making up for past occurrences, beside the schedule, which does not move."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.computing import QUESTIONS
+from scheduler_api.contracts import Backfill, BackfillReport
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import logs, pending
+from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound, TooLong
+from scheduler_api.schedule import Budget, occurrences
+from scheduler_api.services.history.versions import Past, Version, past_of
+
+#: The most occurrences that one backfill runs.
+MOST = 1000
+
+
+async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Backfill) -> BackfillReport:
+    """Ask for runs of the past occurrences of a range: of the holes, or of all.
+
+    A hole is an occurrence that did not run: skipped, counted in another's log, or failed. Those on
+    excluded days are none. Each occurrence is made up for at most once. Raises InvalidInput, JobNotFound,
+    JobIsDeleted, TooLong.
+    """
+    if order.since >= order.until:
+        raise InvalidInput(Flaw(("until",), "Must come after since."))
+    locked = await definitions.share(session, jobid)
+    if locked is None:
+        raise JobNotFound(jobid)
+    if locked["deletedat"] is not None:
+        raise JobIsDeleted(jobid)
+    past = await past_of(session, jobid)
+    wanted = await _wanted(session, now, past, order)
+    if not order.dryrun:
+        rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
+        wanted = sorted(row["scheduledfor"] for row in rows)
+        if wanted:
+            await pending.announce(session)
+    verb = "would run" if order.dryrun else "will run now"
+    count = len(wanted)
+    message = (
+        f"{count} {'occurrence' if count == 1 else 'occurrences'} {verb}."
+        if count
+        else "Nothing to make up for."
+    )
+    return BackfillReport(count=count, dryrun=order.dryrun, occurrences=wanted, message=message)
+
+
+async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backfill) -> list[datetime]:
+    """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
+    job = past.job
+    goes_on = job["promised"] or job["resumefrom"] or await _end(session, past)
+    ranges = []
+    for version in past.versions:
+        # What came before an edit is accounted for but where the schedule after it kept it.
+        end = version.to + datetime.resolution if version.to else goes_on
+        spent = await logs.spent(session, job["jobid"], version.begins, end, version.maxruns)
+        before = min(order.until, now, end, spent or end)
+        if order.since < before:
+            ranges.append((version, order.since, before))
+    if not ranges:
+        return []
+    called_for = await QUESTIONS.compute(_called_for, ranges)
+    if not called_for:
+        return []
+    first, last = called_for[0], called_for[-1] + datetime.resolution
+    done = set() if order.every else await logs.done(session, job["jobid"], first, last)
+    return [instant for instant in called_for if instant not in done]
+
+
+def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, datetime]]) -> list[datetime]:
+    """What the schedules of the job's past let run in their ranges, in order."""
+    parts = []
+    total = 0
+    for version, first, end in ranges:
+        if not budget.allows():
+            break
+        parts.append((version.own, first, end))
+        total += version.own.counts(first, end)[0]
+    if total > MOST:
+        sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
+        raise InvalidInput(Flaw(("until",), sentence))
+    found = [
+        instant
+        for schedule, first, end in parts
+        for instant in budget.within(occurrences(schedule, first, end))
+        if schedule.bar(instant) is None
+    ]
+    if budget.is_spent:
+        raise TooLong("It takes too long to compute the occurrences of that range; ask for a shorter one.")
+    return sorted(found)
+
+
+async def _end(session: AsyncSession, past: Past) -> datetime:
+    """Where the ledger of a job without a future ends."""
+    said = await logs.standing(session, past.job["jobid"])
+    accounted: datetime = said["accounted"] or past.job["validfrom"]
+    return accounted + datetime.resolution

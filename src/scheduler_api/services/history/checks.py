@@ -1,0 +1,294 @@
+"""The ledger against the schedule: every expected occurrence is accounted for, once.
+
+What is expected is computed anew from the definition and its edits, by counting; what is there is read
+many rows at once, and row by row where they are not exactly what comes next. Occurrences that may run and
+those that the schedule keeps from running are walked apart, as their rows overlap: a catch-up run stands for
+those on both sides of a holiday.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import inf
+from time import monotonic
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.computing import QUESTIONS
+from scheduler_api.contracts import JobCheck
+from scheduler_api.database.jobs import chains, definitions
+from scheduler_api.database.runs import attempts, coverage, logs, pending
+from scheduler_api.errors import ScheduleUnusable
+from scheduler_api.schedule import END, TICK, Bar, Budget, Reason, Schedule, holds, instant_at
+from scheduler_api.services.history.invariants import Report, check_logs
+from scheduler_api.services.history.versions import Past, Version, past_of
+from scheduler_api.services.jobs import locking
+
+#: Jobs and rows read at once, and rows looked at one by one.
+BATCH, SINGLE = 5000, 1000
+#: How many further occurrences such rows may stand for, to be looked at all at once.
+MOST_SPANNED = 50_000
+BARRED = {str(bar) for bar in Bar}
+
+
+async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> JobCheck:
+    """Compare one job's ledger with what was expected of it, for about so many seconds.
+
+    Raises JobNotFound, ServiceBusy.
+    """
+    past = await past_of(session, jobid)
+    report = Report(jobid, monotonic() + seconds)
+    for version in past.versions:
+        try:
+            schedule = version.own
+        except ScheduleUnusable as error:
+            report.find("invariant", version.since, 1, str(error))
+            report.computed = False
+            continue
+        await _check_version(session, past, version, schedule, report)
+    await _check_state(session, past.job, report)
+    await check_logs(session, past, report)
+    return report.result()
+
+
+async def jobids(session: AsyncSession, after: int) -> list[int]:
+    """The ids of some jobs above `after`, in order; deleted ones among them."""
+    return await definitions.ids(session, after, BATCH)
+
+
+async def count_jobs(session: AsyncSession) -> int:
+    """How many jobs there are, deleted ones too."""
+    return await definitions.count(session)
+
+
+@dataclass
+class _Walk:
+    """How far one schedule's time has been walked: the last occurrences accounted for, free and barred."""
+
+    version: Version
+    schedule: Schedule
+    """What of it is its own."""
+    cursor: dict[bool, datetime]
+    newest: Mapping[str, Any] | None = None
+    """The last row on the schedule: its runs and its status."""
+
+
+async def _check_version(
+    session: AsyncSession, past: Past, version: Version, schedule: Schedule, report: Report
+) -> None:
+    """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
+    job, parts = past.job, version.within
+    if not parts:
+        return
+    before, start = _end(job, version), parts[0].first - TICK
+    goes_on = job["promised"] or job["resumefrom"]
+    if version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
+        report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
+    walk, after = _Walk(version, schedule, {False: start, True: start}), start
+    while report.has_time():
+        part = await coverage.part(session, job["jobid"], after, before, sorted(BARRED), BATCH)
+        if not part["rows"]:
+            break
+        if _may_be_unremarkable(version, part) and await QUESTIONS.compute(_is_unremarkable, walk, part):
+            report.count(part["rows"] + part["missed"], part["rows"])
+        else:
+            await _check_singly(session, job["jobid"], (after, part["last"] + TICK), walk, report)
+        after = part["last"]
+    if not report.has_time() or await _has_ended(session, job, version, walk.newest):
+        return
+    for is_barred in (False, True):
+        _check_rest(job, schedule, is_barred, walk.cursor[is_barred], before, report)
+
+
+def _may_be_unremarkable(version: Version, part: Mapping[str, Any]) -> bool:
+    """Whether all rows of a part are the schedule's own, and none of them can break a bound."""
+    if version.kept or version.given or part["writtenoff"]:
+        return False
+    return version.maxruns is None or part["runs"] <= version.maxruns
+
+
+def _is_unremarkable(_: Budget, walk: _Walk, part: Mapping[str, Any]) -> bool:
+    """Whether each row of a part accounts for exactly what comes next; then the walk has gone over them."""
+    firsts, lasts, misses = part["firsts"], part["lasts"], part["misses"]
+    barred = part["barred"] or [False] * len(firsts)
+    reached: dict[bool, datetime] = {}
+    schedule = walk.version.schedule
+    for kind in {*barred}:
+        mine = [n for n, one in enumerate(barred) if one == kind] if part["barred"] else range(len(firsts))
+        end = instant_at((lasts or firsts)[mine[-1]]) + TICK
+        since = walk.cursor[kind] + TICK
+        if schedule.count_between(since, end) > len(firsts) + MOST_SPANNED:
+            return False
+        grid = schedule.ticks_that(since, end, are_barred=kind)
+        if lasts is None:
+            is_clean = grid == [firsts[n] for n in mine]
+        else:
+            is_clean = _follow(grid, ((firsts[n], lasts[n], misses[n]) for n in mine))
+        if not is_clean:
+            return False
+        reached[kind] = end - TICK
+    walk.cursor |= reached
+    walk.newest = part
+    return True
+
+
+def _follow(grid: Sequence[int], rows: Iterable[tuple[int, int, int]]) -> bool:
+    """Whether rows (first, last, how many further ones) cover a grid, from its first to its last."""
+    at = 0
+    for first, last, missed in rows:
+        end = at + missed
+        if end >= len(grid) or grid[at] != first or grid[end] != last:
+            return False
+        at = end + 1
+    return at == len(grid)
+
+
+async def _check_singly(
+    session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Report
+) -> None:
+    after, before = span
+    while found := await logs.coverage(session, jobid, after, before, SINGLE):
+        await QUESTIONS.compute(_check_rows, walk, found, report)
+        after = found[-1]["scheduledfor"]
+
+
+def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], report: Report) -> None:
+    schedule, cursor = walk.schedule, walk.cursor
+    parts = walk.version.within
+    for row in budget.within(rows):
+        if not holds(parts, row["scheduledfor"]):
+            continue
+        is_barred = row["reason"] in BARRED
+        if not schedule.calls_for(row["scheduledfor"]) or _is_barred(schedule, row) != is_barred:
+            report.find("stray", row["scheduledfor"], 1, f"Log {row['logid']} is not on the schedule.")
+            continue
+        report.rows += 1
+        _check_bounds(walk.version, row, report)
+        _check_row(schedule, row, is_barred, cursor[is_barred], report)
+        cursor[is_barred] = max(cursor[is_barred], row["through"] or row["scheduledfor"])
+        walk.newest = row
+    if budget.is_spent:
+        report.cut_short()
+
+
+def _check_bounds(version: Version, row: Mapping[str, Any], report: Report) -> None:
+    """No run may be one too many, and nothing may be written off for what did not happen."""
+    at, name = row["scheduledfor"], f"Log {row['logid']}"
+    if version.maxruns is not None and row["runs"] > version.maxruns:
+        report.find("invariant", at, 1, f"{name} is run {row['runs']}; maxruns is {version.maxruns}.")
+    if row["reason"] == Reason.SUPERSEDED and version.to is None:
+        report.find("invariant", at, 1, f"{name} was superseded, but its schedule holds.")
+    if row["reason"] == Reason.UNTIL and version.definition.until is None:
+        report.find("invariant", at, 1, f"{name} came after the end of a schedule that has none.")
+
+
+def _check_row(
+    schedule: Schedule, row: Mapping[str, Any], is_barred: bool, cursor: datetime, report: Report
+) -> None:
+    first, last = row["scheduledfor"], row["through"] or row["scheduledfor"]
+    if first <= cursor:
+        report.find("double", first, 1, f"Log {row['logid']} tells of what an earlier one accounts for.")
+        return
+    lost = schedule.counts(cursor + TICK, first)[is_barred]
+    if lost:
+        report.find("hole", _first_of(schedule, cursor, is_barred), lost, "No log accounts for them.")
+    stands_for = schedule.counts(first, last + TICK)[is_barred]
+    if stands_for != row["missed"] + 1:
+        said = f"Log {row['logid']} says that it stands for {row['missed'] + 1}, but there are {stands_for}."
+        report.find("miscount", first, 1, said)
+    report.expected += lost + stands_for
+    report.accounted += stands_for
+
+
+def _check_rest(
+    job: Mapping[str, Any],
+    schedule: Schedule,
+    is_barred: bool,
+    cursor: datetime,
+    before: datetime,
+    report: Report,
+) -> None:
+    """Nothing may be left between the last row and what is still open."""
+    if schedule.next_after(cursor) is None:
+        return
+    if before == END:
+        if not is_barred:
+            said = f"It is {job['state']}, but its schedule goes on."
+            report.find("invariant", schedule.next_after(cursor), 1, said)
+        return
+    lost = schedule.counts(cursor + TICK, before)[is_barred]
+    if lost:
+        report.expected += lost
+        report.find("hole", _first_of(schedule, cursor, is_barred), lost, "No log accounts for them.")
+
+
+def _end(job: Mapping[str, Any], version: Version) -> datetime:
+    """The first instant that the ledger need not account for under a version."""
+    if version.to is not None:
+        return version.to + TICK
+    first: datetime | None = job["promised"] or job["resumefrom"]
+    if first is not None:
+        return first if version.kept else max(first, version.since)
+    if job["state"] == "deleted":
+        deleted: datetime = job["deletedat"]
+        return deleted + TICK
+    return END
+
+
+async def _has_ended(
+    session: AsyncSession, job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None
+) -> bool:
+    """Whether a schedule ended before its time: by maxruns, or as a run could not even be tried."""
+    if version.to is None:
+        if job["promised"] is not None or job["resumefrom"] is not None:
+            return False
+        if job["state"] == "paused" or (job["active"] and not await pending.live(session, job["jobid"])):
+            # It goes on where the ledger ends. That an active job promises nothing is told by itself.
+            return True
+    if newest is None:
+        return False
+    if version.maxruns is not None and newest["runs"] >= version.maxruns:
+        return True
+    return newest["status"] == "failed" and not await attempts.latest(session, [newest["logid"]])
+
+
+def _is_barred(schedule: Schedule, row: Mapping[str, Any]) -> bool:
+    return schedule.bar(row["scheduledfor"]) is not None
+
+
+def _first_of(schedule: Schedule, after: datetime, is_barred: bool) -> datetime | None:
+    """The first free, or barred, occurrence after an instant."""
+    first = schedule.next_after(after)
+    if first is None or not is_barred:
+        return first and schedule.first_free(first)
+    while first is not None and schedule.bar(first) is None:
+        first = schedule.next_after(next(schedule.spans(first, END)).last)
+    return first
+
+
+async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
+    if job["after"] is not None:
+        lost = await chains.lost(session, job["jobid"])
+        if lost["count"]:
+            report.expected += lost["count"]
+            report.find(
+                "hole", lost["first"], lost["count"], "It should have run after another job, and did not."
+            )
+    elif job["active"] and job["promised"] is None and not await pending.live(session, job["jobid"]):
+        report.find("invariant", None, 1, "It is active, but nothing is promised.")
+    if job["state"] == "paused" and job["after"] is None and job["resumefrom"] is None:
+        await _check_pause(session, job, report)
+    if not job["active"] and job["promised"] is not None:
+        report.find("invariant", job["promised"], 1, f"It is {job['state']}, but a run is promised.")
+
+
+async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
+    """A paused job that has nothing to go on with is completed, unless its last run is under way."""
+    with contextlib.suppress(ScheduleUnusable):
+        said = await logs.standing(session, job["jobid"])
+        since = max(said["accounted"] or job["validfrom"], job["validfrom"])
+        over = locking.future_of(job, said).next_after(since) is None
+        if over and not await pending.live(session, job["jobid"]):
+            report.find("invariant", None, 1, "It is paused, but nothing of it is to come.")

@@ -1,0 +1,238 @@
+"""Why a job did, or did not, run at an instant."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.computing import QUESTIONS
+from scheduler_api.contracts import Explanation, Fate, Log
+from scheduler_api.database.runs import breakers, logs, pending
+from scheduler_api.schedule import Bar, Budget, Schedule
+from scheduler_api.schedule.wording import describe, local, note
+from scheduler_api.services.history.upcoming import occurrence_of
+from scheduler_api.services.history.versions import Past, past_of
+from scheduler_api.services.system import limits
+
+SECOND = timedelta(seconds=1)
+#: Why an occurrence was skipped, as the end of a sentence.
+BECAUSE = {
+    "misfire": "it was found later than the grace period allows, and the misfire policy is to skip",
+    "paused": "the job was paused",
+    "excluded": "the day is excluded",
+    "overlap": "the run before was still going",
+    "dst-gap": "the clocks jumped over it",
+    "until": "it was found after the schedule had ended",
+    "superseded": "the job was edited before it ran",
+    "deleted": "the job was deleted before it ran",
+    "request": "somebody asked to skip it",
+    "cancelled": "somebody cancelled it",
+}
+
+
+async def explain(
+    session: AsyncSession, now: datetime, jobid: int, at: datetime, hostlimit: int
+) -> Explanation:
+    """What became of an instant, and why. Raises JobNotFound, ScheduleUnusable.
+
+    `hostlimit` is how many calls at once a host gets that has no limit of its own.
+    """
+    past = await past_of(session, jobid)
+    rows = await logs.around(session, jobid, at, at + SECOND)
+    spent = await _is_spent(session, past, at)
+    answer = await QUESTIONS.compute(_answer, now, at, past, rows, spent)
+    if answer.fate is Fate.PROMISED:
+        zone = past.version_at(at).definition.timezone
+        answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
+    return answer
+
+
+def _answer(
+    budget: Budget,
+    now: datetime,
+    at: datetime,
+    past: Past,
+    rows: Sequence[Mapping[str, Any]],
+    spent: bool,
+) -> Explanation:
+    version = past.version_at(at)
+    schedule, zone = version.schedule, version.definition.timezone
+    scheduled = version.own.calls_for(at)
+    logs = _telling(past, [Log.model_validate(dict(row)) for row in rows], at, scheduled)
+    fate, sentence = _judge(budget, past, at, now, scheduled=scheduled, spent=spent, logs=logs)
+    before, after = schedule.last_before(at), schedule.next_after(at)
+    return Explanation(
+        at=at,
+        fate=fate,
+        sentence=sentence,
+        schedule=describe(version.definition),
+        scheduled=scheduled,
+        note=note(schedule, zone, at) if scheduled else None,
+        logs=logs,
+        before=None if before is None else occurrence_of(schedule, zone, before, now),
+        after=None if after is None else occurrence_of(schedule, zone, after, now),
+    )
+
+
+async def _is_spent(session: AsyncSession, past: Past, at: datetime) -> bool:
+    """Whether the job will have run, before the instant, as often as it may."""
+    job = past.job
+    if job["maxruns"] is None:
+        return False
+    runs = (await logs.standing(session, job["jobid"]))["runs"] or 0
+    first = job["promised"] or job["resumefrom"]
+    ahead = 0 if first is None or first >= at else past.versions[-1].own.counts(first, at)[0]
+    return bool(runs + ahead >= job["maxruns"])
+
+
+def _telling(past: Past, logs: Sequence[Log], at: datetime, scheduled: bool) -> list[Log]:
+    """Those of the logs that tell of the instant: its own, or one that reaches over it and counts it."""
+    version = past.version_at(at)
+    own = [log for log in logs if log.scheduledfor >= at]
+    if any(log.scheduledfor == at and log.cause == "schedule" for log in own) or not scheduled:
+        return own
+    bar = version.schedule.bar(at)
+    kinds = {str(bar)} if bar else {log.reason for log in logs} - {str(bar) for bar in Bar}
+    # An edit writes off occurrences between others that stay: each schedule has rows of its own.
+    earlier = [log for log in logs if log.scheduledfor < at and log.reason in kinds]
+    return own + [log for log in earlier if past.version_at(log.scheduledfor) is version][:1]
+
+
+def _judge(
+    budget: Budget,
+    past: Past,
+    at: datetime,
+    now: datetime,
+    *,
+    scheduled: bool,
+    spent: bool,
+    logs: Sequence[Log],
+) -> tuple[Fate, str]:
+    job, version = past.job, past.version_at(at)
+    zone = version.definition.timezone
+    when = local(at, zone)
+    for log in logs:
+        # The schedule's own verdict says more than a run by request at the same time.
+        if log.cause == "schedule" or not scheduled:
+            return _of_log(log, at, zone)
+    if at < job["createdat"]:
+        return (
+            Fate.NOT_CREATED,
+            f"The job did not exist yet: it was created at {local(job['createdat'], zone)}.",
+        )
+    if job["deletedat"] is not None and at > job["deletedat"]:
+        return Fate.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
+    if not scheduled:
+        edited = _edited(budget, past, at, zone)
+        said = f"The schedule does not call for {when}.{edited}{_neighbours(version.schedule, at, zone)}"
+        return Fate.NOT_SCHEDULED, said
+    if spent and job["state"] != "deleted":
+        said = f"By then it has run as often as maxruns ({job['maxruns']}) allows"
+        return Fate.COMPLETED, f"{said}, so it does not run at {when}."
+    return _unaccounted(past, at, now, when, zone)
+
+
+def _unaccounted(past: Past, at: datetime, now: datetime, when: str, zone: str) -> tuple[Fate, str]:
+    """Called for, and without a log."""
+    job, pause = past.job, past.pause_at(min(at, now))
+    if job["state"] == "paused":
+        how = _pause(pause, zone) if pause else ", and has been since it was created"
+        return Fate.PAUSED, f"The job is paused{how}; when it is resumed, {when} is decided."
+    if job["state"] == "completed":
+        return Fate.COMPLETED, f"The job is completed, so it does not run at {when}."
+    if job["promised"] is None or at < job["promised"]:
+        return (
+            Fate.MISSING,
+            f"The schedule calls for {when}, but no log accounts for it: a hole in the ledger.",
+        )
+    return Fate.EXPECTED, _still_to_come(past, at, now, when)
+
+
+def _still_to_come(past: Past, at: datetime, now: datetime, when: str) -> str:
+    bar = past.version_at(at).schedule.bar(at)
+    if bar is not None:
+        return f"It will not run at {when}, because {BECAUSE[bar]}; the ledger will say so."
+    if at > now:
+        return f"The schedule calls for {when}; it is still to come."
+    return f"{when} is due; it runs as the misfire policy ({past.job['misfire']}) says."
+
+
+def _of_log(log: Log, at: datetime, zone: str) -> tuple[Fate, str]:
+    when = local(at, zone)
+    if log.cause == "manual":
+        return _of_request(log, when, zone)
+    if log.scheduledfor < at:
+        done = "ran" if log.status == "finished" else f"was {log.status}"
+        why = f" because {BECAUSE[log.reason]}" if log.reason else ""
+        own = f"the log of {local(log.scheduledfor, zone)}, which {done}{why}"
+        return Fate.COUNTED, f"{when} is counted in {own} and stands for {log.missed} more."
+    return _of_verdict(log, at, when, zone)
+
+
+def _of_request(log: Log, when: str, zone: str) -> tuple[Fate, str]:
+    asked = f"a run was asked for at {local(log.scheduledfor, zone)}"
+    if log.status == "finished":
+        return Fate.RAN, f"The schedule does not call for {when}, but {asked}, and it ran."
+    fate = Fate.PROMISED if log.status == "pending" else Fate(log.status)
+    return fate, f"The schedule does not call for {when}, but {asked}; it is {log.status}."
+
+
+def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[Fate, str]:
+    if log.status == "finished" and log.startedat is not None:
+        late = (log.startedat - at).total_seconds()
+        more = f", and stands for {log.missed} more" if log.missed else ""
+        return Fate.RAN, f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}."
+    if log.status == "skipped" and log.reason is not None:
+        return Fate.SKIPPED, f"It did not run at {when}, because {BECAUSE[log.reason]}."
+    if log.status == "pending" and log.nextrun is not None and log.attempt > 1:
+        tried = f"attempt {log.attempt} is due at {local(log.nextrun, zone)}"
+        return Fate.PROMISED, f"{when} has not succeeded yet; {tried}."
+    if log.status == "pending" and log.nextrun is not None:
+        return Fate.PROMISED, f"{when} is promised; it will be tried at {local(log.nextrun, zone)}."
+    if log.status == "failed":
+        return Fate.FAILED, f"{when} failed: {log.error}"
+    since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
+    return Fate.RUNNING, f"The run of {when} is under way: attempt {log.attempt}{since}."
+
+
+async def _held_back(
+    session: AsyncSession, logs: Sequence[Log], now: datetime, zone: str, hostlimit: int
+) -> str:
+    """What keeps a call waiting that is due, as a further sentence; empty: nothing is known to."""
+    for log in logs:
+        if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:
+            continue
+        down = await breakers.down(session, log.host)
+        if down is not None and down["openuntil"] is not None:
+            until = f"it is left alone until {local(down['openuntil'], zone)}"
+            return (
+                f" {log.host} has not answered since {local(down['since'], zone)} ({down['error']}); {until}."
+            )
+        if limit := await limits.holding_back(session, now, log.jobid, log.host, hostlimit):
+            return f" {limit}"
+        if await pending.running(session, log.jobid):
+            return " Another run of the job is under way."
+    return ""
+
+
+def _edited(budget: Budget, past: Past, at: datetime, zone: str) -> str:
+    """That an earlier schedule called for the instant, if one did."""
+    for version in budget.within(past.versions):
+        if version.to is not None and version.to < at and version.schedule.calls_for(at):
+            return f" It did until the job was edited at {local(version.to, zone)}."
+    return ""
+
+
+def _neighbours(schedule: Schedule, at: datetime, zone: str) -> str:
+    before, after = schedule.last_before(at), schedule.next_after(at)
+    said = f" The one before is {local(before, zone)}" if before else " There is none before"
+    return said + (f", the one after {local(after, zone)}." if after else ", and there is none after.")
+
+
+def _pause(pause: dict[str, Any], zone: str) -> str:
+    said = f" since {local(pause['at'], zone)}"
+    if pause["client"]:
+        said += f" by {pause['client']}"
+    reason = (pause["after"] or {}).get("reason")
+    return said + (f" ({reason})" if reason else "")

@@ -1,0 +1,222 @@
+"""Looking ahead: a schedule before a job has it, jobs' next runs, an edit before it is made.
+
+What is read and what is computed are apart: computing takes long for some schedules, so it has a budget,
+and no connection waits for it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import islice
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import (
+    EditPreview,
+    JobPatch,
+    Occurrence,
+    ScheduleDraft,
+    SchedulePreview,
+    Upcoming,
+)
+from scheduler_api.database.jobs import definitions
+from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import Budget, Schedule
+from scheduler_api.schedule.wording import describe, local, note, relative
+from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs.documents import written
+from scheduler_api.services.jobs.drafts import patched, schedule_of_draft
+from scheduler_api.services.jobs.retiming import succession
+
+#: How far an edit is compared, and how many occurrences of each schedule at most.
+HORIZON, COMPARED_LIMIT = timedelta(days=30), 5000
+#: How many occurrences of one job a list of all jobs looks at.
+LISTED_LIMIT = 5000
+#: How many changed runs an edit's preview names.
+NAMED_LIMIT = 100
+
+Row = Mapping[str, Any]
+Shown = TypeVar("Shown", bound=Occurrence)
+
+
+class Window(NamedTuple):
+    """How much of the future to list."""
+
+    hours: int
+    limit: int
+    each: int
+    """Occurrences of one job."""
+
+
+class Listed(NamedTuple, Generic[Shown]):
+    """Occurrences to come, in order."""
+
+    occurrences: list[Shown]
+    complete: bool
+    """Whether all that were asked for are there; else the time for it ran out."""
+
+
+async def job_now(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
+    """The instant, and what `upcoming` knows of a job. Raises JobNotFound."""
+    return now, _there(jobid, await definitions.summary(session, jobid))
+
+
+async def job_to_edit(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
+    """The instant, and what `preview_edit` knows of a job, all of its target too. Raises JobNotFound."""
+    return now, _there(jobid, await definitions.one(session, jobid))
+
+
+def _there(jobid: int, row: Row | None) -> Row:
+    if row is None:
+        raise JobNotFound(jobid)
+    return row
+
+
+async def jobs_until(
+    session: AsyncSession, now: datetime, hours: int, limit: int
+) -> tuple[datetime, Sequence[Row]]:
+    """The instant, and what `upcoming_of_all` knows of up to `limit` jobs that run within the next hours."""
+    return now, await definitions.active_until(session, now + timedelta(hours=hours), limit)
+
+
+def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
+    """A schedule in words, and its next occurrences. Raises InvalidInput."""
+    schedule = schedule_of_draft(draft)
+    found = budget.within(islice(_from(schedule, now), draft.count))
+    zone = draft.timezone
+    occurrences = [occurrence_of(schedule, zone, instant, now) for instant in found]
+    return SchedulePreview(
+        words=describe(draft.definition),
+        timezone=zone,
+        occurrences=occurrences,
+        complete=not budget.is_spent,
+    )
+
+
+def upcoming(budget: Budget, now: datetime, row: Row, count: int) -> Listed[Occurrence]:
+    """The job's next `count` occurrences, those that must not run among them. Raises ScheduleUnusable."""
+    # With its last run under way, a job is active still, and has nothing to come.
+    if not row["active"] or row["promised"] is None:
+        return Listed([], True)
+    schedule, delay = locking.schedule_in(row), locking.spread(row["jobid"], row["jitter"])
+    found = budget.within(islice(_from(schedule, _open_after(row, now)), _left(row, count)))
+    listed = [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
+    return Listed(listed, not budget.is_spent)
+
+
+def upcoming_of_all(budget: Budget, now: datetime, rows: Sequence[Row], window: Window) -> Listed[Upcoming]:
+    """The occurrences of these jobs within a window, in order.
+
+    A job whose schedule can not be computed has none; its page says so.
+    """
+    until = now + timedelta(hours=window.hours)
+    ways = [islice(_of_job(budget, row, now, until), window.each) for row in rows]
+    found = merge(*ways, key=lambda found: (found.scheduledfor, found.jobid))
+    listed = list(islice(found, window.limit))
+    return Listed(listed, not budget.is_spent)
+
+
+def preview_edit(budget: Budget, now: datetime, row: Row, patch: JobPatch) -> EditPreview:
+    """What an edit would change. Raises InvalidInput, JobIsDeleted."""
+    if row["state"] == "deleted":
+        raise JobIsDeleted(row["jobid"])
+    draft = patched(written(row), patch)
+    new = schedule_of_draft(draft)
+    try:
+        old: Schedule | None = locking.schedule_in(row)
+    except ScheduleUnusable:
+        old = None
+    before, after = (_Ahead(budget, schedule, now) for schedule in (old, new))
+    until = min(before.until, after.until)
+    gone = sorted(before.runs(until) - after.runs(until))
+    come = sorted(after.runs(until) - before.runs(until))
+    zone = draft.timezone
+    changed = old is None or draft.definition != locking.definition_of(row)
+    return EditPreview(
+        words=describe(draft.definition),
+        until=until,
+        complete=until == now + HORIZON,
+        disappear=[occurrence_of(old, zone, instant, now) for instant in gone[:NAMED_LIMIT] if old],
+        appear=[occurrence_of(new, zone, instant, now) for instant in come[:NAMED_LIMIT]],
+        disappearing=len(gone),
+        appearing=len(come),
+        superseded=_superseded(row, new, now) if changed else 0,
+    )
+
+
+class _Ahead:
+    """The occurrences of a schedule up to a horizon, or as many of them as may be looked at."""
+
+    def __init__(self, budget: Budget, schedule: Schedule | None, now: datetime) -> None:
+        self._schedule = schedule
+        self._instants: list[datetime] = []
+        self.until = now + HORIZON
+        """How far they are known."""
+        if schedule is None:
+            return
+        for instant in _from(schedule, now):
+            if instant > self.until:
+                break
+            if len(self._instants) == COMPARED_LIMIT or not budget.allows():
+                self.until = self._instants[-1] if self._instants else now
+                break
+            self._instants.append(instant)
+
+    def runs(self, until: datetime) -> set[datetime]:
+        """Those up to an instant that nothing keeps from running."""
+        schedule = self._schedule
+        return {at for at in self._instants if at <= until and schedule and schedule.bar(at) is None}
+
+
+def occurrence_of(
+    schedule: Schedule, zone: str, instant: datetime, now: datetime, delay: timedelta = timedelta(0)
+) -> Occurrence:
+    """An occurrence with what there is to say of it."""
+    return Occurrence(
+        scheduledfor=instant,
+        startsat=instant + delay,
+        local=local(instant, zone),
+        relative=relative(instant + delay, now),
+        note=note(schedule, zone, instant),
+        runs=schedule.bar(instant) is None,
+    )
+
+
+def _from(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    instant = schedule.next_after(after)
+    while instant is not None:
+        yield instant
+        instant = schedule.next_after(instant)
+
+
+def _open_after(row: Row, now: datetime) -> datetime:
+    """The instant after which the job's open occurrences come: a due one is still to run."""
+    first: datetime | None = row["promised"]
+    return now if first is None else first - datetime.resolution
+
+
+def _left(row: Row, count: int) -> int:
+    return count if row["maxruns"] is None else min(count, max(0, row["maxruns"] - (row["runs"] or 0)))
+
+
+def _of_job(budget: Budget, row: Row, now: datetime, until: datetime) -> Iterator[Upcoming]:
+    # The first one takes longest: the schedule has to be read.
+    if not budget.allows():
+        return
+    try:
+        schedule, zone = locking.schedule_in(row), row["timezone"]
+    except ScheduleUnusable:
+        return
+    delay = locking.spread(row["jobid"], row["jitter"])
+    found = islice(_from(schedule, _open_after(row, now)), _left(row, LISTED_LIMIT))
+    for instant in budget.within(found):
+        if instant > until:
+            return
+        known = occurrence_of(schedule, zone, instant, now, delay).model_dump()
+        yield Upcoming(**known, jobid=row["jobid"], jobname=row["jobname"], timezone=zone)
+
+
+def _superseded(row: Row, schedule: Schedule, now: datetime) -> int:
+    change = succession(row, schedule, row["promised"] or row["resumefrom"], now)
+    return 0 if change is None else change.gone.counts(change.since, now + datetime.resolution)[0]

@@ -1,0 +1,144 @@
+"""A job's past: which schedule held when, and when it was paused."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import END, Definition, Part, Schedule, holds, schedule_of, without
+from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs.documents import written
+
+#: How often to read a job again that is edited while it is read.
+TRIES = 5
+
+
+class Version(NamedTuple):
+    """A schedule of a job, and the time for which it held."""
+
+    since: datetime
+    """Its occurrences come after this."""
+    to: datetime | None
+    """Its last instant; None: it still holds."""
+    definition: Definition
+    maxruns: int | None
+    """As it was last; those before were reached no more."""
+    kept: tuple[Part, ...] = ()
+    """Parts of the time before in which it holds as well: what was due there, it calls for, too."""
+    given: tuple[Part, ...] = ()
+    """Parts of its own time that the schedule after it has kept."""
+
+    @property
+    def begins(self) -> datetime:
+        """Its occurrences come after this, those that it has kept as well."""
+        return self.kept[0].first - datetime.resolution if self.kept else self.since
+
+    @property
+    def within(self) -> tuple[Part, ...]:
+        """The parts of time whose occurrences are its own; those of all versions fill a job's life."""
+        return without((*self.kept, Part(self.since + datetime.resolution, self.to or END)), self.given)
+
+    @property
+    def own(self) -> Schedule:
+        """What of the schedule is its own. Raises ScheduleUnusable."""
+        return self.schedule._replace(within=self.within)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule. Raises ScheduleUnusable."""
+        try:
+            return schedule_of(self.definition)
+        except (ArithmeticError, ValueError) as error:
+            raise ScheduleUnusable(f"The job's schedule can not be computed ({error}).") from error
+
+
+@dataclass(frozen=True)
+class Past:
+    """A job as it is, and what led there."""
+
+    job: Mapping[str, Any]
+    changes: list[dict[str, Any]]
+
+    @cached_property
+    def versions(self) -> list[Version]:
+        """Its schedules, oldest first. The first look takes long where there were many edits."""
+        return _versions(self.job, self.changes)
+
+    def version_at(self, instant: datetime) -> Version:
+        """The schedule to which an instant belongs; before the first one, the first."""
+        for version in reversed(self.versions):
+            if holds(version.kept, instant) and version.own.calls_for(instant):
+                return version
+        return next(v for v in self.versions if v.to is None or instant <= v.to)
+
+    @property
+    def targeted(self) -> datetime:
+        """Since when the job has the target that it has, or none."""
+        edits = [change for change in self.changes if "target" in (change["after"] or {})]
+        found: datetime = edits[-1]["at"] if edits else self.job["createdat"]
+        return found
+
+    def pause_at(self, instant: datetime) -> dict[str, Any] | None:
+        """The change that had the job paused at an instant; None: it was not."""
+        latest = None
+        for change in self.changes:
+            if change["at"] <= instant and change["action"] in {"paused", "resumed"}:
+                latest = change
+        return latest if latest is not None and latest["action"] == "paused" else None
+
+
+async def past_of(session: AsyncSession, jobid: int) -> Past:
+    """The job and its history, which belong together although others edit. Raises JobNotFound."""
+    row: Mapping[str, Any] | None = await definitions.summary(session, jobid)
+    for _ in range(TRIES):
+        if row is None:
+            break
+        known = await changes.of_schedule(session, jobid)
+        before, row = row, await definitions.summary(session, jobid)
+        if row is not None and row["version"] == before["version"]:
+            return Past(before, known)
+    if row is None:
+        raise JobNotFound(jobid)
+    raise DatabaseBusy("The job is being edited again and again; try once more.")
+
+
+def _versions(row: Mapping[str, Any], known: list[dict[str, Any]]) -> list[Version]:
+    """From the present definition back through what each edit replaced."""
+    document = written(row)
+    found: list[Version] = []
+    to: datetime | None = None
+    given: tuple[Part, ...] = ()
+    maxruns = document["maxruns"]
+    for change in reversed(known):
+        if change["action"] != "edited":
+            continue
+        opens = "validfrom" in change["after"]
+        if opens:
+            since = datetime.fromisoformat(change["after"]["validfrom"])
+            ends = [datetime.fromisoformat(end) for end in change["after"].get("kept", ())]
+            kept = locking.parts_of(ends)
+            found.append(Version(since, to, _definition(document), maxruns, kept, given))
+            to, given = since, kept
+        document |= {name: value for name, value in change["before"].items() if name != "validfrom"}
+        if opens:
+            maxruns = document["maxruns"]
+    found.append(Version(row["createdat"], to, _definition(document), maxruns, (), given))
+    return found[::-1]
+
+
+def _definition(document: dict[str, Any]) -> Definition:
+    """The definition of a job as JSON has it."""
+    parsed = {name: parse(document[name]) for name, parse in PARSERS.items() if document[name] is not None}
+    return locking.definition_of(document | parsed)
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "startdate": date.fromisoformat,
+    "starttime": time.fromisoformat,
+    "until": datetime.fromisoformat,
+}

@@ -1,0 +1,270 @@
+"""What people do with a job beside editing it: pause, resume, run it now, skip its next run."""
+
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Job, Log, Missed, Pause, Resume
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.logs import Skipped
+from scheduler_api.database.singly import one_by_one
+from scheduler_api.errors import (
+    Flaw,
+    InvalidInput,
+    JobHasNoFuture,
+    JobIsDeleted,
+    JobIsPaused,
+    JobNotFound,
+    ScheduleUnusable,
+)
+from scheduler_api.schedule import Future, Misfire, Reason
+from scheduler_api.services.jobs import locking, opening
+from scheduler_api.services.jobs.locking import Held
+from scheduler_api.services.jobs.reading import get
+
+log = structlog.get_logger(__name__)
+
+
+async def pause_untold(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Pause,
+    version: int | None = None,
+    client: str | None = None,
+    *,
+    pauseid: UUID | None = None,
+) -> None:
+    """Take back the job's promise until it is resumed. A paused job gets the new reason and end.
+
+    `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
+    Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
+    """
+    if order.until is not None and order.until <= now:
+        raise InvalidInput(Flaw(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now."))
+    held = await locking.hold(session, now, jobid, version)
+    now = held.now
+    _require_future(held)
+    await locking.take_back(session, held)
+    why = definitions.Paused(order.reason, order.until, pauseid, await _open_from(session, held))
+    await definitions.pause(session, now, jobid, why)
+    if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
+        await pending.announce(session)
+    said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
+    await changes.record(session, now, jobid, "paused", client, after=said)
+
+
+async def _open_from(session: AsyncSession, held: Held) -> datetime | None:
+    """The occurrence that a job is to go on with when it is resumed; None: there is none, or is unknown."""
+    try:
+        future = locking.future_of(held.job, await logs.standing(session, held.job["jobid"]))
+    except ScheduleUnusable:
+        return held.open_from
+    return await opening.first_open(session, held, future)
+
+
+async def resume_untold(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Resume,
+    version: int | None = None,
+    client: str | None = None,
+) -> None:
+    """Promise the job's next run again; one that is active stays as it is.
+
+    What the pause kept from running is caught up as the job's misfire policy says, or skipped on
+    request; the ledger then says that the job was paused. Raises JobNotFound, JobIsDeleted,
+    JobHasNoFuture, StaleVersion.
+    """
+    held = await locking.hold(session, now, jobid, version)
+    now = held.now
+    _require_future(held)
+    if held.is_paused:
+        await _go_on(session, now, held, order.missed, client)
+
+
+async def pause(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Pause,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """The same as `pause_untold`; the job as it is then."""
+    await pause_untold(session, now, jobid, order, version, client)
+    return await get(session, jobid)
+
+
+async def resume(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    order: Resume,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """The same as `resume_untold`; the job as it is then."""
+    await resume_untold(session, now, jobid, order, version, client)
+    return await get(session, jobid)
+
+
+class PausesOver(NamedTuple):
+    """Pauses whose time has come, in order."""
+
+    jobids: list[int]
+    last: tuple[datetime, int]
+    """The end of the last of them, and its job."""
+    next: float | None
+    """Seconds until a further one ends; None: none will."""
+
+
+#: Before all pauses.
+FIRST_PAUSE = (datetime.min.replace(tzinfo=UTC), 0)
+
+
+async def pauses_over(session: AsyncSession, after: tuple[datetime, int], limit: int) -> PausesOver:
+    """Up to `limit` pauses that are over, after a place in their order."""
+    now = await definitions.clock(session)
+    rows = await definitions.pauses_over(session, now, after, limit)
+    last = (rows[-1]["pauseduntil"], rows[-1]["jobid"]) if rows else after
+    following = await definitions.next_pause(session, now)
+    seconds = None if following is None else (following - now).total_seconds()
+    return PausesOver([row["jobid"] for row in rows], last, seconds)
+
+
+async def resume_all(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> int:
+    """Resume those of the jobs whose pause has ended; how many of them nobody else holds."""
+
+    async def resume_due(jobid: int) -> None:
+        with contextlib.suppress(JobNotFound, JobIsDeleted):
+            held = await locking.hold(session, now, jobid)
+            until = held.job["pauseduntil"]
+            # Another replica may have come first, or somebody paused it anew.
+            if until is not None and until <= held.now:
+                await _go_on(session, held.now, held, Missed.POLICY, None)
+
+    tried = await one_by_one(session, jobids, resume_due)
+    for one in tried:
+        if one.refusal is not None:
+            log.warning("a pause does not end now", jobid=one.item, error=one.refusal)
+    return sum(one.refusal is None for one in tried)
+
+
+async def _go_on(
+    session: AsyncSession, now: datetime, held: Held, missed: Missed, client: str | None
+) -> None:
+    job = held.job
+    future, first = None, None
+    try:
+        future = locking.future_of(job, await logs.standing(session, job["jobid"]))
+        first = await _catch_up(session, now, held, future, missed)
+    except ScheduleUnusable:
+        log.exception("a paused job can not go on", jobid=job["jobid"])
+    # Completed, but for a run under way: that retires the job when it settles.
+    await definitions.resume(session, job["jobid"], active=first is not None or _lasts(held))
+    if future is not None and first is not None:
+        await locking.go_on(session, now, held, job, future, first)
+    await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
+
+
+async def _catch_up(
+    session: AsyncSession,
+    now: datetime,
+    held: Held,
+    future: Future,
+    missed: Missed,
+) -> datetime | None:
+    """Write off what is not to be caught up; the occurrence to go on with."""
+    job = held.job
+    first = await opening.first_open(session, held, future)
+    if first is None or first > now:
+        return first
+    last = None
+    if missed is Missed.SKIP:
+        last = now
+    elif job["misfire"] == Misfire.SKIP:
+        # Later than grace: now - occurrence > grace.
+        last = now - timedelta(seconds=job["grace"]) - datetime.resolution
+    if last is None or first > last:
+        return first
+    return await locking.write_off(session, now, job["jobid"], future, first, last, Reason.PAUSED)
+
+
+async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
+    """Ask for a run of the job now, beside its schedule, which does not move; the pending log.
+
+    A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted.
+    """
+    job = await definitions.share(session, jobid)
+    if job is None:
+        raise JobNotFound(jobid)
+    if job["deletedat"] is not None:
+        raise JobIsDeleted(jobid)
+    rows = await logs.request(session, now, "manual", [(jobid, now)])
+    await pending.announce(session)
+    if not rows:
+        # Somebody else asked at the very same microsecond: one run is what both get.
+        found = await logs.around(session, jobid, now, now + datetime.resolution)
+        rows = [row for row in found if row["cause"] == "manual"]
+    return Log.model_validate(dict(rows[0]))
+
+
+async def skip_next(
+    session: AsyncSession,
+    now: datetime,
+    jobid: int,
+    version: int | None = None,
+    client: str | None = None,
+) -> Job:
+    """Let the job's next run not happen; the one after it is promised.
+
+    Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, StaleVersion.
+    """
+    held = await locking.hold(session, now, jobid, version)
+    now = held.now
+    _require_future(held)
+    if held.is_paused:
+        raise JobIsPaused(jobid)
+    job, carrier, first = held.job, held.carrier, held.open_from
+    if carrier is None or first is None:
+        raise JobHasNoFuture(f"Job {jobid} has no run ahead of it that could be skipped.")
+    future = locking.future_of(job, carrier)
+    skipped = future.schedule.first_free(first)
+    if skipped is None:
+        raise JobHasNoFuture(f"Every run of job {jobid} that is left is excluded.")
+    await locking.take_back(session, held)
+    # Rows of what is over and of what is yet to come stay apart: an edit forgets the latter.
+    open_from: datetime | None = first
+    for last in (now, skipped - datetime.resolution):
+        if open_from is not None and open_from <= last < skipped:
+            open_from = await locking.write_off(session, now, jobid, future, open_from, last, Reason.REQUEST)
+    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, future.lastrun, future.runs)
+    await logs.skip(session, now, [row])
+    following = future.next_after(skipped)
+    if following is not None:
+        await locking.go_on(session, now, held, job, future, following)
+    elif not held.under_way:
+        await definitions.retire(session, [jobid])
+    said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
+    await changes.record(session, now, jobid, "skipped", client, after=said)
+    return await get(session, jobid)
+
+
+def _lasts(held: Held) -> bool:
+    """Whether a job stays active without a promise: a run is under way, or it runs after another job."""
+    return bool(held.under_way) or held.job["after"] is not None
+
+
+def _require_future(held: Held) -> None:
+    """Raise JobHasNoFuture for a completed job."""
+    if not held.job["active"] and not held.is_paused:
+        jobid = held.job["jobid"]
+        raise JobHasNoFuture(f"Job {jobid} is completed: its schedule has no further run.")

@@ -1,0 +1,93 @@
+"""One order to many jobs, in bounded batches; each job is done as a whole or not at all."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import BulkAction, BulkFailure, BulkOrder, Pause, Resume, State
+from scheduler_api.database.jobs import lists
+from scheduler_api.database.statements import savepoint
+from scheduler_api.errors import SchedulerError
+from scheduler_api.services.jobs import actions, editing
+
+#: Jobs in one transaction, and seconds after which it takes no further one.
+BATCH, BATCH_SECONDS = 100, 1.0
+
+Verb = Callable[[AsyncSession, datetime, int], Coroutine[Any, Any, Any]]
+
+
+@dataclass
+class BatchReport:
+    """What one batch did."""
+
+    last: int | None = None
+    """The last job that was looked at; None: there was none left."""
+    done: list[int] = field(default_factory=list)
+    unchanged: int = 0
+    failures: list[BulkFailure] = field(default_factory=list)
+
+
+class Asked(NamedTuple):
+    """What was asked, of which jobs, and by whom."""
+
+    order: BulkOrder
+    filters: dict[str, Any]
+    client: str | None
+    pauseid: UUID | None
+    """Names what is paused by it."""
+
+
+async def count(session: AsyncSession, filters: dict[str, Any]) -> int:
+    """How many jobs pass the filters."""
+    return await lists.count(session, filters)
+
+
+async def run_batch(session: AsyncSession, now: datetime, asked: Asked, after: int) -> BatchReport:
+    """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
+    verb = _verb(asked)
+    rows = await lists.page(session, asked.filters, "jobid", (after, None), BATCH)
+    report = BatchReport()
+    give_up = monotonic() + BATCH_SECONDS
+    for row in rows:
+        if _is_so(asked.order.action, row["state"]):
+            report.unchanged += 1
+            report.last = row["jobid"]
+            continue
+        # Locks of all these jobs are held meanwhile; the next batch goes on from here.
+        if report.done and monotonic() >= give_up:
+            break
+        report.last = row["jobid"]
+        try:
+            async with savepoint(session):
+                await verb(session, now, row["jobid"])
+            report.done.append(row["jobid"])
+        except SchedulerError as error:
+            report.failures.append(BulkFailure(jobid=row["jobid"], code=error.code, detail=str(error)))
+    return report
+
+
+def _is_so(action: BulkAction, state: str) -> bool:
+    """Whether the job is already what it would become: then its reason and its end stay, too."""
+    if action is BulkAction.PAUSE:
+        return state == State.PAUSED
+    return action is BulkAction.RESUME and state == State.ACTIVE
+
+
+def _verb(asked: Asked) -> Verb:
+    order, client, pauseid = asked.order, asked.client, asked.pauseid
+    pause = Pause.model_construct(reason=order.reason, until=order.until)
+    resume = Resume.model_construct(missed=order.missed)
+    verbs: dict[BulkAction, Verb] = {
+        BulkAction.PAUSE: lambda s, now, jobid: actions.pause_untold(
+            s, now, jobid, pause, None, client, pauseid=pauseid
+        ),
+        BulkAction.RESUME: lambda s, now, jobid: actions.resume_untold(s, now, jobid, resume, None, client),
+        BulkAction.RUN: actions.run_now,
+        BulkAction.DELETE: lambda s, now, jobid: editing.delete(s, now, jobid, order.history, None, client),
+    }
+    return verbs[order.action]

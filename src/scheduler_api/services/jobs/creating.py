@@ -1,0 +1,45 @@
+"""Creating jobs."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import (
+    Job,
+    JobDraft,
+)
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.schedule import Future
+from scheduler_api.services.jobs import chains, locking
+from scheduler_api.services.jobs.documents import recorded, written
+from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
+
+
+async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
+    """Create a job with the promise of its first run. Raises InvalidInput where it has none ahead."""
+    schedule = schedule_of_draft(draft)
+    require_future_start(draft, schedule, now)
+    if draft.after is not None:
+        await chains.require_parent(session, draft.after)
+    first = None if draft.after is not None else first_ahead(schedule, now)
+    values = draft.model_dump() | {"host": draft.host}
+    jobid = await definitions.create(session, now, values, None if draft.active else first)
+    nextrun = None
+    if draft.active and first is not None:
+        future = Future(schedule, draft.maxruns)
+        nextrun = await locking.promise(session, now, values | {"jobid": jobid}, future, first)
+    await changes.record(session, now, jobid, "created", client, after=recorded(written(values)))
+    return Job(
+        **values,
+        jobid=jobid,
+        state="active" if draft.active else "paused",
+        pausedat=None if draft.active else now,
+        pausereason=None,
+        pauseduntil=None,
+        pauseid=None,
+        nextrun=nextrun,
+        lastrun=None,
+        laststatus=None,
+        version=1,
+        createdat=now,
+    )

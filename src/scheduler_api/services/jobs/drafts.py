@@ -1,0 +1,59 @@
+"""A draft's schedule, and the first of its runs."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from scheduler_api.contracts import JobDraft, JobPatch, ScheduleDraft, flaws_of
+from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, schedule_of
+
+
+def schedule_of_draft(draft: JobDraft | ScheduleDraft) -> Schedule:
+    """The draft's schedule. Raises InvalidInput where it can not be computed."""
+    try:
+        return schedule_of(draft.definition)
+    except StartInGap:
+        sentence = "The clocks jump over this time on that day, and dstgap says not to run then."
+        raise InvalidInput(Flaw(("starttime",), sentence)) from None
+    except OverflowError:
+        raise InvalidInput(Flaw(("startdate",), "The start lies beyond the end of the calendar.")) from None
+
+
+def first_ahead(schedule: Schedule, now: datetime) -> datetime:
+    """The first occurrence after now. Raises InvalidInput where there is none that may run."""
+    first = schedule.next_after(now)
+    if first is not None and schedule.first_free(first) is not None:
+        return first
+    if first is not None:
+        field, sentence = "exclude", "All of the runs ahead are excluded."
+    elif schedule.until is not None and schedule.cadence.next_after(now) is not None:
+        field, sentence = "until", "The schedule has no run from now up to then."
+    else:
+        field = "cron" if isinstance(schedule.cadence, Cron) else "startdate"
+        sentence = "The schedule has no run ahead."
+    raise InvalidInput(Flaw((field,), sentence))
+
+
+def require_future_start(draft: JobDraft, schedule: Schedule, now: datetime) -> None:
+    """Raise InvalidInput where the start has passed."""
+    if draft.startdate is None:
+        return
+    assert not isinstance(schedule.cadence, Never)
+    start = schedule.cadence.start
+    if start > now:
+        return
+    today = now.astimezone(ZoneInfo(draft.timezone))
+    field = "starttime" if draft.startdate == today.date() and draft.starttime else "startdate"
+    clock = f"{today:%Y-%m-%d %H:%M:%S} in {draft.timezone}"
+    raise InvalidInput(Flaw((field,), f"The start must be in the future; it is {clock} now."))
+
+
+def patched(before: dict[str, Any], patch: JobPatch) -> JobDraft:
+    """The job with the changes of a patch. Raises InvalidInput where that is no job."""
+    try:
+        return JobDraft.model_validate(patch.applied_to(before))
+    except ValidationError as error:
+        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None

@@ -1,0 +1,38 @@
+"""Creating a job once, however often the request arrives."""
+
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Job, JobDraft
+from scheduler_api.database import marks
+from scheduler_api.database.jobs import idempotency
+from scheduler_api.errors import KeyInFlight, KeyReused
+from scheduler_api.services.jobs import creating
+
+#: How long a key is remembered.
+LIFETIME = timedelta(hours=24)
+
+
+async def create_once(
+    session: AsyncSession, now: datetime, key: str, draft: JobDraft, client: str | None = None
+) -> tuple[Job, bool]:
+    """Create the job, or find it as the key's first use created it; whether it was there before.
+
+    Raises what creating raises, KeyInFlight while another request has the key, and KeyReused where the
+    key was used for another job.
+    """
+    if not await idempotency.take(session, key):
+        raise KeyInFlight("A request with this Idempotency-Key is under way; wait for its answer.")
+    digest = sha256(draft.model_dump_json().encode()).digest()
+    found = await idempotency.find(session, key, now - LIFETIME)
+    if found is not None:
+        if found["digest"] != digest:
+            raise KeyReused("This Idempotency-Key was used for another job; take a new one.")
+        await marks.leave(session)
+        return Job.model_validate_json(found["answer"]), True
+    await idempotency.forget(session, now - LIFETIME)
+    job = await creating.create(session, now, draft, client)
+    await idempotency.keep(session, now, key, digest, job.model_dump_json())
+    return job, False

@@ -1,0 +1,34 @@
+"""What a job goes on with: the first occurrence that its ledger does not account for."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.database.jobs import changes
+from scheduler_api.database.runs import logs
+from scheduler_api.schedule import TICK, Future
+from scheduler_api.services.jobs.locking import MOST_TOLD, Held, first_beside
+
+
+async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
+    """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
+    if held.open_from is not None:
+        return future.admit(held.open_from)
+    jobid, validfrom = held.job["jobid"], held.job["validfrom"]
+    if held.job["kept"]:
+        since = await logs.settled(session, jobid) or held.job["createdat"]
+        if since < validfrom:
+            return future.next_after(since)
+    # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
+    since = max(validfrom, await _accounted(session, held) or validfrom)
+    rows = await logs.told_since(session, jobid, since, MOST_TOLD)
+    if len(rows) == MOST_TOLD:
+        since = max(since, rows[0]["scheduledfor"] - TICK)
+    return future.admit(first_beside(future.schedule, since, rows))
+
+
+async def _accounted(session: AsyncSession, held: Held) -> datetime | None:
+    """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
+    jobid, until = held.job["jobid"], held.now
+    repaired = await changes.repaired(session, jobid)
+    return await logs.reached(session, jobid, until if repaired is None else min(until, repaired))

@@ -1,0 +1,161 @@
+"""What an edit means for a job's future: it takes away only what the new schedule does not call for.
+
+An occurrence that both schedules call for stays as it is, due or not, with its row, and so does one that
+was skipped ahead of its time. The new schedule calls for nothing else of the time before the edit.
+"""
+
+import contextlib
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import JobDraft
+from scheduler_api.database.jobs.definitions import Continuation
+from scheduler_api.database.runs import logs
+from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
+from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
+from scheduler_api.services.jobs import chains, locking, opening
+from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
+from scheduler_api.services.jobs.locking import Held
+
+
+async def retime(
+    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, changed: Collection[str]
+) -> Continuation:
+    """Put the promise where the new definition wants it; how the job stands then.
+
+    Raises InvalidInput where the new definition has no run ahead.
+    """
+    job = held.job
+    redefined = draft.definition != locking.definition_of(job) or "after" in changed
+    if not redefined and not {"jitter", "maxruns"} & set(changed):
+        return Continuation(job["active"], job["validfrom"], job["resumefrom"], job["kept"])
+    said = await logs.standing(session, job["jobid"])
+    future = Future(schedule_of_draft(draft), draft.maxruns, said["runs"] or 0, said["lastrun"])
+    if future.is_spent and (redefined or "maxruns" in changed):
+        sentence = f"Must be more than {future.runs}: so often it has run already."
+        raise InvalidInput(Flaw(("maxruns",), sentence))
+    if redefined:
+        if {"startdate", "starttime"} & set(changed):
+            require_future_start(draft, future.schedule, now)
+        return await _replace(session, now, held, draft, future)
+    return await _keep(session, now, held, draft, future)
+
+
+async def _keep(
+    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, future: Future
+) -> Continuation:
+    """Go on with the same schedule; a completed job that may run again does so from now on."""
+    job, validfrom, ends = held.job, held.job["validfrom"], held.job["kept"]
+    schedule = locking.keeping(future.schedule, locking.parts_of(ends), validfrom)
+    future = future._replace(schedule=schedule)
+    if job["active"] or held.open_from is not None:
+        first = await opening.first_open(session, held, future)
+    else:
+        accounted = (await logs.standing(session, job["jobid"]))["accounted"]
+        first = future.next_after(max(accounted or now, now))
+        # More runs are for what comes from now on, even if nothing does: they were spent until now.
+        if first is not None or draft.maxruns != job["maxruns"]:
+            validfrom, ends = now, []
+    return await _go_on(session, now, held, draft, future, Continuation(True, validfrom, first, ends))
+
+
+async def _replace(
+    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, future: Future
+) -> Continuation:
+    """Go on with another schedule: what is due by both stays, what is due by the old one alone is over."""
+    jobid = held.job["jobid"]
+    if draft.after is not None:
+        await chains.require_parent(session, draft.after, jobid)
+    change = succession(held.job, future.schedule, held.open_from, now)
+    first: datetime | None = None
+    if change is not None and change.kept:
+        schedule = locking.keeping(future.schedule, change.kept, now)
+        first, future = schedule.next_after(change.kept[0].first - TICK), future._replace(schedule=schedule)
+    elif draft.after is None:
+        if isinstance(future.schedule.cadence, Once):
+            require_future_start(draft, future.schedule, now)
+        first = first_ahead(future.schedule, await _skipped_up_to(session, now, held, future.schedule))
+    await locking.take_back(session, held, but=first)
+    ends: list[datetime] = []
+    if change is not None:
+        ends = [*chain.from_iterable(change.kept)]
+        gone = change.gone.next_after(change.since - TICK)
+        if gone is not None:
+            old = Future(change.gone, None, future.runs, future.lastrun)
+            await locking.write_off(session, now, jobid, old, gone, now, Reason.SUPERSEDED)
+    return await _go_on(session, now, held, draft, future, Continuation(True, now, first, ends))
+
+
+def succession(
+    job: Mapping[str, Any], schedule: Schedule, since: datetime | None, now: datetime
+) -> Succession | None:
+    """What becomes of a job's due occurrences, from `since` on, under another schedule; None: none is due.
+
+    A schedule that can not be computed had none.
+    """
+    if since is None or since > now:
+        return None
+    try:
+        return succeed(locking.schedule_in(job), schedule, Part(since, now))
+    except ScheduleUnusable:
+        return None
+
+
+async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, schedule: Schedule) -> datetime:
+    """The last of the occurrences that were skipped ahead of their time and stay so, or now.
+
+    What the new schedule does not call for, or not next, is forgotten.
+    """
+    jobid, last = held.job["jobid"], now
+    with contextlib.suppress(ScheduleUnusable):
+        await _part(session, now, jobid, locking.schedule_in(held.job))
+    if held.job["active"] or held.is_paused:
+        for row in await logs.ahead(session, jobid, now):
+            reach = row["through"] or row["scheduledfor"]
+            if schedule.next_after(last) != row["scheduledfor"]:
+                break
+            span = next(schedule.spans(row["scheduledfor"], reach))
+            said = Reason.REQUEST if span.bar is None else Reason(span.bar)
+            if (span.last, span.size, said) != (reach, row["missed"] + 1, row["reason"]):
+                break
+            last = reach
+    await logs.forget_ahead(session, jobid, last)
+    return last
+
+
+async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule) -> None:
+    """Part a verdict that was given ahead of its time, and of which some has come by now."""
+    row = await logs.straddling(session, jobid, now)
+    first = old.next_after(now)
+    if row is None or first is None:
+        return
+    parts = (row["scheduledfor"], now), (first, row["through"])
+    (missed, through), (further, last) = (
+        (count - 1, old.last_before(end + TICK) if count > 1 else None)
+        for start, end in parts
+        for count in [old.count_between(start, end + TICK)]
+    )
+    await logs.shorten(session, row["logid"], missed, through)
+    rest = logs.Skipped(jobid, first, further, last, row["reason"], row["lastrun"], row["runs"])
+    await logs.skip(session, now, [rest])
+
+
+async def _go_on(
+    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, future: Future, wanted: Continuation
+) -> Continuation:
+    """Promise what the job is to go on with, unless it is paused; how the job stands then."""
+    first = wanted.resumefrom
+    if held.is_paused:
+        return wanted._replace(active=False)
+    await locking.take_back(session, held, but=first)
+    if first is None:
+        # Completed, but for a run under way: that retires the job when it settles.
+        lasts = bool(held.under_way) or draft.after is not None
+        return wanted._replace(active=lasts)
+    timed = {"jobid": held.job["jobid"], "jitter": draft.jitter, "overlap": draft.overlap}
+    await locking.go_on(session, now, held, timed, future, first)
+    return wanted._replace(resumefrom=None)

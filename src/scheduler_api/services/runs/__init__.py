@@ -1,0 +1,1 @@
+"""Runs: what is due is claimed, started, settled, tried again, repaired."""

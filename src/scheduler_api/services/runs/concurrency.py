@@ -1,0 +1,239 @@
+"""Who may start: shares of the places, limits on what runs at once and a minute, hosts that do not answer."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from scheduler_api.database.runs.claims import DueCall
+from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out
+from scheduler_api.targets.rates import Rate
+
+#: A limit as the table names it: scope and name.
+Named = tuple[str, str]
+
+
+class Admitted(NamedTuple):
+    """A due call that may start."""
+
+    entry: DueCall
+    reach: Reach
+    """Up to which of the places."""
+
+
+class Bounds:
+    """What is free, counted down as calls are admitted."""
+
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]], now: datetime, hostmost: int, breaks: int, room: Room
+    ) -> None:
+        self._now, self._hostmost, self._breaks, self._room = now, hostmost, breaks, room
+        # Runs under way, and those of them that have a call under way and so take a place.
+        self._job_runs, self._job_calls = Counter[int](), Counter[int]()
+        self._tag_runs, self._tag_calls = Counter[str](), Counter[str]()
+        self._host_calls = Counter[str]()
+        self._full_jobs: list[int] = []
+        self._limits: dict[Named, int] = {}
+        self._rates: dict[Named, Rate] = {}
+        self._locked: frozenset[Named] = frozenset()
+        self._down: dict[str, int] = {}
+        self._failing: set[str] = set()
+        # What was admitted, of all and by rate; and whether a limit kept a call from it.
+        self._started, self._paced, self._refused = 0, Counter[Named](), False
+        self.crowded = False
+        """Whether due calls were left for lack of a place that they may have."""
+        for row in rows:
+            kind, name, jobids, runs, calls, limit, rate, until = row.values()
+            if kind == "jobs":
+                self._note_jobs(jobids, runs, calls, limit)
+            elif kind == "host":
+                self._host_calls[name] = calls
+            elif kind == "tag":
+                self._tag_runs[name], self._tag_calls[name] = runs, calls
+            elif kind == "down":
+                self._note_failures(name, runs, until)
+            else:
+                self._note_limit((kind.removeprefix("limit of "), name), limit, rate, until)
+
+    def _note_jobs(self, jobids: Sequence[int], runs: int, calls: int, limit: int | None) -> None:
+        """Each of the jobs has so many runs under way, and so many of them calls."""
+        self._job_runs.update(dict.fromkeys(jobids, runs))
+        if calls:
+            self._job_calls.update(dict.fromkeys(jobids, calls))
+        if limit is not None and runs >= limit:
+            self._full_jobs += jobids
+
+    def _note_failures(self, host: str, failures: int, until: datetime | None) -> None:
+        self._failing.add(host)
+        if failures >= self._breaks:
+            # Nothing, until it is time to look whether it answers again; then one call.
+            self._down[host] = 0 if until is not None and until > self._now else 1
+
+    def _note_limit(self, named: Named, limit: int | None, rate: int | None, until: datetime | None) -> None:
+        if limit is not None:
+            self._limits[named] = limit
+        if rate is not None:
+            self._rates[named] = Rate(rate, until)
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """The hosts with failures on their account."""
+        return frozenset(self._failing)
+
+    def shares(self, hosts: Mapping[str, datetime]) -> dict[str, int]:
+        """How many due calls of each host to look at: of hosts that have any, since when by host.
+
+        Twice as many in all as there is room for, as some may not start for what else they are part of.
+        """
+        asking = []
+        for host, since in hosts.items():
+            most = self._host_room(host)
+            if most <= 0:
+                continue
+            # What busy jobs have due is not looked at, either.
+            if not self._admits(Reach.LENT):
+                self.crowded = True
+            if self._admits(Reach.NEWCOMER if self._is_idle(host) else Reach.JOB):
+                asking.append(Asking(host, since, self._host_calls[host], most))
+        return share_out(asking, self._room.most * min(2, len(asking)))
+
+    @property
+    def closed(self) -> tuple[list[int], list[str]]:
+        """The jobs and tags of which nothing can start: they are full or held, or have no place left."""
+        jobs = [*self._full_jobs, *self._room.held]
+        tags = [name for scope, name in self.held_back if scope == "tag"]
+        if not self._admits(Reach.LENT):
+            jobs = [*{*jobs, *self._job_calls}]
+        if not self._admits(Reach.HOST):
+            tags += [tag for tag, calls in self._tag_calls.items() if calls]
+        return jobs, tags
+
+    @property
+    def held_back(self) -> list[Named]:
+        """The limits that let nothing more start now, hosts that do not answer among them."""
+        named = {*self._limits, *self._rates, *(("host", host) for host in self._down)}
+        named |= {("host", host) for host in self._host_calls}
+        return [(scope, name) for scope, name in named if self._left(scope, name) <= 0]
+
+    @property
+    def bind(self) -> bool:
+        """Whether limits may hold anything back."""
+        return self._refused or bool(self._full_jobs) or bool(self.held_back)
+
+    @property
+    def next_paced(self) -> datetime | None:
+        """When the first of the rates that are used up lets a call start; None: none is used up."""
+        rates = (rate._replace(busyuntil=self._used(named)) for named, rate in self._rates.items())
+        return min((rate.next(self._now) for rate in rates if rate.free(self._now) <= 0), default=None)
+
+    def admit(self, entries: Sequence[DueCall], known: Mapping[int, Mapping[str, Any]]) -> list[Admitted]:
+        """Those of the due calls (oldest first) that may start; their places are taken."""
+        admitted = []
+        for entry in self._in_turn(entries):
+            job = known[entry.logid]
+            if not self._fits(entry, job):
+                self._refused = True
+                continue
+            reach = self._reach(entry, job["tags"])
+            if not self._admits(reach):
+                self.crowded = True
+                continue
+            self._take(entry, job["tags"])
+            admitted.append(Admitted(entry, reach))
+        return admitted
+
+    def rates_of(self, entries: Iterable[DueCall], known: Mapping[int, Mapping[str, Any]]) -> list[Named]:
+        """The rates that these calls count against."""
+        return list(self._rates_of(entries, known))
+
+    def keep_rates(self, locked: Iterable[Named]) -> None:
+        """Let nothing start that counts against a rate which is not among those that could be locked."""
+        self._locked = frozenset(locked)
+
+    def used_rates(
+        self, started: Iterable[DueCall], known: Mapping[int, Mapping[str, Any]]
+    ) -> dict[Named, datetime]:
+        """Until when the rates are used up once these calls have started."""
+        counts = self._rates_of(started, known)
+        return {named: self._rates[named].used(self._now, count) for named, count in counts.items()}
+
+    def _rates_of(self, entries: Iterable[DueCall], known: Mapping[int, Mapping[str, Any]]) -> Counter[Named]:
+        if not self._rates:
+            return Counter()
+        named = (one for entry in entries for one in _named_by(entry, known[entry.logid]["tags"]))
+        return Counter(one for one in named if one in self._rates)
+
+    def _used(self, named: Named) -> datetime | None:
+        rate, calls = self._rates[named], self._paced[named]
+        return rate.used(self._now, calls) if calls else rate.busyuntil
+
+    def _in_turn(self, entries: Sequence[DueCall]) -> list[DueCall]:
+        """In the order in which they get places.
+
+        Of hosts, and of the jobs of one, those with the fewest calls under way come first; then the oldest.
+        """
+        if len(entries) <= self._room.free[Reach.LENT]:
+            return list(entries)
+        jobs, hosts = self._job_calls.copy(), self._host_calls.copy()
+        by_job, by_host = [], []
+        for age, entry in enumerate(entries):
+            jobs[entry.jobid] += 1
+            by_job.append((jobs[entry.jobid], age, entry))
+        by_job.sort()
+        for _, age, entry in by_job:
+            hosts[entry.host] += 1
+            by_host.append((hosts[entry.host], age, entry))
+        by_host.sort()
+        return [entry for _, _, entry in by_host]
+
+    def _fits(self, entry: DueCall, job: Mapping[str, Any]) -> bool:
+        """Whether all limits let it start."""
+        limit = job["concurrency"] if job["concurrency"] or job["overlap"] else 1
+        if limit is not None and self._job_runs[entry.jobid] >= limit:
+            return False
+        named = _named_by(entry, job["tags"])
+        return all(self._left(*one) > 0 and (one not in self._rates or one in self._locked) for one in named)
+
+    def _reach(self, entry: DueCall, tags: Iterable[str]) -> Reach:
+        if self._job_calls[entry.jobid]:
+            return Reach.LENT
+        if not self._is_idle(entry.host):
+            return Reach.JOB
+        return Reach.HOST if any(self._tag_calls[tag] for tag in tags) else Reach.NEWCOMER
+
+    def _admits(self, reach: Reach) -> bool:
+        return self._started < self._room.free[reach]
+
+    def _take(self, entry: DueCall, tags: Sequence[str]) -> None:
+        self._started += 1
+        self._job_runs[entry.jobid] += 1
+        self._job_calls[entry.jobid] += 1
+        self._host_calls[entry.host] += 1
+        self._tag_runs.update(tags)
+        self._tag_calls.update(tags)
+        self._paced.update(named for named in _named_by(entry, tags) if named in self._rates)
+
+    def _is_idle(self, host: str) -> bool:
+        return not self._host_calls[host]
+
+    def _host_room(self, host: str) -> int:
+        return self._left("host", host)
+
+    def _left(self, scope: str, name: str) -> int:
+        """How many more may start by the limits on a host or a tag."""
+        named = scope, name
+        if scope == "host":
+            most = self._down.get(name, self._limits.get(named, self._hostmost)) - self._host_calls[name]
+        else:
+            most = self._limits.get(named, UNLIMITED) - self._tag_runs[name]
+        rate = self._rates.get(named)
+        return most if rate is None else min(most, rate.free(self._now) - self._paced[named])
+
+
+#: More than ever run at once.
+UNLIMITED = 2**31
+
+
+def _named_by(entry: DueCall, tags: Iterable[str]) -> list[Named]:
+    """The limits, where there are such, that a call counts against."""
+    return [("host", entry.host), *(("tag", tag) for tag in tags)]

@@ -1,0 +1,209 @@
+"""Repair: an active job whose next run is missing, or later than its schedule says, gets it put right.
+
+Nothing that this code does makes such a hole, as each verdict and the next promise are one transaction.
+A restored backup, a hand in the database, a clock of the database that was ahead or a bug may: then the
+job goes on with the first occurrence that no row tells of.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.computing import in_turns
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.singly import one_by_one
+from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import Reason, Schedule
+from scheduler_api.services.jobs import locking, opening
+from scheduler_api.services.jobs.documents import plain
+
+log = structlog.get_logger(__name__)
+
+#: Why occurrences that are yet to come cannot have been skipped: the clock was ahead when it was said.
+TOO_EARLY = {Reason.MISFIRE, Reason.PAUSED, Reason.OVERLAP, Reason.UNTIL, Reason.SUPERSEDED}
+#: Rows for what is yet to come that are looked at.
+MOST_AHEAD = 1000
+#: Jobs that are let go on in the transaction in which they came to a stop.
+MOST_AT_ONCE = 50
+
+
+class Suspects(NamedTuple):
+    """Jobs whose next run may be missing, or too late."""
+
+    jobids: list[int]
+    last: int | None
+    """The last job that was looked at; None: there was none left."""
+
+
+async def suspects(session: AsyncSession, after: int, limit: int) -> Suspects:
+    """Look at the next `limit` active jobs above a jobid, without any lock."""
+    now = await definitions.clock(session)
+    rows = await pending.walk(session, now, after, limit)
+    # Many jobs share one schedule, which is one object.
+    nexts: dict[int, datetime | None] = {}
+    shown = [row for row in rows if row["jobid"] is not None]
+    found = await in_turns(lambda row: _is_suspicious(row, now, nexts), shown)
+    jobids = [row["jobid"] for row, is_suspicious in zip(shown, found, strict=True) if is_suspicious]
+    return Suspects(jobids, rows[0]["last"])
+
+
+def _is_suspicious(row: Mapping[str, Any], now: datetime, nexts: dict[int, datetime | None]) -> bool:
+    if row["scheduledfor"] is None:
+        return True
+    try:
+        schedule = locking.schedule_in(row)
+    except ScheduleUnusable:
+        # The claim of the promise will say so.
+        return False
+    if row["nextrun"] > locking.tried_at(schedule, row["scheduledfor"], row["jobid"], row["jitter"]):
+        return True
+    if row["validfrom"] > now:
+        return False
+    if id(schedule) not in nexts:
+        nexts[id(schedule)] = schedule.next_after(now)
+    following = nexts[id(schedule)]
+    return following is not None and row["scheduledfor"] > following
+
+
+async def repair(session: AsyncSession, now: datetime, jobid: int) -> bool:
+    """Put the job's next run right, or retire the job if it has no future; whether anything was wrong.
+
+    Safe against others who do the same: whoever holds the job first does it.
+    """
+    try:
+        held = await locking.hold(session, now, jobid)
+    except (JobNotFound, JobIsDeleted):
+        return False
+    if not held.job["active"] or held.job["after"] is not None:
+        return False
+    if not held.live or (held.carrier is None and held.job["overlap"]):
+        return await _heal(session, held)
+    return held.promise is not None and await _advance(session, held, held.promise)
+
+
+async def go_on(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> None:
+    """Let jobs go on of which a row was there already for what was to be promised.
+
+    So it is where occurrences have run ahead of their time, by a clock that was ahead. What somebody holds,
+    or is too much for this transaction, is found by the search.
+    """
+    if jobids:
+        await one_by_one(session, jobids[:MOST_AT_ONCE], lambda jobid: repair(session, now, jobid))
+
+
+async def realign(session: AsyncSession, now: datetime, after: int, most: int) -> int | None:
+    """Look at up to `most` promises of jobs above a jobid; the last jobid, or None where there was none.
+
+    A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
+    changed since it was given, it is given anew.
+    """
+    rows = await pending.zoned(session, after, most)
+    for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
+        if is_off:
+            with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
+                await _realign(session, now, row["jobid"])
+    return rows[-1]["jobid"] if rows else None
+
+
+def _is_off(row: Mapping[str, Any]) -> bool:
+    """Whether the schedule does not call for what is promised."""
+    try:
+        return not locking.schedule_in(row).calls_for(row["scheduledfor"])
+    except ScheduleUnusable:
+        return False
+
+
+async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
+    held = await locking.hold(session, now, jobid)
+    schedule = locking.schedule_in(held.job)
+    # Whoever came first may have done it.
+    if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
+        return
+    await pending.withdraw(session, held.promise["logid"])
+    future = locking.future_of(held.job, held.promise, schedule)
+    occurrence = await opening.first_open(session, held._replace(live=held.under_way), future)
+    log.warning(
+        "the rules of a time zone have changed: a run is re-timed",
+        jobid=jobid,
+        was=held.promise["scheduledfor"],
+        now=occurrence,
+    )
+    if occurrence is None:
+        await definitions.retire(session, [jobid])
+    else:
+        await locking.promise(session, now, held.job, future, occurrence)
+
+
+async def _heal(session: AsyncSession, held: locking.Held) -> bool:
+    """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
+    jobid, now = held.job["jobid"], held.now
+    future, occurrence = None, None
+    with contextlib.suppress(ScheduleUnusable):
+        future = locking.future_of(held.job, await logs.standing(session, jobid))
+        occurrence = await opening.first_open(session, held, future)
+    if occurrence is None and held.live:
+        return False
+    log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=now)
+    await _record(session, held, None, occurrence)
+    if future is None or occurrence is None:
+        await definitions.retire(session, [jobid])
+    else:
+        await locking.promise(session, now, held.job, future, occurrence)
+    return True
+
+
+async def _advance(session: AsyncSession, held: locking.Held, promise: Mapping[str, Any]) -> bool:
+    """Give the job its first open occurrence, where its next run is later for no reason that is known."""
+    job, now = held.job, held.now
+    try:
+        future = locking.future_of(job, promise)
+    except ScheduleUnusable:
+        return False
+    schedule = future.schedule
+    rows = await logs.told_ahead(session, job["jobid"], now, MOST_AHEAD)
+    wrong = [row for row in rows if _is_too_early(row, now)]
+    right = [row for row in rows if not _is_too_early(row, now)]
+    first = future.admit(locking.first_beside(schedule, max(now, job["validfrom"]), right))
+    occurrence = promise["scheduledfor"] if first is None else min(first, promise["scheduledfor"])
+    tried = locking.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
+    if occurrence == promise["scheduledfor"] and promise["nextrun"] <= tried:
+        return False
+    log.warning("a job's next run was too late", jobid=job["jobid"], was=promise["nextrun"], now=tried)
+    await _record(session, held, promise["nextrun"], tried)
+    await pending.withdraw(session, promise["logid"])
+    await _take_back(session, now, schedule, wrong)
+    await locking.promise(session, now, job, future, occurrence)
+    return True
+
+
+def _is_too_early(row: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a row says of what is yet to come what nobody can know."""
+    if row["reason"] == Reason.REQUEST:
+        return False
+    return row["scheduledfor"] <= now or row["reason"] in TOO_EARLY
+
+
+async def _take_back(
+    session: AsyncSession, now: datetime, schedule: Schedule, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Let rows say nothing of what is yet to come."""
+    await logs.drop(session, [row["logid"] for row in rows if row["scheduledfor"] > now])
+    for row in rows:
+        if row["scheduledfor"] > now:
+            continue
+        free, _ = schedule.counts(row["scheduledfor"], now + datetime.resolution)
+        through = schedule.last_before(now + datetime.resolution)
+        await logs.shorten(session, row["logid"], max(0, free - 1), through if free > 1 else None)
+
+
+async def _record(
+    session: AsyncSession, held: locking.Held, was: datetime | None, became: datetime | None
+) -> None:
+    """Tell those who look after the job."""
+    before, after = ({"nextrun": plain(instant)} for instant in (was, became))
+    await changes.record(session, held.now, held.job["jobid"], "repaired", None, before, after)

@@ -1,0 +1,48 @@
+"""What accepted runs report: that they go on, how far they have come, and how they ended."""
+
+import hmac
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Report, ReportedStatus, RunState
+from scheduler_api.database.runs import attempts, claims, leases, pending
+from scheduler_api.errors import LogNotFound, RunIsOver
+from scheduler_api.services.runs.claims import settle_held
+from scheduler_api.services.runs.settling import Ended, target_in
+from scheduler_api.targets import Failure
+
+#: Lines of one attempt that are kept.
+MOST_LINES = 1000
+#: Seconds to the next word where the job has lost its target meanwhile.
+SILENCE = 300
+
+
+async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
+    """Take a report on the attempt that was given this token. Raises LogNotFound, RunIsOver."""
+    row = await leases.lock(session, logid)
+    if row is None:
+        raise LogNotFound(logid)
+    held = row["leasetoken"] or UUID(int=0)
+    if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
+        raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
+    known = await claims.rules(session, [logid])
+    target = target_in(known[logid]["target"])
+    silence = SILENCE if target is None else target.silence
+    until = max(now + timedelta(seconds=silence), row["leaseuntil"])
+    await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
+    if told.lines:
+        await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MOST_LINES)
+    if told.status is None:
+        return RunState(logid=logid, attempt=row["attempt"], status="running", leaseuntil=until)
+    (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))], known)
+    await pending.announce(session)
+    return RunState(logid=logid, attempt=row["attempt"], status=settled.status, leaseuntil=None)
+
+
+def _ended(logid: int, token: UUID, told: Report) -> Ended:
+    if told.status is ReportedStatus.FINISHED:
+        return Ended(logid, token, "finished")
+    error = f"The target reported: {told.message}" if told.message else "The target reported a failure."
+    return Ended(logid, token, "failed", Failure.REPORTED, error, again=told.retry)

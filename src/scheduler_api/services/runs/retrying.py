@@ -1,0 +1,114 @@
+"""Trying failed runs again, and cancelling those that are not over."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Attempt, Line, Log, LogWithAttempts
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import attempts, claims, leases, logs, pending
+from scheduler_api.errors import (
+    JobHasNoTarget,
+    JobIsDeleted,
+    LogIsPromise,
+    LogIsSettled,
+    LogNotFound,
+    NothingToRetry,
+    SchedulerError,
+)
+from scheduler_api.services.runs.claims import settle_held
+from scheduler_api.services.runs.settling import Ended
+from scheduler_api.targets import Failure
+
+#: Logs that are tried again in one transaction.
+BATCH = 100
+#: Lines of a log that are shown.
+MOST_LINES = 1000
+
+
+async def get_log(session: AsyncSession, logid: int) -> LogWithAttempts:
+    """A log with its attempts, and what they told. Raises LogNotFound."""
+    return LogWithAttempts(
+        log=await _log(session, logid),
+        attempts=[Attempt.model_validate(dict(row)) for row in await attempts.of_log(session, logid)],
+        lines=[Line.model_validate(dict(row)) for row in await attempts.lines(session, logid, MOST_LINES)],
+    )
+
+
+async def latest_attempts(session: AsyncSession, logids: Sequence[int]) -> dict[int, Attempt]:
+    """The last attempt of each of these logs that calls a target, by logid; without the excerpts."""
+    rows = await attempts.latest(session, logids)
+    return {logid: Attempt.model_validate(dict(row)) for logid, row in rows.items()}
+
+
+async def retry(session: AsyncSession, now: datetime, logid: int) -> Log:
+    """Try a failed call again, now, with as many attempts as a new one; its delivery id stays.
+
+    Raises LogNotFound, NothingToRetry, JobIsDeleted, JobHasNoTarget.
+    """
+    row = await leases.lock(session, logid)
+    if row is None:
+        raise LogNotFound(logid)
+    if row["status"] != "failed":
+        raise NothingToRetry(f"Log {logid} is {row['status']}; only failed ones are tried again.")
+    job = await definitions.share(session, row["jobid"])
+    assert job is not None
+    if job["deletedat"] is not None:
+        raise JobIsDeleted(row["jobid"])
+    if job["host"] is None or row["host"] is None:
+        raise JobHasNoTarget(f"Job {row['jobid']} calls nothing, so there is nothing to call again.")
+    await attempts.retry(session, now, logid, job["host"])
+    await pending.announce(session)
+    return await _log(session, logid)
+
+
+async def retry_batch(
+    session: AsyncSession, now: datetime, filters: Mapping[str, Any], after: int
+) -> tuple[int | None, int]:
+    """Try the next failed calls above a logid again; the last of them (None: there was none), how many."""
+    logids = await attempts.failed(session, filters, after, BATCH)
+    done = 0
+    for logid in logids:
+        try:
+            await retry(session, now, logid)
+            done += 1
+        except SchedulerError:
+            continue
+    return (logids[-1] if logids else None), done
+
+
+async def count_failed(session: AsyncSession, filters: Mapping[str, Any]) -> int:
+    """How many failed calls pass the filters."""
+    return await attempts.count_failed(session, filters)
+
+
+async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
+    """End a run that is under way, or keep one from running; what its target answers then is dropped.
+
+    Raises LogNotFound, LogIsSettled, LogIsPromise.
+    """
+    row = await leases.lock(session, logid)
+    if row is None:
+        raise LogNotFound(logid)
+    if row["status"] not in {"pending", "running"}:
+        raise LogIsSettled(f"Log {logid} is {row['status']} already.")
+    is_first = row["status"] == "pending" and row["attempt"] == 1
+    if is_first and row["cause"] == "schedule":
+        raise LogIsPromise(f"Log {logid} promises the next run; POST /jobs/{row['jobid']}/skip skips it.")
+    if is_first:
+        await attempts.cancel_pending(session, now, logid)
+    else:
+        error = "It was cancelled by request."
+        ended = Ended(logid, row["leasetoken"], "cancelled", Failure.CANCELLED, error)
+        await settle_held(session, now, [(row, ended)], await claims.rules(session, [logid]))
+    await pending.announce(session)
+    return await _log(session, logid)
+
+
+async def _log(session: AsyncSession, logid: int) -> Log:
+    row = await logs.one(session, logid)
+    if row is None:
+        raise LogNotFound(logid)
+    return Log.model_validate(dict(row))

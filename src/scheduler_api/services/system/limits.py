@@ -1,0 +1,47 @@
+"""Limits on what is under way at once, and begins in a minute: to a host, or of jobs with a tag."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scheduler_api.contracts import Limit, LimitOrder, LimitScope
+from scheduler_api.database.runs import pending
+from scheduler_api.database.system import limits
+from scheduler_api.errors import LimitNotFound
+from scheduler_api.targets.rates import Rate
+
+
+async def listing(session: AsyncSession) -> list[Limit]:
+    """All limits, in order."""
+    return [Limit.model_validate(dict(row)) for row in await limits.listing(session)]
+
+
+async def put(session: AsyncSession, now: datetime, scope: LimitScope, name: str, order: LimitOrder) -> Limit:
+    """Set a limit; it holds from the next claim on, for all replicas together."""
+    await limits.put(session, now, scope, name, limit=order.limit, rate=order.rate)
+    await pending.announce(session)
+    return Limit(scope=scope, name=name, limit=order.limit, rate=order.rate)
+
+
+async def remove(session: AsyncSession, _: datetime, scope: LimitScope, name: str) -> None:
+    """Lift a limit. Raises LimitNotFound."""
+    if not await limits.remove(session, scope, name):
+        raise LimitNotFound(f"There is no limit on the {scope} {name}.")
+    await pending.announce(session)
+
+
+async def holding_back(
+    session: AsyncSession, now: datetime, jobid: int, host: str, hostlimit: int
+) -> str | None:
+    """Which limit keeps a due call of a job to a host from starting, as a sentence; None: none does.
+
+    `hostlimit` is how many calls at once a host gets that has no limit of its own.
+    """
+    for row in await limits.limiting(session, jobid, host):
+        subject = host if row["scope"] == LimitScope.HOST else f"The tag {row['name']}"
+        limit = hostlimit if row["limit"] is None and row["scope"] == LimitScope.HOST else row["limit"]
+        if limit is not None and row["number"] >= limit:
+            return f"{subject} is at its concurrency limit of {limit}."
+        if row["rate"] is not None and not Rate(row["rate"], row["busyuntil"]).free(now):
+            return f"{subject} is at its rate limit of {row['rate']} a minute."
+    return None

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes
 from scheduler_api.database.runs.passes import Outcome
-from scheduler_api.runner import LANES, Runner
 from scheduler_api.services.system import health
+from scheduler_api.workers.runner import LANES, Runner
 
 BATCH = 1000
 #: Far more seconds than any pass takes.

@@ -19,7 +19,7 @@ PARTS = (
 )  # fmt: skip
 #: Those that need no processes of their own: fast, and they are to catch everything.
 SUITES = (
-    "tests/schedule", "tests/database", "tests/services", "tests/delivery", "tests/routers",
+    "tests/schedule", "tests/database", "tests/services", "tests/workers/delivery", "tests/routers",
     "tests/embedded/test_standby.py",
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ MUTANTS = [
     ),
     Mutant(
         "a connection is held while the call is made",
-        "src/scheduler_api/delivery/deliverer.py",
+        "src/scheduler_api/workers/delivery/deliverer.py",
         {"            ended = await self._caller.attempt(started)\n": (
             "            async with self._database.engine.begin():\n"
             "                ended = await self._caller.attempt(started)\n"

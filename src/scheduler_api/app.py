@@ -15,22 +15,13 @@ from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__, descriptors
 from scheduler_api.ciphers import Cipher, key_beside
-from scheduler_api.confirmation import Confirmation
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
-from scheduler_api.delivery.caller import Caller
-from scheduler_api.delivery.client import Client
-from scheduler_api.delivery.deliverer import Capacity, Deliverer
-from scheduler_api.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
 from scheduler_api.descriptors import Shares
 from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, default_data_dir
-from scheduler_api.forecasts import Forecasts
-from scheduler_api.hints import listen_forever
-from scheduler_api.news import News
-from scheduler_api.retirement import Retirement
 from scheduler_api.routers import (
     bulk,
     documentation,
@@ -50,13 +41,22 @@ from scheduler_api.routers.access import Gate
 from scheduler_api.routers.events import Announcing
 from scheduler_api.routers.headers import Compressed, StandardHeaders
 from scheduler_api.routers.wiring import State
-from scheduler_api.runner import LANES, Runner
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
-from scheduler_api.ticker import Ticker
-from scheduler_api.upkeep import Upkeep
 from scheduler_api.web.pages import STATIC, Pages
+from scheduler_api.workers.change_feed import News
+from scheduler_api.workers.confirmation import Confirmation
+from scheduler_api.workers.delivery.caller import Caller
+from scheduler_api.workers.delivery.client import Client
+from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.workers.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
+from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.listener import listen_forever
+from scheduler_api.workers.retirement import Retirement
+from scheduler_api.workers.runner import LANES, Runner
+from scheduler_api.workers.ticker import Ticker
+from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from scheduler_api import cli
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import claims, leases, passes, settling
-from scheduler_api.delivery.client import Client
+from scheduler_api.workers.delivery.client import Client
 
 #: What the shell makes of SIGKILL.
 KILLED = 137

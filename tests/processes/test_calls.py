@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery.leases import CONFIRM, LOOKS_A_LEASE
 from scheduler_api.settings import Settings
+from scheduler_api.workers.delivery.leases import CONFIRM, LOOKS_A_LEASE
 from tests.factories import add_job, scalar
 from tests.processes.service import PATIENCE, Service, services
 from tests.receiver import Receiver, receiving

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
-from tests.delivery.servers import OK, Reader, Writer, target
 from tests.factories import add_job, logs, scalar
 from tests.processes.service import PATIENCE, Service, services
+from tests.workers.delivery.servers import OK, Reader, Writer, target
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -11,18 +11,18 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
-from scheduler_api import floor, loops
-from scheduler_api import ticker as ticker_module
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.runs.pending import CHANNEL
 from scheduler_api.embedded.server import EmbeddedServer
-from scheduler_api.hints import listen_forever
-from scheduler_api.loops import Loop
-from scheduler_api.runner import Runner
-from scheduler_api.ticker import Ticker
-from scheduler_api.upkeep import Upkeep
+from scheduler_api.workers import floor, loops
+from scheduler_api.workers import ticker as ticker_module
+from scheduler_api.workers.listener import listen_forever
+from scheduler_api.workers.loops import Loop
+from scheduler_api.workers.runner import Runner
+from scheduler_api.workers.ticker import Ticker
+from scheduler_api.workers.upkeep import Upkeep
 from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 from tests.processes.service import PATIENCE, Service
 

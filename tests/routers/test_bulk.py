@@ -114,7 +114,7 @@ async def test_what_was_not_done_is_named(client: AsyncClient, database: Databas
 async def test_it_stops_when_a_call_takes_too_long(
     client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduler_api.runner.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 0.0)
     await client.post("/jobs", json=DAILY)
     report = await order(client, action="pause", all=True)
     assert (report["done"], report["after"]) == (1, 1)

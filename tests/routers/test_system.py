@@ -10,7 +10,7 @@ from httpx import AsyncClient
 
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery.deliverer import Deliverer
+from scheduler_api.workers.delivery.deliverer import Deliverer
 from tests.factories import add_due_jobs, add_job, execute, scalar
 
 

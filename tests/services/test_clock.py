@@ -11,9 +11,9 @@ from scheduler_api.contracts import JobDraft
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
-from scheduler_api.runner import Runner
 from scheduler_api.services.jobs import actions, creating
 from scheduler_api.services.system import health
+from scheduler_api.workers.runner import Runner
 from tests.factories import add_job, execute, logs
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts import BulkOrder
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery.settler import BATCH
 from scheduler_api.schedule import Definition, schedule_of
 from scheduler_api.services.jobs import actions, bulk
 from scheduler_api.services.runs import claims, passes, repairs
@@ -19,6 +18,7 @@ from scheduler_api.services.runs.claims import Claim, Terms
 from scheduler_api.services.runs.settling import Ended, Settled
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.targets import Failure
+from scheduler_api.workers.delivery.settler import BATCH
 from tests.factories import execute, scalar
 from tests.loopwatch import LIMIT, watching
 

@@ -10,7 +10,7 @@ from scheduler_api.errors import RestoreNotConfirmed
 from scheduler_api.routers.documentation import problems
 from scheduler_api.routers.negotiation import Media
 from scheduler_api.routers.wiring import runner_of, wants_page
-from scheduler_api.runner import RunReport as Done
+from scheduler_api.workers.runner import RunReport as Done
 
 router = APIRouter(tags=["runs"])
 

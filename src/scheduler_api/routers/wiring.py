@@ -7,22 +7,22 @@ from fastapi import Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.confirmation import Confirmation
 from scheduler_api.contracts import LARGEST_ID
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery.deliverer import Deliverer
-from scheduler_api.forecasts import Forecasts
-from scheduler_api.news import News
-from scheduler_api.retirement import Retirement
 from scheduler_api.routers.negotiation import Media, preferred
-from scheduler_api.runner import Runner
 from scheduler_api.settings import Settings
 from scheduler_api.targets import Guard
-from scheduler_api.ticker import Ticker
 from scheduler_api.web.filters import address
 from scheduler_api.web.notices import NAMES as NOTICES
 from scheduler_api.web.pages import Pages, Reader
 from scheduler_api.web.times import chosen
+from scheduler_api.workers.change_feed import News
+from scheduler_api.workers.confirmation import Confirmation
+from scheduler_api.workers.delivery.deliverer import Deliverer
+from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.retirement import Retirement
+from scheduler_api.workers.runner import Runner
+from scheduler_api.workers.ticker import Ticker
 
 
 class State(TypedDict):

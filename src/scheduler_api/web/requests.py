@@ -5,9 +5,9 @@ from uuid import UUID
 
 from scheduler_api.contracts import Job, Log
 from scheduler_api.database.runs.claims import DueCall
-from scheduler_api.delivery.requests import request_of
 from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.services.runs.claims import Started
+from scheduler_api.workers.delivery.requests import request_of
 
 #: Characters of a body that are shown.
 LONGEST_BODY = 4000

@@ -16,7 +16,6 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.database.runs.claims import rules
 from scheduler_api.database.statements import DRIVER
-from scheduler_api.delivery import claiming
 from scheduler_api.services.history import checks, explain
 from scheduler_api.services.jobs import actions, editing, reading
 from scheduler_api.services.runs import breakers, claims, retrying
@@ -24,6 +23,7 @@ from scheduler_api.services.runs.claims import Claim, Renewed, Started, Terms
 from scheduler_api.services.runs.settling import Ended, Settled
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.targets import Failure
+from scheduler_api.workers.delivery import claiming
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 
 LEASE = timedelta(seconds=15)

@@ -19,7 +19,7 @@ from scheduler_api.services.runs import claims, passes, repairs
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.services.runs.settling import Ended
 from scheduler_api.services.runs.shares import Room
-from scheduler_api.upkeep import Upkeep
+from scheduler_api.workers.upkeep import Upkeep
 from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 
 END = datetime(9999, 12, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from scheduler_api.delivery.client import Call, Client
 from scheduler_api.targets import Answer, Guard
+from scheduler_api.workers.delivery.client import Call, Client
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter

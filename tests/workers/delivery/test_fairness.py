@@ -11,13 +11,13 @@ import pytest
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery import deliverer as delivering
-from scheduler_api.delivery.caller import Caller
-from scheduler_api.delivery.client import Client
-from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.services.system import limits
 from scheduler_api.targets import Guard, urls
+from scheduler_api.workers.delivery import deliverer as delivering
+from scheduler_api.workers.delivery.caller import Caller
+from scheduler_api.workers.delivery.client import Client
+from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
 from tests.factories import add_job, execute, scalar
 from tests.receiver import Receiver, receiving
 

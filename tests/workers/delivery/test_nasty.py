@@ -6,10 +6,20 @@ import struct
 
 import pytest
 
-from scheduler_api.delivery.client import Call
 from scheduler_api.targets import Failure
-from tests.delivery.conftest import Run
-from tests.delivery.servers import HEAD, Behaviour, Reader, Writer, get, never_answer, opened, says, target
+from scheduler_api.workers.delivery.client import Call
+from tests.workers.delivery.conftest import Run
+from tests.workers.delivery.servers import (
+    HEAD,
+    Behaviour,
+    Reader,
+    Writer,
+    get,
+    never_answer,
+    opened,
+    says,
+    target,
+)
 
 
 async def drip_head(reader: Reader, writer: Writer) -> None:

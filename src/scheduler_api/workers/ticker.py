@@ -10,11 +10,11 @@ import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.passes import NextDue
-from scheduler_api.floor import Floor
-from scheduler_api.loops import Loop, spread
-from scheduler_api.runner import Runner
 from scheduler_api.services.system import health
-from scheduler_api.upkeep import Upkeep
+from scheduler_api.workers.floor import Floor
+from scheduler_api.workers.loops import Loop, spread
+from scheduler_api.workers.runner import Runner
+from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,11 @@ from aiohttp import hdrs
 from yarl import URL
 
 from scheduler_api import __version__
-from scheduler_api.delivery.connector import Connector
-from scheduler_api.delivery.deadlines import Deadlines
-from scheduler_api.delivery.sockets import MARKS, Encryption, Marks, Resolver, socket_factory
 from scheduler_api.errors import OutOfDescriptors
 from scheduler_api.targets import Answer, Failure, Guard
+from scheduler_api.workers.delivery.connector import Connector
+from scheduler_api.workers.delivery.deadlines import Deadlines
+from scheduler_api.workers.delivery.sockets import MARKS, Encryption, Marks, Resolver, socket_factory
 
 #: How much of a body is read: a pattern is looked for in it. A body that goes on is cut off.
 MOST_READ = 64 * 1024

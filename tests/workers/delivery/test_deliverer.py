@@ -11,18 +11,18 @@ import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api import floor
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import History
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.delivery.caller import Caller
-from scheduler_api.delivery.client import Client
-from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.services.jobs import editing
 from scheduler_api.services.runs import retrying
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.targets import Guard
+from scheduler_api.workers import floor
+from scheduler_api.workers.delivery.caller import Caller
+from scheduler_api.workers.delivery.client import Client
+from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
 from tests.factories import NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
 from tests.servers import dsn

@@ -16,19 +16,19 @@ from scheduler_api.contracts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.delivery import claiming, ends
-from scheduler_api.delivery.caller import Caller
-from scheduler_api.delivery.client import Client
-from scheduler_api.delivery.leases import Held, Leases
-from scheduler_api.delivery.places import Places
-from scheduler_api.delivery.settler import Settler
-from scheduler_api.delivery.thrift import PAUSE
 from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
-from scheduler_api.floor import FLOOR_MARGIN, Floor
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.claims import Claim, Started, Terms
 from scheduler_api.services.runs.settling import Ended
 from scheduler_api.services.runs.shares import Reach, Room
+from scheduler_api.workers.delivery import claiming, ends
+from scheduler_api.workers.delivery.caller import Caller
+from scheduler_api.workers.delivery.client import Client
+from scheduler_api.workers.delivery.leases import Held, Leases
+from scheduler_api.workers.delivery.places import Places
+from scheduler_api.workers.delivery.settler import Settler
+from scheduler_api.workers.delivery.thrift import PAUSE
+from scheduler_api.workers.floor import FLOOR_MARGIN, Floor
 
 log = structlog.get_logger(__name__)
 

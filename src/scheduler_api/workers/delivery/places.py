@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Iterator
 
-from scheduler_api.delivery.thrift import Thrift
 from scheduler_api.services.runs.claims import Started
 from scheduler_api.services.runs.shares import PerReach, Reach, Room, thresholds
+from scheduler_api.workers.delivery.thrift import Thrift
 
 
 class Places:

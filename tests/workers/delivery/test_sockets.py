@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from scheduler_api.delivery import sockets
 from scheduler_api.targets import HOST_FAILURES, Failure, Guard
-from tests.delivery.conftest import Run
-from tests.delivery.servers import get, opened, post, target
+from scheduler_api.workers.delivery import sockets
+from tests.workers.delivery.conftest import Run
+from tests.workers.delivery.servers import get, opened, post, target
 
 
 class Names:

@@ -9,18 +9,18 @@ from structlog.testing import capture_logs
 from scheduler_api import descriptors
 from scheduler_api.ciphers import Cipher
 from scheduler_api.database.engine import Database
-from scheduler_api.delivery import thrift as module
-from scheduler_api.delivery.caller import Caller
-from scheduler_api.delivery.client import Client
-from scheduler_api.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.descriptors import CONNECTIONS_LIMIT, OWN, STREAMS_LIMIT, Shares
 from scheduler_api.errors import Misconfigured, OutOfDescriptors
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.targets import Failure, Guard
-from tests.delivery.conftest import Run
-from tests.delivery.exhaustion import exhausted
-from tests.delivery.servers import get, opened, target
+from scheduler_api.workers.delivery import thrift as module
+from scheduler_api.workers.delivery.caller import Caller
+from scheduler_api.workers.delivery.client import Client
+from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
 from tests.factories import add_job, logs, scalar
+from tests.workers.delivery.conftest import Run
+from tests.workers.delivery.exhaustion import exhausted
+from tests.workers.delivery.servers import get, opened, target
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

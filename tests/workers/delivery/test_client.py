@@ -5,11 +5,22 @@ import gzip
 
 import pytest
 
-from scheduler_api.delivery import client as module
-from scheduler_api.delivery.client import Call, Client
 from scheduler_api.targets import Failure, Guard
-from tests.delivery.conftest import Run
-from tests.delivery.servers import HEAD, OK, Reader, Writer, get, never_answer, opened, post, says, target
+from scheduler_api.workers.delivery import client as module
+from scheduler_api.workers.delivery.client import Call, Client
+from tests.workers.delivery.conftest import Run
+from tests.workers.delivery.servers import (
+    HEAD,
+    OK,
+    Reader,
+    Writer,
+    get,
+    never_answer,
+    opened,
+    post,
+    says,
+    target,
+)
 
 
 async def endless_body(reader: Reader, writer: Writer) -> None:

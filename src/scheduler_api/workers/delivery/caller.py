@@ -7,12 +7,12 @@ from pydantic_core import to_json
 
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts import Target, TestAnswer
-from scheduler_api.delivery.client import Call, Client
-from scheduler_api.delivery.requests import request_of
 from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
 from scheduler_api.services.runs.claims import Started
 from scheduler_api.services.runs.settling import Ended
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
+from scheduler_api.workers.delivery.client import Call, Client
+from scheduler_api.workers.delivery.requests import request_of
 
 log = structlog.get_logger(__name__)
 

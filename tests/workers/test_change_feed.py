@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from scheduler_api import news as news_module
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
 from scheduler_api.database.runs.pending import NEWS
 from scheduler_api.errors import TooManyReaders
-from scheduler_api.hints import listen_forever
-from scheduler_api.news import News, Readers
 from scheduler_api.routers.events import Announcing
+from scheduler_api.workers import change_feed as news_module
+from scheduler_api.workers.change_feed import News, Readers
+from scheduler_api.workers.listener import listen_forever
 
 
 @contextlib.asynccontextmanager

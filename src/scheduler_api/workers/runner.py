@@ -15,13 +15,13 @@ from scheduler_api.contracts import BulkAction, BulkOrder, BulkReport, RetryOrde
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.delivery.deliverer import Deliverer
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import bulk
 from scheduler_api.services.runs import passes, retrying
 from scheduler_api.services.runs.passes import PassReport
 from scheduler_api.services.system import health
-from scheduler_api.upkeep import Upkeep
+from scheduler_api.workers.delivery.deliverer import Deliverer
+from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,10 @@ from time import thread_time
 
 import pytest
 
-from scheduler_api.delivery.connector import INFORMATIONAL_LIMIT
 from scheduler_api.targets import Failure
-from tests.delivery.conftest import Run
-from tests.delivery.servers import OK, Reader, Writer, get, opened, post, says, target
+from scheduler_api.workers.delivery.connector import INFORMATIONAL_LIMIT
+from tests.workers.delivery.conftest import Run
+from tests.workers.delivery.servers import OK, Reader, Writer, get, opened, post, says, target
 
 INTERIM = {
     "100": b"HTTP/1.1 100 Continue\r\n\r\n",

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from scheduler_api.delivery.deadlines import TICK, Deadlines
-from tests.delivery.conftest import Run
+from scheduler_api.workers.delivery.deadlines import TICK, Deadlines
+from tests.workers.delivery.conftest import Run
 
 
 def test_what_takes_too_long_ends(run: Run) -> None:

@@ -1,0 +1,1 @@
+"""Loops that run in every replica, for as long as it lives."""

@@ -23,24 +23,24 @@ from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.descriptors import Shares
 from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, default_data_dir
 from scheduler_api.routers import (
+    actions,
     bulk,
-    documentation,
     events,
+    history,
     jobs,
-    ledger,
+    limits,
     logs,
-    operations,
     preferences,
-    problems,
     runs,
     schedules,
+    secrets,
     system,
-    targets,
 )
-from scheduler_api.routers.access import Gate
 from scheduler_api.routers.events import Announcing
-from scheduler_api.routers.headers import Compressed, StandardHeaders
-from scheduler_api.routers.wiring import State
+from scheduler_api.routers.http import documentation, problems
+from scheduler_api.routers.http.access import Gate
+from scheduler_api.routers.http.headers import Compressed, StandardHeaders
+from scheduler_api.routers.http.wiring import State
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
@@ -65,10 +65,11 @@ PARTS = (
     runs,
     bulk,
     jobs,
-    operations,
-    ledger,
+    actions,
+    history,
     logs,
-    targets,
+    secrets,
+    limits,
     schedules,
     system,
     events,

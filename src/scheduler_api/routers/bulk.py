@@ -11,13 +11,13 @@ from starlette.responses import Response
 from scheduler_api.computing import aside
 from scheduler_api.contracts import BulkOrder, BulkReport, JobSort
 from scheduler_api.errors import Flaw, InvalidInput
-from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
-from scheduler_api.routers.documentation import body_of, problems
-from scheduler_api.routers.forms import model_of_values
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED, job_filters
-from scheduler_api.routers.preferences import back_to
-from scheduler_api.routers.wiring import client_of, database_of, pages_of, runner_of
+from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.http.documentation import body_of, problems
+from scheduler_api.routers.http.forms import model_of_values
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED, job_filters
+from scheduler_api.routers.http.redirects import back_to
+from scheduler_api.routers.http.wiring import client_of, database_of, pages_of, runner_of
 from scheduler_api.services.jobs import reading
 
 router = APIRouter(tags=["operations"])

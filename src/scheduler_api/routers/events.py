@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scheduler_api.routers.access import SAFE_METHODS
-from scheduler_api.routers.documentation import problems
+from scheduler_api.routers.http.access import SAFE_METHODS
+from scheduler_api.routers.http.documentation import problems
 from scheduler_api.workers.change_feed import News
 
 router = APIRouter(tags=["system"])

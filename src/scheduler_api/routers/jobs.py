@@ -28,19 +28,19 @@ from scheduler_api.contracts import (
     State,
 )
 from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
-from scheduler_api.routers import forms
-from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
-from scheduler_api.routers.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
-from scheduler_api.routers.filters import WithoutBlanks
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
-from scheduler_api.routers.patience import array, preview_edit, while_connected
-from scheduler_api.routers.targets import check_target
-from scheduler_api.routers.wiring import (
+from scheduler_api.routers.http import forms
+from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.http.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
+from scheduler_api.routers.http.filters import WithoutBlanks
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
+from scheduler_api.routers.http.patience import array, preview_edit, while_connected
+from scheduler_api.routers.http.wiring import (
     After,
     Before,
     JobId,
     NegotiatedLimit,
+    check_target,
     client_of,
     database_of,
     most_of,

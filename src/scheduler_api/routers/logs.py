@@ -18,15 +18,14 @@ from scheduler_api.contracts import (
     RetryReport,
     RunState,
 )
-from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body, order_body
-from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
-from scheduler_api.routers.filters import with_offset
-from scheduler_api.routers.forms import model_of
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.operations import BACK
-from scheduler_api.routers.paging import NEGOTIATED, given
-from scheduler_api.routers.preferences import back_to
-from scheduler_api.routers.wiring import database_of, pages_of, runner_of, wants_page
+from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body, order_body
+from scheduler_api.routers.http.documentation import BACK, OR_PAGE, body_of, problems
+from scheduler_api.routers.http.filters import with_offset
+from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED, given
+from scheduler_api.routers.http.redirects import back_to
+from scheduler_api.routers.http.wiring import database_of, pages_of, runner_of, wants_page
 from scheduler_api.services import views
 from scheduler_api.services.runs import reporting, retrying
 

@@ -7,9 +7,9 @@ from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts import RunReport
 from scheduler_api.errors import RestoreNotConfirmed
-from scheduler_api.routers.documentation import problems
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.wiring import runner_of, wants_page
+from scheduler_api.routers.http.documentation import problems
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.wiring import runner_of, wants_page
 from scheduler_api.workers.runner import RunReport as Done
 
 router = APIRouter(tags=["runs"])

@@ -12,14 +12,14 @@ from starlette.responses import Response
 from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts import Forecast, JobPatch, Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.errors import Flaw, InvalidInput
-from scheduler_api.routers.bodies import FORM, content_type, form_body, json_body
-from scheduler_api.routers.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems
-from scheduler_api.routers.forms import model_of_values, schedule_draft_of, schedule_patch_of
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.patience import array, preview_edit, while_connected
-from scheduler_api.routers.preferences import back_telling
-from scheduler_api.routers.wiring import (
+from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
+from scheduler_api.routers.http.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems
+from scheduler_api.routers.http.forms import model_of_values, schedule_draft_of, schedule_patch_of
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.patience import array, preview_edit, while_connected
+from scheduler_api.routers.http.redirects import back_telling
+from scheduler_api.routers.http.wiring import (
     LIST_LIMIT,
     JobId,
     client_of,

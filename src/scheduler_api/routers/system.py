@@ -8,11 +8,11 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts import Health, Overview, Restore
 from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
-from scheduler_api.routers.bodies import FORM, content_type
-from scheduler_api.routers.documentation import OR_PAGE, problems
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.wiring import database_of, pages_of, wants_page
+from scheduler_api.routers.http.bodies import FORM, content_type
+from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.wiring import database_of, pages_of, wants_page
 from scheduler_api.services.system import health, overview, restore
 
 router = APIRouter(tags=["system"])

@@ -13,7 +13,7 @@ from starlette.routing import Match
 from scheduler_api import errors
 from scheduler_api.contracts import Problem, ProblemFlaw, flaws_of
 from scheduler_api.errors import Flaw, InvalidInput, SchedulerError
-from scheduler_api.routers.negotiation import Media, preferred
+from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.web.pages import Pages
 
 log = structlog.get_logger(__name__)

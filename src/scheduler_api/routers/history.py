@@ -22,13 +22,13 @@ from scheduler_api.contracts import (
     LogStatus,
 )
 from scheduler_api.errors import Flaw, InvalidInput
-from scheduler_api.routers.bodies import content_type, json_body
-from scheduler_api.routers.documentation import OR_PAGE, body_of, problems
-from scheduler_api.routers.filters import WithoutBlanks, with_offset
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED, given, with_next
-from scheduler_api.routers.patience import array, while_connected
-from scheduler_api.routers.wiring import (
+from scheduler_api.routers.http.bodies import content_type, json_body
+from scheduler_api.routers.http.documentation import OR_PAGE, body_of, problems
+from scheduler_api.routers.http.filters import WithoutBlanks, with_offset
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED, given, with_next
+from scheduler_api.routers.http.patience import array, while_connected
+from scheduler_api.routers.http.wiring import (
     Before,
     JobId,
     Limit,

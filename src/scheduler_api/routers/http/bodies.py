@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from scheduler_api.computing import aside
 from scheduler_api.contracts import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput
-from scheduler_api.routers.forms import model_of
+from scheduler_api.routers.http.forms import model_of
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler_api.contracts import Problem
-from scheduler_api.routers.problems import answer
+from scheduler_api.routers.http.problems import answer
 from scheduler_api.settings import Auth, Settings
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")

@@ -7,9 +7,9 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.routers.forms import LOCAL
-from scheduler_api.routers.negotiation import Media, preferred
-from scheduler_api.routers.paging import NEGOTIATED
+from scheduler_api.routers.http.forms import LOCAL
+from scheduler_api.routers.http.negotiation import Media, preferred
+from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.web.filters import address
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scheduler_api.contracts import Job, JobDraft
 from scheduler_api.database.engine import Database
-from scheduler_api.routers.forms import draft_of
+from scheduler_api.routers.http.forms import draft_of
 from scheduler_api.web.form import fields_for
 from tests.factories import NOON, add_job, scalar
 from tests.routers.test_pages import HTML, MARKUP, Page

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from scheduler_api.computing import Lane
 from scheduler_api.database.engine import Database
-from scheduler_api.routers.patience import while_connected
+from scheduler_api.routers.http.patience import while_connected
 from tests.factories import add_job, execute
 
 YEARLY: dict[str, Any] = {"jobname": "Yearly", "cron": "@yearly", "timezone": "Europe/Berlin"}

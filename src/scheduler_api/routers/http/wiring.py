@@ -7,11 +7,12 @@ from fastapi import Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import LARGEST_ID
+from scheduler_api.contracts import LARGEST_ID, Target
 from scheduler_api.database.engine import Database
-from scheduler_api.routers.negotiation import Media, preferred
+from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.settings import Settings
-from scheduler_api.targets import Guard
+from scheduler_api.targets import Guard, urls
 from scheduler_api.web.filters import address
 from scheduler_api.web.notices import NAMES as NOTICES
 from scheduler_api.web.pages import Pages, Reader
@@ -70,6 +71,19 @@ def guard_of(request: Request) -> Guard:
     """Which addresses may be called."""
     guard: Guard = request.state.guard
     return guard
+
+
+def check_target(request: Request, target: Target | None) -> None:
+    """Refuse an address that is never called, before a job has it. Raises InvalidInput.
+
+    What a name leads to is looked at with each call.
+    """
+    if target is None:
+        return
+    address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
+    refusal = None if address is None else guard_of(request).refusal(address)
+    if refusal is not None:
+        raise InvalidInput(Flaw(("target", "url"), f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks."))
 
 
 def cipher_of(request: Request) -> Cipher:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from scheduler_api.computing import QUESTIONS, in_turns
 from scheduler_api.contracts import EditPreview, JobPatch
-from scheduler_api.routers.wiring import database_of
+from scheduler_api.routers.http.wiring import database_of
 from scheduler_api.services.history import upcoming
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from httpx import AsyncClient
 
 from scheduler_api import errors
 from scheduler_api.errors import SchedulerError
-from scheduler_api.routers import problems
+from scheduler_api.routers.http import problems
 
 #: These end the process at its start and reach no client.
 AT_START = {"Misconfigured", "EmbeddedServerError"}

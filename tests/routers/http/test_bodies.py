@@ -16,8 +16,8 @@ from starlette.requests import Request
 from scheduler_api.contracts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
-from scheduler_api.routers import bodies
-from scheduler_api.routers.bodies import json_body
+from scheduler_api.routers.http import bodies
+from scheduler_api.routers.http.bodies import json_body
 from tests.factories import scalar
 
 GOOD = b'{"jobname": "Good job", "startdate": "2030-01-31", "starttime": "02:00"}'

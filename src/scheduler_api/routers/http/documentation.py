@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts import Problem
-from scheduler_api.routers.wiring import pages_of
+from scheduler_api.routers.http.wiring import pages_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -82,6 +82,8 @@ IDEMPOTENCY: dict[str, Any] = {
 }
 
 
+#: The answer to a form.
+BACK: dict[int | str, dict[str, Any]] = {303: {"description": "It was asked for by a form; back to the job."}}
 #: The answer 200 of an operation that browsers get as a page.
 OR_PAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "JSON, or a page of HTML."}

@@ -1,22 +1,29 @@
 """What people do with a job beside editing it."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import History, Job, Log, Pause, Resume
-from scheduler_api.routers.bodies import FORM, content_type, order_body
-from scheduler_api.routers.documentation import IF_MATCH, body_of, problems
-from scheduler_api.routers.negotiation import Media
-from scheduler_api.routers.paging import NEGOTIATED
-from scheduler_api.routers.preferences import back_telling
-from scheduler_api.routers.wiring import JobId, client_of, database_of, tagged, version_of
-from scheduler_api.services.jobs import actions, editing
+from scheduler_api.computing import aside
+from scheduler_api.contracts import History, Job, Log, Pause, Resume, TestAnswer
+from scheduler_api.routers.http.bodies import FORM, content_type, order_body
+from scheduler_api.routers.http.documentation import BACK, IF_MATCH, OR_PAGE, body_of, problems
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.redirects import back_telling
+from scheduler_api.routers.http.wiring import (
+    JobId,
+    client_of,
+    database_of,
+    deliverer_of,
+    pages_of,
+    tagged,
+    version_of,
+    wants_page,
+)
+from scheduler_api.services.jobs import actions, editing, reading
+from scheduler_api.services.system import health
 
 router = APIRouter(tags=["operations"])
-
-BACK: dict[int | str, dict[str, Any]] = {303: {"description": "It was asked for by a form; back to the job."}}
 
 
 @router.post(
@@ -79,6 +86,22 @@ async def skip_next_run(request: Request, jobid: JobId) -> Response:
     database, client = database_of(request), client_of(request)
     job = await database.transact(actions.skip_next, jobid, version_of(request), client)
     return _job(request, job, skippednext=jobid)
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/test",
+    response_model=TestAnswer,
+    responses=problems(404, 409, 422, 503) | OR_PAGE,
+    tags=["targets"],
+)
+async def test_target(request: Request, jobid: JobId) -> Response:
+    """Call a job's target once, now; no log tells of it, and nothing is tried again."""
+    answer = await deliverer_of(request).test(jobid)
+    if wants_page(request):
+        database = database_of(request)
+        job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
+        return Response(await aside(pages_of(request).test, now, job, answer), 200, NEGOTIATED, Media.HTML)
+    return Response(answer.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
 
 
 @router.post("/jobs/{jobid:jobid}/delete", include_in_schema=False)

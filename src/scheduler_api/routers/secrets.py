@@ -1,0 +1,72 @@
+"""The secrets that sign a job's calls."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import TypeAdapter
+from starlette.responses import RedirectResponse, Response
+
+from scheduler_api.computing import aside
+from scheduler_api.contracts import (
+    LARGEST_ID,
+    NewSecret,
+    Secret,
+)
+from scheduler_api.routers.http.bodies import FORM, content_type
+from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.wiring import (
+    JobId,
+    cipher_of,
+    database_of,
+    pages_of,
+)
+from scheduler_api.services.jobs import reading, secrets
+from scheduler_api.services.system import health
+
+router = APIRouter(tags=["targets"])
+
+SECRETS = TypeAdapter(list[Secret])
+SecretId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which secret.")]
+
+
+@router.get("/jobs/{jobid:jobid}/secrets", response_model=list[Secret], responses=problems(404, 422, 503))
+async def list_secrets(request: Request, jobid: JobId) -> Response:
+    """List the secrets that sign a job's calls, but not what they are."""
+    found = await database_of(request).read(secrets.listing, jobid)
+    return Response(SECRETS.dump_json(found), headers=NEGOTIATED, media_type=Media.JSON)
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/secrets",
+    status_code=201,
+    response_model=NewSecret,
+    responses=problems(404, 409, 422, 503) | OR_PAGE,
+)
+async def add_secret(request: Request, jobid: JobId) -> Response:
+    """Give a job a secret; its calls are signed with it (Standard Webhooks) from now on.
+
+    The secret is shown this once. With two, each call carries both signatures: add the new one, let the
+    receiver know it, and remove the old one.
+    """
+    database = database_of(request)
+    secret = await database.transact(secrets.add, jobid, cipher_of(request))
+    if content_type(request) == FORM:
+        job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
+        return Response(await aside(pages_of(request).secret, now, job, secret), 201, NEGOTIATED, Media.HTML)
+    return Response(secret.model_dump_json(), 201, NEGOTIATED, Media.JSON)
+
+
+@router.delete("/jobs/{jobid:jobid}/secrets/{secretid}", status_code=204, responses=problems(404, 422, 503))
+async def remove_secret(request: Request, jobid: JobId, secretid: SecretId) -> Response:
+    """Remove a secret: no call is signed with it any more."""
+    await database_of(request).transact(secrets.remove, jobid, secretid)
+    return Response(status_code=204)
+
+
+@router.post("/jobs/{jobid:jobid}/secrets/{secretid}/delete", include_in_schema=False)
+async def remove_secret_by_form(request: Request, jobid: JobId, secretid: SecretId) -> Response:
+    """Remove a secret; for browsers, whose forms know no DELETE."""
+    await database_of(request).transact(secrets.remove, jobid, secretid)
+    return RedirectResponse(f"/jobs/{jobid}", 303)

@@ -13,7 +13,9 @@ import asyncpg
 import uvicorn
 from fastapi import FastAPI, HTTPException
 
-from scheduler_api.contracts import Job, JobDraft, JobWithLogs
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.database.engine import OPENING
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.runs import logs, pending

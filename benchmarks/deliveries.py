@@ -12,7 +12,7 @@ from benchmarks.due_jobs import settle_down
 from benchmarks.results import Row, at_least, below, ratios
 from benchmarks.server import bare_connection, fresh_database
 from benchmarks.sizes import Sizes
-from scheduler_api.contracts import Target
+from scheduler_api.contracts.jobs.targets import Target
 
 QUESTION = "deliveries/s of one replica to a local receiver against the bare aiohttp client"
 #: Different targets: a real ledger's jobs differ, too.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_api.contracts import ScheduleDraft
+from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.schedule import Misfire, occurrences, plan, schedule_of
 from scheduler_api.schedule.wording import local, note
 from tests.schedule.test_cron import CASES, CHANGES

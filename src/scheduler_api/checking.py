@@ -9,7 +9,7 @@ from typing import TextIO
 import click
 import structlog
 
-from scheduler_api.contracts import JobCheck
+from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import checks
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from scheduler_api import __version__, checking, logs, server
 from scheduler_api.app import create_app, database_server, requests_database, shares
-from scheduler_api.contracts import JobCheck, Restore
+from scheduler_api.contracts.history.checks import JobCheck
+from scheduler_api.contracts.system.overview import Restore
 from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError

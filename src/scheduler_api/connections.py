@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from scheduler_api.contracts import Problem
+from scheduler_api.contracts.system.problems import Problem
 
 #: Bytes of a request's head, and seconds that a client has for it, from the end of the answer before.
 LARGEST_HEAD, HEAD_DEADLINE = 32 * 1024, 10.0

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
-from scheduler_api.contracts import Resume
+from scheduler_api.contracts.jobs.actions import Resume
 from scheduler_api.database import migrations, versions
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
-from scheduler_api.contracts import JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database

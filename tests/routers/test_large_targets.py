@@ -8,7 +8,7 @@ from httpx import AsyncClient
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.targets import LARGEST_BODY
+from scheduler_api.contracts.jobs.targets import LARGEST_BODY
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
 from scheduler_api.services.jobs.documents import LARGEST_BODY_KEPT

@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
-from scheduler_api.contracts import TroubleKind
+from scheduler_api.contracts.system.overview import TroubleKind
 from scheduler_api.database.engine import Database
 from scheduler_api.services.system import overview as overview_service
 from scheduler_api.services.system import restore

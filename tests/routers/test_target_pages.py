@@ -9,18 +9,11 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient, Response
 
-from scheduler_api.contracts import (
-    Attempt,
-    Job,
-    JobWithLogs,
-    Line,
-    Log,
-    LogWithAttempts,
-    NewSecret,
-    State,
-    Target,
-    TestAnswer,
-)
+from scheduler_api.contracts.jobs.job import Job, State
+from scheduler_api.contracts.jobs.secrets import NewSecret
+from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts, TestAnswer
+from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule import Fold, Gap, Misfire
 from scheduler_api.services.views import JobView

@@ -21,7 +21,9 @@ from hypothesis.stateful import (
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Backfill, JobPatch, Missed, Pause, Resume
+from scheduler_api.contracts.history.backfill import Backfill
+from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases

@@ -15,7 +15,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Backfill, History, JobPatch, Missed, Pause, Resume
+from scheduler_api.contracts.history.backfill import Backfill
+from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.errors import SchedulerError

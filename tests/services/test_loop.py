@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import BulkOrder
+from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule import Definition, schedule_of
 from scheduler_api.services.jobs import actions, bulk

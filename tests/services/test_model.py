@@ -21,16 +21,10 @@ from hypothesis.stateful import (
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import (
-    Backfill,
-    Fate,
-    History,
-    JobDraft,
-    JobPatch,
-    Missed,
-    Pause,
-    Resume,
-)
+from scheduler_api.contracts.history.backfill import Backfill
+from scheduler_api.contracts.history.explanation import Fate
+from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import backfill, checks, explain

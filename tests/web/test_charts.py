@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_api.contracts import Bucket, Forecast, Recent, Span, Tally, Timeline
+from scheduler_api.contracts.history.forecast import Forecast
+from scheduler_api.contracts.history.timeline import Bucket, Recent, Span, Tally, Timeline
 from scheduler_api.web import charts, glance, heat
 from scheduler_api.web.charts import HEIGHT, VERDICTS, WIDTH
 from scheduler_api.web.times import Clock, Times, chosen

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from scheduler_api.contracts import Attempt, Change, Job, Log, State, Target
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.job import Job, State
+from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.runs.attempts import Attempt
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.schedule.wording import cadence
 from scheduler_api.web import words
 

@@ -15,7 +15,6 @@ from scheduler_api.schedule import InvalidCron, expression, is_pseudo, is_zone
 LARGEST_ID = 2**63 - 1
 #: The largest integer column: about 68 years, as seconds.
 LARGEST_INTERVAL = 2**31 - 1
-
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)

@@ -4,7 +4,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import History, Job, Log, Pause, Resume, TestAnswer
+from scheduler_api.contracts.jobs.actions import History, Pause, Resume
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.runs.attempts import TestAnswer
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.routers.http.bodies import FORM, content_type, order_body
 from scheduler_api.routers.http.documentation import BACK, IF_MATCH, OR_PAGE, body_of, problems
 from scheduler_api.routers.http.negotiation import Media

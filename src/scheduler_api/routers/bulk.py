@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import BulkOrder, BulkReport, JobSort
+from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
+from scheduler_api.contracts.jobs.job import JobSort
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import body_of, problems

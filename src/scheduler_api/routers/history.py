@@ -9,18 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import (
-    LARGEST_ID,
-    Backfill,
-    BackfillReport,
-    Change,
-    Explanation,
-    Instant,
-    JobCheck,
-    Log,
-    LogCause,
-    LogStatus,
-)
+from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
+from scheduler_api.contracts.history.checks import JobCheck
+from scheduler_api.contracts.history.explanation import Explanation
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.runs.logs import Log, LogCause, LogStatus
+from scheduler_api.contracts.values import LARGEST_ID, Instant
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import OR_PAGE, body_of, problems

@@ -11,22 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import QUESTIONS, aside
-from scheduler_api.contracts import (
-    LARGEST_ID,
-    Condition,
-    EditPreview,
-    History,
-    Job,
-    JobDraft,
-    JobPatch,
-    JobSort,
-    JobSummary,
-    JobWithLogs,
-    LastStatus,
-    Occurrence,
-    Span,
-    State,
-)
+from scheduler_api.contracts.history.timeline import Span
+from scheduler_api.contracts.jobs.actions import History
+from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus, State
+from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence
+from scheduler_api.contracts.runs.logs import JobWithLogs
+from scheduler_api.contracts.values import LARGEST_ID
 from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
 from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body

@@ -7,11 +7,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scheduler_api.contracts import (
-    Limit,
-    LimitOrder,
-    LimitScope,
-)
+from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import body_of, problems

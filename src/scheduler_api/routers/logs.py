@@ -8,16 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import (
-    LARGEST_ID,
-    Log,
-    LogWithAttempts,
-    Report,
-    RetryFilter,
-    RetryOrder,
-    RetryReport,
-    RunState,
-)
+from scheduler_api.contracts.runs.attempts import LogWithAttempts
+from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.runs.reports import Report, RunState
+from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder, RetryReport
+from scheduler_api.contracts.values import LARGEST_ID
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body, order_body
 from scheduler_api.routers.http.documentation import BACK, OR_PAGE, body_of, problems
 from scheduler_api.routers.http.filters import with_offset

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.contracts import RunReport
+from scheduler_api.contracts.runs.logs import RunReport
 from scheduler_api.errors import RestoreNotConfirmed
 from scheduler_api.routers.http.documentation import problems
 from scheduler_api.routers.http.negotiation import Media

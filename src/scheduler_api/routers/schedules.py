@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from scheduler_api.computing import QUESTIONS, aside
-from scheduler_api.contracts import Forecast, JobPatch, Occurrence, ScheduleDraft, SchedulePreview, Upcoming
+from scheduler_api.contracts.history.forecast import Forecast
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems

@@ -7,11 +7,8 @@ from pydantic import TypeAdapter
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import (
-    LARGEST_ID,
-    NewSecret,
-    Secret,
-)
+from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
+from scheduler_api.contracts.values import LARGEST_ID
 from scheduler_api.routers.http.bodies import FORM, content_type
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
 from scheduler_api.routers.http.negotiation import Media

@@ -5,7 +5,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from scheduler_api import __version__
 from scheduler_api.computing import aside
-from scheduler_api.contracts import Health, Overview, Restore
+from scheduler_api.contracts.system.health import Health
+from scheduler_api.contracts.system.overview import Overview, Restore
 from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
 from scheduler_api.routers.http.bodies import FORM, content_type

@@ -6,19 +6,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import (
-    LARGEST_ID,
-    Change,
-    Job,
-    JobSummary,
-    JobWithLogs,
-    Log,
-    LogWithAttempts,
-    Recent,
-    Secret,
-    Span,
-    Timeline,
-)
+from scheduler_api.contracts.history.timeline import Recent, Span, Timeline
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.job import Job, JobSummary
+from scheduler_api.contracts.jobs.secrets import Secret
+from scheduler_api.contracts.runs.attempts import LogWithAttempts
+from scheduler_api.contracts.runs.logs import JobWithLogs, Log
+from scheduler_api.contracts.values import LARGEST_ID
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from scheduler_api.contracts import Bucket, Timeline
+from scheduler_api.contracts.history.timeline import Bucket, Timeline
 from scheduler_api.web.instants import local, milliseconds
 
 #: The size of a chart, in units of its own, and the gap between two bars.

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Ending, Job, JobDraft, Method, Target
+from scheduler_api.contracts.jobs.drafts import Ending, JobDraft
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.targets import Method, Target
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
 from scheduler_api.schedule.wording import UNITS

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Condition, JobSummary, Recent, State
+from scheduler_api.contracts.history.timeline import Recent
+from scheduler_api.contracts.jobs.job import Condition, JobSummary, State
 from scheduler_api.web.instants import is_overdue, milliseconds
 from scheduler_api.web.times import Times
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Forecast
+from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.web.instants import local
 
 LEVELS = 5

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from scheduler_api.contracts import Log
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.schedule import is_zone
 from scheduler_api.schedule.wording import duration
 from scheduler_api.services.system.health import LATE

@@ -9,29 +9,17 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler_api import __version__
-from scheduler_api.contracts import (
-    BulkOrder,
-    BulkReport,
-    Condition,
-    EditPreview,
-    Explanation,
-    Forecast,
-    Job,
-    JobSort,
-    JobSummary,
-    LastStatus,
-    LogCause,
-    LogStatus,
-    LogWithAttempts,
-    NewSecret,
-    Occurrence,
-    Overview,
-    Problem,
-    SchedulePreview,
-    Span,
-    TestAnswer,
-    Upcoming,
-)
+from scheduler_api.contracts.history.explanation import Explanation
+from scheduler_api.contracts.history.forecast import Forecast
+from scheduler_api.contracts.history.timeline import Span
+from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
+from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
+from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence, SchedulePreview, Upcoming
+from scheduler_api.contracts.jobs.secrets import NewSecret
+from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
+from scheduler_api.contracts.runs.logs import LogCause, LogStatus
+from scheduler_api.contracts.system.overview import Overview
+from scheduler_api.contracts.system.problems import Problem
 from scheduler_api.errors import Flaw
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window

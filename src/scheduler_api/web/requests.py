@@ -3,7 +3,8 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from scheduler_api.contracts import Job, Log
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.services.runs.claims import Started

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from scheduler_api.contracts import Attempt, Job, Log, Target
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.runs.attempts import Attempt
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.schedule.wording import duration
 from scheduler_api.web.instants import local
 

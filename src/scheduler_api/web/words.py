@@ -4,7 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduler_api.contracts import After, Change, Ending, Job, JobSummary, Log, State, days_of
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.drafts import After, Ending
+from scheduler_api.contracts.jobs.job import Job, JobSummary, State
+from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.values import days_of
 from scheduler_api.schedule import Definition
 from scheduler_api.schedule.wording import cadence, describe, duration, relative
 from scheduler_api.services.jobs.documents import MASK

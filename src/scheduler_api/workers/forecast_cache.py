@@ -4,7 +4,7 @@ import asyncio
 from time import monotonic
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts import Forecast
+from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import forecast
 

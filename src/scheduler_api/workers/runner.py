@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import structlog
 
-from scheduler_api.contracts import BulkAction, BulkOrder, BulkReport, RetryOrder, RetryReport
+from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder, BulkReport
+from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.database.runs.passes import BEGINNING

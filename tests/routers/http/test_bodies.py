@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from scheduler_api.contracts import JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http import bodies

@@ -10,7 +10,8 @@ from httpx import AsyncClient, Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler_api.contracts import Job, JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.engine import Database
 from scheduler_api.routers.http.forms import draft_of
 from scheduler_api.web.form import fields_for

@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduler_api import checking
-from scheduler_api.contracts import JobCheck, days_of
+from scheduler_api.contracts.history.checks import JobCheck
+from scheduler_api.contracts.values import days_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import logs
 from scheduler_api.schedule import Definition, Misfire, plan, schedule_of

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler_api.contracts import Forecast
+from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule import Budget, Definition, schedule_of
 from scheduler_api.services.history import forecast

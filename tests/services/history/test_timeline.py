@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Span
+from scheduler_api.contracts.history.timeline import Span
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import joblog
 from scheduler_api.errors import JobNotFound

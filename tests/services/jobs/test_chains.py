@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import History, Pause
+from scheduler_api.contracts.jobs.actions import History, Pause
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, editing

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Fate, JobPatch, Pause, Resume
+from scheduler_api.contracts.history.explanation import Fate
+from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule import Budget

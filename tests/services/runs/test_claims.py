@@ -11,7 +11,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import History, JobPatch, Missed, Pause, Resume, target_of
+from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.database.runs.claims import rules

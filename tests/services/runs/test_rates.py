@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import LimitOrder, LimitScope
+from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import claims

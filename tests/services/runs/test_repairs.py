@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Missed, Pause, Resume
+from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import pending

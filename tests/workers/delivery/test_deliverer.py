@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import History
+from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.services.jobs import editing

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import LimitOrder, LimitScope
+from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.services.system import limits

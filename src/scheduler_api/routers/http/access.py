@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scheduler_api.contracts import Problem
+from scheduler_api.contracts.system.problems import Problem
 from scheduler_api.routers.http.problems import answer
 from scheduler_api.settings import Auth, Settings
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import flaws_of
+from scheduler_api.contracts.validation import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.http.forms import model_of
 

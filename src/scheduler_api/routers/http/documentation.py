@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts import Problem
+from scheduler_api.contracts.system.problems import Problem
 from scheduler_api.routers.http.wiring import pages_of
 
 router = APIRouter(include_in_schema=False)

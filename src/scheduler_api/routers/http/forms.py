@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from scheduler_api.contracts import Job, JobDraft, JobPatch, ScheduleDraft, flaws_of
-from scheduler_api.contracts.targets import DEEPEST_BODY
+from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.schedules import ScheduleDraft
+from scheduler_api.contracts.jobs.targets import DEEPEST_BODY
+from scheduler_api.contracts.validation import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
 from scheduler_api.services.jobs.documents import MASK

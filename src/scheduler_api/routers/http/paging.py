@@ -8,7 +8,8 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from scheduler_api.contracts import LARGEST_ID, Condition, JobSort, JobSummary, LastStatus
+from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
+from scheduler_api.contracts.values import LARGEST_ID
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.services.system.health import LATE
 

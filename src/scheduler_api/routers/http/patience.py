@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from scheduler_api.computing import QUESTIONS, in_turns
-from scheduler_api.contracts import EditPreview, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.schedules import EditPreview
 from scheduler_api.routers.http.wiring import database_of
 from scheduler_api.services.history import upcoming
 

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from scheduler_api import errors
-from scheduler_api.contracts import Problem, ProblemFlaw, flaws_of
+from scheduler_api.contracts.system.problems import Problem, ProblemFlaw
+from scheduler_api.contracts.validation import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.web.pages import Pages

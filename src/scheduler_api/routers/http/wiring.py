@@ -7,7 +7,8 @@ from fastapi import Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import LARGEST_ID, Target
+from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.values import LARGEST_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.routers.http.negotiation import Media, preferred

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts import Backfill, BackfillReport
+from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound, TooLong

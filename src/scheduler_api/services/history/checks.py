@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts import JobCheck
+from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import attempts, coverage, logs, pending
 from scheduler_api.errors import ScheduleUnusable

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts import Explanation, Fate, Log
+from scheduler_api.contracts.history.explanation import Explanation, Fate
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs import breakers, logs, pending
 from scheduler_api.schedule import Bar, Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import CollidingJob, Collision, Forecast
+from scheduler_api.contracts.history.forecast import CollidingJob, Collision, Forecast
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import history
 from scheduler_api.errors import ScheduleUnusable

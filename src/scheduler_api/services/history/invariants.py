@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Finding, JobCheck
+from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import invariants
 from scheduler_api.schedule import Reason

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Bucket, Recent, Span, Tally, Timeline
+from scheduler_api.contracts.history.timeline import Bucket, Recent, Span, Tally, Timeline
 from scheduler_api.database.runs import history
 
 #: How long each span is, and its stretches.

@@ -12,9 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import (
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.schedules import (
     EditPreview,
-    JobPatch,
     Occurrence,
     ScheduleDraft,
     SchedulePreview,

@@ -9,7 +9,9 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Job, Log, Missed, Pause, Resume
+from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
+from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import Skipped

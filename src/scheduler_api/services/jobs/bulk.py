@@ -9,7 +9,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import BulkAction, BulkFailure, BulkOrder, Pause, Resume, State
+from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
+from scheduler_api.contracts.jobs.job import State
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import SchedulerError

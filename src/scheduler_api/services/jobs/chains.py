@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import After
+from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import pending
 from scheduler_api.errors import Flaw, InvalidInput, JobHasFollowers

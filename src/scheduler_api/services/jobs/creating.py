@@ -4,10 +4,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import (
-    Job,
-    JobDraft,
-)
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.schedule import Future
 from scheduler_api.services.jobs import chains, locking

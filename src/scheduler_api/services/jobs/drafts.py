@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from scheduler_api.contracts import JobDraft, JobPatch, ScheduleDraft, flaws_of
+from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.schedules import ScheduleDraft
+from scheduler_api.contracts.validation import flaws_of
 from scheduler_api.errors import Flaw, InvalidInput
 from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, schedule_of
 

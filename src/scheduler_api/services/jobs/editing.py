@@ -5,11 +5,9 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import (
-    History,
-    Job,
-    JobPatch,
-)
+from scheduler_api.contracts.jobs.actions import History
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.errors import ScheduleUnusable

@@ -5,7 +5,8 @@ from hashlib import sha256
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Job, JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database import marks
 from scheduler_api.database.jobs import idempotency
 from scheduler_api.errors import KeyInFlight, KeyReused

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import days_of
+from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import Skipped

@@ -6,13 +6,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.contracts import (
-    Change,
-    Job,
-    JobSummary,
-    JobWithLogs,
-    Log,
-)
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.job import Job, JobSummary
+from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.runs import logs
 from scheduler_api.errors import JobNotFound

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.definitions import Continuation
 from scheduler_api.database.runs import logs
 from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import NewSecret, Secret
+from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
 from scheduler_api.database.jobs import definitions, secrets
 from scheduler_api.errors import JobIsDeleted, JobNotFound, SecretNotFound, TooManySecrets
 from scheduler_api.targets import signatures

@@ -11,7 +11,7 @@ import structlog
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Target, target_of
+from scheduler_api.contracts.jobs.targets import Target, target_of
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
 from scheduler_api.database.jobs import definitions, secrets
 from scheduler_api.database.runs import claims, leases, logs, shares

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Report, ReportedStatus, RunState
+from scheduler_api.contracts.runs.reports import Report, ReportedStatus, RunState
 from scheduler_api.database.runs import attempts, claims, leases, pending
 from scheduler_api.errors import LogNotFound, RunIsOver
 from scheduler_api.services.runs.claims import settle_held

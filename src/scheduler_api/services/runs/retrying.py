@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Attempt, Line, Log, LogWithAttempts
+from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
+from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import attempts, claims, leases, logs, pending
 from scheduler_api.errors import (

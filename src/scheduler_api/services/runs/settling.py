@@ -11,7 +11,8 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
-from scheduler_api.contracts import Pause, Target, target_of
+from scheduler_api.contracts.jobs.actions import Pause
+from scheduler_api.contracts.jobs.targets import Target, target_of
 from scheduler_api.database.runs import logs, passes
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.logs import Skipped

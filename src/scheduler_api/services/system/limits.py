@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Limit, LimitOrder, LimitScope
+from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system import limits
 from scheduler_api.errors import LimitNotFound

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import (
+from scheduler_api.contracts.history.timeline import Tally
+from scheduler_api.contracts.system.overview import (
     LastError,
     LateRun,
     Overview,
     RunningRun,
-    Tally,
     Trouble,
     TroubleKind,
 )

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts import Restore, Trouble, TroubleKind
+from scheduler_api.contracts.system.overview import Restore, Trouble, TroubleKind
 from scheduler_api.database import installation
 
 #: For how long a restore is told of that nobody confirms.

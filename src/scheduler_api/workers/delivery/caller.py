@@ -6,7 +6,8 @@ import structlog
 from pydantic_core import to_json
 
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts import Target, TestAnswer
+from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
 from scheduler_api.services.runs.claims import Started
 from scheduler_api.services.runs.settling import Ended

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduler_api.contracts import TestAnswer
+from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
 from scheduler_api.database.runs.passes import BEGINNING

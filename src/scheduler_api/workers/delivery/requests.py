@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
-from scheduler_api.contracts import Target
+from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.services.runs.claims import Started
 from scheduler_api.targets import Values, signatures, templates
 from scheduler_api.workers.delivery.client import Call

@@ -1,12 +1,11 @@
-"""Logs, reports and problems: what else comes out."""
+"""Logs: one for each run; and what a pass over those that were due came to."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from pydantic import BaseModel, Field
 
-from scheduler_api.contracts.jobs import Job
+from scheduler_api.contracts.jobs.job import Job
 
 
 class LogStatus(StrEnum):
@@ -78,30 +77,3 @@ class RunReport(BaseModel):
     running: int = Field(description="Calls that were made and are still under way.")
     repaired: int = Field(description="Jobs whose next run was missing, or too late, and was put right.")
     more: bool = Field(description="Whether the call stopped before everything due was run; call again.")
-
-
-class Health(BaseModel):
-    """How a part of the service does."""
-
-    status: str
-    checks: dict[str, Any] = Field(default_factory=dict)
-
-
-class ProblemFlaw(BaseModel):
-    """One thing that is wrong with the input."""
-
-    pointer: str = Field(description="Where: a JSON pointer into the body, or `?name` for a query parameter.")
-    detail: str
-
-
-class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str = Field(description="A stable name of the error.")
-    errors: list[ProblemFlaw] | None = Field(
-        None, description="What is wrong with the input: the first 50, then one that says how many more."
-    )

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from scheduler_api.contracts.jobs import Condition, LastStatus
-from scheduler_api.contracts.orders import History, Missed
+from scheduler_api.contracts.jobs.actions import History, Missed
+from scheduler_api.contracts.jobs.job import Condition, LastStatus
 from scheduler_api.contracts.values import LARGEST_ID, Instant, ReasonText, Tag, clean_text, flaw_at
 
 

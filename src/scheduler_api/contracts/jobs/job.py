@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from scheduler_api.contracts.drafts import After
-from scheduler_api.contracts.targets import Target, TargetSummary, stored
+from scheduler_api.contracts.jobs.drafts import After
+from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
 from scheduler_api.schedule import Fold, Gap, Misfire
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from scheduler_api.contracts.answers import Log
+from scheduler_api.contracts.runs.logs import Log
 
 
 class Attempt(BaseModel):

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from scheduler_api.contracts.history import Tally
+from scheduler_api.contracts.history.timeline import Tally
 
 
 class TroubleKind(StrEnum):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scheduler_api.contracts.drafts import JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.values import JobName
 
 

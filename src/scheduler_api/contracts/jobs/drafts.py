@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from scheduler_api.contracts.targets import Target
+from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.values import (
     LARGEST_ID,
     CalendarDate,

@@ -1,0 +1,38 @@
+"""Making up for past occurrences."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scheduler_api.contracts.values import Instant
+
+
+class Backfill(BaseModel):
+    """Which past occurrences to make up for."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z", "dryrun": True}]
+        },
+    )
+
+    since: Instant = Field(description="The first instant of the range.")
+    until: Instant = Field(description="The first instant after the range.")
+    every: bool = Field(
+        False,
+        alias="all",
+        description="Run every occurrence of the range again, also those that have run; not only the holes.",
+    )
+    dryrun: bool = Field(False, description="Run nothing; say what would run.")
+
+
+class BackfillReport(BaseModel):
+    """What a backfill runs, or would run."""
+
+    count: int = Field(description="How many occurrences.")
+    dryrun: bool
+    occurrences: list[datetime]
+    message: str

@@ -1,0 +1,1 @@
+"""Jobs: drafts, representations, and what is asked of them."""

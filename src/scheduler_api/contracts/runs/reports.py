@@ -1,0 +1,60 @@
+"""What accepted runs report."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from scheduler_api.contracts.values import clean_text
+
+#: Lines in one report, and characters in one line.
+MOST_LINES, LONGEST_LINE = 100, 2000
+
+
+class ReportedStatus(StrEnum):
+    """How an accepted run ended, by what its target says."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Report(BaseModel):
+    """What an accepted run tells; nothing at all means that it is still going."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"progress": 40, "message": "4 of 10 files"},
+                {"lines": ["copied a.csv", "copied b.csv"]},
+                {"status": "finished", "message": "10 files"},
+                {"status": "failed", "message": "The disk is full.", "retry": False},
+            ]
+        },
+    )
+
+    status: Annotated[ReportedStatus, Field(strict=False)] | None = Field(
+        None, description="`finished` or `failed`: the run is over. Left out: it goes on."
+    )
+    progress: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="Percent.")
+    message: (
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(clean_text)]
+        | None
+    ) = Field(None, description="How it stands, in words; why it failed.")
+    lines: Annotated[
+        list[Annotated[str, StringConstraints(max_length=LONGEST_LINE), AfterValidator(clean_text)]],
+        Field(max_length=MOST_LINES),
+    ] = Field(default_factory=list, description="Lines for the log; a thousand of an attempt are kept.")
+    retry: bool = Field(True, description="Whether a failed run may be tried again.")
+
+
+class RunState(BaseModel):
+    """How a reported run stands."""
+
+    logid: int
+    attempt: int
+    status: str = Field(description="The log's status now.")
+    leaseuntil: datetime | None = Field(description="Until when the next word is awaited; null: it is over.")

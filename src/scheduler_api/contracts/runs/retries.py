@@ -1,0 +1,42 @@
+"""Trying failed runs again."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scheduler_api.contracts.values import LARGEST_ID, Instant
+
+
+class RetryFilter(BaseModel):
+    """Which failed logs are meant."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    jobid: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = Field(None, description="Only those of a job.")
+    since: Instant | None = Field(None, description="Only occurrences from this instant on.")
+    until: Instant | None = Field(None, description="Only occurrences before this instant.")
+
+
+class RetryOrder(BaseModel):
+    """Failed logs to try again."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"filter": {"jobid": 1}, "dryrun": True}]},
+    )
+
+    filter: RetryFilter = Field(
+        default_factory=RetryFilter, description="Which; without a filter, all that failed."
+    )
+    dryrun: bool = Field(False, description="Change nothing; say how many there are.")
+
+
+class RetryReport(BaseModel):
+    """What trying again amounts to."""
+
+    count: int = Field(description="How many failed logs match.")
+    dryrun: bool
+    done: int = Field(description="How many of them are tried again.")
+    more: bool = Field(description="Whether it took too long, and some are left: ask again.")

@@ -1,0 +1,53 @@
+"""Limits on the calls to a host, and on the runs of jobs with a tag."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from scheduler_api.contracts.values import Count, flaw_at
+
+#: The highest rate, in calls a minute.
+HIGHEST_RATE = 60_000
+
+
+class LimitScope(StrEnum):
+    """What a limit is about."""
+
+    TAG = "tag"
+    HOST = "host"
+
+
+class LimitOrder(BaseModel):
+    """How much may be under way at once, how much may begin in a minute, or both."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"limit": 2}, {"rate": 30}, {"limit": 2, "rate": 30}]},
+    )
+
+    limit: Count | None = Field(
+        None, description="The most calls to the host, or runs of jobs with the tag, at once."
+    )
+    rate: Annotated[int, Field(ge=1, le=HIGHEST_RATE)] | None = Field(
+        None,
+        description="The most calls, to the host or of jobs with the tag, that begin in any minute; "
+        "further attempts count, too.",
+    )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "LimitOrder":
+        if self.limit is None and self.rate is None:
+            raise flaw_at("limit", "Give `limit`, `rate`, or both.")
+        return self
+
+
+class Limit(BaseModel):
+    """A limit, of all replicas together."""
+
+    scope: LimitScope
+    name: str = Field(description="The tag; or the host, with its port unless it is the usual one.")
+    limit: int | None = Field(description="How many at once; null: as many as the service's settings allow.")
+    rate: int | None = Field(description="How many calls begin in a minute; null: any number.")

@@ -113,7 +113,7 @@ MUTANTS = [
     Mutant(
         "limits are counted without taking turns",
         "src/scheduler_api/services/runs/claims.py",
-        {"    await calls.take_turn(session)\n": ""},
+        {"    await claims.take_turn(session)\n": ""},
     ),
     Mutant(
         "the attempt is written only when it has ended",
@@ -147,9 +147,9 @@ MUTANTS = [
     Mutant(
         "an edit supersedes what it should keep",
         "src/scheduler_api/services/jobs/retiming.py",
-        {"return succeed(standing.schedule_in(job), schedule, Part(since, now))": (
-            "return succeed(standing.schedule_in(job), schedule, Part(since, now))._replace(\n"
-            "            kept=(), gone=standing.schedule_in(job)\n        )"
+        {"return succeed(locking.schedule_in(job), schedule, Part(since, now))": (
+            "return succeed(locking.schedule_in(job), schedule, Part(since, now))._replace(\n"
+            "            kept=(), gone=locking.schedule_in(job)\n        )"
         )},
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""The examples of docs/schedules.md are true; the design system knows every token; pictures are there."""
+"""The examples of docs/schedules.md are true; the design system knows every token; what is named is there."""
 
 import json
 import re
@@ -83,3 +83,15 @@ def test_every_picture_in_the_docs_is_there() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
             assert (page.parent / picture).is_file(), f"{page.name}: {picture}"
+
+
+def test_every_file_that_the_docs_name_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    folders = [
+        folder for name in ("src", "tests", "scripts", "examples") for folder in (ROOT / name).rglob("*.py")
+    ]
+    files = [f"/{path.relative_to(ROOT)}" for path in folders]
+    for page in pages:
+        for named in re.findall(r"[\w./-]+\.py\b", page.read_text()):
+            wanted = f"/{named.lstrip('./')}"
+            assert any(file.endswith(wanted) for file in files), f"{page.name}: {named}"

@@ -1,1 +1,1 @@
-"""The verbs: they take `(session, now, …)`, flush, never commit, and know no HTTP."""
+"""The verbs: they take `(session, now, …)`, never commit, and know no HTTP."""

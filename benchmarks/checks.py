@@ -23,7 +23,7 @@ JOBS = """
            CASE n % 3 WHEN 0 THEN '*/5 * * * *' END, true, '2019-12-31 23:59:59Z', '2019-12-31 23:59:59Z'
     FROM generate_series(1, $1::int) AS n
 """
-PAST = """
+VERSIONS = """
     INSERT INTO joblog (jobid, scheduledfor, lastrun, startedat, finishedat, status, runs)
     SELECT jobid, ran, ran, ran, ran, 'finished', n + 1
     FROM job, generate_series(0, $1::int - 1) AS n,
@@ -43,7 +43,7 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
         async with connection.transaction():
             await connection.execute("SET LOCAL session_replication_role = replica")
             await connection.execute(JOBS, sizes.checked // LOGS)
-            await connection.execute(PAST, LOGS)
+            await connection.execute(VERSIONS, LOGS)
             await connection.execute(NEXT, LOGS)
         await connection.execute("VACUUM (ANALYZE) job, joblog")
         async with service_database(url) as database:
@@ -52,9 +52,9 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
                 await connection.execute(LOOK)
                 looks.append(perf_counter() - began)
                 checks.append(await _check(database, sizes.checked))
-    most = at_most(60 * sizes.checked / 5_000_000, " s")
+    limit = at_most(60 * sizes.checked / 5_000_000, " s")
     return [
-        Row(f"check of {sizes.checked:,} logs", checks, "s", sizes.judged(most)),
+        Row(f"check of {sizes.checked:,} logs", checks, "s", sizes.judged(limit)),
         Row("one look at each row", looks, "s"),
         Row("the check ÷ the look", ratios(checks, looks), "times"),
     ]

@@ -19,7 +19,7 @@ PROMISES = f"""
     ORDER BY jobid
 """
 #: Round after round, as time passes: a job's rows lie far apart, which is what history costs.
-PAST = f"""
+VERSIONS = f"""
     INSERT INTO joblog (jobid, scheduledfor, lastrun, startedat, finishedat, status)
     SELECT jobid, ran, ran, ran, ran, 'finished'
     FROM generate_series($1::int, $2::int) AS round, job,
@@ -41,7 +41,7 @@ async def add_past(connection: Any, first_round: int, last_round: int) -> None:
     async with connection.transaction():
         # The rows name jobs that were just read, so the foreign key has nothing to find.
         await connection.execute("SET LOCAL session_replication_role = replica")
-        await connection.execute(PAST, first_round, last_round)
+        await connection.execute(VERSIONS, first_round, last_round)
 
 
 async def settle_down(connection: Any) -> None:

@@ -43,10 +43,10 @@ async def _passes(empty: URL, full: URL, sizes: Sizes) -> list[Row]:
                     await _make_due_again(connection)
                     await prepare(connection)
                     rates[url].append(await service_pass(database))
-    due, past = f"{sizes.due_beside_history:,} due", f"{sizes.history_for_pass:,} finished logs"
+    due, versions = f"{sizes.due_beside_history:,} due", f"{sizes.history_for_pass:,} finished logs"
     return [
         Row(f"{due}, no history", later[empty], "runs/s"),
-        Row(f"{due}, {past}", later[full], "runs/s"),
+        Row(f"{due}, {versions}", later[full], "runs/s"),
         Row("with history ÷ without", ratios(later[full], later[empty]), "", sizes.judged(at_least(0.8))),
         # A page's first change after a checkpoint writes the whole page to the log, and an index of a
         # million rows has many pages. A checkpoint comes every few minutes, so this is told apart.

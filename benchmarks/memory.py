@@ -45,8 +45,8 @@ def peak() -> float:
     if PROCESS.exists():
         lines = dict(line.split(":", 1) for line in PROCESS.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) / MEGABYTE
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / MEGABYTE**2 if sys.platform == "darwin" else most / MEGABYTE
+    limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return limit / MEGABYTE**2 if sys.platform == "darwin" else limit / MEGABYTE
 
 
 async def _one_pass(url: URL) -> None:

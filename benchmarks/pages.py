@@ -42,7 +42,7 @@ JOBS = """
            CASE WHEN n % 2 = 0 THEN 'example.com' END
     FROM generate_series(1, $1::int) AS n
 """
-PAST = """
+VERSIONS = """
     INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)
     SELECT jobid, at, CASE WHEN failed THEN 'failed' ELSE 'finished' END,
            at, at + interval '1 second', at, host, CASE WHEN failed THEN 'The target answered 503.' END
@@ -65,7 +65,7 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
     async with fresh_database(server) as url:
         async with bare_connection(url) as connection:
             await connection.execute(JOBS, sizes.pages_jobs)
-            await connection.execute(PAST, LOGS)
+            await connection.execute(VERSIONS, LOGS)
             await connection.execute(AHEAD)
             await settle_down(connection)
         async with (

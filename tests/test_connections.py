@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from scheduler_api import connections as module
 from scheduler_api import server
-from scheduler_api.connections import LARGEST_HEAD, SPARE
+from scheduler_api.connections import MAX_HEAD, SPARE
 from scheduler_api.descriptors import Shares
 from scheduler_api.settings import Settings
 
@@ -165,7 +165,7 @@ async def test_a_busy_connection_has_all_the_time_it_needs() -> None:
         assert (await ask(port))[0] == 200
 
 
-@pytest.mark.parametrize("size", [LARGEST_HEAD + 2000, 300_000])
+@pytest.mark.parametrize("size", [MAX_HEAD + 2000, 300_000])
 @pytest.mark.parametrize("ending", [b"", b"\r\n\r\n"])
 @pytest.mark.parametrize("name", [b"X-A: ", b"GET /"])
 async def test_a_head_that_is_too_large_is_refused(size: int, ending: bytes, name: bytes) -> None:
@@ -186,7 +186,7 @@ async def test_many_small_headers_are_as_much_too_large() -> None:
 
 
 async def test_a_head_may_be_nearly_that_large_however_large_the_body_before_it() -> None:
-    large = GET[:-2] + b"X-A: " + b"a" * (LARGEST_HEAD - 1000) + b"\r\n\r\n"
+    large = GET[:-2] + b"X-A: " + b"a" * (MAX_HEAD - 1000) + b"\r\n\r\n"
     body = b"b" * 200_000
     post = b"POST /b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     async with serving() as port, connected(port) as (reader, writer):

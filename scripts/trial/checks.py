@@ -30,7 +30,7 @@ IMAGE = "scheduler-api:local"
 #: server leaves questions unanswered for some seconds when containers come and go.
 ANSWERS_AGAIN, READY_AGAIN = 15.0, 45.0
 #: Seconds within which each request is answered, even without a database.
-LONGEST_ANSWER = 10.0
+MAX_ANSWER = 10.0
 #: What the balancer grants for headers and for a body, and a little more.
 HEADERS_TIME, BODY_TIME = 6.5, 11.5
 
@@ -190,7 +190,7 @@ def blow_to_the_database(what: str, blow: Callable[[], None]) -> Callable[[int],
         odd = [a for a in load.failures if a.status != 503 or "retry-after" not in a.headers]
         check("what failed was told so: 503, and when to try again", not odd, f"{len(load.failures)} failed")
         longest = max(answer.ended - answer.began for answer in load.answers)
-        check("nobody was left waiting", longest < LONGEST_ANSWER, f"{longest:.2f} s at most")
+        check("nobody was left waiting", longest < MAX_ANSWER, f"{longest:.2f} s at most")
         return load
 
     return under_load

@@ -36,7 +36,7 @@ from scheduler_api.routers import (
     secrets,
     system,
 )
-from scheduler_api.routers.events import Announcing
+from scheduler_api.routers.events import Publishing
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.headers import Compressed, StandardHeaders
@@ -45,7 +45,7 @@ from scheduler_api.services.runs.claims import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.web.pages import STATIC, Pages
-from scheduler_api.workers.change_feed import News
+from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
@@ -84,7 +84,7 @@ UPKEEP_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
 #: One listens, one tells.
 EVENTS_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
 #: Bytes of a connection's name that PostgreSQL keeps.
-LONGEST_NAME = 63
+MAX_NAME_LENGTH = 63
 #: What works on many rows at once waits no longer for one that somebody holds: the others wait with it.
 UPKEEP_SETTINGS = {"lock_timeout": "250ms"}
 #: A small pass costs more to plan than to run; its statements have one good plan.
@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
     app.add_middleware(Compressed)
-    app.add_middleware(Announcing)
+    app.add_middleware(Publishing)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(StandardHeaders)
     problems.install(app)
@@ -148,26 +148,26 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         signals = own(f"{REPLICA}{replica}", EVENTS_POOL, {})
         stack.push_async_callback(signals.close)
         share = _shares_told(settings)
-        news = News(signals, share.streams)
-        deliverer = _deliverer(settings, replica, deliveries, guard, cipher, news, share.calls)
+        feed = ChangeFeed(signals, share.streams)
+        deliverer = _deliverer(settings, replica, deliveries, guard, cipher, feed, share.calls)
         runner = Runner(requests, settings.batch_size, deliverer)
         await deliverer.open()
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
         retirement.ends(deliverer.cease)
         ticker = None
         if settings.ticker:
-            ticker = await stack.enter_async_context(_ticking(settings, own, news))
+            ticker = await stack.enter_async_context(_ticking(settings, own, feed))
             retirement.ends(ticker.cease)
         beginning = _beginning(settings, requests, deliverer, ticker)
         confirmation = await stack.enter_async_context(beginning)
-        await stack.enter_async_context(_listening(signals, news, ticker, deliverer))
+        await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
         yield State(
             settings=settings,
             database=requests,
             runner=runner,
             ticker=ticker,
             deliverer=deliverer,
-            news=news,
+            feed=feed,
             forecasts=Forecasts(requests),
             guard=guard,
             cipher=cipher,
@@ -199,12 +199,12 @@ async def _beginning(
 
 @contextlib.asynccontextmanager
 async def _ticking(
-    settings: Settings, own: Callable[[str, PoolSize, dict[str, str]], Database], news: News
+    settings: Settings, own: Callable[[str, PoolSize, dict[str, str]], Database], feed: ChangeFeed
 ) -> AsyncIterator[Ticker]:
     passes = own("scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
     upkeep = own("scheduler-api upkeep", UPKEEP_POOL, UPKEEP_SETTINGS)
     runner = Runner(passes, settings.batch_size)
-    ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, news.tell)
+    ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, feed.publish)
     try:
         yield ticker
     finally:
@@ -254,7 +254,7 @@ def _deliverer(
     database: Database,
     guard: Guard,
     cipher: Cipher,
-    news: News,
+    feed: ChangeFeed,
     calls: int,
 ) -> Deliverer:
     base = settings.public_url or f"http://localhost:{settings.port}"
@@ -265,13 +265,13 @@ def _deliverer(
         Caller(client, cipher, f"{base}/runs"),
         Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
         Capacity(calls, settings.ticker_interval),
-        news.tell,
+        feed.publish,
     )
 
 
 @contextlib.asynccontextmanager
 async def _listening(
-    database: Database, news: News, ticker: Ticker | None, deliverer: Deliverer
+    database: Database, feed: ChangeFeed, ticker: Ticker | None, deliverer: Deliverer
 ) -> AsyncIterator[None]:
     """Hear at once what other replicas promise and change, and tell them what this one changes."""
 
@@ -280,15 +280,15 @@ async def _listening(
             ticker.wake()
             deliverer.wake()
 
-    heard = {pending.CHANNEL: promised, pending.NEWS: news.hear}
+    heard = {pending.CHANNEL: promised, pending.CHANGES: feed.receive}
     tasks = [
         asyncio.create_task(listen_forever(database, heard), name="listener"),
-        asyncio.create_task(news.spread(), name="news"),
+        asyncio.create_task(feed.run(), name="change feed"),
     ]
     try:
         yield
     finally:
-        news.close()
+        feed.close()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -335,7 +335,7 @@ def _own_database(
     """The connections of a part that requests must not starve."""
     return Database(
         url,
-        name=name[:LONGEST_NAME],
+        name=name[:MAX_NAME_LENGTH],
         pool=pool,
         statement_timeout=settings.statement_timeout,
         server_settings=server_settings,

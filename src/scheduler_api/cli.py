@@ -142,7 +142,7 @@ async def _serve(settings: Settings) -> None:
             def asked_to_stop() -> None:
                 state["deliverer"].cease()
                 # Pages would follow the changes for ever.
-                state["news"].close()
+                state["feed"].close()
 
             configuration = server.configuration(server.WithState(app, state), settings, share)
             serving = server.Server(configuration, asked_to_stop)
@@ -164,9 +164,9 @@ def _settings(**given: Any) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        for flaw in error.errors(include_input=False):
-            name = "SCHEDULER_" + "_".join(str(key) for key in flaw["loc"]).upper()
-            click.echo(f"{name}: {flaw['msg'].removeprefix('Value error, ')}", err=True)
+        for field_error in error.errors(include_input=False):
+            name = "SCHEDULER_" + "_".join(str(key) for key in field_error["loc"]).upper()
+            click.echo(f"{name}: {field_error['msg'].removeprefix('Value error, ')}", err=True)
         sys.exit(EXIT_CONFIG)
     logs.configure(settings.log_level, settings.log_format)
     return settings

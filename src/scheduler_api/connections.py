@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from scheduler_api.contracts.system.problems import Problem
 
 #: Bytes of a request's head, and seconds that a client has for it, from the end of the answer before.
-LARGEST_HEAD, HEAD_DEADLINE = 32 * 1024, 10.0
+MAX_HEAD, HEAD_DEADLINE = 32 * 1024, 10.0
 #: Seconds for which a client may take nothing of an answer that waits for it.
 STALL_DEADLINE = 60.0
 #: Seconds between two looks at who is late.
@@ -114,7 +114,7 @@ def _before(instant: float, since: Iterable[tuple["Connection", float]]) -> list
 SENTENCES = {
     HTTPStatus.BAD_REQUEST: "This is not valid HTTP.",
     HTTPStatus.REQUEST_TIMEOUT: f"The head of the request did not come within {HEAD_DEADLINE:g} s.",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"The head of a request has at most {LARGEST_HEAD:,} bytes.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"The head of a request has at most {MAX_HEAD:,} bytes.",
     HTTPStatus.SERVICE_UNAVAILABLE: "So many requests are under way that no more can; try again in a moment.",
 }
 CODES = {
@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
         if self._has_begun:
             self._received += len(data)
         super().data_received(data)
-        if self._has_begun and self._received > LARGEST_HEAD:
+        if self._has_begun and self._received > MAX_HEAD:
             self._is_too_large = True
             self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
@@ -216,7 +216,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head has come: answer, or do so once the requests before it are answered."""
-        if self._received > LARGEST_HEAD - SLICE or len(self.pipeline) >= PIPELINE_LIMIT:
+        if self._received > MAX_HEAD - SLICE or len(self.pipeline) >= PIPELINE_LIMIT:
             self._check_size()
         self._has_begun = False
         self._connections.works(self)
@@ -227,7 +227,7 @@ class Connection(HttpToolsProtocol):
 
     def _check_size(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
-        if size > LARGEST_HEAD or len(self.pipeline) >= PIPELINE_LIMIT:
+        if size > MAX_HEAD or len(self.pipeline) >= PIPELINE_LIMIT:
             self._is_too_large = True
             # The parser stops, and has send_400_response called.
             raise _HeadTooLarge

@@ -14,7 +14,7 @@ class SchedulerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class FieldError:
     """One thing that is wrong with an input: where, as a path of keys, and what to do about it."""
 
     path: tuple[str | int, ...]
@@ -26,8 +26,8 @@ class Flaw:
         )
 
 
-#: How many flaws of an input are told, and how many characters of each.
-FLAWS_LIMIT, PATH_LIMIT, DETAIL_LIMIT = 50, 200, 500
+#: How many errors of an input are told, and how many characters of each.
+ERRORS_LIMIT, PATH_LIMIT, DETAIL_LIMIT = 50, 200, 500
 
 
 def shortened(text: str, limit: int) -> str:
@@ -35,9 +35,9 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def further(number: int) -> Flaw:
-    """What stands for so many flaws that are not told."""
-    return Flaw((), f"{number:,} more errors are not shown.")
+def further(number: int) -> FieldError:
+    """What stands for so many errors that are not told."""
+    return FieldError((), f"{number:,} more errors are not shown.")
 
 
 class InvalidInput(SchedulerError):
@@ -45,12 +45,12 @@ class InvalidInput(SchedulerError):
 
     code = "invalid_input"
 
-    def __init__(self, *flaws: Flaw) -> None:
+    def __init__(self, *field_errors: FieldError) -> None:
         # One more may be there already, that stands for others.
-        if len(flaws) > FLAWS_LIMIT + 1:
-            flaws = (*flaws[:FLAWS_LIMIT], further(len(flaws) - FLAWS_LIMIT))
-        super().__init__(" ".join(map(str, flaws)))
-        self.flaws = flaws
+        if len(field_errors) > ERRORS_LIMIT + 1:
+            field_errors = (*field_errors[:ERRORS_LIMIT], further(len(field_errors) - ERRORS_LIMIT))
+        super().__init__(" ".join(map(str, field_errors)))
+        self.field_errors = field_errors
 
 
 class JobNotFound(SchedulerError):
@@ -148,10 +148,10 @@ class LogIsSettled(SchedulerError):
     code = "log_settled"
 
 
-class LogIsPromise(SchedulerError):
+class RunNotStarted(SchedulerError):
     """The log promises the job's next run."""
 
-    code = "log_is_promise"
+    code = "run_not_started"
 
 
 class NothingToRetry(SchedulerError):
@@ -208,10 +208,10 @@ class TooLong(SchedulerError):
     code = "too_long"
 
 
-class TooManyReaders(SchedulerError):
-    """So many follow the changes that no more can."""
+class TooManyStreams(SchedulerError):
+    """Too many event stream clients."""
 
-    code = "too_many_readers"
+    code = "too_many_streams"
 
 
 class OutOfDescriptors(SchedulerError):

@@ -41,20 +41,20 @@ class Site:
 class Watch:
     """Whatever a browser had to complain of."""
 
-    troubles: list[str] = field(default_factory=list)
+    issues: list[str] = field(default_factory=list)
 
     def console(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not message.text.startswith(STATUS_NOTE):
-            self.troubles.append(f"console: {message.text}")
+            self.issues.append(f"console: {message.text}")
 
     def request(self, request: Request) -> None:
         if FOREIGN.match(request.url):
-            self.troubles.append(f"left this machine: {request.url}")
+            self.issues.append(f"left this machine: {request.url}")
 
     def response(self, response: Response) -> None:
         asked = response.request.resource_type
         if response.status >= (500 if asked in {"document", "fetch"} else 400):
-            self.troubles.append(f"{response.status} for {asked} {response.url}")
+            self.issues.append(f"{response.status} for {asked} {response.url}")
 
 
 class NewPage(Protocol):
@@ -143,7 +143,7 @@ async def new_page(browser: Browser, site: Site, watch: Watch) -> AsyncIterator[
         )
         contexts.append(context)
         context.on("console", watch.console)
-        context.on("weberror", lambda error: watch.troubles.append(f"script: {error.error}"))
+        context.on("weberror", lambda error: watch.issues.append(f"script: {error.error}"))
         context.on("request", watch.request)
         context.on("response", watch.response)
         await context.route(FOREIGN, lambda route: route.abort())
@@ -152,7 +152,7 @@ async def new_page(browser: Browser, site: Site, watch: Watch) -> AsyncIterator[
     yield open_page
     for context in contexts:
         await context.close()
-    assert not watch.troubles, "\n".join(watch.troubles)
+    assert not watch.issues, "\n".join(watch.issues)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -69,7 +69,7 @@ async def test_what_is_shown_anew_takes_nothing_from_the_reader(site: Site, page
     await page.locator("#job-7 a").first.focus()
     scrolled = await page.evaluate("window.scrollTo(0, 400), window.scrollY")
     await execute(site.database, "UPDATE job SET jobname = 'Renamed' WHERE jobid = 1")
-    await execute(site.database, "SELECT pg_notify('scheduler_news', '')")
+    await execute(site.database, "SELECT pg_notify('scheduler_changes', '')")
     await expect(page.locator("#job-1 a").first).to_have_text("Renamed")
     await expect(page.get_by_label("Select Job 8")).to_be_checked()
     assert await page.locator("#job-9 details").get_attribute("open") is not None
@@ -88,7 +88,7 @@ async def test_a_hidden_page_does_not_look(site: Site, page: Page) -> None:
     await execute(site.database, "UPDATE job SET jobname = 'Renamed' WHERE jobid = 1")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    await execute(site.database, "SELECT pg_notify('scheduler_news', '')")
+    await execute(site.database, "SELECT pg_notify('scheduler_changes', '')")
     # Another page hears of it, so this one would have, too.
     other = await page.context.new_page()
     await other.goto("/jobs")
@@ -107,8 +107,8 @@ async def test_a_page_that_can_not_follow_looks_by_itself(site: Site, page: Page
     await execute(site.database, "UPDATE job SET jobname = 'Renamed' WHERE jobid = 1")
     await page.clock.run_for(30_000)
     await expect(page.locator("#job-1 a").first).to_have_text("Renamed")
-    assert all("ERR_FAILED" in trouble for trouble in watch.troubles)
-    watch.troubles.clear()
+    assert all("ERR_FAILED" in issue for issue in watch.issues)
+    watch.issues.clear()
 
 
 async def test_a_pause_is_undone_where_it_was_made(site: Site, page: Page) -> None:
@@ -290,7 +290,7 @@ async def test_markup_in_names_stays_text(site: Site, page: Page) -> None:
     await add_jobs(site, markup, tags=[markup])
     for path in ("/jobs", "/jobs/1", "/upcoming", "/overview", "/logs", "/jobs/1?form=true"):
         await page.goto(path)
-        await execute(site.database, "SELECT pg_notify('scheduler_news', '')")
+        await execute(site.database, "SELECT pg_notify('scheduler_changes', '')")
         assert await page.locator("img[src=x]").count() == 0
         assert await page.title() != "owned"
 

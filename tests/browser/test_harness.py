@@ -18,7 +18,7 @@ async def test_what_is_wrong_with_a_page_is_found(page: Page, watch: Watch) -> N
     await page.route("**/bad", lambda route: route.fulfill(body=BAD, headers=headers))
     await page.route("**/broken", lambda route: route.fulfill(status=500, body="broken", headers=headers))
     await page.goto("/bad", wait_until="networkidle")
-    found = "\n".join(watch.troubles)
+    found = "\n".join(watch.issues)
     assert "left this machine: https://example.com/a.png" in found
     assert "console: Applying inline style violates" in found
     assert "script: thrown" in found
@@ -29,5 +29,5 @@ async def test_what_is_wrong_with_a_page_is_found(page: Page, watch: Watch) -> N
     with pytest.raises(AssertionError, match="pixels wide"):
         await fits(page)
     await page.goto("/broken")
-    assert "500 for document" in watch.troubles[-1]
-    watch.troubles.clear()
+    assert "500 for document" in watch.issues[-1]
+    watch.issues.clear()

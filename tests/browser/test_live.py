@@ -11,7 +11,7 @@ from tests.browser.test_dashboard import add_failed, add_jobs
 from tests.factories import execute, scalar
 from tests.processes.service import PATIENCE
 
-TELL = "SELECT pg_notify('scheduler_news', '')"
+TELL = "SELECT pg_notify('scheduler_changes', '')"
 
 
 async def test_what_changes_before_the_stream_opens_is_seen(site: Site, page: Page) -> None:
@@ -26,7 +26,7 @@ async def test_what_changes_before_the_stream_opens_is_seen(site: Site, page: Pa
     await page.goto("/jobs")
     # Another one changes it before this page follows.
     await page.request.post("/jobs/1/pause")
-    before = str(await page.locator("body").get_attribute("data-news"))
+    before = str(await page.locator("body").get_attribute("data-mark"))
     async with asyncio.timeout(PATIENCE):
         while before in await (await page.request.get("/jobs", headers={"accept": "text/html"})).text():
             await asyncio.sleep(0.02)

@@ -18,7 +18,7 @@ from tests.processes.smith import Process, Smith
 from tests.servers import dsn
 
 #: Seconds that a replica has to end once it was asked to: requests, calls, last words, and a commit in doubt.
-LONGEST_END = 45.0
+MAX_END = 45.0
 RETRY_PAUSE = 0.3
 LOOK = 0.05
 #: How often a fault may hit a replica that does not serve yet, or has only just begun to: if it were always,
@@ -174,10 +174,10 @@ class Fleet:
 
     async def _end(self, replica: Replica) -> None:
         try:
-            async with asyncio.timeout(LONGEST_END):
+            async with asyncio.timeout(MAX_END):
                 code = await replica.ended()
         except TimeoutError:
-            self.deaths.append(f"{replica.name} did not stop within {LONGEST_END:g} s")
+            self.deaths.append(f"{replica.name} did not stop within {MAX_END:g} s")
         else:
             if code != 0:
                 self.deaths.append(f"{replica.name} stopped with exit code {code}")

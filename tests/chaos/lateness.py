@@ -9,7 +9,7 @@ from tests.chaos.evidence import Attempt, Evidence, Log
 from tests.chaos.receiver import TIMEOUT
 
 #: A call may take so long, and a pause before the next attempt.
-LONGEST_CALL, LONGEST_PAUSE = timedelta(seconds=TIMEOUT), timedelta(seconds=2)
+MAX_CALL, MAX_PAUSE = timedelta(seconds=TIMEOUT), timedelta(seconds=2)
 
 
 class Lateness:
@@ -63,7 +63,7 @@ class Lateness:
             mine = calm.but(self._blame.replicas.get(attempt.replica, []))
             if ended is not None and not self._clock.is_false(attempt.startedat):
                 waited = calm.between(ended, attempt.startedat)
-                if waited > self._slack + LONGEST_PAUSE:
+                if waited > self._slack + MAX_PAUSE:
                     yield (
                         f"late: log {log.logid} waited for attempt {attempt.attempt} from {ended} to"
                         f" {attempt.startedat}"
@@ -75,7 +75,7 @@ class Lateness:
         end = attempt.finishedat or self._now
         if self._clock.is_false(attempt.startedat) or self._clock.is_false(end):
             return
-        if calm.between(attempt.startedat, end) > self._slack + LONGEST_CALL:
+        if calm.between(attempt.startedat, end) > self._slack + MAX_CALL:
             yield (
                 f"late: attempt {attempt.attempt} of log {log.logid}, of {attempt.replica}, took from"
                 f" {attempt.startedat} to {end}"

@@ -35,7 +35,7 @@ class Forge:
         self._orders = orders
         self._selector = selectors.DefaultSelector()
         self._owners: dict[int, socket.socket] = {}
-        self._news, self._wakeup = os.pipe()
+        self._feed, self._wakeup = os.pipe()
 
     def work(self) -> None:
         """Make what is ordered until nobody is there any more."""
@@ -43,7 +43,7 @@ class Forge:
         signal.set_wakeup_fd(self._wakeup)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._orders, selectors.EVENT_READ)
-        self._selector.register(self._news, selectors.EVENT_READ)
+        self._selector.register(self._feed, selectors.EVENT_READ)
         gc.freeze()
         while True:
             for key, _ in self._selector.select():
@@ -51,8 +51,8 @@ class Forge:
                     if not self._make():
                         self._kill_all()
                         return
-                elif key.fileobj == self._news:
-                    os.read(self._news, 4096)
+                elif key.fileobj == self._feed:
+                    os.read(self._feed, 4096)
                     self._reap()
                 else:
                     # Owners say nothing: this one has gone.
@@ -90,7 +90,7 @@ class Forge:
         self._orders.detach()
         for owner in self._owners.values():
             owner.close()
-        for descriptor in (self._news, self._wakeup):
+        for descriptor in (self._feed, self._wakeup):
             os.close(descriptor)
 
     def _reap(self, options: int = os.WNOHANG) -> None:

@@ -79,7 +79,7 @@ async def test_one_address_can_not_take_all_streams(database: Database, worker_d
             reader, _ = await connect(service, streams, EVENTS)
             assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
         refused = await client.get("/events")
-        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_readers")
+        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
         assert refused.headers["retry-after"] == "5"
         other, _ = await connect(service, streams, EVENTS, "127.0.0.2")
         assert b"200 OK" in await other.readuntil(b"\r\n\r\n")
@@ -94,12 +94,12 @@ async def test_one_address_can_not_take_all_streams(database: Database, worker_d
 async def test_so_many_calls_are_made_as_there_are_descriptors_for(
     database: Database, worker_database: URL
 ) -> None:
-    busy = most = 0
+    busy = peak = 0
 
     async def slow(reader: Reader, writer: Writer) -> None:
-        nonlocal busy, most
+        nonlocal busy, peak
         busy += 1
-        most = max(most, busy)
+        peak = max(peak, busy)
         await asyncio.sleep(0.2)
         busy -= 1
         # Or the next call could be sent just as the server closes the connection.
@@ -134,7 +134,7 @@ async def test_so_many_calls_are_made_as_there_are_descriptors_for(
         others = "SELECT count(*) FROM logattempt WHERE outcome NOT IN ('finished', 'released')"
         assert await scalar(database, others) == 0
         assert await scalar(database, "SELECT count(*) FROM hostfailure") == 0
-        assert 1 < most < 60
+        assert 1 < peak < 60
         await service.stop()
         told = service.said.decode()
         assert "fewer calls at once than asked for" in told

@@ -30,7 +30,7 @@ FIRST_NEW = 10**13
 RESTORED = "SELECT restoredat FROM installation"
 MARK = "SELECT mark FROM installation"
 #: The greatest integer up to which JavaScript reads all of them as they are.
-LARGEST_SAFE = 2**53 - 1
+MAX_SAFE = 2**53 - 1
 
 Open = Callable[..., Database]
 
@@ -134,7 +134,7 @@ async def test_after_a_restore_no_logid_stands_for_two_runs(scratch: URL, opened
     assert made_again
     assert not made_again & (lost.keys() - kept.keys())
     assert {found[logid] for logid in made_again} & set(lost.values()), "nothing was made again"
-    assert FIRST_NEW < min(made_again) <= max(made_again) < LARGEST_SAFE
+    assert FIRST_NEW < min(made_again) <= max(made_again) < MAX_SAFE
 
 
 async def test_restored_twice_from_one_dump_no_life_repeats_the_ids_of_another(
@@ -161,7 +161,7 @@ async def test_every_identity_goes_on_from_a_new_number(scratch: URL, opened: Op
     assert (before, after > FIRST_NEW) == (1, True)
     for table, key in installation.IDENTITIES:
         nextone = f"SELECT nextval(pg_get_serial_sequence('{table}', '{key}'))"
-        assert FIRST_NEW < await scalar(database, nextone) < LARGEST_SAFE, table
+        assert FIRST_NEW < await scalar(database, nextone) < MAX_SAFE, table
 
 
 async def test_many_replicas_at_once_move_on_once(scratch: URL, opened: Open) -> None:
@@ -333,10 +333,10 @@ async def paused_service(scratch: URL, database: Database, receiver: Receiver) -
         # Longer than leases, looks, and the pause between two questions take.
         await asyncio.sleep(2)
         assert await scalar(database, statuses) == "pending pending running"
-        (trouble,) = [
-            one for one in (await client.get("/overview")).json()["troubles"] if one["kind"] == "restored"
+        (issue,) = [
+            one for one in (await client.get("/overview")).json()["issues"] if one["kind"] == "restored"
         ]
-        assert trouble["todo"].endswith("This replica runs nothing until then.")
+        assert issue["action"].endswith("This replica runs nothing until then.")
         confirmed = (await client.post("/restore/confirm")).json()
         assert confirmed["confirmedat"] is not None
         async with asyncio.timeout(PATIENCE):

@@ -138,27 +138,27 @@ async def test_failures_neither_end_it_nor_stay_hidden(
     try:
         async with ticking(database, 0.05) as ticker:
             async with asyncio.timeout(PATIENCE):
-                while ticker.trouble is None:
+                while ticker.issue is None:
                     await asyncio.sleep(0.01)
-            assert "failed" in ticker.trouble
+            assert "failed" in ticker.issue
             await execute(database, "ALTER TABLE gone RENAME TO joblog")
             async with asyncio.timeout(PATIENCE):
-                while ticker.trouble is not None:
+                while ticker.issue is not None:
                     await asyncio.sleep(0.01)
     finally:
         await execute(database, "ALTER TABLE IF EXISTS gone RENAME TO joblog")
 
 
-async def test_a_ticker_that_hangs_is_in_trouble(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ticker_that_hangs_is_an_issue(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     ticker = Ticker(database, Runner(database, 100), Upkeep(database), 1.0)
-    before = ticker.trouble
+    before = ticker.issue
     assert before is None
     blocked = asyncio.Event()
     monkeypatch.setattr(Database, "read", lambda *_: blocked.wait())
     ticker.start()
     now = monotonic()
     monkeypatch.setattr(loops, "monotonic", lambda: now + 100)
-    assert "has done nothing for" in str(ticker.trouble)
+    assert "has done nothing for" in str(ticker.issue)
     blocked.set()
     await ticker.stop()
 

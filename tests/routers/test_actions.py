@@ -80,7 +80,7 @@ async def test_a_cron_job_needs_no_start_and_repeats(client: AsyncClient) -> Non
         ({"timezone": "Mars/Olympus"}, "/timezone"),
     ],
 )
-async def test_each_flaw_of_a_schedule_is_named(client: AsyncClient, change: Any, pointer: str) -> None:
+async def test_each_error_of_a_schedule_is_named(client: AsyncClient, change: Any, pointer: str) -> None:
     response = await client.post("/jobs", json=CRON | change)
     assert response.status_code == 422, response.text
     assert pointers(response) == [pointer]

@@ -43,7 +43,7 @@ async def test_the_count_comes_first(client: AsyncClient) -> None:
 @pytest.mark.usefixtures("many")
 async def test_many_are_paused_resumed_run_and_deleted(client: AsyncClient, database: Database) -> None:
     report = await order(client, action="pause", filter={"tag": "even"}, reason="Moving")
-    assert (report["count"], report["done"], report["notdone"]) == (3, 3, [])
+    assert (report["count"], report["done"], report["failed"]) == (3, 3, [])
     assert await states(client) == ["paused", "active", "paused", "active", "paused"]
     report = await order(client, action="resume", filter={"state": "paused"}, missed="skip")
     assert (report["done"], await states(client)) == (3, ["active"] * 5)
@@ -107,7 +107,7 @@ async def test_what_was_not_done_is_named(client: AsyncClient, database: Databas
     await add_job(database, active=False, due=None, jobname="Over")
     report = await order(client, action="pause", all=True)
     assert (report["count"], report["done"]) == (2, 1)
-    (failure,) = report["notdone"]
+    (failure,) = report["failed"]
     assert (failure["jobid"], failure["code"]) == (2, "job_has_no_future")
 
 
@@ -132,7 +132,7 @@ async def test_it_stops_when_a_call_takes_too_long(
         ({"action": "resume", "pauseid": "the last one"}, "/pauseid"),
     ],
 )
-async def test_flawed_orders(client: AsyncClient, body: Any, pointer: str) -> None:
+async def test_invalid_orders(client: AsyncClient, body: Any, pointer: str) -> None:
     response = await client.post("/jobs/bulk", json=body)
     assert response.status_code == 422
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]

@@ -87,7 +87,7 @@ async def test_the_name_is_trimmed_and_normalised(client: AsyncClient) -> None:
     assert created.json()["jobname"] == "Café"
 
 
-FLAWS: list[tuple[dict[str, Any], str, str]] = [
+ERRORS: list[tuple[dict[str, Any], str, str]] = [
     ({"jobname": "ab"}, "/jobname", "at least 3"),
     ({"jobname": "  ab  "}, "/jobname", "at least 3"),
     ({"jobname": "x" * 101}, "/jobname", "at most 100"),
@@ -132,8 +132,8 @@ FLAWS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "pointer", "words"), FLAWS)
-async def test_each_flaw_is_named_where_it_is(
+@pytest.mark.parametrize(("change", "pointer", "words"), ERRORS)
+async def test_each_error_is_named_where_it_is(
     client: AsyncClient, database: Database, change: dict[str, Any], pointer: str, words: str
 ) -> None:
     response = await client.post("/jobs", json=JOB | change)
@@ -141,15 +141,15 @@ async def test_each_flaw_is_named_where_it_is(
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     assert (problem["status"], problem["code"]) == (422, "invalid_input")
-    (flaw,) = problem["errors"]
-    assert flaw["pointer"] == pointer
-    assert words in flaw["detail"]
+    (field_error,) = problem["errors"]
+    assert field_error["pointer"] == pointer
+    assert words in field_error["detail"]
     assert await scalar(database, "SELECT count(*) FROM job") == 0
 
 
-async def test_all_flaws_are_told_at_once_and_the_input_is_not_repeated(client: AsyncClient) -> None:
+async def test_all_errors_are_told_at_once_and_the_input_is_not_repeated(client: AsyncClient) -> None:
     response = await client.post("/jobs", json={"jobname": "S!", "starttime": "secret", "repeat": 7})
-    pointers = [flaw["pointer"] for flaw in response.json()["errors"]]
+    pointers = [field_error["pointer"] for field_error in response.json()["errors"]]
     assert pointers == ["/jobname", "/startdate", "/starttime", "/repeat"]
     assert "secret" not in response.text
     assert "S!" not in response.text
@@ -159,18 +159,18 @@ async def test_a_start_that_has_passed_is_refused_by_the_clock_of_the_database(
     client: AsyncClient, database: Database
 ) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
-    past, ahead = now - timedelta(seconds=1), now + timedelta(hours=1)
-    for start, status in ((past, 422), (ahead, 201)):
+    versions, ahead = now - timedelta(seconds=1), now + timedelta(hours=1)
+    for start, status in ((versions, 422), (ahead, 201)):
         body = JOB | {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
         response = await client.post("/jobs", json=body)
         assert response.status_code == status
     response = await client.post("/jobs", json=JOB | {"startdate": "2020-01-01", "active": False})
-    (flaw,) = response.json()["errors"]
-    assert flaw["pointer"] == "/startdate"
-    assert "must be in the future; it is" in flaw["detail"]
+    (field_error,) = response.json()["errors"]
+    assert field_error["pointer"] == "/startdate"
+    assert "must be in the future; it is" in field_error["detail"]
 
 
-async def test_a_start_that_has_passed_today_is_a_flaw_of_the_time(
+async def test_a_start_that_has_passed_today_is_an_error_of_the_time(
     client: AsyncClient, database: Database
 ) -> None:
     # Somewhere it is always midday enough for "a minute ago" to be today.
@@ -180,7 +180,7 @@ async def test_a_start_that_has_passed_today_is_a_flaw_of_the_time(
     there = now + timedelta(hours=hours, minutes=-1)
     body = {"timezone": zone, "startdate": f"{there:%Y-%m-%d}", "starttime": f"{there:%H:%M:%S}"}
     response = await client.post("/jobs", json=JOB | body)
-    assert [flaw["pointer"] for flaw in response.json()["errors"]] == ["/starttime"]
+    assert [field_error["pointer"] for field_error in response.json()["errors"]] == ["/starttime"]
 
 
 async def test_a_start_at_the_very_end_of_the_calendar_is_refused(client: AsyncClient) -> None:

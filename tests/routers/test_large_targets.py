@@ -8,10 +8,10 @@ from httpx import AsyncClient
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.jobs.targets import LARGEST_BODY
+from scheduler_api.contracts.jobs.targets import MAX_BODY
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
-from scheduler_api.services.jobs.documents import LARGEST_BODY_KEPT
+from scheduler_api.services.jobs.documents import MAX_BODY_KEPT
 from tests.factories import execute, scalar
 
 #: Stands in every body and every header, and nowhere else.
@@ -33,10 +33,10 @@ async def create(client: AsyncClient, **target: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "body",
-    ["a" * (LARGEST_BODY - 2), ["ä" * ((LARGEST_BODY - 4) // 2)], {"a": "\n" * ((LARGEST_BODY - 8) // 2)}],
+    ["a" * (MAX_BODY - 2), ["ä" * ((MAX_BODY - 4) // 2)], {"a": "\n" * ((MAX_BODY - 8) // 2)}],
 )
 async def test_a_body_of_64_kb_is_taken_and_one_byte_more_is_not(client: AsyncClient, body: Any) -> None:
-    assert len(to_json(body)) == LARGEST_BODY
+    assert len(to_json(body)) == MAX_BODY
     made = await create(client, body=body)
     assert made["target"]["body"] == body
     more = (
@@ -47,9 +47,9 @@ async def test_a_body_of_64_kb_is_taken_and_one_byte_more_is_not(client: AsyncCl
         await client.patch("/jobs/1", json={"target": job(body=more)["target"]}),
     ):
         assert response.status_code == 422
-        (flaw,) = response.json()["errors"]
-        assert flaw["pointer"] == "/target/body"
-        assert flaw["detail"].startswith("Must be at most 65,536 bytes as JSON; it is 65,5")
+        (field_error,) = response.json()["errors"]
+        assert field_error["pointer"] == "/target/body"
+        assert field_error["detail"].startswith("Must be at most 65,536 bytes as JSON; it is 65,5")
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ async def test_the_value_of_a_header_is_not_kept_but_that_it_was_changed(client:
 
 
 async def test_small_bodies_are_kept(client: AsyncClient) -> None:
-    small = "b" * (LARGEST_BODY_KEPT - 2)
+    small = "b" * (MAX_BODY_KEPT - 2)
     await create(client, body=small)
     await client.patch("/jobs/1", json={"target": job(body="a")["target"]})
     newest, first = (await client.get("/jobs/1/changes")).json()

@@ -244,6 +244,6 @@ async def test_looking_is_no_news(client: AsyncClient, app: FastAPI, database: D
 
 
 def mark_of(page: str) -> str:
-    found = re.search(r'data-news="([\w-]+)"', page)
+    found = re.search(r'data-mark="([\w-]+)"', page)
     assert found is not None
     return found.group(1)

@@ -23,7 +23,7 @@ PAGE, DATA = "text/html", "application/json"
 #: 64 KB of JSON whose every part has to be looked at.
 BODY = [list(range(10)) for _ in range(2700)]
 #: Days that are excluded, to come and past: each of those parts a long absence.
-AHEAD, PAST = (
+AHEAD, VERSIONS = (
     [str(date(year, 1, 1) + timedelta(days=2 * number)) for number in range(400)] for year in (2030, 2024)
 )
 TAGS = [f"{number:050}" for number in range(20)]
@@ -84,7 +84,7 @@ BROKEN = [
     Ask((400, 422), body=b'{"\\ud800":1,' * 20_000),
 ]
 #: All of them go through one door; most routes get the two that cost most.
-FLAWED = [BROKEN[0], BROKEN[-2]]
+INVALID = [BROKEN[0], BROKEN[-2]]
 #: The same of forms; some routes take them all the same.
 BROKEN_FORM = [
     of_form({f"x{number}": "y" * 200 for number in range(1090)}, 200, 303, 422),
@@ -150,28 +150,28 @@ WORST: dict[tuple[str, str], list[Ask]] = {
         *(of_json({"cron": cron, "count": 100, "exclude": AHEAD}, 200, 422) for cron in CRONS),
         *(of_form(FIELDS | {"cron": cron, "jobid": jobid}, 200, 422) for cron in CRONS for jobid in JOBS),
         of_json(HEAVY),
-        *FLAWED,
+        *INVALID,
         *BROKEN_FORM,
     ],
     ("PATCH", "/jobs/{jobid:jobid}"): [
         *(of_json({"cron": cron}, query="dryrun=true", jobid=jobid) for cron in CRONS for jobid in JOBS),
         of_json(HEAVY | {"jobname": "Changed"}),
         of_json({"jobname": "Once more"}),
-        *FLAWED,
+        *INVALID,
     ],
     ("POST", "/jobs/{jobid:jobid}/edit"): [of_form(FIELDS, 303), *BROKEN_FORM],
     ("POST", "/jobs"): [of_json(HEAVY), of_form(FIELDS, 303), *BROKEN, *BROKEN_FORM],
     ("POST", "/jobs/{jobid:jobid}/backfill"): [
         *(of_json(AGES, 200, 422, jobid=jobid) for jobid in JOBS),
-        *FLAWED,
+        *INVALID,
     ],
     ("POST", "/jobs/{jobid:jobid}/pause"): [
         *(of_json({"reason": "x" * 500}, jobid=jobid) for jobid in JOBS),
-        *FLAWED,
+        *INVALID,
     ],
     ("POST", "/jobs/{jobid:jobid}/resume"): [
         *(of_json({"missed": "skip"}, jobid=jobid) for jobid in JOBS),
-        *FLAWED,
+        *INVALID,
     ],
     ("POST", "/jobs/{jobid:jobid}/skip"): [Ask((200, 409), jobid=jobid) for jobid in JOBS],
     ("POST", "/jobs/{jobid:jobid}/run"): [Ask((202,)), EMPTY_FORM],
@@ -179,20 +179,20 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/jobs/{jobid:jobid}/secrets"): [Ask((201,)), EMPTY_FORM],
     ("DELETE", "/jobs/{jobid:jobid}/secrets/{secretid}"): [Ask((204,))],
     ("POST", "/jobs/{jobid:jobid}/secrets/{secretid}/delete"): [EMPTY_FORM],
-    ("PUT", "/limits/{scope}/{name}"): [of_json({"limit": 5}), *FLAWED],
+    ("PUT", "/limits/{scope}/{name}"): [of_json({"limit": 5}), *INVALID],
     ("DELETE", "/limits/{scope}/{name}"): [Ask((204,))],
     ("POST", "/jobs/{jobid:jobid}/spread"): [of_form({"jitter": 600}), *BROKEN_FORM],
     ("POST", "/logs/{logid:logid}/retry"): [Ask((202, 409))],
     ("POST", "/logs/{logid:logid}/cancel"): [Ask((200, 409))],
-    ("POST", "/runs/{logid:logid}/{token}"): [of_json({"lines": ["x" * 2000] * 100}, 404, 410), *FLAWED],
-    ("POST", "/logs/retry"): [of_json({"dryrun": True}), of_json({}), *FLAWED, *BROKEN_FORM],
+    ("POST", "/runs/{logid:logid}/{token}"): [of_json({"lines": ["x" * 2000] * 100}, 404, 410), *INVALID],
+    ("POST", "/logs/retry"): [of_json({"dryrun": True}), of_json({}), *INVALID, *BROKEN_FORM],
     ("POST", "/jobs/run"): [Ask((200,))],
     ("POST", "/jobs/bulk"): [
         of_json({"action": "pause", "all": True}),
         of_json({"action": "resume", "all": True}),
         of_form({f"job-{number}": "on" for number in range(1, 1000)} | {"action": "pause"}),
         of_json({"action": "run", "filter": {"jobids": list(range(1, 1000))}}),
-        *FLAWED,
+        *INVALID,
         *BROKEN_FORM,
         of_json({"action": "delete", "filter": {"jobids": list(range(100, 1000))}}),
     ],
@@ -289,7 +289,7 @@ async def fill(database: Database) -> None:
     targets = [HEAVY["target"], None, *(TARGET for _ in crons[2:])]
     schedules = [schedule_of(Definition(None, None, "Europe/Berlin", cron=cron)) for cron in crons]
     rows = list(zip(crons, targets, [str(one.next_after(since)) for one in schedules], strict=True))
-    await execute(database, FILL_JOBS, rows=json.dumps(rows), exclude=PAST, tags=TAGS)
+    await execute(database, FILL_JOBS, rows=json.dumps(rows), exclude=VERSIONS, tags=TAGS)
     await execute(database, FILL_LOGS, logs=LOGS)
     for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES):
         await execute(database, statement)

@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
-from scheduler_api.contracts.system.overview import TroubleKind
+from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
 from scheduler_api.services.system import overview as overview_service
 from scheduler_api.services.system import restore
@@ -27,12 +27,12 @@ async def overview(client: AsyncClient) -> dict[str, Any]:
 
 
 async def kinds(client: AsyncClient) -> list[str]:
-    return [trouble["kind"] for trouble in (await overview(client))["troubles"]]
+    return [issue["kind"] for issue in (await overview(client))["issues"]]
 
 
 async def test_nothing_is_wrong_with_an_empty_service(client: AsyncClient) -> None:
     found = await overview(client)
-    assert found["troubles"] == []
+    assert found["issues"] == []
     assert found["lag"] == 0
     assert found["replicas"]
     page = await get(client, "/overview")
@@ -57,10 +57,10 @@ async def test_a_job_that_fails_is_told_with_since_when(client: AsyncClient, dat
             status=status,
             error=f"It said {MARKUP}" if status == "failed" else None,
         )
-    (trouble,) = (await overview(client))["troubles"]
-    assert trouble["kind"] == "failing"
-    assert "the last 2 runs" in trouble["what"]
-    assert trouble["since"][:19] == (now - timedelta(hours=2)).isoformat()[:19]
+    (issue,) = (await overview(client))["issues"]
+    assert issue["kind"] == "failing"
+    assert "the last 2 runs" in issue["what"]
+    assert issue["since"][:19] == (now - timedelta(hours=2)).isoformat()[:19]
     page = await get(client, "/overview")
     assert f"It said {MARKUP}" in page.text
     assert "What to do:" in page.text
@@ -71,16 +71,16 @@ async def test_a_job_that_fails_is_told_with_since_when(client: AsyncClient, dat
     assert found["lasterror"]["jobid"] == jobid
 
 
-async def test_runs_that_wait_for_long_are_a_trouble(client: AsyncClient, database: Database) -> None:
+async def test_runs_that_wait_for_long_are_an_issue(client: AsyncClient, database: Database) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
     await add_job(database, due=now - timedelta(seconds=10))
     assert await kinds(client) == []
     assert len((await overview(client))["late"]) == 1
     await add_job(database, jobname="The late one", due=now - timedelta(minutes=2))
-    (trouble,) = (await overview(client))["troubles"]
-    assert trouble["kind"] == "late"
-    assert "2 runs wait" in trouble["what"]
-    assert "The late one" in trouble["why"]
+    (issue,) = (await overview(client))["issues"]
+    assert issue["kind"] == "late"
+    assert "2 runs wait" in issue["what"]
+    assert "The late one" in issue["why"]
     assert "late one" in (await get(client, "/overview")).text
 
 
@@ -91,10 +91,10 @@ async def test_a_host_that_does_not_answer_is_told(client: AsyncClient, database
         " VALUES ('down.example.com', 7, clock_timestamp() - interval '1 hour', clock_timestamp() + interval"
         " '90 seconds', 'No connection.')",
     )
-    (trouble,) = (await overview(client))["troubles"]
-    assert trouble["kind"] == "host"
-    assert "down.example.com does not answer" in trouble["what"]
-    assert "one tries in 1 minute" in trouble["todo"]
+    (issue,) = (await overview(client))["issues"]
+    assert issue["kind"] == "host"
+    assert "down.example.com does not answer" in issue["what"]
+    assert "one tries in 1 minute" in issue["action"]
 
 
 async def test_what_the_service_has_paused_is_told_but_not_what_people_have(
@@ -110,8 +110,8 @@ async def test_what_the_service_has_paused_is_told_but_not_what_people_have(
             at=now,
             client=client_of_change,
         )
-    (trouble,) = (await overview(client))["troubles"]
-    assert (trouble["kind"], trouble["jobid"]) == ("givenup", 2)
+    (issue,) = (await overview(client))["issues"]
+    assert (issue["kind"], issue["jobid"]) == ("givenup", 2)
 
 
 async def test_a_job_that_had_lost_its_next_run_is_told_for_a_day(
@@ -119,9 +119,9 @@ async def test_a_job_that_had_lost_its_next_run_is_told_for_a_day(
 ) -> None:
     await add_job(database, jobname="Forgotten", due=None, interval=60)
     assert (await client.post("/jobs/run")).json()["repaired"] == 1
-    (trouble,) = [one for one in (await overview(client))["troubles"] if one["kind"] == "repaired"]
-    assert trouble["what"] == "The next run of “Forgotten” was missing, and was repaired."
-    assert (trouble["jobid"], trouble["why"]) == (1, "Was: none. Is: 2030-01-31T12:00:00Z.")
+    (issue,) = [one for one in (await overview(client))["issues"] if one["kind"] == "repaired"]
+    assert issue["what"] == "The next run of “Forgotten” was missing, and was repaired."
+    assert (issue["jobid"], issue["why"]) == (1, "Was: none. Is: 2030-01-31T12:00:00Z.")
     assert "repaired" in (await client.get("/jobs/1", headers={"accept": "text/html"})).text
     await execute(database, "UPDATE jobchange SET at = at - interval '25 hours'")
     assert "repaired" not in await kinds(client)
@@ -137,10 +137,10 @@ async def test_a_transaction_that_is_open_for_long_is_told_with_its_owner(
         assert "transaction" not in await kinds(client)
         async with stranger.transaction():
             await stranger.execute("SELECT 1")
-            (trouble,) = [one for one in (await overview(client))["troubles"] if one["kind"] == "transaction"]
+            (issue,) = [one for one in (await overview(client))["issues"] if one["kind"] == "transaction"]
             pid = stranger.get_server_pid()
-            assert trouble["why"] == f"It is that of a dump, pid {pid}."
-            assert trouble["what"].startswith("A transaction has been open for ")
+            assert issue["why"] == f"It is that of a dump, pid {pid}."
+            assert issue["what"].startswith("A transaction has been open for ")
     finally:
         await stranger.close()
 
@@ -225,9 +225,9 @@ async def test_a_noisy_job_hides_no_other_and_its_streak_is_counted(
         " SELECT 1, at, 'failed', at, at, 'x', 'boom' FROM ("
         "SELECT clock_timestamp() - n * interval '1 s' AS at FROM generate_series(1, 1500) AS n) AS told",
     )
-    troubles = {t["jobid"]: t["what"] for t in (await overview(client))["troubles"]}
-    assert "the last run" in troubles[2]
-    assert "at least the last 1,000 runs" in troubles[1]
+    issues = {t["jobid"]: t["what"] for t in (await overview(client))["issues"]}
+    assert "the last run" in issues[2]
+    assert "at least the last 1,000 runs" in issues[1]
 
 
 async def test_the_last_error_is_the_one_that_came_last(client: AsyncClient, database: Database) -> None:
@@ -259,7 +259,7 @@ async def test_calls_that_find_no_place_for_long_are_told(database: Database) ->
 
     async def told(crowded: float) -> list[tuple[str, Any]]:
         found = await database.transact(overview_service.look, crowded=crowded)
-        return [(one.what, one.since) for one in found.troubles if one.kind is TroubleKind.CROWDED]
+        return [(one.what, one.since) for one in found.issues if one.kind is IssueKind.CROWDED]
 
     assert await told(60) == []
     for _ in range(3):
@@ -282,10 +282,10 @@ async def test_a_restore_is_told_until_somebody_confirms_it(client: AsyncClient,
     none = {"restoredat": None, "lastknown": None, "confirmedat": None}
     assert (await client.post("/restore/confirm")).json() == none
     await restored(database, "1 hour")
-    (trouble,) = (await overview(client))["troubles"]
-    assert trouble["kind"] == "restored"
-    assert "What happened after 2030-01-31 12:00:00 UTC may be missing" in trouble["why"]
-    assert "webhook-id" in trouble["why"]
+    (issue,) = (await overview(client))["issues"]
+    assert issue["kind"] == "restored"
+    assert "What happened after 2030-01-31 12:00:00 UTC may be missing" in issue["why"]
+    assert "webhook-id" in issue["why"]
     page = await get(client, "/overview")
     assert 'action="/restore/confirm"' in (await client.get("/overview", headers=HTML)).text
     assert "Confirm and go on" in page.text

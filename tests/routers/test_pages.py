@@ -212,7 +212,7 @@ async def test_what_only_the_database_knows_comes_back_at_its_field_too(client: 
     assert page.by_id["startdate"]["aria-invalid"] == "true"
 
 
-async def test_a_flaw_of_no_field_is_told_above_the_form(client: AsyncClient) -> None:
+async def test_an_error_of_no_field_is_told_above_the_form(client: AsyncClient) -> None:
     response = await client.post("/jobs", data=FORM | {"colour": "red"}, headers=HTML)
     assert response.status_code == 422
     assert "colour: There is no such field." in Page(response).text

@@ -36,7 +36,7 @@ async def test_readiness_tells_database_schema_ticker_and_lag(
         "database": "ok",
         "schema": "ok",
         "lag": 0.0,
-        "hostsdown": 0,
+        "downhosts": 0,
         "ticker": "off",
         "claims": "ok",
         "settling": "ok",
@@ -160,8 +160,8 @@ async def test_a_replica_is_unready_for_late_runs_only_if_it_does_not_look(
 async def test_a_replica_is_unready_whatever_part_of_its_work_fails(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    troubles = dict.fromkeys(("claims", "settling", "leases")) | {part: "It fails."}
-    monkeypatch.setattr(Deliverer, "troubles", troubles)
+    issues = dict.fromkeys(("claims", "settling", "leases")) | {part: "It fails."}
+    monkeypatch.setattr(Deliverer, "issues", issues)
     response = await client.get("/readyz")
     assert (response.status_code, response.json()["checks"][part]) == (503, "It fails.")
 
@@ -178,5 +178,5 @@ async def test_readiness_tells_of_calls_that_wait_and_of_hosts_that_do_not_answe
     response = await client.get("/readyz")
     assert response.status_code == 200
     assert response.json()["checks"]["lag"] >= 120
-    assert response.json()["checks"]["hostsdown"] == 1
+    assert response.json()["checks"]["downhosts"] == 1
     assert "a.example" not in response.text

@@ -350,7 +350,7 @@ async def test_a_body_that_is_nested_too_deeply(client: AsyncClient, depth: int)
     assert page.text.count("Must not be nested deeper than 16 levels.") == 1
 
 
-async def test_a_target_with_flaws_keeps_what_was_typed(client: AsyncClient) -> None:
+async def test_a_target_with_errors_keeps_what_was_typed(client: AsyncClient) -> None:
     typed = {
         "jobname": "x",
         "target_url": f'https://example.com/"{MARKUP}',
@@ -371,7 +371,7 @@ async def test_a_target_with_flaws_keeps_what_was_typed(client: AsyncClient) -> 
         assert page.by_id[field]["aria-invalid"] == "true"
 
 
-async def test_flaws_that_lie_between_fields_of_a_target(client: AsyncClient) -> None:
+async def test_invalid_that_lie_between_fields_of_a_target(client: AsyncClient) -> None:
     page = Page(await submitted(client, target_method="GET"))
     assert page.by_id["target_body"]["aria-invalid"] == "true"
     page = Page(await submitted(client, target_method="HEAD", target_body=""))

@@ -46,9 +46,9 @@ async def log_of(client: AsyncClient, logid: int) -> Any:
     return (await client.get(f"/logs/{logid}")).json()
 
 
-def flaws(response: Response) -> dict[str, str]:
+def field_errors(response: Response) -> dict[str, str]:
     assert response.status_code == 422, response.text
-    return {flaw["pointer"]: flaw["detail"] for flaw in response.json()["errors"]}
+    return {field_error["pointer"]: field_error["detail"] for field_error in response.json()["errors"]}
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,19 @@ def flaws(response: Response) -> dict[str, str]:
         ({"colour": "red"}, "/target/colour"),
     ],
 )
-async def test_a_flaw_in_a_target_is_told_at_its_place(
+async def test_an_error_in_a_target_is_told_at_its_place(
     client: AsyncClient, change: dict[str, Any], pointer: str
 ) -> None:
-    told = flaws(await client.post("/jobs", json=JOB | {"target": TARGET | change}))
+    told = field_errors(await client.post("/jobs", json=JOB | {"target": TARGET | change}))
     assert set(told) == {pointer}
     jobid = await create(client, TARGET)
-    assert set(flaws(await client.patch(f"/jobs/{jobid}", json={"target": TARGET | change}))) == {pointer}
+    assert set(field_errors(await client.patch(f"/jobs/{jobid}", json={"target": TARGET | change}))) == {
+        pointer
+    }
 
 
 async def test_more_at_once_needs_overlap(client: AsyncClient) -> None:
-    told = flaws(await client.post("/jobs", json=JOB | {"concurrency": 2}))
+    told = field_errors(await client.post("/jobs", json=JOB | {"concurrency": 2}))
     assert told == {"/concurrency": "More than one at once needs overlap to be true."}
 
 
@@ -236,7 +238,7 @@ async def test_what_may_be_cancelled(client: AsyncClient, receiver: Receiver) ->
     assert (over.status_code, over.json()["code"]) == (409, "log_settled")
     (promise,) = (await client.get(f"/jobs/{jobid}/logs?status=pending")).json()
     refused = await client.post(f"/logs/{promise['logid']}/cancel")
-    assert (refused.status_code, refused.json()["code"]) == (409, "log_is_promise")
+    assert (refused.status_code, refused.json()["code"]) == (409, "run_not_started")
     assert (await client.post("/logs/999/cancel")).status_code == 404
     await run_due(client, finished=0)
     assert receiver.requests == []
@@ -330,5 +332,5 @@ async def test_limits_are_set_listed_and_lifted(client: AsyncClient) -> None:
 async def test_a_limit_that_makes_no_sense_is_refused(
     client: AsyncClient, order: dict[str, Any], said: dict[str, str]
 ) -> None:
-    assert flaws(await client.put("/limits/tag/x", json=order)) == said
+    assert field_errors(await client.put("/limits/tag/x", json=order)) == said
     assert (await client.get("/limits")).json() == []

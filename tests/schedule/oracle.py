@@ -64,7 +64,7 @@ def _meets(fields: list[str], wall: datetime) -> bool:
 def _is_day(part: str, wall: datetime) -> bool:
     if part == "L":
         return wall.day == monthrange(wall.year, wall.month)[1]
-    return _listed(part, wall.day, 31, least=1)
+    return _listed(part, wall.day, 31, lower=1)
 
 
 def _is_weekday(part: str, wall: datetime) -> bool:
@@ -77,19 +77,19 @@ def _is_weekday(part: str, wall: datetime) -> bool:
     return _listed(part, of_week, 7) or (of_week == 0 and _listed(part, 7, 7))
 
 
-def _listed(field: str, value: int, most: int, least: int = 0) -> bool:
-    return any(_in_part(part, value, most, least) for part in field.split(","))
+def _listed(field: str, value: int, upper: int, lower: int = 0) -> bool:
+    return any(_in_part(part, value, upper, lower) for part in field.split(","))
 
 
-def _in_part(part: str, value: int, most: int, least: int) -> bool:
+def _in_part(part: str, value: int, upper: int, lower: int) -> bool:
     span, _, step = part.partition("/")
     if span == "*":
-        low, high = least, most
+        low, high = lower, upper
     elif "-" in span:
         low, high = (_number(end) for end in span.split("-"))
     else:
         low = _number(span)
-        high = most if step else low
+        high = upper if step else low
     return low <= value <= high and (value - low) % int(step or 1) == 0
 
 

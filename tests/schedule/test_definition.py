@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler_api.schedule import (
-    Bar,
+    Block,
     Definition,
     Fold,
     Gap,
@@ -91,13 +91,13 @@ def test_an_unknown_zone_is_refused() -> None:
 
 def test_excluded_days_are_days_of_the_zone() -> None:
     schedule = cron("0 */6 * * *", NEW_YORK, exclude=days("2026-03-08"))
-    barred = [
+    blocked = [
         f"{i:%m-%d %H}"
         for i in occurrences(schedule, utc("2026-03-07"), utc("2026-03-10"))
-        if schedule.bar(i)
+        if schedule.block(i)
     ]
     # From midnight to midnight in New York, on a day of 23 hours.
-    assert barred == ["03-08 05", "03-08 10", "03-08 16", "03-08 22"]
+    assert blocked == ["03-08 05", "03-08 10", "03-08 16", "03-08 22"]
 
 
 def test_ranges_of_excluded_days_are_merged() -> None:
@@ -105,15 +105,15 @@ def test_ranges_of_excluded_days_are_merged() -> None:
     assert schedule.excluded == ((utc("2030-01-01"), utc("2030-01-06")),)
 
 
-def test_a_skipped_gap_is_barred_and_nothing_else() -> None:
+def test_a_skipped_gap_is_blocked_and_nothing_else() -> None:
     schedule = cron("30 2 * * *", NEW_YORK, dstgap=Gap.SKIP)
     since, before = utc("2026-01-01"), utc("2027-01-01")
-    barred = {i: schedule.bar(i) for i in occurrences(schedule, since, before) if schedule.bar(i)}
-    assert barred == {utc("2026-03-08 07:00"): Bar.DST_GAP}
+    blocked = {i: schedule.block(i) for i in occurrences(schedule, since, before) if schedule.block(i)}
+    assert blocked == {utc("2026-03-08 07:00"): Block.DST_GAP}
     assert schedule.counts(since, before) == (364, 1)
 
 
-def test_first_free_jumps_over_what_is_barred() -> None:
+def test_first_free_jumps_over_what_is_blocked() -> None:
     schedule = cron("* * * * *", exclude=days("2030-01-01/2039-12-31"))
     assert schedule.first_free(utc("2030-01-01")) == utc("2040-01-01")
     assert schedule._replace(until=utc("2035-01-01")).first_free(utc("2030-01-01")) is None
@@ -125,12 +125,12 @@ def test_a_catch_up_over_a_holiday_runs_once_and_tells_the_holiday_apart() -> No
         schedule, utc("2030-01-01 12:00"), utc("2030-01-06 13:00"), Misfire.ONCE, timedelta(minutes=1)
     )
     assert fate[:5] == (Verdict.FINISHED, None, 3, utc("2030-01-06 12:00"), utc("2030-01-07 12:00"))
-    assert [(span.first, span.last, span.size, span.bar) for span in fate.barred] == [
-        (utc("2030-01-03 12:00"), utc("2030-01-04 12:00"), 2, Bar.EXCLUDED)
+    assert [(span.first, span.last, span.size, span.block) for span in fate.blocked] == [
+        (utc("2030-01-03 12:00"), utc("2030-01-04 12:00"), 2, Block.EXCLUDED)
     ]
 
 
-def test_a_barred_occurrence_is_skipped_with_those_that_share_its_fate() -> None:
+def test_a_blocked_occurrence_is_skipped_with_those_that_share_its_fate() -> None:
     schedule = cron("0 12 * * *", exclude=days("2030-01-03/2030-01-04"))
     fate = plan(schedule, utc("2030-01-03 12:00"), utc("2030-01-06 13:00"), Misfire.ALL, timedelta(minutes=1))
     assert fate == Plan(Verdict.SKIPPED, Reason.EXCLUDED, 1, utc("2030-01-04 12:00"), utc("2030-01-05 12:00"))
@@ -178,18 +178,18 @@ def test_plans_cover_a_backlog_without_gap_or_double(
     since = utc("2026-02-20")
     now = since + timedelta(hours=hours)
     expected = list(occurrences(schedule, since, now + datetime.resolution))
-    free = [i for i in expected if schedule.bar(i) is None]
+    free = [i for i in expected if schedule.block(i) is None]
     covered: list[datetime] = []
     occurrence = schedule.next_after(since - datetime.resolution)
     while occurrence is not None and occurrence <= now:
         fate = plan(schedule, occurrence, now, misfire, timedelta(hours=grace))
         if fate.reason in (Reason.EXCLUDED, Reason.DST_GAP):
-            assert schedule.bar(occurrence) is not None
+            assert schedule.block(occurrence) is not None
             covered += _between(expected, occurrence, fate.through, 1 + fate.missed)
         else:
             covered += _between(free, occurrence, fate.through, 1 + fate.missed)
-        for span in fate.barred:
-            assert {schedule.bar(i) for i in expected if span.first <= i <= span.last} == {span.bar}
+        for span in fate.blocked:
+            assert {schedule.block(i) for i in expected if span.first <= i <= span.last} == {span.block}
             covered += _between(expected, span.first, span.last, span.size)
         occurrence = fate.next
     assert sorted(covered) == expected

@@ -30,7 +30,7 @@ from scheduler_api.schedule import (
     zone_names,
     zones,
 )
-from scheduler_api.schedule.misfire import MOST_CAUGHT_UP
+from scheduler_api.schedule.misfire import MAX_CAUGHT_UP
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ZONES = ["UTC", "Europe/Berlin", "Pacific/Kiritimati", "Pacific/Honolulu", "America/New_York", "Asia/Tehran"]
@@ -84,8 +84,8 @@ def test_what_is_always_jumped_over_is_given_up(monkeypatch: pytest.MonkeyPatch)
     grid = cron("30 2 * 3 0L", dstgap=Gap.SKIP)
     first = grid.next_after(NOW)
     assert first is not None
-    assert grid.bar(first) is not None
-    looks, original = count(), Schedule.bar
+    assert grid.block(first) is not None
+    looks, original = count(), Schedule.block
     monkeypatch.setattr(Schedule, "bar", lambda self, at: (next(looks), original(self, at))[1])
     assert grid.first_free(first) is None
     assert next(looks) < 100
@@ -118,9 +118,9 @@ def test_ticks_are_the_occurrences(
     some = list(islice(occurrences(grid, since, before), 300))
     before = some[-1] + timedelta(seconds=1) if some else before
     assert list(grid.ticks(since, before)) == [tick_of(instant) for instant in some]
-    free, barred = (grid.ticks_that(since, before, are_barred=barred) for barred in (False, True))
-    assert free == [tick_of(instant) for instant in some if grid.bar(instant) is None]
-    assert barred == [tick_of(instant) for instant in some if grid.bar(instant) is not None]
+    free, blocked = (grid.ticks_that(since, before, are_blocked=blocked) for blocked in (False, True))
+    assert free == [tick_of(instant) for instant in some if grid.block(instant) is None]
+    assert blocked == [tick_of(instant) for instant in some if grid.block(instant) is not None]
 
 
 @given(DENSE, EXCLUDED, st.integers(0, 1400))
@@ -128,16 +128,16 @@ def test_of_a_long_absence_the_newest_thousand_are_caught_up(text: str, exclude:
     grid = cron(text, exclude=exclude)
     first = grid.next_after(NOW - timedelta(days=days))
     assert first is not None
-    if first > NOW or grid.bar(first) is not None:
+    if first > NOW or grid.block(first) is not None:
         return
     fate = plan(grid, first, NOW, Misfire.ALL, timedelta(seconds=60))
     behind = grid.count_between(first, NOW + datetime.resolution)
-    if behind <= MOST_CAUGHT_UP:
+    if behind <= MAX_CAUGHT_UP:
         assert fate.verdict is Verdict.FINISHED
     else:
         assert (fate.verdict, fate.reason) == (Verdict.SKIPPED, Reason.MISFIRE)
         assert fate.next is not None
-        assert grid.count_between(fate.next, NOW + datetime.resolution) == MOST_CAUGHT_UP
+        assert grid.count_between(fate.next, NOW + datetime.resolution) == MAX_CAUGHT_UP
 
 
 def test_a_budget_counts_and_asks() -> None:

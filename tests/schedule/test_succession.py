@@ -49,7 +49,7 @@ hours = st.integers(0, 95)
 
 
 def fates(schedule: Schedule, since: datetime, before: datetime) -> dict[datetime, object]:
-    return {instant: schedule.bar(instant) for instant in occurrences(schedule, since, before)}
+    return {instant: schedule.block(instant) for instant in occurrences(schedule, since, before)}
 
 
 @settings(deadline=None)
@@ -63,8 +63,8 @@ def test_what_both_call_for_stays_and_the_rest_is_gone(
     for definition, now, until in ((middle, at, later), (new, later, later)):
         change = succeed(schedule, schedule_of(definition), Part(since, now))
         base = schedule_of(definition)
-        kept = {t: bar for t, bar in due.items() if base.calls_for(t) and base.bar(t) == bar}
-        gone = {t: bar for t, bar in due.items() if t not in kept}
+        kept = {t: block for t, block in due.items() if base.calls_for(t) and base.block(t) == block}
+        gone = {t: block for t, block in due.items() if t not in kept}
         assert fates(change.gone, since, now + timedelta(days=30)) == gone
         schedule = base._replace(within=(*change.kept, after(now)))
         due = kept | fates(base, now + datetime.resolution, until + datetime.resolution)

@@ -33,9 +33,9 @@ class Rules:
         return self.calls_for(instant) and (self.until is None or instant <= self.until)
 
     def has_run_after(self, instant: datetime) -> bool:
-        return any(t > instant and not self.is_barred(t) for t in self.occurrences())
+        return any(t > instant and not self.is_blocked(t) for t in self.occurrences())
 
-    def is_barred(self, instant: datetime) -> bool:
+    def is_blocked(self, instant: datetime) -> bool:
         return instant.date() in self.excluded
 
 
@@ -60,7 +60,7 @@ class Model:
         return [t for t in called if t not in self.fates]
 
     def free(self) -> list[datetime]:
-        return [t for t in self.open() if not self.rules.is_barred(t)]
+        return [t for t in self.open() if not self.rules.is_blocked(t)]
 
     def tick(self, now: datetime) -> None:
         """Run everything that is due."""
@@ -70,7 +70,7 @@ class Model:
                 self.state = "completed"
             elif self._tried(first) > now:
                 return
-            elif self.rules.is_barred(first):
+            elif self.rules.is_blocked(first):
                 self._write_off("excluded", (t for t in self._until_free(first) if t <= now))
             else:
                 self._run(first, now)
@@ -80,7 +80,7 @@ class Model:
 
     def _until_free(self, first: datetime) -> Iterable[datetime]:
         for instant in self.open():
-            if not self.rules.is_barred(instant):
+            if not self.rules.is_blocked(instant):
                 return
             yield instant
 
@@ -105,13 +105,13 @@ class Model:
 
     def _write_off(self, fate: str, instants: Iterable[datetime]) -> None:
         for instant in list(instants):
-            self.fates[instant] = "excluded" if self.rules.is_barred(instant) else fate
+            self.fates[instant] = "excluded" if self.rules.is_blocked(instant) else fate
 
     def edit(self, rules: Rules, now: datetime, *, redefined: bool) -> None:
         """Another definition. What both call for stays; the new one calls for nothing else of the past."""
         if redefined:
             due = [t for t in self.open() if t <= now and self.state in {"active", "paused"}]
-            kept = {t for t in due if rules.calls(t) and rules.is_barred(t) == self.rules.is_barred(t)}
+            kept = {t for t in due if rules.calls(t) and rules.is_blocked(t) == self.rules.is_blocked(t)}
             self._write_off("superseded", (t for t in due if t not in kept))
             self._forget(rules, now)
             self.since, self.kept = now, kept
@@ -126,7 +126,7 @@ class Model:
         rows = [[t for t in row if t > now] for row in self.ahead if self.state != "completed"]
         for row in filter(None, rows):
             same = [next(coming, None) for _ in row] == row
-            fates = {"excluded" if rules.is_barred(t) else "request" for t in row}
+            fates = {"excluded" if rules.is_blocked(t) else "request" for t in row}
             if not same or fates != {self.fates[t] for t in row}:
                 break
             left.append(row)

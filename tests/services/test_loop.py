@@ -95,9 +95,9 @@ async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None
     assert await scalar(database, left) == 1000 - report.claimed
 
 
-async def claimed(database: Database, most: int, now: datetime = NOW) -> Claim:
+async def claimed(database: Database, limit: int, now: datetime = NOW) -> Claim:
     async def work(session: AsyncSession, _: datetime) -> Claim:
-        return await claims.claim(session, now, Room.of(most), TERMS)
+        return await claims.claim(session, now, Room.of(limit), TERMS)
 
     return await database.transact(work)
 

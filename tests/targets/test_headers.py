@@ -21,7 +21,7 @@ from scheduler_api.targets import headers
     ],
 )
 def test_good_headers(name: str, value: str) -> None:
-    assert headers.flaw_of(name, value) is None
+    assert headers.error_in(name, value) is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_good_headers(name: str, value: str) -> None:
     ],
 )
 def test_names_that_are_refused(name: str) -> None:
-    assert headers.flaw_of(name, "x") is not None
+    assert headers.error_in(name, "x") is not None
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_names_that_are_refused(name: str) -> None:
     ],
 )
 def test_values_that_are_refused(value: str) -> None:
-    assert headers.flaw_of("X-Job", value) is not None
+    assert headers.error_in("X-Job", value) is not None
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_what_passes_is_one_line(name: str, value: str) -> None:
-    if headers.flaw_of(name, value) is None:
+    if headers.error_in(name, value) is None:
         assert name.isascii()
         assert f"{name}: {value}\r\n".encode("latin-1").splitlines() == [f"{name}: {value}".encode("latin-1")]

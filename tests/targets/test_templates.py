@@ -15,8 +15,8 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=50)
 
 
 @pytest.mark.parametrize("text", ["", "plain", "}}", "{ jobid }", "{{jobid}}", "{{ jobid }}{{\truns }}"])
-def test_texts_without_a_flaw(text: str) -> None:
-    assert templates.flaw_of(text) is None
+def test_texts_without_an_error(text: str) -> None:
+    assert templates.error_in(text) is None
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_texts_without_a_flaw(text: str) -> None:
         "{{ jobid }} {{ oops }}",
     ],
 )
-def test_texts_with_a_flaw(text: str) -> None:
-    assert templates.flaw_of(text) is not None
-    assert templates.flaw_in({"a": [1, None, text]}) is not None
+def test_texts_with_an_error(text: str) -> None:
+    assert templates.error_in(text) is not None
+    assert templates.error_within({"a": [1, None, text]}) is not None
 
 
 def test_keys_are_no_templates() -> None:
-    assert templates.flaw_in({"{{": "x"}) is None
+    assert templates.error_within({"{{": "x"}) is None
     assert templates.fill_json({"{{ jobid }}": 1}, VALUES) == {"{{ jobid }}": 1}
 
 
@@ -60,7 +60,7 @@ def test_a_lone_placeholder_keeps_its_type() -> None:
 def test_no_value_changes_a_url(value: str) -> None:
     url = templates.fill_url("https://example.com/a/{{ jobname }}?b={{ jobname }}&c", {"jobname": value})
     assert url.isascii()
-    assert urls.flaw_of(url) is None or len(url) > urls.MAX_LENGTH
+    assert urls.error_in(url) is None or len(url) > urls.MAX_LENGTH
     path, _, query = url.removeprefix("https://example.com/a/").partition("?")
     assert unquote(path) == value
     assert query == f"b={path}&c"
@@ -69,7 +69,7 @@ def test_no_value_changes_a_url(value: str) -> None:
 @given(st.text(max_size=50))
 def test_no_value_breaks_a_header(value: str) -> None:
     filled = templates.fill_header("x{{ jobname }}x", {"jobname": value})
-    assert headers.flaw_of("X-Job", filled.replace("{", "")) is None
+    assert headers.error_in("X-Job", filled.replace("{", "")) is None
 
 
 @given(
@@ -80,7 +80,7 @@ def test_no_value_breaks_a_header(value: str) -> None:
     )
 )
 def test_json_without_placeholders_stays_as_it_is(value: Any) -> None:
-    assert templates.flaw_in(value) is None
+    assert templates.error_within(value) is None
     assert json.dumps(templates.fill_json(value, VALUES)) == json.dumps(value)
 
 

@@ -123,14 +123,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("url", GOOD)
 def test_good_urls(url: str) -> None:
-    assert urls.flaw_of(url) is None
+    assert urls.error_in(url) is None
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=ascii)
 def test_hostile_urls(url: str) -> None:
-    flaw = urls.flaw_of(url)
-    assert flaw is not None
-    assert flaw.endswith(".")
+    field_error = urls.error_in(url)
+    assert field_error is not None
+    assert field_error.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_hostile_urls(url: str) -> None:
     ],
 )
 def test_the_key_for_limits(url: str, host: str) -> None:
-    assert urls.flaw_of(url) is None
+    assert urls.error_in(url) is None
     assert urls.host_of(url) == host
 
 
@@ -163,7 +163,7 @@ def test_the_key_for_limits(url: str, host: str) -> None:
     ],
 )
 def test_literal_addresses(url: str, address: str | None) -> None:
-    assert urls.flaw_of(url) is None
+    assert urls.error_in(url) is None
     assert urls.address_of(url) == address
 
 
@@ -177,7 +177,7 @@ def test_names_of_this_machine() -> None:
 @given(st.text(st.characters(codec="utf-8"), max_size=30) | st.from_regex(r"[0-9a-fx.:@\[\]%①０。-]{1,20}"))
 def test_what_passes_is_read_in_one_way(authority: str) -> None:
     url = f"http://{authority}/path"
-    if urls.flaw_of(url) is None:
+    if urls.error_in(url) is None:
         parsed = URL(url)
         assert parsed.user is None
         assert parsed.raw_host

@@ -273,8 +273,8 @@ def test_overlap(overlap: bool, concurrency: int | None, said: str) -> None:
         (10, "After 10 runs in a row that failed."),
     ],
 )
-def test_autopause(most: int | None, said: str) -> None:
-    assert words.autopause(a_job(autopause=most)) == said
+def test_autopause(limit: int | None, said: str) -> None:
+    assert words.autopause(a_job(autopause=limit)) == said
 
 
 @pytest.mark.parametrize(

@@ -9,34 +9,34 @@ import pytest
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
-from scheduler_api.database.runs.pending import NEWS
-from scheduler_api.errors import TooManyReaders
-from scheduler_api.routers.events import Announcing
-from scheduler_api.workers import change_feed as news_module
-from scheduler_api.workers.change_feed import News, Readers
+from scheduler_api.database.runs.pending import CHANGES
+from scheduler_api.errors import TooManyStreams
+from scheduler_api.routers.events import Publishing
+from scheduler_api.workers import change_feed
+from scheduler_api.workers.change_feed import ChangeFeed, Subscribers
 from scheduler_api.workers.listener import listen_forever
 
 
 @contextlib.asynccontextmanager
-async def replica(database: Database) -> AsyncIterator[News]:
-    """One replica's news, which hears and spreads."""
-    news = News(database)
+async def replica(database: Database) -> AsyncIterator[ChangeFeed]:
+    """One replica's change feed, with its listener."""
+    feed = ChangeFeed(database)
     tasks = [
-        asyncio.create_task(listen_forever(database, {NEWS: news.hear})),
-        asyncio.create_task(news.spread()),
+        asyncio.create_task(listen_forever(database, {CHANGES: feed.receive})),
+        asyncio.create_task(feed.run()),
     ]
-    yield news
+    yield feed
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
 
 
-async def heard(news: News, teller: News) -> bool:
-    """Whether `news` hears of what `teller` tells; told again until it listens."""
-    changes = news.follow(0.2)
+async def received(feed: ChangeFeed, publisher: ChangeFeed) -> bool:
+    """Whether `feed` receives what `publisher` publishes, again and again until it listens."""
+    changes = feed.subscribe(0.2)
     try:
         while True:
-            teller.tell()
+            publisher.publish()
             async with asyncio.timeout(30):
                 if await anext(changes):
                     return True
@@ -44,75 +44,78 @@ async def heard(news: News, teller: News) -> bool:
         await changes.aclose()  # type: ignore[attr-defined]
 
 
-async def test_every_replica_hears_of_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news_module, "PAUSE", 0.01)
+async def test_every_replica_receives_a_change(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_feed, "PAUSE", 0.01)
     async with replica(database) as one, replica(database) as other:
-        assert await heard(other, teller=one)
-        assert await heard(one, teller=one)
+        assert await received(other, publisher=one)
+        assert await received(one, publisher=one)
 
 
-async def test_many_changes_are_told_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = 0
-    real = pending.spread_news
+async def test_many_changes_are_published_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = 0
+    real = pending.publish_changes
 
-    async def spread(session: object) -> None:
-        nonlocal told
-        told += 1
+    async def publish(session: object) -> None:
+        nonlocal published
+        published += 1
         await real(session)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pending, "spread_news", spread)
-    monkeypatch.setattr(news_module, "PAUSE", 3600)
-    async with replica(database) as news:
+    monkeypatch.setattr(pending, "publish_changes", publish)
+    monkeypatch.setattr(change_feed, "PAUSE", 3600)
+    async with replica(database) as feed:
         for _ in range(1000):
-            news.tell()
+            feed.publish()
             await asyncio.sleep(0)
-        while not told:
+        while not published:
             await asyncio.sleep(0.01)
-        news.tell()
+        feed.publish()
         await asyncio.sleep(0)
-    assert told == 1
+    assert published == 1
 
 
 async def test_a_stream_tells_that_it_lives(database: Database) -> None:
-    news = News(database)
-    changes = news.follow(0.01)
+    feed = ChangeFeed(database)
+    changes = feed.subscribe(0.01)
     assert not await anext(changes)
-    news.hear()
+    feed.receive()
     assert await anext(changes)
     assert not await anext(changes)
 
 
 async def test_a_change_between_two_looks_is_not_lost(database: Database) -> None:
-    news = News(database)
-    changes = news.follow(60)
+    feed = ChangeFeed(database)
+    changes = feed.subscribe(60)
     first = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
-    news.hear()
+    feed.receive()
     assert await first
-    # While the reader is busy with the first, the second comes.
-    news.hear()
+    # While the subscriber is busy with the first, the second comes.
+    feed.receive()
     async with asyncio.timeout(30):
         assert await anext(changes)
 
 
 async def test_streams_end_with_the_service(database: Database) -> None:
-    news = News(database)
-    waiting = [asyncio.ensure_future(anext(news.follow(60), None)) for _ in range(3)]
+    feed = ChangeFeed(database)
+    waiting = [asyncio.ensure_future(anext(feed.subscribe(60), None)) for _ in range(3)]
     await asyncio.sleep(0)
-    news.close()
+    feed.close()
     assert await asyncio.gather(*waiting) == [None, None, None]
-    assert await anext(news.follow(60), None) is None
+    assert await anext(feed.subscribe(60), None) is None
 
 
-def test_so_many_may_follow_and_no_more() -> None:
-    readers = Readers(4)
+def test_no_more_than_so_many_may_subscribe() -> None:
+    subscribers = Subscribers(4)
     with contextlib.ExitStack() as stack:
         for address in ("10.0.0.1", "10.0.0.2", "10.0.0.2"):
-            stack.enter_context(readers.reading(address))
-        with readers.reading("10.0.0.1"), pytest.raises(TooManyReaders, match="follow this replica; look"):
-            stack.enter_context(readers.reading("10.0.0.3"))
-        stack.enter_context(readers.reading("10.0.0.3"))
-    with readers.reading("10.0.0.3"):
+            stack.enter_context(subscribers.subscribing(address))
+        with (
+            subscribers.subscribing("10.0.0.1"),
+            pytest.raises(TooManyStreams, match="too many event stream clients"),
+        ):
+            stack.enter_context(subscribers.subscribing("10.0.0.3"))
+        stack.enter_context(subscribers.subscribing("10.0.0.3"))
+    with subscribers.subscribing("10.0.0.3"):
         pass
 
 
@@ -129,36 +132,39 @@ def test_so_many_may_follow_and_no_more() -> None:
     ],
 )
 def test_no_address_may_take_all_places(one: str, other: str, same: bool) -> None:
-    readers = Readers(40)
+    subscribers = Subscribers(40)
     with contextlib.ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(readers.reading(one))
-        with pytest.raises(TooManyReaders) if same else contextlib.nullcontext(), readers.reading(other):
+            stack.enter_context(subscribers.subscribing(one))
+        with (
+            pytest.raises(TooManyStreams) if same else contextlib.nullcontext(),
+            subscribers.subscribing(other),
+        ):
             pass
-        with readers.reading("192.0.2.1"):
+        with subscribers.subscribing("192.0.2.1"):
             pass
 
 
-async def test_a_page_from_before_a_change_hears_of_it_at_once(database: Database) -> None:
-    news = News(database)
-    mark = news.mark
-    assert not await anext(news.follow(0.01, since=mark))
-    news.hear()
-    assert await anext(news.follow(60, since=mark))
-    assert not await anext(news.follow(0.01, since=news.mark))
+async def test_a_page_from_before_a_change_receives_it_at_once(database: Database) -> None:
+    feed = ChangeFeed(database)
+    mark = feed.mark
+    assert not await anext(feed.subscribe(0.01, since=mark))
+    feed.receive()
+    assert await anext(feed.subscribe(60, since=mark))
+    assert not await anext(feed.subscribe(0.01, since=feed.mark))
     # Another replica, or another life of this one, knows nothing of the page.
-    assert await anext(News(database).follow(60, since=mark))
+    assert await anext(ChangeFeed(database).subscribe(60, since=mark))
 
 
 async def test_a_page_is_as_old_as_its_request(database: Database) -> None:
-    news = News(database)
-    before = news.mark
+    feed = ChangeFeed(database)
+    before = feed.mark
 
     async def handle(scope: Any, receive: Any, send: Any) -> None:
         # Something changes after the page has read what it shows.
-        news.hear()
-        assert scope["news"] == before != news.mark
+        feed.receive()
+        assert scope["mark"] == before != feed.mark
 
-    scope = {"type": "http", "method": "GET", "path": "/jobs", "state": {"news": news}}
-    await Announcing(handle)(scope, None, None)  # type: ignore[arg-type]
-    assert await anext(news.follow(60, since=scope["news"]))  # type: ignore[arg-type]
+    scope = {"type": "http", "method": "GET", "path": "/jobs", "state": {"feed": feed}}
+    await Publishing(handle)(scope, None, None)  # type: ignore[arg-type]
+    assert await anext(feed.subscribe(60, since=scope["mark"]))  # type: ignore[arg-type]

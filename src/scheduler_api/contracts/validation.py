@@ -2,13 +2,17 @@
 
 from pydantic_core import ErrorDetails
 
-from scheduler_api.errors import FLAWS_LIMIT, Flaw, further
+from scheduler_api.errors import ERRORS_LIMIT, FieldError, further
 
 
-def flaws_of(errors: list[ErrorDetails]) -> list[Flaw]:
-    """Pydantic's errors as flaws, those that are told. What the client sent is not repeated."""
-    flaws = [Flaw(_path(error), _sentence(error)) for error in errors[:FLAWS_LIMIT]]
-    return flaws if len(errors) == len(flaws) else [*flaws, further(len(errors) - len(flaws))]
+def field_errors_of(errors: list[ErrorDetails]) -> list[FieldError]:
+    """Pydantic's errors as field errors. What the client sent is not repeated."""
+    field_errors = [FieldError(_path(error), _sentence(error)) for error in errors[:ERRORS_LIMIT]]
+    return (
+        field_errors
+        if len(errors) == len(field_errors)
+        else [*field_errors, further(len(errors) - len(field_errors))]
+    )
 
 
 def _path(error: ErrorDetails) -> tuple[str | int, ...]:

@@ -12,9 +12,9 @@ from pydantic_core import PydanticCustomError
 from scheduler_api.schedule import InvalidCron, expression, is_pseudo, is_zone
 
 #: The largest jobid and logid: both are bigint.
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 #: The largest integer column: about 68 years, as seconds.
-LARGEST_INTERVAL = 2**31 - 1
+MAX_INTERVAL = 2**31 - 1
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
@@ -25,59 +25,59 @@ EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
-def flaw(code: str, message: str) -> PydanticCustomError:
-    """A flaw that a value has."""
+def invalid(code: str, message: str) -> PydanticCustomError:
+    """An error that a value has."""
     return PydanticCustomError(code, message)
 
 
 def clean_text(value: str) -> str:
     """The text in its normal form (NFC). Raises for what can not be shown."""
     if any(unicodedata.category(character) in UNPRINTABLE for character in value):
-        raise flaw("unprintable", "Must not contain control characters or half characters.")
+        raise invalid("unprintable", "Must not contain control characters or half characters.")
     return unicodedata.normalize("NFC", value)
 
 
 def _date(value: object) -> object:
     if not isinstance(value, str) or not DATE.fullmatch(value):
-        raise flaw("date", "Must be a date such as 2030-01-31.")
+        raise invalid("date", "Must be a date such as 2030-01-31.")
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise flaw("date", "There is no such day in the calendar.") from None
+        raise invalid("date", "There is no such day in the calendar.") from None
 
 
 def _clock(value: object) -> object:
     if not isinstance(value, str) or not CLOCK.fullmatch(value):
-        raise flaw("time", "Must be a time of day such as 09:30 or 09:30:15.")
+        raise invalid("time", "Must be a time of day such as 09:30 or 09:30:15.")
     try:
         return time.fromisoformat(value)
     except ValueError:
-        raise flaw("time", "There is no such time of day.") from None
+        raise invalid("time", "There is no such time of day.") from None
 
 
 def _zone(value: str) -> str:
     if is_pseudo(value):
         sentence = "Means something else on each machine; give an IANA name such as Europe/Berlin."
-        raise flaw("timezone", sentence)
+        raise invalid("timezone", sentence)
     if not is_zone(value):
-        raise flaw("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
+        raise invalid("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
     return value
 
 
-def flaw_at(field: str, message: str) -> PydanticCustomError:
-    """A flaw that a whole model has, and the field to blame."""
+def invalid_at(field: str, message: str) -> PydanticCustomError:
+    """An error that a whole model has, and the field to blame."""
     return PydanticCustomError(field, message, {"field": field})
 
 
 def _instant(value: object) -> object:
     if not isinstance(value, str) or not INSTANT.fullmatch(value):
-        raise flaw("instant", "Must be an instant with an offset, such as 2030-01-31T02:00:00+01:00.")
+        raise invalid("instant", "Must be an instant with an offset, such as 2030-01-31T02:00:00+01:00.")
     try:
         instant = datetime.fromisoformat(value.replace("z", "Z").replace("t", "T")).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise flaw("instant", "There is no such instant in the calendar.") from None
+        raise invalid("instant", "There is no such instant in the calendar.") from None
     if not EARLIEST <= instant <= LATEST:
-        raise flaw("instant", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
+        raise invalid("instant", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
     return instant
 
 
@@ -85,7 +85,7 @@ def _cron(value: str) -> str:
     try:
         expression(value)
     except InvalidCron as error:
-        raise flaw("cron", str(error)) from None
+        raise invalid("cron", str(error)) from None
     return value
 
 
@@ -99,15 +99,17 @@ def days_of(text: str) -> tuple[date, date]:
 
 def _excluded_days(value: str) -> str:
     if not EXCLUDED.fullmatch(value):
-        raise flaw("exclude", "Must be a date such as 2030-12-25, or a range such as 2030-12-24/2031-01-01.")
+        raise invalid(
+            "exclude", "Must be a date such as 2030-12-25, or a range such as 2030-12-24/2031-01-01."
+        )
     try:
         first, last = days_of(value)
     except ValueError:
-        raise flaw("exclude", "There is no such day in the calendar.") from None
+        raise invalid("exclude", "There is no such day in the calendar.") from None
     if first > last:
-        raise flaw("exclude", "The first day of a range must not come after the last.")
+        raise invalid("exclude", "The first day of a range must not come after the last.")
     if not EARLIEST.year <= first.year <= last.year <= LATEST.year:
-        raise flaw("exclude", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
+        raise invalid("exclude", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
     return value
 
 
@@ -150,7 +152,7 @@ ReasonText = Annotated[
     AfterValidator(clean_text),
 ]
 #: How many, or how many seconds.
-Count = Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)]
+Count = Annotated[int, Field(ge=1, le=MAX_INTERVAL)]
 #: Seconds, up to a day.
 Jitter = Annotated[int, Field(ge=0, le=86_400)]
 ZoneName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_zone)]

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 #: How long to wait for a row that somebody else holds: all others wait meanwhile, too.
 HURRY = "SET LOCAL lock_timeout = '50ms'"
 #: So many waits in vain are enough for one transaction: a whole table may be locked.
-MOST_WAITS = 20
+MAX_WAITS = 20
 
 
 class Tried(NamedTuple, Generic[Item, Result]):
@@ -40,7 +40,7 @@ async def one_by_one(
     tried: list[Tried[Item, Result]] = []
     waits = 0
     for item in items:
-        if waits == MOST_WAITS:
+        if waits == MAX_WAITS:
             tried.append(Tried(item, None, "others hold too much", is_held=True))
             continue
         try:

@@ -62,11 +62,11 @@ class Lifeline:
 
     def cut(self, seconds: float = 0.0) -> bool:
         """Wait for news, at most so long; true for good once the server is not wanted any more."""
-        news, _, _ = select.select([0, self._signals], [], [], 0.0 if self._cut else seconds)
-        stopped = self._signals in news and not STOP_SIGNALS.isdisjoint(os.read(self._signals, 512))
+        feed, _, _ = select.select([0, self._signals], [], [], 0.0 if self._cut else seconds)
+        stopped = self._signals in feed and not STOP_SIGNALS.isdisjoint(os.read(self._signals, 512))
         # Nothing is ever written to stdin: readable means closed. A worker that the owner forked may
         # keep the pipe open after the owner's death, but then this process has another parent.
-        self._cut = self._cut or stopped or 0 in news or os.getppid() != self._owner
+        self._cut = self._cut or stopped or 0 in feed or os.getppid() != self._owner
         return self._cut
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.job import JobSort
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import body_of, problems
 from scheduler_api.routers.http.forms import model_of_values
@@ -28,7 +28,7 @@ PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)
 #: The fields of a filter, in a form.
 FILTERS = ("name", "state", "laststatus", "tag")
 #: How many of the jobs a page names; up to how many are confirmed one by one.
-NAMED, MOST_BY_ID = 20, 1000
+NAMED, MAX_BY_ID = 20, 1000
 
 
 @router.post(
@@ -62,14 +62,14 @@ async def _order_by_form(request: Request) -> Response:
     database, pages = database_of(request), pages_of(request)
     count = (await _carry_out(request, wanted)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
-        found = await database.read(reading.listing, _filters(wanted), JobSort.JOBID, None, MOST_BY_ID)
+        found = await database.read(reading.listing, _filters(wanted), JobSort.JOBID, None, MAX_BY_ID)
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
-        jobids = [job.jobid for job in found] if count <= MOST_BY_ID else []
+        jobids = [job.jobid for job in found] if count <= MAX_BY_ID else []
         named = {job.jobid: job.jobname for job in found[:NAMED]}
         page = await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
         return Response(page, 200, NEGOTIATED, Media.HTML)
     report = await _carry_out(request, wanted.model_copy(update={"dryrun": False}))
-    left = await database.read(reading.names, [failure.jobid for failure in report.notdone])
+    left = await database.read(reading.names, [failure.jobid for failure in report.failed])
     page = await aside(
         pages.bulk, wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back
     )
@@ -103,5 +103,7 @@ def _picked(fields: Mapping[str, str]) -> list[int]:
     picked = [int(found.group(1)) for name in fields if (found := PICKED.fullmatch(name))]
     picked += [int(text) for text in re.findall(r"\d{1,18}", fields.get("jobids", ""), re.ASCII)]
     if not picked:
-        raise InvalidInput(Flaw(("jobids",), "Select at least one job first, or choose all that match."))
+        raise InvalidInput(
+            FieldError(("jobids",), "Select at least one job first, or choose all that match.")
+        )
     return picked

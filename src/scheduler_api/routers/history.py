@@ -14,8 +14,8 @@ from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.runs.logs import Log, LogCause, LogStatus
-from scheduler_api.contracts.values import LARGEST_ID, Instant
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.contracts.values import MAX_ID, Instant
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import OR_PAGE, body_of, problems
 from scheduler_api.routers.http.filters import WithoutBlanks, with_offset
@@ -28,7 +28,7 @@ from scheduler_api.routers.http.wiring import (
     Limit,
     NegotiatedLimit,
     database_of,
-    most_of,
+    page_size,
     pages_of,
     wants_page,
 )
@@ -70,8 +70,8 @@ async def list_logs(
     shown = {"status": status, "cause": cause, "before": before}
     if wants_page(request):
         since, until = (text and with_offset(text) for text in (since, until))
-        return await _runs_page(request, shown | _range(since, until), most_of(limit, page=True))
-    return await _logs(request, shown | _range(since, until), most_of(limit, page=False))
+        return await _runs_page(request, shown | _range(since, until), page_size(limit, page=True))
+    return await _logs(request, shown | _range(since, until), page_size(limit, page=False))
 
 
 @router.get("/jobs/{jobid:jobid}/logs", response_model=list[Log], responses=problems(404, 422, 503))
@@ -99,12 +99,12 @@ async def list_changes(
     request: Request,
     jobid: JobId,
     before: Annotated[
-        int | None, Query(ge=1, le=LARGEST_ID, description="Only changes older than this changeid.")
+        int | None, Query(ge=1, le=MAX_ID, description="Only changes older than this changeid.")
     ] = None,
     limit: Limit = 100,
 ) -> Response:
     """List who changed a job, when, and what, newest first."""
-    found = await database_of(request).read(reading.changes_of, jobid, before or LARGEST_ID, limit + 1)
+    found = await database_of(request).read(reading.changes_of, jobid, before or MAX_ID, limit + 1)
     further = with_next(request, before=found[limit - 1].changeid) if found[limit:] else None
     return _json(await array(found[:limit]), further)
 
@@ -194,7 +194,7 @@ def _instant(name: str, text: str) -> datetime:
     try:
         instant: datetime = INSTANT.validate_python(text)
     except ValidationError as error:
-        raise InvalidInput(Flaw((f"?{name}",), error.errors()[0]["msg"])) from None
+        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
     return instant
 
 

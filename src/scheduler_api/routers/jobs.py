@@ -17,8 +17,8 @@ from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus, State
 from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence
 from scheduler_api.contracts.runs.logs import JobWithLogs
-from scheduler_api.contracts.values import LARGEST_ID
-from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
+from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
 from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
@@ -34,7 +34,7 @@ from scheduler_api.routers.http.wiring import (
     check_target,
     client_of,
     database_of,
-    most_of,
+    page_size,
     pages_of,
     tagged,
     version_of,
@@ -72,7 +72,7 @@ async def list_jobs(
     request: Request,
     form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
     like: Annotated[
-        int | None, Query(alias="from", ge=1, le=LARGEST_ID, description="A job to fill the form from.")
+        int | None, Query(alias="from", ge=1, le=MAX_ID, description="A job to fill the form from.")
     ] = None,
     name: Name = None,
     state: InState = None,
@@ -93,14 +93,14 @@ async def list_jobs(
         job = None if like is None else await database.read(reading.get, like)
         return _html(await aside(pages_of(request).form, await database.read(health.clock), like=job))
     page = wants_page(request)
-    most = most_of(limit, page=page)
+    size = page_size(limit, page=page)
     filters, place = job_filters(name, state, laststatus, tag, pauseid=pauseid), place_of(sort, after)
     if not page:
-        found = await database.read(reading.listing, filters, sort, place, most + 1)
-        return _json(await array(found[:most]), _further(request, sort, found, most))
-    view = await database.read(views.of_jobs, filters, sort, place, most)
-    further = _further(request, sort, view.jobs, most)
-    shown = await aside(pages_of(request).jobs, view, most, further, request.query_params)
+        found = await database.read(reading.listing, filters, sort, place, size + 1)
+        return _json(await array(found[:size]), _further(request, sort, found, size))
+    view = await database.read(views.of_jobs, filters, sort, place, size)
+    further = _further(request, sort, view.jobs, size)
+    shown = await aside(pages_of(request).jobs, view, size, further, request.query_params)
     return _html(shown, further)
 
 
@@ -142,7 +142,9 @@ async def create_job(request: Request) -> Response:
         job = await database.transact(creating.create, draft, client)
     except InvalidInput as error:
         now = await database.read(health.clock)
-        return _html(await aside(pages_of(request).form, now, fields, error.flaws, like=like), status=422)
+        return _html(
+            await aside(pages_of(request).form, now, fields, error.field_errors, like=like), status=422
+        )
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
 
@@ -166,12 +168,12 @@ async def show_job(
             raise JobIsDeleted(jobid)
         return _html(await aside(pages_of(request).form, await database.read(health.clock), editing=job))
     page = wants_page(request)
-    most = most_of(limit, page=page)
+    size = page_size(limit, page=page)
     if page:
-        view = await database.read(views.of_job, jobid, most, before, span)
-        return await _job_page(request, view, _older(view.job, most))
-    found = await database.read(reading.get_with_logs, jobid, most + 1, before)
-    older = _older(found, most)
+        view = await database.read(views.of_job, jobid, size, before, span)
+        return await _job_page(request, view, _older(view.job, size))
+    found = await database.read(reading.get_with_logs, jobid, size + 1, before)
+    older = _older(found, size)
     return _json(found.model_dump_json(), older, tagged(found.job.version))
 
 
@@ -190,12 +192,16 @@ async def edit_by_form(request: Request, jobid: JobId) -> Response:
         patch = await aside(forms.patch_of, draft)
         await database.transact(editing.edit, jobid, patch, version, client_of(request))
     except (InvalidInput, StaleVersion) as error:
-        flaws, status = (error.flaws, 422) if isinstance(error, InvalidInput) else ((Flaw((), STALE),), 412)
+        field_errors, status = (
+            (error.field_errors, 422) if isinstance(error, InvalidInput) else ((FieldError((), STALE),), 412)
+        )
         if status == 412:  # noqa: PLR2004
             # Who sends it again has been told; who only mends a field has not.
             fields["version"] = str(job.version)
         now = await database.read(health.clock)
-        return _html(await aside(pages_of(request).form, now, fields, flaws, editing=job), status=status)
+        return _html(
+            await aside(pages_of(request).form, now, fields, field_errors, editing=job), status=status
+        )
     return RedirectResponse(f"/jobs/{jobid}", 303)
 
 
@@ -254,34 +260,34 @@ async def _job_named(request: Request, text: str | None) -> Job | None:
     return await database_of(request).read(reading.get, int(text))
 
 
-def _further(request: Request, sort: JobSort, found: Sequence[JobSummary], most: int) -> str | None:
-    """Where the list goes on behind `most` of what was found; None: it ends there."""
-    return with_next(request, after=job_place(sort, found[most - 1])) if found[most:] else None
+def _further(request: Request, sort: JobSort, found: Sequence[JobSummary], size: int) -> str | None:
+    """Where the list goes on behind `size` of what was found; None: it ends there."""
+    return with_next(request, after=job_place(sort, found[size - 1])) if found[size:] else None
 
 
-def _older(found: JobWithLogs, most: int) -> str | None:
-    """Where there are older logs than the first `most`, the last of which is left out; None: nowhere."""
-    if not found.logs[most:]:
+def _older(found: JobWithLogs, size: int) -> str | None:
+    """Where there are older logs than the first `size`, the last of which is left out; None: nowhere."""
+    if not found.logs[size:]:
         return None
     found.logs.pop()
-    return f"/jobs/{found.job.jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': most})}"
+    return f"/jobs/{found.job.jobid}?{urlencode({'before': found.logs[-1].logid, 'limit': size})}"
 
 
 async def _job_page(request: Request, view: JobView, older: str | None) -> Response:
     ahead: Sequence[Occurrence] = ()
-    trouble = None
+    issue = None
     try:
         asked = QUESTIONS.compute(upcoming.upcoming, view.now, view.row, SHOWN_AHEAD)
         ahead = (await while_connected(request, asked)).occurrences
     except ScheduleUnusable as error:
-        trouble = str(error)
-    return _html(await aside(pages_of(request).job, view, older, ahead, trouble), older)
+        issue = str(error)
+    return _html(await aside(pages_of(request).job, view, older, ahead, issue), older)
 
 
 def _checked(key: str) -> str:
     if not IDEMPOTENCY_KEY.fullmatch(key):
         sentence = "Must be 1 to 255 printable ASCII characters without blanks."
-        raise InvalidInput(Flaw(("Idempotency-Key",), sentence))
+        raise InvalidInput(FieldError(("Idempotency-Key",), sentence))
     return key
 
 

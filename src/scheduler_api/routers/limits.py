@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import body_of, problems
 from scheduler_api.routers.http.negotiation import Media
@@ -69,5 +69,5 @@ def _storable(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InvalidInput(Flaw(("name",), "Must not contain half characters.")) from None
+        raise InvalidInput(FieldError(("name",), "Must not contain half characters.")) from None
     return name

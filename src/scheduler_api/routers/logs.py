@@ -12,7 +12,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.runs.reports import Report, RunState
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder, RetryReport
-from scheduler_api.contracts.values import LARGEST_ID
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body, order_body
 from scheduler_api.routers.http.documentation import BACK, OR_PAGE, body_of, problems
 from scheduler_api.routers.http.filters import with_offset
@@ -30,7 +30,7 @@ PENDING: dict[int | str, dict[str, Any]] = {
     303: {"description": "It was asked for by a form; on to the runs that are to come."}
 }
 
-LogId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which log.", examples=[1])]
+LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=[1])]
 
 
 @router.get(

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import form_body
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.web.times import Clock
@@ -18,7 +18,7 @@ async def choose_times(request: Request) -> Response:
     """Show all times on other clocks from now on, and go back to the page."""
     fields = await form_body(request)
     if fields.get("clock") not in set(Clock):
-        raise InvalidInput(Flaw(("clock",), f"Must be one of {', '.join(Clock)}."))
+        raise InvalidInput(FieldError(("clock",), f"Must be one of {', '.join(Clock)}."))
     response = RedirectResponse(back_to(fields.get("back"), "/jobs"), 303)
     response.set_cookie("clock", fields["clock"], max_age=YEAR, samesite="strict", httponly=True)
     return response

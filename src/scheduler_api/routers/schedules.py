@@ -13,7 +13,7 @@ from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems
 from scheduler_api.routers.http.forms import model_of_values, schedule_draft_of, schedule_patch_of
@@ -38,7 +38,7 @@ router = APIRouter(tags=["schedules"])
 
 JOBID = re.compile(r"\d{1,18}", re.ASCII)
 #: How many occurrences of one job a page lists: one of every second would fill it.
-EACH_ON_PAGE, MOST_ON_PAGE = 3, 50
+EACH_ON_PAGE, MAX_ON_PAGE = 3, 50
 Many = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 
 
@@ -78,7 +78,7 @@ async def _preview_form(request: Request, now: datetime) -> Response:
             change = await preview_edit(request, job.jobid, schedule_patch_of(draft))
         shown = await aside(page, preview=found, change=change)
     except InvalidInput as error:
-        shown, status = await aside(page, error.flaws, previewing=True), 422
+        shown, status = await aside(page, error.field_errors, previewing=True), 422
     return Response(shown, status, NEGOTIATED, Media.HTML)
 
 
@@ -111,7 +111,7 @@ async def upcoming_of_all(
 ) -> Response:
     """List the next occurrences of all active jobs, in order. Browsers get a page of HTML, with the load."""
     database, page = database_of(request), wants_page(request)
-    limit = limit or (MOST_ON_PAGE if page else LIST_LIMIT)
+    limit = limit or (MAX_ON_PAGE if page else LIST_LIMIT)
     each = each or (EACH_ON_PAGE if page else limit)
     window = upcoming.Window(hours, limit, each)
     now, rows = await database.transact(upcoming.jobs_until, hours, limit)
@@ -137,7 +137,7 @@ async def spread_by_form(request: Request, jobid: JobId) -> Response:
     """Spread a job's start by a jitter; for browsers, whose forms know no PATCH."""
     patch = model_of_values(await form_body(request), JobPatch)
     if patch.model_fields_set != {"jitter"}:
-        raise InvalidInput(Flaw(("jitter",), "Give the jitter, in seconds, and nothing else."))
+        raise InvalidInput(FieldError(("jitter",), "Give the jitter, in seconds, and nothing else."))
     await database_of(request).transact(editing.edit, jobid, patch, None, client_of(request))
     return back_telling(request, "/upcoming", spread=jobid)
 

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
-from scheduler_api.contracts.values import LARGEST_ID
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.bodies import FORM, content_type
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
 from scheduler_api.routers.http.negotiation import Media
@@ -25,7 +25,7 @@ from scheduler_api.services.system import health
 router = APIRouter(tags=["targets"])
 
 SECRETS = TypeAdapter(list[Secret])
-SecretId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which secret.")]
+SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
 
 
 @router.get("/jobs/{jobid:jobid}/secrets", response_model=list[Secret], responses=problems(404, 422, 503))

@@ -31,8 +31,8 @@ async def home(request: Request) -> Response:
 async def show_overview(request: Request) -> Response:
     """Say how the service as a whole does: what is wrong, since when, and what to do about it."""
     ticker, deliverer = request.state.ticker, request.state.deliverer
-    told = [] if ticker is None else ticker.troubles
-    told += [trouble for trouble in deliverer.troubles.values() if trouble is not None]
+    told = [] if ticker is None else ticker.issues
+    told += [issue for issue in deliverer.issues.values() if issue is not None]
     paused = request.state.confirmation.is_awaited
     crowded = deliverer.crowded
     found = await database_of(request).transact(overview.look, told, paused=paused, crowded=crowded)
@@ -73,29 +73,29 @@ async def process_health() -> Response:
 async def readiness(request: Request) -> Response:
     """Say whether this replica can do its work: database, schema, ticker, and calls of targets.
 
-    `lag` is how long the most overdue run has been waiting, in seconds, and `hostsdown` how many hosts do
+    `lag` is how long the most overdue run has been waiting, in seconds, and `downhosts` how many hosts do
     not answer. They say how the service as a whole does, and make no single replica unready. Where a run
     waits for longer than `SCHEDULER_READY_LAG` and this replica has not looked for as long, `work` says so.
     A replica that runs nothing until a restore is confirmed is ready; `paused` says so.
     """
     state, database = request.state, database_of(request)
     checks: dict[str, object] = {"version": migrations.needed(), "database": "ok"}
-    troubles: dict[str, str | None] = {"schema": state.retirement.reason, **state.deliverer.troubles}
+    issues: dict[str, str | None] = {"schema": state.retirement.reason, **state.deliverer.issues}
     if state.ticker is not None:
-        troubles["ticker"] = state.ticker.trouble
+        issues["ticker"] = state.ticker.issue
     try:
         await migrations.require_current(database)
         lag = await database.read(health.lag)
-        checks |= {"lag": round(lag, 3), "hostsdown": await database.read(health.hosts_down)}
-        troubles["work"] = _idle(request, lag)
+        checks |= {"lag": round(lag, 3), "downhosts": await database.read(health.hosts_down)}
+        issues["work"] = _idle(request, lag)
     except SchemaMismatch as error:
-        troubles["schema"] = str(error)
+        issues["schema"] = str(error)
     except SchedulerError as error:
-        troubles["database"] = str(error)
-    checks |= {"ticker": "off"} | {name: trouble or "ok" for name, trouble in troubles.items()}
+        issues["database"] = str(error)
+    checks |= {"ticker": "off"} | {name: issue or "ok" for name, issue in issues.items()}
     if state.confirmation.is_awaited:
         checks["paused"] = str(RestoreNotConfirmed())
-    ready = not any(troubles.values())
+    ready = not any(issues.values())
     status = {"status": "ok" if ready else "unavailable", "checks": checks}
     return JSONResponse(status, 200 if ready else 503, NO_STORE)
 

@@ -4,7 +4,7 @@ from scheduler_api.schedule.budget import Budget
 from scheduler_api.schedule.cadence import Cadence, Every, Grid, Never, Once, occurrences
 from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.definition import (
-    Bar,
+    Block,
     Definition,
     Schedule,
     Span,
@@ -33,7 +33,7 @@ from scheduler_api.schedule.zones import (
 __all__ = [
     "END",
     "TICK",
-    "Bar",
+    "Block",
     "Budget",
     "Cadence",
     "Cron",

@@ -15,7 +15,7 @@ from scheduler_api.schedule.expressions import Expression
 from scheduler_api.schedule.zones import FIRST_YEAR, LAST_YEAR, Fold, Stretch, stretches, tick_of
 
 #: How far apart two occurrences may be: 29 February on a given weekday can take 40 years.
-LONGEST_SEARCH = 50
+MAX_SEARCH = 50
 
 
 class Cron(NamedTuple):
@@ -38,7 +38,7 @@ class Cron(NamedTuple):
 
     def last_before(self, instant: datetime) -> datetime | None:
         """The last occurrence strictly earlier than `instant`; None where there was none yet."""
-        earliest = max(self.start.year, instant.year - LONGEST_SEARCH, FIRST_YEAR)
+        earliest = max(self.start.year, instant.year - MAX_SEARCH, FIRST_YEAR)
         for year in range(min(instant.year, LAST_YEAR), earliest - 1, -1):
             if self.expression.is_quiet(year):
                 continue
@@ -103,7 +103,7 @@ class Cron(NamedTuple):
                 yield year
 
     def _stretches(self, since: datetime) -> Iterator[Stretch]:
-        for year in range(max(since.year, FIRST_YEAR), min(since.year + LONGEST_SEARCH, LAST_YEAR) + 1):
+        for year in range(max(since.year, FIRST_YEAR), min(since.year + MAX_SEARCH, LAST_YEAR) + 1):
             if self.expression.is_quiet(year):
                 continue
             for stretch in stretches(self.zone, year):

@@ -27,7 +27,7 @@ class StartInGap(ValueError):
     """The clocks jump over the start, and the policy is not to run then."""
 
 
-class Bar(StrEnum):
+class Block(StrEnum):
     """Why a schedule's own rules keep an occurrence from running."""
 
     EXCLUDED = "excluded"
@@ -42,7 +42,7 @@ class Span(NamedTuple):
     first: datetime
     last: datetime
     size: int
-    bar: Bar | None
+    block: Block | None
 
     @property
     def reaches(self) -> datetime | None:
@@ -118,13 +118,13 @@ class Schedule(NamedTuple):
             before = min(before, self.until + datetime.resolution)
         return self.cadence.ticks(since, before)
 
-    def ticks_that(self, since: datetime, before: datetime, *, are_barred: bool) -> list[int]:
-        """The same of those that are free, or of those that are barred."""
+    def ticks_that(self, since: datetime, before: datetime, *, are_blocked: bool) -> list[int]:
+        """The same of those that are free, or of those that are blocked."""
         found: list[int] = []
         first = self.next_after(since - datetime.resolution)
         if first is not None and first < before:
             for span in self.spans(first, before - datetime.resolution):
-                if (span.bar is not None) == are_barred:
+                if (span.block is not None) == are_blocked:
                     found += self.cadence.ticks(span.first, span.last + datetime.resolution)
         return found
 
@@ -132,12 +132,12 @@ class Schedule(NamedTuple):
         """Whether `instant` is an occurrence."""
         return self.next_after(instant - datetime.resolution) == instant
 
-    def bar(self, occurrence: datetime) -> Bar | None:
+    def block(self, occurrence: datetime) -> Block | None:
         """What keeps the occurrence from running; None: nothing."""
         if self._excluded_at(occurrence) is not None:
-            return Bar.EXCLUDED
+            return Block.EXCLUDED
         if self.gap is Gap.SKIP and isinstance(self.cadence, Cron) and self.cadence.is_displaced(occurrence):
-            return Bar.DST_GAP
+            return Block.DST_GAP
         return None
 
     def first_free(self, occurrence: datetime) -> datetime | None:
@@ -147,11 +147,11 @@ class Schedule(NamedTuple):
         """
         found: datetime | None = occurrence
         gaps = 0
-        while found is not None and (bar := self.bar(found)) is not None:
-            gaps += bar is Bar.DST_GAP
+        while found is not None and (block := self.block(found)) is not None:
+            gaps += block is Block.DST_GAP
             if gaps > GAPS_IN_A_ROW:
                 return None
-            found = self.next_after(self._end_of(found, bar) - datetime.resolution)
+            found = self.next_after(self._end_of(found, block) - datetime.resolution)
         return found
 
     def spans(self, first: datetime, last: datetime) -> Iterator[Span]:
@@ -159,36 +159,36 @@ class Schedule(NamedTuple):
         after = last + datetime.resolution
         occurrence: datetime | None = first
         while occurrence is not None and occurrence < after:
-            bar = self.bar(occurrence)
-            before = min(after, self._end_of(occurrence, bar))
+            block = self.block(occurrence)
+            before = min(after, self._end_of(occurrence, block))
             end = self.last_before(before)
             assert end is not None
-            yield Span(occurrence, end, self.count_between(occurrence, before), bar)
+            yield Span(occurrence, end, self.count_between(occurrence, before), block)
             occurrence = self.next_after(end)
 
     def counts(self, since: datetime, before: datetime) -> tuple[int, int]:
-        """How many occurrences from `since` up to, not including, `before` are free, and how many barred."""
+        """How many occurrences from `since` up to, not including, `before` are free, and how many blocked."""
         first = self.next_after(since - datetime.resolution)
         if first is None or first >= before:
             return 0, 0
-        free = barred = 0
+        free = blocked = 0
         for span in self.spans(first, before - datetime.resolution):
-            if span.bar is None:
+            if span.block is None:
                 free += span.size
             else:
-                barred += span.size
-        return free, barred
+                blocked += span.size
+        return free, blocked
 
     def _excluded_at(self, instant: datetime) -> tuple[datetime, datetime] | None:
         """The excluded part of time that the instant lies in; None: it lies in none."""
         at = bisect_right(self.excluded, instant, key=_start) - 1
         return self.excluded[at] if at >= 0 and instant < self.excluded[at][1] else None
 
-    def _end_of(self, occurrence: datetime, bar: Bar | None) -> datetime:
+    def _end_of(self, occurrence: datetime, block: Block | None) -> datetime:
         """An instant after `occurrence` up to which others share its fate."""
-        if bar is Bar.DST_GAP:
+        if block is Block.DST_GAP:
             return occurrence + datetime.resolution
-        if bar is Bar.EXCLUDED:
+        if block is Block.EXCLUDED:
             return self.excluded[bisect_right(self.excluded, occurrence, key=_start) - 1][1]
         following = bisect_right(self.excluded, occurrence, key=_start)
         end = self.excluded[following][0] if following < len(self.excluded) else LAST_INSTANT

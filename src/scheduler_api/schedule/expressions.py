@@ -24,7 +24,7 @@ NICKNAMES = {
 CALENDARS = range(2000, 2029)
 #: For how many days around the turn of the year, in UTC, clocks of some zone may show the other year; and
 #: how many days that has at least.
-YEAR_MARGIN, SHORTEST_YEAR = 2, 365
+YEAR_MARGIN, MIN_YEAR = 2, 365
 EPOCH, MICROSECONDS_A_DAY = date(1970, 1, 1).toordinal(), 86_400_000_000
 FIELDS = {
     "second": "0 to 59",
@@ -128,7 +128,7 @@ class Expression:
         if self.days_of(year):
             return False
         before, after = self.days_of(year - 1), self.days_of(year + 1)
-        late = before and before[-1] > SHORTEST_YEAR - YEAR_MARGIN
+        late = before and before[-1] > MIN_YEAR - YEAR_MARGIN
         return not late and not (after and after[0] <= YEAR_MARGIN)
 
     def _matching(self, year: int) -> Iterator[int]:
@@ -201,11 +201,11 @@ def _parsed(fields: list[str]) -> CronSim:
     return CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
 
 
-def _complaint(fields: list[str], flawed: str) -> str:
+def _complaint(fields: list[str], invalid: str) -> str:
     """What is wrong with the field that cronsim complains of."""
     with contextlib.suppress(CronSimError):
         # A day that would do in other months is valid, but never comes.
         _parsed([*fields[:-2], "*", fields[-1]])
-        if flawed == "day-of-month":
+        if invalid == "day-of-month":
             return "Never fires: no such day comes in these months."
-    return f"The {flawed} is not valid: {FIELDS.get(flawed, flawed)}; or *, lists, ranges, steps."
+    return f"The {invalid} is not valid: {FIELDS.get(invalid, invalid)}; or *, lists, ranges, steps."

@@ -14,7 +14,7 @@ from scheduler_api.schedule.cadence import Every, Once
 from scheduler_api.schedule.definition import Schedule, Span
 
 #: The most occurrences of a job that are run one by one to catch up: more would be a storm.
-MOST_CAUGHT_UP = 1000
+MAX_CAUGHT_UP = 1000
 
 
 class Misfire(StrEnum):
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     """The last of them; None: none."""
     next: datetime | None
     """The occurrence to promise now; it may be due already. None: the schedule is over."""
-    barred: tuple[Span, ...] = ()
+    blocked: tuple[Span, ...] = ()
     """Occurrences in between that must not run, to be skipped in rows of their own."""
 
 
@@ -74,8 +74,8 @@ def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfi
     """
     horizon = now - grace
     if not schedule.is_plain:
-        if schedule.bar(occurrence) is not None:
-            return _skip_barred(schedule, occurrence, now)
+        if schedule.block(occurrence) is not None:
+            return _skip_blocked(schedule, occurrence, now)
         if schedule.until is not None and schedule.until < horizon:
             return _account(schedule, Verdict.SKIPPED, Reason.UNTIL, occurrence, schedule.until)
     if misfire is Misfire.ONCE:
@@ -84,7 +84,7 @@ def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfi
     if misfire is Misfire.SKIP and occurrence < horizon:
         return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, horizon - datetime.resolution)
     # So many occurrences take at least as many seconds.
-    if misfire is Misfire.ALL and now - occurrence >= timedelta(seconds=MOST_CAUGHT_UP):
+    if misfire is Misfire.ALL and now - occurrence >= timedelta(seconds=MAX_CAUGHT_UP):
         last = _last_to_drop(schedule, occurrence, now)
         if last is not None:
             return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, last)
@@ -94,17 +94,17 @@ def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfi
 def _last_to_drop(schedule: Schedule, occurrence: datetime, now: datetime) -> datetime | None:
     """The last occurrence with as many behind it, up to now, as are caught up; None: there are no more."""
     behind = now + datetime.resolution
-    if schedule.count_between(occurrence, behind) <= MOST_CAUGHT_UP:
+    if schedule.count_between(occurrence, behind) <= MAX_CAUGHT_UP:
         return None
     # Looking back, ever further, for where too many come after; then halving in between. So the time in which
     # they are counted is no longer than it has to be, however long nobody looked.
-    early, step = behind, timedelta(seconds=MOST_CAUGHT_UP)
-    while early > occurrence and schedule.count_between(early, behind) <= MOST_CAUGHT_UP:
+    early, step = behind, timedelta(seconds=MAX_CAUGHT_UP)
+    while early > occurrence and schedule.count_between(early, behind) <= MAX_CAUGHT_UP:
         early, step = max(occurrence, early - step), 2 * step
     late = behind
     while late - early > timedelta(seconds=1):
         middle = early + (late - early) / 2
-        if schedule.count_between(middle, behind) > MOST_CAUGHT_UP:
+        if schedule.count_between(middle, behind) > MAX_CAUGHT_UP:
             early = middle
         else:
             late = middle
@@ -113,8 +113,8 @@ def _last_to_drop(schedule: Schedule, occurrence: datetime, now: datetime) -> da
 
 def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: Reason) -> Plan:
     """Account for `occurrence` and all that follow up to `last` as skipped for `reason`."""
-    if schedule.bar(occurrence) is not None:
-        return _skip_barred(schedule, occurrence, last)
+    if schedule.block(occurrence) is not None:
+        return _skip_blocked(schedule, occurrence, last)
     return _account(schedule, Verdict.SKIPPED, reason, occurrence, last)
 
 
@@ -127,17 +127,17 @@ def _account(
     if schedule.is_plain and schedule.cadence == Once(occurrence):
         return Plan(verdict, reason, 0, None, None)
     spans = list(schedule.spans(occurrence, last))
-    free = [span for span in spans if span.bar is None]
+    free = [span for span in spans if span.block is None]
     missed = sum(span.size for span in free) - 1
     through = free[-1].last if missed else None
-    barred = tuple(span for span in spans if span.bar is not None)
-    return Plan(verdict, reason, missed, through, schedule.next_after(spans[-1].last), barred)
+    blocked = tuple(span for span in spans if span.block is not None)
+    return Plan(verdict, reason, missed, through, schedule.next_after(spans[-1].last), blocked)
 
 
 def _account_evenly(
     cadence: Every, verdict: Verdict, reason: Reason | None, occurrence: datetime, last: datetime
 ) -> Plan:
-    """The same where nothing is barred: a pass plans thousands of these."""
+    """The same where nothing is blocked: a pass plans thousands of these."""
     missed = (last - occurrence) // cadence.interval
     through = occurrence + missed * cadence.interval
     try:
@@ -147,9 +147,9 @@ def _account_evenly(
     return Plan(verdict, reason, missed, through if missed else None, following)
 
 
-def _skip_barred(schedule: Schedule, occurrence: datetime, now: datetime) -> Plan:
+def _skip_blocked(schedule: Schedule, occurrence: datetime, now: datetime) -> Plan:
     span = next(schedule.spans(occurrence, max(now, occurrence)))
-    assert span.bar is not None
+    assert span.block is not None
     through = span.last if span.size > 1 else None
     next_one = schedule.next_after(span.last)
-    return Plan(Verdict.SKIPPED, Reason(span.bar), span.size - 1, through, next_one)
+    return Plan(Verdict.SKIPPED, Reason(span.block), span.size - 1, through, next_one)

@@ -15,7 +15,7 @@ from scheduler_api.schedule.definition import Schedule
 from scheduler_api.schedule.parts import TICK, Part, holds, shared, without
 
 #: Of schedules with different cadences, so many of the newest occurrences are compared one by one.
-MOST_COMPARED = 1000
+MAX_COMPARED = 1000
 
 
 class Succession(NamedTuple):
@@ -90,12 +90,12 @@ def _one_by_one(old: Schedule, new: Schedule, whole: Part) -> list[Part]:
     found: list[Part] = []
     ours, theirs = old.last_before(whole.last + TICK), new.last_before(whole.last + TICK)
     goes_on = False
-    for _ in range(MOST_COMPARED):
+    for _ in range(MAX_COMPARED):
         if ours is None or ours < whole.first:
             break
         if theirs is not None and theirs > ours:
             theirs, goes_on = new.last_before(ours + TICK), False
-        if theirs == ours and old.bar(ours) == new.bar(ours):
+        if theirs == ours and old.block(ours) == new.block(ours):
             if goes_on:
                 found[-1] = Part(ours, found[-1].last)
             else:

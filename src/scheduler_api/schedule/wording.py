@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from scheduler_api.schedule.cron import Cron
-from scheduler_api.schedule.definition import Bar, Definition, Schedule
+from scheduler_api.schedule.definition import Block, Definition, Schedule
 from scheduler_api.schedule.expressions import expression
 from scheduler_api.schedule.zones import comings, stretches, wall_clock
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
-BARRED = {
-    Bar.EXCLUDED: "Excluded: the job does not run on this day.",
-    Bar.DST_GAP: "The clocks jump over this time; the job does not run.",
+BLOCKED = {
+    Block.EXCLUDED: "Excluded: the job does not run on this day.",
+    Block.DST_GAP: "The clocks jump over this time; the job does not run.",
 }
 
 
@@ -75,9 +75,9 @@ def local(instant: datetime, zone: str) -> str:
 
 def note(schedule: Schedule, zone: str, occurrence: datetime) -> str | None:
     """What is special about an occurrence; None: nothing."""
-    bar = schedule.bar(occurrence)
-    if bar is not None:
-        return BARRED[bar]
+    block = schedule.block(occurrence)
+    if block is not None:
+        return BLOCKED[block]
     if isinstance(schedule.cadence, Cron) and schedule.cadence.is_displaced(occurrence):
         lost, shown = jump(zone, occurrence)
         return f"The clocks jump from {lost:%H:%M} to {shown:%H:%M}: it runs right after the jump."

@@ -12,7 +12,7 @@ from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.jobs.secrets import Secret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
-from scheduler_api.contracts.values import LARGEST_ID
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
@@ -103,7 +103,7 @@ async def of_job(session: AsyncSession, jobid: int, limit: int, before: int | No
         now,
         row,
         JobWithLogs(job=job, logs=logs),
-        await reading.newest_changes(session, jobid, LARGEST_ID, SHOWN_CHANGES),
+        await reading.newest_changes(session, jobid, MAX_ID, SHOWN_CHANGES),
         await secrets.kept(session, jobid) if job.target is not None else [],
         await timeline.timeline(session, now, jobid, span) if before is None else None,
     )

@@ -32,7 +32,7 @@ _OURS = frozenset(
 )
 
 
-def flaw_of(name: str, value: str) -> str | None:
+def error_in(name: str, value: str) -> str | None:
     """What is wrong with a header, as a sentence that tells what to do; None: nothing.
 
     The value may hold placeholders.
@@ -44,10 +44,10 @@ def flaw_of(name: str, value: str) -> str | None:
         return f"Leave the header {name} out: it belongs to the connection."
     if lower in _OURS:
         return f"Leave the header {name} out: the service sets it."
-    return _flaw_of_value(name, value) or templates.flaw_of(value)
+    return _error_of_value(name, value) or templates.error_in(value)
 
 
-def _flaw_of_value(name: str, value: str) -> str | None:
+def _error_of_value(name: str, value: str) -> str | None:
     if len(value) > MAX_VALUE:
         return f"Shorten the value of the header {name} to {MAX_VALUE} characters."
     if _VALUE.fullmatch(value) is None:

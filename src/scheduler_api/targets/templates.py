@@ -26,7 +26,7 @@ _PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join(NAMES)})[ \t]{{0,20}}
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
-def flaw_of(text: str) -> str | None:
+def error_in(text: str) -> str | None:
     """What is wrong with the placeholders of `text`, as a sentence; None: nothing."""
     for opening in _OPENING.finditer(text):
         name = opening[1]
@@ -37,15 +37,15 @@ def flaw_of(text: str) -> str | None:
     return None
 
 
-def flaw_in(value: Any) -> str | None:
-    """The first flaw in any string of a JSON value; keys are no templates."""
+def error_within(value: Any) -> str | None:
+    """The first error in any string of a JSON value; keys are no templates."""
     if isinstance(value, str):
-        return flaw_of(value)
+        return error_in(value)
     if isinstance(value, Mapping):
         value = value.values()
     elif not isinstance(value, list | tuple):
         return None
-    return next((flaw for flaw in map(flaw_in, value) if flaw is not None), None)
+    return next((field_error for field_error in map(error_within, value) if field_error is not None), None)
 
 
 def without(text: str) -> str:

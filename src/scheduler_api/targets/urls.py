@@ -23,7 +23,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-def flaw_of(url: str) -> str | None:
+def error_in(url: str) -> str | None:
     """What is wrong with `url`, as a sentence that tells what to do; None: nothing.
 
     Placeholders may stand in the path and the query.
@@ -39,10 +39,10 @@ def flaw_of(url: str) -> str | None:
         return "Write the host and the port out; placeholders may stand in the path and the query."
     rest = templates.without(url[end:])
     return (
-        templates.flaw_of(url[end:])
-        or _flaw_of_characters(authority + rest)
-        or _flaw_of_authority(authority)
-        or _flaw_of_parsing(scheme[0] + authority + rest)
+        templates.error_in(url[end:])
+        or _error_of_characters(authority + rest)
+        or _error_of_authority(authority)
+        or _error_of_parsing(scheme[0] + authority + rest)
     )
 
 
@@ -72,7 +72,7 @@ def _end_of_authority(url: str, start: int) -> int:
     return min((position for mark in "/?#\\" if (position := url.find(mark, start)) >= 0), default=len(url))
 
 
-def _flaw_of_characters(text: str) -> str | None:
+def _error_of_characters(text: str) -> str | None:
     if "#" in text:
         return "Leave the # and what follows it out of the URL: it is never sent."
     if "\\" in text:
@@ -82,7 +82,7 @@ def _flaw_of_characters(text: str) -> str | None:
     return None
 
 
-def _flaw_of_authority(authority: str) -> str | None:
+def _error_of_authority(authority: str) -> str | None:
     if "@" in authority:
         return "Leave the user and the password out of the URL; send them in an Authorization header."
     parts = _AUTHORITY.fullmatch(authority)
@@ -94,11 +94,11 @@ def _flaw_of_authority(authority: str) -> str | None:
             return f"Give a port from 1 to {_MAX_PORT} after the colon, or leave the colon out."
     host = parts["host"]
     if host.startswith("["):
-        return _flaw_of_ipv6(host[1:-1])
-    return "Give a host after the scheme." if not host else _flaw_of_ipv4(host)
+        return _error_of_ipv6(host[1:-1])
+    return "Give a host after the scheme." if not host else _error_of_ipv4(host)
 
 
-def _flaw_of_ipv6(text: str) -> str | None:
+def _error_of_ipv6(text: str) -> str | None:
     if "%" in text:
         return "Leave the zone (after the %) out of the IPv6 address."
     try:
@@ -108,7 +108,7 @@ def _flaw_of_ipv6(text: str) -> str | None:
     return None
 
 
-def _flaw_of_ipv4(host: str) -> str | None:
+def _error_of_ipv4(host: str) -> str | None:
     """Numbers are an address only as four decimal ones: all other forms are read in different ways."""
     plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower()
     if not _ends_in_number(plain):
@@ -124,7 +124,7 @@ def _ends_in_number(host: str) -> bool:
     return _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
 
 
-def _flaw_of_parsing(url: str) -> str | None:
+def _error_of_parsing(url: str) -> str | None:
     """Judge the host as it will be looked up."""
     try:
         parsed = URL(url)
@@ -137,7 +137,7 @@ def _flaw_of_parsing(url: str) -> str | None:
     if len(name) > _MAX_HOST or not all(map(_LABEL.fullmatch, name.split("."))):
         return "Give a host of letters, digits, dots and hyphens."
     # The encoding of names may have made a number of what was none before.
-    return _flaw_of_ipv4(name)
+    return _error_of_ipv4(name)
 
 
 def _host_of(url: URL) -> str:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler_api.contracts.jobs.drafts import Ending, JobDraft
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Method, Target
-from scheduler_api.errors import Flaw
+from scheduler_api.errors import FieldError
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
 from scheduler_api.schedule.wording import UNITS
 from scheduler_api.services.jobs.documents import MASK
@@ -79,13 +79,13 @@ def with_kind(fields: Mapping[str, str]) -> dict[str, str]:
     return {"kind": "after" if fields.get("after_jobid") else kind, "unit": "1", **fields}
 
 
-def messages(flaws: Sequence[Flaw], kind: str | None) -> dict[str, list[str]]:
+def messages(field_errors: Sequence[FieldError], kind: str | None) -> dict[str, list[str]]:
     """What is wrong, by the field that shows it."""
     found: dict[str, list[str]] = {}
-    for flaw in flaws:
-        texts = found.setdefault(_field(flaw.path, kind), [])
-        if flaw.detail not in texts:
-            texts.append(flaw.detail)
+    for field_error in field_errors:
+        texts = found.setdefault(_field(field_error.path, kind), [])
+        if field_error.detail not in texts:
+            texts.append(field_error.detail)
     return found
 
 

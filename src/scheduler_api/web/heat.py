@@ -28,7 +28,7 @@ class Heat(NamedTuple):
     paths: list[tuple[int, str]]
     """A level, from 1 to LEVELS, and all its cells, each one unit wide and high."""
     hours: list[Hour]
-    most: float
+    peak: float
     """Seconds of work in the busiest minute."""
     runs: int
 
@@ -38,7 +38,7 @@ def heat(forecast: Forecast, zone: str) -> Heat:
     clock = ZoneInfo(zone)
     # Hours begin where the clocks of the zone say so: in some, at half past.
     top = forecast.since - timedelta(minutes=forecast.since.astimezone(clock).minute)
-    least, most = min(forecast.load), max(forecast.load)
+    least, peak = min(forecast.load), max(forecast.load)
     cells: dict[int, list[str]] = {level: [] for level in range(1, LEVELS + 1)}
     per_hour: dict[datetime, list[tuple[int, float, datetime]]] = {}
     for number, load in enumerate(forecast.load):
@@ -49,13 +49,13 @@ def heat(forecast: Forecast, zone: str) -> Heat:
         if load:
             row = (hour - top) // HOUR
             # What every minute has makes none stand out. Square roots, so that little shows beside much.
-            level = 1 + round((LEVELS - 1) * ((load - least) / (most - least)) ** 0.5) if most > least else 1
+            level = 1 + round((LEVELS - 1) * ((load - least) / (peak - least)) ** 0.5) if peak > least else 1
             cells[level].append(f"M{column} {row}h1v1h-1z")
     return Heat(
         rows=len(per_hour),
         paths=[(level, "".join(found)) for level, found in cells.items() if found],
         hours=[_hour(hour, minutes, zone, clock) for hour, minutes in per_hour.items()],
-        most=most,
+        peak=peak,
         runs=sum(forecast.runs),
     )
 

@@ -20,7 +20,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem
-from scheduler_api.errors import Flaw
+from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import JobsView, JobView, RunsView
@@ -37,8 +37,8 @@ class Reader(NamedTuple):
     times: Times
     here: str
     """The address of the page."""
-    news: str = ""
-    """How far the news had come when the page was made."""
+    mark: str = ""
+    """The place of the change feed when the page was made."""
 
 
 class Pages:
@@ -145,9 +145,9 @@ class Pages:
         view: JobView,
         older: str | None,
         upcoming: Sequence[Occurrence],
-        trouble: str | None,
+        issue: str | None,
     ) -> str:
-        """A job with its next runs, logs, changes and secrets; `trouble` is what is wrong with it."""
+        """A job with its next runs, logs, changes and secrets; `issue` is what is wrong with it."""
         now, shown, timeline = view.now, view.job, view.timeline
         zone = self._reader.times.zone(shown.job.timezone)
         return self._render(
@@ -162,7 +162,7 @@ class Pages:
             folds=form.FOLDS,
             upcoming=upcoming,
             changes=view.changes,
-            trouble=trouble,
+            issue=issue,
             secrets=view.secrets,
             timeline=timeline,
             verdicts=timeline and charts.verdicts(timeline, zone),
@@ -203,7 +203,7 @@ class Pages:
         self,
         now: datetime,
         fields: Mapping[str, str] | None = None,
-        flaws: Sequence[Flaw] = (),
+        field_errors: Sequence[FieldError] = (),
         preview: SchedulePreview | None = None,
         change: EditPreview | None = None,
         *,
@@ -223,7 +223,7 @@ class Pages:
             now=now,
             values=values,
             editing=editing,
-            messages=form.messages(flaws, values.get("kind")),
+            messages=form.messages(field_errors, values.get("kind")),
             choices=form,
             preview=preview,
             change=change,

@@ -11,7 +11,7 @@ from scheduler_api.services.runs.claims import Started
 from scheduler_api.workers.delivery.requests import request_of
 
 #: Characters of a body that are shown.
-LONGEST_BODY = 4000
+MAX_BODY = 4000
 #: Headers that the service makes up for each attempt anew.
 MADE_UP = {"webhook-timestamp", "traceparent"}
 
@@ -42,6 +42,6 @@ def shown(job: Job, log: Log) -> Shown | None:
         if name not in MADE_UP
     ]
     body = None if call.body is None else call.body.decode(errors="replace")
-    if body is not None and len(body) > LONGEST_BODY:
-        body = f"{body[:LONGEST_BODY]}…"
+    if body is not None and len(body) > MAX_BODY:
+        body = f"{body[:MAX_BODY]}…"
     return Shown(f"{call.method} {call.url}", headers, body)

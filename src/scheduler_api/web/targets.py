@@ -19,12 +19,12 @@ WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
 
 
 def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str:
-    """Which attempt a log is at: `3 of at most 4`."""
+    """Which attempt a log is at: `3 of at limit 4`."""
     if target is None or log.host is None:
         return f"{log.attempt}"
-    most = _spent(log, attempts) + target.retries + 1
+    limit = _spent(log, attempts) + target.retries + 1
     # The target may have been edited meanwhile.
-    return f"{log.attempt} of at most {most}" if log.attempt <= most else f"{log.attempt}"
+    return f"{log.attempt} of at most {limit}" if log.attempt <= limit else f"{log.attempt}"
 
 
 def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: str) -> str | None:
@@ -75,8 +75,8 @@ def success(target: Target) -> str:
 
 
 def _listed(items: Iterable[str]) -> str:
-    *most, last = items
-    return f"{', '.join(most)} or {last}" if most else last
+    *others, last = items
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def overlap(job: Job) -> str:

@@ -101,7 +101,7 @@ PHASES = {
     "wait": "no answer",
 }
 #: Characters of one value in the list of changes.
-LONGEST_SHOWN = 200
+MAX_SHOWN = 200
 
 
 def whole_schedule(job: JobSummary) -> str:
@@ -176,7 +176,7 @@ def _shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     else:
         text = "none" if value is None else str(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def schedule(job: JobSummary) -> str:

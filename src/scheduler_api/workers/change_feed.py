@@ -1,7 +1,7 @@
-"""Telling browsers that something has changed, whichever replica changed it.
+"""The change feed: tells browsers that something has changed, whichever replica changed it.
 
-What changed is not told: a page looks again. So news may be lost, come twice, or stand for many; all that
-is promised is that after a change, somebody hears of it about a second later.
+It does not tell what: a page looks again. So a notification may be lost, come twice, or stand for many
+changes; all that is promised is that one arrives about a second after a change.
 """
 
 import asyncio
@@ -17,67 +17,67 @@ import structlog
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
 from scheduler_api.database.runs import pending
-from scheduler_api.errors import TooManyReaders
+from scheduler_api.errors import TooManyStreams
 
 log = structlog.get_logger(__name__)
 
 #: Seconds between two notifications: transactions that notify commit one after the other, so the runs
 #: themselves must not do it.
 PAUSE = 1.0
-#: How many may follow the news of one replica, and how many of them from one address.
-READERS_LIMIT, ADDRESS_LIMIT = 200, 20
+#: How many may subscribe at one replica, and how many of them from one address.
+SUBSCRIBERS_LIMIT, ADDRESS_LIMIT = 200, 20
 
 
-class News:
-    """What is new, from all replicas to all readers of this one."""
+class ChangeFeed:
+    """Passes changes on, from all replicas to the subscribers of this one."""
 
-    def __init__(self, database: Database, readers: int = READERS_LIMIT) -> None:
+    def __init__(self, database: Database, subscribers: int = SUBSCRIBERS_LIMIT) -> None:
         self._database = database
-        self._readers = Readers(readers)
-        self._untold = asyncio.Event()
-        # How often something was heard: whoever was busy meanwhile sees that he missed something.
+        self._subscribers = Subscribers(subscribers)
+        self._unpublished = asyncio.Event()
+        # How often a change was received: a subscriber that was busy meanwhile sees that it missed one.
         self._count = 0
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
         # Counts are told apart from those of other replicas, and of earlier lives.
         self._life = secrets.token_hex(4)
         self._closed = False
 
-    def tell(self) -> None:
-        """Something has changed here."""
-        self._untold.set()
+    def publish(self) -> None:
+        """Something has changed here; returns at once."""
+        self._unpublished.set()
 
-    async def spread(self) -> None:
-        """Tell all replicas, this one too, until cancelled."""
+    async def run(self) -> None:
+        """Notify all replicas of what is published here, this one too, until cancelled."""
         while True:
-            await self._untold.wait()
-            self._untold.clear()
+            await self._unpublished.wait()
+            self._unpublished.clear()
             try:
-                await self._database.read(pending.spread_news)
+                await self._database.read(pending.publish_changes)
             except Exception as error:  # nothing may end the loop
-                log.debug("news are not spread", error=explain(error))
+                log.debug("changes were not published", error=explain(error))
             await asyncio.sleep(PAUSE)
 
-    def hear(self) -> None:
-        """Something has changed somewhere."""
+    def receive(self) -> None:
+        """A replica, maybe this one, has published a change."""
         self._count += 1
-        self._heard.set()
-        self._heard = asyncio.Event()
+        self._received.set()
+        self._received = asyncio.Event()
 
     @property
     def mark(self) -> str:
-        """How far the news have come here; what is made after it needs no news of before."""
+        """The place of the newest change known here. What is read after it misses no earlier one."""
         return f"{self._life}-{self._count}"
 
     def close(self) -> None:
         """End all streams: the service stops."""
         self._closed = True
-        self.hear()
+        self.receive()
 
-    def reading(self, address: str) -> AbstractContextManager[None]:
-        """Whoever follows the news has to be in this. Entering it raises TooManyReaders."""
-        return self._readers.reading(address)
+    def subscribing(self, address: str) -> AbstractContextManager[None]:
+        """Takes one of the places for subscribers while it is entered; entering raises TooManyStreams."""
+        return self._subscribers.subscribing(address)
 
-    async def follow(self, beat: float, since: str | None = None) -> AsyncIterator[bool]:
+    async def subscribe(self, beat: float, since: str | None = None) -> AsyncIterator[bool]:
         """True whenever something has changed; False when nothing has for `beat` seconds.
 
         True at once if anything has since a mark, as far as is known here.
@@ -87,37 +87,37 @@ class News:
             if seen == self._count:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(beat):
-                        await self._heard.wait()
+                        await self._received.wait()
             if not self._closed:
                 changed, seen = seen != self._count, self._count
                 yield changed
 
 
-class Readers:
-    """Who follows the news: at most `limit`, and so few of each address that there is room for others."""
+class Subscribers:
+    """The places for subscribers: `limit` of them, shared so that no address can take them all."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._each = max(1, min(ADDRESS_LIMIT, limit // 2))
-        self._readers: Counter[str] = Counter()
+        self._places: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def reading(self, address: str) -> Iterator[None]:
-        """One more, until the end of this. Raises TooManyReaders."""
+    def subscribing(self, address: str) -> Iterator[None]:
+        """One more, while it is entered. Raises TooManyStreams."""
         key = _network(address)
-        if self._readers.total() >= self._limit:
-            raise TooManyReaders("Too many pages follow this replica; look again by yourself.")
-        if self._readers[key] >= self._each:
-            raise TooManyReaders(
-                f"At most {self._each} pages of one address follow this replica; look again by yourself."
+        if self._places.total() >= self._limit:
+            raise TooManyStreams("This replica has too many event stream clients; poll instead.")
+        if self._places[key] >= self._each:
+            raise TooManyStreams(
+                f"This replica accepts at most {self._each} event streams from one address; poll instead."
             )
-        self._readers[key] += 1
+        self._places[key] += 1
         try:
             yield
         finally:
-            self._readers[key] -= 1
-            if not self._readers[key]:
-                del self._readers[key]
+            self._places[key] -= 1
+            if not self._places[key]:
+                del self._places[key]
 
 
 def _network(address: str) -> str:

@@ -12,7 +12,7 @@ from scheduler_api.database.failures import explain
 log = structlog.get_logger(__name__)
 
 #: Seconds to wait after a lost connection, doubled with each further one.
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+FIRST_PAUSE, MAX_PAUSE = 0.25, 30.0
 
 
 async def listen_forever(database: Database, heard: Mapping[str, Callable[[], None]]) -> None:
@@ -28,5 +28,5 @@ async def listen_forever(database: Database, heard: Mapping[str, Callable[[], No
         except Exception as error:  # nothing may end the loop
             failures += 1
             log.debug("listening failed", error=explain(error))
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10))
+        longest = min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10))
         await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load

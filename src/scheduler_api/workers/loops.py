@@ -14,7 +14,7 @@ from scheduler_api.errors import ReplicaOutdated
 log = structlog.get_logger(__name__)
 
 #: Seconds to wait after a failed step, doubled with each further one.
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 30.0
+FIRST_BACKOFF, MAX_BACKOFF = 0.25, 30.0
 #: Failures in a row from which on a loop counts as broken.
 BROKEN_AFTER = 3
 
@@ -68,11 +68,11 @@ class Loop:
         return monotonic() - self._last_done
 
     @property
-    def trouble(self) -> str | None:
+    def issue(self) -> str | None:
         """What is wrong, in a sentence; None: nothing."""
         if self._failures >= BROKEN_AFTER:
             return f"The last {self._failures} steps of the {self.name} failed."
-        if self._task is not None and self.silence > 3 * self._longest + LONGEST_BACKOFF:
+        if self._task is not None and self.silence > 3 * self._longest + MAX_BACKOFF:
             return f"The {self.name} has done nothing for {self.silence:.0f} s."
         return None
 
@@ -90,7 +90,7 @@ class Loop:
                 self._failures += 1
                 pause = _backoff(self._failures)
                 self._complain(error, pause)
-            await self._sleep(min(pause, max(self._longest, LONGEST_BACKOFF)))
+            await self._sleep(min(pause, max(self._longest, MAX_BACKOFF)))
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._is_stopping:
@@ -110,5 +110,5 @@ def spread(seconds: float) -> float:
 
 
 def _backoff(failures: int) -> float:
-    longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+    longest = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load

@@ -109,7 +109,7 @@ class Runner:
             jobids=[],
             pauseid=uuid4() if order.action is BulkAction.PAUSE and not order.dryrun else None,
             unchanged=0,
-            notdone=[],
+            failed=[],
             after=None,
         )
         give_up = monotonic() + CALL_SECONDS
@@ -123,7 +123,7 @@ class Runner:
             report.jobids += part.done
             report.done = len(report.jobids)
             report.unchanged += part.unchanged
-            report.notdone += part.failures
+            report.failed += part.failures
             after = part.last
             if monotonic() >= give_up:
                 report.after = after

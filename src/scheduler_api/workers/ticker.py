@@ -27,7 +27,7 @@ RESUME_SECONDS = 5.0
 #: Seconds to leave alone what another replica, or a stranger, holds.
 CONTENDED_PAUSE, HELD_PAUSE = 0.05, 0.5
 #: Seconds of work between two looks at the clock, and at whether to stop.
-LONGEST_RUN = 1.0
+MAX_RUN = 1.0
 
 
 class Ticker:
@@ -78,9 +78,9 @@ class Ticker:
         self._pauses.wake()
 
     @property
-    def trouble(self) -> str | None:
+    def issue(self) -> str | None:
         """What is wrong with running what is due, in a sentence; None: nothing."""
-        return self._passes.trouble
+        return self._passes.issue
 
     @property
     def silence(self) -> float:
@@ -88,9 +88,9 @@ class Ticker:
         return self._passes.silence
 
     @property
-    def troubles(self) -> list[str]:
+    def issues(self) -> list[str]:
         """What is wrong with any of the loops."""
-        return [trouble for loop in self._loops if (trouble := loop.trouble) is not None]
+        return [issue for loop in self._loops if (issue := loop.issue) is not None]
 
     @property
     def _loops(self) -> tuple[Loop, ...]:
@@ -103,7 +103,7 @@ class Ticker:
         self._floor.saw(found.now if found.due is None else min(found.due, found.now), told)
         if found.due is None or found.due > found.now:
             return self._until(found)
-        done = (await self._runner.run_due(found.now, LONGEST_RUN, floor)).total
+        done = (await self._runner.run_due(found.now, MAX_RUN, floor)).total
         if done.claimed > done.stuck:
             self._changed()
             log.info(

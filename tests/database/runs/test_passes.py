@@ -94,14 +94,14 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
     await analyze_logs(database)
     due = {"due": NOON, "floor": passes.BEGINNING, "held": [], "most": 1000}
     floor = {"floor": passes.BEGINNING}
-    for statement, values, most in ((passes.CLAIM, due, 60), (passes.NEXT_DUE, floor, 10)):
+    for statement, values, limit in ((passes.CLAIM, due, 60), (passes.NEXT_DUE, floor, 10)):
         for mode in MODES:
             plan = await plan_of(database, statement, mode, **values)
             # How the few jobs are read is of no matter.
             scans = scans_of(plan)
             assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, plan
             assert {node["Index Name"] for node in scans} <= {"ix_joblog_due"}
-            assert blocks_of(plan) <= most
+            assert blocks_of(plan) <= limit
 
 
 async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(

@@ -176,7 +176,10 @@ async def test_however_much_is_wrong_the_answer_stays_short(
     assert len(response.content) < 60_000
     problem = response.json()
     assert len(problem["errors"]) <= 51
-    assert all(len(flaw["pointer"]) <= 200 and len(flaw["detail"]) <= 500 for flaw in problem["errors"])
+    assert all(
+        len(field_error["pointer"]) <= 200 and len(field_error["detail"]) <= 500
+        for field_error in problem["errors"]
+    )
 
 
 async def test_the_last_error_tells_how_many_more_there_are(client: AsyncClient) -> None:
@@ -184,7 +187,7 @@ async def test_the_last_error_tells_how_many_more_there_are(client: AsyncClient)
     told = (await client.post("/jobs", json=body)).json()["errors"]
     assert len(told) == 51
     assert told[-1] == {"pointer": "", "detail": "9,950 more errors are not shown."}
-    assert all(flaw["pointer"] for flaw in told[:-1])
+    assert all(field_error["pointer"] for field_error in told[:-1])
 
 
 async def test_names_given_twice_are_told_as_briefly(client: AsyncClient) -> None:

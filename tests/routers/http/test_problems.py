@@ -37,7 +37,7 @@ async def test_a_database_in_trouble_is_503_with_the_time_to_come_back(
     app: FastAPI, client: AsyncClient, error: SchedulerError
 ) -> None:
     @app.get("/trouble")
-    async def trouble() -> None:
+    async def issue() -> None:
         raise error
 
     response = await client.get("/trouble")

@@ -41,8 +41,8 @@ async def ran(database: Database, dice: random.Random, count: int, **values: Any
                      "reason": fate.reason, "runs": runs})  # fmt: skip
         rows += (
             {"at": span.first, "status": "skipped", "missed": span.size - 1, "through": span.reaches,
-             "reason": str(span.bar), "runs": runs}
-            for span in fate.barred
+             "reason": str(span.block), "runs": runs}
+            for span in fate.blocked
         )  # fmt: skip
         following = fate.next
     for row in rows:

@@ -64,7 +64,7 @@ def counted(jobid: int, job: tuple[datetime, Any, str, int, list[str]]) -> Count
     found: Counter[int] = Counter()
     instant = schedule.next_after(since - delay - timedelta(microseconds=1))
     while instant is not None and instant + delay < since + timedelta(days=1):
-        found[(instant + delay - since) // MINUTE] += schedule.bar(instant) is None
+        found[(instant + delay - since) // MINUTE] += schedule.block(instant) is None
         instant = schedule.next_after(instant)
     return found
 

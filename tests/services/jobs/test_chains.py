@@ -156,9 +156,9 @@ async def test_followers_over_http(client: AsyncClient) -> None:
     second = job["jobid"]
     third = (await client.post("/jobs", json=JOB | {"after": {"jobid": second, "on": "any"}})).json()["jobid"]
     circle = await client.patch(f"/jobs/{first}", json={"after": {"jobid": third}})
-    (flaw,) = circle.json()["errors"]
-    assert (circle.status_code, flaw["pointer"]) == (422, "/after/jobid")
-    assert flaw["detail"] == f"That would be a circle: {first} → {second} → {third} → {first}."
+    (field_error,) = circle.json()["errors"]
+    assert (circle.status_code, field_error["pointer"]) == (422, "/after/jobid")
+    assert field_error["detail"] == f"That would be a circle: {first} → {second} → {third} → {first}."
     itself = await client.patch(f"/jobs/{first}", json={"after": {"jobid": first}})
     assert itself.status_code == 422
     unknown = await client.post("/jobs", json=JOB | {"after": {"jobid": 999}})
@@ -174,7 +174,7 @@ async def test_a_follower_has_no_schedule_and_may_get_one(client: AsyncClient) -
     parent = {"jobname": "Parent", "startdate": "2030-01-31", "starttime": "02:00"}
     first = (await client.post("/jobs", json=parent)).json()["jobid"]
     both = await client.post("/jobs", json=JOB | {"cron": "@daily", "after": {"jobid": first}})
-    assert [flaw["pointer"] for flaw in both.json()["errors"]] == ["/cron"]
+    assert [field_error["pointer"] for field_error in both.json()["errors"]] == ["/cron"]
     second = (await client.post("/jobs", json=JOB | {"after": {"jobid": first}})).json()["jobid"]
     job = (await client.patch(f"/jobs/{second}", json={"cron": "@daily"})).json()
     assert (job["after"], job["repeat"], job["state"]) == (None, True, "active")

@@ -37,11 +37,11 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-async def claim(database: Database, now: datetime, most: int = 100, terms: Terms = TERMS) -> Claim:
+async def claim(database: Database, now: datetime, limit: int = 100, terms: Terms = TERMS) -> Claim:
     """One claim at an instant of our choice."""
 
     async def work(session: AsyncSession, _: datetime) -> Claim:
-        return await claims.claim(session, now, Room.of(most), terms)
+        return await claims.claim(session, now, Room.of(limit), terms)
 
     return await database.transact(work)
 
@@ -629,7 +629,7 @@ async def test_no_more_runs_of_jobs_with_a_tag_than_its_limit(database: Database
 async def test_a_host_that_does_not_answer_is_left_alone_and_tried_again(database: Database) -> None:
     for _ in range(12):
         await add_job(database, target=TARGET | {"retries": 50})
-    started = (await claim(database, after(1), most=5)).started
+    started = (await claim(database, after(1), limit=5)).started
     await settle(
         database, after(1), *(failed(one, Failure.CONNECT, httpstatus=None, after=0.0) for one in started)
     )

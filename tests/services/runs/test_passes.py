@@ -12,11 +12,11 @@ from scheduler_api.services.runs.passes import PassReport
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 
 
-async def run_at(database: Database, now: datetime, most: int = 100) -> PassReport:
+async def run_at(database: Database, now: datetime, limit: int = 100) -> PassReport:
     """One pass at an instant of our choice."""
 
     async def work(session: AsyncSession, _: datetime) -> PassReport:
-        return await passes.run_pass(session, now, most, now)
+        return await passes.run_pass(session, now, limit, now)
 
     return await database.transact(work)
 
@@ -108,8 +108,8 @@ async def test_the_ledger_adds_up_to_the_schedule_after_downtime(database: Datab
 async def test_a_pass_is_bounded(database: Database) -> None:
     for _ in range(5):
         await add_job(database)
-    assert (await run_at(database, after(1), most=3)).claimed == 3
-    assert (await run_at(database, after(1), most=3)).claimed == 2
+    assert (await run_at(database, after(1), limit=3)).claimed == 3
+    assert (await run_at(database, after(1), limit=3)).claimed == 2
 
 
 async def test_the_end_of_the_calendar_ends_a_job(database: Database) -> None:

@@ -379,10 +379,10 @@ async def test_of_many_rows_the_newest_are_looked_at(database: Database) -> None
     jobid = await add_job(
         database, due=None, interval=60, startdate=date(2020, 1, 1), starttime=time(0), validfrom=due
     )
-    for ahead in range(1, locking.MOST_TOLD + 10):
+    for ahead in range(1, locking.MAX_ROWS + 10):
         await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
     assert await heal(database) == 1
-    assert await promised(database, jobid) == due + (locking.MOST_TOLD + 10) * minute
+    assert await promised(database, jobid) == due + (locking.MAX_ROWS + 10) * minute
 
 
 async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(database: Database) -> None:

@@ -40,9 +40,9 @@ def test_a_tenth_of_any_number_of_places_is_kept_and_the_rest_is_lent(places: in
     assert lent >= places * 0.8 - 1
 
 
-def asking(*calls: int, most: int = UNBOUND) -> list[Asking]:
+def asking(*calls: int, limit: int = UNBOUND) -> list[Asking]:
     """Hosts with so many calls under way; the later ones ask for longer."""
-    return [Asking(str(n), NOON - timedelta(seconds=n), one, most) for n, one in enumerate(calls)]
+    return [Asking(str(n), NOON - timedelta(seconds=n), one, limit) for n, one in enumerate(calls)]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def asking(*calls: int, most: int = UNBOUND) -> list[Asking]:
         (asking(6, 0), 4, {"1": 4}),
         (asking(6, 0), 10, {"0": 2, "1": 8}),
         (asking(0, 0, 0), 2, {"1": 1, "2": 1}),
-        (asking(0, 0, most=3), 10, {"0": 3, "1": 3}),
+        (asking(0, 0, limit=3), 10, {"0": 3, "1": 3}),
         (asking(0), 0, {}),
         ([], 10, {}),
     ],
@@ -72,15 +72,15 @@ def test_shares_are_even_and_nothing_is_left_that_somebody_wants(
     hosts: list[tuple[int, int, int]], places: int
 ) -> None:
     asked = [
-        Asking(str(n), NOON + timedelta(seconds=since), calls, most)
-        for n, (calls, most, since) in enumerate(hosts)
+        Asking(str(n), NOON + timedelta(seconds=since), calls, limit)
+        for n, (calls, limit, since) in enumerate(hosts)
     ]
     shares = share_out(asked, places)
-    assert sum(shares.values()) == min(places, sum(one.most for one in asked))
+    assert sum(shares.values()) == min(places, sum(one.limit for one in asked))
     for one in asked:
         given_to_it = shares.get(one.host, 0)
-        assert given_to_it <= one.most
-        if given_to_it == one.most:
+        assert given_to_it <= one.limit
+        if given_to_it == one.limit:
             continue
         # It could take more: nobody that got one has more than it would have had with it.
         for other in asked:

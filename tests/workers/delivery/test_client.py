@@ -60,8 +60,8 @@ def test_an_endless_body_is_cut(run: Run) -> None:
         async with target(endless_body) as server, opened() as client:
             answer = await get(client, server.url)
             assert (answer.status, answer.failure, answer.truncated) == (200, None, True)
-            assert answer.excerpt == "a" * module.MOST_KEPT
-            assert answer.body == "a" * module.MOST_READ
+            assert answer.excerpt == "a" * module.MAX_KEPT
+            assert answer.body == "a" * module.MAX_READ
             # The server sees the end of the connection while the client lives on.
             await server.quiet()
 

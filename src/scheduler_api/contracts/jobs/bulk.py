@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from scheduler_api.contracts.jobs.actions import History, Missed
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.contracts.values import LARGEST_ID, Instant, ReasonText, Tag, clean_text, flaw_at
+from scheduler_api.contracts.values import MAX_ID, Instant, ReasonText, Tag, clean_text, invalid_at
 
 
 class BulkAction(StrEnum):
@@ -20,7 +20,7 @@ class BulkAction(StrEnum):
     DELETE = "delete"
 
 
-JobNumber = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+JobNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 class BulkFilter(BaseModel):
@@ -71,7 +71,7 @@ class BulkOrder(BaseModel):
     @model_validator(mode="after")
     def _means_some_jobs(self) -> "BulkOrder":
         if not self.every and self.pauseid is None and not self.filter.model_dump(exclude_none=True):
-            raise flaw_at("filter", "Give a filter, or say all to mean every job.")
+            raise invalid_at("filter", "Give a filter, or say all to mean every job.")
         return self
 
 
@@ -93,7 +93,7 @@ class BulkReport(BaseModel):
     jobids: list[int] = Field(description="Which those are.")
     pauseid: UUID | None = Field(description="Names what it paused, for an order that resumes just that.")
     unchanged: int = Field(description="Jobs that were so already: paused ones that were to be paused.")
-    notdone: list[BulkFailure] = Field(description="Jobs with which it could not be done, and why.")
+    failed: list[BulkFailure] = Field(description="Jobs with which it could not be done, and why.")
     after: int | None = Field(
         description="Where it stopped, if time ran out: jobs with larger ids are as they were."
     )

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.values import (
-    LARGEST_ID,
+    MAX_ID,
     CalendarDate,
     ClockTime,
     Count,
@@ -27,7 +27,7 @@ from scheduler_api.contracts.values import (
     Tags,
     ZoneName,
     days_of,
-    flaw_at,
+    invalid_at,
 )
 from scheduler_api.schedule import Definition, Fold, Gap, Misfire
 
@@ -38,7 +38,7 @@ MisfirePolicy = Annotated[Misfire, Field(strict=False)]
 
 
 def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
-    # What has a flaw of its own is not among the data.
+    # What has an error of its own is not among the data.
     if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
         raise PydanticCustomError("start", "Is required, unless there is a cron expression.")
     return value
@@ -57,7 +57,7 @@ class After(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    jobid: Annotated[int, Field(ge=1, le=LARGEST_ID)] = Field(description="Which job.")
+    jobid: Annotated[int, Field(ge=1, le=MAX_ID)] = Field(description="Which job.")
     on: Annotated[Ending, Field(strict=False)] = Field(
         Ending.FINISHED, description="After which of its runs: those that `finished`, `failed`, or `any`."
     )
@@ -205,29 +205,29 @@ class JobDraft(BaseModel):
         else:
             self._check_interval()
         if not self.overlap and (self.concurrency or 1) > 1:
-            raise flaw_at("concurrency", "More than one at once needs overlap to be true.")
+            raise invalid_at("concurrency", "More than one at once needs overlap to be true.")
         return self
 
     def _check_after(self) -> None:
         for name in UNSCHEDULED:
             if getattr(self, name):
-                raise flaw_at(name, "A job that runs after another has no schedule; leave this out.")
+                raise invalid_at(name, "A job that runs after another has no schedule; leave this out.")
 
     def _check_cron(self) -> None:
         if self.interval is not None:
-            raise flaw_at("interval", "A job has an interval or a cron expression, not both.")
+            raise invalid_at("interval", "A job has an interval or a cron expression, not both.")
         if not self.repeat:
-            raise flaw_at("repeat", "A cron expression repeats; leave repeat out, or make it true.")
+            raise invalid_at("repeat", "A cron expression repeats; leave repeat out, or make it true.")
         if self.starttime is not None and self.startdate is None:
-            raise flaw_at("startdate", "A start time needs a start date.")
+            raise invalid_at("startdate", "A start time needs a start date.")
 
     def _check_interval(self) -> None:
         if self.repeat and self.interval is None:
-            raise flaw_at(
+            raise invalid_at(
                 "interval", "A job that repeats needs an interval, in seconds, or a cron expression."
             )
         if not self.repeat and self.interval is not None:
-            raise flaw_at(
+            raise invalid_at(
                 "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
             )
 
@@ -288,7 +288,9 @@ class JobPatch(BaseModel):
     @classmethod
     def _state_is_no_definition(cls, data: Any) -> Any:
         if isinstance(data, dict) and "active" in data:
-            raise flaw_at("active", "Is state: POST /jobs/{jobid}/pause and /jobs/{jobid}/resume change it.")
+            raise invalid_at(
+                "active", "Is state: POST /jobs/{jobid}/pause and /jobs/{jobid}/resume change it."
+            )
         return data
 
     def applied_to(self, current: dict[str, Any]) -> dict[str, Any]:

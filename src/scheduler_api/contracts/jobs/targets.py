@@ -7,19 +7,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import from_json, to_json
 
-from scheduler_api.contracts.values import clean_text, flaw, flaw_at
+from scheduler_api.contracts.values import clean_text, invalid, invalid_at
 from scheduler_api.targets import headers as header_rules
 from scheduler_api.targets import templates, urls
 from scheduler_api.targets.judgement import is_status_set
 
 #: Seconds that one attempt may take, that the pauses between attempts may last, that a run may be silent.
-LONGEST_TIMEOUT, LONGEST_PAUSE, LONGEST_SILENCE = 3600, 86_400, 86_400
+MAX_TIMEOUT, MAX_PAUSE, MAX_HEARTBEAT_TIMEOUT = 3600, 86_400, 86_400
 #: Objects and arrays inside one another, in a body; and its bytes, as JSON without blanks, in UTF-8.
-DEEPEST_BODY, LARGEST_BODY = 16, 65_536
+MAX_BODY_DEPTH, MAX_BODY = 16, 65_536
 #: Beyond it, JSON's readers disagree.
-LARGEST_NUMBER = 1e300
+MAX_NUMBER = 1e300
 #: Characters of a target's JSON that is kept parsed, where it takes up to 25 times as much.
-LARGEST_KEPT = 2048
+MAX_CACHED = 2048
 SAFE_METHODS = {"GET", "HEAD"}
 
 
@@ -35,38 +35,38 @@ class Method(StrEnum):
 
 
 def _url(value: str) -> str:
-    wrong = urls.flaw_of(value) or templates.flaw_of(value)
+    wrong = urls.error_in(value) or templates.error_in(value)
     if wrong is not None:
-        raise flaw("url", wrong)
+        raise invalid("url", wrong)
     return value
 
 
 def _header(name: str, value: str) -> None:
-    wrong = header_rules.flaw_of(name, value) or templates.flaw_of(value)
+    wrong = header_rules.error_in(name, value) or templates.error_in(value)
     if wrong is not None:
-        raise flaw("header", f"{name}: {wrong}" if name.isprintable() else wrong)
+        raise invalid("header", f"{name}: {wrong}" if name.isprintable() else wrong)
 
 
 def _headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         _header(name, text)
     if len({name.lower() for name in value}) < len(value):
-        raise flaw("header", "Each header once; capitals make no difference.")
+        raise invalid("header", "Each header once; capitals make no difference.")
     return value
 
 
 def _body(value: Any) -> Any:
-    wrong = templates.flaw_in(value) or _unstorable(value) or _too_large(value)
+    wrong = templates.error_within(value) or _unstorable(value) or _too_large(value)
     if wrong is not None:
-        raise flaw("body", wrong)
+        raise invalid("body", wrong)
     return value
 
 
 def _unstorable(value: Any, depth: int = 0) -> str | None:
     """Why the database can not keep a JSON value; None: it can."""
-    if depth > DEEPEST_BODY:
-        return f"Must not be nested deeper than {DEEPEST_BODY} levels."
-    if isinstance(value, int | float) and not -LARGEST_NUMBER < value < LARGEST_NUMBER:
+    if depth > MAX_BODY_DEPTH:
+        return f"Must not be nested deeper than {MAX_BODY_DEPTH} levels."
+    if isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
         return "Must not contain numbers that large."
     if isinstance(value, str):
         return "Must not contain the character NUL, or half characters." if _is_broken(value) else None
@@ -76,7 +76,7 @@ def _unstorable(value: Any, depth: int = 0) -> str | None:
 
 def _too_large(value: Any) -> str | None:
     size = len(to_json(value))
-    return f"Must be at most {LARGEST_BODY:,} bytes as JSON; it is {size:,}." if size > LARGEST_BODY else None
+    return f"Must be at most {MAX_BODY:,} bytes as JSON; it is {size:,}." if size > MAX_BODY else None
 
 
 def _is_broken(text: str) -> bool:
@@ -85,7 +85,9 @@ def _is_broken(text: str) -> bool:
 
 def _status_set(value: str) -> str:
     if not is_status_set(value):
-        raise flaw("status", "Must be a status such as 404, a class such as 2xx, or a range such as 200-204.")
+        raise invalid(
+            "status", "Must be a status such as 404, a class such as 2xx, or a range such as 200-204."
+        )
     return value
 
 
@@ -108,7 +110,7 @@ class TargetSummary(BaseModel):
     method: Annotated[Method, Field(strict=False)] = Field(
         Method.POST, description="GET, HEAD, POST, PUT, PATCH or DELETE."
     )
-    timeout: Annotated[int, Field(ge=1, le=LONGEST_TIMEOUT)] = Field(
+    timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] = Field(
         30, description="Seconds that an attempt may take in all."
     )
     success: StatusSets = Field(
@@ -125,18 +127,18 @@ class TargetSummary(BaseModel):
         default_factory=lambda: ["408", "425", "429", "5xx"],
         description="The statuses that are worth another attempt; so is an answer that does not come.",
     )
-    backoff: Annotated[int, Field(ge=1, le=LONGEST_PAUSE)] = Field(
+    backoff: Annotated[int, Field(ge=1, le=MAX_PAUSE)] = Field(
         5,
         description="Seconds before the second attempt, at most; doubled with each further one. The actual "
         "pause is drawn evenly from 0 to that.",
     )
-    maxbackoff: Annotated[int, Field(ge=1, le=LONGEST_PAUSE)] = Field(
+    maxbackoff: Annotated[int, Field(ge=1, le=MAX_PAUSE)] = Field(
         600, description="The longest pause between two attempts, in seconds. Retry-After may ask for more."
     )
     retryfor: Annotated[int, Field(ge=1, le=30 * 86_400)] = Field(
         86_400, description="No attempt follows one that ended later than so many seconds after the first."
     )
-    silence: Annotated[int, Field(ge=1, le=LONGEST_SILENCE)] = Field(
+    silence: Annotated[int, Field(ge=1, le=MAX_HEARTBEAT_TIMEOUT)] = Field(
         300,
         description="A target that answers 202 goes on by itself, and tells how it does; after so many "
         "seconds without a word its attempt is over.",
@@ -174,7 +176,7 @@ class Target(TargetSummary):
     )
     body: Annotated[Any, AfterValidator(_body)] = Field(
         None,
-        description=f"At most {LARGEST_BODY:,} bytes as JSON. A string is sent as text, anything else as "
+        description=f"At most {MAX_BODY:,} bytes as JSON. A string is sent as text, anything else as "
         "JSON; `{{…}}` values may stand in strings. "
         "In JSON, a string that is nothing but one value becomes that value, a number a number.",
     )
@@ -182,9 +184,9 @@ class Target(TargetSummary):
     @model_validator(mode="after")
     def _fits_together(self) -> "Target":
         if self.body is not None and self.method in SAFE_METHODS:
-            raise flaw_at("body", f"{self.method} has no body; leave it out, or use POST.")
+            raise invalid_at("body", f"{self.method} has no body; leave it out, or use POST.")
         if self.method is Method.HEAD and self.pattern is not None:
-            raise flaw_at("pattern", "An answer to HEAD contains nothing; leave it out, or use GET.")
+            raise invalid_at("pattern", "An answer to HEAD contains nothing; leave it out, or use GET.")
         return self
 
 
@@ -193,7 +195,7 @@ def target_of(document: str) -> Target:
 
     Its body is taken as it is: it was judged when it was written, and that takes long where it is large.
     """
-    return _kept(document) if len(document) <= LARGEST_KEPT else _parsed(document)
+    return _kept(document) if len(document) <= MAX_CACHED else _parsed(document)
 
 
 def _parsed(document: str) -> Target:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from scheduler_api.contracts.values import clean_text
 
 #: Lines in one report, and characters in one line.
-MOST_LINES, LONGEST_LINE = 100, 2000
+MAX_LINES, MAX_LINE_LENGTH = 100, 2000
 
 
 class ReportedStatus(StrEnum):
@@ -45,8 +45,8 @@ class Report(BaseModel):
         | None
     ) = Field(None, description="How it stands, in words; why it failed.")
     lines: Annotated[
-        list[Annotated[str, StringConstraints(max_length=LONGEST_LINE), AfterValidator(clean_text)]],
-        Field(max_length=MOST_LINES),
+        list[Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH), AfterValidator(clean_text)]],
+        Field(max_length=MAX_LINES),
     ] = Field(default_factory=list, description="Lines for the log; a thousand of an attempt are kept.")
     retry: bool = Field(True, description="Whether a failed run may be tried again.")
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scheduler_api.contracts.values import LARGEST_ID, Instant
+from scheduler_api.contracts.values import MAX_ID, Instant
 
 
 class RetryFilter(BaseModel):
@@ -12,7 +12,7 @@ class RetryFilter(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    jobid: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = Field(None, description="Only those of a job.")
+    jobid: Annotated[int, Field(ge=1, le=MAX_ID)] | None = Field(None, description="Only those of a job.")
     since: Instant | None = Field(None, description="Only occurrences from this instant on.")
     until: Instant | None = Field(None, description="Only occurrences before this instant.")
 

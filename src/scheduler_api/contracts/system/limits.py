@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scheduler_api.contracts.values import Count, flaw_at
+from scheduler_api.contracts.values import Count, invalid_at
 
 #: The highest rate, in calls a minute.
-HIGHEST_RATE = 60_000
+MAX_RATE = 60_000
 
 
 class LimitScope(StrEnum):
@@ -31,7 +31,7 @@ class LimitOrder(BaseModel):
     limit: Count | None = Field(
         None, description="The most calls to the host, or runs of jobs with the tag, at once."
     )
-    rate: Annotated[int, Field(ge=1, le=HIGHEST_RATE)] | None = Field(
+    rate: Annotated[int, Field(ge=1, le=MAX_RATE)] | None = Field(
         None,
         description="The most calls, to the host or of jobs with the tag, that begin in any minute; "
         "further attempts count, too.",
@@ -40,7 +40,7 @@ class LimitOrder(BaseModel):
     @model_validator(mode="after")
     def _limits_something(self) -> "LimitOrder":
         if self.limit is None and self.rate is None:
-            raise flaw_at("limit", "Give `limit`, `rate`, or both.")
+            raise invalid_at("limit", "Give `limit`, `rate`, or both.")
         return self
 
 

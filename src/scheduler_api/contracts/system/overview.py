@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from scheduler_api.contracts.history.timeline import Tally
 
 
-class TroubleKind(StrEnum):
+class IssueKind(StrEnum):
     """What can be wrong."""
 
     REPLICA = "replica"
@@ -22,14 +22,14 @@ class TroubleKind(StrEnum):
     RESTORED = "restored"
 
 
-class Trouble(BaseModel):
+class Issue(BaseModel):
     """Something that is wrong, since when, and what to do."""
 
-    kind: TroubleKind
+    kind: IssueKind
     what: str
     since: datetime | None = Field(description="Since when, at the latest; null: not known.")
     why: str | None = Field(None, description="What is known of the cause.")
-    todo: str = Field(description="What to do about it.")
+    action: str = Field(description="What to do about it.")
     jobid: int | None = None
     logid: int | None = None
     timezone: str = "UTC"
@@ -86,7 +86,7 @@ class Overview(BaseModel):
     """What an operator wants to know first."""
 
     now: datetime
-    troubles: list[Trouble] = Field(description="What is wrong; empty: nothing is.")
+    issues: list[Issue] = Field(description="What is wrong; empty: nothing is.")
     total: Tally = Field(description="What became of the occurrences of the last 24 hours.")
     complete: bool = Field(description="Whether all logs of that time were counted.")
     running: list[RunningRun] = Field(description="Runs under way, the oldest first.")

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class ProblemFlaw(BaseModel):
+class InvalidField(BaseModel):
     """One thing that is wrong with the input."""
 
     pointer: str = Field(description="Where: a JSON pointer into the body, or `?name` for a query parameter.")
@@ -18,6 +18,6 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str = Field(description="A stable name of the error.")
-    errors: list[ProblemFlaw] | None = Field(
+    errors: list[InvalidField] | None = Field(
         None, description="What is wrong with the input: the first 50, then one that says how many more."
     )

@@ -31,7 +31,7 @@ FIRE = Statement(
     """
 )
 FOLLOWERS = Statement(
-    "SELECT jobid FROM job WHERE afterjobid = :jobid AND deletedat IS NULL ORDER BY jobid LIMIT :most"
+    "SELECT jobid FROM job WHERE afterjobid = :jobid AND deletedat IS NULL ORDER BY jobid LIMIT :limit"
 )
 #: The job, what it runs after, what that runs after, and so on.
 CHAIN = Statement(
@@ -40,7 +40,7 @@ CHAIN = Statement(
         SELECT CAST(:jobid AS bigint), 1
         UNION
         SELECT job.afterjobid, depth + 1 FROM chain JOIN job USING (jobid)
-        WHERE job.afterjobid IS NOT NULL AND depth <= :most
+        WHERE job.afterjobid IS NOT NULL AND depth <= :limit
     )
     SELECT jobid FROM chain ORDER BY depth
     """
@@ -70,14 +70,14 @@ async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> l
     return await FIRE.all(session, now=now, logids=logids)
 
 
-async def followers(session: AsyncSession, jobid: int, most: int) -> list[int]:
-    """Up to `most` jobs that run after the job."""
-    return [row["jobid"] for row in await FOLLOWERS.all(session, jobid=jobid, most=most)]
+async def followers(session: AsyncSession, jobid: int, limit: int) -> list[int]:
+    """Up to `limit` jobs that run after the job."""
+    return [row["jobid"] for row in await FOLLOWERS.all(session, jobid=jobid, limit=limit)]
 
 
-async def chain(session: AsyncSession, jobid: int, most: int) -> list[int]:
-    """The job, and those before it in its chain, nearest first; a few more than `most` at most."""
-    return [row["jobid"] for row in await CHAIN.all(session, jobid=jobid, most=most)]
+async def chain(session: AsyncSession, jobid: int, limit: int) -> list[int]:
+    """The job, and those before it in its chain, nearest first; a few more than `limit` at most."""
+    return [row["jobid"] for row in await CHAIN.all(session, jobid=jobid, limit=limit)]
 
 
 async def lost(session: AsyncSession, jobid: int) -> asyncpg.Record:

@@ -18,7 +18,7 @@ RECORD = Statement(
 NEWEST = Statement(
     """
     SELECT changeid, jobid, at, action, client, before, after FROM jobchange
-    WHERE jobid = :jobid AND changeid < :before ORDER BY changeid DESC LIMIT :most
+    WHERE jobid = :jobid AND changeid < :before ORDER BY changeid DESC LIMIT :limit
     """
 )
 #: Those that matter for what was expected of the job, oldest first.
@@ -59,9 +59,9 @@ async def record(
     )
 
 
-async def newest(session: AsyncSession, jobid: int, before: int, most: int) -> list[dict[str, Any]]:
-    """Up to `most` changes of the job with a changeid below `before`, newest first."""
-    return [dict(row) for row in await NEWEST.all(session, jobid=jobid, before=before, most=most)]
+async def newest(session: AsyncSession, jobid: int, before: int, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` changes of the job with a changeid below `before`, newest first."""
+    return [dict(row) for row in await NEWEST.all(session, jobid=jobid, before=before, limit=limit)]
 
 
 async def of_schedule(session: AsyncSession, jobid: int) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ ACTIVE_UNTIL = Statement(
     f"""
     WITH chosen AS (
         SELECT job.jobid FROM job {PROMISE}
-        WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :most
+        WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :limit
     )
     {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY promise.nextrun, job.jobid
     """
@@ -97,7 +97,7 @@ ACTIVE_DEFINITIONS = Statement(
     FROM job {PROMISE}
     -- With its last run under way, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR promise.jobid IS NOT NULL)
-    ORDER BY job.jobid LIMIT :most
+    ORDER BY job.jobid LIMIT :limit
     """
 )
 NAMES = Statement(
@@ -107,7 +107,7 @@ NAMES = Statement(
     """
 )
 COUNT = Statement("SELECT count(*) FROM job")
-IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :most")
+IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :limit")
 
 CREATE = Statement(
     f"""
@@ -212,19 +212,19 @@ async def target(session: AsyncSession, jobid: int) -> dict[str, Any] | None:
     return found
 
 
-async def active_until(session: AsyncSession, until: datetime, most: int) -> list[asyncpg.Record]:
-    """Up to `most` active jobs that run up to then, those that run first in front."""
-    return await ACTIVE_UNTIL.all(session, until=until, most=most)
+async def active_until(session: AsyncSession, until: datetime, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` active jobs that run up to then, those that run first in front."""
+    return await ACTIVE_UNTIL.all(session, until=until, limit=limit)
 
 
-async def active_definitions(session: AsyncSession, most: int) -> list[asyncpg.Record]:
-    """The schedules of up to `most` active jobs."""
-    return await ACTIVE_DEFINITIONS.all(session, most=most)
+async def active_definitions(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+    """The schedules of up to `limit` active jobs."""
+    return await ACTIVE_DEFINITIONS.all(session, limit=limit)
 
 
-async def ids(session: AsyncSession, after: int, most: int) -> list[int]:
-    """Up to `most` jobids above `after`, in order; those of deleted jobs among them."""
-    return [row["jobid"] for row in await IDS.all(session, after=after, most=most)]
+async def ids(session: AsyncSession, after: int, limit: int) -> list[int]:
+    """Up to `limit` jobids above `after`, in order; those of deleted jobs among them."""
+    return [row["jobid"] for row in await IDS.all(session, after=after, limit=limit)]
 
 
 async def count(session: AsyncSession) -> int:

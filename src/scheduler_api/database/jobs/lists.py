@@ -53,15 +53,15 @@ async def page(
     filters: Mapping[str, Any],
     sort: str,
     after: tuple[int, Any] | None,
-    most: int,
+    limit: int,
 ) -> list[asyncpg.Record]:
-    """Up to `most` jobs that pass all filters (keys of FILTERS, each with its value), in order.
+    """Up to `limit` jobs that pass all filters (keys of FILTERS, each with its value), in order.
 
     `after` is a place in that order: a jobid, and the sort key that goes before it.
     """
     found = statement(tuple(sorted(filters)), sort, after is not None)
     jobid, key = after or (None, None)
-    return await found.all(session, **filters, jobid=jobid, key=key, most=most)
+    return await found.all(session, **filters, jobid=jobid, key=key, limit=limit)
 
 
 @lru_cache(maxsize=256)
@@ -77,7 +77,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
     return Statement(
         f"""
         WITH chosen AS (
-            SELECT job.jobid FROM job {seen} WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :most
+            SELECT job.jobid FROM job {seen} WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :limit
         )
         {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY {order}
         """

@@ -29,7 +29,7 @@ LATEST = Statement(
 LINES = Statement(
     """
     SELECT * FROM (
-        SELECT lineid, attempt, at, line FROM logline WHERE logid = :logid ORDER BY lineid DESC LIMIT :most
+        SELECT lineid, attempt, at, line FROM logline WHERE logid = :logid ORDER BY lineid DESC LIMIT :limit
     ) AS newest ORDER BY lineid
     """
 )
@@ -50,7 +50,7 @@ ADD_LINES = Statement(
     FROM unnest(CAST(:lines AS text[])) WITH ORDINALITY AS told (line, number)
     WHERE number + (
         SELECT count(*) FROM logline WHERE logid = :logid AND attempt = :attempt
-    ) <= :most
+    ) <= :limit
     ORDER BY number
     """
 )
@@ -79,9 +79,9 @@ async def latest(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyn
     return {row["logid"]: row for row in await LATEST.all(session, logids=logids)}
 
 
-async def lines(session: AsyncSession, logid: int, most: int) -> list[asyncpg.Record]:
+async def lines(session: AsyncSession, logid: int, limit: int) -> list[asyncpg.Record]:
     """The newest lines that the log's run told, in order."""
-    return await LINES.all(session, logid=logid, most=most)
+    return await LINES.all(session, logid=logid, limit=limit)
 
 
 async def tell(
@@ -98,10 +98,10 @@ async def tell(
 
 
 async def add_lines(
-    session: AsyncSession, now: datetime, logid: int, attempt: int, told: Sequence[str], most: int
+    session: AsyncSession, now: datetime, logid: int, attempt: int, told: Sequence[str], limit: int
 ) -> None:
-    """Keep lines of an attempt, `most` of all it tells."""
-    await ADD_LINES.all(session, now=now, logid=logid, attempt=attempt, lines=told, most=most)
+    """Keep lines of an attempt, `limit` of all it tells."""
+    await ADD_LINES.all(session, now=now, logid=logid, attempt=attempt, lines=told, limit=limit)
 
 
 async def retry(session: AsyncSession, now: datetime, logid: int, host: str) -> None:
@@ -114,15 +114,15 @@ async def cancel_pending(session: AsyncSession, now: datetime, logid: int) -> No
     await CANCEL_PENDING.all(session, now=now, logid=logid)
 
 
-async def failed(session: AsyncSession, filters: Mapping[str, Any], after: int, most: int) -> list[int]:
-    """Up to `most` logids above `after` of failed calls that pass all filters (keys of logs.FILTERS)."""
+async def failed(session: AsyncSession, filters: Mapping[str, Any], after: int, limit: int) -> list[int]:
+    """Up to `limit` logids above `after` of failed calls that pass all filters (keys of logs.FILTERS)."""
     statement = _failed(tuple(sorted(filters)))
-    return [row["logid"] for row in await statement.all(session, **filters, after=after, most=most)]
+    return [row["logid"] for row in await statement.all(session, **filters, after=after, limit=limit)]
 
 
 async def count_failed(session: AsyncSession, filters: Mapping[str, Any]) -> int:
     """How many failed calls pass all filters."""
-    found = await _failed(tuple(sorted(filters)), "count(*)").one(session, **filters, after=0, most=1)
+    found = await _failed(tuple(sorted(filters)), "count(*)").one(session, **filters, after=0, limit=1)
     return int(found[0])
 
 
@@ -130,4 +130,4 @@ async def count_failed(session: AsyncSession, filters: Mapping[str, Any]) -> int
 def _failed(filters: tuple[str, ...], what: str = "logid") -> Statement:
     conditions = ["status = 'failed'", "host IS NOT NULL", "logid > :after", *(FILTERS[n] for n in filters)]
     order = " ORDER BY logid" if what == "logid" else ""
-    return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :most")
+    return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :limit")

@@ -20,12 +20,12 @@ PART = Statement(
            array_agg(first) AS firsts,
            CASE WHEN max(missed) > 0 OR count(through) > 0 THEN array_agg(last) END AS lasts,
            CASE WHEN max(missed) > 0 OR count(through) > 0 THEN array_agg(missed) END AS misses,
-           CASE WHEN bool_or(barred) THEN array_agg(barred) END AS barred
+           CASE WHEN bool_or(blocked) THEN array_agg(blocked) END AS blocked
     FROM (
         SELECT logid, scheduledfor, through, missed, runs, status, reason,
                CAST(date_part('epoch', scheduledfor) * 1000000 AS bigint) AS first,
                CAST(date_part('epoch', coalesce(through, scheduledfor)) * 1000000 AS bigint) AS last,
-               coalesce(reason = ANY(:barred), false) AS barred
+               coalesce(reason = ANY(:blocked), false) AS blocked
         FROM joblog
         WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
           AND scheduledfor > :after AND scheduledfor < :before
@@ -36,14 +36,14 @@ PART = Statement(
 
 
 async def part(
-    session: AsyncSession, jobid: int, after: datetime, before: datetime, barred: list[str], limit: int
+    session: AsyncSession, jobid: int, after: datetime, before: datetime, blocked: list[str], limit: int
 ) -> asyncpg.Record:
     """Up to `limit` of the schedule's verdicts between two instants, in order, as one record.
 
     `firsts` and `lasts` are the occurrences that each row tells of, in microseconds since 1970, `misses` how
-    many further ones it stands for; `barred` whether its reason is one of those. Null: each row tells of one,
-    or none is barred. `rows` is how many there are, `missed` the sum of `misses`, `runs` the highest number
+    many further ones it stands for; `blocked` whether its reason is one of those. Null: each row is of one,
+    or none is blocked. `rows` is how many there are, `missed` the sum of `misses`, `runs` the highest number
     of runs, `writtenoff` whether any was, by an edit or the end of the schedule; `last`, `status` and `logid`
     are the last row's occurrence, status and logid.
     """
-    return await PART.one(session, jobid=jobid, after=after, before=before, barred=barred, limit=limit)
+    return await PART.one(session, jobid=jobid, after=after, before=before, blocked=blocked, limit=limit)

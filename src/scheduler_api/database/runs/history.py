@@ -16,7 +16,7 @@ RECENT = Statement(
                CASE WHEN host IS NOT NULL THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
         FROM joblog
         WHERE jobid = wanted.jobid AND (status <> 'pending' OR attempt > 1)
-        ORDER BY scheduledfor DESC LIMIT :most
+        ORDER BY scheduledfor DESC LIMIT :limit
     ) AS recent
     """
 )
@@ -30,7 +30,7 @@ TIMELINE = Statement(
         FROM joblog
         WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :until
           AND (status <> 'pending' OR attempt > 1)
-        ORDER BY scheduledfor DESC LIMIT :most
+        ORDER BY scheduledfor DESC LIMIT :limit
     ), further AS (
         SELECT through, status, missed FROM told WHERE through < :until
         UNION ALL
@@ -74,20 +74,20 @@ MEDIANS = Statement(
 )
 
 
-async def recent(session: AsyncSession, jobids: Sequence[int], most: int) -> list[asyncpg.Record]:
-    """The newest `most` logs of each job that were begun or decided, newest first; `took` milliseconds."""
-    return await RECENT.all(session, jobids=jobids, most=most)
+async def recent(session: AsyncSession, jobids: Sequence[int], limit: int) -> list[asyncpg.Record]:
+    """The newest `limit` logs of each job that were begun or decided, newest first; `took` milliseconds."""
+    return await RECENT.all(session, jobids=jobids, limit=limit)
 
 
 async def timeline(
-    session: AsyncSession, jobid: int, since: datetime, until: datetime, width: timedelta, most: int
+    session: AsyncSession, jobid: int, since: datetime, until: datetime, width: timedelta, limit: int
 ) -> list[asyncpg.Record]:
     """What became of a job's occurrences, in buckets of a `width`; the sum of all has no bucket.
 
-    Only the newest `most` logs are counted.
+    Only the newest `limit` logs are counted.
     """
     seconds = width.total_seconds()
-    return await TIMELINE.all(session, jobid=jobid, since=since, until=until, width=seconds, most=most)
+    return await TIMELINE.all(session, jobid=jobid, since=since, until=until, width=seconds, limit=limit)
 
 
 async def medians(session: AsyncSession, jobids: Sequence[int]) -> dict[int, timedelta]:

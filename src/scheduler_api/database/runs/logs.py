@@ -16,7 +16,7 @@ _COLUMNS = """
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
 ONE = Statement(f"{_LOGS} WHERE logid = :logid")
-NEWEST_LOGS = Statement(f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :most")
+NEWEST_LOGS = Statement(f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :limit")
 
 #: How lists of logs can be narrowed down.
 FILTERS = {
@@ -84,7 +84,7 @@ COVERAGE = Statement(
     SELECT logid, scheduledfor, status, missed, through, runs, reason, finishedat FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
       AND scheduledfor > :after AND scheduledfor < :before
-    ORDER BY scheduledfor LIMIT :most
+    ORDER BY scheduledfor LIMIT :limit
     """
 )
 #: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
@@ -262,25 +262,25 @@ async def one(session: AsyncSession, logid: int) -> asyncpg.Record | None:
     return await ONE.one_or_none(session, logid=logid)
 
 
-async def logs(session: AsyncSession, filters: Mapping[str, Any], most: int) -> list[asyncpg.Record]:
-    """Up to `most` logs that pass all filters (keys of FILTERS, and `before`: a logid), newest first."""
+async def logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` logs that pass all filters (keys of FILTERS, and `before`: a logid), newest first."""
     if filters.keys() == {"jobid"}:
-        return await NEWEST_LOGS.all(session, jobid=filters["jobid"], most=most)
-    return await _logs(tuple(sorted(filters))).all(session, **filters, most=most)
+        return await NEWEST_LOGS.all(session, jobid=filters["jobid"], limit=limit)
+    return await _logs(tuple(sorted(filters))).all(session, **filters, limit=limit)
 
 
 @lru_cache(maxsize=64)
 def _logs(filters: tuple[str, ...]) -> Statement:
     order = _OF_JOB if "jobid" in filters else _OF_ALL
     conditions = [_FURTHER[order] if name == "before" else FILTERS[name] for name in filters]
-    return Statement(f"{_LOGS} WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT :most")
+    return Statement(f"{_LOGS} WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT :limit")
 
 
 async def coverage(
-    session: AsyncSession, jobid: int, after: datetime, before: datetime, most: int
+    session: AsyncSession, jobid: int, after: datetime, before: datetime, limit: int
 ) -> list[asyncpg.Record]:
-    """Up to `most` of the schedule's verdicts between two instants, in order."""
-    return await COVERAGE.all(session, jobid=jobid, after=after, before=before, most=most)
+    """Up to `limit` of the schedule's verdicts between two instants, in order."""
+    return await COVERAGE.all(session, jobid=jobid, after=after, before=before, limit=limit)
 
 
 async def around(session: AsyncSession, jobid: int, at: datetime, until: datetime) -> list[asyncpg.Record]:

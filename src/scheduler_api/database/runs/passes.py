@@ -27,7 +27,7 @@ CLAIM = Statement(
     WHERE status = 'pending' AND host IS NULL AND nextrun <= :due AND nextrun >= :floor
       AND jobid <> ALL(:held)
     ORDER BY nextrun, logid
-    LIMIT :most
+    LIMIT :limit
     FOR UPDATE SKIP LOCKED
     """
 )
@@ -151,12 +151,12 @@ class NextDue(NamedTuple):
 async def claim_due(
     session: AsyncSession,
     due: datetime,
-    most: int,
+    limit: int,
     held: Collection[int] = (),
     floor: datetime = BEGINNING,
 ) -> list[DueLog]:
-    """Lock up to `most` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs."""
-    rows = await CLAIM.all(session, due=due, floor=floor, most=most, held=list(held))
+    """Lock up to `limit` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs."""
+    rows = await CLAIM.all(session, due=due, floor=floor, limit=limit, held=list(held))
     return [DueLog(*row) for row in rows]
 
 

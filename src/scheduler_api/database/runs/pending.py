@@ -13,7 +13,7 @@ from scheduler_api.database.statements import Statement
 CHANNEL = "scheduler_promise"
 
 #: The channel on which pages are told that something has changed.
-NEWS = "scheduler_news"
+CHANGES = "scheduler_changes"
 
 #: The schedule's live logs of a job, each from an index that holds live rows only: its promise, runs under
 #: way, and those that wait for another attempt.
@@ -102,7 +102,7 @@ ZONED = Statement(
     FROM job JOIN joblog ON joblog.jobid = job.jobid
          AND joblog.status = 'pending' AND joblog.attempt = 1 AND joblog.cause = 'schedule'
     WHERE job.active AND job.timezone <> 'UTC' AND job.jobid > :after
-    ORDER BY job.jobid LIMIT :most
+    ORDER BY job.jobid LIMIT :limit
     """
 )
 
@@ -125,9 +125,9 @@ async def announce(session: AsyncSession) -> None:
     await ANNOUNCE.all(session, channel=CHANNEL)
 
 
-async def spread_news(session: AsyncSession) -> None:
+async def publish_changes(session: AsyncSession) -> None:
     """Tell pages that something has changed."""
-    await ANNOUNCE.all(session, channel=NEWS)
+    await ANNOUNCE.all(session, channel=CHANGES)
 
 
 async def live(session: AsyncSession, jobid: int) -> set[int]:
@@ -177,6 +177,6 @@ async def walk(session: AsyncSession, now: datetime, after: int, limit: int) -> 
     return await WALK.all(session, now=now, after=after, limit=limit)
 
 
-async def zoned(session: AsyncSession, after: int, most: int) -> list[asyncpg.Record]:
-    """Up to `most` promises of jobs above a jobid that are in a time zone, in order of their jobs."""
-    return await ZONED.all(session, after=after, most=most)
+async def zoned(session: AsyncSession, after: int, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` promises of jobs above a jobid that are in a time zone, in order of their jobs."""
+    return await ZONED.all(session, after=after, limit=limit)

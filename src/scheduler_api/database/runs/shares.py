@@ -61,7 +61,7 @@ WAITING = Statement(
     SELECT count(*), min(nextrun) FROM (
         SELECT nextrun FROM joblog
         WHERE status = 'pending' AND host IS NOT NULL AND nextrun <= :now
-        ORDER BY nextrun, logid LIMIT :most
+        ORDER BY nextrun, logid LIMIT :limit
     ) AS waiting
     """
 )
@@ -109,7 +109,7 @@ async def use_rates(session: AsyncSession, used: Mapping[Rated, datetime]) -> No
         await USE_RATES.all(session, scopes=scopes, names=names, untils=list(used.values()))
 
 
-async def waiting(session: AsyncSession, now: datetime, most: int) -> tuple[int, datetime | None]:
-    """How many calls are due and have not begun, counted up to `most`, and since when the first is due."""
-    count, since = await WAITING.one(session, now=now, most=most)
+async def waiting(session: AsyncSession, now: datetime, limit: int) -> tuple[int, datetime | None]:
+    """How many calls are due and have not begun, counted up to `limit`, and since when the first is due."""
+    count, since = await WAITING.one(session, now=now, limit=limit)
     return count, since

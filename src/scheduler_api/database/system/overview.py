@@ -25,10 +25,10 @@ TOTALS = Statement(
            CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint) AS missed
     FROM (
         (SELECT true AS own, status, attempt, missed FROM joblog
-         WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :most)
+         WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :limit)
         UNION ALL
         (SELECT false, status, attempt, missed FROM joblog
-         WHERE through > :since AND through <= :now LIMIT :most)
+         WHERE through > :since AND through <= :now LIMIT :limit)
     ) AS told
     """
 )
@@ -38,18 +38,18 @@ RUNNING = Statement(
            joblog.attempt, joblog.host, logattempt.progress, logattempt.message
     FROM joblog JOIN job USING (jobid)
     LEFT JOIN logattempt ON logattempt.logid = joblog.logid AND logattempt.attempt = joblog.attempt
-    WHERE status = 'running' ORDER BY joblog.startedat LIMIT :most
+    WHERE status = 'running' ORDER BY joblog.startedat LIMIT :limit
     """
 )
 _WAITING = """
     SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE status = 'pending' AND host IS {} NULL AND nextrun < :before ORDER BY nextrun, logid LIMIT :most
+    WHERE status = 'pending' AND host IS {} NULL AND nextrun < :before ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(
     f"""
     SELECT waiting.*, job.jobname, job.timezone
     FROM (({_WAITING.format("")}) UNION ALL ({_WAITING.format("NOT")})) AS waiting JOIN job USING (jobid)
-    ORDER BY nextrun, logid LIMIT :most
+    ORDER BY nextrun, logid LIMIT :limit
     """
 )
 # Each job that ever failed is found by one step along the index of failures. Those fail whose newest run that
@@ -72,7 +72,7 @@ FAILING = Statement(
         ) AS latest
         WHERE latest.status = 'failed'
           AND (job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent)
-        ORDER BY latest.finishedat DESC LIMIT :most
+        ORDER BY latest.finishedat DESC LIMIT :limit
     )
     SELECT failing.*, row.times, row.since FROM failing
     CROSS JOIN LATERAL (
@@ -100,13 +100,13 @@ GIVEN_UP = Statement(
         ORDER BY changeid DESC LIMIT 1
     ) AS change
     WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.client IS NULL
-    ORDER BY job.pausedat DESC, job.jobid LIMIT :most
+    ORDER BY job.pausedat DESC, job.jobid LIMIT :limit
     """
 )
 HOSTS = Statement(
     """
     SELECT host, failures, since, openuntil, error FROM hostfailure
-    WHERE openuntil IS NOT NULL ORDER BY since, host LIMIT :most
+    WHERE openuntil IS NOT NULL ORDER BY since, host LIMIT :limit
     """
 )
 LAST_ERROR = Statement(
@@ -147,37 +147,37 @@ REPLICAS = Statement(
 )
 
 
-async def totals(session: AsyncSession, since: datetime, now: datetime, most: int) -> asyncpg.Record:
-    """What became of the occurrences after `since`, up to now; of `most` logs at most."""
-    return await TOTALS.one(session, since=since, now=now, most=most)
+async def totals(session: AsyncSession, since: datetime, now: datetime, limit: int) -> asyncpg.Record:
+    """What became of the occurrences after `since`, up to now; of `limit` logs at most."""
+    return await TOTALS.one(session, since=since, now=now, limit=limit)
 
 
-async def running(session: AsyncSession, most: int) -> list[asyncpg.Record]:
-    """Up to `most` runs that are under way, the oldest first."""
-    return await RUNNING.all(session, most=most)
+async def running(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` runs that are under way, the oldest first."""
+    return await RUNNING.all(session, limit=limit)
 
 
-async def late(session: AsyncSession, before: datetime, most: int) -> list[asyncpg.Record]:
-    """Up to `most` logs that were to be tried before then, the latest first."""
-    return await LATE.all(session, before=before, most=most)
+async def late(session: AsyncSession, before: datetime, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` logs that were to be tried before then, the latest first."""
+    return await LATE.all(session, before=before, limit=limit)
 
 
-async def failing(session: AsyncSession, recent: datetime, longest: int, most: int) -> list[asyncpg.Record]:
-    """Up to `most` jobs whose newest run that ended failed, the newest trouble first.
+async def failing(session: AsyncSession, recent: datetime, longest: int, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` jobs whose newest run that ended failed, the newest trouble first.
 
     Those that are over count if they failed after `recent`. Failures in a row are counted up to `longest`.
     """
-    return await FAILING.all(session, recent=recent, longest=longest, most=most)
+    return await FAILING.all(session, recent=recent, longest=longest, limit=limit)
 
 
-async def given_up(session: AsyncSession, most: int) -> list[asyncpg.Record]:
-    """Up to `most` jobs that the service has paused itself."""
-    return await GIVEN_UP.all(session, most=most)
+async def given_up(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` jobs that the service has paused itself."""
+    return await GIVEN_UP.all(session, limit=limit)
 
 
-async def hosts(session: AsyncSession, most: int) -> list[asyncpg.Record]:
-    """Up to `most` hosts that do not answer."""
-    return await HOSTS.all(session, most=most)
+async def hosts(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+    """Up to `limit` hosts that do not answer."""
+    return await HOSTS.all(session, limit=limit)
 
 
 async def last_error(session: AsyncSession) -> asyncpg.Record | None:

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts.validation import flaws_of
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.forms import model_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -20,15 +20,15 @@ Model = TypeVar("Model", bound=BaseModel)
 FORM = "application/x-www-form-urlencoded"
 
 #: Bytes; the whole body.
-LARGEST_BODY = 262_144
+MAX_BODY = 262_144
 #: Up to so many bytes a body is read on the event loop, in a millisecond or two; a larger one beside it.
 SMALL = 4096
 #: Objects and arrays inside one another.
-DEEPEST_NESTING = 32
+MAX_NESTING = 32
 #: Seconds that a client may take to send its body.
 BODY_DEADLINE = 10.0
 #: Fields in one form; in that of a list, each job has one.
-MOST_FIELDS = 1100
+MAX_FIELDS = 1100
 
 
 async def json_body(request: Request, model: type[Model]) -> Model:
@@ -42,7 +42,7 @@ def _read(content: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None
+        raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
 
 
 async def form_body(request: Request) -> dict[str, str]:
@@ -54,7 +54,7 @@ async def form_body(request: Request) -> dict[str, str]:
 def _fields(content: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(
-            content.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+            content.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
         )
     except ValueError:
         raise HTTPException(400, "The body is not a form in UTF-8, or has too many fields.") from None
@@ -85,8 +85,8 @@ async def _content(request: Request) -> bytes:
         async with asyncio.timeout(BODY_DEADLINE):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > LARGEST_BODY:
-                    raise HTTPException(413, f"The body is larger than {LARGEST_BODY:,} bytes.")
+                if len(content) > MAX_BODY:
+                    raise HTTPException(413, f"The body is larger than {MAX_BODY:,} bytes.")
     except TimeoutError:
         raise HTTPException(408, "The body did not arrive in time.") from None
     except ClientDisconnect:
@@ -103,11 +103,11 @@ def _check_json(content: bytes) -> None:
             parse_constant=_refuse_constant,
         )
     except RecursionError:
-        raise InvalidInput(Flaw((), "The body is nested too deeply.")) from None
+        raise InvalidInput(FieldError((), "The body is nested too deeply.")) from None
     except ValueError:
         raise HTTPException(400, "The body is not valid JSON in UTF-8.") from None
     if not isinstance(value, dict):
-        raise InvalidInput(Flaw((), "The body must be a JSON object."))
+        raise InvalidInput(FieldError((), "The body must be a JSON object."))
     _check_values(value, (), 1)
 
 
@@ -117,7 +117,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         raise InvalidInput(
-            *(Flaw((_visible(name),), "Is given twice.") for name in counts if counts[name] > 1)
+            *(FieldError((_visible(name),), "Is given twice.") for name in counts if counts[name] > 1)
         )
     return members
 
@@ -129,8 +129,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _check_values(value: Any, path: tuple[str | int, ...], depth: int) -> None:
     """Infinite numbers (1e400) and half characters are no values, wherever they stand."""
     if isinstance(value, dict | list):
-        if depth > DEEPEST_NESTING:
-            raise InvalidInput(Flaw(path[:DEEPEST_NESTING], "Is nested too deeply."))
+        if depth > MAX_NESTING:
+            raise InvalidInput(FieldError(path[:MAX_NESTING], "Is nested too deeply."))
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             if isinstance(key, str):
@@ -139,12 +139,12 @@ def _check_values(value: Any, path: tuple[str | int, ...], depth: int) -> None:
     elif isinstance(value, str):
         _check_text(value, path)
     elif isinstance(value, float) and value in {float("inf"), float("-inf")}:
-        raise InvalidInput(Flaw(path, "Is too large a number."))
+        raise InvalidInput(FieldError(path, "Is too large a number."))
 
 
 def _check_text(value: str, path: tuple[str | int, ...]) -> None:
     if not value.isascii() and value != _visible(value):
-        raise InvalidInput(Flaw(path, "Contains half a character (a lone surrogate)."))
+        raise InvalidInput(FieldError(path, "Contains half a character (a lone surrogate)."))
 
 
 def _visible(value: str) -> str:

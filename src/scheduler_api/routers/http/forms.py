@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.jobs.targets import DEEPEST_BODY
-from scheduler_api.contracts.validation import flaws_of
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.contracts.jobs.targets import MAX_BODY_DEPTH
+from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
 from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.web.form import body_text, until_text
@@ -31,7 +31,7 @@ SCHEDULE = {
 }  # fmt: skip
 SEPARATORS = re.compile(r"[\s,;]+")
 LINE_END = re.compile(r"\r\n|\r|\n")
-TOO_DEEP = f"Must not be nested deeper than {DEEPEST_BODY} levels."
+TOO_DEEP = f"Must not be nested deeper than {MAX_BODY_DEPTH} levels."
 START = {"startdate", "starttime"}
 COUNT = re.compile(r"\d{1,9}", re.ASCII)
 #: Which fields go with each kind of schedule.
@@ -54,12 +54,12 @@ def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
     Values of headers that the form only shows a mask of are those of the `known` job.
     """
     own = {name: value for name, value in fields.items() if not name.startswith(TARGET)}
-    values, flaws = _values(own), list[Flaw]()
+    values, field_errors = _values(own), list[FieldError]()
     if known is not None and known.until is not None and _is_untouched(own, known):
         values["until"] = known.until.isoformat()
     if fields.get(f"{TARGET}url", "").strip():
-        values["target"] = _target(fields, flaws, known)
-    return _validated(values, JobDraft, flaws)
+        values["target"] = _target(fields, field_errors, known)
+    return _validated(values, JobDraft, field_errors)
 
 
 def _is_untouched(fields: dict[str, str], known: Job) -> bool:
@@ -132,14 +132,14 @@ def _of_kind(fields: dict[str, str]) -> dict[str, str]:
     return kept
 
 
-def _target(fields: dict[str, str], flaws: list[Flaw], known: Job | None) -> dict[str, Any]:
-    """Those of the form's fields that make a target; what can not be read goes to the flaws."""
+def _target(fields: dict[str, str], field_errors: list[FieldError], known: Job | None) -> dict[str, Any]:
+    """Those of the form's fields that make a target; what can not be read goes to the errors."""
     found = {name.removeprefix(TARGET): text for name, text in fields.items() if name.startswith(TARGET)}
     values: dict[str, Any] = {name: text for name, text in found.items() if text.strip()}
     values["url"] = values["url"].strip()
     if "headers" in values:
         of_old = known.target.headers if known is not None and known.target is not None else {}
-        values["headers"] = _headers(values["headers"], flaws, of_old)
+        values["headers"] = _headers(values["headers"], field_errors, of_old)
     typed = LINE_END.sub("\n", found.get("body", ""))
     if (
         known is not None
@@ -149,14 +149,14 @@ def _target(fields: dict[str, str], flaws: list[Flaw], known: Job | None) -> dic
         # Some text reads as JSON, some JSON as text: what was not touched stays what it was.
         values["body"] = known.target.body
     elif "body" in values:
-        values["body"] = _body(typed, flaws)
+        values["body"] = _body(typed, field_errors)
     for name in ("success", "retryon"):
         if name in values:
             values[name] = [part for part in SEPARATORS.split(values[name]) if part]
     return values
 
 
-def _headers(text: str, flaws: list[Flaw], known: Mapping[str, str]) -> dict[str, str]:
+def _headers(text: str, field_errors: list[FieldError], known: Mapping[str, str]) -> dict[str, str]:
     """Lines such as `Name: value`. What a value is never becomes part of a message."""
     pairs = []
     for number, line in enumerate(LINE_END.split(text), 1):
@@ -164,29 +164,35 @@ def _headers(text: str, flaws: list[Flaw], known: Mapping[str, str]) -> dict[str
         if colon and value.strip() == MASK:
             pairs.append((name.strip(), known.get(name.strip(), "")))
             if name.strip() not in known:
-                flaws.append(Flaw(("target", "headers"), f"Line {number}: give the value of {name.strip()}."))
+                field_errors.append(
+                    FieldError(("target", "headers"), f"Line {number}: give the value of {name.strip()}.")
+                )
         elif colon:
             pairs.append((name.strip(), value.strip()))
         elif line.strip():
-            flaws.append(Flaw(("target", "headers"), f"Line {number} must be a name, a colon and a value."))
+            field_errors.append(
+                FieldError(("target", "headers"), f"Line {number} must be a name, a colon and a value.")
+            )
     counts = Counter(name for name, _ in pairs)
-    flaws += [
-        Flaw(("target", "headers"), f"{name} is given twice.") for name in counts if counts[name] > 1 and name
+    field_errors += [
+        FieldError(("target", "headers"), f"{name} is given twice.")
+        for name in counts
+        if counts[name] > 1 and name
     ]
     return dict(pairs)
 
 
-def _body(text: str, flaws: list[Flaw]) -> Any:
+def _body(text: str, field_errors: list[FieldError]) -> Any:
     """A JSON object or array as what it is; all else as text."""
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
         value = json.loads(text, object_pairs_hook=_members, parse_float=_finite, parse_constant=_no_constant)
-        _check_depth(value, DEEPEST_BODY)
+        _check_depth(value, MAX_BODY_DEPTH)
     except _Unkept as error:
-        flaws.append(Flaw(("target", "body"), str(error)))
+        field_errors.append(FieldError(("target", "body"), str(error)))
     except RecursionError:
-        flaws.append(Flaw(("target", "body"), TOO_DEEP))
+        field_errors.append(FieldError(("target", "body"), TOO_DEEP))
     except ValueError:
         return text
     else:
@@ -224,15 +230,15 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _validated(values: dict[str, Any], model: type[Model], flaws: Sequence[Flaw] = ()) -> Model:
-    """The values as a `model`. Raises InvalidInput for them, and for the flaws that are known already."""
+def _validated(values: dict[str, Any], model: type[Model], field_errors: Sequence[FieldError] = ()) -> Model:
+    """The values as a `model`. Raises InvalidInput for them, and for the errors that are known already."""
     try:
         made = model.model_validate(values, strict=False)
     except ValidationError as error:
-        further = flaws_of(error.errors(include_url=False, include_input=False))
-        raise InvalidInput(*flaws, *further) from None
-    if flaws:
-        raise InvalidInput(*flaws)
+        further = field_errors_of(error.errors(include_url=False, include_input=False))
+        raise InvalidInput(*field_errors, *further) from None
+    if field_errors:
+        raise InvalidInput(*field_errors)
     return made
 
 
@@ -245,4 +251,4 @@ def _instant(local: str, zone: str) -> str:
         # The zone has a message of its own.
         return f"{wall.isoformat()}Z"
     except (ValueError, OverflowError):
-        raise InvalidInput(Flaw(("until",), "There is no such time in the calendar.")) from None
+        raise InvalidInput(FieldError(("until",), "There is no such time in the calendar.")) from None

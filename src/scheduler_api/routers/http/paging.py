@@ -9,8 +9,8 @@ from uuid import UUID
 from starlette.requests import Request
 
 from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
-from scheduler_api.contracts.values import LARGEST_ID
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.services.system.health import LATE
 
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
@@ -53,7 +53,7 @@ def given(filters: Mapping[str, Any]) -> dict[str, Any]:
 def _storable(filters: dict[str, Any]) -> dict[str, Any]:
     for name, value in filters.items():
         if isinstance(value, str) and "\0" in value:
-            raise InvalidInput(Flaw((f"?{name}",), "Must not contain control characters."))
+            raise InvalidInput(FieldError((f"?{name}",), "Must not contain control characters."))
     return filters
 
 
@@ -72,14 +72,14 @@ def place_of(sort: JobSort, after: str | None) -> tuple[int, Any] | None:
         return None
     number, _, key = after.partition(":")
     jobid = int(number)
-    if jobid > LARGEST_ID or "\0" in key:
-        raise InvalidInput(Flaw(("?after",), "Is no place in this list."))
+    if jobid > MAX_ID or "\0" in key:
+        raise InvalidInput(FieldError(("?after",), "Is no place in this list."))
     if sort is not JobSort.NEXTRUN:
         return jobid, key
     try:
         return jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None
     except (ValueError, OverflowError):
-        raise InvalidInput(Flaw(("?after",), "Is no place in this list.")) from None
+        raise InvalidInput(FieldError(("?after",), "Is no place in this list.")) from None
 
 
 def with_next(request: Request, **changed: Any) -> str:

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from scheduler_api import errors
-from scheduler_api.contracts.system.problems import Problem, ProblemFlaw
-from scheduler_api.contracts.validation import flaws_of
-from scheduler_api.errors import Flaw, InvalidInput, SchedulerError
+from scheduler_api.contracts.system.problems import InvalidField, Problem
+from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.errors import FieldError, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.web.pages import Pages
 
@@ -32,7 +32,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.LimitNotFound: 404,
     errors.JobIsDeleted: 409,
     errors.LogIsSettled: 409,
-    errors.LogIsPromise: 409,
+    errors.RunNotStarted: 409,
     errors.NothingToRetry: 409,
     errors.JobHasNoTarget: 409,
     errors.TooManySecrets: 409,
@@ -48,7 +48,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.KeyInFlight: 409,
     errors.DatabaseUnavailable: 503,
     errors.DatabaseBusy: 503,
-    errors.TooManyReaders: 503,
+    errors.TooManyStreams: 503,
     errors.OutOfDescriptors: 503,
     errors.ServiceBusy: 503,
     errors.TooLong: 422,
@@ -84,25 +84,29 @@ def answer(request: Request, problem: Problem, headers: dict[str, str] | None = 
 def problem_of(error: SchedulerError) -> Problem:
     """The problem that a domain error amounts to."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUSES or kind is SchedulerError)
-    flaws = [_located(flaw) for flaw in error.flaws] if isinstance(error, InvalidInput) else None
+    field_errors = (
+        [_located(field_error) for field_error in error.field_errors]
+        if isinstance(error, InvalidInput)
+        else None
+    )
     title = (kind.__doc__ or "").partition("\n")[0]
     return Problem(
         title=title,
         status=STATUSES.get(kind, 500),
         detail=str(error) or title,
         code=kind.code,
-        errors=flaws,
+        errors=field_errors,
     )
 
 
-def _located(flaw: Flaw) -> ProblemFlaw:
-    tokens = (str(key).replace("~", "~0").replace("/", "~1") for key in flaw.path)
+def _located(field_error: FieldError) -> InvalidField:
+    tokens = (str(key).replace("~", "~0").replace("/", "~1") for key in field_error.path)
     pointer = "".join(f"/{token}" for token in tokens)
-    if flaw.path and str(flaw.path[0]).startswith("?"):
-        pointer = str(flaw.path[0])
-    return ProblemFlaw(
+    if field_error.path and str(field_error.path[0]).startswith("?"):
+        pointer = str(field_error.path[0])
+    return InvalidField(
         pointer=errors.shortened(pointer, errors.PATH_LIMIT),
-        detail=errors.shortened(flaw.detail, errors.DETAIL_LIMIT),
+        detail=errors.shortened(field_error.detail, errors.DETAIL_LIMIT),
     )
 
 
@@ -148,15 +152,15 @@ SENTENCES = {
 async def _validation(request: Request, error: Exception) -> Response:
     """What FastAPI itself checks: parameters in the path and in the query."""
     assert isinstance(error, RequestValidationError)
-    flaws = []
+    field_errors = []
     for detail in error.errors():
-        (flaw,) = flaws_of([detail])
-        place, *name = flaw.path
+        (field_error,) = field_errors_of([detail])
+        place, *name = field_error.path
         mark = "?" if place == "query" else "/"
-        flaws.append(ProblemFlaw(pointer=mark + "/".join(map(str, name)), detail=flaw.detail))
-    summary = " ".join(f"{flaw.pointer[1:]}: {flaw.detail}" for flaw in flaws)
+        field_errors.append(InvalidField(pointer=mark + "/".join(map(str, name)), detail=field_error.detail))
+    summary = " ".join(f"{field_error.pointer[1:]}: {field_error.detail}" for field_error in field_errors)
     problem = problem_of(InvalidInput())
-    return answer(request, problem.model_copy(update={"detail": summary, "errors": flaws}))
+    return answer(request, problem.model_copy(update={"detail": summary, "errors": field_errors}))
 
 
 async def _bug(request: Request, _: Exception) -> Response:

@@ -8,9 +8,9 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
-from scheduler_api.contracts.values import LARGEST_ID
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.settings import Settings
 from scheduler_api.targets import Guard, urls
@@ -18,7 +18,7 @@ from scheduler_api.web.filters import address
 from scheduler_api.web.notices import NAMES as NOTICES
 from scheduler_api.web.pages import Pages, Reader
 from scheduler_api.web.times import chosen
-from scheduler_api.workers.change_feed import News
+from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.deliverer import Deliverer
 from scheduler_api.workers.forecast_cache import Forecasts
@@ -35,7 +35,7 @@ class State(TypedDict):
     runner: Runner
     ticker: Ticker | None
     deliverer: Deliverer
-    news: News
+    feed: ChangeFeed
     forecasts: Forecasts
     guard: Guard
     cipher: Cipher
@@ -84,7 +84,9 @@ def check_target(request: Request, target: Target | None) -> None:
     address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
     refusal = None if address is None else guard_of(request).refusal(address)
     if refusal is not None:
-        raise InvalidInput(Flaw(("target", "url"), f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks."))
+        raise InvalidInput(
+            FieldError(("target", "url"), f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks.")
+        )
 
 
 def cipher_of(request: Request) -> Cipher:
@@ -100,7 +102,7 @@ def pages_of(request: Request) -> Pages:
     # What was just done is told once.
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
-    return pages.seen_by(Reader(times, here, request.scope["news"]))
+    return pages.seen_by(Reader(times, here, request.scope["mark"]))
 
 
 def wants_page(request: Request) -> bool:
@@ -129,9 +131,9 @@ def tagged(version: int) -> dict[str, str]:
     return {"ETag": f'"{version}"'}
 
 
-def most_of(limit: int | None, *, page: bool) -> int:
+def page_size(limit: int | None, *, page: bool) -> int:
     """How many of a list to show."""
-    return min(limit or PAGE_LIMIT, LONGEST_PAGE) if page else limit or LIST_LIMIT
+    return min(limit or PAGE_LIMIT, MAX_PAGE) if page else limit or LIST_LIMIT
 
 
 ENTITY_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
@@ -152,7 +154,7 @@ class LogIdConvertor(StringConvertor):
 register_url_convertor("jobid", JobIdConvertor())
 register_url_convertor("logid", LogIdConvertor())
 
-JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Which job.", examples=[1])]
+JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which job.", examples=[1])]
 After = Annotated[
     str | None,
     Query(
@@ -162,16 +164,16 @@ After = Annotated[
         "jobid, what the Link header says.",
     ),
 ]
-Before = Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Only logs older than this logid.")]
+Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs older than this logid.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 #: Pages tell more of each, and are to be light.
-PAGE_LIMIT, LONGEST_PAGE, LIST_LIMIT = 20, 50, 100
+PAGE_LIMIT, MAX_PAGE, LIST_LIMIT = 20, 50, 100
 NegotiatedLimit = Annotated[
     int | None,
     Query(
         ge=1,
         le=1000,
         description=f"How many at most; {LIST_LIMIT} unless given. On a page of HTML {PAGE_LIMIT}, and never "
-        f"more than {LONGEST_PAGE}.",
+        f"more than {MAX_PAGE}.",
     ),
 ]

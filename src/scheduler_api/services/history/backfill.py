@@ -9,9 +9,9 @@ from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, pending
-from scheduler_api.errors import Flaw, InvalidInput, JobIsDeleted, JobNotFound, TooLong
+from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, JobNotFound, TooLong
 from scheduler_api.schedule import Budget, occurrences
-from scheduler_api.services.history.versions import Past, Version, past_of
+from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
 
 #: The most occurrences that one backfill runs.
 MOST = 1000
@@ -25,14 +25,14 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
     JobIsDeleted, TooLong.
     """
     if order.since >= order.until:
-        raise InvalidInput(Flaw(("until",), "Must come after since."))
+        raise InvalidInput(FieldError(("until",), "Must come after since."))
     locked = await definitions.share(session, jobid)
     if locked is None:
         raise JobNotFound(jobid)
     if locked["deletedat"] is not None:
         raise JobIsDeleted(jobid)
-    past = await past_of(session, jobid)
-    wanted = await _wanted(session, now, past, order)
+    versions = await versions_of(session, jobid)
+    wanted = await _wanted(session, now, versions, order)
     if not order.dryrun:
         rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row["scheduledfor"] for row in rows)
@@ -48,12 +48,14 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
     return BackfillReport(count=count, dryrun=order.dryrun, occurrences=wanted, message=message)
 
 
-async def _wanted(session: AsyncSession, now: datetime, past: Past, order: Backfill) -> list[datetime]:
+async def _wanted(
+    session: AsyncSession, now: datetime, versions: ScheduleVersions, order: Backfill
+) -> list[datetime]:
     """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
-    job = past.job
-    goes_on = job["promised"] or job["resumefrom"] or await _end(session, past)
+    job = versions.job
+    goes_on = job["promised"] or job["resumefrom"] or await _end(session, versions)
     ranges = []
-    for version in past.versions:
+    for version in versions.all:
         # What came before an edit is accounted for but where the schedule after it kept it.
         end = version.to + datetime.resolution if version.to else goes_on
         spent = await logs.spent(session, job["jobid"], version.begins, end, version.maxruns)
@@ -81,20 +83,20 @@ def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, dateti
         total += version.own.counts(first, end)[0]
     if total > MOST:
         sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
-        raise InvalidInput(Flaw(("until",), sentence))
+        raise InvalidInput(FieldError(("until",), sentence))
     found = [
         instant
         for schedule, first, end in parts
         for instant in budget.within(occurrences(schedule, first, end))
-        if schedule.bar(instant) is None
+        if schedule.block(instant) is None
     ]
     if budget.is_spent:
         raise TooLong("It takes too long to compute the occurrences of that range; ask for a shorter one.")
     return sorted(found)
 
 
-async def _end(session: AsyncSession, past: Past) -> datetime:
+async def _end(session: AsyncSession, versions: ScheduleVersions) -> datetime:
     """Where the ledger of a job without a future ends."""
-    said = await logs.standing(session, past.job["jobid"])
-    accounted: datetime = said["accounted"] or past.job["validfrom"]
+    said = await logs.standing(session, versions.job["jobid"])
+    accounted: datetime = said["accounted"] or versions.job["validfrom"]
     return accounted + datetime.resolution

@@ -21,16 +21,16 @@ from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import attempts, coverage, logs, pending
 from scheduler_api.errors import ScheduleUnusable
-from scheduler_api.schedule import END, TICK, Bar, Budget, Reason, Schedule, holds, instant_at
+from scheduler_api.schedule import END, TICK, Block, Budget, Reason, Schedule, holds, instant_at
 from scheduler_api.services.history.invariants import Report, check_logs
-from scheduler_api.services.history.versions import Past, Version, past_of
+from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
 from scheduler_api.services.jobs import locking
 
 #: Jobs and rows read at once, and rows looked at one by one.
 BATCH, SINGLE = 5000, 1000
 #: How many further occurrences such rows may stand for, to be looked at all at once.
-MOST_SPANNED = 50_000
-BARRED = {str(bar) for bar in Bar}
+MAX_SPANNED = 50_000
+BLOCKED = {str(block) for block in Block}
 
 
 async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> JobCheck:
@@ -38,18 +38,18 @@ async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> 
 
     Raises JobNotFound, ServiceBusy.
     """
-    past = await past_of(session, jobid)
+    versions = await versions_of(session, jobid)
     report = Report(jobid, monotonic() + seconds)
-    for version in past.versions:
+    for version in versions.all:
         try:
             schedule = version.own
         except ScheduleUnusable as error:
             report.find("invariant", version.since, 1, str(error))
             report.computed = False
             continue
-        await _check_version(session, past, version, schedule, report)
-    await _check_state(session, past.job, report)
-    await check_logs(session, past, report)
+        await _check_version(session, versions, version, schedule, report)
+    await _check_state(session, versions.job, report)
+    await check_logs(session, versions, report)
     return report.result()
 
 
@@ -65,7 +65,7 @@ async def count_jobs(session: AsyncSession) -> int:
 
 @dataclass
 class _Walk:
-    """How far one schedule's time has been walked: the last occurrences accounted for, free and barred."""
+    """How far one schedule's time has been walked: the last occurrences accounted for, free and blocked."""
 
     version: Version
     schedule: Schedule
@@ -76,10 +76,10 @@ class _Walk:
 
 
 async def _check_version(
-    session: AsyncSession, past: Past, version: Version, schedule: Schedule, report: Report
+    session: AsyncSession, versions: ScheduleVersions, version: Version, schedule: Schedule, report: Report
 ) -> None:
     """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
-    job, parts = past.job, version.within
+    job, parts = versions.job, version.within
     if not parts:
         return
     before, start = _end(job, version), parts[0].first - TICK
@@ -88,7 +88,7 @@ async def _check_version(
         report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
     walk, after = _Walk(version, schedule, {False: start, True: start}), start
     while report.has_time():
-        part = await coverage.part(session, job["jobid"], after, before, sorted(BARRED), BATCH)
+        part = await coverage.part(session, job["jobid"], after, before, sorted(BLOCKED), BATCH)
         if not part["rows"]:
             break
         if _may_be_unremarkable(version, part) and await QUESTIONS.compute(_is_unremarkable, walk, part):
@@ -98,8 +98,8 @@ async def _check_version(
         after = part["last"]
     if not report.has_time() or await _has_ended(session, job, version, walk.newest):
         return
-    for is_barred in (False, True):
-        _check_rest(job, schedule, is_barred, walk.cursor[is_barred], before, report)
+    for is_blocked in (False, True):
+        _check_rest(job, schedule, is_blocked, walk.cursor[is_blocked], before, report)
 
 
 def _may_be_unremarkable(version: Version, part: Mapping[str, Any]) -> bool:
@@ -112,16 +112,16 @@ def _may_be_unremarkable(version: Version, part: Mapping[str, Any]) -> bool:
 def _is_unremarkable(_: Budget, walk: _Walk, part: Mapping[str, Any]) -> bool:
     """Whether each row of a part accounts for exactly what comes next; then the walk has gone over them."""
     firsts, lasts, misses = part["firsts"], part["lasts"], part["misses"]
-    barred = part["barred"] or [False] * len(firsts)
+    blocked = part["blocked"] or [False] * len(firsts)
     reached: dict[bool, datetime] = {}
     schedule = walk.version.schedule
-    for kind in {*barred}:
-        mine = [n for n, one in enumerate(barred) if one == kind] if part["barred"] else range(len(firsts))
+    for kind in {*blocked}:
+        mine = [n for n, one in enumerate(blocked) if one == kind] if part["blocked"] else range(len(firsts))
         end = instant_at((lasts or firsts)[mine[-1]]) + TICK
         since = walk.cursor[kind] + TICK
-        if schedule.count_between(since, end) > len(firsts) + MOST_SPANNED:
+        if schedule.count_between(since, end) > len(firsts) + MAX_SPANNED:
             return False
-        grid = schedule.ticks_that(since, end, are_barred=kind)
+        grid = schedule.ticks_that(since, end, are_blocked=kind)
         if lasts is None:
             is_clean = grid == [firsts[n] for n in mine]
         else:
@@ -160,14 +160,14 @@ def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], 
     for row in budget.within(rows):
         if not holds(parts, row["scheduledfor"]):
             continue
-        is_barred = row["reason"] in BARRED
-        if not schedule.calls_for(row["scheduledfor"]) or _is_barred(schedule, row) != is_barred:
+        is_blocked = row["reason"] in BLOCKED
+        if not schedule.calls_for(row["scheduledfor"]) or _is_blocked(schedule, row) != is_blocked:
             report.find("stray", row["scheduledfor"], 1, f"Log {row['logid']} is not on the schedule.")
             continue
         report.rows += 1
         _check_bounds(walk.version, row, report)
-        _check_row(schedule, row, is_barred, cursor[is_barred], report)
-        cursor[is_barred] = max(cursor[is_barred], row["through"] or row["scheduledfor"])
+        _check_row(schedule, row, is_blocked, cursor[is_blocked], report)
+        cursor[is_blocked] = max(cursor[is_blocked], row["through"] or row["scheduledfor"])
         walk.newest = row
     if budget.is_spent:
         report.cut_short()
@@ -185,16 +185,16 @@ def _check_bounds(version: Version, row: Mapping[str, Any], report: Report) -> N
 
 
 def _check_row(
-    schedule: Schedule, row: Mapping[str, Any], is_barred: bool, cursor: datetime, report: Report
+    schedule: Schedule, row: Mapping[str, Any], is_blocked: bool, cursor: datetime, report: Report
 ) -> None:
     first, last = row["scheduledfor"], row["through"] or row["scheduledfor"]
     if first <= cursor:
         report.find("double", first, 1, f"Log {row['logid']} tells of what an earlier one accounts for.")
         return
-    lost = schedule.counts(cursor + TICK, first)[is_barred]
+    lost = schedule.counts(cursor + TICK, first)[is_blocked]
     if lost:
-        report.find("hole", _first_of(schedule, cursor, is_barred), lost, "No log accounts for them.")
-    stands_for = schedule.counts(first, last + TICK)[is_barred]
+        report.find("hole", _first_of(schedule, cursor, is_blocked), lost, "No log accounts for them.")
+    stands_for = schedule.counts(first, last + TICK)[is_blocked]
     if stands_for != row["missed"] + 1:
         said = f"Log {row['logid']} says that it stands for {row['missed'] + 1}, but there are {stands_for}."
         report.find("miscount", first, 1, said)
@@ -205,7 +205,7 @@ def _check_row(
 def _check_rest(
     job: Mapping[str, Any],
     schedule: Schedule,
-    is_barred: bool,
+    is_blocked: bool,
     cursor: datetime,
     before: datetime,
     report: Report,
@@ -214,14 +214,14 @@ def _check_rest(
     if schedule.next_after(cursor) is None:
         return
     if before == END:
-        if not is_barred:
+        if not is_blocked:
             said = f"It is {job['state']}, but its schedule goes on."
             report.find("invariant", schedule.next_after(cursor), 1, said)
         return
-    lost = schedule.counts(cursor + TICK, before)[is_barred]
+    lost = schedule.counts(cursor + TICK, before)[is_blocked]
     if lost:
         report.expected += lost
-        report.find("hole", _first_of(schedule, cursor, is_barred), lost, "No log accounts for them.")
+        report.find("hole", _first_of(schedule, cursor, is_blocked), lost, "No log accounts for them.")
 
 
 def _end(job: Mapping[str, Any], version: Version) -> datetime:
@@ -254,16 +254,16 @@ async def _has_ended(
     return newest["status"] == "failed" and not await attempts.latest(session, [newest["logid"]])
 
 
-def _is_barred(schedule: Schedule, row: Mapping[str, Any]) -> bool:
-    return schedule.bar(row["scheduledfor"]) is not None
+def _is_blocked(schedule: Schedule, row: Mapping[str, Any]) -> bool:
+    return schedule.block(row["scheduledfor"]) is not None
 
 
-def _first_of(schedule: Schedule, after: datetime, is_barred: bool) -> datetime | None:
-    """The first free, or barred, occurrence after an instant."""
+def _first_of(schedule: Schedule, after: datetime, is_blocked: bool) -> datetime | None:
+    """The first free, or blocked, occurrence after an instant."""
     first = schedule.next_after(after)
-    if first is None or not is_barred:
+    if first is None or not is_blocked:
         return first and schedule.first_free(first)
-    while first is not None and schedule.bar(first) is None:
+    while first is not None and schedule.block(first) is None:
         first = schedule.next_after(next(schedule.spans(first, END)).last)
     return first
 

@@ -10,10 +10,10 @@ from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.explanation import Explanation, Fate
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs import breakers, logs, pending
-from scheduler_api.schedule import Bar, Budget, Schedule
+from scheduler_api.schedule import Block, Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note
 from scheduler_api.services.history.upcoming import occurrence_of
-from scheduler_api.services.history.versions import Past, past_of
+from scheduler_api.services.history.versions import ScheduleVersions, versions_of
 from scheduler_api.services.system import limits
 
 SECOND = timedelta(seconds=1)
@@ -39,12 +39,12 @@ async def explain(
 
     `hostlimit` is how many calls at once a host gets that has no limit of its own.
     """
-    past = await past_of(session, jobid)
+    versions = await versions_of(session, jobid)
     rows = await logs.around(session, jobid, at, at + SECOND)
-    spent = await _is_spent(session, past, at)
-    answer = await QUESTIONS.compute(_answer, now, at, past, rows, spent)
+    spent = await _is_spent(session, versions, at)
+    answer = await QUESTIONS.compute(_answer, now, at, versions, rows, spent)
     if answer.fate is Fate.PROMISED:
-        zone = past.version_at(at).definition.timezone
+        zone = versions.at(at).definition.timezone
         answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
     return answer
 
@@ -53,15 +53,15 @@ def _answer(
     budget: Budget,
     now: datetime,
     at: datetime,
-    past: Past,
+    versions: ScheduleVersions,
     rows: Sequence[Mapping[str, Any]],
     spent: bool,
 ) -> Explanation:
-    version = past.version_at(at)
+    version = versions.at(at)
     schedule, zone = version.schedule, version.definition.timezone
     scheduled = version.own.calls_for(at)
-    logs = _telling(past, [Log.model_validate(dict(row)) for row in rows], at, scheduled)
-    fate, sentence = _judge(budget, past, at, now, scheduled=scheduled, spent=spent, logs=logs)
+    logs = _telling(versions, [Log.model_validate(dict(row)) for row in rows], at, scheduled)
+    fate, sentence = _judge(budget, versions, at, now, scheduled=scheduled, spent=spent, logs=logs)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -76,33 +76,33 @@ def _answer(
     )
 
 
-async def _is_spent(session: AsyncSession, past: Past, at: datetime) -> bool:
+async def _is_spent(session: AsyncSession, versions: ScheduleVersions, at: datetime) -> bool:
     """Whether the job will have run, before the instant, as often as it may."""
-    job = past.job
+    job = versions.job
     if job["maxruns"] is None:
         return False
     runs = (await logs.standing(session, job["jobid"]))["runs"] or 0
     first = job["promised"] or job["resumefrom"]
-    ahead = 0 if first is None or first >= at else past.versions[-1].own.counts(first, at)[0]
+    ahead = 0 if first is None or first >= at else versions.all[-1].own.counts(first, at)[0]
     return bool(runs + ahead >= job["maxruns"])
 
 
-def _telling(past: Past, logs: Sequence[Log], at: datetime, scheduled: bool) -> list[Log]:
+def _telling(versions: ScheduleVersions, logs: Sequence[Log], at: datetime, scheduled: bool) -> list[Log]:
     """Those of the logs that tell of the instant: its own, or one that reaches over it and counts it."""
-    version = past.version_at(at)
+    version = versions.at(at)
     own = [log for log in logs if log.scheduledfor >= at]
     if any(log.scheduledfor == at and log.cause == "schedule" for log in own) or not scheduled:
         return own
-    bar = version.schedule.bar(at)
-    kinds = {str(bar)} if bar else {log.reason for log in logs} - {str(bar) for bar in Bar}
+    block = version.schedule.block(at)
+    kinds = {str(block)} if block else {log.reason for log in logs} - {str(block) for block in Block}
     # An edit writes off occurrences between others that stay: each schedule has rows of its own.
     earlier = [log for log in logs if log.scheduledfor < at and log.reason in kinds]
-    return own + [log for log in earlier if past.version_at(log.scheduledfor) is version][:1]
+    return own + [log for log in earlier if versions.at(log.scheduledfor) is version][:1]
 
 
 def _judge(
     budget: Budget,
-    past: Past,
+    versions: ScheduleVersions,
     at: datetime,
     now: datetime,
     *,
@@ -110,7 +110,7 @@ def _judge(
     spent: bool,
     logs: Sequence[Log],
 ) -> tuple[Fate, str]:
-    job, version = past.job, past.version_at(at)
+    job, version = versions.job, versions.at(at)
     zone = version.definition.timezone
     when = local(at, zone)
     for log in logs:
@@ -125,18 +125,20 @@ def _judge(
     if job["deletedat"] is not None and at > job["deletedat"]:
         return Fate.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
     if not scheduled:
-        edited = _edited(budget, past, at, zone)
+        edited = _edited(budget, versions, at, zone)
         said = f"The schedule does not call for {when}.{edited}{_neighbours(version.schedule, at, zone)}"
         return Fate.NOT_SCHEDULED, said
     if spent and job["state"] != "deleted":
         said = f"By then it has run as often as maxruns ({job['maxruns']}) allows"
         return Fate.COMPLETED, f"{said}, so it does not run at {when}."
-    return _unaccounted(past, at, now, when, zone)
+    return _unaccounted(versions, at, now, when, zone)
 
 
-def _unaccounted(past: Past, at: datetime, now: datetime, when: str, zone: str) -> tuple[Fate, str]:
+def _unaccounted(
+    versions: ScheduleVersions, at: datetime, now: datetime, when: str, zone: str
+) -> tuple[Fate, str]:
     """Called for, and without a log."""
-    job, pause = past.job, past.pause_at(min(at, now))
+    job, pause = versions.job, versions.pause_at(min(at, now))
     if job["state"] == "paused":
         how = _pause(pause, zone) if pause else ", and has been since it was created"
         return Fate.PAUSED, f"The job is paused{how}; when it is resumed, {when} is decided."
@@ -147,16 +149,16 @@ def _unaccounted(past: Past, at: datetime, now: datetime, when: str, zone: str) 
             Fate.MISSING,
             f"The schedule calls for {when}, but no log accounts for it: a hole in the ledger.",
         )
-    return Fate.EXPECTED, _still_to_come(past, at, now, when)
+    return Fate.EXPECTED, _still_to_come(versions, at, now, when)
 
 
-def _still_to_come(past: Past, at: datetime, now: datetime, when: str) -> str:
-    bar = past.version_at(at).schedule.bar(at)
-    if bar is not None:
-        return f"It will not run at {when}, because {BECAUSE[bar]}; the ledger will say so."
+def _still_to_come(versions: ScheduleVersions, at: datetime, now: datetime, when: str) -> str:
+    block = versions.at(at).schedule.block(at)
+    if block is not None:
+        return f"It will not run at {when}, because {BECAUSE[block]}; the ledger will say so."
     if at > now:
         return f"The schedule calls for {when}; it is still to come."
-    return f"{when} is due; it runs as the misfire policy ({past.job['misfire']}) says."
+    return f"{when} is due; it runs as the misfire policy ({versions.job['misfire']}) says."
 
 
 def _of_log(log: Log, at: datetime, zone: str) -> tuple[Fate, str]:
@@ -217,9 +219,9 @@ async def _held_back(
     return ""
 
 
-def _edited(budget: Budget, past: Past, at: datetime, zone: str) -> str:
+def _edited(budget: Budget, versions: ScheduleVersions, at: datetime, zone: str) -> str:
     """That an earlier schedule called for the instant, if one did."""
-    for version in budget.within(past.versions):
+    for version in budget.within(versions.all):
         if version.to is not None and version.to < at and version.schedule.calls_for(at):
             return f" It did until the job was edited at {local(version.to, zone)}."
     return ""

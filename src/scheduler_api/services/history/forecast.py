@@ -20,11 +20,11 @@ MINUTES = 24 * 60
 MINUTE = timedelta(minutes=1)
 MINUTE_TICKS = MINUTE // datetime.resolution
 #: How many jobs are looked at, busy minutes named, and jobs in each.
-MOST_JOBS, BUSIEST, NAMED = 20_000, 5, 10
+MAX_JOBS, BUSIEST, NAMED = 20_000, 5, 10
 #: Seconds of work of a run of which it is not known.
 UNKNOWN = 1.0
 #: The longest offset that is offered, in seconds.
-LONGEST_OFFER = 600
+MAX_OFFER = 600
 
 
 class Pattern(NamedTuple):
@@ -57,7 +57,7 @@ class Seen(NamedTuple):
 
 async def look(session: AsyncSession, now: datetime) -> Seen:
     """Read what a forecast rests on."""
-    rows = await definitions.active_definitions(session, MOST_JOBS)
+    rows = await definitions.active_definitions(session, MAX_JOBS)
     medians = await history.medians(session, [row["jobid"] for row in rows if row["calls"]])
     return Seen(now, rows, medians)
 
@@ -78,7 +78,7 @@ def forecast(budget: Budget, seen: Seen) -> Forecast:
         runs=[round(count) for count in runs],
         load=[round(work, 3) for work in load],
         collisions=_collisions(groups, since, runs, load),
-        complete=not budget.is_spent and len(seen.rows) < MOST_JOBS,
+        complete=not budget.is_spent and len(seen.rows) < MAX_JOBS,
     )
 
 
@@ -124,9 +124,9 @@ def _pattern(schedule: Schedule, since: datetime, delay: timedelta, left: int | 
         begins, ends = max(0, (first - since) // MINUTE), MINUTES
         if schedule.until is not None:
             ends = min(MINUTES, max(0, (schedule.until - since) // MINUTE))
-        free = [minute for minute in range(begins, ends) if schedule.bar(since + minute * MINUTE) is None]
+        free = [minute for minute in range(begins, ends) if schedule.block(since + minute * MINUTE) is None]
         return Pattern(free, MINUTE / cadence.interval, cadence.interval.total_seconds())
-    free = schedule.ticks_that(since - delay, until, are_barred=False)
+    free = schedule.ticks_that(since - delay, until, are_blocked=False)
     begin = tick_of(since - delay)
     minutes = [(tick - begin) // MINUTE_TICKS for tick in free[:left]]
     inside = [minute for minute in minutes if minute < MINUTES]
@@ -177,5 +177,5 @@ def _collision(
 
 def _offer(jitter: int, gap: float) -> int | None:
     """By how much a start can be spread: at most half of the way to the next run."""
-    offer = int(min(LONGEST_OFFER, gap / 2))
+    offer = int(min(MAX_OFFER, gap / 2))
     return offer if offer > jitter and offer >= MINUTE.total_seconds() else None

@@ -11,10 +11,10 @@ from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import invariants
 from scheduler_api.schedule import Reason
-from scheduler_api.services.history.versions import Past
+from scheduler_api.services.history.versions import ScheduleVersions
 
 #: Findings that are told one by one.
-MOST_FINDINGS = 100
+MAX_FINDINGS = 100
 #: What of a job changes when it goes on.
 STANDING = ("promised", "resumefrom", "state", "version")
 REASONS = [str(reason) for reason in Reason]
@@ -69,7 +69,7 @@ class Report:
     def find(self, kind: str, at: datetime | None, count: int, detail: str) -> None:
         """Write down that something is wrong, `count` times, first at an instant."""
         self._counts[kind] += count
-        if len(self._findings) < MOST_FINDINGS:
+        if len(self._findings) < MAX_FINDINGS:
             self._findings.append(Finding(kind=kind, at=at, count=count, detail=detail))
 
     def result(self) -> JobCheck:
@@ -90,10 +90,10 @@ class Report:
         )
 
 
-async def check_logs(session: AsyncSession, past: Past, report: Report) -> None:
+async def check_logs(session: AsyncSession, versions: ScheduleVersions, report: Report) -> None:
     """What holds for each log by itself, how many of them ran, and that none was left out above."""
-    job = past.job
-    rows = await invariants.tally(session, job["jobid"], past.targeted, REASONS)
+    job = versions.job
+    rows = await invariants.tally(session, job["jobid"], versions.targeted, REASONS)
     for row in rows:
         if row["fault"] is not None:
             more = f", and {row['count'] - 1} more like it" if row["count"] > 1 else ""

@@ -16,7 +16,7 @@ SPANS = {
     Span.MONTH: (timedelta(days=30), timedelta(hours=12)),
 }
 #: A timeline counts no more logs than these: a job of every second writes 86,400 a day.
-MOST_COUNTED = 100_000
+MAX_COUNTED = 100_000
 #: How many runs there are to see at a glance.
 GLANCE = 60
 
@@ -43,7 +43,7 @@ async def timeline(session: AsyncSession, now: datetime, jobid: int, span: Span)
     length, width = SPANS[span]
     until = _ceiling(now, width)
     since = until - length
-    rows = await history.timeline(session, jobid, since, until, width, MOST_COUNTED)
+    rows = await history.timeline(session, jobid, since, until, width, MAX_COUNTED)
     told = {row["bucket"]: dict(row) for row in rows}
     total = told.pop(None)
     return Timeline(
@@ -53,7 +53,7 @@ async def timeline(session: AsyncSession, now: datetime, jobid: int, span: Span)
         width=int(width.total_seconds()),
         buckets=[Bucket(since=since + n * width, **told.get(n, {})) for n in range(length // width)],
         total=Tally(**total),
-        complete=total["logs"] < MOST_COUNTED,
+        complete=total["logs"] < MAX_COUNTED,
     )
 
 

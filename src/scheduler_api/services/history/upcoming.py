@@ -166,7 +166,7 @@ class _Ahead:
     def runs(self, until: datetime) -> set[datetime]:
         """Those up to an instant that nothing keeps from running."""
         schedule = self._schedule
-        return {at for at in self._instants if at <= until and schedule and schedule.bar(at) is None}
+        return {at for at in self._instants if at <= until and schedule and schedule.block(at) is None}
 
 
 def occurrence_of(
@@ -179,7 +179,7 @@ def occurrence_of(
         local=local(instant, zone),
         relative=relative(instant + delay, now),
         note=note(schedule, zone, instant),
-        runs=schedule.bar(instant) is None,
+        runs=schedule.block(instant) is None,
     )
 
 

@@ -58,23 +58,23 @@ class Version(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Past:
+class ScheduleVersions:
     """A job as it is, and what led there."""
 
     job: Mapping[str, Any]
     changes: list[dict[str, Any]]
 
     @cached_property
-    def versions(self) -> list[Version]:
+    def all(self) -> list[Version]:
         """Its schedules, oldest first. The first look takes long where there were many edits."""
         return _versions(self.job, self.changes)
 
-    def version_at(self, instant: datetime) -> Version:
+    def at(self, instant: datetime) -> Version:
         """The schedule to which an instant belongs; before the first one, the first."""
-        for version in reversed(self.versions):
+        for version in reversed(self.all):
             if holds(version.kept, instant) and version.own.calls_for(instant):
                 return version
-        return next(v for v in self.versions if v.to is None or instant <= v.to)
+        return next(v for v in self.all if v.to is None or instant <= v.to)
 
     @property
     def targeted(self) -> datetime:
@@ -92,7 +92,7 @@ class Past:
         return latest if latest is not None and latest["action"] == "paused" else None
 
 
-async def past_of(session: AsyncSession, jobid: int) -> Past:
+async def versions_of(session: AsyncSession, jobid: int) -> ScheduleVersions:
     """The job and its history, which belong together although others edit. Raises JobNotFound."""
     row: Mapping[str, Any] | None = await definitions.summary(session, jobid)
     for _ in range(TRIES):
@@ -101,7 +101,7 @@ async def past_of(session: AsyncSession, jobid: int) -> Past:
         known = await changes.of_schedule(session, jobid)
         before, row = row, await definitions.summary(session, jobid)
         if row is not None and row["version"] == before["version"]:
-            return Past(before, known)
+            return ScheduleVersions(before, known)
     if row is None:
         raise JobNotFound(jobid)
     raise DatabaseBusy("The job is being edited again and again; try once more.")

@@ -17,7 +17,7 @@ from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.errors import (
-    Flaw,
+    FieldError,
     InvalidInput,
     JobHasNoFuture,
     JobIsDeleted,
@@ -49,7 +49,9 @@ async def pause_untold(
     Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
     """
     if order.until is not None and order.until <= now:
-        raise InvalidInput(Flaw(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now."))
+        raise InvalidInput(
+            FieldError(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now.")
+        )
     held = await locking.hold(session, now, jobid, version)
     now = held.now
     _require_future(held)

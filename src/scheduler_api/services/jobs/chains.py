@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import pending
-from scheduler_api.errors import Flaw, InvalidInput, JobHasFollowers
+from scheduler_api.errors import FieldError, InvalidInput, JobHasFollowers
 
 #: The most jobs in a row, each after the one before.
 LONGEST = 100
 #: How many followers an error names.
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> None:
@@ -28,18 +28,18 @@ async def require_parent(session: AsyncSession, after: After, jobid: int | None 
     await chains.take_turn(session)
     parent = await definitions.share(session, after.jobid)
     if parent is None or parent["deletedat"] is not None:
-        raise InvalidInput(Flaw(("after", "jobid"), f"There is no job {after.jobid}."))
+        raise InvalidInput(FieldError(("after", "jobid"), f"There is no job {after.jobid}."))
     chain = await chains.chain(session, after.jobid, LONGEST)
     if jobid is not None and jobid in chain:
         circle = " → ".join(map(str, [*reversed(chain[: chain.index(jobid) + 1]), jobid]))
-        raise InvalidInput(Flaw(("after", "jobid"), f"That would be a circle: {circle}."))
+        raise InvalidInput(FieldError(("after", "jobid"), f"That would be a circle: {circle}."))
     if len(chain) >= LONGEST:
-        raise InvalidInput(Flaw(("after", "jobid"), f"A chain has at most {LONGEST} jobs."))
+        raise InvalidInput(FieldError(("after", "jobid"), f"A chain has at most {LONGEST} jobs."))
 
 
 async def require_no_followers(session: AsyncSession, jobid: int) -> None:
     """Raise JobHasFollowers where others run after the job: they would wait forever."""
-    found = await chains.followers(session, jobid, MOST_NAMED + 1)
+    found = await chains.followers(session, jobid, MAX_NAMED + 1)
     if found:
-        named = ", ".join(map(str, found[:MOST_NAMED])) + (" and others" if found[MOST_NAMED:] else "")
+        named = ", ".join(map(str, found[:MAX_NAMED])) + (" and others" if found[MAX_NAMED:] else "")
         raise JobHasFollowers(f"Job {jobid} is what others run after: {named}. Delete or change those first.")

@@ -14,7 +14,7 @@ from scheduler_api.database.jobs import definitions
 #: What stands for the value of a header, which may be a secret.
 MASK = "•••"
 #: Bytes of a body's JSON from which on the history tells its size and digest only.
-LARGEST_BODY_KEPT = 1024
+MAX_BODY_KEPT = 1024
 
 Document = Mapping[str, Any]
 
@@ -66,6 +66,6 @@ def _kept(target: Document | None) -> dict[str, Any] | None:
 
 def _body(body: Any) -> Any:
     content = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    if len(content) <= LARGEST_BODY_KEPT:
+    if len(content) <= MAX_BODY_KEPT:
         return body
     return f"{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}"

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.validation import flaws_of
-from scheduler_api.errors import Flaw, InvalidInput
+from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, schedule_of
 
 
@@ -19,9 +19,11 @@ def schedule_of_draft(draft: JobDraft | ScheduleDraft) -> Schedule:
         return schedule_of(draft.definition)
     except StartInGap:
         sentence = "The clocks jump over this time on that day, and dstgap says not to run then."
-        raise InvalidInput(Flaw(("starttime",), sentence)) from None
+        raise InvalidInput(FieldError(("starttime",), sentence)) from None
     except OverflowError:
-        raise InvalidInput(Flaw(("startdate",), "The start lies beyond the end of the calendar.")) from None
+        raise InvalidInput(
+            FieldError(("startdate",), "The start lies beyond the end of the calendar.")
+        ) from None
 
 
 def first_ahead(schedule: Schedule, now: datetime) -> datetime:
@@ -36,7 +38,7 @@ def first_ahead(schedule: Schedule, now: datetime) -> datetime:
     else:
         field = "cron" if isinstance(schedule.cadence, Cron) else "startdate"
         sentence = "The schedule has no run ahead."
-    raise InvalidInput(Flaw((field,), sentence))
+    raise InvalidInput(FieldError((field,), sentence))
 
 
 def require_future_start(draft: JobDraft, schedule: Schedule, now: datetime) -> None:
@@ -50,7 +52,7 @@ def require_future_start(draft: JobDraft, schedule: Schedule, now: datetime) -> 
     today = now.astimezone(ZoneInfo(draft.timezone))
     field = "starttime" if draft.startdate == today.date() and draft.starttime else "startdate"
     clock = f"{today:%Y-%m-%d %H:%M:%S} in {draft.timezone}"
-    raise InvalidInput(Flaw((field,), f"The start must be in the future; it is {clock} now."))
+    raise InvalidInput(FieldError((field,), f"The start must be in the future; it is {clock} now."))
 
 
 def patched(before: dict[str, Any], patch: JobPatch) -> JobDraft:
@@ -58,4 +60,4 @@ def patched(before: dict[str, Any], patch: JobPatch) -> JobDraft:
     try:
         return JobDraft.model_validate(patch.applied_to(before))
     except ValidationError as error:
-        raise InvalidInput(*flaws_of(error.errors(include_url=False, include_input=False))) from None
+        raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None

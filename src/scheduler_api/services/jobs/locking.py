@@ -36,7 +36,7 @@ from scheduler_api.schedule import (
 #: transactions that notify commit one after the other.
 ANNOUNCE_WITHIN = timedelta(hours=1)
 #: The newest rows, among which what no row tells of is looked for.
-MOST_TOLD = 1000
+MAX_ROWS = 1000
 #: How often to try for a job and its promise together, while others settle one promise after the other.
 HOLD_TRIES = 10
 #: Spreads consecutive numbers evenly: 2^64 divided by the golden ratio (Knuth, TAOCP 3, section 6.4).
@@ -200,7 +200,7 @@ async def promise(
     elif not await pending.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs):
         # It has run already, by a clock that was ahead.
         before = occurrence - TICK
-        rows = await logs.told_since(session, job["jobid"], before, MOST_TOLD)
+        rows = await logs.told_since(session, job["jobid"], before, MAX_ROWS)
         following = future.admit(first_beside(future.schedule, before, rows))
         if following is not None:
             tried = tried_at(future.schedule, following, job["jobid"], job["jitter"])
@@ -276,7 +276,7 @@ async def skip(
     for row in await logs.skip(session, now, rows):
         if row.through is not None:
             own = schedule or schedule_in(await definitions.one(session, row.jobid) or {})
-            told = await logs.told_since(session, row.jobid, row.first - TICK, MOST_TOLD)
+            told = await logs.told_since(session, row.jobid, row.first - TICK, MAX_ROWS)
             await logs.skip(session, now, _between(row, own, told))
 
 
@@ -311,8 +311,8 @@ def written_off(
         fate = skip_all(future.schedule, following, last, reason)
         rows.append(Skipped(jobid, following, fate.missed, fate.through, str(fate.reason), *ending))
         rows += (
-            Skipped(jobid, span.first, span.size - 1, span.reaches, str(span.bar), *ending)
-            for span in fate.barred
+            Skipped(jobid, span.first, span.size - 1, span.reaches, str(span.block), *ending)
+            for span in fate.blocked
         )
         following = fate.next
     return rows, following

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.runs import logs
 from scheduler_api.schedule import TICK, Future
-from scheduler_api.services.jobs.locking import MOST_TOLD, Held, first_beside
+from scheduler_api.services.jobs.locking import MAX_ROWS, Held, first_beside
 
 
 async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
@@ -21,8 +21,8 @@ async def first_open(session: AsyncSession, held: Held, future: Future) -> datet
             return future.next_after(since)
     # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
     since = max(validfrom, await _accounted(session, held) or validfrom)
-    rows = await logs.told_since(session, jobid, since, MOST_TOLD)
-    if len(rows) == MOST_TOLD:
+    rows = await logs.told_since(session, jobid, since, MAX_ROWS)
+    if len(rows) == MAX_ROWS:
         since = max(since, rows[0]["scheduledfor"] - TICK)
     return future.admit(first_beside(future.schedule, since, rows))
 

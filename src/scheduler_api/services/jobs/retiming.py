@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.definitions import Continuation
 from scheduler_api.database.runs import logs
-from scheduler_api.errors import Flaw, InvalidInput, ScheduleUnusable
+from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
 from scheduler_api.services.jobs import chains, locking, opening
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
@@ -37,7 +37,7 @@ async def retime(
     future = Future(schedule_of_draft(draft), draft.maxruns, said["runs"] or 0, said["lastrun"])
     if future.is_spent and (redefined or "maxruns" in changed):
         sentence = f"Must be more than {future.runs}: so often it has run already."
-        raise InvalidInput(Flaw(("maxruns",), sentence))
+        raise InvalidInput(FieldError(("maxruns",), sentence))
     if redefined:
         if {"startdate", "starttime"} & set(changed):
             require_future_start(draft, future.schedule, now)
@@ -119,7 +119,7 @@ async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, sched
             if schedule.next_after(last) != row["scheduledfor"]:
                 break
             span = next(schedule.spans(row["scheduledfor"], reach))
-            said = Reason.REQUEST if span.bar is None else Reason(span.bar)
+            said = Reason.REQUEST if span.block is None else Reason(span.block)
             if (span.last, span.size, said) != (reach, row["missed"] + 1, row["reason"]):
                 break
             last = reach

@@ -11,7 +11,7 @@ from scheduler_api.services.runs.settling import Ended
 from scheduler_api.targets import HOST_FAILURES
 
 #: Failures in a row from which on a host is left alone; seconds for which, doubled with each so many more.
-HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK = 5, 1.0, 60.0
+HOST_BREAKS, MIN_BREAK, MAX_BREAK = 5, 1.0, 60.0
 #: For how long failures of a host that nobody calls any more are remembered.
 REMEMBERED = timedelta(days=1)
 
@@ -41,7 +41,7 @@ async def judge(
     if recovered := answered & (failing | failures.keys()):
         await breakers.answered(session, sorted(recovered))
     if failures:
-        await breakers.failed(session, now, failures, HOST_BREAKS, SHORTEST_BREAK, LONGEST_BREAK)
+        await breakers.failed(session, now, failures, HOST_BREAKS, MIN_BREAK, MAX_BREAK)
 
 
 async def forget(session: AsyncSession, now: datetime) -> None:

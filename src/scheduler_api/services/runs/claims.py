@@ -36,7 +36,7 @@ WINDOW, HOSTS_A_LOOK = 256, 1000
 #: What a high rate lets go meanwhile is claimed at once: claims cost.
 PACE = timedelta(seconds=0.05)
 #: Expired leases that are looked at, at once.
-MOST_EXPIRED = 500
+MAX_EXPIRED = 500
 
 Known = Mapping[int, Mapping[str, Any]]
 #: A running log whose row is locked, and what came of its attempt.
@@ -131,7 +131,7 @@ async def claim(
     due = now if due is None else min(due, now)
     bounds = Bounds(await claims.bounds(session), now, terms.hostmost, breakers.HOST_BREAKS, room)
     askers = await shares.asking(
-        session, due, max(room.most, WINDOW) + 1, HOSTS_A_LOOK, room.after, room.floor
+        session, due, max(room.limit, WINDOW) + 1, HOSTS_A_LOOK, room.after, room.floor
     )
     counts = bounds.shares(askers.hosts)
     entries = await claims.due(session, due, counts, *bounds.closed, room.floor) if counts else []
@@ -266,7 +266,7 @@ async def renew(
 
 async def expired(session: AsyncSession, now: datetime) -> list[UUID]:
     """The tokens of runs whose lease has run out, and that nothing keeps from being renewed."""
-    return await leases.expired(session, now, MOST_EXPIRED)
+    return await leases.expired(session, now, MAX_EXPIRED)
 
 
 async def reap(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> list[Settled]:

@@ -87,15 +87,15 @@ class Bounds:
         """
         asking = []
         for host, since in hosts.items():
-            most = self._host_room(host)
-            if most <= 0:
+            limit = self._host_room(host)
+            if limit <= 0:
                 continue
             # What busy jobs have due is not looked at, either.
             if not self._admits(Reach.LENT):
                 self.crowded = True
             if self._admits(Reach.NEWCOMER if self._is_idle(host) else Reach.JOB):
-                asking.append(Asking(host, since, self._host_calls[host], most))
-        return share_out(asking, self._room.most * min(2, len(asking)))
+                asking.append(Asking(host, since, self._host_calls[host], limit))
+        return share_out(asking, self._room.limit * min(2, len(asking)))
 
     @property
     def closed(self) -> tuple[list[int], list[str]]:
@@ -223,11 +223,11 @@ class Bounds:
         """How many more may start by the limits on a host or a tag."""
         named = scope, name
         if scope == "host":
-            most = self._down.get(name, self._limits.get(named, self._hostmost)) - self._host_calls[name]
+            limit = self._down.get(name, self._limits.get(named, self._hostmost)) - self._host_calls[name]
         else:
-            most = self._limits.get(named, UNLIMITED) - self._tag_runs[name]
+            limit = self._limits.get(named, UNLIMITED) - self._tag_runs[name]
         rate = self._rates.get(named)
-        return most if rate is None else min(most, rate.free(self._now) - self._paced[named])
+        return limit if rate is None else min(limit, rate.free(self._now) - self._paced[named])
 
 
 #: More than ever run at once.

@@ -54,18 +54,18 @@ class PassReport:
 async def run_pass(
     session: AsyncSession,
     now: datetime,
-    most: int,
+    limit: int,
     due: datetime,
     held: Collection[int] = (),
     floor: datetime = BEGINNING,
 ) -> PassReport:
-    """Claim up to `most` logs whose time had come at `due`, and has come `now`, and settle them.
+    """Claim up to `limit` logs whose time had come at `due`, and has come `now`, and settle them.
 
     Logs of `held` jobs are left alone, and so is what somebody else holds a row of. Nothing is looked for
     that was due before `floor`.
     """
     # The clock may have been set back since.
-    claimed = await passes.claim_due(session, min(due, now), most, held, floor)
+    claimed = await passes.claim_due(session, min(due, now), limit, held, floor)
     if not claimed:
         return PassReport()
     rules = await passes.rules_of(session, [entry.jobid for entry in claimed])
@@ -103,7 +103,7 @@ class Fate(NamedTuple):
     """What becomes of one log, and the rows of those that its schedule keeps from running."""
 
     outcome: Outcome
-    barred: Sequence[Skipped] = ()
+    blocked: Sequence[Skipped] = ()
 
 
 Rules = Mapping[int, JobRules]
@@ -113,7 +113,7 @@ async def _settle(
     session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> None:
     unpromised = await passes.settle(session, now, [fate.outcome for fate in fates])
-    await locking.skip(session, now, [row for fate in fates for row in fate.barred])
+    await locking.skip(session, now, [row for fate in fates for row in fate.blocked])
     await repairs.go_on(session, now, unpromised)
     await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
 
@@ -168,11 +168,11 @@ def _refined(
     following = future.admit(fate.next)
     tried = following and locking.tried_at(schedule, following, entry.jobid, jitter)
     ending = future.lastrun, future.runs
-    barred = [
-        Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.bar), *ending)
-        for span in fate.barred
+    blocked = [
+        Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.block), *ending)
+        for span in fate.blocked
     ]
-    return Fate(_outcome(entry, fate)._replace(next=following, tried=tried), barred)
+    return Fate(_outcome(entry, fate)._replace(next=following, tried=tried), blocked)
 
 
 # A pass plans thousands of rows, and few intervals differ.

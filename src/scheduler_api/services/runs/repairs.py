@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 #: Why occurrences that are yet to come cannot have been skipped: the clock was ahead when it was said.
 TOO_EARLY = {Reason.MISFIRE, Reason.PAUSED, Reason.OVERLAP, Reason.UNTIL, Reason.SUPERSEDED}
 #: Rows for what is yet to come that are looked at.
-MOST_AHEAD = 1000
+MAX_AHEAD = 1000
 #: Jobs that are let go on in the transaction in which they came to a stop.
-MOST_AT_ONCE = 50
+MAX_AT_ONCE = 50
 
 
 class Suspects(NamedTuple):
@@ -93,16 +93,16 @@ async def go_on(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> 
     or is too much for this transaction, is found by the search.
     """
     if jobids:
-        await one_by_one(session, jobids[:MOST_AT_ONCE], lambda jobid: repair(session, now, jobid))
+        await one_by_one(session, jobids[:MAX_AT_ONCE], lambda jobid: repair(session, now, jobid))
 
 
-async def realign(session: AsyncSession, now: datetime, after: int, most: int) -> int | None:
-    """Look at up to `most` promises of jobs above a jobid; the last jobid, or None where there was none.
+async def realign(session: AsyncSession, now: datetime, after: int, limit: int) -> int | None:
+    """Look at up to `limit` promises of jobs above a jobid; the last jobid, or None where there was none.
 
     A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
     changed since it was given, it is given anew.
     """
-    rows = await pending.zoned(session, after, most)
+    rows = await pending.zoned(session, after, limit)
     for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
         if is_off:
             with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
@@ -165,7 +165,7 @@ async def _advance(session: AsyncSession, held: locking.Held, promise: Mapping[s
     except ScheduleUnusable:
         return False
     schedule = future.schedule
-    rows = await logs.told_ahead(session, job["jobid"], now, MOST_AHEAD)
+    rows = await logs.told_ahead(session, job["jobid"], now, MAX_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
     right = [row for row in rows if not _is_too_early(row, now)]
     first = future.admit(locking.first_beside(schedule, max(now, job["validfrom"]), right))

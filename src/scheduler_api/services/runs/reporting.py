@@ -14,7 +14,7 @@ from scheduler_api.services.runs.settling import Ended, target_in
 from scheduler_api.targets import Failure
 
 #: Lines of one attempt that are kept.
-MOST_LINES = 1000
+MAX_LINES = 1000
 #: Seconds to the next word where the job has lost its target meanwhile.
 SILENCE = 300
 
@@ -33,7 +33,7 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
     until = max(now + timedelta(seconds=silence), row["leaseuntil"])
     await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
     if told.lines:
-        await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MOST_LINES)
+        await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MAX_LINES)
     if told.status is None:
         return RunState(logid=logid, attempt=row["attempt"], status="running", leaseuntil=until)
     (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))], known)

@@ -13,10 +13,10 @@ from scheduler_api.database.runs import attempts, claims, leases, logs, pending
 from scheduler_api.errors import (
     JobHasNoTarget,
     JobIsDeleted,
-    LogIsPromise,
     LogIsSettled,
     LogNotFound,
     NothingToRetry,
+    RunNotStarted,
     SchedulerError,
 )
 from scheduler_api.services.runs.claims import settle_held
@@ -26,7 +26,7 @@ from scheduler_api.targets import Failure
 #: Logs that are tried again in one transaction.
 BATCH = 100
 #: Lines of a log that are shown.
-MOST_LINES = 1000
+MAX_LINES = 1000
 
 
 async def get_log(session: AsyncSession, logid: int) -> LogWithAttempts:
@@ -34,7 +34,7 @@ async def get_log(session: AsyncSession, logid: int) -> LogWithAttempts:
     return LogWithAttempts(
         log=await _log(session, logid),
         attempts=[Attempt.model_validate(dict(row)) for row in await attempts.of_log(session, logid)],
-        lines=[Line.model_validate(dict(row)) for row in await attempts.lines(session, logid, MOST_LINES)],
+        lines=[Line.model_validate(dict(row)) for row in await attempts.lines(session, logid, MAX_LINES)],
     )
 
 
@@ -97,7 +97,7 @@ async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
         raise LogIsSettled(f"Log {logid} is {row['status']} already.")
     is_first = row["status"] == "pending" and row["attempt"] == 1
     if is_first and row["cause"] == "schedule":
-        raise LogIsPromise(f"Log {logid} promises the next run; POST /jobs/{row['jobid']}/skip skips it.")
+        raise RunNotStarted(f"Log {logid} promises the next run; POST /jobs/{row['jobid']}/skip skips it.")
     if is_first:
         await attempts.cancel_pending(session, now, logid)
     else:

@@ -25,7 +25,7 @@ from scheduler_api.services.runs import repairs
 from scheduler_api.targets import Failure, backoff
 
 #: The longest reason that a job is paused for.
-LONGEST_REASON = 500
+MAX_REASON = 500
 
 
 class Ended(NamedTuple):
@@ -224,7 +224,7 @@ async def conclude(
     for jobid, (known, end, verdict) in sorted(failed.items()):
         reason = _why_pause(known, end, verdict, failures.get(jobid, 0))
         if reason is not None:
-            order = Pause.model_construct(reason=reason[:LONGEST_REASON], until=None)
+            order = Pause.model_construct(reason=reason[:MAX_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
                 await actions.pause_untold(session, now, jobid, order)
 

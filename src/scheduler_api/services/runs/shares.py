@@ -55,7 +55,7 @@ class Room(NamedTuple):
     """Jobs that it leaves alone: the look before found that somebody else holds them."""
 
     @property
-    def most(self) -> int:
+    def limit(self) -> int:
         """How many runs may be claimed in all."""
         return self.free[Reach.NEWCOMER]
 
@@ -73,7 +73,7 @@ class Asking(NamedTuple):
     """When the oldest of them was due."""
     calls: int
     """How many calls to it are under way."""
-    most: int
+    limit: int
     """How many more it may have."""
 
 
@@ -95,7 +95,7 @@ def share_out(asking: Sequence[Asking], places: int) -> dict[str, int]:
 
 def _level(asking: Sequence[Asking], places: int) -> int:
     """The highest level to which the places fill all hosts."""
-    low, high = 0, max((one.calls + one.most for one in asking), default=0)
+    low, high = 0, max((one.calls + one.limit for one in asking), default=0)
     while low < high:
         middle = (low + high + 1) // 2
         if sum(_up_to(one, middle) for one in asking) <= places:
@@ -106,4 +106,4 @@ def _level(asking: Sequence[Asking], places: int) -> int:
 
 
 def _up_to(one: Asking, level: int) -> int:
-    return min(max(0, level - one.calls), one.most)
+    return min(max(0, level - one.calls), one.limit)

@@ -75,7 +75,7 @@ async def _begin(
         unpromised += await passes.settle(session, now, refused)
         over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
         await chains.fire(session, now, over)
-    await locking.skip(session, now, [row for fate in mine for row in fate.barred])
+    await locking.skip(session, now, [row for fate in mine for row in fate.blocked])
     starts = [
         _start(entry, fate, known[entry.logid])
         for entry, fate in zip(entries, mine, strict=True)

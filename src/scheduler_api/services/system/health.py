@@ -11,7 +11,7 @@ from scheduler_api.database.runs.passes import BEGINNING, NextDue
 #: What is so late is called overdue.
 LATE = timedelta(seconds=5)
 #: Calls that wait are counted up to this.
-MOST_COUNTED = 1000
+MAX_COUNTED = 1000
 
 
 class Waiting(NamedTuple):
@@ -49,4 +49,4 @@ async def waiting(session: AsyncSession, now: datetime) -> Waiting:
 
     Where a replica's deliverer is `crowded`, some of them wait for a place of it, and not for a limit.
     """
-    return Waiting(*await shares.waiting(session, now, MOST_COUNTED))
+    return Waiting(*await shares.waiting(session, now, MAX_COUNTED))

@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.timeline import Tally
 from scheduler_api.contracts.system.overview import (
+    Issue,
+    IssueKind,
     LastError,
     LateRun,
     Overview,
     RunningRun,
-    Trouble,
-    TroubleKind,
 )
 from scheduler_api.database.runs import history, passes
 from scheduler_api.database.system import overview
@@ -22,11 +22,11 @@ from scheduler_api.services.system import health, restore
 from scheduler_api.services.system.health import LATE
 
 #: How far back runs are counted, and how many of them.
-DAY, MOST_COUNTED = timedelta(days=1), 50_000
+DAY, MAX_COUNTED = timedelta(days=1), 50_000
 #: How many of each kind are named.
 SHOWN = 20
 #: Failures in a row are counted up to this.
-LONGEST_STREAK = 1000
+MAX_STREAK = 1000
 #: A transaction that has been open for so long keeps the server from cleaning up.
 OLD = timedelta(minutes=5)
 #: What waits so long does not wait for a busy moment to pass.
@@ -46,7 +46,7 @@ async def look(
     `told` is what the replica itself says is wrong; `paused`, whether it waits until somebody confirms that
     the database was restored; `crowded`, for how many seconds due calls have found no place in it.
     """
-    total = await overview.totals(session, now - DAY, now, MOST_COUNTED)
+    total = await overview.totals(session, now - DAY, now, MAX_COUNTED)
     running = await overview.running(session, SHOWN)
     medians = await history.medians(session, sorted({row["jobid"] for row in running}))
     late = await overview.late(session, now - LATE, SHOWN)
@@ -55,8 +55,8 @@ async def look(
     error = await overview.last_error(session)
     return Overview(
         now=now,
-        troubles=[
-            *(_replica_trouble(sentence) for sentence in told),
+        issues=[
+            *(_replica_issue(sentence) for sentence in told),
             *await restore.told(session, now, paused=paused),
             *_lateness(now, late, replicas),
             *await _crowd(session, now, crowded),
@@ -65,7 +65,7 @@ async def look(
             *await _jobs(session, now),
         ],
         total=Tally(**total),
-        complete=total["logs"] < MOST_COUNTED,
+        complete=total["logs"] < MAX_COUNTED,
         running=[_running(row, medians.get(row["jobid"])) for row in running],
         late=[LateRun(**row) for row in late],
         lag=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
@@ -80,37 +80,39 @@ def _running(row: Mapping[str, Any], usual: timedelta | None) -> RunningRun:
     return RunningRun(**values, usual=usual and usual.total_seconds())
 
 
-def _replica_trouble(sentence: str) -> Trouble:
-    return Trouble(
-        kind=TroubleKind.REPLICA,
+def _replica_issue(sentence: str) -> Issue:
+    return Issue(
+        kind=IssueKind.REPLICA,
         what="This replica does not do its work.",
         since=None,
         why=sentence,
-        todo="Look at its log, and at whether it reaches the database. Another replica takes over meanwhile.",
+        action="Check its log and its connection to the database. Another replica takes over meanwhile.",
     )
 
 
-def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequence[str]) -> list[Trouble]:
+def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequence[str]) -> list[Issue]:
     if not late or now - late[0]["nextrun"] < STUCK:
         return []
     first = late[0]
     count = f"{len(late)}" if len(late) < SHOWN else f"At least {SHOWN}"
     if replicas:
-        todo = (
+        action = (
             "Look at /readyz and at the log of each replica. Where calls wait, a limit of concurrency or a "
             "host that does not answer may hold them back: the page of the log says so."
         )
     else:
-        todo = "No replica runs what is due. Start one, and see that SCHEDULER_TICKER is not off everywhere."
+        action = (
+            "No replica runs what is due. Start one, and see that SCHEDULER_TICKER is not off everywhere."
+        )
     waited = duration(int((now - first["nextrun"]).total_seconds()))
     runs = "run waits" if len(late) == 1 else "runs wait"
     return [
-        Trouble(
-            kind=TroubleKind.LATE,
+        Issue(
+            kind=IssueKind.LATE,
             what=f"{count} {runs} that should have begun; the oldest for {waited}.",
             since=first["nextrun"],
             why=f"The oldest is one of “{first['jobname']}”.",
-            todo=todo,
+            action=action,
             jobid=first["jobid"],
             logid=first["logid"],
             timezone=first["timezone"],
@@ -118,21 +120,21 @@ def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequen
     ]
 
 
-async def _crowd(session: AsyncSession, now: datetime, crowded: float) -> list[Trouble]:
+async def _crowd(session: AsyncSession, now: datetime, crowded: float) -> list[Issue]:
     """That calls wait as this replica makes as many as it may, for longer than a busy moment."""
     if crowded < STUCK.total_seconds():
         return []
     waiting = await health.waiting(session, now)
     if not waiting.calls:
         return []
-    count = f"{'at least ' if waiting.calls == health.MOST_COUNTED else ''}{waiting.calls:,}"
+    count = f"{'at least ' if waiting.calls == health.MAX_COUNTED else ''}{waiting.calls:,}"
     return [
-        Trouble(
-            kind=TroubleKind.CROWDED,
+        Issue(
+            kind=IssueKind.CROWDED,
             what=f"This replica is at capacity ({count} calls due).",
             since=now - timedelta(seconds=crowded),
             why="Due calls have found no free place since. Some may also wait for a limit.",
-            todo="Start another replica, or raise SCHEDULER_CONCURRENCY. Shorten timeouts of slow targets.",
+            action="Start another replica, or raise SCHEDULER_CONCURRENCY. Shorten timeouts of slow targets.",
         )
     ]
 
@@ -140,17 +142,17 @@ async def _crowd(session: AsyncSession, now: datetime, crowded: float) -> list[T
 def _streak(times: int) -> str:
     if times == 1:
         return "the last run"
-    return f"{'at least ' if times == LONGEST_STREAK else ''}the last {times:,} runs"
+    return f"{'at least ' if times == MAX_STREAK else ''}the last {times:,} runs"
 
 
-async def _hosts(session: AsyncSession, now: datetime) -> list[Trouble]:
+async def _hosts(session: AsyncSession, now: datetime) -> list[Issue]:
     return [
-        Trouble(
-            kind=TroubleKind.HOST,
+        Issue(
+            kind=IssueKind.HOST,
             what=f"The host {row['host']} does not answer: {row['failures']:,} failures in a row.",
             since=row["since"],
             why=row["error"],
-            todo="Look at that host. Until it answers, calls to it wait"
+            action="Look at that host. Until it answers, calls to it wait"
             + (
                 f", and one tries in {duration(int((row['openuntil'] - now).total_seconds()))}"
                 if row["openuntil"] > now
@@ -162,27 +164,27 @@ async def _hosts(session: AsyncSession, now: datetime) -> list[Trouble]:
     ]
 
 
-async def _jobs(session: AsyncSession, now: datetime) -> list[Trouble]:
+async def _jobs(session: AsyncSession, now: datetime) -> list[Issue]:
     failing = [
-        Trouble(
-            kind=TroubleKind.FAILING,
+        Issue(
+            kind=IssueKind.FAILING,
             what=f"“{row['jobname']}” fails: {_streak(row['times'])}.",
             since=row["since"],
             why=row["error"],
-            todo="See what it answered in its log; mend the target or the job, then try the run again.",
+            action="See what it answered in its log; mend the target or the job, then try the run again.",
             jobid=row["jobid"],
             logid=row["logid"],
             timezone=row["timezone"],
         )
-        for row in await overview.failing(session, now - DAY, LONGEST_STREAK, SHOWN)
+        for row in await overview.failing(session, now - DAY, MAX_STREAK, SHOWN)
     ]
     given_up = [
-        Trouble(
-            kind=TroubleKind.GIVENUP,
+        Issue(
+            kind=IssueKind.GIVENUP,
             what=f"“{row['jobname']}” was paused, as it failed too often.",
             since=row["pausedat"],
             why=row["pausereason"],
-            todo="Mend what it calls, then resume it; what it has missed is caught up as its policy says.",
+            action="Mend what it calls, then resume it; what it has missed is caught up as its policy says.",
             jobid=row["jobid"],
             timezone=row["timezone"],
         )
@@ -191,15 +193,15 @@ async def _jobs(session: AsyncSession, now: datetime) -> list[Trouble]:
     return failing + given_up + await _repaired(session, now)
 
 
-async def _repaired(session: AsyncSession, now: datetime) -> list[Trouble]:
+async def _repaired(session: AsyncSession, now: datetime) -> list[Issue]:
     return [
-        Trouble(
-            kind=TroubleKind.REPAIRED,
+        Issue(
+            kind=IssueKind.REPAIRED,
             what=f"The next run of “{row['jobname']}” was "
             + ("missing, and was repaired." if row["was"] is None else "too late, and was repaired."),
             since=row["at"],
             why=f"Was: {row['was'] or 'none'}. Is: {row['became'] or 'none, as the schedule is over'}.",
-            todo="Find out who changed the tables, or the clock of the database.",
+            action="Find out who changed the tables, or the clock of the database.",
             jobid=row["jobid"],
             timezone=row["timezone"],
         )
@@ -207,14 +209,14 @@ async def _repaired(session: AsyncSession, now: datetime) -> list[Trouble]:
     ]
 
 
-async def _transactions(session: AsyncSession, now: datetime) -> list[Trouble]:
+async def _transactions(session: AsyncSession, now: datetime) -> list[Issue]:
     return [
-        Trouble(
-            kind=TroubleKind.TRANSACTION,
+        Issue(
+            kind=IssueKind.TRANSACTION,
             what=f"A transaction has been open for {duration(int((now - row['since']).total_seconds()))}.",
             since=row["since"],
             why=_whose(row),
-            todo="It makes runs late as long as it stays open. End it, as with pg_terminate_backend(pid).",
+            action="It makes runs late as long as it stays open. End it, as with pg_terminate_backend(pid).",
         )
         for row in await overview.old_transactions(session, now - OLD, SHOWN)
     ]

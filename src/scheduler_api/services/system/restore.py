@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.system.overview import Restore, Trouble, TroubleKind
+from scheduler_api.contracts.system.overview import Issue, IssueKind, Restore
 from scheduler_api.database import installation
 
 #: For how long a restore is told of that nobody confirms.
@@ -29,7 +29,7 @@ async def is_awaited(session: AsyncSession, _: datetime) -> bool:
     return found.restoredat is not None and found.confirmedat is None
 
 
-async def told(session: AsyncSession, now: datetime, *, paused: bool) -> list[Trouble]:
+async def told(session: AsyncSession, now: datetime, *, paused: bool) -> list[Issue]:
     """What the overview says of a restore; `paused`: this process waits until it is confirmed."""
     found = await last(session)
     if found.restoredat is None or found.confirmedat is not None:
@@ -43,13 +43,13 @@ async def told(session: AsyncSession, now: datetime, *, paused: bool) -> list[Tr
     )
     stop = "This replica runs nothing until then." if paused else "Runs go on meanwhile."
     return [
-        Trouble(
-            kind=TroubleKind.RESTORED,
+        Issue(
+            kind=IssueKind.RESTORED,
             what="The database was restored, or another server has taken over.",
             since=found.restoredat,
             why=f"What happened after {known} may be missing from these tables. Runs of that time are made "
             "again, and targets recognize them by their webhook-id. Jobs that were changed since then are as "
             "they were. New runs and jobs have numbers that none had before.",
-            todo=f"Look at the jobs, and change again what was lost. Then confirm. {stop}",
+            action=f"Look at the jobs, and change again what was lost. Then confirm. {stop}",
         )
     ]

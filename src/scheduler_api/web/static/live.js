@@ -121,7 +121,7 @@ export const follow = () => {
   const start = () => {
     if (document.hidden || source) return;
     // What has changed since the page was made is told at once.
-    source = new EventSource(`/events?since=${encodeURIComponent(document.body.dataset.news)}`);
+    source = new EventSource(`/events?since=${encodeURIComponent(document.body.dataset.mark)}`);
     source.addEventListener("change", refresh);
     source.addEventListener("open", () => {
       clearInterval(polling);

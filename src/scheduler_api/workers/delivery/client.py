@@ -20,9 +20,9 @@ from scheduler_api.workers.delivery.deadlines import Deadlines
 from scheduler_api.workers.delivery.sockets import MARKS, Encryption, Marks, Resolver, socket_factory
 
 #: How much of a body is read: a pattern is looked for in it. A body that goes on is cut off.
-MOST_READ = 64 * 1024
+MAX_READ = 64 * 1024
 #: How much of a body is kept.
-MOST_KEPT = 4096
+MAX_KEPT = 4096
 #: Shorter than the five seconds after which common servers close an idle connection: a request sent
 #: at that very moment would be lost.
 KEEP_ALIVE = 4.0
@@ -177,8 +177,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body, or a byte more than is looked at."""
     content = response.content
     data = b""
-    while len(data) <= MOST_READ:
-        chunk = await content.read(MOST_READ + 1 - len(data))
+    while len(data) <= MAX_READ:
+        chunk = await content.read(MAX_READ + 1 - len(data))
         if not chunk:
             break
         data = data + chunk if data else chunk
@@ -186,15 +186,13 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _answer(status: int | None, retryafter: str | None, data: bytes, marks: Marks) -> Answer:
-    if len(data) <= MOST_KEPT:
+    if len(data) <= MAX_KEPT:
         body = excerpt = data.decode("utf-8", "replace")
     else:
         # A character that the cut goes through is left out, not replaced.
-        body = codecs.utf_8_decode(data[:MOST_READ], "replace", len(data) <= MOST_READ)[0]
-        excerpt = codecs.utf_8_decode(data[:MOST_KEPT], "replace", False)[0]
-    return Answer(
-        status, None, None, retryafter, _clean(excerpt), len(data) > MOST_KEPT, marks.timing(), body
-    )
+        body = codecs.utf_8_decode(data[:MAX_READ], "replace", len(data) <= MAX_READ)[0]
+        excerpt = codecs.utf_8_decode(data[:MAX_KEPT], "replace", False)[0]
+    return Answer(status, None, None, retryafter, _clean(excerpt), len(data) > MAX_KEPT, marks.timing(), body)
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> str | None:

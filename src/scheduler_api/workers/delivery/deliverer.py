@@ -35,11 +35,11 @@ log = structlog.get_logger(__name__)
 #: Claims cost, too: where many calls end, the next one waits for so many of the places, or so many seconds.
 CLAIM_FROM, CLAIM_AFTER = 0.25, 0.05
 #: The most runs that are claimed ahead, where calls end faster than they can be claimed.
-MOST_AHEAD = 256
+MAX_AHEAD = 256
 #: Seconds between two looks at due calls that limits hold back: other replicas may have made room.
 BOUNDED_PAUSE = 1.0
 #: Seconds to wait after a failure, doubled with each further one.
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.25, 10.0
+FIRST_BACKOFF, MAX_BACKOFF = 0.25, 10.0
 #: Failures in a row from which on the deliverer counts as broken.
 BROKEN_AFTER = 3
 #: Seconds that the database has at the end to take the last verdicts.
@@ -155,10 +155,10 @@ class Deliverer:
         self._hasten(0.0)
 
     @property
-    def troubles(self) -> dict[str, str | None]:
+    def issues(self) -> dict[str, str | None]:
         """What is wrong with each part of the work, in a sentence; None: nothing."""
         claims = f"The last {self._failures} claims of calls failed." if self._is_broken else None
-        return {"claims": claims, "settling": self._settler.trouble, "leases": self._leases.trouble}
+        return {"claims": claims, "settling": self._settler.issue, "leases": self._leases.issue}
 
     @property
     def silence(self) -> float:
@@ -185,10 +185,10 @@ class Deliverer:
         while (left := give_up - monotonic()) > 0 and not self._stopping:
             async with self._turn:
                 room = self._places.room(0)
-                claim, futures = await self._claim(room, due) if room.most else (Claim(crowded=True), [])
+                claim, futures = await self._claim(room, due) if room.limit else (Claim(crowded=True), [])
             counts["skipped"] += claim.skipped
             mine += futures
-            if claim.more or (futures and len(futures) >= room.most):
+            if claim.more or (futures and len(futures) >= room.limit):
                 continue
             if claim.whole and not claim.crowded:
                 break
@@ -220,7 +220,7 @@ class Deliverer:
                 return
             except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
-                longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
+                longest = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
                 pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
                 log.warning("claiming calls failed", error=explain(error.__cause__ or error))
             self._look_at = min(self._look_at, monotonic() + pause)
@@ -249,7 +249,7 @@ class Deliverer:
     async def _tick(self) -> float:
         """Claim what is due and there is room for; how many seconds to sleep then."""
         self._is_full = not self._has_room
-        if not self._room.most:
+        if not self._room.limit:
             self._crowded = self._crowded or monotonic()
             return self._capacity.interval
         if self._is_full and (pause := self._measured[0] + CLAIM_AFTER - monotonic()) > 0:
@@ -258,7 +258,7 @@ class Deliverer:
             room, began = self._room, monotonic()
             claim, _ = await self._claim(room)
         self._measure(began)
-        if claim.more or len(claim.started) == room.most:
+        if claim.more or len(claim.started) == room.limit:
             return 0.0
         self._is_bounded = claim.bounded
         self._is_full |= claim.crowded
@@ -276,7 +276,7 @@ class Deliverer:
         now, (since, ended) = monotonic(), self._measured
         self._measured = now, self._ended
         ends_a_second = (self._ended - ended) / max(now - since, 1e-6)
-        self._ahead = min(int(ends_a_second * (now - began)), MOST_AHEAD)
+        self._ahead = min(int(ends_a_second * (now - began)), MAX_AHEAD)
 
     @property
     def _room(self) -> Room:

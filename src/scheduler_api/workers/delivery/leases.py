@@ -111,7 +111,7 @@ class Leases:
                 log.warning("looking after leases failed", error=explain(error.__cause__ or error))
 
     @property
-    def trouble(self) -> str | None:
+    def issue(self) -> str | None:
         """What is wrong, in a sentence; None: nothing."""
         if self._failures >= BROKEN_AFTER:
             return f"The last {self._failures} tries to renew leases failed."

@@ -12,7 +12,7 @@ class Places:
     """As many calls at once as there are places, some of them only for runs that reach so far."""
 
     def __init__(self, count: int) -> None:
-        self._most = thresholds(count)
+        self._limits = thresholds(count)
         self.thrift = Thrift(count)
         """Fewer places for a while, where there are no file descriptors for more."""
         # Claimed runs that wait for a place, by their reach; each queue in the order of the claims.
@@ -24,9 +24,9 @@ class Places:
     @property
     def _thresholds(self) -> PerReach:
         limit = self.thrift.limit
-        if limit >= self._most[Reach.NEWCOMER]:
-            return self._most
-        first, second, third, fourth = (min(most, limit) for most in self._most)
+        if limit >= self._limits[Reach.NEWCOMER]:
+            return self._limits
+        first, second, third, fourth = (min(each, limit) for each in self._limits)
         return first, second, third, fourth
 
     @property

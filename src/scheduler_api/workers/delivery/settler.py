@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 #: The most that one transaction settles.
 BATCH = 500
 #: Seconds to wait after a failure of the database, doubled with each further one.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_PAUSE, MAX_PAUSE = 0.1, 5.0
 #: Seconds to leave a run alone whose row somebody else holds.
 HELD_PAUSE = 0.25
 #: Failures in a row from which on settling counts as broken.
@@ -79,7 +79,7 @@ class Settler:
                 self._resolve(ended.token, None if settled is None else settled.status)
 
     @property
-    def trouble(self) -> str | None:
+    def issue(self) -> str | None:
         """What is wrong, in a sentence; None: nothing."""
         if self._failures >= BROKEN_AFTER:
             return f"The last {self._failures} tries to settle runs failed."
@@ -119,7 +119,7 @@ class Settler:
                 self._failures = 0
                 return done
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
     async def _hand_back(self, batch: Sequence[Ended]) -> Batch:
         """Only newer code may write by now: let go of what was not begun, and leave the rest to others.

@@ -26,7 +26,7 @@ LOOKUP_TIMEOUT = 5.0
 #: Lookups at once; and how many more may hang, as a name whose servers are dead does for up to half a minute.
 LOOKUP_THREADS, HANGING_THREADS = 32, 32
 #: Lookups at once of names that hung the last time, and of how many names that is remembered.
-MOST_SUSPECTS, MOST_REMEMBERED = 8, 1000
+MAX_SUSPECTS, MAX_REMEMBERED = 8, 1000
 
 _AddressInfo = tuple[Any, ...]
 
@@ -172,7 +172,7 @@ class Resolver(AbstractResolver):
         lookup = self._running.get(host)
         if lookup is None:
             # Names that hang may not take the places of those that do not.
-            if host in self._suspects and len(self._suspects.keys() & self._running) >= MOST_SUSPECTS:
+            if host in self._suspects and len(self._suspects.keys() & self._running) >= MAX_SUSPECTS:
                 raise OSError("no answer the last time, and too many such names are being looked up")
             lookup = self._running[host] = _Lookup()
             lookup.task = asyncio.create_task(self._find(host, lookup.begun))
@@ -200,7 +200,7 @@ class Resolver(AbstractResolver):
                 self._suspects.pop(host, None)
                 return found.result()
             self._suspects[host] = None
-            if len(self._suspects) > MOST_REMEMBERED:
+            if len(self._suspects) > MAX_REMEMBERED:
                 del self._suspects[next(iter(self._suspects))]
             if self._hanging.locked():
                 return await found

@@ -78,7 +78,7 @@ def image() -> None:
     seen = json.loads(compose("exec", "-T", "api", "python", "-c", IN_CONTAINER))
     check("runs as a user with a name, not as root", seen["uid"] > 0 and seen["user"] == "scheduler", seen)
     check("has no capability, and gains none", not seen["capabilities"] and not seen["gains"])
-    check("can not write to its root", not seen["writes"])
+    check("cannot write to its root", not seen["writes"])
     check("carries no installer, no build tool, no Postgres", not seen["carries"])
     environment = engine("image", "inspect", "--format", "{{json .Config.Env}}", IMAGE)
     check("has no secret in its environment", not re.search("PASSWORD|DATABASE_URL|SECRET", environment))

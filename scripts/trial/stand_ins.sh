@@ -84,7 +84,7 @@ build() {
 bud() {
     local tag=docker.io/library/$1
     buildah bud --layers --format docker --isolation chroot --network host --pull-never --tag "$tag" "${@:2}" \
-        > "$TRIAL_CACHE/build.log" 2>&1 || fail "$1 can not be built: see $TRIAL_CACHE/build.log"
+        > "$TRIAL_CACHE/build.log" 2>&1 || fail "$1 cannot be built: see $TRIAL_CACHE/build.log"
     printf 'PASS  built %s\n' "$1"
 }
 
@@ -97,7 +97,7 @@ make_base() {
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -1)
     debootstrap --variant=minbase --include=busybox,ca-certificates,haproxy,python3,python3-venv \
         trixie "$root" ${mirror:+"$mirror"} > "$TRIAL_CACHE/debootstrap.log" 2>&1 ||
-        fail "Debian can not be installed: see $TRIAL_CACHE/debootstrap.log"
+        fail "Debian cannot be installed: see $TRIAL_CACHE/debootstrap.log"
     rm -rf "${root:?}"/dev/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
     cp "${PIP_CERT:-$CA}" "$root$CA"
     buildah config --env "PIP_CERT=$CA" ${PIP_INDEX_URL:+--env "PIP_INDEX_URL=$PIP_INDEX_URL"} "$container"

@@ -77,7 +77,7 @@ PARTS = (
     documentation,
 )
 
-#: The ticker's own connections. Requests can not starve it.
+#: The ticker's own connections. Requests cannot starve it.
 TICKER_POOL = PoolSize(kept=LANES, overflow=0, timeout=5.0)
 #: One ends pauses, one looks for what is broken.
 UPKEEP_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)

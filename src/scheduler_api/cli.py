@@ -183,16 +183,14 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
     except SchedulerError as error:
         _fail(error)
     except DATABASE_ERRORS as error:
-        _fail(SchedulerError(f"The database can not be used: {explain(error)}"))
+        _fail(SchedulerError(f"The database cannot be used: {explain(error)}"))
 
 
 def _fail(error: SchedulerError) -> NoReturn:
     """Tell it in one line: what the server said, where a database error is behind it."""
     cause = error.__cause__
     said = (
-        f"The database can not be used: {explain(cause)}"
-        if isinstance(cause, DATABASE_ERRORS)
-        else str(error)
+        f"The database cannot be used: {explain(cause)}" if isinstance(cause, DATABASE_ERRORS) else str(error)
     )
     click.echo(logs.printable(said), err=True)
     sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

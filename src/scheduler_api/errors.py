@@ -26,7 +26,7 @@ class FieldError:
         )
 
 
-#: How many errors of an input are told, and how many characters of each.
+#: How many field errors an answer lists, and how many characters of each path and detail.
 ERRORS_LIMIT, PATH_LIMIT, DETAIL_LIMIT = 50, 200, 500
 
 
@@ -36,12 +36,12 @@ def shortened(text: str, limit: int) -> str:
 
 
 def further(number: int) -> FieldError:
-    """What stands for so many errors that are not told."""
+    """The entry that counts errors which are not listed."""
     return FieldError((), f"{number:,} more errors are not shown.")
 
 
 class InvalidInput(SchedulerError):
-    """Some of the input is not valid."""
+    """Invalid request."""
 
     code = "invalid_input"
 
@@ -54,156 +54,156 @@ class InvalidInput(SchedulerError):
 
 
 class JobNotFound(SchedulerError):
-    """There is no such job."""
+    """Job not found."""
 
     code = "job_not_found"
 
     def __init__(self, jobid: int) -> None:
-        super().__init__(f"There is no job {jobid}.")
+        super().__init__(f"Job {jobid} does not exist.")
         self.jobid = jobid
 
 
 class LogNotFound(SchedulerError):
-    """There is no such log."""
+    """Run not found."""
 
     code = "log_not_found"
 
     def __init__(self, logid: int) -> None:
-        super().__init__(f"There is no log {logid}.")
+        super().__init__(f"Run {logid} does not exist.")
 
 
 class SecretNotFound(SchedulerError):
-    """There is no such secret."""
+    """Secret not found."""
 
     code = "secret_not_found"
 
 
 class LimitNotFound(SchedulerError):
-    """There is no such limit."""
+    """Limit not found."""
 
     code = "limit_not_found"
 
 
 class JobIsDeleted(SchedulerError):
-    """The job is deleted."""
+    """Job deleted."""
 
     code = "job_deleted"
 
     def __init__(self, jobid: int) -> None:
-        super().__init__(f"Job {jobid} is deleted; only its history is left.")
+        super().__init__(f"Job {jobid} was deleted. Its history is kept.")
 
 
 class JobHasNoFuture(SchedulerError):
-    """The job has no further run."""
+    """No further runs."""
 
     code = "job_has_no_future"
 
 
 class JobIsPaused(SchedulerError):
-    """The job is paused."""
+    """Job paused."""
 
     code = "job_paused"
 
     def __init__(self, jobid: int) -> None:
-        super().__init__(f"Job {jobid} is paused, so there is no next run; resume it first.")
+        super().__init__(f"Job {jobid} is paused. Resume it first.")
 
 
 class JobHasFollowers(SchedulerError):
-    """Other jobs run after the job."""
+    """Other jobs run after this job."""
 
     code = "job_has_followers"
 
 
 class ScheduleUnusable(SchedulerError):
-    """The job's schedule can not be computed."""
+    """The job's schedule cannot be computed."""
 
     code = "schedule_unusable"
 
 
 class StaleVersion(SchedulerError):
-    """The job has changed since you read it."""
+    """Job changed."""
 
     code = "stale_version"
 
     def __init__(self, jobid: int, version: int) -> None:
-        super().__init__(f"Job {jobid} is at version {version} now; read it again before you change it.")
+        super().__init__(f"Job {jobid} is now at version {version}. Read it again before you change it.")
         self.version = version
 
 
 class KeyReused(SchedulerError):
-    """The idempotency key was used for another request."""
+    """Idempotency key reused."""
 
     code = "idempotency_key_reused"
 
 
 class KeyInFlight(SchedulerError):
-    """A request with the same idempotency key is under way."""
+    """Idempotency key in use."""
 
     code = "idempotency_key_in_flight"
 
 
 class LogIsSettled(SchedulerError):
-    """The log has its verdict already."""
+    """Run already finished."""
 
     code = "log_settled"
 
 
 class RunNotStarted(SchedulerError):
-    """The log promises the job's next run."""
+    """Run not started."""
 
     code = "run_not_started"
 
 
 class NothingToRetry(SchedulerError):
-    """There is nothing to try again."""
+    """Nothing to retry."""
 
     code = "nothing_to_retry"
 
 
 class JobHasNoTarget(SchedulerError):
-    """The job calls nothing."""
+    """Job has no target."""
 
     code = "job_has_no_target"
 
 
 class RunIsOver(SchedulerError):
-    """The run is over."""
+    """Run is over."""
 
     code = "run_is_over"
 
 
 class SecretsUnavailable(SchedulerError):
-    """Secrets can not be used."""
+    """Secrets unavailable."""
 
     code = "secrets_unavailable"
 
 
 class TooManySecrets(SchedulerError):
-    """The job has two secrets already."""
+    """Too many secrets."""
 
     code = "too_many_secrets"
 
 
 class DatabaseUnavailable(SchedulerError):
-    """The database does not answer."""
+    """Database unavailable."""
 
     code = "database_unavailable"
 
 
 class DatabaseBusy(SchedulerError):
-    """The database is too busy to answer in time."""
+    """Database busy."""
 
     code = "database_busy"
 
 
 class ServiceBusy(SchedulerError):
-    """The service is too busy to answer in time."""
+    """Service busy."""
 
     code = "service_busy"
 
 
 class TooLong(SchedulerError):
-    """The answer takes too long to compute."""
+    """Too much to compute."""
 
     code = "too_long"
 
@@ -215,28 +215,28 @@ class TooManyStreams(SchedulerError):
 
 
 class OutOfDescriptors(SchedulerError):
-    """This replica can open no further connection at the moment."""
+    """No file descriptors left."""
 
     code = "out_of_descriptors"
 
     def __init__(self) -> None:
-        super().__init__("This replica has no file descriptor left for the call, which was not made.")
+        super().__init__("This replica has no file descriptors left. The request was not sent.")
 
 
 class DatabaseReadOnly(SchedulerError):
-    """The database accepts no changes at the moment."""
+    """Database is read-only."""
 
     code = "database_read_only"
 
 
 class StorageFull(SchedulerError):
-    """The database has no room left."""
+    """Database storage is full."""
 
     code = "storage_full"
 
 
 class OutcomeUnknown(SchedulerError):
-    """The database did not confirm the change: it may be there or not."""
+    """The database did not confirm the change."""
 
     code = "outcome_unknown"
 
@@ -260,8 +260,8 @@ class RestoreNotConfirmed(SchedulerError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The database was restored, and this process was told to start paused: look at the overview, and "
-            "confirm the restore by POST /restore/confirm."
+            "The database was restored, and this process is configured to start paused. Review the overview, "
+            "then confirm with POST /restore/confirm."
         )
 
 

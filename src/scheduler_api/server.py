@@ -84,7 +84,7 @@ def listening(settings: Settings, backlog: int) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=backlog)
     except OSError as error:
         raise Misconfigured(
-            f"The port {settings.port} on {settings.host} can not be listened on ({error.strerror}); "
+            f"The port {settings.port} on {settings.host} cannot be listened on ({error.strerror}); "
             "name another with --port or SCHEDULER_PORT."
         ) from None
 

@@ -1,6 +1,6 @@
 """A real browser and a real service for each worker; empty tables and fresh windows for each test.
 
-Everything here lives on the loop of the session: a browser can not move from loop to loop.
+Everything here lives on the loop of the session: a browser cannot move from loop to loop.
 """
 
 import re

@@ -65,7 +65,7 @@ async def test_what_is_shown_anew_takes_nothing_from_the_reader(site: Site, page
     await expect(page.locator("#liveness")).to_have_text("live")
     await page.get_by_label("Select Job 8").check()
     await page.locator("#job-9 summary").click()
-    await page.get_by_label("Name contains").fill("half a na")
+    await page.get_by_label("Search jobs").fill("half a na")
     await page.locator("#job-7 a").first.focus()
     scrolled = await page.evaluate("window.scrollTo(0, 400), window.scrollY")
     await execute(site.database, "UPDATE job SET jobname = 'Renamed' WHERE jobid = 1")
@@ -73,7 +73,7 @@ async def test_what_is_shown_anew_takes_nothing_from_the_reader(site: Site, page
     await expect(page.locator("#job-1 a").first).to_have_text("Renamed")
     await expect(page.get_by_label("Select Job 8")).to_be_checked()
     assert await page.locator("#job-9 details").get_attribute("open") is not None
-    await expect(page.get_by_label("Name contains")).to_have_value("half a na")
+    await expect(page.get_by_label("Search jobs")).to_have_value("half a na")
     await expect(page.locator("#job-7 a").first).to_be_focused()
     assert await page.evaluate("window.scrollY") == scrolled
 
@@ -99,7 +99,7 @@ async def test_a_hidden_page_does_not_look(site: Site, page: Page) -> None:
     await expect(page.locator("#job-1 a").first).to_have_text("Renamed")
 
 
-async def test_a_page_that_can_not_follow_looks_by_itself(site: Site, page: Page, watch: Watch) -> None:
+async def test_a_page_that_cannot_follow_looks_by_itself(site: Site, page: Page, watch: Watch) -> None:
     await add_jobs(site, "Watched")
     await page.route("**/events*", lambda route: route.abort())
     await page.clock.install()
@@ -180,12 +180,12 @@ async def test_many_jobs_are_paused_and_go_on(site: Site, new_page: NewPage, jav
     assert [await is_active(site.database, jobid) for jobid in (1, 2, 3)] == [False, True, False]
     await page.get_by_role("button", name="Resume these jobs").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Resumed 2 jobs")
-    await page.get_by_role("link", name="Back to the jobs").click()
+    await page.get_by_role("link", name="Back to jobs").click()
     await page.get_by_label("All 3").check()
     await page.get_by_role("button", name="Delete …").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Delete 3 jobs?")
     await page.get_by_role("button", name="Delete 3 jobs").click()
-    await page.get_by_role("link", name="Back to the jobs").click()
+    await page.get_by_role("link", name="Back to jobs").click()
     await expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
 
 
@@ -279,7 +279,7 @@ async def test_a_collision_is_spread_by_one_click(site: Site, page: Page) -> Non
 async def test_a_definition_is_copied_as_json(site: Site, page: Page) -> None:
     await add_jobs(site, "Nightly")
     await page.goto("/jobs/1")
-    await page.get_by_text("As JSON, to send again").click()
+    await page.get_by_text("JSON definition").click()
     text = await page.get_by_label("Definition as JSON").inner_text()
     assert json.loads(text)["interval"] == 86_400
     await expect(page.get_by_role("button", name="Copy")).to_be_visible()

@@ -186,7 +186,7 @@ async def test_a_commit_without_an_answer_is_looked_up(
     assert await scalar(database, COUNT) == 1
 
 
-async def test_a_commit_that_can_not_be_looked_up_is_not_repeated(
+async def test_a_commit_that_cannot_be_looked_up_is_not_repeated(
     database: Database, lost_commit: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "patience", 2.0)

@@ -68,7 +68,7 @@ async def test_health_is_told_among_idle_clients_and_readers(
         assert (await client.get("/jobs")).status_code == 200
 
 
-async def test_one_address_can_not_take_all_streams(database: Database, worker_database: URL) -> None:
+async def test_one_address_cannot_take_all_streams(database: Database, worker_database: URL) -> None:
     async with (
         asyncio.timeout(PATIENCE),
         services(1, worker_database, SCHEDULER_TICKER="off") as (service,),

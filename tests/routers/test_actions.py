@@ -218,7 +218,7 @@ async def test_pause_until_resumes_by_itself(client: AsyncClient, database: Data
     assert (newest["action"], newest["client"]) == ("resumed", None)
 
 
-async def test_a_pause_can_not_end_in_the_past(client: AsyncClient) -> None:
+async def test_a_pause_cannot_end_in_the_past(client: AsyncClient) -> None:
     await created(client)
     response = await client.post("/jobs/1/pause", json={"until": "2020-01-01T00:00:00Z"})
     assert pointers(response) == ["/until"]
@@ -274,11 +274,11 @@ async def test_the_next_run_is_skipped(client: AsyncClient, database: Database) 
     first, _ = await logs(database, 1)
     assert (first.status, first.reason) == ("skipped", "request")
     explained = (await client.get("/jobs/1/explain", params={"at": job["nextrun"]})).json()
-    assert (explained["fate"], explained["scheduled"]) == ("skipped", True)
+    assert (explained["outcome"], explained["scheduled"]) == ("skipped", True)
     assert "asked to skip" in explained["sentence"]
 
 
-async def test_what_can_not_be_done_says_why(client: AsyncClient, database: Database) -> None:
+async def test_what_cannot_be_done_says_why(client: AsyncClient, database: Database) -> None:
     await created(client, active=False)
     assert (await client.post("/jobs/1/skip")).json()["code"] == "job_paused"
     await add_job(database, active=False, due=None)
@@ -352,7 +352,7 @@ async def test_an_excluded_day_is_in_the_ledger(client: AsyncClient, database: D
     explained = (
         await client.get(f"/jobs/{jobid}/explain", params={"at": over.scheduledfor.isoformat()})
     ).json()
-    assert explained["fate"] == "skipped"
+    assert explained["outcome"] == "skipped"
     assert "excluded" in explained["sentence"]
     # The next one is excluded, too; it waits for the first that may run.
     assert promise.nextrun > promise.scheduledfor
@@ -408,7 +408,7 @@ async def test_a_backfill_is_bounded(client: AsyncClient, database: Database) ->
     assert pointers(await client.post(f"/jobs/{jobid}/backfill", json=swapped)) == ["/until"]
 
 
-async def test_a_paused_job_whose_schedule_can_not_be_computed_can_be_mended_and_deleted(
+async def test_a_paused_job_whose_schedule_cannot_be_computed_can_be_mended_and_deleted(
     client: AsyncClient, database: Database
 ) -> None:
     for jobid in (await overdue(database), await overdue(database)):

@@ -72,7 +72,7 @@ async def test_all_that_match_are_counted_and_done(client: AsyncClient, database
     asked = await order(client, action="delete", scope="matching", name=MARKUP, tag="t", back="/jobs?tag=t")
     page = Page(asked)
     assert "Delete 2 jobs?" in page.text
-    assert "This can not be undone." in page.text
+    assert "This cannot be undone." in page.text
     assert '<input type="hidden" name="jobids" value="2,3">' in asked.text
     assert 'href="/jobs?tag=t"' in asked.text
     assert "Run now: 3 jobs?" in Page(await order(client, action="run", scope="matching")).text
@@ -101,7 +101,7 @@ async def test_an_order_without_jobs_or_meaning_is_refused(
     assert response.headers["content-type"].startswith("text/html")
 
 
-async def test_a_page_of_another_site_can_not_order(client: AsyncClient, database: Database) -> None:
+async def test_a_page_of_another_site_cannot_order(client: AsyncClient, database: Database) -> None:
     await add_three(database)
     data = {"action": "delete", "jobids": "1", "confirmed": "true"}
     for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):

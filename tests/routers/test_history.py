@@ -61,7 +61,7 @@ async def explained(client: AsyncClient, jobid: int, at: str) -> Any:
 async def test_why(client: AsyncClient, database: Database, at: str, fate: str, words: str) -> None:
     jobid = await hourly(database)
     answer = await explained(client, jobid, at)
-    assert (answer["fate"], words in answer["sentence"]) == (fate, True), answer["sentence"]
+    assert (answer["outcome"], words in answer["sentence"]) == (fate, True), answer["sentence"]
     assert answer["schedule"].startswith("Every hour")
     assert answer["scheduled"] == (fate not in {"not-scheduled", "not-created"})
 
@@ -70,7 +70,7 @@ async def test_why_of_a_hole(client: AsyncClient, database: Database) -> None:
     jobid = await hourly(database)
     await execute(database, "DELETE FROM joblog WHERE scheduledfor = '2030-01-31T09:00Z'")
     answer = await explained(client, jobid, "2030-01-31T09:00:00Z")
-    assert (answer["fate"], "hole in the ledger" in answer["sentence"]) == ("missing", True)
+    assert (answer["outcome"], "hole in the ledger" in answer["sentence"]) == ("missing", True)
 
 
 async def test_why_of_a_failure_and_of_a_run_under_way(client: AsyncClient, database: Database) -> None:
@@ -83,36 +83,36 @@ async def test_why_of_a_failure_and_of_a_run_under_way(client: AsyncClient, data
         " leaseuntil = now() + interval '1 hour' WHERE status = 'pending'",
     )
     assert "Broken." in (await explained(client, jobid, "2030-01-31T08:00:00Z"))["sentence"]
-    assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["fate"] == "running"
+    assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["outcome"] == "running"
 
 
 async def test_why_of_a_paused_a_deleted_and_a_completed_job(client: AsyncClient, database: Database) -> None:
     jobid = await hourly(database)
     await client.post(f"/jobs/{jobid}/pause", json={"reason": "Moving house"})
     answer = await explained(client, jobid, "2030-01-31T13:00:00Z")
-    assert answer["fate"] == "paused"
+    assert answer["outcome"] == "paused"
     assert "127.0.0.1 (Moving house)" in answer["sentence"]
     await client.delete(f"/jobs/{jobid}")
-    assert (await explained(client, jobid, "2090-01-31T13:00:00Z"))["fate"] == "deleted"
+    assert (await explained(client, jobid, "2090-01-31T13:00:00Z"))["outcome"] == "deleted"
     done = await hourly(database, active=False)
     await execute(database, "DELETE FROM joblog WHERE jobid = :jobid AND status = 'pending'", jobid=done)
-    assert (await explained(client, done, "2030-01-31T13:00:00Z"))["fate"] == "completed"
+    assert (await explained(client, done, "2030-01-31T13:00:00Z"))["outcome"] == "completed"
     created = (
         await client.post("/jobs", json={"jobname": "Daily", "cron": "@daily", "active": False})
     ).json()
     ahead = (datetime.now(UTC) + timedelta(days=9)).strftime("%Y-%m-%dT00:00:00Z")
     answer = await explained(client, created["jobid"], ahead)
-    assert (answer["fate"], "since it was created" in answer["sentence"]) == ("paused", True)
+    assert (answer["outcome"], "since it was created" in answer["sentence"]) == ("paused", True)
 
 
 async def test_why_tells_of_runs_by_request(client: AsyncClient, database: Database) -> None:
     jobid = await hourly(database)
     log = (await client.post(f"/jobs/{jobid}/run")).json()
     at = log["scheduledfor"][:19] + "Z"
-    assert (await explained(client, jobid, at))["fate"] == "promised"
+    assert (await explained(client, jobid, at))["outcome"] == "scheduled"
     await client.post("/jobs/run")
     answer = await explained(client, jobid, at)
-    assert (answer["fate"], answer["scheduled"]) == ("ran", False)
+    assert (answer["outcome"], answer["scheduled"]) == ("ran", False)
 
 
 async def test_why_under_a_schedule_that_was_edited_away(client: AsyncClient, database: Database) -> None:
@@ -124,7 +124,7 @@ async def test_why_under_a_schedule_that_was_edited_away(client: AsyncClient, da
     assert (await explained(client, jobid, ahead))["schedule"].startswith("At minute 30 of every hour")
     for at, edited in (("2030-02-10T10:00:00Z", True), ("2030-02-10T10:10:00Z", False)):
         answer = await explained(client, jobid, at)
-        assert answer["fate"] == "not-scheduled"
+        assert answer["outcome"] == "not-scheduled"
         assert ("It did until the job was edited at" in answer["sentence"]) == edited
 
 

@@ -131,7 +131,7 @@ async def test_a_job_shows_its_facts_and_its_logs(client: AsyncClient, database:
     assert "script" not in page.tags
     assert "Every 10 seconds, from 2030-01-31 12:00 UTC." in page.text
     assert "skip those later than the grace period of 20 seconds" in page.text
-    assert "found too late; stands for 1 more missed run" in page.text
+    assert "missed its grace period; stands for 1 more missed run" in page.text
     assert [log.status for log in await logs(database, jobid)].count("skipped") == 1
 
 
@@ -252,7 +252,7 @@ async def test_the_form_shows_what_a_schedule_means_before_the_job_is_there(
     assert await scalar(database, "SELECT count(*) FROM job") == 0
 
 
-async def test_a_preview_that_can_not_be_made_says_why_at_the_field(client: AsyncClient) -> None:
+async def test_a_preview_that_cannot_be_made_says_why_at_the_field(client: AsyncClient) -> None:
     response = await client.post("/schedules/preview", data=FORM | {"cron": "99 * * * *"}, headers=HTML)
     assert response.status_code == 422
     page = Page(response)
@@ -333,14 +333,14 @@ async def test_why_is_a_page_for_browsers(client: AsyncClient, database: Databas
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "localtime", "Factory"])
-async def test_a_job_whose_schedule_can_not_be_computed_still_has_a_page(
+async def test_a_job_whose_schedule_cannot_be_computed_still_has_a_page(
     client: AsyncClient, database: Database, zone: str
 ) -> None:
     await add_job(database, timezone=zone)
     for path in ("/jobs", "/upcoming", "/overview", "/logs", "/jobs/1?form=true"):
         await get(client, path)
     assert not (await client.get("/jobs/1/check")).json()["clean"]
-    assert "can not be computed" in (await get(client, "/jobs/1")).text
+    assert "cannot be computed" in (await get(client, "/jobs/1")).text
     for path in ("upcoming", "explain?at=2030-01-01T00:00:00Z"):
         response = await client.get(f"/jobs/1/{path}")
         assert (response.status_code, response.json()["code"]) == (409, "schedule_unusable")

@@ -153,7 +153,7 @@ async def test_all_that_failed_is_tried_again_by_a_form(
     page = await page_of(client, response.headers["location"])
     assert "2 runs are tried again." in page.text
     assert page.tags.count("tr") == 3
-    assert "next try at" in page.text
+    assert "next attempt at" in page.text
 
     response = await client.post("/logs/retry", data={"jobid": "1", "since": "", "until": ""})
     assert response.headers["location"] == "/logs?status=pending&retried=1"

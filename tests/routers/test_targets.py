@@ -95,7 +95,7 @@ async def test_an_error_in_a_target_is_told_at_its_place(
 
 async def test_more_at_once_needs_overlap(client: AsyncClient) -> None:
     told = field_errors(await client.post("/jobs", json=JOB | {"concurrency": 2}))
-    assert told == {"/concurrency": "More than one at once needs overlap to be true."}
+    assert told == {"/concurrency": "Values above 1 require `overlap` to be true."}
 
 
 async def test_the_call_carries_the_runs_values(client: AsyncClient, receiver: Receiver) -> None:

@@ -207,14 +207,14 @@ async def test_during_the_last_run_nothing_is_said_to_come(database: Database) -
     assert upcoming.upcoming(Budget(10_000), after(3), row, 10).occurrences == []
     for state in ("active", "paused"):
         said = await at(database, after(4), explain.explain, jobid, after(600), 16)
-        assert (said.fate, "as maxruns (1) allows" in said.sentence) == ("completed", True), state
+        assert (said.outcome, "as maxruns (1) allows" in said.sentence) == ("completed", True), state
         await at(database, after(5), actions.pause, jobid, Pause())
 
 
 async def test_what_lies_beyond_the_runs_that_are_left_is_not_expected(database: Database) -> None:
     jobid = await add_job(database, interval=60, maxruns=2)
     fates = [
-        (await at(database, after(-5), explain.explain, jobid, after(60 * number), 16)).fate
+        (await at(database, after(-5), explain.explain, jobid, after(60 * number), 16)).outcome
         for number in (1, 2)
     ]
     assert fates == ["expected", "completed"]

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.backfill import Backfill
-from scheduler_api.contracts.history.explanation import Fate
+from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.database.connections import PoolSize
@@ -299,10 +299,12 @@ class Machine(RuleBasedStateMachine):
         instants = sorted(self.model.fates)
         at = instants[choice % len(instants)]
         if any(at > other.since for other in [self.model]):
-            expected = {"ran": {Fate.RAN}, "counted": {Fate.COUNTED}}
+            expected = {"ran": {ExplanationOutcome.RAN}, "counted": {ExplanationOutcome.COUNTED}}
             said = self.do(explain.explain, self.jobid, at, 16)
             fate = self.model.fates[at]
-            assert said.fate in expected.get(fate, {Fate.SKIPPED, Fate.COUNTED}), said.sentence
+            assert said.outcome in expected.get(
+                fate, {ExplanationOutcome.SKIPPED, ExplanationOutcome.COUNTED}
+            ), said.sentence
 
 
 def test_the_ledger_agrees_with_the_model_after_each_step(worker_database: URL) -> None:

@@ -22,7 +22,7 @@ def test_several_calls_are_drawn_to_the_same_scale() -> None:
 def test_what_came_to_nothing_is_a_wait() -> None:
     connect, wait = phases({"connect": 1.0, "total": 1000.0})
     assert (connect.width, connect.share) == (0.5, 0)
-    assert (wait.name, wait.said, wait.length) == ("wait", "no answer", 999.0)
+    assert (wait.name, wait.said, wait.length) == ("wait", "no response", 999.0)
 
 
 @pytest.mark.parametrize("timing", [{}, {"total": 0.0}, {"unknown": 5.0}])

@@ -139,7 +139,7 @@ def test_remarks_leave_out_what_columns_tell() -> None:
     assert words.remark(a_log(status="finished")) == ""
     assert words.remark(a_log(attempt=2, status="running")) == ""
     waiting = a_log(attempt=2, nextrun=NOW, cause="manual")
-    assert words.remark(waiting) == "next try at 2030-01-31 12:00:00 UTC; by request"
+    assert words.remark(waiting) == "next attempt at 2030-01-31 12:00:00 UTC; by request"
     assert words.remark(a_log(status="failed", error="It broke.", cause="manual")) == "It broke; by request"
 
 
@@ -164,7 +164,7 @@ def test_how_long_a_run_took(values: dict[str, Any], said: str | None) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"retries": 0}, "No further attempt after a failed one."),
+        ({"retries": 0}, "No retries."),
         (
             {"retries": 1, "retryon": ["503"]},
             "At most 1 further attempt, on 503 or no answer. Pauses of up to 5 seconds; "
@@ -209,7 +209,7 @@ def test_what_follows_a_failure() -> None:
     )
     last = a_log(attempt=4, startedat=NOW, nextrun=NOW)
     said = words.outlook(last, made(0, 5, 9), target, "UTC")
-    assert said == "If it fails, the run has failed: there is no further attempt."
+    assert said == "Last attempt."
     assert words.outlook(a_log(status="failed"), [], target, "UTC") is None
     assert words.outlook(third, [], None, "UTC") is None
 
@@ -244,8 +244,8 @@ def test_what_can_be_tried_again() -> None:
     ("values", "said"),
     [
         ({}, "Status 2xx."),
-        ({"success": ["200", "404"], "pattern": "ok"}, "Status 200 or 404, and the answer contains “ok”."),
-        ({"pattern": "a*b"}, "Status 2xx, and the answer contains “a*b” (* stands for anything)."),
+        ({"success": ["200", "404"], "pattern": "ok"}, "Status 200 or 404, and the response contains “ok”."),
+        ({"pattern": "a*b"}, "Status 2xx, and the response contains “a*b” (* stands for anything)."),
     ],
 )
 def test_success(values: dict[str, Any], said: str) -> None:
@@ -255,9 +255,9 @@ def test_success(values: dict[str, Any], said: str) -> None:
 @pytest.mark.parametrize(
     ("overlap", "concurrency", "said"),
     [
-        (False, None, "One run at a time; the next one waits, and is late then."),
-        (True, None, "Runs may overlap, any number of them."),
-        (True, 1, "The schedule goes on while a run is under way, but one runs at a time."),
+        (False, None, "One at a time; the next run waits."),
+        (True, None, "Unlimited."),
+        (True, 1, "One at a time; later runs queue."),
         (True, 3, "Runs may overlap, at most 3 at once."),
     ],
 )
@@ -268,8 +268,8 @@ def test_overlap(overlap: bool, concurrency: int | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("most", "said"),
     [
-        (None, "Never, but for an answer 410 Gone."),
-        (1, "After a run that failed."),
+        (None, "Off (410 Gone always pauses)"),
+        (1, "After 1 failed run"),
         (10, "After 10 runs in a row that failed."),
     ],
 )

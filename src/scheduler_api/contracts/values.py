@@ -31,9 +31,9 @@ def invalid(code: str, message: str) -> PydanticCustomError:
 
 
 def clean_text(value: str) -> str:
-    """The text in its normal form (NFC). Raises for what can not be shown."""
+    """The text in its normal form (NFC). Raises for what cannot be shown."""
     if any(unicodedata.category(character) in UNPRINTABLE for character in value):
-        raise invalid("unprintable", "Must not contain control characters or half characters.")
+        raise invalid("unprintable", "Must not contain control characters or unpaired surrogates.")
     return unicodedata.normalize("NFC", value)
 
 
@@ -43,7 +43,7 @@ def _date(value: object) -> object:
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise invalid("date", "There is no such day in the calendar.") from None
+        raise invalid("date", "This date does not exist.") from None
 
 
 def _clock(value: object) -> object:
@@ -52,7 +52,7 @@ def _clock(value: object) -> object:
     try:
         return time.fromisoformat(value)
     except ValueError:
-        raise invalid("time", "There is no such time of day.") from None
+        raise invalid("time", "This time does not exist.") from None
 
 
 def _zone(value: str) -> str:
@@ -60,7 +60,7 @@ def _zone(value: str) -> str:
         sentence = "Means something else on each machine; give an IANA name such as Europe/Berlin."
         raise invalid("timezone", sentence)
     if not is_zone(value):
-        raise invalid("timezone", "There is no such time zone; give an IANA name such as Europe/Berlin.")
+        raise invalid("timezone", "Unknown time zone. Use an IANA name such as Europe/Berlin.")
     return value
 
 
@@ -75,7 +75,7 @@ def _instant(value: object) -> object:
     try:
         instant = datetime.fromisoformat(value.replace("z", "Z").replace("t", "T")).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise invalid("instant", "There is no such instant in the calendar.") from None
+        raise invalid("instant", "This date and time do not exist.") from None
     if not EARLIEST <= instant <= LATEST:
         raise invalid("instant", f"Must lie between the years {EARLIEST.year} and {LATEST.year}.")
     return instant
@@ -105,7 +105,7 @@ def _excluded_days(value: str) -> str:
     try:
         first, last = days_of(value)
     except ValueError:
-        raise invalid("exclude", "There is no such day in the calendar.") from None
+        raise invalid("exclude", "This date does not exist.") from None
     if first > last:
         raise invalid("exclude", "The first day of a range must not come after the last.")
     if not EARLIEST.year <= first.year <= last.year <= LATEST.year:

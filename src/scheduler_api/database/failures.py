@@ -86,13 +86,13 @@ def translate(error: BaseException) -> SchedulerError | None:
     if isinstance(error, PoolTimeout):
         return DatabaseBusy("All database connections are in use; try again in a moment.")
     if state in READ_ONLY:
-        return DatabaseReadOnly("The database accepts no changes at the moment; try again later.")
+        return DatabaseReadOnly("The database is read-only at the moment; try again later.")
     if state in FULL:
         return StorageFull("The database has no room left; free some, and try again.")
     if state in SERIALIZATION or state in TIMEOUTS or isinstance(error, OutOfTime):
         return DatabaseBusy("The database took too long to answer; try again in a moment.")
     if is_disconnect(error) or _is_away(error, state):
-        return DatabaseUnavailable("The database does not answer at the moment; try again soon.")
+        return DatabaseUnavailable("The database is not responding; try again soon.")
     return None
 
 

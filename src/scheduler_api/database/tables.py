@@ -174,7 +174,7 @@ joblog = Table(
     CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
     CheckConstraint("following IS NULL OR status IN ('pending', 'running')", name="following"),
     CheckConstraint("spent >= 0 AND spent < attempt", name="spent"),
-    # At most one row carries a job's future: two schedulers can not fork a schedule in two.
+    # At most one row carries a job's future: two schedulers cannot fork a schedule in two.
     Index(
         "uq_joblog_promise",
         "jobid",

@@ -103,7 +103,5 @@ def _picked(fields: Mapping[str, str]) -> list[int]:
     picked = [int(found.group(1)) for name in fields if (found := PICKED.fullmatch(name))]
     picked += [int(text) for text in re.findall(r"\d{1,18}", fields.get("jobids", ""), re.ASCII)]
     if not picked:
-        raise InvalidInput(
-            FieldError(("jobids",), "Select at least one job first, or choose all that match.")
-        )
+        raise InvalidInput(FieldError(("jobids",), "Select at least one job, or choose all matching."))
     return picked

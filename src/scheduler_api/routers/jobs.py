@@ -50,7 +50,7 @@ router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
 
 #: How many next runs the page of a job shows.
 SHOWN_AHEAD = 20
-STALE = "Somebody has changed the job since you opened this form. Submit again to change it all the same."
+STALE = "This job was edited after you opened it. Save again to overwrite."
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]

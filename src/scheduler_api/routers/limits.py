@@ -69,5 +69,5 @@ def _storable(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InvalidInput(FieldError(("name",), "Must not contain half characters.")) from None
+        raise InvalidInput(FieldError(("name",), "Must not contain unpaired surrogates.")) from None
     return name

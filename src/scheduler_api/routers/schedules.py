@@ -137,7 +137,7 @@ async def spread_by_form(request: Request, jobid: JobId) -> Response:
     """Spread a job's start by a jitter; for browsers, whose forms know no PATCH."""
     patch = model_of_values(await form_body(request), JobPatch)
     if patch.model_fields_set != {"jitter"}:
-        raise InvalidInput(FieldError(("jitter",), "Give the jitter, in seconds, and nothing else."))
+        raise InvalidInput(FieldError(("jitter",), "Send `jitter` in seconds, and nothing else."))
     await database_of(request).transact(editing.edit, jobid, patch, None, client_of(request))
     return back_telling(request, "/upcoming", spread=jobid)
 

@@ -37,7 +37,7 @@ FIELDS = {
 
 
 class InvalidCron(ValueError):
-    """An expression that can not be read, or that never matches; the text says why, to its author."""
+    """An expression that cannot be read, or that never matches; the text says why, to its author."""
 
 
 class Expression:
@@ -53,7 +53,7 @@ class Expression:
         # The days that match, as numbers within their year, by a year with the same calendar: there are 14.
         self._days: dict[int, Sequence[int]] = {}
         if not any(self.days_of(year) for year in CALENDARS):
-            raise InvalidCron("Never fires: no such day comes.")
+            raise InvalidCron("This expression never matches: that date does not exist.")
 
     def explain(self) -> str:
         """The expression in English words."""
@@ -207,5 +207,5 @@ def _complaint(fields: list[str], invalid: str) -> str:
         # A day that would do in other months is valid, but never comes.
         _parsed([*fields[:-2], "*", fields[-1]])
         if invalid == "day-of-month":
-            return "Never fires: no such day comes in these months."
+            return "This expression never matches: these months have no such date."
     return f"The {invalid} is not valid: {FIELDS.get(invalid, invalid)}; or *, lists, ranges, steps."

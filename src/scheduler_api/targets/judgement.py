@@ -65,7 +65,7 @@ class Answer(NamedTuple):
     """Whether the body went on after the excerpt."""
     timing: dict[str, float]
     """Milliseconds spent on `dns`, `connect` and `tls`, then until the head of the answer (`firstbyte`),
-    and on the whole (`total`). What did not happen, or can not be told, is left out."""
+    and on the whole (`total`). What did not happen, or cannot be told, is left out."""
     body: str = ""
     """As much of the body as is looked at."""
 

@@ -63,7 +63,7 @@ def fill_url(text: str, values: Values) -> str:
 
 
 def fill_header(text: str, values: Values) -> str:
-    """The header's value; what a header can not carry of the values is percent-encoded as UTF-8."""
+    """The header's value; what a header cannot carry of the values is percent-encoded as UTF-8."""
 
     def encoded(match: re.Match[str]) -> str:
         return _UNPRINTABLE.sub(

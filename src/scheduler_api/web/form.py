@@ -19,21 +19,21 @@ SUGGESTED_START = timedelta(minutes=1)
 
 KINDS = {
     "once": "Once",
-    "every": "Every so often",
-    "cron": "Cron expression",
+    "every": "Interval",
+    "cron": "Cron",
     "after": "After another job",
 }
 MISFIRES = {
-    Misfire.ONCE: "run once for all that were missed",
+    Misfire.ONCE: "run once for all of them",
     Misfire.ALL: "run each of them, in order",
     Misfire.SKIP: "skip those later than the grace period",
 }
-GAPS = {Gap.AFTER: "run right after a jump", Gap.SKIP: "skip what a jump leaves out"}
-FOLDS = {Fold.ONCE: "run once, the first time", Fold.BOTH: "run both times"}
+GAPS = {Gap.AFTER: "run right after", Gap.SKIP: "skip"}
+FOLDS = {Fold.ONCE: "run once", Fold.BOTH: "run twice"}
 ENDINGS = {
-    Ending.FINISHED: "those that finished",
-    Ending.FAILED: "those that failed",
-    Ending.ANY: "all of them",
+    Ending.FINISHED: "success",
+    Ending.FAILED: "failure",
+    Ending.ANY: "any result",
 }
 METHODS = list(Method)
 #: The units of an interval, the smallest first, by their seconds.
@@ -66,7 +66,7 @@ def fields_for(now: datetime, zone: str, editing: Job | None, like: Job | None) 
         return _suggestions(now, zone)
     fields = _suggestions(now, zone) | _fields_of(like) | {"from": str(like.jobid), "active": "true"}
     fields["jobname"] = f"Copy of {like.jobname}"[:100]
-    # What has begun can not begin anew.
+    # What has begun cannot begin anew.
     start = (now + SUGGESTED_START).astimezone(clock_of(like.timezone))
     if like.startdate is None or like.startdate <= start.date():
         fields |= _start(start) | {"cronstartdate": "", "cronstarttime": ""}

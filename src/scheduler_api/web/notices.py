@@ -12,7 +12,7 @@ class Notice(NamedTuple):
 
     text: str
     undo: str | None = None
-    """Where a form takes it back; None: it can not be."""
+    """Where a form takes it back; None: it cannot be."""
 
 
 def notice(query: Mapping[str, str]) -> Notice | None:
@@ -23,23 +23,23 @@ def notice(query: Mapping[str, str]) -> Notice | None:
             undo = told.undo
             return Notice(told.text.format(counts[name]), undo and undo.format(counts[name]))
     if "retried" in counts:
-        left = " It took long: some are left, so ask again." if "left" in counts else ""
+        left = " Stopped after the time limit; retry the rest." if "left" in counts else ""
         one = counts["retried"] == 1
-        return Notice(f"{counts['retried']:,} {'run is' if one else 'runs are'} tried again.{left}")
+        return Notice(f"Retrying {counts['retried']:,} {'run' if one else 'runs'}.{left}")
     if "finished" not in counts:
         return None
     parts = [f"{counts[name]} {name}" for name in ("finished", "failed", "skipped") if counts.get(name)]
-    return Notice(f"Ran what was due: {', '.join(parts)}." if parts else "Nothing was due.")
+    return Notice(f"Ran due jobs: {', '.join(parts)}." if parts else "No runs were due.")
 
 
 TOLD = {
-    "created": Notice("Job {} was created."),
-    "deleted": Notice("Job {} was deleted."),
-    "paused": Notice("Job {} is paused.", "/jobs/{}/resume"),
-    "resumed": Notice("Job {} goes on.", "/jobs/{}/pause"),
-    "started": Notice("A run of job {} was asked for."),
-    "spread": Notice("Job {} starts later from now on, by its own share of the offset."),
-    "skippednext": Notice("The next run of job {} is skipped."),
+    "created": Notice("Created job {}."),
+    "deleted": Notice("Deleted job {}."),
+    "paused": Notice("Paused job {}.", "/jobs/{}/resume"),
+    "resumed": Notice("Resumed job {}.", "/jobs/{}/pause"),
+    "started": Notice("Started job {}."),
+    "spread": Notice("Spread job {}."),
+    "skippednext": Notice("Skipped the next run of job {}."),
 }
 #: What addresses carry for notices only.
 NAMES = (*TOLD, "retried", "left", "finished", "failed", "skipped")

@@ -19,7 +19,7 @@ WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
 
 
 def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str:
-    """Which attempt a log is at: `3 of at limit 4`."""
+    """Which attempt a log is at: `3 of at most 4`."""
     if target is None or log.host is None:
         return f"{log.attempt}"
     limit = _spent(log, attempts) + target.retries + 1
@@ -33,9 +33,9 @@ def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: 
         return None
     tried = log.attempt - _spent(log, attempts)
     if tried > target.retries:
-        return "If it fails, the run has failed: there is no further attempt."
+        return "Last attempt."
     longest = min(target.maxbackoff, target.backoff * 2 ** (tried - 1))
-    said = f"If it fails, the next one follows after a pause of up to {duration(longest)}"
+    said = f"Retried after up to {duration(longest)}"
     if log.startedat is None:
         return f"{said}."
     last = log.startedat + timedelta(seconds=target.retryfor)
@@ -52,16 +52,16 @@ def _spent(log: Log, attempts: Sequence[Attempt]) -> int:
 def retry_plan(target: Target) -> str:
     """What follows a failed attempt."""
     if not target.retries:
-        return "No further attempt after a failed one."
+        return "No retries."
     least = min(target.backoff, target.maxbackoff)
     longest = min(target.maxbackoff, target.backoff * 2 ** (target.retries - 1))
-    many = f"{target.retries} further attempt{'' if target.retries == 1 else 's'}"
+    many = f"{target.retries} {'retry' if target.retries == 1 else 'retries'}"
     pauses = f"up to {duration(least)}"
     if longest > least:
-        pauses += f", doubled each time, in the end up to {duration(longest)}"
+        pauses += f", doubling to {duration(longest)}"
     return (
-        f"At most {many}, on {_listed([*target.retryon, 'no answer'])}. Pauses of {pauses}; "
-        f"given up {duration(target.retryfor)} after the first."
+        f"Up to {many} on {_listed([*target.retryon, 'no response'])}. "
+        f"Backoff {pauses}, for at most {duration(target.retryfor)}."
     )
 
 
@@ -70,8 +70,8 @@ def success(target: Target) -> str:
     said = f"Status {_listed(target.success)}"
     if target.pattern is None:
         return f"{said}."
-    stands = " (* stands for anything)" if "*" in target.pattern else ""
-    return f"{said}, and the answer contains “{target.pattern}”{stands}."
+    stands = " (* matches anything)" if "*" in target.pattern else ""
+    return f"{said}, and the response contains “{target.pattern}”{stands}."
 
 
 def _listed(items: Iterable[str]) -> str:
@@ -82,21 +82,21 @@ def _listed(items: Iterable[str]) -> str:
 def overlap(job: Job) -> str:
     """How many runs of a job may be under way at once."""
     if not job.overlap:
-        return "One run at a time; the next one waits, and is late then."
+        return "One at a time; the next run waits."
     if job.concurrency is None:
-        return "Runs may overlap, any number of them."
+        return "Unlimited."
     if job.concurrency == 1:
-        return "The schedule goes on while a run is under way, but one runs at a time."
-    return f"Runs may overlap, at most {job.concurrency:,} at once."
+        return "One at a time; later runs queue."
+    return f"Up to {job.concurrency:,} at once."
 
 
 def autopause(job: Job) -> str:
     """When failures pause a job."""
     if job.autopause is None:
-        return "Never, but for an answer 410 Gone."
+        return "Off (410 Gone always pauses)"
     if job.autopause == 1:
-        return "After a run that failed."
-    return f"After {job.autopause:,} runs in a row that failed."
+        return "After 1 failed run"
+    return f"After {job.autopause:,} consecutive failures"
 
 
 def body(value: Any) -> str:

@@ -30,6 +30,6 @@ class Times(NamedTuple):
 
 
 def chosen(clock: str | None, mine: str | None) -> Times:
-    """What cookies say; what they can not mean is left out."""
+    """What cookies say; what they cannot mean is left out."""
     known = Clock(clock) if clock is not None and clock in set(Clock) else Clock.JOB
     return Times(known, mine if mine is not None and is_zone(mine) else None)

@@ -50,68 +50,68 @@ __all__ = [
 ]
 
 REASONS = {
-    "misfire": "found too late",
+    "misfire": "missed its grace period",
     "paused": "the job was paused",
     "excluded": "excluded day",
-    "overlap": "the run before was still going",
-    "dst-gap": "the clocks jumped over it",
-    "until": "found after the end of the schedule",
+    "overlap": "previous run still running",
+    "dst-gap": "skipped hour (DST)",
+    "until": "after the end of the schedule",
     "superseded": "the job was edited",
     "deleted": "the job was deleted",
-    "request": "skipped by request",
+    "request": "skipped manually",
     "cancelled": "cancelled",
 }
 CAUSES = {
-    "schedule": "by the schedule",
-    "manual": "by request",
-    "backfill": "made up for later",
-    "after": "after another job’s run",
+    "schedule": "Schedule",
+    "manual": "Manual",
+    "backfill": "Backfill",
+    "after": "Chained",
 }
 #: What became of an attempt, where the word itself does not say it.
 OUTCOMES = {
-    "running": "under way",
-    "accepted": "the target goes on by itself",
-    "released": "handed back before it was made",
+    "running": "in progress",
+    "accepted": "running on target",
+    "released": "returned before sending",
 }
 FAILURES = {
     "connect": "no connection",
     "dns": "host name not found",
-    "timeout": "no answer in time",
-    "tls": "no encrypted connection",
-    "protocol": "no valid HTTP",
+    "timeout": "timed out",
+    "tls": "TLS failed",
+    "protocol": "invalid HTTP",
     "blocked": "address not allowed",
     "redirect": "redirected",
-    "status": "status means failure",
-    "pattern": "answer lacks the pattern",
-    "gone": "gone for good",
-    "lost": "its replica went away",
-    "silent": "silent for too long",
+    "status": "unsuccessful status",
+    "pattern": "pattern not found",
+    "gone": "gone (410)",
+    "lost": "replica lost",
+    "silent": "heartbeat timeout",
     "cancelled": "cancelled",
     "reported": "reported by the target",
-    "busy": "no room for the call",
-    "template": "the request could not be made",
+    "busy": "at concurrency limit",
+    "template": "invalid template",
 }
 #: The phases of a call, in order.
 PHASES = {
     "dns": "name lookup",
     "connect": "connection",
-    "tls": "encryption",
+    "tls": "TLS",
     "firstbyte": "first byte",
-    "rest": "the rest",
-    "wait": "no answer",
+    "rest": "download",
+    "wait": "no response",
 }
 #: Characters of one value in the list of changes.
 MAX_SHOWN = 200
 
 
 def whole_schedule(job: JobSummary) -> str:
-    """All that there is to say of a job's schedule; of one that can not be computed, that."""
+    """All that there is to say of a job's schedule; of one that cannot be computed, that."""
     if job.after is not None:
         return _following(job.after)
     try:
         return describe(definition(job))
     except (ValueError, LookupError, ArithmeticError):
-        return "can not be computed"
+        return "cannot be computed"
 
 
 def _following(after: After) -> str:
@@ -186,7 +186,7 @@ def schedule(job: JobSummary) -> str:
     try:
         return cadence(job.interval, job.cron, job.timezone)
     except (ValueError, LookupError, ArithmeticError):
-        return "can not be computed"
+        return "cannot be computed"
 
 
 def note(log: Log, zone: str = "UTC") -> str:
@@ -199,7 +199,7 @@ def note(log: Log, zone: str = "UTC") -> str:
 
 def remark(log: Log, zone: str = "UTC") -> str:
     """The same, beside columns that tell the attempt and the host."""
-    return _joined(_said(log, None, "next try at", zone))
+    return _joined(_said(log, None, "next attempt at", zone))
 
 
 def _said(log: Log, tried: str | None, ahead: str, zone: str) -> list[str]:
@@ -213,9 +213,9 @@ def _said(log: Log, tried: str | None, ahead: str, zone: str) -> list[str]:
         said += [" ".join(part for part in (tried, when) if part)] if tried or when else []
     if log.missed:
         kind = "missed run" if log.reason in {None, "misfire"} else "run"
-        said.append(f"stands for {log.missed:,} more {kind}{'' if log.missed == 1 else 's'}")
+        said.append(f"covers {log.missed:,} {kind}{'' if log.missed == 1 else 's'}")
     if log.cause != "schedule":
-        said.append(CAUSES.get(log.cause, log.cause))
+        said.append(CAUSES.get(log.cause, log.cause).lower())
     return said
 
 
@@ -232,12 +232,9 @@ def retriable(log: Log, job: Job) -> bool:
 def cancelling(log: Log) -> str | None:
     """What happens if the log is cancelled; None: there is nothing to cancel."""
     if log.status == "running":
-        return (
-            "The run ends now and counts as failed; what its target still answers is dropped. A target that "
-            "had accepted the run may go on with it: it is told that it is over when it reports again."
-        )
+        return "The run is marked failed. The target may keep working."
     if log.status == "pending" and log.attempt > 1:
-        return "There is no further attempt: the run counts as failed."
+        return "The run is marked failed. It is not retried."
     if log.status == "pending" and log.cause != "schedule":
-        return "It does not run; its log says that it was cancelled. The schedule is not touched."
+        return "The run is skipped. The schedule is unchanged."
     return None

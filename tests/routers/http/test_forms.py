@@ -152,7 +152,7 @@ async def test_an_edit_takes_what_was_typed(client: AsyncClient) -> None:
     assert job["target"]["headers"] == {"X-Kind": "a: b", "X-New": "1"}
 
 
-async def test_a_value_that_is_not_known_can_not_be_kept(client: AsyncClient) -> None:
+async def test_a_value_that_is_not_known_cannot_be_kept(client: AsyncClient) -> None:
     jobid = await created(client, **WHOLE)
     fields = filled(await client.get(f"/jobs/{jobid}?form=true", headers=HTML))
     fields["target_headers"] += "\nX-Other: •••"

@@ -43,7 +43,7 @@ async def test_a_dry_run_that_is_cut_short_says_how_far_it_looked(client: AsyncC
         "jobid": str(jobid),
     }
     page = (await client.post("/schedules/preview", data=form, headers={"accept": "text/html"})).text
-    assert "Later runs were not compared: there are too many." in page
+    assert "Later runs were not compared." in page
     whole = (
         await client.post(
             "/schedules/preview", data=form | {"cron": "@daily"}, headers={"accept": "text/html"}

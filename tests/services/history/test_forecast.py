@@ -110,7 +110,7 @@ async def test_an_offer_leaves_runs_apart(database: Database) -> None:
     assert offers.get("Every 86400, 600") is None
 
 
-async def test_a_job_that_can_not_be_computed_spoils_no_forecast(database: Database) -> None:
+async def test_a_job_that_cannot_be_computed_spoils_no_forecast(database: Database) -> None:
     await add_job(database, due=None, timezone="Nowhere/Land", interval=60)
     await add_job(database, due=None, startdate=date(2030, 10, 26), starttime=time(13))
     found = await forecast_at(database, NOW)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.history.explanation import Fate
+from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
@@ -69,7 +69,7 @@ async def test_a_run_that_waits_for_its_jitter_stays(database: Database, patch: 
     await run(database, after(59))
     assert await told(database, jobid) == [(NOON, "finished", 0), (after(60), "pending", 0)]
     said = await at(database, after(59), explain.explain, jobid, NOON, 16)
-    assert (said.fate, said.scheduled) == (Fate.RAN, True)
+    assert (said.outcome, said.scheduled) == (ExplanationOutcome.RAN, True)
     assert await is_clean(database, jobid)
 
 
@@ -100,9 +100,17 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
     assert await is_clean(database, jobid)
     fates = {}
     for minute in range(5):
-        fates[minute] = (await at(database, after(300), explain.explain, jobid, after(60 * minute), 16)).fate
-    kept = Fate.COUNTED if misfire == "once" else Fate.RAN
-    assert fates == {0: Fate.RAN, 1: Fate.SKIPPED, 2: kept, 3: Fate.COUNTED, 4: kept}
+        fates[minute] = (
+            await at(database, after(300), explain.explain, jobid, after(60 * minute), 16)
+        ).outcome
+    kept = ExplanationOutcome.COUNTED if misfire == "once" else ExplanationOutcome.RAN
+    assert fates == {
+        0: ExplanationOutcome.RAN,
+        1: ExplanationOutcome.SKIPPED,
+        2: kept,
+        3: ExplanationOutcome.COUNTED,
+        4: kept,
+    }
     said = await at(database, after(300), explain.explain, jobid, after(180), 16)
     assert "the job was edited before it ran" in said.sentence
     said = await at(database, after(300), explain.explain, jobid, after(120), 16)

@@ -169,7 +169,7 @@ async def test_a_failed_attempt_is_repeated_until_they_are_spent(database: Datab
     assert await is_clean(database)
 
 
-async def test_what_another_attempt_can_not_mend_fails_at_once(database: Database) -> None:
+async def test_what_another_attempt_cannot_mend_fails_at_once(database: Database) -> None:
     jobid = await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), failed(started, Failure.REDIRECT, again=False, httpstatus=302))
@@ -706,7 +706,7 @@ async def refusing(database: Database, condition: str) -> AsyncIterator[None]:
         await execute(database, "DROP FUNCTION refuse CASCADE")
 
 
-async def test_a_run_that_can_not_be_settled_does_not_keep_others_from_being_taken_over(
+async def test_a_run_that_cannot_be_settled_does_not_keep_others_from_being_taken_over(
     database: Database,
 ) -> None:
     for _ in range(4):
@@ -734,7 +734,7 @@ class At(Database):
         return await self._real.transact(lambda session, _: work(session, self._now, *args, **kwargs))
 
 
-async def test_a_call_that_can_not_start_does_not_hold_up_the_others(database: Database) -> None:
+async def test_a_call_that_cannot_start_does_not_hold_up_the_others(database: Database) -> None:
     for _ in range(4):
         await add_job(database, interval=60, target=TARGET)
     refused = "NEW.logid = 1 AND NEW.status <> 'pending' OR NEW.logid = 3 AND NEW.status = 'running'"

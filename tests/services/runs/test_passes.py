@@ -154,7 +154,7 @@ async def test_a_poisoned_row_fails_alone(database: Database, poison: int) -> No
     assert not await is_active(database, poison)
 
 
-async def test_a_row_that_can_not_even_fail_stays_and_does_not_hold_up_others(
+async def test_a_row_that_cannot_even_fail_stays_and_does_not_hold_up_others(
     database: Database, poison: int
 ) -> None:
     healthy = await add_job(database, interval=60)
@@ -168,7 +168,7 @@ async def test_a_row_that_can_not_even_fail_stays_and_does_not_hold_up_others(
     assert [log.status for log in await logs(database, poison)] == ["pending"]
 
 
-async def test_a_schedule_that_can_not_be_computed_fails_alone(database: Database) -> None:
+async def test_a_schedule_that_cannot_be_computed_fails_alone(database: Database) -> None:
     """A policy from a newer version, say: that job stops and says why; the others run."""
     broken = await add_job(database, interval=60)
     healthy = await add_job(database, interval=60)

@@ -200,7 +200,7 @@ def test_a_refused_connection(run: Run) -> None:
         ("BAD METHOD", "http://127.0.0.1:1/", {}),
     ],
 )
-def test_requests_that_can_not_be_made(run: Run, method: str, url: str, headers: dict[str, str]) -> None:
+def test_requests_that_cannot_be_made(run: Run, method: str, url: str, headers: dict[str, str]) -> None:
     async def scenario() -> None:
         async with opened() as client:
             answer = await client.call(Call(method, url, headers, None, 20))
@@ -209,7 +209,7 @@ def test_requests_that_can_not_be_made(run: Run, method: str, url: str, headers:
     run(scenario())
 
 
-def test_a_header_can_not_be_smuggled_in(run: Run) -> None:
+def test_a_header_cannot_be_smuggled_in(run: Run) -> None:
     async def scenario() -> None:
         async with target() as server, opened() as client:
             answer = await client.call(Call("GET", server.url, {"X": "a\r\nHost: evil"}, None, 20))

@@ -9,7 +9,7 @@ from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.runs.logs import Log
 
 
-class Fate(StrEnum):
+class ExplanationOutcome(StrEnum):
     """What became of an instant, in a word."""
 
     RAN = "ran"
@@ -17,7 +17,7 @@ class Fate(StrEnum):
     SKIPPED = "skipped"
     COUNTED = "counted"
     RUNNING = "running"
-    PROMISED = "promised"
+    SCHEDULED = "scheduled"
     EXPECTED = "expected"
     PAUSED = "paused"
     NOT_SCHEDULED = "not-scheduled"
@@ -31,10 +31,10 @@ class Explanation(BaseModel):
     """Why a job did, or did not, run at an instant."""
 
     at: datetime
-    fate: Fate = Field(
-        description="`ran`, `failed`, `skipped`, `counted` (another log stands for it), `running`, "
-        "`promised`, `expected` (still to come), `paused`, `not-scheduled`, `not-created`, `completed`, "
-        "`deleted`, or `missing` (a hole in the ledger)."
+    outcome: ExplanationOutcome = Field(
+        description="`ran`, `failed`, `skipped`, `counted` (covered by another run), `running`, "
+        "`scheduled`, `expected` (still to come), `paused`, `not-scheduled`, `not-created`, `completed`, "
+        "`deleted`, or `missing` (there is no record of it)."
     )
     sentence: str = Field(description="The answer, for people.")
     schedule: str = Field(description="The schedule that held then, in words.")

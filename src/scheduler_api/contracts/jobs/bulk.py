@@ -71,7 +71,7 @@ class BulkOrder(BaseModel):
     @model_validator(mode="after")
     def _means_some_jobs(self) -> "BulkOrder":
         if not self.every and self.pauseid is None and not self.filter.model_dump(exclude_none=True):
-            raise invalid_at("filter", "Give a filter, or say all to mean every job.")
+            raise invalid_at("filter", "Provide a filter, or set `all` to true to select every job.")
         return self
 
 

@@ -40,7 +40,7 @@ MisfirePolicy = Annotated[Misfire, Field(strict=False)]
 def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
     # What has an error of its own is not among the data.
     if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
-        raise PydanticCustomError("start", "Is required, unless there is a cron expression.")
+        raise PydanticCustomError("start", "Required unless `cron` is set.")
     return value
 
 
@@ -205,7 +205,7 @@ class JobDraft(BaseModel):
         else:
             self._check_interval()
         if not self.overlap and (self.concurrency or 1) > 1:
-            raise invalid_at("concurrency", "More than one at once needs overlap to be true.")
+            raise invalid_at("concurrency", "Values above 1 require `overlap` to be true.")
         return self
 
     def _check_after(self) -> None:
@@ -288,9 +288,7 @@ class JobPatch(BaseModel):
     @classmethod
     def _state_is_no_definition(cls, data: Any) -> Any:
         if isinstance(data, dict) and "active" in data:
-            raise invalid_at(
-                "active", "Is state: POST /jobs/{jobid}/pause and /jobs/{jobid}/resume change it."
-            )
+            raise invalid_at("active", "`active` cannot be edited; use POST /jobs/{jobid}/pause or /resume.")
         return data
 
     def applied_to(self, current: dict[str, Any]) -> dict[str, Any]:

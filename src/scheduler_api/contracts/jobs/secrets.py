@@ -16,4 +16,4 @@ class Secret(BaseModel):
 class NewSecret(Secret):
     """A new secret, shown this once."""
 
-    secret: str = Field(description="To be kept by the receiver. It can not be shown again.")
+    secret: str = Field(description="To be kept by the receiver. It cannot be shown again.")

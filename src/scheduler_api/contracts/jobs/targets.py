@@ -51,7 +51,7 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         _header(name, text)
     if len({name.lower() for name in value}) < len(value):
-        raise invalid("header", "Each header once; capitals make no difference.")
+        raise invalid("header", "Header names must be unique (case-insensitive).")
     return value
 
 
@@ -63,13 +63,13 @@ def _body(value: Any) -> Any:
 
 
 def _unstorable(value: Any, depth: int = 0) -> str | None:
-    """Why the database can not keep a JSON value; None: it can."""
+    """Why the database cannot keep a JSON value; None: it can."""
     if depth > MAX_BODY_DEPTH:
         return f"Must not be nested deeper than {MAX_BODY_DEPTH} levels."
     if isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
         return "Must not contain numbers that large."
     if isinstance(value, str):
-        return "Must not contain the character NUL, or half characters." if _is_broken(value) else None
+        return "Must not contain the character NUL, or unpaired surrogates." if _is_broken(value) else None
     inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     return next((wrong for item in inner if (wrong := _unstorable(item, depth + 1))), None)
 
@@ -172,7 +172,7 @@ class Target(TargetSummary):
     headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(
         default_factory=dict,
         description="Further headers; their values may hold `{{…}}` values. Those that say how the request "
-        "travels, and those of the service itself, can not be set.",
+        "travels, and those of the service itself, cannot be set.",
     )
     body: Annotated[Any, AfterValidator(_body)] = Field(
         None,
@@ -186,7 +186,7 @@ class Target(TargetSummary):
         if self.body is not None and self.method in SAFE_METHODS:
             raise invalid_at("body", f"{self.method} has no body; leave it out, or use POST.")
         if self.method is Method.HEAD and self.pattern is not None:
-            raise invalid_at("pattern", "An answer to HEAD contains nothing; leave it out, or use GET.")
+            raise invalid_at("pattern", "A response to HEAD has no body; leave it out, or use GET.")
         return self
 
 

@@ -250,7 +250,7 @@ async def clock(session: AsyncSession) -> datetime:
 
 
 async def share(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
-    """The job, which can not be deleted until the transaction ends."""
+    """The job, which cannot be deleted until the transaction ends."""
     return await SHARE.one_or_none(session, jobid=jobid)
 
 

@@ -90,7 +90,7 @@ async def _content(request: Request) -> bytes:
     except TimeoutError:
         raise HTTPException(408, "The body did not arrive in time.") from None
     except ClientDisconnect:
-        raise HTTPException(400, "The client went away before its body arrived.") from None
+        raise HTTPException(400, "The client disconnected before its body arrived.") from None
     return bytes(content)
 
 
@@ -117,7 +117,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         raise InvalidInput(
-            *(FieldError((_visible(name),), "Is given twice.") for name in counts if counts[name] > 1)
+            *(FieldError((_visible(name),), "Must not be repeated.") for name in counts if counts[name] > 1)
         )
     return members
 
@@ -127,7 +127,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_values(value: Any, path: tuple[str | int, ...], depth: int) -> None:
-    """Infinite numbers (1e400) and half characters are no values, wherever they stand."""
+    """Infinite numbers (1e400) and unpaired surrogates are no values, wherever they stand."""
     if isinstance(value, dict | list):
         if depth > MAX_NESTING:
             raise InvalidInput(FieldError(path[:MAX_NESTING], "Is nested too deeply."))
@@ -139,12 +139,12 @@ def _check_values(value: Any, path: tuple[str | int, ...], depth: int) -> None:
     elif isinstance(value, str):
         _check_text(value, path)
     elif isinstance(value, float) and value in {float("inf"), float("-inf")}:
-        raise InvalidInput(FieldError(path, "Is too large a number."))
+        raise InvalidInput(FieldError(path, "This number is too large."))
 
 
 def _check_text(value: str, path: tuple[str | int, ...]) -> None:
     if not value.isascii() and value != _visible(value):
-        raise InvalidInput(FieldError(path, "Contains half a character (a lone surrogate)."))
+        raise InvalidInput(FieldError(path, "Must not contain unpaired surrogates."))
 
 
 def _visible(value: str) -> str:

@@ -21,7 +21,7 @@ Define jobs (one-time, every N seconds, or cron); the service runs what is due a
 """
 
 REASONS = {
-    400: "The body can not be read.",
+    400: "The body cannot be read.",
     403: "The request comes from another site, another machine, or asks for another host.",
     404: "There is no such job, log, secret or limit.",
     409: "The job, or the log, is not in a state for that.",
@@ -31,12 +31,12 @@ REASONS = {
     413: "The body is too large.",
     415: "The body is neither JSON nor a form.",
     422: "Something in the input is wrong; `errors` names each place.",
-    503: "The database can not serve the request at the moment; `Retry-After` says when to try again.",
+    503: "The database cannot serve the request at the moment; `Retry-After` says when to try again.",
 }
 
 
 def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """The body of an operation: read by our own strict parser, so FastAPI can not derive it."""
+    """The body of an operation: read by our own strict parser, so FastAPI cannot derive it."""
     schema = model.model_json_schema(ref_template="{model}")
     kinds = schema.pop("$defs", {})
     examples = schema.pop("examples", [])

@@ -133,7 +133,7 @@ def _of_kind(fields: dict[str, str]) -> dict[str, str]:
 
 
 def _target(fields: dict[str, str], field_errors: list[FieldError], known: Job | None) -> dict[str, Any]:
-    """Those of the form's fields that make a target; what can not be read goes to the errors."""
+    """Those of the form's fields that make a target; what cannot be read goes to the errors."""
     found = {name.removeprefix(TARGET): text for name, text in fields.items() if name.startswith(TARGET)}
     values: dict[str, Any] = {name: text for name, text in found.items() if text.strip()}
     values["url"] = values["url"].strip()
@@ -251,4 +251,4 @@ def _instant(local: str, zone: str) -> str:
         # The zone has a message of its own.
         return f"{wall.isoformat()}Z"
     except (ValueError, OverflowError):
-        raise InvalidInput(FieldError(("until",), "There is no such time in the calendar.")) from None
+        raise InvalidInput(FieldError(("until",), "This date and time do not exist.")) from None

@@ -73,13 +73,13 @@ def place_of(sort: JobSort, after: str | None) -> tuple[int, Any] | None:
     number, _, key = after.partition(":")
     jobid = int(number)
     if jobid > MAX_ID or "\0" in key:
-        raise InvalidInput(FieldError(("?after",), "Is no place in this list."))
+        raise InvalidInput(FieldError(("?after",), "Not a valid cursor for this list."))
     if sort is not JobSort.NEXTRUN:
         return jobid, key
     try:
         return jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None
     except (ValueError, OverflowError):
-        raise InvalidInput(FieldError(("?after",), "Is no place in this list.")) from None
+        raise InvalidInput(FieldError(("?after",), "Not a valid cursor for this list.")) from None
 
 
 def with_next(request: Request, **changed: Any) -> str:

@@ -27,7 +27,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise HTTPException(400, "The client went away before it was answered.")
+            raise HTTPException(400, "The client disconnected before it was answered.")
         return await task
     finally:
         gone.cancel()

@@ -23,7 +23,7 @@ PROBLEM_JSON = "application/problem+json"
 #: Seconds after which a client may try again.
 RETRY_AFTER = "5"
 
-#: The status of each domain error; those that can not reach a client stand in no table.
+#: The status of each domain error; those that cannot reach a client stand in no table.
 STATUSES: dict[type[SchedulerError], int] = {
     errors.InvalidInput: 422,
     errors.JobNotFound: 404,
@@ -165,9 +165,9 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 async def _bug(request: Request, _: Exception) -> Response:
     problem = Problem(
-        title="The service made a mistake.",
+        title="Internal server error.",
         status=500,
-        detail="This is a fault of the service, not of your request; its log says more.",
+        detail="This is a bug in the service. Its log has the details.",
         code="internal_error",
     )
     return answer(request, problem)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts.history.explanation import Explanation, Fate
+from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs import breakers, logs, pending
 from scheduler_api.schedule import Block, Budget, Schedule
@@ -19,16 +19,16 @@ from scheduler_api.services.system import limits
 SECOND = timedelta(seconds=1)
 #: Why an occurrence was skipped, as the end of a sentence.
 BECAUSE = {
-    "misfire": "it was found later than the grace period allows, and the misfire policy is to skip",
+    "misfire": "it missed its grace period, and the misfire policy is `skip`",
     "paused": "the job was paused",
     "excluded": "the day is excluded",
-    "overlap": "the run before was still going",
-    "dst-gap": "the clocks jumped over it",
-    "until": "it was found after the schedule had ended",
+    "overlap": "the previous run was still running",
+    "dst-gap": "daylight saving skipped that hour",
+    "until": "it was found after the end of the schedule",
     "superseded": "the job was edited before it ran",
     "deleted": "the job was deleted before it ran",
-    "request": "somebody asked to skip it",
-    "cancelled": "somebody cancelled it",
+    "request": "it was skipped manually",
+    "cancelled": "it was cancelled",
 }
 
 
@@ -43,7 +43,7 @@ async def explain(
     rows = await logs.around(session, jobid, at, at + SECOND)
     spent = await _is_spent(session, versions, at)
     answer = await QUESTIONS.compute(_answer, now, at, versions, rows, spent)
-    if answer.fate is Fate.PROMISED:
+    if answer.outcome is ExplanationOutcome.SCHEDULED:
         zone = versions.at(at).definition.timezone
         answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
     return answer
@@ -61,11 +61,11 @@ def _answer(
     schedule, zone = version.schedule, version.definition.timezone
     scheduled = version.own.calls_for(at)
     logs = _telling(versions, [Log.model_validate(dict(row)) for row in rows], at, scheduled)
-    fate, sentence = _judge(budget, versions, at, now, scheduled=scheduled, spent=spent, logs=logs)
+    outcome, sentence = _judge(budget, versions, at, now, scheduled=scheduled, spent=spent, logs=logs)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
-        fate=fate,
+        outcome=outcome,
         sentence=sentence,
         schedule=describe(version.definition),
         scheduled=scheduled,
@@ -109,7 +109,7 @@ def _judge(
     scheduled: bool,
     spent: bool,
     logs: Sequence[Log],
-) -> tuple[Fate, str]:
+) -> tuple[ExplanationOutcome, str]:
     job, version = versions.job, versions.at(at)
     zone = version.definition.timezone
     when = local(at, zone)
@@ -119,84 +119,87 @@ def _judge(
             return _of_log(log, at, zone)
     if at < job["createdat"]:
         return (
-            Fate.NOT_CREATED,
+            ExplanationOutcome.NOT_CREATED,
             f"The job did not exist yet: it was created at {local(job['createdat'], zone)}.",
         )
     if job["deletedat"] is not None and at > job["deletedat"]:
-        return Fate.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
+        return ExplanationOutcome.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
     if not scheduled:
         edited = _edited(budget, versions, at, zone)
-        said = f"The schedule does not call for {when}.{edited}{_neighbours(version.schedule, at, zone)}"
-        return Fate.NOT_SCHEDULED, said
+        said = f"The schedule does not include {when}.{edited}{_neighbours(version.schedule, at, zone)}"
+        return ExplanationOutcome.NOT_SCHEDULED, said
     if spent and job["state"] != "deleted":
         said = f"By then it has run as often as maxruns ({job['maxruns']}) allows"
-        return Fate.COMPLETED, f"{said}, so it does not run at {when}."
+        return ExplanationOutcome.COMPLETED, f"{said}, so it does not run at {when}."
     return _unaccounted(versions, at, now, when, zone)
 
 
 def _unaccounted(
     versions: ScheduleVersions, at: datetime, now: datetime, when: str, zone: str
-) -> tuple[Fate, str]:
+) -> tuple[ExplanationOutcome, str]:
     """Called for, and without a log."""
     job, pause = versions.job, versions.pause_at(min(at, now))
     if job["state"] == "paused":
         how = _pause(pause, zone) if pause else ", and has been since it was created"
-        return Fate.PAUSED, f"The job is paused{how}; when it is resumed, {when} is decided."
+        return ExplanationOutcome.PAUSED, f"The job is paused{how}; {when} is handled when it is resumed."
     if job["state"] == "completed":
-        return Fate.COMPLETED, f"The job is completed, so it does not run at {when}."
+        return ExplanationOutcome.COMPLETED, f"The job is completed, so it does not run at {when}."
     if job["promised"] is None or at < job["promised"]:
         return (
-            Fate.MISSING,
-            f"The schedule calls for {when}, but no log accounts for it: a hole in the ledger.",
+            ExplanationOutcome.MISSING,
+            f"The schedule includes {when}, but there is no record of it.",
         )
-    return Fate.EXPECTED, _still_to_come(versions, at, now, when)
+    return ExplanationOutcome.EXPECTED, _still_to_come(versions, at, now, when)
 
 
 def _still_to_come(versions: ScheduleVersions, at: datetime, now: datetime, when: str) -> str:
     block = versions.at(at).schedule.block(at)
     if block is not None:
-        return f"It will not run at {when}, because {BECAUSE[block]}; the ledger will say so."
+        return f"It will not run at {when}, because {BECAUSE[block]}."
     if at > now:
-        return f"The schedule calls for {when}; it is still to come."
+        return f"{when} is scheduled and in the future."
     return f"{when} is due; it runs as the misfire policy ({versions.job['misfire']}) says."
 
 
-def _of_log(log: Log, at: datetime, zone: str) -> tuple[Fate, str]:
+def _of_log(log: Log, at: datetime, zone: str) -> tuple[ExplanationOutcome, str]:
     when = local(at, zone)
     if log.cause == "manual":
         return _of_request(log, when, zone)
     if log.scheduledfor < at:
         done = "ran" if log.status == "finished" else f"was {log.status}"
         why = f" because {BECAUSE[log.reason]}" if log.reason else ""
-        own = f"the log of {local(log.scheduledfor, zone)}, which {done}{why}"
-        return Fate.COUNTED, f"{when} is counted in {own} and stands for {log.missed} more."
+        own = f"the run of {local(log.scheduledfor, zone)}, which {done}{why}"
+        return ExplanationOutcome.COUNTED, f"{when} is covered by {own}."
     return _of_verdict(log, at, when, zone)
 
 
-def _of_request(log: Log, when: str, zone: str) -> tuple[Fate, str]:
-    asked = f"a run was asked for at {local(log.scheduledfor, zone)}"
+def _of_request(log: Log, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
+    asked = f"a run was requested at {local(log.scheduledfor, zone)}"
     if log.status == "finished":
-        return Fate.RAN, f"The schedule does not call for {when}, but {asked}, and it ran."
-    fate = Fate.PROMISED if log.status == "pending" else Fate(log.status)
-    return fate, f"The schedule does not call for {when}, but {asked}; it is {log.status}."
+        return ExplanationOutcome.RAN, f"The schedule does not include {when}, but {asked}, and it ran."
+    outcome = ExplanationOutcome.SCHEDULED if log.status == "pending" else ExplanationOutcome(log.status)
+    return outcome, f"The schedule does not include {when}, but {asked}; it is {log.status}."
 
 
-def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[Fate, str]:
+def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
     if log.status == "finished" and log.startedat is not None:
         late = (log.startedat - at).total_seconds()
-        more = f", and stands for {log.missed} more" if log.missed else ""
-        return Fate.RAN, f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}."
+        more = f", and covers {log.missed} missed run{'' if log.missed == 1 else 's'}" if log.missed else ""
+        return (
+            ExplanationOutcome.RAN,
+            f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}.",
+        )
     if log.status == "skipped" and log.reason is not None:
-        return Fate.SKIPPED, f"It did not run at {when}, because {BECAUSE[log.reason]}."
+        return ExplanationOutcome.SKIPPED, f"It did not run at {when}, because {BECAUSE[log.reason]}."
     if log.status == "pending" and log.nextrun is not None and log.attempt > 1:
         tried = f"attempt {log.attempt} is due at {local(log.nextrun, zone)}"
-        return Fate.PROMISED, f"{when} has not succeeded yet; {tried}."
+        return ExplanationOutcome.SCHEDULED, f"{when} has not succeeded yet; {tried}."
     if log.status == "pending" and log.nextrun is not None:
-        return Fate.PROMISED, f"{when} is promised; it will be tried at {local(log.nextrun, zone)}."
+        return ExplanationOutcome.SCHEDULED, f"{when} is scheduled; it starts at {local(log.nextrun, zone)}."
     if log.status == "failed":
-        return Fate.FAILED, f"{when} failed: {log.error}"
+        return ExplanationOutcome.FAILED, f"{when} failed: {log.error}"
     since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
-    return Fate.RUNNING, f"The run of {when} is under way: attempt {log.attempt}{since}."
+    return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: attempt {log.attempt}{since}."
 
 
 async def _held_back(
@@ -208,14 +211,12 @@ async def _held_back(
             continue
         down = await breakers.down(session, log.host)
         if down is not None and down["openuntil"] is not None:
-            until = f"it is left alone until {local(down['openuntil'], zone)}"
-            return (
-                f" {log.host} has not answered since {local(down['since'], zone)} ({down['error']}); {until}."
-            )
+            since, until = local(down["since"], zone), local(down["openuntil"], zone)
+            return f" {log.host} has been unreachable since {since} ({down['error']}). Next try at {until}."
         if limit := await limits.holding_back(session, now, log.jobid, log.host, hostlimit):
             return f" {limit}"
         if await pending.running(session, log.jobid):
-            return " Another run of the job is under way."
+            return " Another run of the job is in progress."
     return ""
 
 
@@ -229,8 +230,8 @@ def _edited(budget: Budget, versions: ScheduleVersions, at: datetime, zone: str)
 
 def _neighbours(schedule: Schedule, at: datetime, zone: str) -> str:
     before, after = schedule.last_before(at), schedule.next_after(at)
-    said = f" The one before is {local(before, zone)}" if before else " There is none before"
-    return said + (f", the one after {local(after, zone)}." if after else ", and there is none after.")
+    said = f" The previous run is {local(before, zone)}" if before else " There is no previous run"
+    return said + (f", the next {local(after, zone)}." if after else ", and no next one.")
 
 
 def _pause(pause: dict[str, Any], zone: str) -> str:

@@ -108,7 +108,7 @@ def upcoming(budget: Budget, now: datetime, row: Row, count: int) -> Listed[Occu
 def upcoming_of_all(budget: Budget, now: datetime, rows: Sequence[Row], window: Window) -> Listed[Upcoming]:
     """The occurrences of these jobs within a window, in order.
 
-    A job whose schedule can not be computed has none; its page says so.
+    A job whose schedule cannot be computed has none; its page says so.
     """
     until = now + timedelta(hours=window.hours)
     ways = [islice(_of_job(budget, row, now, until), window.each) for row in rows]

@@ -54,7 +54,7 @@ class Version(NamedTuple):
         try:
             return schedule_of(self.definition)
         except (ArithmeticError, ValueError) as error:
-            raise ScheduleUnusable(f"The job's schedule can not be computed ({error}).") from error
+            raise ScheduleUnusable(f"The job's schedule cannot be computed ({error}).") from error
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ async def versions_of(session: AsyncSession, jobid: int) -> ScheduleVersions:
             return ScheduleVersions(before, known)
     if row is None:
         raise JobNotFound(jobid)
-    raise DatabaseBusy("The job is being edited again and again; try once more.")
+    raise DatabaseBusy("The job kept changing; try again.")
 
 
 def _versions(row: Mapping[str, Any], known: list[dict[str, Any]]) -> list[Version]:

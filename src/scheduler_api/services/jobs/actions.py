@@ -171,7 +171,7 @@ async def _go_on(
         future = locking.future_of(job, await logs.standing(session, job["jobid"]))
         first = await _catch_up(session, now, held, future, missed)
     except ScheduleUnusable:
-        log.exception("a paused job can not go on", jobid=job["jobid"])
+        log.exception("a paused job cannot go on", jobid=job["jobid"])
     # Completed, but for a run under way: that retires the job when it settles.
     await definitions.resume(session, job["jobid"], active=first is not None or _lasts(held))
     if future is not None and first is not None:
@@ -239,11 +239,11 @@ async def skip_next(
         raise JobIsPaused(jobid)
     job, carrier, first = held.job, held.carrier, held.open_from
     if carrier is None or first is None:
-        raise JobHasNoFuture(f"Job {jobid} has no run ahead of it that could be skipped.")
+        raise JobHasNoFuture(f"Job {jobid} has no upcoming run to skip.")
     future = locking.future_of(job, carrier)
     skipped = future.schedule.first_free(first)
     if skipped is None:
-        raise JobHasNoFuture(f"Every run of job {jobid} that is left is excluded.")
+        raise JobHasNoFuture(f"All remaining runs of job {jobid} are excluded.")
     await locking.take_back(session, held)
     # Rows of what is over and of what is yet to come stay apart: an edit forgets the latter.
     open_from: datetime | None = first

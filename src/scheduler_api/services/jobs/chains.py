@@ -23,12 +23,12 @@ async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> N
 
 
 async def require_parent(session: AsyncSession, after: After, jobid: int | None = None) -> None:
-    """Raise InvalidInput where a job can not run after that one; without a jobid, it is a new job."""
+    """Raise InvalidInput where a job cannot run after that one; without a jobid, it is a new job."""
     # Two edits at once could each see no circle, and make one together.
     await chains.take_turn(session)
     parent = await definitions.share(session, after.jobid)
     if parent is None or parent["deletedat"] is not None:
-        raise InvalidInput(FieldError(("after", "jobid"), f"There is no job {after.jobid}."))
+        raise InvalidInput(FieldError(("after", "jobid"), f"Job {after.jobid} does not exist."))
     chain = await chains.chain(session, after.jobid, LONGEST)
     if jobid is not None and jobid in chain:
         circle = " → ".join(map(str, [*reversed(chain[: chain.index(jobid) + 1]), jobid]))
@@ -42,4 +42,4 @@ async def require_no_followers(session: AsyncSession, jobid: int) -> None:
     found = await chains.followers(session, jobid, MAX_NAMED + 1)
     if found:
         named = ", ".join(map(str, found[:MAX_NAMED])) + (" and others" if found[MAX_NAMED:] else "")
-        raise JobHasFollowers(f"Job {jobid} is what others run after: {named}. Delete or change those first.")
+        raise JobHasFollowers(f"Job {jobid} is followed by other jobs: {named}. Delete or change them first.")

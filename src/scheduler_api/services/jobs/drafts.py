@@ -14,11 +14,11 @@ from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, schedule_o
 
 
 def schedule_of_draft(draft: JobDraft | ScheduleDraft) -> Schedule:
-    """The draft's schedule. Raises InvalidInput where it can not be computed."""
+    """The draft's schedule. Raises InvalidInput where it cannot be computed."""
     try:
         return schedule_of(draft.definition)
     except StartInGap:
-        sentence = "The clocks jump over this time on that day, and dstgap says not to run then."
+        sentence = "Daylight saving skips this time on that day, and `dstgap` is `skip`."
         raise InvalidInput(FieldError(("starttime",), sentence)) from None
     except OverflowError:
         raise InvalidInput(
@@ -32,12 +32,12 @@ def first_ahead(schedule: Schedule, now: datetime) -> datetime:
     if first is not None and schedule.first_free(first) is not None:
         return first
     if first is not None:
-        field, sentence = "exclude", "All of the runs ahead are excluded."
+        field, sentence = "exclude", "All upcoming runs are excluded."
     elif schedule.until is not None and schedule.cadence.next_after(now) is not None:
-        field, sentence = "until", "The schedule has no run from now up to then."
+        field, sentence = "until", "The schedule has no run before this time."
     else:
         field = "cron" if isinstance(schedule.cadence, Cron) else "startdate"
-        sentence = "The schedule has no run ahead."
+        sentence = "The schedule has no upcoming run."
     raise InvalidInput(FieldError((field,), sentence))
 
 

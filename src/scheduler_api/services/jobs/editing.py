@@ -53,7 +53,7 @@ async def edit(
 
 
 async def _close(session: AsyncSession, now: datetime, held: Held) -> None:
-    """Take back the promise, and write off what was due; a schedule that can not be computed had nothing."""
+    """Take back the promise, and write off what was due; a schedule that cannot be computed had nothing."""
     await locking.take_back(session, held)
     first, jobid = held.open_from, held.job["jobid"]
     if first is None or first > now:

@@ -30,7 +30,7 @@ async def create_once(
     found = await idempotency.find(session, key, now - LIFETIME)
     if found is not None:
         if found["digest"] != digest:
-            raise KeyReused("This Idempotency-Key was used for another job; take a new one.")
+            raise KeyReused("This Idempotency-Key was used for another job; use a new key.")
         await marks.leave(session)
         return Job.model_validate_json(found["answer"]), True
     await idempotency.forget(session, now - LIFETIME)

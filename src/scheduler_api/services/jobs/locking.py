@@ -90,7 +90,7 @@ class _StartedMeanwhile(Exception):
 async def hold(
     session: AsyncSession, now: datetime, jobid: int, version: int | None = None, *, deleted: bool = False
 ) -> Held:
-    """Lock a job and its live logs, in that order of rights: logs first, as those who run them do.
+    """Lock a job and its live logs, logs first, then the job: the order that every claimer uses.
 
     Raises JobNotFound, JobIsDeleted unless `deleted` jobs are welcome, and StaleVersion where the job
     is not at `version`.
@@ -113,7 +113,7 @@ async def hold(
         if version is not None and job["version"] != version:
             raise StaleVersion(jobid, job["version"])
         return Held(job, live, max(now, await definitions.clock(session)))
-    raise DatabaseBusy("The job is being run again and again; try once more.")
+    raise DatabaseBusy("The job kept changing; try again.")
 
 
 def definition_of(row: Mapping[str, Any]) -> Definition:
@@ -136,11 +136,11 @@ def schedule_in(row: Mapping[str, Any]) -> Schedule:
     try:
         return computed(row)
     except (ArithmeticError, ValueError) as error:
-        raise ScheduleUnusable(f"The job's schedule can not be computed ({error}); edit it.") from error
+        raise ScheduleUnusable(f"The job's schedule cannot be computed ({error}); edit it.") from error
 
 
 def computed(row: Mapping[str, Any]) -> Schedule:
-    """The same. Raises ArithmeticError or ValueError where it can not be computed."""
+    """The same. Raises ArithmeticError or ValueError where it cannot be computed."""
     return keeping(schedule_of(definition_of(row)), parts_of(row["kept"]), row["validfrom"])
 
 

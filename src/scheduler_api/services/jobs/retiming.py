@@ -36,7 +36,7 @@ async def retime(
     said = await logs.standing(session, job["jobid"])
     future = Future(schedule_of_draft(draft), draft.maxruns, said["runs"] or 0, said["lastrun"])
     if future.is_spent and (redefined or "maxruns" in changed):
-        sentence = f"Must be more than {future.runs}: so often it has run already."
+        sentence = f"Must be greater than {future.runs}, the number of runs so far."
         raise InvalidInput(FieldError(("maxruns",), sentence))
     if redefined:
         if {"startdate", "starttime"} & set(changed):
@@ -95,7 +95,7 @@ def succession(
 ) -> Succession | None:
     """What becomes of a job's due occurrences, from `since` on, under another schedule; None: none is due.
 
-    A schedule that can not be computed had none.
+    A schedule that cannot be computed had none.
     """
     if since is None or since > now:
         return None

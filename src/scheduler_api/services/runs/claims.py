@@ -82,7 +82,7 @@ class Started:
 
     @property
     def target(self) -> Target | None:
-        """What to call; None: the job lost its target meanwhile, or it can not be understood."""
+        """What to call; None: the job lost its target meanwhile, or it cannot be understood."""
         return target_in(self.document)
 
 
@@ -198,7 +198,7 @@ async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
     if job is None:
         raise JobNotFound(jobid)
     if job["target"] is None:
-        raise JobHasNoTarget(f"Job {jobid} calls nothing, so there is nothing to test.")
+        raise JobHasNoTarget(f"Job {jobid} has no target to test.")
     document = to_json(job["target"]).decode()
     return Started(
         DueCall(0, jobid, now, "test", 1, target_of(document).host),
@@ -314,9 +314,15 @@ def _refused(tried: Tried[HeldEnd, list[Settled]]) -> HeldEnd:
 
 def _expired(row: Mapping[str, Any]) -> Ended:
     if row["accepted"]:
-        failure, error = Failure.SILENT, "The target had accepted the run, and then was silent for too long."
+        failure, error = (
+            Failure.SILENT,
+            "The target accepted the run, then sent no update before its heartbeat timeout.",
+        )
     else:
-        failure, error = Failure.LOST, "Whoever made the call went away; whether it arrived is unknown."
+        failure, error = (
+            Failure.LOST,
+            "The replica making the request died; it may or may not have been delivered.",
+        )
     return Ended(row["logid"], row["leasetoken"], "lost", failure, error, again=True)
 
 

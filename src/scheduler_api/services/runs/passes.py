@@ -123,7 +123,7 @@ def fate_of(
 ) -> Fate:
     """What becomes of one log, by its schedule and policies.
 
-    A row that can not be planned fails alone, and its job stops.
+    A row that cannot be planned fails alone, and its job stops.
     """
     if rules.deleted:
         return Fate(Outcome(entry.logid, Verdict.SKIPPED, reason=Reason.DELETED))
@@ -137,12 +137,12 @@ def fate_of(
         return Fate(_outcome(entry, plan(schedule, entry.scheduledfor, now, misfire, grace)))
     except (ArithmeticError, LookupError, ValueError) as error:
         log.error(
-            "a job's schedule can not be computed",
+            "a job's schedule cannot be computed",
             jobid=entry.jobid,
             logid=entry.logid,
             exc_info=error,
         )
-        return Fate(_failure(entry.logid, f"The schedule can not be computed: {error}"))
+        return Fate(_failure(entry.logid, f"The schedule cannot be computed: {error}"))
 
 
 def _plain_schedule(entry: DueLog | DueCall, interval: int | None) -> Schedule:

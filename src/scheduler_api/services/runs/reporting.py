@@ -26,7 +26,9 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
         raise LogNotFound(logid)
     held = row["leasetoken"] or UUID(int=0)
     if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
-        raise RunIsOver(f"This attempt of log {logid} is over: finished, cancelled, or given to another.")
+        raise RunIsOver(
+            f"This attempt of run {logid} is over: it ended, was cancelled, or another one replaced it."
+        )
     known = await claims.rules(session, [logid])
     target = target_in(known[logid]["target"])
     silence = SILENCE if target is None else target.silence

@@ -53,13 +53,13 @@ async def retry(session: AsyncSession, now: datetime, logid: int) -> Log:
     if row is None:
         raise LogNotFound(logid)
     if row["status"] != "failed":
-        raise NothingToRetry(f"Log {logid} is {row['status']}; only failed ones are tried again.")
+        raise NothingToRetry(f"Run {logid} is {row['status']}; only failed runs can be retried.")
     job = await definitions.share(session, row["jobid"])
     assert job is not None
     if job["deletedat"] is not None:
         raise JobIsDeleted(row["jobid"])
     if job["host"] is None or row["host"] is None:
-        raise JobHasNoTarget(f"Job {row['jobid']} calls nothing, so there is nothing to call again.")
+        raise JobHasNoTarget(f"Job {row['jobid']} no longer has a target.")
     await attempts.retry(session, now, logid, job["host"])
     await pending.announce(session)
     return await _log(session, logid)
@@ -94,10 +94,10 @@ async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
     if row is None:
         raise LogNotFound(logid)
     if row["status"] not in {"pending", "running"}:
-        raise LogIsSettled(f"Log {logid} is {row['status']} already.")
+        raise LogIsSettled(f"Run {logid} is already {row['status']}.")
     is_first = row["status"] == "pending" and row["attempt"] == 1
     if is_first and row["cause"] == "schedule":
-        raise RunNotStarted(f"Log {logid} promises the next run; POST /jobs/{row['jobid']}/skip skips it.")
+        raise RunNotStarted(f"Run {logid} has not started; use POST /jobs/{row['jobid']}/skip to skip it.")
     if is_first:
         await attempts.cancel_pending(session, now, logid)
     else:

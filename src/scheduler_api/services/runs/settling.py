@@ -248,12 +248,12 @@ def _why_pause(known: Mapping[str, Any], end: Ended, verdict: Verdict, failures:
     Failures are counted only where the job asks for it.
     """
     if end.failure is Failure.GONE:
-        return "The target answered 410 Gone: it wants no more calls. Give the job another, and resume it."
+        return "The target answered 410 Gone. Change the target, then resume the job."
     limit = known["autopause"]
     if limit is None or failures < limit:
         return None
     runs = "The run" if limit == 1 else f"{limit} runs in a row"
     return (
-        f"{runs} failed, the last one: {verdict.error} Mend the cause, and resume the job; "
-        "what it missed is then treated as its misfire policy says."
+        f"{runs} failed, the last one: {verdict.error} Fix the cause and resume the job. "
+        "Missed runs follow its misfire policy."
     )

@@ -1,7 +1,7 @@
 """How the places of a replica are shared: what nobody else wants is lent, but some stay for newcomers.
 
 A place is given back when its call ends, and a call may hang for an hour: what was lent to a host that hangs
-can not be called back. So the last places are kept for runs of whose job, host and tags nothing is under
+cannot be called back. So the last places are kept for runs of whose job, host and tags nothing is under
 way. No single job, host or tag ever takes all places then; see decision 20.
 """
 

@@ -83,7 +83,7 @@ def _running(row: Mapping[str, Any], usual: timedelta | None) -> RunningRun:
 def _replica_issue(sentence: str) -> Issue:
     return Issue(
         kind=IssueKind.REPLICA,
-        what="This replica does not do its work.",
+        what="This replica is not working.",
         since=None,
         why=sentence,
         action="Check its log and its connection to the database. Another replica takes over meanwhile.",
@@ -97,21 +97,19 @@ def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequen
     count = f"{len(late)}" if len(late) < SHOWN else f"At least {SHOWN}"
     if replicas:
         action = (
-            "Look at /readyz and at the log of each replica. Where calls wait, a limit of concurrency or a "
-            "host that does not answer may hold them back: the page of the log says so."
+            "Check /readyz and the logs of each replica. A concurrency limit or an unreachable host may "
+            "hold runs back: the page of the run says so."
         )
     else:
-        action = (
-            "No replica runs what is due. Start one, and see that SCHEDULER_TICKER is not off everywhere."
-        )
+        action = "No scheduler process is running. Start one, and make sure that SCHEDULER_TICKER is on."
     waited = duration(int((now - first["nextrun"]).total_seconds()))
-    runs = "run waits" if len(late) == 1 else "runs wait"
+    runs = "run is" if len(late) == 1 else "runs are"
     return [
         Issue(
             kind=IssueKind.LATE,
-            what=f"{count} {runs} that should have begun; the oldest for {waited}.",
+            what=f"{count} {runs} late (the oldest by {waited})",
             since=first["nextrun"],
-            why=f"The oldest is one of “{first['jobname']}”.",
+            why=f"The oldest is a run of “{first['jobname']}”.",
             action=action,
             jobid=first["jobid"],
             logid=first["logid"],
@@ -131,34 +129,34 @@ async def _crowd(session: AsyncSession, now: datetime, crowded: float) -> list[I
     return [
         Issue(
             kind=IssueKind.CROWDED,
-            what=f"This replica is at capacity ({count} calls due).",
+            what=f"This replica is at capacity ({count} runs due)",
             since=now - timedelta(seconds=crowded),
-            why="Due calls have found no free place since. Some may also wait for a limit.",
-            action="Start another replica, or raise SCHEDULER_CONCURRENCY. Shorten timeouts of slow targets.",
+            why="Due runs have found no free slot since then. Some may also wait for a limit.",
+            action="Start another replica, raise SCHEDULER_CONCURRENCY, or shorten slow targets’ timeouts.",
         )
     ]
 
 
 def _streak(times: int) -> str:
     if times == 1:
-        return "the last run"
-    return f"{'at least ' if times == MAX_STREAK else ''}the last {times:,} runs"
+        return ""
+    return f" {'at least ' if times == MAX_STREAK else ''}{times:,} times in a row"
 
 
 async def _hosts(session: AsyncSession, now: datetime) -> list[Issue]:
     return [
         Issue(
             kind=IssueKind.HOST,
-            what=f"The host {row['host']} does not answer: {row['failures']:,} failures in a row.",
+            what=f"{row['host']} is unreachable ({row['failures']:,} consecutive failures)",
             since=row["since"],
             why=row["error"],
-            action="Look at that host. Until it answers, calls to it wait"
+            action="Check that host. Runs to it wait, and one tries "
             + (
-                f", and one tries in {duration(int((row['openuntil'] - now).total_seconds()))}"
+                f"in {duration(int((row['openuntil'] - now).total_seconds()))}"
                 if row["openuntil"] > now
-                else ", and the next one tries at once"
+                else "next"
             )
-            + ". What has failed meanwhile can be tried again from the page of runs.",
+            + ". Failed runs can be retried from the runs page.",
         )
         for row in await overview.hosts(session, SHOWN)
     ]
@@ -168,10 +166,10 @@ async def _jobs(session: AsyncSession, now: datetime) -> list[Issue]:
     failing = [
         Issue(
             kind=IssueKind.FAILING,
-            what=f"“{row['jobname']}” fails: {_streak(row['times'])}.",
+            what=f"“{row['jobname']}” failed{_streak(row['times'])}",
             since=row["since"],
             why=row["error"],
-            action="See what it answered in its log; mend the target or the job, then try the run again.",
+            action="Check the response, fix the target, then retry.",
             jobid=row["jobid"],
             logid=row["logid"],
             timezone=row["timezone"],
@@ -181,10 +179,10 @@ async def _jobs(session: AsyncSession, now: datetime) -> list[Issue]:
     given_up = [
         Issue(
             kind=IssueKind.GIVENUP,
-            what=f"“{row['jobname']}” was paused, as it failed too often.",
+            what=f"“{row['jobname']}” was paused automatically",
             since=row["pausedat"],
             why=row["pausereason"],
-            action="Mend what it calls, then resume it; what it has missed is caught up as its policy says.",
+            action="Fix the target, then resume. Missed runs follow the job’s catch-up policy.",
             jobid=row["jobid"],
             timezone=row["timezone"],
         )
@@ -198,10 +196,10 @@ async def _repaired(session: AsyncSession, now: datetime) -> list[Issue]:
         Issue(
             kind=IssueKind.REPAIRED,
             what=f"The next run of “{row['jobname']}” was "
-            + ("missing, and was repaired." if row["was"] is None else "too late, and was repaired."),
+            + ("missing and has been repaired" if row["was"] is None else "too late and has been repaired"),
             since=row["at"],
-            why=f"Was: {row['was'] or 'none'}. Is: {row['became'] or 'none, as the schedule is over'}.",
-            action="Find out who changed the tables, or the clock of the database.",
+            why=f"Was: {row['was'] or 'none'}. Is: {row['became'] or 'none: the schedule is over'}.",
+            action="Find out who changed the tables or the database’s clock.",
             jobid=row["jobid"],
             timezone=row["timezone"],
         )
@@ -213,10 +211,10 @@ async def _transactions(session: AsyncSession, now: datetime) -> list[Issue]:
     return [
         Issue(
             kind=IssueKind.TRANSACTION,
-            what=f"A transaction has been open for {duration(int((now - row['since']).total_seconds()))}.",
+            what=f"A transaction has been open for {duration(int((now - row['since']).total_seconds()))}",
             since=row["since"],
             why=_whose(row),
-            action="It makes runs late as long as it stays open. End it, as with pg_terminate_backend(pid).",
+            action="It delays runs while it is open. End it, for example with pg_terminate_backend(pid).",
         )
         for row in await overview.old_transactions(session, now - OLD, SHOWN)
     ]

@@ -36,20 +36,15 @@ async def told(session: AsyncSession, now: datetime, *, paused: bool) -> list[Is
         return []
     if now - found.restoredat > TOLD and not paused:
         return []
-    known = (
-        "an instant that is not known"
-        if found.lastknown is None
-        else f"{found.lastknown:%Y-%m-%d %H:%M:%S} UTC"
-    )
-    stop = "This replica runs nothing until then." if paused else "Runs go on meanwhile."
+    known = "an unknown time" if found.lastknown is None else f"{found.lastknown:%Y-%m-%d %H:%M:%S} UTC"
+    stop = "This replica runs nothing until then." if paused else "Runs continue meanwhile."
     return [
         Issue(
             kind=IssueKind.RESTORED,
-            what="The database was restored, or another server has taken over.",
+            what="The database was restored, or another server has taken over",
             since=found.restoredat,
-            why=f"What happened after {known} may be missing from these tables. Runs of that time are made "
-            "again, and targets recognize them by their webhook-id. Jobs that were changed since then are as "
-            "they were. New runs and jobs have numbers that none had before.",
-            action=f"Look at the jobs, and change again what was lost. Then confirm. {stop}",
+            why=f"Changes after {known} may be missing. Runs since then are repeated; targets can recognize "
+            "them by their webhook-id. New runs and jobs get ids that were never used before.",
+            action=f"Review the jobs and repeat lost edits. Then confirm. {stop}",
         )
     ]

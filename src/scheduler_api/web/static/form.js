@@ -23,7 +23,7 @@ const ask = async () => {
     });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("preview");
     if (fresh) morph(place, fresh);
-    else place.textContent = "The service can not tell at the moment.";
+    else place.textContent = "The service cannot tell at the moment.";
   } catch (error) {
     if (error.name !== "AbortError") place.textContent = "The service does not answer.";
   }

@@ -2,7 +2,7 @@
 // typed and how far one has scrolled stay as they are.
 
 const APART = 1000; // milliseconds between two looks at least
-const POLLING = 10000; // milliseconds between two looks, where the service can not tell of changes
+const POLLING = 10000; // milliseconds between two looks, where the service cannot tell of changes
 const liveness = document.getElementById("liveness");
 
 // Makes `old` what `fresh` is.
@@ -84,6 +84,9 @@ let looking = false;
 let again = false;
 let last = 0;
 
+const clock = () => new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+let loaded = clock();
+
 // Looks again, not too often, and never twice at once.
 export const refresh = async () => {
   again = true;
@@ -95,10 +98,13 @@ export const refresh = async () => {
     last = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (answer.ok) show(await answer.text());
-      tell(answer.ok ? "live" : "The service has a problem; what you see is from before.");
+      if (answer.ok) {
+        show(await answer.text());
+        loaded = clock();
+      }
+      tell(answer.ok ? "live" : `The service has a problem. Showing data from ${loaded}.`);
     } catch {
-      tell("The service does not answer; what you see is from before.");
+      tell(`Disconnected. Showing data from ${loaded}.`);
     }
   }
   looking = false;

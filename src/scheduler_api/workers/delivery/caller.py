@@ -40,9 +40,9 @@ class Caller:
             target, call = await self._prepare(started, f"{self._runsurl}/{entry.logid}/{started.token.hex}")
         except (JobHasNoTarget, SecretsUnavailable) as error:
             return _unmade(started, str(error))
-        except Exception as error:  # one request that can not be made is no reason to stop
-            log.exception("a request can not be put together", jobid=entry.jobid, logid=entry.logid)
-            return _unmade(started, f"The request can not be put together: {error}")
+        except Exception as error:  # one request that cannot be made is no reason to stop
+            log.exception("a request cannot be put together", jobid=entry.jobid, logid=entry.logid)
+            return _unmade(started, f"The request cannot be put together: {error}")
         answer = await self._client.call(call)
         judgement = _judge(target, answer)
         if judgement.failure is not None:

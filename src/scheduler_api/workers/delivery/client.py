@@ -201,7 +201,7 @@ def _retry_after(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """The text without what can not be stored or would garble a terminal."""
+    """The text without what cannot be stored or would garble a terminal."""
     return text if text.isprintable() else _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
 
 

@@ -139,7 +139,7 @@ class Settler:
     async def _settle_apart(self, batch: Sequence[Ended]) -> Batch:
         """So that one run that makes the service itself fail does not hold back the others."""
         if len(batch) == 1:
-            log.exception("a run can not be settled", logid=batch[0].logid)
+            log.exception("a run cannot be settled", logid=batch[0].logid)
             return Batch({}, frozenset())
         parts = [await self._settle_surely([ended]) for ended in batch]
         settled = {token: one for part in parts for token, one in part.settled.items()}

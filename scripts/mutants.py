@@ -135,7 +135,7 @@ MUTANTS = [
     Mutant(
         "a PATCH resumes a paused job",
         "src/scheduler_api/services/jobs/retiming.py",
-        {"    if held.is_paused:\n        return wanted._replace(active=False)\n": ""},
+        {"    if locked.is_paused:\n        return wanted._replace(active=False)\n": ""},
     ),
     Mutant(
         "maxruns is not asked on resume",

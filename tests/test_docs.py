@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.schedule import Misfire, occurrences, plan, schedule_of
+from scheduler_api.schedule import Misfire, decide, occurrences, schedule_of
 from scheduler_api.schedule.wording import local, note
 from tests.schedule.test_cron import CASES, CHANGES
 
@@ -42,10 +42,10 @@ def test_the_rows_of_a_misfire(written: str, found_at: str, expected: list[str])
     shown = []
     occurrence: datetime | None = first
     while occurrence is not None and occurrence <= now:
-        fate = plan(schedule, occurrence, now, Misfire(draft.misfire), timedelta(seconds=draft.grace))
-        reason = f": {fate.reason}" if fate.reason else ""
-        shown.append(f"{occurrence:%H:%M} {fate.verdict}{reason} {fate.missed}")
-        occurrence = fate.next
+        decision = decide(schedule, occurrence, now, Misfire(draft.misfire), timedelta(seconds=draft.grace))
+        reason = f": {decision.reason}" if decision.reason else ""
+        shown.append(f"{occurrence:%H:%M} {decision.status}{reason} {decision.missed}")
+        occurrence = decision.next
     shown.append(f"{occurrence:%H:%M} promised")
     assert shown == expected
 

@@ -40,7 +40,7 @@ from scheduler_api.routers.events import Publishing
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.headers import Compressed, StandardHeaders
-from scheduler_api.routers.http.wiring import State
+from scheduler_api.routers.http.wiring import AppState
 from scheduler_api.services.runs.claims import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
@@ -105,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         async with _running(settings) as state:
             yield state
 
@@ -130,7 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[State]:
+async def _running(settings: Settings) -> AsyncIterator[AppState]:
     """Everything that runs as long as the service does, started in order and stopped in reverse."""
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_server(settings))
@@ -161,7 +161,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         beginning = _beginning(settings, requests, deliverer, ticker)
         confirmation = await stack.enter_async_context(beginning)
         await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
-        yield State(
+        yield AppState(
             settings=settings,
             database=requests,
             runner=runner,

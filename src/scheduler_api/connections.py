@@ -39,10 +39,10 @@ class Connections:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._all: set[Connection] = set()
+        self._all: set[ClientConnection] = set()
         # Since when each waits for a head, or takes nothing of its answer, the longest first.
-        self._waiting: dict[Connection, float] = {}
-        self._stalled: dict[Connection, float] = {}
+        self._waiting: dict[ClientConnection, float] = {}
+        self._stalled: dict[ClientConnection, float] = {}
         self._look: asyncio.TimerHandle | None = None
 
     @property
@@ -50,7 +50,7 @@ class Connections:
         """Whether so many are busy that only probes are answered."""
         return len(self._all) - len(self._waiting) > self.limit - SPARE
 
-    def opened(self, connection: "Connection") -> None:
+    def opened(self, connection: "ClientConnection") -> None:
         """There is a new one. If that is one too many, the one that has waited longest goes."""
         self._all.add(connection)
         self.waits(connection)
@@ -60,25 +60,25 @@ class Connections:
         if self._look is None:
             self._look_later(connection.loop)
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "ClientConnection") -> None:
         """It has ended."""
         for kept in (self._waiting, self._stalled):
             kept.pop(connection, None)
         self._all.discard(connection)
 
-    def waits(self, connection: "Connection") -> None:
+    def waits(self, connection: "ClientConnection") -> None:
         """It waits for a head."""
         self._waiting[connection] = connection.loop.time()
 
-    def works(self, connection: "Connection") -> None:
+    def works(self, connection: "ClientConnection") -> None:
         """Its head has come."""
         self._waiting.pop(connection, None)
 
-    def stalls(self, connection: "Connection") -> None:
+    def stalls(self, connection: "ClientConnection") -> None:
         """Its client takes nothing of what is sent."""
         self._stalled.setdefault(connection, connection.loop.time())
 
-    def flows(self, connection: "Connection") -> None:
+    def flows(self, connection: "ClientConnection") -> None:
         """Its client takes it again."""
         self._stalled.pop(connection, None)
 
@@ -94,14 +94,14 @@ class Connections:
         if self._all:
             self._look_later(loop)
 
-    def _drop(self, connection: "Connection", status: HTTPStatus) -> None:
+    def _drop(self, connection: "ClientConnection", status: HTTPStatus) -> None:
         self.works(connection)
         # It is closed as soon as the client has taken what is still on the way to it.
         self.stalls(connection)
         connection.drop(status)
 
 
-def _before(instant: float, since: Iterable[tuple["Connection", float]]) -> list["Connection"]:
+def _before(instant: float, since: Iterable[tuple["ClientConnection", float]]) -> list["ClientConnection"]:
     """Those whose time lies before an instant, of many in the order of their times."""
     found = []
     for connection, at in since:
@@ -150,7 +150,7 @@ class _HeadTooLarge(Exception):
     """The head of a request is larger than it may be."""
 
 
-class Connection(HttpToolsProtocol):
+class ClientConnection(HttpToolsProtocol):
     """One connection."""
 
     def __init__(

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler_api import __version__
-from scheduler_api.connections import Connection, Connections
+from scheduler_api.connections import ClientConnection, Connections
 from scheduler_api.descriptors import Shares
 from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Settings
@@ -91,7 +91,7 @@ def listening(settings: Settings, backlog: int) -> socket.socket:
 
 def configuration(app: ASGIApp, settings: Settings, share: Shares) -> uvicorn.Config:
     """uvicorn's, for a server that has its share of connections."""
-    protocol = partial(Connection, connections=Connections(share.connections))
+    protocol = partial(ClientConnection, connections=Connections(share.connections))
     return uvicorn.Config(
         app,
         lifespan="off",

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient, Response
 
-from scheduler_api.contracts.jobs.job import Job, State
+from scheduler_api.contracts.jobs.job import Job, JobState
 from scheduler_api.contracts.jobs.secrets import NewSecret
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts, TestAnswer
@@ -403,7 +403,7 @@ def hostile_job() -> Job:
         retryon=[MARKUP],
     )
     values: dict[str, Any] = dict.fromkeys(Job.model_fields) | {
-        "jobid": 1, "jobname": MARKUP, "timezone": "UTC", "overlap": True, "state": State.ACTIVE,
+        "jobid": 1, "jobname": MARKUP, "timezone": "UTC", "overlap": True, "state": JobState.ACTIVE,
         "exclude": [], "tags": [], "misfire": Misfire.ONCE, "dstgap": Gap.AFTER, "dstfold": Fold.ONCE,
     }  # fmt: skip
     return Job.model_construct(**(values | {"target": target}))

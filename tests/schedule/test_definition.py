@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from scheduler_api.schedule import (
     Block,
+    Decision,
     Definition,
     Fold,
     Gap,
     Misfire,
     Once,
-    Plan,
     Reason,
     Schedule,
     StartInGap,
+    Status,
     UnknownZone,
-    Verdict,
+    decide,
     occurrences,
-    plan,
     schedule_of,
     skip_all,
 )
@@ -121,34 +121,38 @@ def test_first_free_jumps_over_what_is_blocked() -> None:
 
 def test_a_catch_up_over_a_holiday_runs_once_and_tells_the_holiday_apart() -> None:
     schedule = cron("0 12 * * *", exclude=days("2030-01-03/2030-01-04"))
-    fate = plan(
+    decision = decide(
         schedule, utc("2030-01-01 12:00"), utc("2030-01-06 13:00"), Misfire.ONCE, timedelta(minutes=1)
     )
-    assert fate[:5] == (Verdict.FINISHED, None, 3, utc("2030-01-06 12:00"), utc("2030-01-07 12:00"))
-    assert [(span.first, span.last, span.size, span.block) for span in fate.blocked] == [
+    assert decision[:5] == (Status.FINISHED, None, 3, utc("2030-01-06 12:00"), utc("2030-01-07 12:00"))
+    assert [(span.first, span.last, span.size, span.block) for span in decision.blocked] == [
         (utc("2030-01-03 12:00"), utc("2030-01-04 12:00"), 2, Block.EXCLUDED)
     ]
 
 
 def test_a_blocked_occurrence_is_skipped_with_those_that_share_its_fate() -> None:
     schedule = cron("0 12 * * *", exclude=days("2030-01-03/2030-01-04"))
-    fate = plan(schedule, utc("2030-01-03 12:00"), utc("2030-01-06 13:00"), Misfire.ALL, timedelta(minutes=1))
-    assert fate == Plan(Verdict.SKIPPED, Reason.EXCLUDED, 1, utc("2030-01-04 12:00"), utc("2030-01-05 12:00"))
+    decision = decide(
+        schedule, utc("2030-01-03 12:00"), utc("2030-01-06 13:00"), Misfire.ALL, timedelta(minutes=1)
+    )
+    assert decision == Decision(
+        Status.SKIPPED, Reason.EXCLUDED, 1, utc("2030-01-04 12:00"), utc("2030-01-05 12:00")
+    )
 
 
 @pytest.mark.parametrize("misfire", Misfire)
 def test_what_is_found_after_the_end_is_skipped(misfire: Misfire) -> None:
     schedule = cron("0 12 * * *", until=utc("2030-01-02 18:00"))
     first, grace = utc("2030-01-01 12:00"), timedelta(hours=1)
-    fate = plan(schedule, first, utc("2030-01-05"), misfire, grace)
-    assert fate == Plan(Verdict.SKIPPED, Reason.UNTIL, 1, utc("2030-01-02 12:00"), None)
-    within = plan(schedule, utc("2030-01-02 12:00"), utc("2030-01-02 18:30"), Misfire.ONCE, grace)
-    assert within == Plan(Verdict.FINISHED, None, 0, None, None)
+    decision = decide(schedule, first, utc("2030-01-05"), misfire, grace)
+    assert decision == Decision(Status.SKIPPED, Reason.UNTIL, 1, utc("2030-01-02 12:00"), None)
+    within = decide(schedule, utc("2030-01-02 12:00"), utc("2030-01-02 18:30"), Misfire.ONCE, grace)
+    assert within == Decision(Status.FINISHED, None, 0, None, None)
 
 
 def test_skipping_all_names_the_reason() -> None:
-    fate = skip_all(cron("@hourly"), utc("2030-01-01"), utc("2030-01-02"), Reason.PAUSED)
-    assert fate == Plan(Verdict.SKIPPED, Reason.PAUSED, 24, utc("2030-01-02"), utc("2030-01-02 01:00"))
+    decision = skip_all(cron("@hourly"), utc("2030-01-01"), utc("2030-01-02"), Reason.PAUSED)
+    assert decision == Decision(Status.SKIPPED, Reason.PAUSED, 24, utc("2030-01-02"), utc("2030-01-02 01:00"))
 
 
 ranges = st.lists(
@@ -182,16 +186,16 @@ def test_plans_cover_a_backlog_without_gap_or_double(
     covered: list[datetime] = []
     occurrence = schedule.next_after(since - datetime.resolution)
     while occurrence is not None and occurrence <= now:
-        fate = plan(schedule, occurrence, now, misfire, timedelta(hours=grace))
-        if fate.reason in (Reason.EXCLUDED, Reason.DST_GAP):
+        decision = decide(schedule, occurrence, now, misfire, timedelta(hours=grace))
+        if decision.reason in (Reason.EXCLUDED, Reason.DST_GAP):
             assert schedule.block(occurrence) is not None
-            covered += _between(expected, occurrence, fate.through, 1 + fate.missed)
+            covered += _between(expected, occurrence, decision.through, 1 + decision.missed)
         else:
-            covered += _between(free, occurrence, fate.through, 1 + fate.missed)
-        for span in fate.blocked:
+            covered += _between(free, occurrence, decision.through, 1 + decision.missed)
+        for span in decision.blocked:
             assert {schedule.block(i) for i in expected if span.first <= i <= span.last} == {span.block}
             covered += _between(expected, span.first, span.last, span.size)
-        occurrence = fate.next
+        occurrence = decision.next
     assert sorted(covered) == expected
 
 

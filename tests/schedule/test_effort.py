@@ -20,11 +20,11 @@ from scheduler_api.schedule import (
     Misfire,
     Reason,
     Schedule,
-    Verdict,
+    Status,
+    decide,
     expression,
     instant_of,
     occurrences,
-    plan,
     schedule_of,
     tick_of,
     zone_names,
@@ -130,14 +130,14 @@ def test_of_a_long_absence_the_newest_thousand_are_caught_up(text: str, exclude:
     assert first is not None
     if first > NOW or grid.block(first) is not None:
         return
-    fate = plan(grid, first, NOW, Misfire.ALL, timedelta(seconds=60))
+    decision = decide(grid, first, NOW, Misfire.ALL, timedelta(seconds=60))
     behind = grid.count_between(first, NOW + datetime.resolution)
     if behind <= MAX_CAUGHT_UP:
-        assert fate.verdict is Verdict.FINISHED
+        assert decision.status is Status.FINISHED
     else:
-        assert (fate.verdict, fate.reason) == (Verdict.SKIPPED, Reason.MISFIRE)
-        assert fate.next is not None
-        assert grid.count_between(fate.next, NOW + datetime.resolution) == MAX_CAUGHT_UP
+        assert (decision.status, decision.reason) == (Status.SKIPPED, Reason.MISFIRE)
+        assert decision.next is not None
+        assert grid.count_between(decision.next, NOW + datetime.resolution) == MAX_CAUGHT_UP
 
 
 def test_a_budget_counts_and_asks() -> None:

@@ -48,7 +48,7 @@ definitions = st.builds(
 hours = st.integers(0, 95)
 
 
-def fates(schedule: Schedule, since: datetime, before: datetime) -> dict[datetime, object]:
+def decisions(schedule: Schedule, since: datetime, before: datetime) -> dict[datetime, object]:
     return {instant: schedule.block(instant) for instant in occurrences(schedule, since, before)}
 
 
@@ -59,16 +59,16 @@ def test_what_both_call_for_stays_and_the_rest_is_gone(
 ) -> None:
     since = BEGIN + timedelta(hours=first)
     at, later = since + timedelta(hours=length), since + timedelta(hours=length + then)
-    schedule, due = schedule_of(old), fates(schedule_of(old), since, at + datetime.resolution)
+    schedule, due = schedule_of(old), decisions(schedule_of(old), since, at + datetime.resolution)
     for definition, now, until in ((middle, at, later), (new, later, later)):
         change = succeed(schedule, schedule_of(definition), Part(since, now))
         base = schedule_of(definition)
         kept = {t: block for t, block in due.items() if base.calls_for(t) and base.block(t) == block}
         gone = {t: block for t, block in due.items() if t not in kept}
-        assert fates(change.gone, since, now + timedelta(days=30)) == gone
+        assert decisions(change.gone, since, now + timedelta(days=30)) == gone
         schedule = base._replace(within=(*change.kept, after(now)))
-        due = kept | fates(base, now + datetime.resolution, until + datetime.resolution)
-        assert fates(schedule, since, until + datetime.resolution) == due
+        due = kept | decisions(base, now + datetime.resolution, until + datetime.resolution)
+        assert decisions(schedule, since, until + datetime.resolution) == due
         _is_a_grid(schedule, sorted(due), since, until)
 
 

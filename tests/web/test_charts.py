@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler_api.contracts.history.forecast import Forecast
-from scheduler_api.contracts.history.timeline import Bucket, Recent, Span, Tally, Timeline
+from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
 from scheduler_api.web import charts, glance, heat
 from scheduler_api.web.charts import HEIGHT, VERDICTS, WIDTH
 from scheduler_api.web.times import Clock, Times, chosen
@@ -24,7 +24,7 @@ def timeline(*buckets: dict[str, float | None]) -> Timeline:
     total = Tally(p50=1, p95=2) if any(bucket.p95 is not None for bucket in made) else Tally()
     until = SINCE + len(made) * timedelta(minutes=30)
     return Timeline(
-        span=Span.DAY, since=SINCE, until=until, width=1800, buckets=made, total=total, complete=True
+        span=TimeRange.DAY, since=SINCE, until=until, width=1800, buckets=made, total=total, complete=True
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler_api.contracts.jobs.changes import Change
-from scheduler_api.contracts.jobs.job import Job, State
+from scheduler_api.contracts.jobs.job import Job, JobState
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt
 from scheduler_api.contracts.runs.logs import Log
@@ -76,7 +76,7 @@ def a_target(**values: Any) -> Target:
 
 
 def a_job(**values: Any) -> Job:
-    defaults: dict[str, Any] = dict.fromkeys(Job.model_fields) | {"overlap": False, "state": State.ACTIVE}
+    defaults: dict[str, Any] = dict.fromkeys(Job.model_fields) | {"overlap": False, "state": JobState.ACTIVE}
     return Job.model_construct(**(defaults | values))
 
 
@@ -237,7 +237,7 @@ def test_what_can_be_tried_again() -> None:
     assert not words.retriable(a_log(status="finished"), job)
     assert not words.retriable(a_log(status="failed", host=None), job)
     assert not words.retriable(failed, a_job())
-    assert not words.retriable(failed, a_job(target=a_target(), state=State.DELETED))
+    assert not words.retriable(failed, a_job(target=a_target(), state=JobState.DELETED))
 
 
 @pytest.mark.parametrize(

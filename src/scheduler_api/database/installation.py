@@ -104,7 +104,7 @@ LAST_KNOWN = Statement(
 )
 
 
-class Mark(NamedTuple):
+class InstallationMark(NamedTuple):
     """Where a database lives; `?` where this role may not see it."""
 
     system: str
@@ -115,13 +115,15 @@ class Mark(NamedTuple):
     table: str
     """The object identifier of the table of runs, which a dump does not carry."""
 
-    def is_of(self, other: "Mark") -> bool:
+    def is_of(self, other: "InstallationMark") -> bool:
         """Whether both may be the same place, as far as both are known."""
         return all(here == there or "?" in (here, there) for here, there in zip(self, other, strict=True))
 
-    def filled_from(self, other: "Mark") -> "Mark":
+    def filled_from(self, other: "InstallationMark") -> "InstallationMark":
         """This, with what only the other knows."""
-        return Mark(*(there if here == "?" else here for here, there in zip(self, other, strict=True)))
+        return InstallationMark(
+            *(there if here == "?" else here for here, there in zip(self, other, strict=True))
+        )
 
 
 async def settle_in(session: AsyncSession, now: datetime) -> bool:
@@ -159,17 +161,21 @@ async def last_restore(session: AsyncSession) -> asyncpg.Record | None:
     return await FOUND.one_or_none(session)
 
 
-async def _here(session: AsyncSession) -> Mark:
+async def _here(session: AsyncSession) -> InstallationMark:
     system, timeline = await MAY_SEE.one(session)
-    return Mark(*await PLACE[system, timeline].one(session))
+    return InstallationMark(*await PLACE[system, timeline].one(session))
 
 
-def _mark(kept: str) -> Mark:
+def _mark(kept: str) -> InstallationMark:
     parts = kept.split(" ")
-    return Mark(*parts) if len(parts) == len(Mark._fields) else Mark("", "", "", "")
+    return (
+        InstallationMark(*parts)
+        if len(parts) == len(InstallationMark._fields)
+        else InstallationMark("", "", "", "")
+    )
 
 
-def _is_same(row: asyncpg.Record | None, here: Mark) -> bool:
+def _is_same(row: asyncpg.Record | None, here: InstallationMark) -> bool:
     """Whether nothing is to be done."""
     if row is None or row["mark"] is None or not row["is_original"]:
         return False
@@ -177,7 +183,7 @@ def _is_same(row: asyncpg.Record | None, here: Mark) -> bool:
     return before.is_of(here) and here.filled_from(before) == before
 
 
-async def _move_on(session: AsyncSession, now: datetime, before: str, here: Mark) -> None:
+async def _move_on(session: AsyncSession, now: datetime, before: str, here: InstallationMark) -> None:
     """Sequences know no rollback: if the transaction fails, they only are further ahead."""
     (lastknown,) = await LAST_KNOWN.one(session, newest=NEWEST)
     first = int((now - FIRST_ID_AT).total_seconds() * 1_000_000)

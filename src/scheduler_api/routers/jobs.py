@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import QUESTIONS, aside
-from scheduler_api.contracts.history.timeline import Span
+from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
-from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus, State
+from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobState, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence
 from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.contracts.values import MAX_ID
@@ -155,7 +155,9 @@ async def show_job(
     before: Before = None,
     limit: NegotiatedLimit = None,
     form: Annotated[bool, Query(description="Show the form that edits it, as HTML.")] = False,
-    span: Annotated[Span, Query(description="How far back a page of HTML draws what has run.")] = Span.DAY,
+    span: Annotated[
+        TimeRange, Query(description="How far back a page of HTML draws what has run.")
+    ] = TimeRange.DAY,
 ) -> Response:
     """Show a job and its logs, newest first.
 
@@ -164,7 +166,7 @@ async def show_job(
     database = database_of(request)
     if form:
         job = await database.read(reading.get, jobid)
-        if job.state is State.DELETED:
+        if job.state is JobState.DELETED:
             raise JobIsDeleted(jobid)
         return _html(await aside(pages_of(request).form, await database.read(health.clock), editing=job))
     page = wants_page(request)

@@ -10,7 +10,7 @@ from scheduler_api.errors import RestoreNotConfirmed
 from scheduler_api.routers.http.documentation import problems
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.wiring import runner_of, wants_page
-from scheduler_api.workers.runner import RunReport as Done
+from scheduler_api.workers.runner import RunnerReport
 
 router = APIRouter(tags=["runs"])
 
@@ -33,7 +33,7 @@ async def run_due_jobs(request: Request) -> Response:
     return Response(report.model_dump_json(), headers=headers, media_type=Media.JSON)
 
 
-def _report(done: Done) -> RunReport:
+def _report(done: RunnerReport) -> RunReport:
     total = done.total
     ran = total.finished + total.failed
     message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}." if ran else "Nothing was due."

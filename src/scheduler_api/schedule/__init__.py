@@ -5,15 +5,15 @@ from scheduler_api.schedule.cadence import Cadence, Every, Grid, Never, Once, oc
 from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.definition import (
     Block,
+    BlockedSpan,
     Definition,
     Schedule,
-    Span,
     StartInGap,
     schedule_of,
 )
 from scheduler_api.schedule.expressions import Expression, InvalidCron, expression
 from scheduler_api.schedule.future import Future
-from scheduler_api.schedule.misfire import Misfire, Plan, Reason, Verdict, plan, skip_all
+from scheduler_api.schedule.misfire import Decision, Misfire, Reason, Status, decide, skip_all
 from scheduler_api.schedule.parts import END, TICK, Part, after, holds, without
 from scheduler_api.schedule.succession import Succession, succeed
 from scheduler_api.schedule.zones import (
@@ -34,9 +34,11 @@ __all__ = [
     "END",
     "TICK",
     "Block",
+    "BlockedSpan",
     "Budget",
     "Cadence",
     "Cron",
+    "Decision",
     "Definition",
     "Every",
     "Expression",
@@ -49,16 +51,15 @@ __all__ = [
     "Never",
     "Once",
     "Part",
-    "Plan",
     "Reason",
     "Schedule",
-    "Span",
     "StartInGap",
+    "Status",
     "Succession",
     "UnknownZone",
-    "Verdict",
     "after",
     "comings",
+    "decide",
     "expression",
     "holds",
     "instant_at",
@@ -66,7 +67,6 @@ __all__ = [
     "is_pseudo",
     "is_zone",
     "occurrences",
-    "plan",
     "schedule_of",
     "skip_all",
     "succeed",

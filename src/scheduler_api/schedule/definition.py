@@ -36,7 +36,7 @@ class Block(StrEnum):
     """The clocks jump over its time."""
 
 
-class Span(NamedTuple):
+class BlockedSpan(NamedTuple):
     """Occurrences in a row that share one fate, from `first` to `last`."""
 
     first: datetime
@@ -154,7 +154,7 @@ class Schedule(NamedTuple):
             found = self.next_after(self._end_of(found, block) - datetime.resolution)
         return found
 
-    def spans(self, first: datetime, last: datetime) -> Iterator[Span]:
+    def spans(self, first: datetime, last: datetime) -> Iterator[BlockedSpan]:
         """The occurrences from `first`, which is one, to `last` inclusive, in spans of one fate."""
         after = last + datetime.resolution
         occurrence: datetime | None = first
@@ -163,7 +163,7 @@ class Schedule(NamedTuple):
             before = min(after, self._end_of(occurrence, block))
             end = self.last_before(before)
             assert end is not None
-            yield Span(occurrence, end, self.count_between(occurrence, before), block)
+            yield BlockedSpan(occurrence, end, self.count_between(occurrence, before), block)
             occurrence = self.next_after(end)
 
     def counts(self, since: datetime, before: datetime) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from scheduler_api.schedule.cadence import Every, Once
-from scheduler_api.schedule.definition import Schedule, Span
+from scheduler_api.schedule.definition import BlockedSpan, Schedule
 
 #: The most occurrences of a job that are run one by one to catch up: more would be a storm.
 MAX_CAUGHT_UP = 1000
@@ -28,7 +28,7 @@ class Misfire(StrEnum):
     """Run none that is later than the grace period; say so in the ledger."""
 
 
-class Verdict(StrEnum):
+class Status(StrEnum):
     """How an occurrence ended."""
 
     FINISHED = "finished"
@@ -51,10 +51,10 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Plan(NamedTuple):
+class Decision(NamedTuple):
     """What to write down for a due occurrence."""
 
-    verdict: Verdict
+    status: Status
     reason: Reason | None
     missed: int
     """How many further occurrences this one stands for."""
@@ -62,11 +62,13 @@ class Plan(NamedTuple):
     """The last of them; None: none."""
     next: datetime | None
     """The occurrence to promise now; it may be due already. None: the schedule is over."""
-    blocked: tuple[Span, ...] = ()
+    blocked: tuple[BlockedSpan, ...] = ()
     """Occurrences in between that must not run, to be skipped in rows of their own."""
 
 
-def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfire, grace: timedelta) -> Plan:
+def decide(
+    schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfire, grace: timedelta
+) -> Decision:
     """Decide the fate of `occurrence`, which the schedule calls for and which is not after `now`.
 
     `grace` is how late an occurrence may be before the policy `skip` drops it, and before one that
@@ -77,18 +79,18 @@ def plan(schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfi
         if schedule.block(occurrence) is not None:
             return _skip_blocked(schedule, occurrence, now)
         if schedule.until is not None and schedule.until < horizon:
-            return _account(schedule, Verdict.SKIPPED, Reason.UNTIL, occurrence, schedule.until)
+            return _account(schedule, Status.SKIPPED, Reason.UNTIL, occurrence, schedule.until)
     if misfire is Misfire.ONCE:
-        return _account(schedule, Verdict.FINISHED, None, occurrence, now)
+        return _account(schedule, Status.FINISHED, None, occurrence, now)
     # `skip` drops what is later than grace: now - occurrence > grace.
     if misfire is Misfire.SKIP and occurrence < horizon:
-        return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, horizon - datetime.resolution)
+        return _account(schedule, Status.SKIPPED, Reason.MISFIRE, occurrence, horizon - datetime.resolution)
     # So many occurrences take at least as many seconds.
     if misfire is Misfire.ALL and now - occurrence >= timedelta(seconds=MAX_CAUGHT_UP):
         last = _last_to_drop(schedule, occurrence, now)
         if last is not None:
-            return _account(schedule, Verdict.SKIPPED, Reason.MISFIRE, occurrence, last)
-    return Plan(Verdict.FINISHED, None, 0, None, schedule.next_after(occurrence))
+            return _account(schedule, Status.SKIPPED, Reason.MISFIRE, occurrence, last)
+    return Decision(Status.FINISHED, None, 0, None, schedule.next_after(occurrence))
 
 
 def _last_to_drop(schedule: Schedule, occurrence: datetime, now: datetime) -> datetime | None:
@@ -111,32 +113,32 @@ def _last_to_drop(schedule: Schedule, occurrence: datetime, now: datetime) -> da
     return schedule.last_before(late)
 
 
-def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: Reason) -> Plan:
+def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: Reason) -> Decision:
     """Account for `occurrence` and all that follow up to `last` as skipped for `reason`."""
     if schedule.block(occurrence) is not None:
         return _skip_blocked(schedule, occurrence, last)
-    return _account(schedule, Verdict.SKIPPED, reason, occurrence, last)
+    return _account(schedule, Status.SKIPPED, reason, occurrence, last)
 
 
 def _account(
-    schedule: Schedule, verdict: Verdict, reason: Reason | None, occurrence: datetime, last: datetime
-) -> Plan:
+    schedule: Schedule, status: Status, reason: Reason | None, occurrence: datetime, last: datetime
+) -> Decision:
     """One verdict for all that may run from `occurrence` to `last`; those that may not apart. No loop."""
     if schedule.is_plain and isinstance(schedule.cadence, Every):
-        return _account_evenly(schedule.cadence, verdict, reason, occurrence, last)
+        return _account_evenly(schedule.cadence, status, reason, occurrence, last)
     if schedule.is_plain and schedule.cadence == Once(occurrence):
-        return Plan(verdict, reason, 0, None, None)
+        return Decision(status, reason, 0, None, None)
     spans = list(schedule.spans(occurrence, last))
     free = [span for span in spans if span.block is None]
     missed = sum(span.size for span in free) - 1
     through = free[-1].last if missed else None
     blocked = tuple(span for span in spans if span.block is not None)
-    return Plan(verdict, reason, missed, through, schedule.next_after(spans[-1].last), blocked)
+    return Decision(status, reason, missed, through, schedule.next_after(spans[-1].last), blocked)
 
 
 def _account_evenly(
-    cadence: Every, verdict: Verdict, reason: Reason | None, occurrence: datetime, last: datetime
-) -> Plan:
+    cadence: Every, status: Status, reason: Reason | None, occurrence: datetime, last: datetime
+) -> Decision:
     """The same where nothing is blocked: a pass plans thousands of these."""
     missed = (last - occurrence) // cadence.interval
     through = occurrence + missed * cadence.interval
@@ -144,12 +146,12 @@ def _account_evenly(
         following = through + cadence.interval
     except OverflowError:
         following = None
-    return Plan(verdict, reason, missed, through if missed else None, following)
+    return Decision(status, reason, missed, through if missed else None, following)
 
 
-def _skip_blocked(schedule: Schedule, occurrence: datetime, now: datetime) -> Plan:
+def _skip_blocked(schedule: Schedule, occurrence: datetime, now: datetime) -> Decision:
     span = next(schedule.spans(occurrence, max(now, occurrence)))
     assert span.block is not None
     through = span.last if span.size > 1 else None
     next_one = schedule.next_after(span.last)
-    return Plan(Verdict.SKIPPED, Reason(span.block), span.size - 1, through, next_one)
+    return Decision(Status.SKIPPED, Reason(span.block), span.size - 1, through, next_one)

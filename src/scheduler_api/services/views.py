@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.history.timeline import Recent, Span, Timeline
+from scheduler_api.contracts.history.timeline import Recent, Timeline, TimeRange
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.jobs.secrets import Secret
@@ -90,7 +90,9 @@ async def of_jobs(
     return JobsView(now, found, count, recent)
 
 
-async def of_job(session: AsyncSession, jobid: int, limit: int, before: int | None, span: Span) -> JobView:
+async def of_job(
+    session: AsyncSession, jobid: int, limit: int, before: int | None, span: TimeRange
+) -> JobView:
     """A job with `limit` logs, newest first; with `before`, older than that logid. Raises JobNotFound."""
     now = await health.clock(session)
     row = await rows.one(session, jobid)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.history.timeline import Recent
-from scheduler_api.contracts.jobs.job import Condition, JobSummary, State
+from scheduler_api.contracts.jobs.job import Condition, JobState, JobSummary
 from scheduler_api.web.instants import is_overdue, milliseconds
 from scheduler_api.web.times import Times
 
 
-class Mark(NamedTuple):
+class RunMark(NamedTuple):
     """One run in a strip."""
 
     kind: str
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     condition: Condition
     zone: str
     """In which its times are shown."""
-    marks: Sequence[Mark]
+    marks: Sequence[RunMark]
     summary: str
     """The strip in words."""
     took: str | None
@@ -44,7 +44,7 @@ def row_of(job: JobSummary, recent: Sequence[Recent], now: datetime, times: Time
 
 def condition(job: JobSummary, now: datetime) -> Condition:
     """What a job is doing."""
-    if job.state is not State.ACTIVE:
+    if job.state is not JobState.ACTIVE:
         return Condition(job.state.value)
     if job.laststatus == "running":
         return Condition.RUNNING
@@ -58,7 +58,7 @@ KINDS = {"finished": "", "failed": "f", "skipped": "s", "running": "r", "pending
 SAID = {"finished": "", "pending": "to be tried again "}
 
 
-def _marks(recent: Sequence[Recent], zone: str) -> list[Mark]:
+def _marks(recent: Sequence[Recent], zone: str) -> list[RunMark]:
     clock = ZoneInfo(zone)
     marks = []
     for run in recent:
@@ -66,7 +66,7 @@ def _marks(recent: Sequence[Recent], zone: str) -> list[Mark]:
         missed = f", {run.missed:,} more" if run.missed else ""
         when = run.scheduledfor.astimezone(clock).strftime("%m-%d %H:%M:%S")
         said = SAID.get(run.status, f"{run.status} ")
-        marks.append(Mark(KINDS.get(run.status, ""), f"{said}{when}{took}{missed}"))
+        marks.append(RunMark(KINDS.get(run.status, ""), f"{said}{when}{took}{missed}"))
     return marks
 
 

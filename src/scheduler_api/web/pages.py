@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scheduler_api import __version__
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
-from scheduler_api.contracts.history.timeline import Span
+from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence, SchedulePreview, Upcoming
@@ -167,7 +167,7 @@ class Pages:
             timeline=timeline,
             verdicts=timeline and charts.verdicts(timeline, zone),
             durations=timeline and charts.durations(timeline, zone),
-            spans=list(Span),
+            spans=list(TimeRange),
             glanced=glance.row_of(shown.job, (), now, self._reader.times),
             definition=form.definition(shown.job),
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.drafts import After, Ending
-from scheduler_api.contracts.jobs.job import Job, JobSummary, State
+from scheduler_api.contracts.jobs.job import Job, JobState, JobSummary
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.values import days_of
 from scheduler_api.schedule import Definition
@@ -225,7 +225,7 @@ def _joined(said: list[str]) -> str:
 
 def retriable(log: Log, job: Job) -> bool:
     """Whether the log's call can be made again by request."""
-    is_there = job.target is not None and job.state is not State.DELETED
+    is_there = job.target is not None and job.state is not JobState.DELETED
     return is_there and log.host is not None and log.status == "failed"
 
 

@@ -37,7 +37,7 @@ UPKEEP_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class RunReport:
+class RunnerReport:
     """What several passes did together."""
 
     total: PassReport = field(default_factory=PassReport)
@@ -60,7 +60,7 @@ class Runner:
         self._batch_size = batch_size
         self._deliverer = deliverer
 
-    async def run_call(self) -> RunReport:
+    async def run_call(self) -> RunnerReport:
         """Run everything that is due at the moment of the call; and end pauses, and repair what is found."""
         await self._try(self._upkeep.resume(UPKEEP_SECONDS))
         repaired = await self._try(self._upkeep.repair(UPKEEP_SECONDS))
@@ -87,9 +87,9 @@ class Runner:
     async def _call_due(self, due: datetime, seconds: float) -> Counter[str]:
         return Counter() if self._deliverer is None else await self._deliverer.run_due(due, seconds)
 
-    async def run_due(self, due: datetime, seconds: float, floor: datetime = BEGINNING) -> RunReport:
+    async def run_due(self, due: datetime, seconds: float, floor: datetime = BEGINNING) -> RunnerReport:
         """Run everything that is due from `floor` to `due`, batch after batch, for about `seconds`."""
-        report = RunReport(floor=floor)
+        report = RunnerReport(floor=floor)
         give_up = monotonic() + seconds
         first = await self._run_pass(due, report)
         if first.claimed == self._batch_size:
@@ -144,7 +144,7 @@ class Runner:
             report.done += done
         return report
 
-    async def _lane(self, due: datetime, give_up: float, report: RunReport) -> None:
+    async def _lane(self, due: datetime, give_up: float, report: RunnerReport) -> None:
         """One pass after the other, until nothing is left that others do not hold."""
         while monotonic() < give_up:
             done = await self._run_pass(due, report)
@@ -152,7 +152,7 @@ class Runner:
                 return
         report.more = True
 
-    async def _run_pass(self, due: datetime, report: RunReport) -> PassReport:
+    async def _run_pass(self, due: datetime, report: RunnerReport) -> PassReport:
         """A pass, added to the report; jobs that others hold are left alone by those that follow."""
         held = report.total.held
         unit = self._database.transact(passes.run_pass, self._batch_size, due, held, report.floor)

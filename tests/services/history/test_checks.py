@@ -13,7 +13,7 @@ from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.values import days_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import logs
-from scheduler_api.schedule import Definition, Misfire, plan, schedule_of
+from scheduler_api.schedule import Definition, Misfire, decide, schedule_of
 from scheduler_api.services.history import checks
 from tests.factories import add_job, execute
 
@@ -35,16 +35,16 @@ async def ran(database: Database, dice: random.Random, count: int, **values: Any
     rows: list[dict[str, Any]] = []
     while following is not None and len(rows) < count:
         late = timedelta(hours=dice.choice([0, 0, 0, 1, 30]))
-        fate = plan(schedule, following, following + late, Misfire.ONCE, timedelta(seconds=60))
-        runs += fate.verdict == "finished"
-        rows.append({"at": following, "status": fate.verdict, "missed": fate.missed, "through": fate.through,
-                     "reason": fate.reason, "runs": runs})  # fmt: skip
+        decision = decide(schedule, following, following + late, Misfire.ONCE, timedelta(seconds=60))
+        runs += decision.status == "finished"
+        rows.append({"at": following, "status": decision.status, "missed": decision.missed,
+                     "through": decision.through, "reason": decision.reason, "runs": runs})  # fmt: skip
         rows += (
             {"at": span.first, "status": "skipped", "missed": span.size - 1, "through": span.reaches,
              "reason": str(span.block), "runs": runs}
-            for span in fate.blocked
+            for span in decision.blocked
         )  # fmt: skip
-        following = fate.next
+        following = decision.next
     for row in rows:
         await execute(
             database,

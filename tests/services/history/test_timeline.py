@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.history.timeline import Span
+from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import joblog
 from scheduler_api.errors import JobNotFound
@@ -58,7 +58,7 @@ async def test_a_timeline_counts_what_the_ledger_holds(
     await empty(database)
     jobid = await add_job(database, interval=60, due=None)
     await add_logs(database, jobid, logs)
-    found = await database.read(timeline.timeline, NOON, jobid, Span.DAY)
+    found = await database.read(timeline.timeline, NOON, jobid, TimeRange.DAY)
     assert (found.width, len(found.buckets), found.complete) == (1800, 48, True)
     assert found.until == NOON + timedelta(minutes=30)
     counts: Counter[tuple[int, str]] = Counter()
@@ -77,13 +77,17 @@ async def test_a_timeline_counts_what_the_ledger_holds(
 async def test_durations_are_those_of_calls(database: Database) -> None:
     jobid = await add_job(database, interval=60, due=None)
     await add_logs(database, jobid, [(60 * n, "finished", 0, n) for n in range(1, 10)])
-    total = (await database.read(timeline.timeline, NOON, jobid, Span.DAY)).total
+    total = (await database.read(timeline.timeline, NOON, jobid, TimeRange.DAY)).total
     assert total.p50 == 5000
     assert total.p95 == pytest.approx(8600)
 
 
-@pytest.mark.parametrize(("span", "buckets"), [(Span.DAY, 48), (Span.WEEK, 84), (Span.MONTH, 60)])
-async def test_an_empty_timeline_has_all_its_stretches(database: Database, span: Span, buckets: int) -> None:
+@pytest.mark.parametrize(
+    ("span", "buckets"), [(TimeRange.DAY, 48), (TimeRange.WEEK, 84), (TimeRange.MONTH, 60)]
+)
+async def test_an_empty_timeline_has_all_its_stretches(
+    database: Database, span: TimeRange, buckets: int
+) -> None:
     jobid = await add_job(database)
     found = await database.read(timeline.timeline, NOON, jobid, span)
     assert len(found.buckets) == buckets
@@ -93,7 +97,7 @@ async def test_an_empty_timeline_has_all_its_stretches(database: Database, span:
 
 async def test_there_is_no_page_without_a_job(database: Database) -> None:
     with pytest.raises(JobNotFound):
-        await database.read(views.of_job, 7, 20, None, Span.DAY)
+        await database.read(views.of_job, 7, 20, None, TimeRange.DAY)
 
 
 async def test_a_glance_shows_the_newest_sixty_of_each_job(database: Database) -> None:

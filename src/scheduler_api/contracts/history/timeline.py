@@ -6,7 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, Field
 
 
-class Span(StrEnum):
+class TimeRange(StrEnum):
     """How far back to look."""
 
     DAY = "24h"
@@ -46,7 +46,7 @@ class Bucket(Tally):
 class Timeline(BaseModel):
     """What became of a job's occurrences, stretch by stretch."""
 
-    span: Span
+    span: TimeRange
     since: datetime
     until: datetime
     width: int = Field(description="Seconds of each stretch.")

@@ -12,7 +12,7 @@ from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
 from scheduler_api.schedule import Fold, Gap, Misfire
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """What a job is at the moment."""
 
     ACTIVE = "active"
@@ -84,7 +84,7 @@ class JobSummary(BaseModel):
     concurrency: int | None
     autopause: int | None
     active: bool = Field(description="Whether the job is scheduled.")
-    state: State = Field(
+    state: JobState = Field(
         description="`active`; `paused`; `completed`: its schedule has no further run; or `deleted`."
     )
     pausedat: datetime | None

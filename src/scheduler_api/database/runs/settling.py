@@ -127,7 +127,7 @@ FAILED_IN_A_ROW = Statement(
 )
 
 
-class Verdict(NamedTuple):
+class Settlement(NamedTuple):
     """What becomes of a running log, and what to write down of its attempt."""
 
     logid: int
@@ -161,7 +161,7 @@ class Acceptance(NamedTuple):
     excerpt: str | None
 
 
-async def settle(session: AsyncSession, now: datetime, verdicts: Sequence[Verdict]) -> list[int]:
+async def settle(session: AsyncSession, now: datetime, settlements: Sequence[Settlement]) -> list[int]:
     """Write verdicts of running logs that are locked, their attempts, and the promises that follow.
 
     Gives back the jobs of which a row was there already for what was to be promised.
@@ -170,7 +170,7 @@ async def settle(session: AsyncSession, now: datetime, verdicts: Sequence[Verdic
         "logids", "attempts", "statuses", "nexts", "promises", "tries",
         "outcomes", "failures", "errors", "saids", "httpstatuses", "timings", "excerpts",
     )  # fmt: skip
-    return [row[0] for row in await SETTLE.all(session, now=now, **_arrays(names, verdicts))]
+    return [row[0] for row in await SETTLE.all(session, now=now, **_arrays(names, settlements))]
 
 
 async def accept(session: AsyncSession, acceptances: Sequence[Acceptance]) -> None:

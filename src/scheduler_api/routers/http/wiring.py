@@ -27,7 +27,7 @@ from scheduler_api.workers.runner import Runner
 from scheduler_api.workers.ticker import Ticker
 
 
-class State(TypedDict):
+class AppState(TypedDict):
     """What the lifespan hands to every request."""
 
     settings: Settings

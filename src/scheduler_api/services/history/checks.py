@@ -22,7 +22,7 @@ from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import attempts, coverage, logs, pending
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import END, TICK, Block, Budget, Reason, Schedule, holds, instant_at
-from scheduler_api.services.history.invariants import Report, check_logs
+from scheduler_api.services.history.invariants import Findings, check_logs
 from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
 from scheduler_api.services.jobs import locking
 
@@ -39,7 +39,7 @@ async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> 
     Raises JobNotFound, ServiceBusy.
     """
     versions = await versions_of(session, jobid)
-    report = Report(jobid, monotonic() + seconds)
+    report = Findings(jobid, monotonic() + seconds)
     for version in versions.all:
         try:
             schedule = version.own
@@ -76,7 +76,7 @@ class _Walk:
 
 
 async def _check_version(
-    session: AsyncSession, versions: ScheduleVersions, version: Version, schedule: Schedule, report: Report
+    session: AsyncSession, versions: ScheduleVersions, version: Version, schedule: Schedule, report: Findings
 ) -> None:
     """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
     job, parts = versions.job, version.within
@@ -146,7 +146,7 @@ def _follow(grid: Sequence[int], rows: Iterable[tuple[int, int, int]]) -> bool:
 
 
 async def _check_singly(
-    session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Report
+    session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Findings
 ) -> None:
     after, before = span
     while found := await logs.coverage(session, jobid, after, before, SINGLE):
@@ -154,7 +154,7 @@ async def _check_singly(
         after = found[-1]["scheduledfor"]
 
 
-def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], report: Report) -> None:
+def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], report: Findings) -> None:
     schedule, cursor = walk.schedule, walk.cursor
     parts = walk.version.within
     for row in budget.within(rows):
@@ -173,7 +173,7 @@ def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], 
         report.cut_short()
 
 
-def _check_bounds(version: Version, row: Mapping[str, Any], report: Report) -> None:
+def _check_bounds(version: Version, row: Mapping[str, Any], report: Findings) -> None:
     """No run may be one too many, and nothing may be written off for what did not happen."""
     at, name = row["scheduledfor"], f"Log {row['logid']}"
     if version.maxruns is not None and row["runs"] > version.maxruns:
@@ -185,7 +185,7 @@ def _check_bounds(version: Version, row: Mapping[str, Any], report: Report) -> N
 
 
 def _check_row(
-    schedule: Schedule, row: Mapping[str, Any], is_blocked: bool, cursor: datetime, report: Report
+    schedule: Schedule, row: Mapping[str, Any], is_blocked: bool, cursor: datetime, report: Findings
 ) -> None:
     first, last = row["scheduledfor"], row["through"] or row["scheduledfor"]
     if first <= cursor:
@@ -208,7 +208,7 @@ def _check_rest(
     is_blocked: bool,
     cursor: datetime,
     before: datetime,
-    report: Report,
+    report: Findings,
 ) -> None:
     """Nothing may be left between the last row and what is still open."""
     if schedule.next_after(cursor) is None:
@@ -268,7 +268,7 @@ def _first_of(schedule: Schedule, after: datetime, is_blocked: bool) -> datetime
     return first
 
 
-async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
+async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Findings) -> None:
     if job["after"] is not None:
         lost = await chains.lost(session, job["jobid"])
         if lost["count"]:
@@ -284,7 +284,7 @@ async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Re
         report.find("invariant", job["promised"], 1, f"It is {job['state']}, but a run is promised.")
 
 
-async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Report) -> None:
+async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Findings) -> None:
     """A paused job that has nothing to go on with is completed, unless its last run is under way."""
     with contextlib.suppress(ScheduleUnusable):
         said = await logs.standing(session, job["jobid"])

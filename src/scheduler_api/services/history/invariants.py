@@ -33,7 +33,7 @@ FAULTS = {
 }
 
 
-class Report:
+class Findings:
     """What was looked at, and what was wrong."""
 
     def __init__(self, jobid: int, give_up: float) -> None:
@@ -90,7 +90,7 @@ class Report:
         )
 
 
-async def check_logs(session: AsyncSession, versions: ScheduleVersions, report: Report) -> None:
+async def check_logs(session: AsyncSession, versions: ScheduleVersions, report: Findings) -> None:
     """What holds for each log by itself, how many of them ran, and that none was left out above."""
     job = versions.job
     rows = await invariants.tally(session, job["jobid"], versions.targeted, REASONS)

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.contracts.history.timeline import Bucket, Recent, Span, Tally, Timeline
+from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
 from scheduler_api.database.runs import history
 
 #: How long each span is, and its stretches.
 SPANS = {
-    Span.DAY: (timedelta(days=1), timedelta(minutes=30)),
-    Span.WEEK: (timedelta(days=7), timedelta(hours=2)),
-    Span.MONTH: (timedelta(days=30), timedelta(hours=12)),
+    TimeRange.DAY: (timedelta(days=1), timedelta(minutes=30)),
+    TimeRange.WEEK: (timedelta(days=7), timedelta(hours=2)),
+    TimeRange.MONTH: (timedelta(days=30), timedelta(hours=12)),
 }
 #: A timeline counts no more logs than these: a job of every second writes 86,400 a day.
 MAX_COUNTED = 100_000
@@ -38,7 +38,7 @@ async def recent(session: AsyncSession, jobids: Sequence[int]) -> dict[int, list
     return found
 
 
-async def timeline(session: AsyncSession, now: datetime, jobid: int, span: Span) -> Timeline:
+async def timeline(session: AsyncSession, now: datetime, jobid: int, span: TimeRange) -> Timeline:
     """What became of a job's occurrences up to now."""
     length, width = SPANS[span]
     until = _ceiling(now, width)

@@ -27,7 +27,7 @@ from scheduler_api.errors import (
 )
 from scheduler_api.schedule import Future, Misfire, Reason
 from scheduler_api.services.jobs import locking, opening
-from scheduler_api.services.jobs.locking import Held
+from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
 log = structlog.get_logger(__name__)
@@ -52,11 +52,11 @@ async def pause_untold(
         raise InvalidInput(
             FieldError(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now.")
         )
-    held = await locking.hold(session, now, jobid, version)
-    now = held.now
-    _require_future(held)
-    await locking.take_back(session, held)
-    why = definitions.Paused(order.reason, order.until, pauseid, await _open_from(session, held))
+    locked = await locking.lock(session, now, jobid, version)
+    now = locked.now
+    _require_future(locked)
+    await locking.take_back(session, locked)
+    why = definitions.Paused(order.reason, order.until, pauseid, await _open_from(session, locked))
     await definitions.pause(session, now, jobid, why)
     if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
         await pending.announce(session)
@@ -64,13 +64,13 @@ async def pause_untold(
     await changes.record(session, now, jobid, "paused", client, after=said)
 
 
-async def _open_from(session: AsyncSession, held: Held) -> datetime | None:
+async def _open_from(session: AsyncSession, locked: LockedJob) -> datetime | None:
     """The occurrence that a job is to go on with when it is resumed; None: there is none, or is unknown."""
     try:
-        future = locking.future_of(held.job, await logs.standing(session, held.job["jobid"]))
+        future = locking.future_of(locked.job, await logs.standing(session, locked.job["jobid"]))
     except ScheduleUnusable:
-        return held.open_from
-    return await opening.first_open(session, held, future)
+        return locked.open_from
+    return await opening.first_open(session, locked, future)
 
 
 async def resume_untold(
@@ -87,11 +87,11 @@ async def resume_untold(
     request; the ledger then says that the job was paused. Raises JobNotFound, JobIsDeleted,
     JobHasNoFuture, StaleVersion.
     """
-    held = await locking.hold(session, now, jobid, version)
-    now = held.now
-    _require_future(held)
-    if held.is_paused:
-        await _go_on(session, now, held, order.missed, client)
+    locked = await locking.lock(session, now, jobid, version)
+    now = locked.now
+    _require_future(locked)
+    if locked.is_paused:
+        await _go_on(session, now, locked, order.missed, client)
 
 
 async def pause(
@@ -149,11 +149,11 @@ async def resume_all(session: AsyncSession, now: datetime, jobids: Sequence[int]
 
     async def resume_due(jobid: int) -> None:
         with contextlib.suppress(JobNotFound, JobIsDeleted):
-            held = await locking.hold(session, now, jobid)
-            until = held.job["pauseduntil"]
+            locked = await locking.lock(session, now, jobid)
+            until = locked.job["pauseduntil"]
             # Another replica may have come first, or somebody paused it anew.
-            if until is not None and until <= held.now:
-                await _go_on(session, held.now, held, Missed.POLICY, None)
+            if until is not None and until <= locked.now:
+                await _go_on(session, locked.now, locked, Missed.POLICY, None)
 
     tried = await one_by_one(session, jobids, resume_due)
     for one in tried:
@@ -163,32 +163,32 @@ async def resume_all(session: AsyncSession, now: datetime, jobids: Sequence[int]
 
 
 async def _go_on(
-    session: AsyncSession, now: datetime, held: Held, missed: Missed, client: str | None
+    session: AsyncSession, now: datetime, locked: LockedJob, missed: Missed, client: str | None
 ) -> None:
-    job = held.job
+    job = locked.job
     future, first = None, None
     try:
         future = locking.future_of(job, await logs.standing(session, job["jobid"]))
-        first = await _catch_up(session, now, held, future, missed)
+        first = await _catch_up(session, now, locked, future, missed)
     except ScheduleUnusable:
         log.exception("a paused job cannot go on", jobid=job["jobid"])
     # Completed, but for a run under way: that retires the job when it settles.
-    await definitions.resume(session, job["jobid"], active=first is not None or _lasts(held))
+    await definitions.resume(session, job["jobid"], active=first is not None or _lasts(locked))
     if future is not None and first is not None:
-        await locking.go_on(session, now, held, job, future, first)
+        await locking.go_on(session, now, locked, job, future, first)
     await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
 
 
 async def _catch_up(
     session: AsyncSession,
     now: datetime,
-    held: Held,
+    locked: LockedJob,
     future: Future,
     missed: Missed,
 ) -> datetime | None:
     """Write off what is not to be caught up; the occurrence to go on with."""
-    job = held.job
-    first = await opening.first_open(session, held, future)
+    job = locked.job
+    first = await opening.first_open(session, locked, future)
     if first is None or first > now:
         return first
     last = None
@@ -232,19 +232,19 @@ async def skip_next(
 
     Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, StaleVersion.
     """
-    held = await locking.hold(session, now, jobid, version)
-    now = held.now
-    _require_future(held)
-    if held.is_paused:
+    locked = await locking.lock(session, now, jobid, version)
+    now = locked.now
+    _require_future(locked)
+    if locked.is_paused:
         raise JobIsPaused(jobid)
-    job, carrier, first = held.job, held.carrier, held.open_from
+    job, carrier, first = locked.job, locked.carrier, locked.open_from
     if carrier is None or first is None:
         raise JobHasNoFuture(f"Job {jobid} has no upcoming run to skip.")
     future = locking.future_of(job, carrier)
     skipped = future.schedule.first_free(first)
     if skipped is None:
         raise JobHasNoFuture(f"All remaining runs of job {jobid} are excluded.")
-    await locking.take_back(session, held)
+    await locking.take_back(session, locked)
     # Rows of what is over and of what is yet to come stay apart: an edit forgets the latter.
     open_from: datetime | None = first
     for last in (now, skipped - datetime.resolution):
@@ -254,21 +254,21 @@ async def skip_next(
     await logs.skip(session, now, [row])
     following = future.next_after(skipped)
     if following is not None:
-        await locking.go_on(session, now, held, job, future, following)
-    elif not held.under_way:
+        await locking.go_on(session, now, locked, job, future, following)
+    elif not locked.under_way:
         await definitions.retire(session, [jobid])
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
     await changes.record(session, now, jobid, "skipped", client, after=said)
     return await get(session, jobid)
 
 
-def _lasts(held: Held) -> bool:
+def _lasts(locked: LockedJob) -> bool:
     """Whether a job stays active without a promise: a run is under way, or it runs after another job."""
-    return bool(held.under_way) or held.job["after"] is not None
+    return bool(locked.under_way) or locked.job["after"] is not None
 
 
-def _require_future(held: Held) -> None:
+def _require_future(locked: LockedJob) -> None:
     """Raise JobHasNoFuture for a completed job."""
-    if not held.job["active"] and not held.is_paused:
-        jobid = held.job["jobid"]
+    if not locked.job["active"] and not locked.is_paused:
+        jobid = locked.job["jobid"]
         raise JobHasNoFuture(f"Job {jobid} is completed: its schedule has no further run.")

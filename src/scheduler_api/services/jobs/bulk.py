@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
-from scheduler_api.contracts.jobs.job import State
+from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.statements import savepoint
 from scheduler_api.errors import SchedulerError
@@ -76,8 +76,8 @@ async def run_batch(session: AsyncSession, now: datetime, asked: Asked, after: i
 def _is_so(action: BulkAction, state: str) -> bool:
     """Whether the job is already what it would become: then its reason and its end stay, too."""
     if action is BulkAction.PAUSE:
-        return state == State.PAUSED
-    return action is BulkAction.RESUME and state == State.ACTIVE
+        return state == JobState.PAUSED
+    return action is BulkAction.RESUME and state == JobState.ACTIVE
 
 
 def _verb(asked: Asked) -> Verb:

@@ -15,7 +15,7 @@ from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, retiming
 from scheduler_api.services.jobs.documents import difference, plain, written
 from scheduler_api.services.jobs.drafts import patched
-from scheduler_api.services.jobs.locking import Held
+from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
 
@@ -32,35 +32,35 @@ async def edit(
     What was due by the old schedule alone is written off as superseded. A completed job
     that gets a future is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion.
     """
-    held = await locking.hold(session, now, jobid, version)
-    now = held.now
-    before = written(held.job) | {"target": await definitions.target(session, jobid)}
+    locked = await locking.lock(session, now, jobid, version)
+    now = locked.now
+    before = written(locked.job) | {"target": await definitions.target(session, jobid)}
     draft = patched(before, patch)
     values = draft.model_dump() | {"host": draft.host}
     after = written(values)
     changed = [name for name in after if after[name] != before[name]]
     if changed:
-        state = await retiming.retime(session, now, held, draft, changed)
+        state = await retiming.retime(session, now, locked, draft, changed)
         await definitions.edit(session, jobid, values, state)
         if "target" in changed:
             await pending.rehost(session, jobid, draft.host)
         was, became = difference(before, after)
         if state.validfrom == now:
-            was["validfrom"], became["validfrom"] = plain(held.job["validfrom"]), plain(now)
+            was["validfrom"], became["validfrom"] = plain(locked.job["validfrom"]), plain(now)
             became["kept"] = [plain(end) for end in state.kept]
         await changes.record(session, now, jobid, "edited", client, was, became)
     return await get(session, jobid)
 
 
-async def _close(session: AsyncSession, now: datetime, held: Held) -> None:
+async def _close(session: AsyncSession, now: datetime, locked: LockedJob) -> None:
     """Take back the promise, and write off what was due; a schedule that cannot be computed had nothing."""
-    await locking.take_back(session, held)
-    first, jobid = held.open_from, held.job["jobid"]
+    await locking.take_back(session, locked)
+    first, jobid = locked.open_from, locked.job["jobid"]
     if first is None or first > now:
         return
     # Or nobody could delete such a job.
     with contextlib.suppress(ScheduleUnusable):
-        future = locking.future_of(held.job, await logs.standing(session, jobid))
+        future = locking.future_of(locked.job, await logs.standing(session, jobid))
         await locking.write_off(session, now, jobid, future, first, now, Reason.DELETED)
 
 
@@ -76,13 +76,13 @@ async def delete(
 
     What was just being asked for, such as a run after another, may be promised still; its claim skips it.
     """
-    held = await locking.hold(session, now, jobid, version, deleted=history is History.REMOVE)
-    now = held.now
+    locked = await locking.lock(session, now, jobid, version, deleted=history is History.REMOVE)
+    now = locked.now
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
         await definitions.remove(session, jobid)
         return
-    await _close(session, now, held)
+    await _close(session, now, locked)
     await logs.cancel_requests(session, now, jobid)
     await definitions.bury(session, now, jobid)
     await changes.record(session, now, jobid, "deleted", client)

@@ -38,12 +38,12 @@ ANNOUNCE_WITHIN = timedelta(hours=1)
 #: The newest rows, among which what no row tells of is looked for.
 MAX_ROWS = 1000
 #: How often to try for a job and its promise together, while others settle one promise after the other.
-HOLD_TRIES = 10
+LOCK_TRIES = 10
 #: Spreads consecutive numbers evenly: 2^64 divided by the golden ratio (Knuth, TAOCP 3, section 6.4).
 GOLDEN, WORD = 0x9E3779B97F4A7C15, 2**64
 
 
-class Held(NamedTuple):
+class LockedJob(NamedTuple):
     """A job and its live logs, all locked: nobody else decides its future until the transaction ends."""
 
     job: asyncpg.Record
@@ -87,15 +87,15 @@ class _StartedMeanwhile(Exception):
     """The job got another live log between the two locks."""
 
 
-async def hold(
+async def lock(
     session: AsyncSession, now: datetime, jobid: int, version: int | None = None, *, deleted: bool = False
-) -> Held:
+) -> LockedJob:
     """Lock a job and its live logs, logs first, then the job: the order that every claimer uses.
 
     Raises JobNotFound, JobIsDeleted unless `deleted` jobs are welcome, and StaleVersion where the job
     is not at `version`.
     """
-    for _ in range(HOLD_TRIES):
+    for _ in range(LOCK_TRIES):
         try:
             async with savepoint(session):
                 live = await pending.lock_live(session, jobid)
@@ -112,7 +112,7 @@ async def hold(
             raise JobIsDeleted(jobid)
         if version is not None and job["version"] != version:
             raise StaleVersion(jobid, job["version"])
-        return Held(job, live, max(now, await definitions.clock(session)))
+        return LockedJob(job, live, max(now, await definitions.clock(session)))
     raise DatabaseBusy("The job kept changing; try again.")
 
 
@@ -220,20 +220,20 @@ def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str
     return found
 
 
-async def take_back(session: AsyncSession, held: Held, but: datetime | None = None) -> None:
+async def take_back(session: AsyncSession, locked: LockedJob, but: datetime | None = None) -> None:
     """Leave the job without a future: its promise as if never given, runs under way to promise nothing.
 
     A promise of the occurrence `but` stays, for `go_on`.
     """
-    if held.promise is not None and held.promise["scheduledfor"] != but:
-        await pending.withdraw(session, held.promise["logid"])
-    await pending.follow(session, [row["logid"] for row in held.under_way], None)
+    if locked.promise is not None and locked.promise["scheduledfor"] != but:
+        await pending.withdraw(session, locked.promise["logid"])
+    await pending.follow(session, [row["logid"] for row in locked.under_way], None)
 
 
 async def go_on(
     session: AsyncSession,
     now: datetime,
-    held: Held,
+    locked: LockedJob,
     job: Mapping[str, Any],
     future: Future,
     occurrence: datetime,
@@ -242,11 +242,11 @@ async def go_on(
 
     All else of its future has been taken back.
     """
-    given = held.promise
+    given = locked.promise
     if given is not None and given["scheduledfor"] != occurrence:
         given = None
-    if given is None and held.under_way and not job["overlap"]:
-        await pending.follow(session, [held.under_way[-1]["logid"]], occurrence)
+    if given is None and locked.under_way and not job["overlap"]:
+        await pending.follow(session, [locked.under_way[-1]["logid"]], occurrence)
         return
     await promise(session, now, job, future, occurrence, given)
 

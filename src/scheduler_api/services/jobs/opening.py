@@ -7,28 +7,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.runs import logs
 from scheduler_api.schedule import TICK, Future
-from scheduler_api.services.jobs.locking import MAX_ROWS, Held, first_beside
+from scheduler_api.services.jobs.locking import MAX_ROWS, LockedJob, first_beside
 
 
-async def first_open(session: AsyncSession, held: Held, future: Future) -> datetime | None:
+async def first_open(session: AsyncSession, locked: LockedJob, future: Future) -> datetime | None:
     """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
-    if held.open_from is not None:
-        return future.admit(held.open_from)
-    jobid, validfrom = held.job["jobid"], held.job["validfrom"]
-    if held.job["kept"]:
-        since = await logs.settled(session, jobid) or held.job["createdat"]
+    if locked.open_from is not None:
+        return future.admit(locked.open_from)
+    jobid, validfrom = locked.job["jobid"], locked.job["validfrom"]
+    if locked.job["kept"]:
+        since = await logs.settled(session, jobid) or locked.job["createdat"]
         if since < validfrom:
             return future.next_after(since)
     # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
-    since = max(validfrom, await _accounted(session, held) or validfrom)
+    since = max(validfrom, await _accounted(session, locked) or validfrom)
     rows = await logs.told_since(session, jobid, since, MAX_ROWS)
     if len(rows) == MAX_ROWS:
         since = max(since, rows[0]["scheduledfor"] - TICK)
     return future.admit(first_beside(future.schedule, since, rows))
 
 
-async def _accounted(session: AsyncSession, held: Held) -> datetime | None:
+async def _accounted(session: AsyncSession, locked: LockedJob) -> datetime | None:
     """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
-    jobid, until = held.job["jobid"], held.now
+    jobid, until = locked.job["jobid"], locked.now
     repaired = await changes.repaired(session, jobid)
     return await logs.reached(session, jobid, until if repaired is None else min(until, repaired))

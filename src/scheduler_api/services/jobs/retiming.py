@@ -19,17 +19,17 @@ from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
 from scheduler_api.services.jobs import chains, locking, opening
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
-from scheduler_api.services.jobs.locking import Held
+from scheduler_api.services.jobs.locking import LockedJob
 
 
 async def retime(
-    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, changed: Collection[str]
+    session: AsyncSession, now: datetime, locked: LockedJob, draft: JobDraft, changed: Collection[str]
 ) -> Continuation:
     """Put the promise where the new definition wants it; how the job stands then.
 
     Raises InvalidInput where the new definition has no run ahead.
     """
-    job = held.job
+    job = locked.job
     redefined = draft.definition != locking.definition_of(job) or "after" in changed
     if not redefined and not {"jitter", "maxruns"} & set(changed):
         return Continuation(job["active"], job["validfrom"], job["resumefrom"], job["kept"])
@@ -41,36 +41,36 @@ async def retime(
     if redefined:
         if {"startdate", "starttime"} & set(changed):
             require_future_start(draft, future.schedule, now)
-        return await _replace(session, now, held, draft, future)
-    return await _keep(session, now, held, draft, future)
+        return await _replace(session, now, locked, draft, future)
+    return await _keep(session, now, locked, draft, future)
 
 
 async def _keep(
-    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, future: Future
+    session: AsyncSession, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
 ) -> Continuation:
     """Go on with the same schedule; a completed job that may run again does so from now on."""
-    job, validfrom, ends = held.job, held.job["validfrom"], held.job["kept"]
+    job, validfrom, ends = locked.job, locked.job["validfrom"], locked.job["kept"]
     schedule = locking.keeping(future.schedule, locking.parts_of(ends), validfrom)
     future = future._replace(schedule=schedule)
-    if job["active"] or held.open_from is not None:
-        first = await opening.first_open(session, held, future)
+    if job["active"] or locked.open_from is not None:
+        first = await opening.first_open(session, locked, future)
     else:
         accounted = (await logs.standing(session, job["jobid"]))["accounted"]
         first = future.next_after(max(accounted or now, now))
         # More runs are for what comes from now on, even if nothing does: they were spent until now.
         if first is not None or draft.maxruns != job["maxruns"]:
             validfrom, ends = now, []
-    return await _go_on(session, now, held, draft, future, Continuation(True, validfrom, first, ends))
+    return await _go_on(session, now, locked, draft, future, Continuation(True, validfrom, first, ends))
 
 
 async def _replace(
-    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, future: Future
+    session: AsyncSession, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
 ) -> Continuation:
     """Go on with another schedule: what is due by both stays, what is due by the old one alone is over."""
-    jobid = held.job["jobid"]
+    jobid = locked.job["jobid"]
     if draft.after is not None:
         await chains.require_parent(session, draft.after, jobid)
-    change = succession(held.job, future.schedule, held.open_from, now)
+    change = succession(locked.job, future.schedule, locked.open_from, now)
     first: datetime | None = None
     if change is not None and change.kept:
         schedule = locking.keeping(future.schedule, change.kept, now)
@@ -78,8 +78,8 @@ async def _replace(
     elif draft.after is None:
         if isinstance(future.schedule.cadence, Once):
             require_future_start(draft, future.schedule, now)
-        first = first_ahead(future.schedule, await _skipped_up_to(session, now, held, future.schedule))
-    await locking.take_back(session, held, but=first)
+        first = first_ahead(future.schedule, await _skipped_up_to(session, now, locked, future.schedule))
+    await locking.take_back(session, locked, but=first)
     ends: list[datetime] = []
     if change is not None:
         ends = [*chain.from_iterable(change.kept)]
@@ -87,7 +87,7 @@ async def _replace(
         if gone is not None:
             old = Future(change.gone, None, future.runs, future.lastrun)
             await locking.write_off(session, now, jobid, old, gone, now, Reason.SUPERSEDED)
-    return await _go_on(session, now, held, draft, future, Continuation(True, now, first, ends))
+    return await _go_on(session, now, locked, draft, future, Continuation(True, now, first, ends))
 
 
 def succession(
@@ -105,15 +105,17 @@ def succession(
         return None
 
 
-async def _skipped_up_to(session: AsyncSession, now: datetime, held: Held, schedule: Schedule) -> datetime:
+async def _skipped_up_to(
+    session: AsyncSession, now: datetime, locked: LockedJob, schedule: Schedule
+) -> datetime:
     """The last of the occurrences that were skipped ahead of their time and stay so, or now.
 
     What the new schedule does not call for, or not next, is forgotten.
     """
-    jobid, last = held.job["jobid"], now
+    jobid, last = locked.job["jobid"], now
     with contextlib.suppress(ScheduleUnusable):
-        await _part(session, now, jobid, locking.schedule_in(held.job))
-    if held.job["active"] or held.is_paused:
+        await _part(session, now, jobid, locking.schedule_in(locked.job))
+    if locked.job["active"] or locked.is_paused:
         for row in await logs.ahead(session, jobid, now):
             reach = row["through"] or row["scheduledfor"]
             if schedule.next_after(last) != row["scheduledfor"]:
@@ -145,17 +147,22 @@ async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule)
 
 
 async def _go_on(
-    session: AsyncSession, now: datetime, held: Held, draft: JobDraft, future: Future, wanted: Continuation
+    session: AsyncSession,
+    now: datetime,
+    locked: LockedJob,
+    draft: JobDraft,
+    future: Future,
+    wanted: Continuation,
 ) -> Continuation:
     """Promise what the job is to go on with, unless it is paused; how the job stands then."""
     first = wanted.resumefrom
-    if held.is_paused:
+    if locked.is_paused:
         return wanted._replace(active=False)
-    await locking.take_back(session, held, but=first)
+    await locking.take_back(session, locked, but=first)
     if first is None:
         # Completed, but for a run under way: that retires the job when it settles.
-        lasts = bool(held.under_way) or draft.after is not None
+        lasts = bool(locked.under_way) or draft.after is not None
         return wanted._replace(active=lasts)
-    timed = {"jobid": held.job["jobid"], "jitter": draft.jitter, "overlap": draft.overlap}
-    await locking.go_on(session, now, held, timed, future, first)
+    timed = {"jobid": locked.job["jobid"], "jitter": draft.jitter, "overlap": draft.overlap}
+    await locking.go_on(session, now, locked, timed, future, first)
     return wanted._replace(resumefrom=None)

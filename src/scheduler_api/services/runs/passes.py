@@ -17,7 +17,7 @@ from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.runs.passes import BEGINNING, DueLog, JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import savepoint
-from scheduler_api.schedule import Every, Misfire, Once, Plan, Reason, Schedule, Verdict, plan
+from scheduler_api.schedule import Decision, Every, Misfire, Once, Reason, Schedule, Status, decide
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.runs import repairs
 
@@ -126,15 +126,15 @@ def fate_of(
     A row that cannot be planned fails alone, and its job stops.
     """
     if rules.deleted:
-        return Fate(Outcome(entry.logid, Verdict.SKIPPED, reason=Reason.DELETED))
+        return Fate(Outcome(entry.logid, Status.SKIPPED, reason=Reason.DELETED))
     if entry.cause != "schedule":
-        return Fate(Outcome(entry.logid, Verdict.FINISHED))
+        return Fate(Outcome(entry.logid, Status.FINISHED))
     try:
         misfire, grace = MISFIRES[rules.misfire], _seconds(rules.grace)
         if refinement is not None:
             return _refined(entry, refinement, now, misfire, grace)
         schedule = _plain_schedule(entry, rules.interval)
-        return Fate(_outcome(entry, plan(schedule, entry.scheduledfor, now, misfire, grace)))
+        return Fate(_outcome(entry, decide(schedule, entry.scheduledfor, now, misfire, grace)))
     except (ArithmeticError, LookupError, ValueError) as error:
         log.error(
             "a job's schedule cannot be computed",
@@ -152,8 +152,10 @@ def _plain_schedule(entry: DueLog | DueCall, interval: int | None) -> Schedule:
     return Schedule(Once(entry.scheduledfor))
 
 
-def _outcome(entry: DueLog | DueCall, fate: Plan) -> Outcome:
-    return Outcome(entry.logid, fate.verdict, fate.missed, fate.through, fate.reason, None, fate.next)
+def _outcome(entry: DueLog | DueCall, decision: Decision) -> Outcome:
+    return Outcome(
+        entry.logid, decision.status, decision.missed, decision.through, decision.reason, None, decision.next
+    )
 
 
 def _refined(
@@ -162,17 +164,17 @@ def _refined(
     """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
     schedule, jitter = locking.computed(refinement), refinement["jitter"]
     future = locking.future_of(refinement, refinement, schedule)
-    fate = plan(schedule, entry.scheduledfor, now - locking.spread(entry.jobid, jitter), misfire, grace)
-    if fate.verdict is Verdict.FINISHED:
+    decision = decide(schedule, entry.scheduledfor, now - locking.spread(entry.jobid, jitter), misfire, grace)
+    if decision.status is Status.FINISHED:
         future = future.ran(now)
-    following = future.admit(fate.next)
+    following = future.admit(decision.next)
     tried = following and locking.tried_at(schedule, following, entry.jobid, jitter)
     ending = future.lastrun, future.runs
     blocked = [
         Skipped(entry.jobid, span.first, span.size - 1, span.reaches, str(span.block), *ending)
-        for span in fate.blocked
+        for span in decision.blocked
     ]
-    return Fate(_outcome(entry, fate)._replace(next=following, tried=tried), blocked)
+    return Fate(_outcome(entry, decision)._replace(next=following, tried=tried), blocked)
 
 
 # A pass plans thousands of rows, and few intervals differ.
@@ -182,7 +184,7 @@ def _seconds(seconds: int) -> timedelta:
 
 
 def _failure(logid: int, error: str) -> Outcome:
-    return Outcome(logid, Verdict.FAILED, error=error)
+    return Outcome(logid, Status.FAILED, error=error)
 
 
 Decided = tuple[DueLog, Fate]
@@ -218,7 +220,7 @@ def _report(outcomes: Sequence[Outcome]) -> PassReport:
     verdicts = [outcome.status for outcome in outcomes]
     return PassReport(
         claimed=len(outcomes),
-        finished=verdicts.count(Verdict.FINISHED),
-        failed=verdicts.count(Verdict.FAILED),
-        skipped=verdicts.count(Verdict.SKIPPED),
+        finished=verdicts.count(Status.FINISHED),
+        failed=verdicts.count(Status.FAILED),
+        skipped=verdicts.count(Status.SKIPPED),
     )

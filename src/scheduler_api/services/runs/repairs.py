@@ -76,14 +76,14 @@ async def repair(session: AsyncSession, now: datetime, jobid: int) -> bool:
     Safe against others who do the same: whoever holds the job first does it.
     """
     try:
-        held = await locking.hold(session, now, jobid)
+        locked = await locking.lock(session, now, jobid)
     except (JobNotFound, JobIsDeleted):
         return False
-    if not held.job["active"] or held.job["after"] is not None:
+    if not locked.job["active"] or locked.job["after"] is not None:
         return False
-    if not held.live or (held.carrier is None and held.job["overlap"]):
-        return await _heal(session, held)
-    return held.promise is not None and await _advance(session, held, held.promise)
+    if not locked.live or (locked.carrier is None and locked.job["overlap"]):
+        return await _heal(session, locked)
+    return locked.promise is not None and await _advance(session, locked, locked.promise)
 
 
 async def go_on(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> None:
@@ -119,47 +119,47 @@ def _is_off(row: Mapping[str, Any]) -> bool:
 
 
 async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
-    held = await locking.hold(session, now, jobid)
-    schedule = locking.schedule_in(held.job)
+    locked = await locking.lock(session, now, jobid)
+    schedule = locking.schedule_in(locked.job)
     # Whoever came first may have done it.
-    if held.promise is None or schedule.calls_for(held.promise["scheduledfor"]):
+    if locked.promise is None or schedule.calls_for(locked.promise["scheduledfor"]):
         return
-    await pending.withdraw(session, held.promise["logid"])
-    future = locking.future_of(held.job, held.promise, schedule)
-    occurrence = await opening.first_open(session, held._replace(live=held.under_way), future)
+    await pending.withdraw(session, locked.promise["logid"])
+    future = locking.future_of(locked.job, locked.promise, schedule)
+    occurrence = await opening.first_open(session, locked._replace(live=locked.under_way), future)
     log.warning(
         "the rules of a time zone have changed: a run is re-timed",
         jobid=jobid,
-        was=held.promise["scheduledfor"],
+        was=locked.promise["scheduledfor"],
         now=occurrence,
     )
     if occurrence is None:
         await definitions.retire(session, [jobid])
     else:
-        await locking.promise(session, now, held.job, future, occurrence)
+        await locking.promise(session, now, locked.job, future, occurrence)
 
 
-async def _heal(session: AsyncSession, held: locking.Held) -> bool:
+async def _heal(session: AsyncSession, locked: locking.LockedJob) -> bool:
     """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
-    jobid, now = held.job["jobid"], held.now
+    jobid, now = locked.job["jobid"], locked.now
     future, occurrence = None, None
     with contextlib.suppress(ScheduleUnusable):
-        future = locking.future_of(held.job, await logs.standing(session, jobid))
-        occurrence = await opening.first_open(session, held, future)
-    if occurrence is None and held.live:
+        future = locking.future_of(locked.job, await logs.standing(session, jobid))
+        occurrence = await opening.first_open(session, locked, future)
+    if occurrence is None and locked.live:
         return False
     log.warning("a job had lost its next run", jobid=jobid, scheduled=occurrence, at=now)
-    await _record(session, held, None, occurrence)
+    await _record(session, locked, None, occurrence)
     if future is None or occurrence is None:
         await definitions.retire(session, [jobid])
     else:
-        await locking.promise(session, now, held.job, future, occurrence)
+        await locking.promise(session, now, locked.job, future, occurrence)
     return True
 
 
-async def _advance(session: AsyncSession, held: locking.Held, promise: Mapping[str, Any]) -> bool:
+async def _advance(session: AsyncSession, locked: locking.LockedJob, promise: Mapping[str, Any]) -> bool:
     """Give the job its first open occurrence, where its next run is later for no reason that is known."""
-    job, now = held.job, held.now
+    job, now = locked.job, locked.now
     try:
         future = locking.future_of(job, promise)
     except ScheduleUnusable:
@@ -174,7 +174,7 @@ async def _advance(session: AsyncSession, held: locking.Held, promise: Mapping[s
     if occurrence == promise["scheduledfor"] and promise["nextrun"] <= tried:
         return False
     log.warning("a job's next run was too late", jobid=job["jobid"], was=promise["nextrun"], now=tried)
-    await _record(session, held, promise["nextrun"], tried)
+    await _record(session, locked, promise["nextrun"], tried)
     await pending.withdraw(session, promise["logid"])
     await _take_back(session, now, schedule, wrong)
     await locking.promise(session, now, job, future, occurrence)
@@ -202,8 +202,8 @@ async def _take_back(
 
 
 async def _record(
-    session: AsyncSession, held: locking.Held, was: datetime | None, became: datetime | None
+    session: AsyncSession, locked: locking.LockedJob, was: datetime | None, became: datetime | None
 ) -> None:
     """Tell those who look after the job."""
     before, after = ({"nextrun": plain(instant)} for instant in (was, became))
-    await changes.record(session, held.now, held.job["jobid"], "repaired", None, before, after)
+    await changes.record(session, locked.now, locked.job["jobid"], "repaired", None, before, after)

@@ -16,11 +16,11 @@ from scheduler_api.contracts.jobs.targets import Target, target_of
 from scheduler_api.database.runs import logs, passes
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.logs import Skipped
-from scheduler_api.database.runs.settling import Last, Verdict
+from scheduler_api.database.runs.settling import Last, Settlement
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
 from scheduler_api.services.jobs import actions, chains, locking, opening
-from scheduler_api.services.jobs.locking import Held
+from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.runs import repairs
 from scheduler_api.targets import Failure, backoff
 
@@ -73,7 +73,7 @@ End = tuple[Mapping[str, Any], Mapping[str, Any], Ended]
 """A run whose row is locked, what its job says of what follows, and how the attempt ended."""
 
 
-async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> list[Verdict]:
+async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> list[Settlement]:
     """What becomes of these runs; the rows for what their jobs skip are written.
 
     The jobs' definitions are read at once, whatever their schedules: the rows are locked meanwhile.
@@ -81,15 +81,17 @@ async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> li
     refined = [row["logid"] for row, known, _ in ends if _asks_schedule(row, known)]
     refinements = await passes.refinements_of(session, refined) if refined else {}
 
-    def judge_one(end: End) -> tuple[Verdict, Sequence[Skipped]]:
+    def judge_one(end: End) -> tuple[Settlement, Sequence[Skipped]]:
         return _verdict(now, end, refinements.get(end[0]["logid"]))
 
     judged = await in_turns(judge_one, ends)
     await locking.skip(session, now, [row for _, skipped in judged for row in skipped])
-    return [verdict for verdict, _ in judged]
+    return [settlement for settlement, _ in judged]
 
 
-def _verdict(now: datetime, ended: End, refinement: Refinement | None) -> tuple[Verdict, Sequence[Skipped]]:
+def _verdict(
+    now: datetime, ended: End, refinement: Refinement | None
+) -> tuple[Settlement, Sequence[Skipped]]:
     """What becomes of a run, and the rows for what its job skips."""
     row, known, end = ended
     following = Following()
@@ -102,11 +104,11 @@ def _verdict(now: datetime, ended: End, refinement: Refinement | None) -> tuple[
         error = f"{end.error} {why}" if why else end.error
     if again is None and row["following"] is not None:
         following = _following(now, row, known, refinement)
-    verdict = Verdict(
+    settlement = Settlement(
         row["logid"], row["attempt"], status, again, following.occurrence, following.tried,
         end.outcome, end.failure, error, end.error, end.httpstatus, end.timing, end.excerpt,
     )  # fmt: skip
-    return verdict, following.skipped
+    return settlement, following.skipped
 
 
 def _again_at(
@@ -193,22 +195,24 @@ async def conclude(
     session: AsyncSession,
     now: datetime,
     ends: Sequence[End],
-    verdicts: Sequence[Verdict],
+    settlements: Sequence[Settlement],
 ) -> None:
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
     idle: dict[int, Last] = {}
     overlapping, failed = False, {}
-    followed = [row["logid"] for (row, known, _), v in zip(ends, verdicts, strict=True) if known["followed"]]
+    followed = [
+        row["logid"] for (row, known, _), v in zip(ends, settlements, strict=True) if known["followed"]
+    ]
     await chains.fire(session, now, followed)
-    for (row, known, end), verdict in zip(ends, verdicts, strict=True):
-        if verdict.status == "pending":
+    for (row, known, end), settlement in zip(ends, settlements, strict=True):
+        if settlement.status == "pending":
             continue
-        if row["cause"] == "schedule" and verdict.promise is None:
+        if row["cause"] == "schedule" and settlement.promise is None:
             last = Last(row["scheduledfor"], row["runs"])
             idle[row["jobid"]] = max(last, idle.get(row["jobid"], last))
             overlapping |= known["overlap"]
-        if verdict.status == "failed" and known["pausedat"] is None:
-            failed[row["jobid"]] = (known, end, verdict)
+        if settlement.status == "failed" and known["pausedat"] is None:
+            failed[row["jobid"]] = (known, end, settlement)
     if idle:
         doubtful = await statements.retire_idle(session, now, idle, overlapping=overlapping)
         over = [row["jobid"] for row in doubtful if await _is_over(session, now, row)]
@@ -221,8 +225,8 @@ async def conclude(
         if known["autopause"] is not None and end.failure is not Failure.CANCELLED
     }
     failures = await statements.failed_in_a_row(session, counted)
-    for jobid, (known, end, verdict) in sorted(failed.items()):
-        reason = _why_pause(known, end, verdict, failures.get(jobid, 0))
+    for jobid, (known, end, settlement) in sorted(failed.items()):
+        reason = _why_pause(known, end, settlement, failures.get(jobid, 0))
         if reason is not None:
             order = Pause.model_construct(reason=reason[:MAX_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
@@ -237,12 +241,12 @@ async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) ->
     """
     try:
         future = locking.future_of(job, await logs.standing(session, job["jobid"]))
-        return await opening.first_open(session, Held(job, [], now), future) is None
+        return await opening.first_open(session, LockedJob(job, [], now), future) is None
     except ScheduleUnusable:
         return True
 
 
-def _why_pause(known: Mapping[str, Any], end: Ended, verdict: Verdict, failures: int) -> str | None:
+def _why_pause(known: Mapping[str, Any], end: Ended, settlement: Settlement, failures: int) -> str | None:
     """Why a job is to be paused of which so many runs have failed in a row, and what to do; None: it goes on.
 
     Failures are counted only where the job asks for it.
@@ -254,6 +258,6 @@ def _why_pause(known: Mapping[str, Any], end: Ended, verdict: Verdict, failures:
         return None
     runs = "The run" if limit == 1 else f"{limit} runs in a row"
     return (
-        f"{runs} failed, the last one: {verdict.error} Fix the cause and resume the job. "
+        f"{runs} failed, the last one: {settlement.error} Fix the cause and resume the job. "
         "Missed runs follow its misfire policy."
     )

@@ -13,7 +13,7 @@ from scheduler_api.database.runs import claims, passes
 from scheduler_api.database.runs.claims import DueCall, Start
 from scheduler_api.database.runs.passes import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
-from scheduler_api.schedule import Verdict
+from scheduler_api.schedule import Status
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.runs import repairs
 from scheduler_api.services.runs.passes import PLANNING, Fate, fate_of
@@ -70,7 +70,7 @@ async def _begin(
 ) -> Begun:
     mine = [fates[entry.logid] for entry in entries]
     unpromised: list[int] = []
-    refused = [fate.outcome for fate in mine if fate.outcome.status != Verdict.FINISHED]
+    refused = [fate.outcome for fate in mine if fate.outcome.status != Status.FINISHED]
     if refused:
         unpromised += await passes.settle(session, now, refused)
         over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
@@ -79,7 +79,7 @@ async def _begin(
     starts = [
         _start(entry, fate, known[entry.logid])
         for entry, fate in zip(entries, mine, strict=True)
-        if fate.outcome.status == Verdict.FINISHED
+        if fate.outcome.status == Status.FINISHED
     ]
     started = await claims.start(session, now, holder.replica, holder.lease, starts) if starts else {}
     unpromised += [row["jobid"] for row in started.values() if row["unpromised"]]
@@ -117,7 +117,7 @@ def _unstartable(tried: Tried[tuple[DueCall, Fate], Begun], known: Known) -> tup
     entry, _ = tried.item
     log.error("a call does not start", logid=entry.logid, error=tried.refusal)
     job, error = known[entry.logid], f"The call could not be started: {tried.refusal}"
-    return entry, Fate(Outcome(entry.logid, Verdict.FAILED, job["missed"], job["through"], error=error))
+    return entry, Fate(Outcome(entry.logid, Status.FAILED, job["missed"], job["through"], error=error))
 
 
 async def _fates(
@@ -132,7 +132,7 @@ async def _fates(
 
     def decide(entry: DueCall) -> Fate:
         if entry.attempt > 1:
-            return Fate(Outcome(entry.logid, Verdict.FINISHED))
+            return Fate(Outcome(entry.logid, Status.FINISHED))
         job = known[entry.logid]
         rules = JobRules(
             entry.jobid, job["interval"], job["misfire"], job["grace"], job["refined"], job["followed"]

@@ -24,7 +24,7 @@ from scheduler_api.services.runs.shares import Reach, Room
 from scheduler_api.workers.delivery import claiming, ends
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
-from scheduler_api.workers.delivery.leases import Held, Leases
+from scheduler_api.workers.delivery.leases import HeldRun, Leases
 from scheduler_api.workers.delivery.places import Places
 from scheduler_api.workers.delivery.settler import Settler
 from scheduler_api.workers.delivery.thrift import PAUSE
@@ -308,7 +308,7 @@ class Deliverer:
             tokens = [started.token for started in claim.started] if due is not None else []
             futures = [self._settler.awaited(token) for token in tokens]
             for started in claim.started:
-                self._leases.hold(Held(started.entry.logid, started.token, began))
+                self._leases.hold(HeldRun(started.entry.logid, started.token, began))
                 self._places.put(started)
             if self._stopping:
                 self._hand_back_queue()
@@ -331,7 +331,7 @@ class Deliverer:
                 # A task that is cancelled before its first step never runs, but ends.
                 held.task.add_done_callback(partial(self._end, started, held))
 
-    async def _run(self, started: Started, held: Held) -> None:
+    async def _run(self, started: Started, held: HeldRun) -> None:
         """Make one call, and have its end settled."""
         if self._leases.has_run_out(held):
             # The process was stopped, or the database away: another may be making the call.
@@ -356,7 +356,7 @@ class Deliverer:
         self._fill_places()
         self.wake()
 
-    def _end(self, started: Started, held: Held, task: asyncio.Task[None]) -> None:
+    def _end(self, started: Started, held: HeldRun, task: asyncio.Task[None]) -> None:
         """Make room for the next call; have this one settled, where it did not come to its own end."""
         held.ended = True
         self._places.calling -= 1
@@ -371,7 +371,7 @@ class Deliverer:
         if self._is_full:
             self._hasten(0.0 if self._has_room else CLAIM_AFTER)
 
-    def _give_up(self, held: Held) -> None:
+    def _give_up(self, held: HeldRun) -> None:
         """A run is ours no more: what its target answers would be dropped anyway."""
         if held.task is not None:
             held.task.cancel()

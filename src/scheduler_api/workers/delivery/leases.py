@@ -26,7 +26,7 @@ BROKEN_AFTER = 3
 
 
 @dataclass(slots=True)
-class Held:
+class HeldRun:
     """A run that this replica holds."""
 
     logid: int
@@ -52,21 +52,21 @@ class Leases:
         database: Database,
         lease: timedelta,
         *,
-        lost: Callable[[Held], None],
+        lost: Callable[[HeldRun], None],
         found: Callable[[], None],
     ) -> None:
         self._database = database
         self._lease = lease
         self._lost = lost
         self._found = found
-        self._held: dict[UUID, Held] = {}
+        self._held: dict[UUID, HeldRun] = {}
         # Leases that have run out, and since when that is known here.
         self._expired: dict[UUID, float] = {}
         self._failures = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: HeldRun) -> None:
         """Renew its lease until it is let go."""
         self._held[held.token] = held
         self._empty.clear()
@@ -77,11 +77,11 @@ class Leases:
         if not self._held:
             self._empty.set()
 
-    def get(self, token: UUID) -> Held | None:
+    def get(self, token: UUID) -> HeldRun | None:
         """The run that is held under this token; None: it is not held any more."""
         return self._held.get(token)
 
-    def has_run_out(self, held: Held) -> bool:
+    def has_run_out(self, held: HeldRun) -> bool:
         """Whether another may have taken the run over already."""
         return monotonic() >= held.renewed + self._lease.total_seconds()
 
@@ -90,7 +90,7 @@ class Leases:
         await self._empty.wait()
 
     @property
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldRun]:
         """All that is held."""
         return list(self._held.values())
 

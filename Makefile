@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + 
 # Tests start a hundred processes: each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help run test check mutants explore chaos trial bench screenshots fmt lock clean
+.PHONY: help run test check docs mutants explore chaos trial bench screenshots fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +25,13 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile scripts/trial/stand-ins.Containerfile
 	$(BIN)/docker-compose --file compose.yaml config --quiet
+	$(MAKE) docs
 	$(BIN)/python -m coverage erase
 	$(MAKE) test PYTEST_ARGS='--cov --cov-report='
 	$(BIN)/python -m coverage report --skip-covered
+
+docs: $(VENV)/.dev ## Build the documentation site into site/; a broken link is an error
+	$(BIN)/zensical build --strict --clean
 
 fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
@@ -57,7 +61,7 @@ lock: ## Renew the lock files (needs uv)
 	uv pip compile $(LOCK) -o requirements/dev.lock -c requirements/embedded.lock --extra embedded --group dev
 
 clean: ## Remove .venv and what tools left behind
-	rm -rf $(VENV) dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist site .cache .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 EXPLORED := tests/services/test_model.py tests/services/test_bounds.py -k 'model_after or exceeds_a_bound'
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml

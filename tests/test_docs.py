@@ -1,4 +1,4 @@
-"""The examples of docs/schedules.md are true; the design system knows every token; what is named is there."""
+"""What the docs say is true: examples, tables, tokens of the design system, files, pictures."""
 
 import json
 import re
@@ -10,10 +10,11 @@ import pytest
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.schedule import Misfire, decide, occurrences, schedule_of
 from scheduler_api.schedule.wording import local, note
+from tests import reference
 from tests.schedule.test_cron import CASES, CHANGES
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "schedules.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "schedules.md").read_text()
 
 
 def blocks(kind: str) -> list[tuple[str, str, list[str]]]:
@@ -46,7 +47,7 @@ def test_the_rows_of_a_misfire(written: str, found_at: str, expected: list[str])
         reason = f": {decision.reason}" if decision.reason else ""
         shown.append(f"{occurrence:%H:%M} {decision.status}{reason} {decision.missed}")
         occurrence = decision.next
-    shown.append(f"{occurrence:%H:%M} promised")
+    shown.append(f"{occurrence:%H:%M} pending")
     assert shown == expected
 
 
@@ -64,7 +65,7 @@ def test_the_published_figures_are_those_of_the_table() -> None:
 def test_every_token_of_the_pages_is_in_the_design_system() -> None:
     style = (ROOT / "src/scheduler_api/web/static/style.css").read_text()
     tokens = set(re.findall(r"^\s+(--[\w-]+):|; (--[\w-]+):", style, re.MULTILINE))
-    told = (ROOT / "docs/design-system.md").read_text()
+    told = (ROOT / "docs/explanation/design-system.md").read_text()
     missing = sorted(
         name
         for name in ("".join(pair) for pair in tokens)
@@ -95,3 +96,9 @@ def test_every_file_that_the_docs_name_is_there() -> None:
         for named in re.findall(r"[\w./-]+\.py\b", page.read_text()):
             wanted = f"/{named.lstrip('./')}"
             assert any(file.endswith(wanted) for file in files), f"{page.name}: {named}"
+
+
+@pytest.mark.parametrize("page", reference.TABLES)
+def test_the_tables_of_the_reference_are_as_the_code_has_them(page: str) -> None:
+    text = (reference.FOLDER / page).read_text()
+    assert text == reference.written(page, text), "python -m tests.reference brings it up to date"

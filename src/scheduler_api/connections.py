@@ -115,7 +115,7 @@ SENTENCES = {
     HTTPStatus.BAD_REQUEST: "This is not valid HTTP.",
     HTTPStatus.REQUEST_TIMEOUT: f"The head of the request did not come within {HEAD_DEADLINE:g} s.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"The head of a request has at most {MAX_HEAD:,} bytes.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "So many requests are under way that no more can; try again in a moment.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests in progress; try again in a moment.",
 }
 CODES = {
     HTTPStatus.BAD_REQUEST: "bad_request",

@@ -85,46 +85,46 @@ class Settings(BaseSettings):
     ticker: bool = Field(True, description="Run due jobs in this process. `off`: only `POST /jobs/run` does.")
     start_paused: bool = Field(
         False,
-        description="After a restore of the database, run nothing until somebody confirms it. Looked at when "
-        "this process starts.",
+        description="After a restore of the database, run nothing until it is confirmed. Read when this "
+        "process starts.",
     )
     ready_lag: float = Field(
         60.0,
         gt=0,
         description="`/readyz` answers 503 if a run has been waiting, and this process not looking, for "
-        "longer than so many seconds.",
+        "longer than this many seconds.",
     )
     ticker_interval: float = Field(
         5.0,
         ge=0.05,
         le=3600,
-        description="The longest that the ticker sleeps between two looks, in seconds.",
+        description="How long the ticker sleeps between two looks, at most, in seconds.",
     )
     concurrency: int = Field(
         200,
         ge=1,
         le=10_000,
-        description="The most calls of targets that this process makes at once; fewer where the limit of "
-        "open files is too low for them.",
+        description="How many requests this process makes at once, at most; fewer if the limit of open files "
+        "is too low.",
     )
     host_concurrency: int = Field(
         16,
         ge=1,
         le=10_000,
-        description="The most calls to one host at once, of all processes together; `PUT /limits/host/…` "
-        "says otherwise for a single one.",
+        description="How many requests to one host are made at once, at most, by all processes together; "
+        "`PUT /limits/host/…` sets another limit for a host.",
     )
     target_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = Field(
         (),
-        description="Private networks whose addresses may be called, such as `10.0.0.0/8`, separated by "
-        "commas. Unset: only public addresses; with `SCHEDULER_AUTH=local` this machine, too.",
+        description="Private networks that targets may be in, such as `10.0.0.0/8`, separated by commas. "
+        "Unset: only public addresses; with `SCHEDULER_AUTH=local` this machine, too.",
     )
     lease: float = Field(
         15.0,
         ge=0.5,
         le=600,
-        description="After so many seconds without a word from a process, and as long again at most, others "
-        "take its calls over.",
+        description="Other processes take over the runs of one that has been silent for this many seconds, "
+        "after twice as long at the latest.",
     )
     shutdown_grace: float = Field(
         20.0,

@@ -275,24 +275,21 @@ async def test_a_preview_tells_of_changes_of_the_clocks(client: AsyncClient) -> 
     assert "in America/New_York" in preview["words"]
     notes = {found["local"]: found["note"] for found in preview["occurrences"] if found["note"]}
     assert notes["2027-03-13 01:30:00 -05:00"] == "Excluded: the job does not run on this day."
-    assert (
-        notes["2027-03-14 03:00:00 -04:00"]
-        == "The clocks jump from 02:00 to 03:00: it runs right after the jump."
-    )
+    assert notes["2027-03-14 03:00:00 -04:00"] == "The clock skips 02:00 to 03:00: the job runs right after."
     assert [found["runs"] for found in preview["occurrences"][:3]] == [False, False, True]
     body |= {"startdate": "2027-11-07", "starttime": "00:00", "dstfold": "both", "exclude": []}
     notes = {
         found["local"]: found["note"]
         for found in (await client.post("/schedules/preview", json=body)).json()["occurrences"]
     }
-    assert notes["2027-11-07 01:30:00 -04:00"] == "The clocks show this time twice: this is the first time."
-    assert notes["2027-11-07 01:30:00 -05:00"] == "The clocks show this time twice: this is the second time."
+    assert notes["2027-11-07 01:30:00 -04:00"] == "This time occurs twice: this is the first one."
+    assert notes["2027-11-07 01:30:00 -05:00"] == "This time occurs twice: this is the second one."
 
 
 async def test_a_preview_of_a_skipped_gap(client: AsyncClient) -> None:
     body = NEW_YORK | {"cron": "30 2 * * *", "startdate": "2027-03-14", "dstgap": "skip", "count": 1}
     (found,) = (await client.post("/schedules/preview", json=body)).json()["occurrences"]
-    assert (found["runs"], found["note"]) == (False, "The clocks jump over this time; the job does not run.")
+    assert (found["runs"], found["note"]) == (False, "The clock skips this time; the job does not run.")
     body = NEW_YORK | {"startdate": "2027-03-14", "starttime": "02:30", "dstgap": "skip"}
     response = await client.post("/schedules/preview", json=body)
     assert response.json()["errors"][0]["pointer"] == "/starttime"

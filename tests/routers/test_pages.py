@@ -246,7 +246,7 @@ async def test_the_form_shows_what_a_schedule_means_before_the_job_is_there(
     assert response.status_code == 200
     page = Page(response)
     assert "At 02:30 every day, in Europe/Berlin" in page.text
-    assert "The clocks jump from 02:00 to 03:00: it runs right after the jump." in page.text
+    assert "The clock skips 02:00 to 03:00: the job runs right after." in page.text
     assert "Excluded: the job does not run on this day." in page.text
     assert page.by_id["cron"]["value"] == "30 2 * * *"
     assert await scalar(database, "SELECT count(*) FROM job") == 0

@@ -115,7 +115,7 @@ def test_a_mark_says_what_became_of_its_run() -> None:
     assert [mark.text for mark in marks] == [
         "01-31 01:00:00, 3.2 ms",
         "failed 01-31 01:00:00, 5 more",
-        "to be tried again 01-31 01:00:00",
+        "to be retried 01-31 01:00:00",
     ]
     assert [mark.kind for mark in marks] == ["", "f", "p"]
     assert glance._summary(runs).startswith("The last 3 runs, oldest first: ")

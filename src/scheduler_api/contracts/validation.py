@@ -38,7 +38,7 @@ def _sentence(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     match error["type"]:
         case "string_too_short":
-            return f"Must be at least {context['min_length']} characters, not counting blanks around them."
+            return f"Must be at least {context['min_length']} characters, not counting surrounding spaces."
         case "string_too_long":
             return f"Must be at most {context['max_length']} characters."
         case "greater_than_equal":

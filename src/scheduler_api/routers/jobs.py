@@ -288,7 +288,7 @@ async def _job_page(request: Request, view: JobView, older: str | None) -> Respo
 
 def _checked(key: str) -> str:
     if not IDEMPOTENCY_KEY.fullmatch(key):
-        sentence = "Must be 1 to 255 printable ASCII characters without blanks."
+        sentence = "Must be 1 to 255 printable ASCII characters without spaces."
         raise InvalidInput(FieldError(("Idempotency-Key",), sentence))
     return key
 

@@ -11,7 +11,7 @@ from scheduler_api.schedule.zones import comings, stretches, wall_clock
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 BLOCKED = {
     Block.EXCLUDED: "Excluded: the job does not run on this day.",
-    Block.DST_GAP: "The clocks jump over this time; the job does not run.",
+    Block.DST_GAP: "The clock skips this time; the job does not run.",
 }
 
 
@@ -80,11 +80,11 @@ def note(schedule: Schedule, zone: str, occurrence: datetime) -> str | None:
         return BLOCKED[block]
     if isinstance(schedule.cadence, Cron) and schedule.cadence.is_displaced(occurrence):
         lost, shown = jump(zone, occurrence)
-        return f"The clocks jump from {lost:%H:%M} to {shown:%H:%M}: it runs right after the jump."
+        return f"The clock skips {lost:%H:%M} to {shown:%H:%M}: the job runs right after."
     both = comings(wall_clock(occurrence, zone), zone)
     if len(both) == 2:  # noqa: PLR2004
         which = "first" if occurrence == both[0] else "second"
-        return f"The clocks show this time twice: this is the {which} time."
+        return f"This time occurs twice: this is the {which} one."
     return None
 
 

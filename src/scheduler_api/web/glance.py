@@ -55,7 +55,7 @@ def condition(job: JobSummary, now: datetime) -> Condition:
 
 #: Short, as a page has more than a thousand of them.
 KINDS = {"finished": "", "failed": "f", "skipped": "s", "running": "r", "pending": "p"}
-SAID = {"finished": "", "pending": "to be tried again "}
+SAID = {"finished": "", "pending": "to be retried "}
 
 
 def _marks(recent: Sequence[Recent], zone: str) -> list[RunMark]:
@@ -71,6 +71,6 @@ def _marks(recent: Sequence[Recent], zone: str) -> list[RunMark]:
 
 
 def _summary(recent: Sequence[Recent]) -> str:
-    counts = Counter("to be tried again" if run.status == "pending" else run.status for run in recent)
+    counts = Counter("to be retried" if run.status == "pending" else run.status for run in recent)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     return f"The last {len(recent)} runs, oldest first: {said}" if len(recent) > 1 else f"One run: {said}"

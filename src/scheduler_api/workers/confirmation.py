@@ -36,7 +36,7 @@ class Confirmation:
         if not self.is_awaited:
             await begin()
             return
-        log.warning("nothing is run until somebody confirms that the database was restored")
+        log.warning("nothing is run until the restore of the database is confirmed")
         self._task = asyncio.create_task(self._wait(begin), name="confirmation")
 
     async def stop(self) -> None:

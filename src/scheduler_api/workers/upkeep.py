@@ -89,7 +89,7 @@ class Upkeep:
         try:
             return await undisturbed(self._database.transact(repairs.repair, jobid))
         except DatabaseBusy:
-            log.info("a job is held by somebody else; it is looked at again", jobid=jobid)
+            log.info("a job is locked by another transaction; trying later", jobid=jobid)
             return False
 
     async def realign(self) -> None:

@@ -20,7 +20,7 @@ class JobCheck(BaseModel):
     jobid: int
     clean: bool
     expected: int = Field(description="Occurrences that the schedule called for and that are over.")
-    accounted: int = Field(description="Occurrences that the ledger accounts for.")
+    accounted: int = Field(description="Occurrences that have a run, or are counted in one.")
     rows: int = Field(description="Logs looked at.")
     holes: int = Field(description="Occurrences that no log accounts for.")
     doubles: int = Field(description="Logs for occurrences that another one accounts for, too.")

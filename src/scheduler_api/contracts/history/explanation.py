@@ -39,7 +39,7 @@ class Explanation(BaseModel):
     sentence: str = Field(description="The answer, for people.")
     schedule: str = Field(description="The schedule that held then, in words.")
     scheduled: bool = Field(description="Whether the schedule calls for this instant.")
-    note: str | None = Field(description="A change of the clocks, or an excluded day.")
+    note: str | None = Field(description="What is special: daylight saving, or an excluded date.")
     logs: list[Log] = Field(description="The logs that tell of it.")
     before: Occurrence | None = Field(description="The nearest occurrence before it.")
     after: Occurrence | None = Field(description="The nearest occurrence after it.")

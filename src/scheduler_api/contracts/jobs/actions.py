@@ -19,7 +19,9 @@ class Pause(BaseModel):
     )
 
     reason: ReasonText | None = Field(None, description="Why, for those who find it paused.")
-    until: Instant | None = Field(None, description="When it resumes by itself; null: when it is resumed.")
+    until: Instant | None = Field(
+        None, description="When it resumes automatically; null: only when it is resumed."
+    )
 
 
 class Missed(StrEnum):

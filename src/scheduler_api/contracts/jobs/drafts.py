@@ -57,9 +57,9 @@ class After(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    jobid: Annotated[int, Field(ge=1, le=MAX_ID)] = Field(description="Which job.")
+    jobid: Annotated[int, Field(ge=1, le=MAX_ID)] = Field(description="The upstream job.")
     on: Annotated[Ending, Field(strict=False)] = Field(
-        Ending.FINISHED, description="After which of its runs: those that `finished`, `failed`, or `any`."
+        Ending.FINISHED, description="Run after runs of it that `finished`, `failed`, or `any`."
     )
 
 
@@ -108,90 +108,88 @@ class JobDraft(BaseModel):
         },
     )
 
-    jobname: JobName = Field(description="What the job is called: 3 to 100 characters after trimming.")
+    jobname: JobName = Field(description="The name: 3 to 100 characters after trimming.")
     cron: CronText | None = Field(
         None,
-        description="When to run, by the clocks of the time zone: five fields (minute, hour, day of month, "
-        "month, day of week), six with seconds first, or @hourly, @daily, @weekly, @monthly, @yearly.",
+        description="A cron expression in the job's time zone: five fields (minute, hour, day of month, "
+        "month, day of week), six with seconds first, or @hourly, @daily, @weekly, "
+        "@monthly, @yearly.",
     )
     after: After | None = Field(
         None,
-        description="Instead of a schedule: the job whose runs it follows, each as soon as it has ended.",
+        description="Instead of a schedule: run after another job's runs.",
     )
     startdate: Annotated[CalendarDate | None, AfterValidator(_given_unless_cron)] = Field(
         None,
         validate_default=True,
-        description="The day of the first run, in the job's time zone. With cron it may be left out.",
+        description="The date of the first run, in the job's time zone. Optional with `cron`.",
     )
     starttime: Annotated[ClockTime | None, AfterValidator(_given_unless_cron)] = Field(
         None,
         validate_default=True,
-        description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. With cron it "
-        "may be left out; it then means midnight of startdate.",
+        description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. Optional "
+        "with `cron`; it is then midnight of `startdate`.",
     )
     timezone: ZoneName = Field(
-        "UTC", description="The IANA time zone that dates, times and the cron expression are meant in."
+        "UTC", description="The IANA time zone of dates, times and the cron expression."
     )
-    repeat: bool = Field(
-        False, description="Whether the job runs again and again. A cron expression implies it."
-    )
+    repeat: bool = Field(False, description="Whether the job repeats. Implied by `cron`.")
     interval: Count | None = Field(
-        None, description="Seconds from one run to the next; needed with repeat, unless there is a cron."
+        None, description="Seconds from one run to the next. Required with `repeat`, unless `cron` is set."
     )
     until: Instant | None = Field(
-        None, description="The last instant at which it may run; RFC 3339 with an offset."
+        None, description="The last time at which the job may run; RFC 3339 with an offset."
     )
     maxruns: Count | None = Field(
-        None, description="How often the schedule makes it run; then it is completed."
+        None, description="How often the schedule may run the job; it is completed after that."
     )
     exclude: Exclusions = Field(
         default_factory=list,
-        description="Days on which it does not run, in the job's time zone: dates (2030-12-25) and ranges "
-        "(2030-12-24/2031-01-01, both included). The ledger says `skipped: excluded` for each.",
+        description="Dates on which the job does not run, in its time zone: dates (2030-12-25) and "
+        "ranges (2030-12-24/2031-01-01, both ends included). Their runs are `skipped: "
+        "excluded`.",
     )
     dstgap: GapPolicy = Field(
         Gap.AFTER,
-        description="A time that the clocks jump over: run right `after` the jump, or `skip` it.",
+        description="A time that daylight saving skips: run right `after` it, or `skip` it.",
     )
     dstfold: FoldPolicy = Field(
         Fold.ONCE,
-        description="A time that the clocks show twice: run `once`, the first time, or `both` times.",
+        description="A time that daylight saving repeats: run `once`, the first time, or `both` times.",
     )
     jitter: Jitter = Field(
         0,
-        description="Spread over so many seconds: the job starts later by a share of it that is always the "
-        "same. The schedule itself does not move.",
+        description="Delays each run by a fixed, job-specific offset of up to this many seconds. The "
+        "schedule itself does not move.",
     )
     misfire: MisfirePolicy = Field(
         Misfire.ONCE,
-        description="What to do with runs found late: `once` for all that were missed, `all` of them "
-        "in order (the newest thousand at most), or `skip` those later than the grace period.",
+        description="What to do with missed runs: `once` for all of them, `all` in order (the newest "
+        "thousand at most), or `skip` those later than the grace period.",
     )
     grace: Count = Field(
         60,
-        description="How late a run may be, in seconds, before `skip` drops it, and before `until` does.",
+        description="How late a run may start, in seconds, before `skip` or `until` drops it.",
     )
-    tags: Tags = Field(
-        default_factory=list, description="Words to find the job by: up to 20, of 1 to 50 characters."
-    )
+    tags: Tags = Field(default_factory=list, description="Up to 20 tags of 1 to 50 characters.")
     target: Target | None = Field(
-        None, description="What each run calls; without a target, a run is no more than its log."
+        None, description="The HTTP request that each run makes. Without a target a run is only recorded."
     )
     overlap: bool = Field(
         False,
-        description="Whether the schedule goes on while a run is under way. Without it, the next run waits, "
-        "and what it missed meanwhile is a misfire.",
+        description="Whether a run may start while the previous one is running. Otherwise it waits, and "
+        "what was missed meanwhile follows `misfire`.",
     )
     concurrency: Count | None = Field(
         None,
-        description="How many runs of the job may be under way at once, whatever their cause. Unset: one "
-        "without overlap, any number with it.",
+        description="How many runs of the job may be in progress at once, whatever their cause. "
+        "Default: 1, or unlimited with `overlap`.",
     )
     autopause: Count | None = Field(
-        None, description="Pause the job after so many failures in a row; unset: never."
+        None, description="Pause the job after this many consecutive failures. Default: never."
     )
     active: bool = Field(
-        True, description="Whether the job is scheduled. One created inactive is paused, and has no log."
+        True, description="Whether the job is scheduled. A job created with `false` is paused."
     )
 
     @model_validator(mode="after")

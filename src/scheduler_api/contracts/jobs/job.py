@@ -89,7 +89,7 @@ class JobSummary(BaseModel):
     )
     pausedat: datetime | None
     pausereason: str | None
-    pauseduntil: datetime | None = Field(description="When a paused job resumes by itself.")
+    pauseduntil: datetime | None = Field(description="When a paused job resumes automatically.")
     pauseid: UUID | None = Field(description="The order to many jobs that paused it; null: it was alone.")
     nextrun: datetime | None = Field(description="When the job will run next; null: not at all.")
     lastrun: datetime | None = Field(

@@ -14,11 +14,9 @@ class Occurrence(BaseModel):
 
     scheduledfor: datetime = Field(description="The instant, in UTC.")
     startsat: datetime = Field(description="When it starts: later by the job's share of its jitter.")
-    local: str = Field(description="What the clocks of the job's time zone show, with the offset.")
+    local: str = Field(description="The time in the job's time zone, with the offset.")
     relative: str = Field(description="How far it is from now.")
-    note: str | None = Field(
-        None, description="What is special: a change of the clocks, or a day that is excluded."
-    )
+    note: str | None = Field(None, description="What is special: daylight saving, or an excluded date.")
     runs: bool = Field(True, description="Whether the job runs then; the note says why not.")
 
 

@@ -111,37 +111,40 @@ class TargetSummary(BaseModel):
         Method.POST, description="GET, HEAD, POST, PUT, PATCH or DELETE."
     )
     timeout: Annotated[int, Field(ge=1, le=MAX_TIMEOUT)] = Field(
-        30, description="Seconds that an attempt may take in all."
+        30, description="Seconds that an attempt may take in total."
     )
     success: StatusSets = Field(
         default_factory=lambda: ["2xx"],
-        description="The statuses that mean success: `2xx`, `404`, `200-204`.",
+        description="The status codes that mean success: `2xx`, `404`, `200-204`.",
     )
     pattern: (
         Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(clean_text)] | None
-    ) = Field(None, description="What the answer must contain, too; `*` stands for anything.")
+    ) = Field(None, description="Text that the response must contain, too; `*` matches anything.")
     retries: Annotated[int, Field(ge=0, le=100)] = Field(
-        3, description="How many further attempts there are after a failed one. 0: at most one request."
+        3, description="How many retries follow a failed attempt. With 0 at most one request is sent."
     )
     retryon: StatusSets = Field(
         default_factory=lambda: ["408", "425", "429", "5xx"],
-        description="The statuses that are worth another attempt; so is an answer that does not come.",
+        description="The status codes that are retried. No response is always retried.",
     )
     backoff: Annotated[int, Field(ge=1, le=MAX_PAUSE)] = Field(
         5,
-        description="Seconds before the second attempt, at most; doubled with each further one. The actual "
-        "pause is drawn evenly from 0 to that.",
+        description="Upper limit of the pause before the first retry, in seconds; it doubles with each "
+        "one. The actual pause is drawn evenly from 0 to the limit.",
     )
     maxbackoff: Annotated[int, Field(ge=1, le=MAX_PAUSE)] = Field(
-        600, description="The longest pause between two attempts, in seconds. Retry-After may ask for more."
+        600,
+        description="Upper limit of any pause between attempts, in seconds. `Retry-After` may ask for more.",
     )
     retryfor: Annotated[int, Field(ge=1, le=30 * 86_400)] = Field(
-        86_400, description="No attempt follows one that ended later than so many seconds after the first."
+        86_400,
+        description="No retry follows an attempt that ended more than this many seconds after the first "
+        "one started.",
     )
     silence: Annotated[int, Field(ge=1, le=MAX_HEARTBEAT_TIMEOUT)] = Field(
         300,
-        description="A target that answers 202 goes on by itself, and tells how it does; after so many "
-        "seconds without a word its attempt is over.",
+        description="Seconds that a run accepted with 202 may go without a report before its attempt "
+        "times out.",
     )
 
     @property

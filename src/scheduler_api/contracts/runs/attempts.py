@@ -14,9 +14,9 @@ class Attempt(BaseModel):
     startedat: datetime
     finishedat: datetime | None
     outcome: str = Field(
-        description="`running`; `accepted`: the target said 202 and goes on by itself; `finished`; `failed`; "
-        "`lost`: whoever made it went away; `cancelled`; or `released`: "
-        "the service was stopped before any request was made, so it counts as no attempt."
+        description="`running`; `accepted`: the target answered 202 and works on it; `finished`; `failed`; "
+        "`lost`: the replica that made it died, or no report came in time; `cancelled`; or `released`: "
+        "returned before sending, which counts as no attempt."
     )
     failure: str | None = Field(
         description="The kind of failure: `connect`, `dns`, `timeout`, `tls`, `protocol`, `blocked`, "

@@ -33,7 +33,7 @@ class Log(BaseModel):
     logid: int
     jobid: int
     scheduledfor: datetime = Field(description="The occurrence: the instant that the schedule called for.")
-    nextrun: datetime | None = Field(description="When this log will be tried; null once it has a verdict.")
+    nextrun: datetime | None = Field(description="When this log will be tried; null once it is settled.")
     lastrun: datetime | None = Field(
         description="While pending: when the job ran before. Afterwards: when this one ran."
     )

@@ -48,7 +48,7 @@ class Report(BaseModel):
         list[Annotated[str, StringConstraints(max_length=MAX_LINE_LENGTH), AfterValidator(clean_text)]],
         Field(max_length=MAX_LINES),
     ] = Field(default_factory=list, description="Lines for the log; a thousand of an attempt are kept.")
-    retry: bool = Field(True, description="Whether a failed run may be tried again.")
+    retry: bool = Field(True, description="Whether a failed run may be retried.")
 
 
 class RunState(BaseModel):

@@ -38,5 +38,5 @@ class RetryReport(BaseModel):
 
     count: int = Field(description="How many failed logs match.")
     dryrun: bool
-    done: int = Field(description="How many of them are tried again.")
+    done: int = Field(description="How many of them are retried.")
     more: bool = Field(description="Whether it took too long, and some are left: ask again.")

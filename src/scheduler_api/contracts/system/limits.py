@@ -34,7 +34,7 @@ class LimitOrder(BaseModel):
     rate: Annotated[int, Field(ge=1, le=MAX_RATE)] | None = Field(
         None,
         description="The most calls, to the host or of jobs with the tag, that begin in any minute; "
-        "further attempts count, too.",
+        "retries count, too.",
     )
 
     @model_validator(mode="after")

@@ -42,7 +42,7 @@ class Restore(BaseModel):
     lastknown: datetime | None = Field(
         None, description="The newest instant that the restored tables tell of; what came later may be lost."
     )
-    confirmedat: datetime | None = Field(None, description="When somebody confirmed it; null: nobody has.")
+    confirmedat: datetime | None = Field(None, description="When it was confirmed; null: not yet.")
 
 
 class RunningRun(BaseModel):

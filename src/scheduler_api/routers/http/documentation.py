@@ -65,7 +65,7 @@ IF_MATCH: dict[str, Any] = {
             "in": "header",
             "required": False,
             "schema": {"type": "string"},
-            "description": "The job's ETag: change it only if nobody else has changed it since.",
+            "description": "The job's ETag: change the job only if it has not changed since.",
         }
     ]
 }

@@ -82,7 +82,7 @@ def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, dateti
         parts.append((version.own, first, end))
         total += version.own.counts(first, end)[0]
     if total > MOST:
-        sentence = f"The range holds {total:,} occurrences; {MOST:,} at most are made up for at once."
+        sentence = f"The range holds {total:,} occurrences; {MOST:,} at most can be backfilled at once."
         raise InvalidInput(FieldError(("until",), sentence))
     found = [
         instant

@@ -277,11 +277,11 @@ async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Fi
                 "hole", lost["first"], lost["count"], "It should have run after another job, and did not."
             )
     elif job["active"] and job["promised"] is None and not await pending.live(session, job["jobid"]):
-        report.find("invariant", None, 1, "It is active, but nothing is promised.")
+        report.find("invariant", None, 1, "It is active but has no scheduled run.")
     if job["state"] == "paused" and job["after"] is None and job["resumefrom"] is None:
         await _check_pause(session, job, report)
     if not job["active"] and job["promised"] is not None:
-        report.find("invariant", job["promised"], 1, f"It is {job['state']}, but a run is promised.")
+        report.find("invariant", job["promised"], 1, f"It is {job['state']}, but it has a scheduled run.")
 
 
 async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Findings) -> None:

@@ -18,7 +18,7 @@ def schedule_of_draft(draft: JobDraft | ScheduleDraft) -> Schedule:
     try:
         return schedule_of(draft.definition)
     except StartInGap:
-        sentence = "Daylight saving skips this time on that day, and `dstgap` is `skip`."
+        sentence = "The clock skips this time on that day, and `dstgap` is `skip`."
         raise InvalidInput(FieldError(("starttime",), sentence)) from None
     except OverflowError:
         raise InvalidInput(

@@ -218,7 +218,7 @@ class Batch(NamedTuple):
     settled: dict[UUID, Settled]
     """By token."""
     held: frozenset[UUID]
-    """Somebody else holds the row of the log, or of its job: to be tried again."""
+    """Somebody else holds the row of the log, or of its job: to be retried."""
 
 
 async def settle(

@@ -137,7 +137,7 @@ def _why_last(
     target asks to wait is waited for, however near the end of the time to retry for.
     """
     if known["deletedat"] is not None:
-        return "The job was deleted meanwhile, so there is no further attempt."
+        return "The job was deleted meanwhile, so it is not retried."
     if end.outcome == "released":
         return None
     if not end.again:

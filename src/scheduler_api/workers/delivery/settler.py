@@ -88,7 +88,7 @@ class Settler:
     def _put_later(self, held: Sequence[Ended]) -> None:
         """Try again soon what somebody else holds; the others do not wait for it."""
         if held:
-            log.info("runs are held by somebody else; they are settled later", runs=len(held))
+            log.info("runs are locked by another transaction; they are settled later", runs=len(held))
         for ended in held:
             asyncio.get_running_loop().call_later(HELD_PAUSE, self.put, ended)
 

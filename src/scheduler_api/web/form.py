@@ -55,7 +55,17 @@ TARGET = {
     "target_retries": str(Target.model_fields["retries"].default),
 }
 #: Parts of a target that are typed as they are.
-PLAIN = ("url", "method", "timeout", "pattern", "retries", "backoff", "maxbackoff", "retryfor", "silence")
+PLAIN = (
+    "url",
+    "method",
+    "timeout",
+    "pattern",
+    "retries",
+    "backoff",
+    "maxbackoff",
+    "retryfor",
+    "heartbeattimeout",
+)
 
 
 def fields_for(now: datetime, zone: str, editing: Job | None, like: Job | None) -> dict[str, str]:

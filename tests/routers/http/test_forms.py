@@ -30,7 +30,7 @@ TARGET = {
     "backoff": 3,
     "maxbackoff": 30,
     "retryfor": 3600,
-    "silence": 90,
+    "heartbeattimeout": 90,
 }
 WHOLE: dict[str, Any] = {
     "jobname": "Whole",

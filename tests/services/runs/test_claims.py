@@ -274,7 +274,7 @@ async def test_a_renewed_lease_is_not_taken_over(database: Database) -> None:
 async def test_a_renewal_waits_for_nobody_and_does_not_cut_short_what_was_accepted_meanwhile(
     database: Database,
 ) -> None:
-    await add_job(database, target=TARGET | {"silence": 3600})
+    await add_job(database, target=TARGET | {"heartbeattimeout": 3600})
     (started,) = (await claim(database, NOON)).started
     worked, go_on = asyncio.Event(), asyncio.Event()
 
@@ -488,7 +488,7 @@ async def test_what_is_pending_of_a_deleted_job_is_skipped(database: Database) -
 
 
 async def test_silence_is_followed_by_a_pause_as_any_failure(database: Database) -> None:
-    await add_job(database, target=TARGET | {"backoff": 3600, "maxbackoff": 3600, "silence": 10})
+    await add_job(database, target=TARGET | {"backoff": 3600, "maxbackoff": 3600, "heartbeattimeout": 10})
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), Ended(1, started.token, "accepted", httpstatus=202))
     (settled,) = await reap(database, after(20))
@@ -501,7 +501,7 @@ async def test_silence_is_followed_by_a_pause_as_any_failure(database: Database)
 async def test_what_is_lost_or_silent_is_not_repeated_beyond_the_age_limit(
     database: Database, answered: list[str]
 ) -> None:
-    await add_job(database, target=TARGET | {"retryfor": 100, "silence": 10})
+    await add_job(database, target=TARGET | {"retryfor": 100, "heartbeattimeout": 10})
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), *(Ended(1, started.token, outcome) for outcome in answered))
     assert await reap(database, after(103)) == [Settled(1, "failed")]

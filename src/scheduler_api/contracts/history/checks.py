@@ -1,14 +1,29 @@
 """Whether all is there: a job's ledger against its schedule."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import BaseModel, Field
+
+
+class FindingKind(StrEnum):
+    """What is wrong with a history.
+
+    `hole`: an occurrence has no run. `double`: it has two. `stray`: the schedule does not include a run.
+    `miscount`: a count of missed runs is wrong. `invariant`: a rule is broken.
+    """
+
+    HOLE = "hole"
+    DOUBLE = "double"
+    STRAY = "stray"
+    MISCOUNT = "miscount"
+    INVARIANT = "invariant"
 
 
 class Finding(BaseModel):
     """Something that is wrong with a ledger."""
 
-    kind: str = Field(description="`hole`, `double`, `stray`, `miscount` or `invariant`.")
+    kind: FindingKind
     at: datetime | None = Field(description="The first occurrence that it is about.")
     count: int = Field(description="How many occurrences it is about.")
     detail: str

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
+from scheduler_api.contracts.runs.logs import LogStatus
+
 
 class TimeRange(StrEnum):
     """How far back to look."""
@@ -18,7 +20,7 @@ class Recent(BaseModel):
     """A run at a glance."""
 
     scheduledfor: datetime
-    status: str
+    status: LogStatus
     missed: int
     took: float | None = Field(description="Milliseconds from its start to its end; null: it calls nothing.")
 

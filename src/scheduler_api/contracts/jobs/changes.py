@@ -1,9 +1,22 @@
 """Changes of a job: who made them, when, and what differs."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
+
+
+class ChangeAction(StrEnum):
+    """What was done to a job. `repaired`: its next run was missing, or later than the schedule says."""
+
+    CREATED = "created"
+    EDITED = "edited"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    SKIPPED = "skipped"
+    DELETED = "deleted"
+    REPAIRED = "repaired"
 
 
 class Change(BaseModel):
@@ -12,10 +25,7 @@ class Change(BaseModel):
     changeid: int
     jobid: int
     at: datetime
-    action: str = Field(
-        description="`created`, `edited`, `paused`, `resumed`, `skipped`, `deleted` or "
-        "`repaired`: its next run was missing, or later than the schedule says."
-    )
+    action: ChangeAction
     client: str | None = Field(description="Who asked for it, as far as known; null: the service itself.")
     before: Annotated[
         dict[str, Any] | None,

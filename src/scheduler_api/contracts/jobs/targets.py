@@ -12,7 +12,7 @@ from scheduler_api.targets import headers as header_rules
 from scheduler_api.targets import templates, urls
 from scheduler_api.targets.judgement import is_status_set
 
-#: Seconds that one attempt may take, that the pauses between attempts may last, that a run may be silent.
+#: Seconds: of one attempt, of a pause between attempts, and between the reports of an accepted run.
 MAX_TIMEOUT, MAX_PAUSE, MAX_HEARTBEAT_TIMEOUT = 3600, 86_400, 86_400
 #: Objects and arrays inside one another, in a body; and its bytes, as JSON without blanks, in UTF-8.
 MAX_BODY_DEPTH, MAX_BODY = 16, 65_536
@@ -141,7 +141,7 @@ class TargetSummary(BaseModel):
         description="No retry follows an attempt that ended more than this many seconds after the first "
         "one started.",
     )
-    silence: Annotated[int, Field(ge=1, le=MAX_HEARTBEAT_TIMEOUT)] = Field(
+    heartbeattimeout: Annotated[int, Field(ge=1, le=MAX_HEARTBEAT_TIMEOUT)] = Field(
         300,
         description="Seconds that a run accepted with 202 may go without a report before its attempt "
         "times out.",

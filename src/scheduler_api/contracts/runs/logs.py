@@ -6,10 +6,11 @@ from enum import StrEnum
 from pydantic import BaseModel, Field
 
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.schedule import Reason
 
 
 class LogStatus(StrEnum):
-    """How far a log has come."""
+    """The status of a run."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -19,7 +20,7 @@ class LogStatus(StrEnum):
 
 
 class LogCause(StrEnum):
-    """Why a log came to be."""
+    """What made it run: the schedule, a request, a backfill, or another job's run."""
 
     SCHEDULE = "schedule"
     MANUAL = "manual"
@@ -28,7 +29,7 @@ class LogCause(StrEnum):
 
 
 class Log(BaseModel):
-    """The record of one occurrence: first a promise, then a verdict."""
+    """One run: the row of one occurrence, pending at first."""
 
     logid: int
     jobid: int
@@ -37,25 +38,18 @@ class Log(BaseModel):
     lastrun: datetime | None = Field(
         description="While pending: when the job ran before. Afterwards: when this one ran."
     )
-    status: str = Field(description="`pending`, `running`, `finished`, `failed` or `skipped`.")
-    cause: str = Field(
-        description="Why it ran: `schedule`, `manual` (by request), `backfill`, or `after` another job's run."
-    )
-    parentlogid: int | None = Field(description="The log that it ran after.")
-    attempt: int = Field(description="Which try this is, from 1; of a pending log, the one to come.")
-    host: str | None = Field(description="Which host the run calls; null: it calls nothing.")
-    leaseuntil: datetime | None = Field(
-        description="While running: when another replica takes it over, unless something is heard before."
-    )
-    missed: int = Field(description="How many further occurrences this log stands for.")
+    status: LogStatus
+    cause: LogCause
+    parentlogid: int | None = Field(description="The run that it followed.")
+    attempt: int = Field(description="Which attempt this is, from 1; of a pending run, the next one.")
+    host: str | None = Field(description="The host of its target; null: it has none.")
+    leaseuntil: datetime | None = Field(description="While running: when its lease expires.")
+    missed: int = Field(description="How many further occurrences this run covers.")
     through: datetime | None = Field(description="The last of those; null: none.")
-    runs: int = Field(description="How often the schedule had made the job run by then.")
+    runs: int = Field(description="How often the schedule had run the job by then.")
     startedat: datetime | None
     finishedat: datetime | None
-    reason: str | None = Field(
-        description="Why it was skipped: `misfire`, `paused`, `excluded`, `overlap`, `dst-gap`, `until`, "
-        "`superseded` (the job was edited), `deleted`, `request` or `cancelled`."
-    )
+    reason: Reason | None = Field(description="Why it was skipped.")
     error: str | None = Field(description="What went wrong, if it failed.")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.contracts.values import clean_text
 
 #: Lines in one report, and characters in one line.
@@ -56,5 +57,5 @@ class RunState(BaseModel):
 
     logid: int
     attempt: int
-    status: str = Field(description="The log's status now.")
+    status: LogStatus = Field(description="The run's status now.")
     leaseuntil: datetime | None = Field(description="Until when the next word is awaited; null: it is over.")

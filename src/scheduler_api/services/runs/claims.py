@@ -333,7 +333,7 @@ async def settle_held(
     if not held:
         return []
     accepted = [
-        Acceptance(row["logid"], row["attempt"], _silent_at(known[row["logid"]], now), *end.answer)
+        Acceptance(row["logid"], row["attempt"], _heartbeat_due(known[row["logid"]], now), *end.answer)
         for row, end in held
         if end.outcome == "accepted"
     ]
@@ -353,6 +353,6 @@ def _seconds_to(instant: datetime | None, now: datetime) -> float | None:
     return None if instant is None else (instant - now).total_seconds()
 
 
-def _silent_at(known: Mapping[str, Any], now: datetime) -> datetime:
+def _heartbeat_due(known: Mapping[str, Any], now: datetime) -> datetime:
     target = target_in(known["target"])
-    return now + timedelta(seconds=0 if target is None else target.silence)
+    return now + timedelta(seconds=0 if target is None else target.heartbeattimeout)

@@ -16,7 +16,7 @@ from scheduler_api.targets import Failure
 #: Lines of one attempt that are kept.
 MAX_LINES = 1000
 #: Seconds to the next word where the job has lost its target meanwhile.
-SILENCE = 300
+HEARTBEAT_TIMEOUT = 300
 
 
 async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
@@ -31,8 +31,8 @@ async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, 
         )
     known = await claims.rules(session, [logid])
     target = target_in(known[logid]["target"])
-    silence = SILENCE if target is None else target.silence
-    until = max(now + timedelta(seconds=silence), row["leaseuntil"])
+    timeout = HEARTBEAT_TIMEOUT if target is None else target.heartbeattimeout
+    until = max(now + timedelta(seconds=timeout), row["leaseuntil"])
     await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
     if told.lines:
         await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MAX_LINES)

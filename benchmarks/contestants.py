@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes
 from scheduler_api.database.runs.passes import Outcome
+from scheduler_api.database.statements import Session
 from scheduler_api.services.system import health
 from scheduler_api.workers.runner import LANES, Runner
 
@@ -60,7 +59,7 @@ async def service_pass(database: Database) -> float:
     return done.finished / seconds
 
 
-async def _plan_statements(session: AsyncSession, now: datetime) -> None:
+async def _plan_statements(session: Session, now: datetime) -> None:
     """What fills the tables anew makes the server plan anew, which no contestant is to pay for."""
     await passes.claim_due(session, LONG_AGO, BATCH)
     await passes.rules_of(session, [0])

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import job, joblog
 from scheduler_api.targets.urls import host_of
 
@@ -57,7 +57,7 @@ async def add_job(database: Database, *, due: datetime | None = NOON, **values: 
         "host": host_of(values["target"]["url"]) if "target" in values else None,
     } | values
 
-    async def work(session: AsyncSession, _: datetime) -> int:
+    async def work(session: Session, _: datetime) -> int:
         jobid = (await session.execute(insert(job).values(values).returning(job.c.jobid))).scalar_one()
         if due is not None:
             promise = {"jobid": jobid, "scheduledfor": due, "nextrun": due, "host": values["host"]}
@@ -70,7 +70,7 @@ async def add_job(database: Database, *, due: datetime | None = NOON, **values: 
 async def add_due_jobs(database: Database, count: int, *, interval: int | None = 3600) -> None:
     """Many jobs that are due since a second ago, by the database's clock."""
 
-    async def work(session: AsyncSession, now: datetime) -> None:
+    async def work(session: Session, now: datetime) -> None:
         await session.execute(
             text(
                 "WITH j AS (INSERT INTO job"
@@ -89,7 +89,7 @@ async def add_due_jobs(database: Database, count: int, *, interval: int | None =
 async def logs(database: Database, jobid: int) -> list[Any]:
     """The job's logs, in the order of their occurrences."""
 
-    async def look(session: AsyncSession) -> list[Any]:
+    async def look(session: Session) -> list[Any]:
         query = select(joblog).where(joblog.c.jobid == jobid).order_by(joblog.c.scheduledfor)
         return list((await session.execute(query)).all())
 
@@ -97,14 +97,14 @@ async def logs(database: Database, jobid: int) -> list[Any]:
 
 
 async def is_active(database: Database, jobid: int) -> bool:
-    async def look(session: AsyncSession) -> bool:
+    async def look(session: Session) -> bool:
         return bool(await session.scalar(select(job.c.active).where(job.c.jobid == jobid)))
 
     return await database.read(look)
 
 
 async def scalar(database: Database, statement: str, **values: Any) -> Any:
-    async def look(session: AsyncSession) -> Any:
+    async def look(session: Session) -> Any:
         return await session.scalar(text(statement), values)
 
     return await database.read(look)

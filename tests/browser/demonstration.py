@@ -7,9 +7,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import jobchange, joblog, logattempt, logline
 from tests.factories import add_job, execute, scalar
 
@@ -170,7 +170,7 @@ def _changes(now: datetime) -> list[dict[str, Any]]:
 
 
 async def _add(database: Database, table: Table, rows: list[dict[str, Any]]) -> None:
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         await session.execute(insert(table), rows)
 
     await database.transact(work)

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
 from scheduler_api.database import engine as engine_module
@@ -18,7 +17,7 @@ from scheduler_api.database import statements, versions
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
-from scheduler_api.database.statements import DRIVER, Statement
+from scheduler_api.database.statements import DRIVER, Session, Statement
 from tests.factories import add_job, execute, scalar, until_it_waits_or_ends
 
 INSERT = text(
@@ -28,13 +27,13 @@ INSERT = text(
 COUNT = "SELECT count(*) FROM job"
 
 
-async def insert_job(session: AsyncSession, _: datetime) -> str:
+async def insert_job(session: Session, _: datetime) -> str:
     await session.execute(INSERT)
     return "done"
 
 
 async def test_a_unit_is_committed_and_knows_the_time(database: Database) -> None:
-    async def work(session: AsyncSession, now: datetime, word: str) -> tuple[datetime, str]:
+    async def work(session: Session, now: datetime, word: str) -> tuple[datetime, str]:
         await session.execute(INSERT)
         return now, word
 
@@ -45,7 +44,7 @@ async def test_a_unit_is_committed_and_knows_the_time(database: Database) -> Non
 
 
 async def test_a_unit_that_fails_leaves_nothing(database: Database) -> None:
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         await session.execute(INSERT)
         raise errors.JobNotFound(7)
 
@@ -57,28 +56,28 @@ async def test_a_unit_that_fails_leaves_nothing(database: Database) -> None:
 class Failing:
     """Work that inserts a job, and fails the first `times` times by what `sabotage` does to its session."""
 
-    def __init__(self, times: int, sabotage: Callable[[AsyncSession], Any]) -> None:
+    def __init__(self, times: int, sabotage: Callable[[Session], Any]) -> None:
         self.times = times
         self.calls = 0
         self._sabotage = sabotage
 
-    async def __call__(self, session: AsyncSession, _: datetime) -> None:
+    async def __call__(self, session: Session, _: datetime) -> None:
         self.calls += 1
         await session.execute(INSERT)
         if self.calls <= self.times:
             await self._sabotage(session)
 
 
-async def nothing(session: AsyncSession, _: datetime) -> None:
+async def nothing(session: Session, _: datetime) -> None:
     """A unit that does nothing."""
 
 
-async def terminated(session: AsyncSession) -> None:
+async def terminated(session: Session) -> None:
     await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
-def raising(sqlstate: str) -> Callable[[AsyncSession], Any]:
-    async def sabotage(session: AsyncSession) -> None:
+def raising(sqlstate: str) -> Callable[[Session], Any]:
+    async def sabotage(session: Session) -> None:
         await session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; END $$"))
 
     return sabotage
@@ -124,7 +123,7 @@ async def test_what_does_not_pass_is_told_at_once(
 
 
 async def test_a_bug_stays_what_it_is(database: Database) -> None:
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         await session.execute(text("SELEKT 1"))
 
     with pytest.raises(ProgrammingError):
@@ -134,10 +133,10 @@ async def test_a_bug_stays_what_it_is(database: Database) -> None:
 async def test_plans_that_a_migration_made_stale_are_made_anew(database: Database) -> None:
     query = text("SELECT * FROM job")
 
-    async def look(session: AsyncSession) -> int:
+    async def look(session: Session) -> int:
         return len((await session.execute(query)).keys())
 
-    async def work(session: AsyncSession, _: datetime) -> int:
+    async def work(session: Session, _: datetime) -> int:
         return await look(session)
 
     async with database.transactional.connect() as one, database.transactional.connect() as other:
@@ -161,7 +160,7 @@ async def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Ca
     def arrange(kept: bool) -> None:
         command = statements.command
 
-        async def lose(session: AsyncSession, sql: str, share: float = 1.0) -> str:
+        async def lose(session: Session, sql: str, share: float = 1.0) -> str:
             if sql == engine_module.COMMIT:
                 monkeypatch.setattr(engine_module, "command", command)
                 if kept:
@@ -220,7 +219,7 @@ async def narrow(worker_database: URL) -> AsyncIterator[Database]:
 
 
 async def test_no_connection_left_is_busy_and_passes(database: Database, narrow: Database) -> None:
-    async def outer(session: AsyncSession, _: datetime) -> None:
+    async def outer(session: Session, _: datetime) -> None:
         await narrow.transact(insert_job)
 
     with pytest.raises(errors.DatabaseBusy):
@@ -229,7 +228,7 @@ async def test_no_connection_left_is_busy_and_passes(database: Database, narrow:
 
 
 async def test_a_statement_may_not_take_forever(database: Database, narrow: Database) -> None:
-    async def look(session: AsyncSession) -> None:
+    async def look(session: Session) -> None:
         await session.execute(text("SELECT pg_sleep(30)"))
 
     with pytest.raises(errors.DatabaseBusy):
@@ -263,7 +262,7 @@ async def test_notifications_are_heard_until_the_connection_ends(database: Datab
 
 
 async def test_no_connection_is_left_behind_by_cancelled_requests(database: Database) -> None:
-    async def look(session: AsyncSession) -> None:
+    async def look(session: Session) -> None:
         await session.execute(text("SELECT pg_sleep(10)"))
 
     sleeping = (
@@ -308,7 +307,7 @@ async def test_a_migration_waits_for_what_old_code_has_begun_to_write(database: 
     """And what begins after it knows of it."""
     writing, go_on = asyncio.Event(), asyncio.Event()
 
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         writing.set()
         await go_on.wait()
 

@@ -7,13 +7,12 @@ from datetime import datetime
 
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
 from scheduler_api.app import requests_database
 from scheduler_api.database.connections import Connection, PoolSize
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import DRIVER, Statement, savepoint
+from scheduler_api.database.statements import DRIVER, Session, Statement, savepoint
 from scheduler_api.settings import Settings
 from tests.factories import scalar
 
@@ -58,32 +57,32 @@ async def _warm_up(behind: Database, name: str) -> None:
         await behind.transact(give_up, name)
 
 
-async def create(session: AsyncSession, _: datetime, name: str) -> None:
-    await INSERT.all(session, name=name)
+async def create(session: Session, _: datetime, name: str) -> None:
+    await session.all(INSERT, name=name)
 
 
-async def names(session: AsyncSession) -> list[str]:
-    return [row["jobname"] for row in await NAMES.all(session)]
+async def names(session: Session) -> list[str]:
+    return [row["jobname"] for row in await session.all(NAMES)]
 
 
-async def create_in_part(session: AsyncSession, now: datetime, name: str) -> None:
+async def create_in_part(session: Session, now: datetime, name: str) -> None:
     async with savepoint(session):
         await create(session, now, name)
 
 
-async def create_after_a_failed_part(session: AsyncSession, now: datetime, name: str) -> None:
+async def create_after_a_failed_part(session: Session, now: datetime, name: str) -> None:
     with contextlib.suppress(Exception):
         async with savepoint(session):
-            await FAIL.all(session, name=name)
+            await session.all(FAIL, name=name)
     await create(session, now, name)
 
 
-async def give_up(session: AsyncSession, now: datetime, name: str) -> None:
+async def give_up(session: Session, now: datetime, name: str) -> None:
     await create(session, now, f"{name} given up")
     raise ZeroDivisionError
 
 
-Work = Callable[[AsyncSession, datetime, str], Awaitable[None]]
+Work = Callable[[Session, datetime, str], Awaitable[None]]
 
 
 @pytest.mark.parametrize("work", [create, create_in_part, create_after_a_failed_part, give_up])
@@ -125,7 +124,7 @@ async def _use(behind: Database, number: int) -> set[str]:
     return set(names)
 
 
-async def is_in_transaction(session: AsyncSession) -> bool:
+async def is_in_transaction(session: Session) -> bool:
     driver: Connection = session.info[DRIVER]
     return bool(driver.is_in_transaction())
 
@@ -133,8 +132,8 @@ async def is_in_transaction(session: AsyncSession) -> bool:
 async def test_a_connection_is_ended_after_a_call_that_was_given_up(behind: Database, way: Holding) -> None:
     """The server may do yet what it was asked."""
 
-    async def pid(session: AsyncSession) -> int:
-        (found,) = await PID.one(session)
+    async def pid(session: Session) -> int:
+        (found,) = await session.one(PID)
         return int(found)
 
     behind.patience = 30.0
@@ -148,7 +147,7 @@ async def test_a_connection_is_ended_after_a_call_that_was_given_up(behind: Data
     # Two at once, so that both connections are used.
     barrier = asyncio.Barrier(2)
 
-    async def pid_beside_another(session: AsyncSession) -> int:
+    async def pid_beside_another(session: Session) -> int:
         await barrier.wait()
         return await pid(session)
 
@@ -198,7 +197,7 @@ async def test_a_database_that_cannot_be_reached_any_more_is_given_up_in_time(
 async def test_a_commit_into_the_dark_is_never_acknowledged(
     database: Database, behind: Database, way: Holding
 ) -> None:
-    async def create_and_lose(session: AsyncSession, now: datetime) -> None:
+    async def create_and_lose(session: Session, now: datetime) -> None:
         await create(session, now, "maybe")
         way.darken()
 
@@ -212,22 +211,26 @@ async def test_a_commit_is_not_under_the_time_out_of_statements(
     """Ended by a time-out it may be half done: kept here, and not by the standbys that were to have it."""
     hurried = Database(worker_database, name="hurried", pool=PoolSize(1, 0, 5.0), patience=30)
 
-    async def work(session: AsyncSession, _: datetime) -> str:
-        await Statement(
-            """
+    async def work(session: Session, _: datetime) -> str:
+        await session.all(
+            Statement(
+                """
             CREATE FUNCTION pg_temp.dawdle() RETURNS trigger LANGUAGE plpgsql
             AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$
             """
-        ).all(session)
-        await Statement("CREATE TEMPORARY TABLE slow (x int)").all(session)
-        await Statement(
-            """
+            )
+        )
+        await session.all(Statement("CREATE TEMPORARY TABLE slow (x int)"))
+        await session.all(
+            Statement(
+                """
             CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION pg_temp.dawdle()
             """
-        ).all(session)
-        await Statement("INSERT INTO slow VALUES (1)").all(session)
-        await Statement("SET LOCAL statement_timeout = '200ms'").all(session)
+            )
+        )
+        await session.all(Statement("INSERT INTO slow VALUES (1)"))
+        await session.all(Statement("SET LOCAL statement_timeout = '200ms'"))
         return "kept"
 
     try:
@@ -237,9 +240,9 @@ async def test_a_commit_is_not_under_the_time_out_of_statements(
 
 
 async def test_a_transaction_that_has_failed_is_not_taken_for_committed(database: Database) -> None:
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         with contextlib.suppress(Exception):
-            await FAIL.all(session, name="x")
+            await session.all(FAIL, name="x")
 
     with pytest.raises(RuntimeError, match="had failed before it was committed"):
         await database.transact(work)

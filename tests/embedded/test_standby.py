@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api import errors
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.jobs import idempotency
 
 from .conftest import Embed, ask, read
@@ -23,8 +22,8 @@ KEEP = Statement("INSERT INTO kept VALUES (:word)")
 WAITING = "SELECT min(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND pid > $1"
 
 
-async def keep(session: AsyncSession, _: datetime, word: str) -> str:
-    await KEEP.all(session, word=word)
+async def keep(session: Session, _: datetime, word: str) -> str:
+    await session.all(KEEP, word=word)
     return word
 
 

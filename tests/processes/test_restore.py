@@ -95,8 +95,8 @@ async def run_once(database: Database) -> None:
 async def logids(database: Database) -> dict[int, datetime]:
     """Each log, with what it is of."""
 
-    async def look(session: Any) -> list[Any]:
-        return await Statement("SELECT logid, scheduledfor FROM joblog").all(session)
+    async def look(session: Session) -> list[Any]:
+        return await session.all(Statement("SELECT logid, scheduledfor FROM joblog"))
 
     return {row["logid"]: row["scheduledfor"] for row in await database.read(look)}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import KeyInFlight
 from scheduler_api.services.jobs import idempotency
 from tests.factories import add_job, execute, logs, scalar
@@ -185,7 +185,7 @@ async def test_while_a_request_is_under_way_its_repetition_is_told_so(database: 
     draft = JobDraft.model_validate(DAILY)
     working, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(session: AsyncSession, now: Any) -> None:
+    async def slow(session: Session, now: Any) -> None:
         await idempotency.create_once(session, now, "order-66", draft)
         working.set()
         await go_on.wait()

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from pydantic_core import to_json
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.targets import MAX_BODY
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.jobs.documents import MAX_BODY_KEPT
 from tests.factories import execute, scalar
 
@@ -62,7 +61,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _spied(real: Any, rows: list[str]) -> Any:
-    async def spied(self: Statement, session: AsyncSession, **values: Any) -> Any:
+    async def spied(self: Statement, session: Session, **values: Any) -> Any:
         found = await real(self, session, **values)
         several = found if isinstance(found, list) else [] if found is None else [found]
         rows.extend(repr(tuple(row)) for row in several)

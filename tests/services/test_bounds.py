@@ -19,7 +19,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
@@ -27,6 +26,7 @@ from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, SchedulerError
 from scheduler_api.schedule import Budget
 from scheduler_api.services.history import backfill, checks, explain, upcoming
@@ -37,7 +37,7 @@ from tests.factories import NOON, add_job, empty, execute, is_active, logs, scal
 from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
 
 
-async def take_over(session: AsyncSession, now: datetime) -> Any:
+async def take_over(session: Session, now: datetime) -> Any:
     return await claims.reap(session, now, await leases.expired(session, now, 10))
 
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
 from scheduler_api.services.jobs import actions, creating
 from scheduler_api.services.system import health
@@ -40,7 +40,7 @@ def is_tomorrow(instant: datetime) -> bool:
 
 
 async def test_a_unit_of_work_is_told_the_time_of_the_database(ahead: Database) -> None:
-    async def now(_: AsyncSession, now: datetime) -> datetime:
+    async def now(_: Session, now: datetime) -> datetime:
         return now
 
     assert is_tomorrow(await ahead.transact(now))

@@ -13,13 +13,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.history import backfill, checks
 from scheduler_api.services.jobs import actions, editing
@@ -31,76 +31,76 @@ from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
 NOW = NOON + timedelta(minutes=2, seconds=30)
-Side = Callable[[AsyncSession, datetime], Awaitable[Any]]
+Side = Callable[[Session, datetime], Awaitable[Any]]
 
 
-async def claim(session: AsyncSession, now: datetime) -> Any:
+async def claim(session: Session, now: datetime) -> Any:
     return await passes.run_pass(session, now, 10, now)
 
 
-async def edit(session: AsyncSession, now: datetime) -> Any:
+async def edit(session: Session, now: datetime) -> Any:
     return await editing.edit(session, now, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
 
 
-async def rename(session: AsyncSession, now: datetime) -> Any:
+async def rename(session: Session, now: datetime) -> Any:
     return await editing.edit(session, now, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5}))
 
 
-async def pause(session: AsyncSession, now: datetime) -> Any:
+async def pause(session: Session, now: datetime) -> Any:
     return await actions.pause(session, now, 1, Pause())
 
 
-async def resume(session: AsyncSession, now: datetime) -> Any:
+async def resume(session: Session, now: datetime) -> Any:
     return await actions.resume(session, now, 1, Resume(missed=Missed.SKIP))
 
 
-async def delete(session: AsyncSession, now: datetime) -> Any:
+async def delete(session: Session, now: datetime) -> Any:
     return await editing.delete(session, now, 1, History.KEEP)
 
 
-async def remove(session: AsyncSession, now: datetime) -> Any:
+async def remove(session: Session, now: datetime) -> Any:
     return await editing.delete(session, now, 1, History.REMOVE)
 
 
-async def run_now(session: AsyncSession, now: datetime) -> Any:
+async def run_now(session: Session, now: datetime) -> Any:
     return await actions.run_now(session, now, 1)
 
 
-async def skip(session: AsyncSession, now: datetime) -> Any:
+async def skip(session: Session, now: datetime) -> Any:
     return await actions.skip_next(session, now, 1)
 
 
-async def make_up(session: AsyncSession, now: datetime) -> Any:
+async def make_up(session: Session, now: datetime) -> Any:
     order = {"since": "2030-01-31T11:00:00Z", "until": "2030-01-31T13:00:00Z"}
     return await backfill.backfill(session, now, 1, Backfill.model_validate(order))
 
 
-async def heal(session: AsyncSession, now: datetime) -> Any:
+async def heal(session: Session, now: datetime) -> Any:
     return await repairs.repair(session, now, 1)
 
 
-async def claim_call(session: AsyncSession, now: datetime) -> Any:
+async def claim_call(session: Session, now: datetime) -> Any:
     return await claims.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 10))
 
 
-async def settle(session: AsyncSession, now: datetime) -> Any:
+async def settle(session: Session, now: datetime) -> Any:
     return await claims.settle(session, now, [Ended(1, TOKEN, "finished", httpstatus=200)], frozenset())
 
 
-async def fail(session: AsyncSession, now: datetime) -> Any:
+async def fail(session: Session, now: datetime) -> Any:
     ended = Ended(1, TOKEN, "failed", Failure.STATUS, "No.", again=True, httpstatus=503)
     return await claims.settle(session, now, [ended], frozenset())
 
 
-async def reap(session: AsyncSession, now: datetime) -> Any:
+async def reap(session: Session, now: datetime) -> Any:
     return await claims.reap(session, now, await leases.expired(session, now, 10))
 
 
-async def cancel(session: AsyncSession, now: datetime) -> Any:
+async def cancel(session: Session, now: datetime) -> Any:
     return await retrying.cancel(session, now, 1)
 
 
-async def retarget(session: AsyncSession, now: datetime) -> Any:
+async def retarget(session: Session, now: datetime) -> Any:
     patch = JobPatch.model_validate({"target": {"url": "http://b.example/"}, "overlap": True})
     return await editing.edit(session, now, 1, patch)
 
@@ -123,14 +123,14 @@ async def side_by_side(database: Database, first: Side, second: Side, *, undo: b
     worked = asyncio.Event()
     go_on = asyncio.Event()
 
-    async def one(session: AsyncSession, _: datetime) -> None:
+    async def one(session: Session, _: datetime) -> None:
         await first(session, NOW)
         worked.set()
         await go_on.wait()
         if undo:
             raise Undone
 
-    async def other(session: AsyncSession, _: datetime) -> None:
+    async def other(session: Session, _: datetime) -> None:
         await second(session, NOW)
 
     begun = asyncio.create_task(database.transact(one))
@@ -201,7 +201,7 @@ def both(one: Side, other: Side) -> set[tuple[Side, Side]]:
 async def go_on(database: Database, now: datetime) -> None:
     """Claim what is due, and give up what nobody ends."""
 
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         await claim_call(session, now)
         await reap(session, now + timedelta(minutes=1))
 
@@ -219,7 +219,7 @@ async def assert_clean(database: Database, order: object) -> None:
     assert report.clean, (order, report.findings)
 
 
-async def at_noon(session: AsyncSession, _: datetime) -> None:
+async def at_noon(session: Session, _: datetime) -> None:
     await actions.pause(session, NOON, 1, Pause())
 
 

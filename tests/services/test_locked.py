@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import is_of_a_row
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import claims, passes
@@ -50,7 +50,7 @@ async def locked(url: URL, statement: str) -> AsyncIterator[None]:
 
 
 async def run_pass(database: Database, now: datetime = NOON) -> PassReport:
-    async def work(session: AsyncSession, _: datetime) -> PassReport:
+    async def work(session: Session, _: datetime) -> PassReport:
         return await passes.run_pass(session, now, 100, now)
 
     return await database.transact(work)
@@ -73,7 +73,7 @@ async def test_a_pass_leaves_a_run_whose_follower_is_held(
 
 
 async def claim(database: Database, now: datetime) -> Claim:
-    async def work(session: AsyncSession, _: datetime) -> Claim:
+    async def work(session: Session, _: datetime) -> Claim:
         return await claims.claim(session, now, Room.of(10), Terms("tests", timedelta(seconds=15), 100))
 
     return await database.transact(work)
@@ -88,7 +88,7 @@ async def test_ends_are_settled_but_for_that_whose_rows_are_held(
     ends = [Ended(one.entry.logid, one.token, "finished", httpstatus=200) for one in started]
 
     async def settle(singly: bool) -> Batch:
-        async def work(session: AsyncSession, _: datetime) -> Batch:
+        async def work(session: Session, _: datetime) -> Batch:
             return await claims.settle(session, NOON, ends, frozenset(), singly=singly)
 
         return await hurried.transact(work)

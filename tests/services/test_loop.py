@@ -7,10 +7,10 @@ from time import thread_time
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Definition, schedule_of
 from scheduler_api.services.jobs import actions, bulk
 from scheduler_api.services.runs import claims, passes, repairs
@@ -79,7 +79,7 @@ async def absent(database: Database, count: int, **values: Any) -> None:
 async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None:
     await absent(database, 1000)
 
-    async def work(session: AsyncSession, _: datetime) -> Any:
+    async def work(session: Session, _: datetime) -> Any:
         return await passes.run_pass(session, NOW, 1000, NOW)
 
     with watching() as watch:
@@ -96,7 +96,7 @@ async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None
 
 
 async def claimed(database: Database, limit: int, now: datetime = NOW) -> Claim:
-    async def work(session: AsyncSession, _: datetime) -> Claim:
+    async def work(session: Session, _: datetime) -> Claim:
         return await claims.claim(session, now, Room.of(limit), TERMS)
 
     return await database.transact(work)
@@ -144,7 +144,7 @@ async def test_the_ends_of_calls_with_large_bodies(database: Database, count: in
 
 
 async def settle(database: Database, ends: Sequence[Ended], now: datetime) -> dict[Any, Settled]:
-    async def work(session: AsyncSession, _: datetime) -> dict[Any, Settled]:
+    async def work(session: Session, _: datetime) -> dict[Any, Settled]:
         return (await claims.settle(session, now, ends, frozenset())).settled
 
     return await database.transact(work)

@@ -19,7 +19,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
@@ -27,6 +26,7 @@ from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import actions, creating, editing, reading
 from scheduler_api.services.runs import passes
@@ -84,7 +84,7 @@ class Machine(RuleBasedStateMachine):
     def do(self, service: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """Call a service at the machine's time, in a transaction of its own."""
 
-        async def work(session: AsyncSession, _: datetime) -> Any:
+        async def work(session: Session, _: datetime) -> Any:
             return await service(session, self.now, *arguments)
 
         return self.runner.run(self.database.transact(work))
@@ -128,7 +128,7 @@ class Machine(RuleBasedStateMachine):
     @rule(claimers=st.integers(1, 3))
     def tick(self, claimers: int) -> None:
         async def claimer() -> None:
-            async def work(session: AsyncSession, _: datetime) -> Any:
+            async def work(session: Session, _: datetime) -> Any:
                 return await passes.run_pass(session, self.now, 10, self.now)
 
             while (await self.database.transact(work)).claimed:
@@ -239,7 +239,7 @@ class Machine(RuleBasedStateMachine):
             self.model.delete(self.now)
 
     def row(self) -> Row:
-        async def look(session: AsyncSession) -> Row:
+        async def look(session: Session) -> Row:
             job = await reading.get(session, self.jobid)
             return job.model_dump()
 

@@ -6,32 +6,32 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.actions import History, Pause
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes
 from tests.factories import add_job, logs, scalar
 
-Verb = Callable[[AsyncSession, datetime], Awaitable[Any]]
+Verb = Callable[[Session, datetime], Awaitable[Any]]
 
 
-async def edit(session: AsyncSession, now: datetime) -> Any:
+async def edit(session: Session, now: datetime) -> Any:
     return await editing.edit(session, now, 1, JobPatch.model_validate({"interval": 3600}))
 
 
-async def pause(session: AsyncSession, now: datetime) -> Any:
+async def pause(session: Session, now: datetime) -> Any:
     return await actions.pause(session, now, 1, Pause())
 
 
-async def skip(session: AsyncSession, now: datetime) -> Any:
+async def skip(session: Session, now: datetime) -> Any:
     return await actions.skip_next(session, now, 1)
 
 
-async def delete(session: AsyncSession, now: datetime) -> Any:
+async def delete(session: Session, now: datetime) -> Any:
     return await editing.delete(session, now, 1, History.KEEP)
 
 
@@ -42,7 +42,7 @@ async def test_what_ran_meanwhile_stays(database: Database, verb: Verb) -> None:
     days = {"startdate": start.date(), "starttime": start.time()}
     jobid = await add_job(database, due=start, interval=1, **days, **since)
 
-    async def late(session: AsyncSession, opened: datetime) -> None:
+    async def late(session: Session, opened: datetime) -> None:
         while await finished(database) < 2:
             await database.transact(lambda other, now: passes.run_pass(other, now, 10, now))
             await asyncio.sleep(0.02)

@@ -10,12 +10,12 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from scheduler_api.database import installation
 from scheduler_api.database.connections import Connection, PoolSize, pooled_engine, unpooled_engine
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
-from scheduler_api.database.statements import DRIVER, OutOfTime, Statement, attach_driver, command
+from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statement, attach_driver, command
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
 from scheduler_api.errors import OutcomeUnknown, ReplicaOutdated
 
@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[Concatenate[AsyncSession, datetime, P], Awaitable[T]]
-Look = Callable[Concatenate[AsyncSession, P], Awaitable[T]]
+Work = Callable[Concatenate[Session, datetime, P], Awaitable[T]]
+Look = Callable[Concatenate[Session, P], Awaitable[T]]
 
 #: Changes when the server recovers from a crash. Numbers of transactions that it lost are then given out
 #: again, so that the status of such a number may be another's.
@@ -99,7 +99,7 @@ class Database:
         self.patience = patience or 2 * statement_timeout
         own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
         self.engine = pooled_engine(url, pool, self.patience, own | (server_settings or {}))
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.
         self._place: tuple[datetime, str | None] | None = None
@@ -192,7 +192,7 @@ class Database:
             await self._commit(session, opened)
             return result
 
-    async def _begin(self, session: AsyncSession, fenced: bool) -> _Opened:
+    async def _begin(self, session: Session, fenced: bool) -> _Opened:
         """Begin a transaction, in a database that gives out no id that a lost life of it gave out before."""
         opened = await self._open(session, fenced)
         while opened.place != self._place:
@@ -203,14 +203,14 @@ class Database:
                 self._place = opened.place
         return opened
 
-    async def _open(self, session: AsyncSession, fenced: bool) -> _Opened:
+    async def _open(self, session: Session, fenced: bool) -> _Opened:
         await command(session, BEGIN)
-        opened = _Opened(*await OPENING.one(session))
+        opened = _Opened(*await session.one(OPENING))
         if fenced:
             self._require_permission(opened)
         return opened
 
-    async def _commit(self, session: AsyncSession, opened: _Opened) -> None:
+    async def _commit(self, session: Session, opened: _Opened) -> None:
         driver: Connection = session.info[DRIVER]
         driver.warned = False
         try:
@@ -228,7 +228,7 @@ class Database:
             raise OutcomeUnknown(UNKNOWN)
 
     @contextlib.asynccontextmanager
-    async def _session(self, deadline: float) -> AsyncIterator[AsyncSession]:
+    async def _session(self, deadline: float) -> AsyncIterator[Session]:
         """A session with a connection from the pool, to which it goes back if it is as it was."""
         session = self._sessions()
         try:
@@ -242,7 +242,7 @@ class Database:
             else:
                 self._end(session)
 
-    def _end(self, session: AsyncSession) -> None:
+    def _end(self, session: Session) -> None:
         """Close the session's connection, without waiting: the server is asked to stop what it still does."""
         task = asyncio.create_task(session.invalidate())
         self._ending.add(task)
@@ -256,7 +256,7 @@ class Database:
         while monotonic() < deadline:
             with contextlib.suppress(*DATABASE_ERRORS):
                 async with self._session(deadline) as session:
-                    status, life = await OUTCOME.one(session, xid=opened.xid)
+                    status, life = await session.one(OUTCOME, xid=opened.xid)
                     is_there = bool(status == "committed")
                     if is_there and (life != opened.life or not await _is_safe(session)):
                         break
@@ -271,7 +271,7 @@ def _call(call: Callable[[], None], *_: object) -> None:
     call()
 
 
-async def _is_safe(session: AsyncSession) -> bool:
+async def _is_safe(session: Session) -> bool:
     """Whether all that is committed by now is as safe as the server was told to make it."""
     driver: Connection = session.info[DRIVER]
     driver.warned = False
@@ -305,7 +305,7 @@ async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:
         raise meaning from error
 
 
-async def _roll_back(session: AsyncSession) -> None:
+async def _roll_back(session: Session) -> None:
     """End a failed transaction; a connection that cannot is closed with its session."""
     driver: Connection = session.info[DRIVER]
     if driver.in_doubt or driver.is_closed():

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import asyncpg
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.errors import RestoreNotHandled
 
 log = structlog.get_logger(__name__)
@@ -126,44 +125,44 @@ class InstallationMark(NamedTuple):
         )
 
 
-async def settle_in(session: AsyncSession, now: datetime) -> bool:
+async def settle_in(session: Session, now: datetime) -> bool:
     """See whether the database still lives where it did; if not, move all ids on, and write that down.
 
     Returns whether the row was locked for that: then the transaction is to be committed before any other
     work, so that nobody waits for the lock for long. Raises RestoreNotHandled where this role may not do it.
     """
     here = await _here(session)
-    found = await READ.one_or_none(session)
+    found = await session.one_or_none(READ)
     if _is_same(found, here):
         return False
     if found is None:
-        await ADD.all(session)
-    row = await LOCK.one(session)
+        await session.all(ADD)
+    row = await session.one(LOCK)
     # Another may have done it while this one waited for the lock.
     if _is_same(row, here):
         return True
     if row["mark"] is None:
-        await KEEP_MARK.all(session, mark=" ".join(here))
+        await session.all(KEEP_MARK, mark=" ".join(here))
     elif row["is_original"] and (before := _mark(row["mark"])).is_of(here):
-        await KEEP_MARK.all(session, mark=" ".join(here.filled_from(before)))
+        await session.all(KEEP_MARK, mark=" ".join(here.filled_from(before)))
     else:
         await _move_on(session, now, row["mark"], here)
     return True
 
 
-async def confirm(session: AsyncSession, now: datetime) -> None:
+async def confirm(session: Session, now: datetime) -> None:
     """Somebody knows of the restore, and wants the service to go on."""
-    await CONFIRM.all(session, now=now)
+    await session.all(CONFIRM, now=now)
 
 
-async def last_restore(session: AsyncSession) -> asyncpg.Record | None:
+async def last_restore(session: Session) -> asyncpg.Record | None:
     """When the newest restore was noticed, what was known then, and since when it is confirmed, if it is."""
-    return await FOUND.one_or_none(session)
+    return await session.one_or_none(FOUND)
 
 
-async def _here(session: AsyncSession) -> InstallationMark:
-    system, timeline = await MAY_SEE.one(session)
-    return InstallationMark(*await PLACE[system, timeline].one(session))
+async def _here(session: Session) -> InstallationMark:
+    system, timeline = await session.one(MAY_SEE)
+    return InstallationMark(*await session.one(PLACE[system, timeline]))
 
 
 def _mark(kept: str) -> InstallationMark:
@@ -183,19 +182,19 @@ def _is_same(row: asyncpg.Record | None, here: InstallationMark) -> bool:
     return before.is_of(here) and here.filled_from(before) == before
 
 
-async def _move_on(session: AsyncSession, now: datetime, before: str, here: InstallationMark) -> None:
+async def _move_on(session: Session, now: datetime, before: str, here: InstallationMark) -> None:
     """Sequences know no rollback: if the transaction fails, they only are further ahead."""
-    (lastknown,) = await LAST_KNOWN.one(session, newest=NEWEST)
+    (lastknown,) = await session.one(LAST_KNOWN, newest=NEWEST)
     first = int((now - FIRST_ID_AT).total_seconds() * 1_000_000)
     try:
         for jump in JUMP.values():
-            await jump.all(session, first=first)
+            await session.all(jump, first=first)
     except asyncpg.InsufficientPrivilegeError as error:
         raise RestoreNotHandled(
             "The database was restored, and this role may not move its ids on. As the owner of the tables: "
             "GRANT UPDATE ON ALL SEQUENCES IN SCHEMA … TO the role of the service."
         ) from error
-    await KEEP_RESTORE.all(session, mark=" ".join(here), now=now, lastknown=lastknown)
+    await session.all(KEEP_RESTORE, mark=" ".join(here), now=now, lastknown=lastknown)
     log.warning(
         "the database was restored, or is a copy of another; ids go on from a number that none had before",
         first=first,

@@ -5,13 +5,11 @@ at the standbys that the server was told to wait for: a failover would take it a
 mark waits for the mark, and so for all that was written before it.
 """
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 LEAVE = Statement("SELECT pg_logical_emit_message(true, 'scheduler', '')")
 
 
-async def leave(session: AsyncSession) -> None:
+async def leave(session: Session) -> None:
     """Let the commit wait until all is safe that this transaction has seen."""
-    await LEAVE.all(session)
+    await session.all(LEAVE)

@@ -11,11 +11,10 @@ import structlog
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.versions import WRITERS_KEY
 from scheduler_api.errors import DatabaseBusy, SchemaMismatch
 
@@ -57,16 +56,16 @@ def needed() -> str:
     return head
 
 
-async def found(session: AsyncSession) -> str | None:
+async def found(session: Session) -> str | None:
     """The schema version of the database; None: it has no schema yet."""
-    (is_there,) = await HAS_VERSION.one(session)
-    row = await REVISION.one_or_none(session) if is_there else None
+    (is_there,) = await session.one(HAS_VERSION)
+    row = await session.one_or_none(REVISION) if is_there else None
     return None if row is None else str(row["version_num"])
 
 
-async def compatible_from(session: AsyncSession) -> int:
+async def compatible_from(session: Session) -> int:
     """The oldest version of the code that may write."""
-    (version,) = await COMPATIBLE_FROM.one(session)
+    (version,) = await session.one(COMPATIBLE_FROM)
     return int(version)
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_locked, is_of_a_row
-from scheduler_api.database.statements import command, savepoint
+from scheduler_api.database.statements import Session, command, savepoint
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +27,7 @@ class Tried(NamedTuple, Generic[Item, Result]):
 
 
 async def one_by_one(
-    session: AsyncSession, items: Sequence[Item], work: Callable[[Item], Awaitable[Result]]
+    session: Session, items: Sequence[Item], work: Callable[[Item], Awaitable[Result]]
 ) -> list[Tried[Item, Result]]:
     """Do `work` for each item in a savepoint; what came of each, in order.
 

@@ -1,8 +1,9 @@
-"""Statements as values: SQL with named parameters, run on the driver's connection below a session.
+"""Statements as values, and the session that runs them.
 
-SQLAlchemy's own way from a statement to its rows costs more than all else in a request; the session still
-owns the connection, its transaction and its way back to the pool. Every call of the driver passes through
-here: one that is given up before the server has answered leaves the connection in doubt, and that ends it.
+The session is SQLAlchemy's: it owns the connection, its transaction and its way back to the pool. It runs
+compiled statements on the driver's connection below, as SQLAlchemy's own way from a statement to its rows
+costs more than all else in a request. Every call of the driver passes through here: one that is given up
+before the server has answered leaves the connection in doubt, and that ends it.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session as SyncSession
 
 from scheduler_api.database.connections import Connection
 
@@ -37,28 +38,32 @@ class Statement:
         self.sql = str(compiled)
         self._names: list[str] = compiled.positiontup or []
 
-    async def all(self, session: AsyncSession, **values: Any) -> list[asyncpg.Record]:
-        """Run it; all rows."""
-        driver: Connection = session.info[DRIVER]
-        call = driver.fetch(self.sql, *self.arguments(values), timeout=_time_left(driver))
-        rows: list[asyncpg.Record] = await _answered(driver, call)
-        return rows
-
-    async def one_or_none(self, session: AsyncSession, **values: Any) -> asyncpg.Record | None:
-        """Run it; the first row."""
-        driver: Connection = session.info[DRIVER]
-        call = driver.fetchrow(self.sql, *self.arguments(values), timeout=_time_left(driver))
-        return await _answered(driver, call)
-
-    async def one(self, session: AsyncSession, **values: Any) -> asyncpg.Record:
-        """Run it; the row that it always has."""
-        row = await self.one_or_none(session, **values)
-        assert row is not None
-        return row
-
     def arguments(self, values: dict[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""
         return [values[name] for name in self._names]
+
+
+class Session(AsyncSession):
+    """A unit of work with the database: `await session.all(CLAIM, due=due)`."""
+
+    async def all(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
+        """Run a statement; all rows."""
+        driver: Connection = self.info[DRIVER]
+        call = driver.fetch(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
+        rows: list[asyncpg.Record] = await _answered(driver, call)
+        return rows
+
+    async def one_or_none(self, statement: Statement, **values: Any) -> asyncpg.Record | None:
+        """Run a statement; its first row."""
+        driver: Connection = self.info[DRIVER]
+        call = driver.fetchrow(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
+        return await _answered(driver, call)
+
+    async def one(self, statement: Statement, **values: Any) -> asyncpg.Record:
+        """Run a statement; the row that it always has."""
+        row = await self.one_or_none(statement, **values)
+        assert row is not None
+        return row
 
 
 async def command(session: AsyncSession, sql: str, share: float = 1.0) -> str:
@@ -93,7 +98,7 @@ async def attach_driver(session: AsyncSession, deadline: float) -> None:
     session.info[DRIVER] = driver
 
 
-def _driver_below(session: Session) -> Connection:
+def _driver_below(session: SyncSession) -> Connection:
     driver = session.connection().connection.driver_connection
     assert isinstance(driver, Connection)
     return driver

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.history.timeline import Recent, Timeline, TimeRange
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job, JobSummary
@@ -14,6 +12,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
 from scheduler_api.services.jobs import bulk, reading, secrets
@@ -76,7 +75,7 @@ class RunsView(NamedTuple):
 
 
 async def of_jobs(
-    session: AsyncSession,
+    session: Session,
     filters: dict[str, Any],
     sort: str,
     after: tuple[int, Any] | None,
@@ -90,9 +89,7 @@ async def of_jobs(
     return JobsView(now, found, count, recent)
 
 
-async def of_job(
-    session: AsyncSession, jobid: int, limit: int, before: int | None, span: TimeRange
-) -> JobView:
+async def of_job(session: Session, jobid: int, limit: int, before: int | None, span: TimeRange) -> JobView:
     """A job with `limit` logs, newest first; with `before`, older than that logid. Raises JobNotFound."""
     now = await health.clock(session)
     row = await rows.one(session, jobid)
@@ -111,14 +108,14 @@ async def of_job(
     )
 
 
-async def of_log(session: AsyncSession, logid: int) -> LogView:
+async def of_log(session: Session, logid: int) -> LogView:
     """A run with its attempts. Raises LogNotFound."""
     found = await retrying.get_log(session, logid)
     return LogView(await health.clock(session), await reading.get(session, found.log.jobid), found)
 
 
 async def of_runs(
-    session: AsyncSession, filters: Mapping[str, Any], limit: int, failed: Mapping[str, Any] | None
+    session: Session, filters: Mapping[str, Any], limit: int, failed: Mapping[str, Any] | None
 ) -> RunsView:
     """`limit` logs that pass the filters (see logs.FILTERS), newest first.
 

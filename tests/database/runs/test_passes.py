@@ -7,12 +7,11 @@ from typing import Any
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes
 from scheduler_api.database.runs.passes import Outcome
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
 from tests.servers import dsn
@@ -24,7 +23,7 @@ async def test_it_takes_what_is_due_earliest_first_and_no_more_than_asked(databa
     late, later, _ = [await add_job(database, due=NOON + timedelta(hours=h)) for h in (0, -1, 1)]
     earliest = await add_job(database, due=NOON - timedelta(hours=2))
 
-    async def work(session: AsyncSession, _: datetime) -> tuple[list[int], list[int]]:
+    async def work(session: Session, _: datetime) -> tuple[list[int], list[int]]:
         # Without the index nothing comes in order by accident.
         await session.execute(text("SET LOCAL enable_indexscan = off"))
         await session.execute(text("SET LOCAL enable_bitmapscan = off"))
@@ -38,10 +37,10 @@ async def test_it_skips_what_another_holds_and_does_not_wait(database: Database)
     for _ in range(4):
         await add_job(database)
 
-    async def other(session: AsyncSession, _: datetime) -> set[int]:
+    async def other(session: Session, _: datetime) -> set[int]:
         return {log.logid for log in await passes.claim_due(session, NOON, 10)}
 
-    async def holder(session: AsyncSession, _: datetime) -> tuple[set[int], set[int]]:
+    async def holder(session: Session, _: datetime) -> tuple[set[int], set[int]]:
         mine = {log.logid for log in await passes.claim_due(session, NOON, 3)}
         async with asyncio.timeout(5):
             return mine, await database.transact(other)
@@ -159,5 +158,5 @@ async def test_a_claim_ends_with_its_connection(database: Database) -> None:
     assert await database.transact(_claimed) == 1
 
 
-async def _claimed(session: AsyncSession, _: datetime) -> int:
+async def _claimed(session: Session, _: datetime) -> int:
     return len(await passes.claim_due(session, NOON, 10))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import joblog
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services import views
@@ -43,7 +43,7 @@ def row(jobid: int, log: tuple[int, str, int, int]) -> dict[str, Any]:
 
 
 async def add_logs(database: Database, jobid: int, logs: list[tuple[int, str, int, int]]) -> None:
-    async def work(session: AsyncSession, _: datetime) -> None:
+    async def work(session: Session, _: datetime) -> None:
         if logs:
             await session.execute(insert(joblog), [row(jobid, log) for log in logs])
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.actions import History, Pause
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes, repairs
@@ -26,7 +26,7 @@ async def add_follower(database: Database, parent: int, on: str = "finished", **
 
 
 async def run_pass(database: Database, seconds: float) -> None:
-    async def work(session: AsyncSession, _: Any) -> None:
+    async def work(session: Session, _: Any) -> None:
         await passes.run_pass(session, after(seconds), 100, after(seconds))
 
     await database.transact(work)
@@ -100,7 +100,7 @@ async def test_a_follower_that_is_deleted_as_it_is_asked_for_does_not_run(
     child = await add_follower(database, parent, **target)
     worked, go_on = asyncio.Event(), asyncio.Event()
 
-    async def end(session: AsyncSession, _: Any) -> None:
+    async def end(session: Session, _: Any) -> None:
         await passes.run_pass(session, after(1), 100, after(1))
         worked.set()
         await go_on.wait()

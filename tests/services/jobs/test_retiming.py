@@ -4,12 +4,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule import Budget
 from scheduler_api.services.history import explain, upcoming
@@ -45,7 +45,7 @@ async def edit(database: Database, now: datetime, jobid: int, patch: dict[str, A
 async def run(database: Database, now: datetime) -> None:
     """All that is due, in passes."""
 
-    async def work(session: AsyncSession, _: datetime) -> int:
+    async def work(session: Session, _: datetime) -> int:
         return (await passes.run_pass(session, now, 100, now)).claimed
 
     while await database.transact(work):

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
@@ -17,7 +16,7 @@ from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.database.runs.claims import rules
-from scheduler_api.database.statements import DRIVER
+from scheduler_api.database.statements import DRIVER, Session
 from scheduler_api.services.history import checks, explain
 from scheduler_api.services.jobs import actions, editing, reading
 from scheduler_api.services.runs import breakers, claims, retrying
@@ -40,21 +39,21 @@ def after(seconds: float) -> datetime:
 async def claim(database: Database, now: datetime, limit: int = 100, terms: Terms = TERMS) -> Claim:
     """One claim at an instant of our choice."""
 
-    async def work(session: AsyncSession, _: datetime) -> Claim:
+    async def work(session: Session, _: datetime) -> Claim:
         return await claims.claim(session, now, Room.of(limit), terms)
 
     return await database.transact(work)
 
 
 async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settled]:
-    async def work(session: AsyncSession, _: datetime) -> Iterable[Settled]:
+    async def work(session: Session, _: datetime) -> Iterable[Settled]:
         return (await claims.settle(session, now, ended, frozenset({"a.example"}))).settled.values()
 
     return [Settled(one.logid, one.status) for one in await database.transact(work)]
 
 
 async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any:
-    async def work(session: AsyncSession, _: datetime) -> Any:
+    async def work(session: Session, _: datetime) -> Any:
         return await service(session, now, *args)
 
     return await database.transact(work)
@@ -63,7 +62,7 @@ async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any
 async def reap(database: Database, now: datetime) -> list[Settled]:
     """Take over all that has run out."""
 
-    async def work(session: AsyncSession, _: datetime) -> list[Settled]:
+    async def work(session: Session, _: datetime) -> list[Settled]:
         return await claims.reap(session, now, await leases.expired(session, now, 100))
 
     return await database.transact(work)
@@ -278,7 +277,7 @@ async def test_a_renewal_waits_for_nobody_and_does_not_cut_short_what_was_accept
     (started,) = (await claim(database, NOON)).started
     worked, go_on = asyncio.Event(), asyncio.Event()
 
-    async def accept(session: AsyncSession, _: datetime) -> None:
+    async def accept(session: Session, _: datetime) -> None:
         accepted = Ended(1, started.token, "accepted", httpstatus=202)
         await claims.settle(session, after(1), [accepted], frozenset())
         worked.set()
@@ -469,7 +468,7 @@ async def test_what_is_pending_of_a_deleted_job_is_skipped(database: Database) -
     await settle(database, after(4), finished(started))
     (asked,) = (await claim(database, after(5))).started
 
-    async def fail(session: AsyncSession, _: datetime) -> None:
+    async def fail(session: Session, _: datetime) -> None:
         await claims.settle(session, after(6), [failed(asked)], frozenset())
         worked.set()
         await go_on.wait()
@@ -542,7 +541,7 @@ async def test_verdicts_do_not_read_what_is_sent(database: Database) -> None:
     assert started.target is not None
     assert started.target.body == ["x"] * 1000
 
-    async def look(session: AsyncSession) -> Any:
+    async def look(session: Session) -> Any:
         return (await rules(session, [1]))[1]["target"]
 
     assert json.loads(await database.read(look)) == TARGET
@@ -790,7 +789,7 @@ async def test_ends_of_runs_of_one_job_that_overlap_do_not_wait_for_each_other(d
     (first,) = (await claim(database, NOON)).started
     (second,) = (await claim(database, after(60))).started
 
-    async def both(session: AsyncSession, _: datetime) -> list[Settled]:
+    async def both(session: Session, _: datetime) -> list[Settled]:
         await claims.settle(session, after(61), [finished(first)], frozenset())
         async with asyncio.timeout(20):
             return await settle(database, after(62), finished(second))
@@ -804,7 +803,7 @@ async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothi
 ) -> None:
     await add_job(database, interval=60, target=TARGET)
 
-    async def work(session: AsyncSession, _: datetime) -> Claim:
+    async def work(session: Session, _: datetime) -> Claim:
         return await claims.claim(session, after(-3600), Room.of(10), TERMS, due=after(60))
 
     assert (await database.transact(work)).started == []
@@ -834,7 +833,7 @@ async def test_a_batch_of_ends_takes_as_many_statements_as_one(
     assert len(started) == 100
     said: list[str] = []
 
-    async def work(session: AsyncSession, _: datetime) -> int:
+    async def work(session: Session, _: datetime) -> int:
         driver = session.info[DRIVER]
         with driver.query_logger(lambda record: said.append(record.query)):
             ended = [end(one) for one in started]

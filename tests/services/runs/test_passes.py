@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.passes import PassReport
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
@@ -15,7 +15,7 @@ from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 async def run_at(database: Database, now: datetime, limit: int = 100) -> PassReport:
     """One pass at an instant of our choice."""
 
-    async def work(session: AsyncSession, _: datetime) -> PassReport:
+    async def work(session: Session, _: datetime) -> PassReport:
         return await passes.run_pass(session, now, limit, now)
 
     return await database.transact(work)
@@ -197,7 +197,7 @@ async def test_verdict_and_next_promise_are_one_transaction(database: Database) 
         " WHERE joblog.jobid = job.jobid AND status IN ('pending', 'running'))"
     )
 
-    async def work(session: AsyncSession, _: datetime) -> int:
+    async def work(session: Session, _: datetime) -> int:
         await passes.run_pass(session, after(1), 100, after(1))
         return int(await scalar(database, live))
 
@@ -210,7 +210,7 @@ async def test_a_pass_over_what_was_due_before_the_clock_was_set_back_takes_noth
 ) -> None:
     await add_job(database, interval=60)
 
-    async def work(session: AsyncSession, _: datetime) -> PassReport:
+    async def work(session: Session, _: datetime) -> PassReport:
         return await passes.run_pass(session, after(-3600), 10, after(60))
 
     assert await database.transact(work) == PassReport()

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.shares import Room
@@ -134,7 +134,7 @@ async def test_a_limit_that_somebody_holds_delays_its_own_calls_alone(database: 
     await limit(database, NOON, "host", "a.example", rate=60)
     await limit(database, NOON, "host", "b.example", rate=60)
 
-    async def hold(session: AsyncSession, now: datetime) -> list[int]:
+    async def hold(session: Session, now: datetime) -> list[int]:
         await limits.put(session, now, LimitScope.HOST, "a.example", LimitOrder(rate=30))
         return [one.entry.jobid for one in (await claim(database, after(1))).started]
 
@@ -182,7 +182,7 @@ async def test_room_for_newcomers_is_not_for_others(database: Database) -> None:
     newcomer = await add_job(database, target=TARGET | {"url": "http://c.example/"}, tags=["new"])
     await claim(database, after(1), 1)
 
-    async def room(session: AsyncSession, _: datetime, *free: int) -> tuple[list[int], bool]:
+    async def room(session: Session, _: datetime, *free: int) -> tuple[list[int], bool]:
         first, second, third, fourth = free
         taken = await claims.claim(session, after(2), Room((first, second, third, fourth)), TERMS)
         return [one.entry.jobid for one in taken.started], taken.crowded

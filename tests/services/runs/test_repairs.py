@@ -6,13 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import pending
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, locking
 from scheduler_api.services.runs import claims, passes, repairs
@@ -221,7 +220,7 @@ async def test_jobs_go_on_after_the_clock_of_the_database_was_two_days_ahead(
     # So late that an occurrence is out of its grace.
     ahead = due + timedelta(days=2, minutes=59)
 
-    async def run_ahead(session: AsyncSession, _: datetime) -> int:
+    async def run_ahead(session: Session, _: datetime) -> int:
         return (await passes.run_pass(session, ahead, 100, ahead)).claimed
 
     while await database.transact(run_ahead):
@@ -264,7 +263,7 @@ async def test_what_ran_ahead_of_its_time_is_stepped_over_and_what_lies_between_
 
 
 async def repair(database: Database, now: datetime, jobid: int) -> bool:
-    async def work(session: AsyncSession, _: datetime) -> bool:
+    async def work(session: Session, _: datetime) -> bool:
         return await repairs.repair(session, now, jobid)
 
     return await database.transact(work)
@@ -396,12 +395,12 @@ async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(datab
     )
     await execute(database, "ANALYZE job, joblog")
 
-    async def plan(session: AsyncSession) -> list[str]:
-        await Statement("SET plan_cache_mode = force_generic_plan").all(session)
+    async def plan(session: Session) -> list[str]:
+        await session.all(Statement("SET plan_cache_mode = force_generic_plan"))
         explained = Statement(f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {pending.WALK.text}")
         now = await definitions.clock(session)
-        lines = [str(row[0]) for row in await explained.all(session, now=now, after=0, limit=100)]
-        await Statement("RESET plan_cache_mode").all(session)
+        lines = [str(row[0]) for row in await session.all(explained, now=now, after=0, limit=100)]
+        await session.all(Statement("RESET plan_cache_mode"))
         return lines
 
     lines = await database.read(plan)

@@ -9,12 +9,12 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.passes import BEGINNING
+from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import editing
 from scheduler_api.services.runs import retrying
 from scheduler_api.services.runs.claims import Terms
@@ -312,7 +312,7 @@ async def test_an_answer_is_kept_where_a_follower_is_removed_at_that_moment(
     await receiver.arrived(1)
     worked, go_on = asyncio.Event(), asyncio.Event()
 
-    async def remove(session: AsyncSession, now: datetime) -> None:
+    async def remove(session: Session, now: datetime) -> None:
         await editing.delete(session, now, child, History.REMOVE)
         worked.set()
         await go_on.wait()

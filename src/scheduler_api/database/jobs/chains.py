@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: Any number that no other user of the same database takes; spells "jobafte".
 CHAIN_KEY = 0x6A6F6261667465
@@ -60,26 +59,26 @@ LOST = Statement(
 )
 
 
-async def take_turn(session: AsyncSession) -> None:
+async def take_turn(session: Session) -> None:
     """Wait until nobody else changes what runs after what."""
-    await TAKE_TURN.all(session, key=CHAIN_KEY)
+    await session.all(TAKE_TURN, key=CHAIN_KEY)
 
 
-async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> list[asyncpg.Record]:
+async def fire(session: Session, now: datetime, logids: Sequence[int]) -> list[asyncpg.Record]:
     """Ask for runs of the jobs that run after these logs, which have their verdicts."""
-    return await FIRE.all(session, now=now, logids=logids)
+    return await session.all(FIRE, now=now, logids=logids)
 
 
-async def followers(session: AsyncSession, jobid: int, limit: int) -> list[int]:
+async def followers(session: Session, jobid: int, limit: int) -> list[int]:
     """Up to `limit` jobs that run after the job."""
-    return [row["jobid"] for row in await FOLLOWERS.all(session, jobid=jobid, limit=limit)]
+    return [row["jobid"] for row in await session.all(FOLLOWERS, jobid=jobid, limit=limit)]
 
 
-async def chain(session: AsyncSession, jobid: int, limit: int) -> list[int]:
+async def chain(session: Session, jobid: int, limit: int) -> list[int]:
     """The job, and those before it in its chain, nearest first; a few more than `limit` at most."""
-    return [row["jobid"] for row in await CHAIN.all(session, jobid=jobid, limit=limit)]
+    return [row["jobid"] for row in await session.all(CHAIN, jobid=jobid, limit=limit)]
 
 
-async def lost(session: AsyncSession, jobid: int) -> asyncpg.Record:
+async def lost(session: Session, jobid: int) -> asyncpg.Record:
     """How many runs the job lacks, and when the first of them should have been."""
-    return await LOST.one(session, jobid=jobid)
+    return await session.one(LOST, jobid=jobid)

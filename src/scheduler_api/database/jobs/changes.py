@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 RECORD = Statement(
     """
@@ -39,7 +37,7 @@ REPAIRED = Statement(
 
 
 async def record(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     action: str,
@@ -48,8 +46,8 @@ async def record(
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down a change: what it changed, as it was and as it is; values that JSON can hold."""
-    await RECORD.all(
-        session,
+    await session.all(
+        RECORD,
         jobid=jobid,
         at=now,
         action=action,
@@ -59,18 +57,18 @@ async def record(
     )
 
 
-async def newest(session: AsyncSession, jobid: int, before: int, limit: int) -> list[dict[str, Any]]:
+async def newest(session: Session, jobid: int, before: int, limit: int) -> list[dict[str, Any]]:
     """Up to `limit` changes of the job with a changeid below `before`, newest first."""
-    return [dict(row) for row in await NEWEST.all(session, jobid=jobid, before=before, limit=limit)]
+    return [dict(row) for row in await session.all(NEWEST, jobid=jobid, before=before, limit=limit)]
 
 
-async def of_schedule(session: AsyncSession, jobid: int) -> list[dict[str, Any]]:
+async def of_schedule(session: Session, jobid: int) -> list[dict[str, Any]]:
     """The edits, pauses, resumptions and the deletion of the job, oldest first."""
-    return [dict(row) for row in await OF_SCHEDULE.all(session, jobid=jobid)]
+    return [dict(row) for row in await session.all(OF_SCHEDULE, jobid=jobid)]
 
 
-async def repaired(session: AsyncSession, jobid: int) -> datetime | None:
+async def repaired(session: Session, jobid: int) -> datetime | None:
     """The first instant that the job's newest repair left open; None: it has had none."""
-    row = await REPAIRED.one_or_none(session, jobid=jobid)
+    row = await session.one_or_none(REPAIRED, jobid=jobid)
     found: datetime | None = row and row[0]
     return found

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database import tables
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: The columns of a schedule's definition.
 DEFINITION = """
@@ -180,12 +179,12 @@ class Continuation(NamedTuple):
 
 
 async def create(
-    session: AsyncSession, now: datetime, values: Mapping[str, Any], resumefrom: datetime | None
+    session: Session, now: datetime, values: Mapping[str, Any], resumefrom: datetime | None
 ) -> int:
     """Insert a job; paused unless it is active. The new jobid."""
     pausedat = None if values["active"] else now
     state = {"active": values["active"], "pausedat": pausedat, "resumefrom": resumefrom}
-    (jobid,) = await CREATE.one(session, **_columns(values), **state, now=now)
+    (jobid,) = await session.one(CREATE, **_columns(values), **state, now=now)
     return int(jobid)
 
 
@@ -196,72 +195,72 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
     return {column: values[column] for column in WRITTEN} | documents | derived
 
 
-async def one(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+async def one(session: Session, jobid: int) -> asyncpg.Record | None:
     """The job, with what its logs say of it."""
-    return await ONE.one_or_none(session, jobid=jobid)
+    return await session.one_or_none(ONE, jobid=jobid)
 
 
-async def summary(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+async def summary(session: Session, jobid: int) -> asyncpg.Record | None:
     """The same without the headers and the body of its target."""
-    return await ONE_SUMMARY.one_or_none(session, jobid=jobid)
+    return await session.one_or_none(ONE_SUMMARY, jobid=jobid)
 
 
-async def target(session: AsyncSession, jobid: int) -> dict[str, Any] | None:
+async def target(session: Session, jobid: int) -> dict[str, Any] | None:
     """The target of a job that is there."""
-    found: dict[str, Any] | None = (await TARGET.one(session, jobid=jobid))["target"]
+    found: dict[str, Any] | None = (await session.one(TARGET, jobid=jobid))["target"]
     return found
 
 
-async def active_until(session: AsyncSession, until: datetime, limit: int) -> list[asyncpg.Record]:
+async def active_until(session: Session, until: datetime, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` active jobs that run up to then, those that run first in front."""
-    return await ACTIVE_UNTIL.all(session, until=until, limit=limit)
+    return await session.all(ACTIVE_UNTIL, until=until, limit=limit)
 
 
-async def active_definitions(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+async def active_definitions(session: Session, limit: int) -> list[asyncpg.Record]:
     """The schedules of up to `limit` active jobs."""
-    return await ACTIVE_DEFINITIONS.all(session, limit=limit)
+    return await session.all(ACTIVE_DEFINITIONS, limit=limit)
 
 
-async def ids(session: AsyncSession, after: int, limit: int) -> list[int]:
+async def ids(session: Session, after: int, limit: int) -> list[int]:
     """Up to `limit` jobids above `after`, in order; those of deleted jobs among them."""
-    return [row["jobid"] for row in await IDS.all(session, after=after, limit=limit)]
+    return [row["jobid"] for row in await session.all(IDS, after=after, limit=limit)]
 
 
-async def count(session: AsyncSession) -> int:
+async def count(session: Session) -> int:
     """How many jobs there are, deleted ones too."""
-    return int((await COUNT.one(session))["count"])
+    return int((await session.one(COUNT))["count"])
 
 
-async def names(session: AsyncSession, jobids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def names(session: Session, jobids: Sequence[int]) -> dict[int, asyncpg.Record]:
     """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
-    return {row["jobid"]: row for row in await NAMES.all(session, jobids=jobids)}
+    return {row["jobid"]: row for row in await session.all(NAMES, jobids=jobids)}
 
 
-async def lock(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+async def lock(session: Session, jobid: int) -> asyncpg.Record | None:
     """The job's own row, but for its target's headers and body, locked until the end of the transaction."""
-    return await LOCK.one_or_none(session, jobid=jobid)
+    return await session.one_or_none(LOCK, jobid=jobid)
 
 
-async def clock(session: AsyncSession) -> datetime:
+async def clock(session: Session) -> datetime:
     """The instant that it is by now, however long ago the transaction began."""
-    (now,) = await CLOCK.one(session)
+    (now,) = await session.one(CLOCK)
     found: datetime = now
     return found
 
 
-async def share(session: AsyncSession, jobid: int) -> asyncpg.Record | None:
+async def share(session: Session, jobid: int) -> asyncpg.Record | None:
     """The job, which cannot be deleted until the transaction ends."""
-    return await SHARE.one_or_none(session, jobid=jobid)
+    return await session.one_or_none(SHARE, jobid=jobid)
 
 
 async def edit(
-    session: AsyncSession,
+    session: Session,
     jobid: int,
     values: Mapping[str, Any],
     goes_on: Continuation,
 ) -> None:
     """Write the job's definition anew."""
-    await EDIT.all(session, **_columns(values), **goes_on._asdict(), jobid=jobid)
+    await session.all(EDIT, **_columns(values), **goes_on._asdict(), jobid=jobid)
 
 
 class Paused(NamedTuple):
@@ -273,41 +272,41 @@ class Paused(NamedTuple):
     resumefrom: datetime | None
 
 
-async def pause(session: AsyncSession, now: datetime, jobid: int, paused: Paused) -> None:
+async def pause(session: Session, now: datetime, jobid: int, paused: Paused) -> None:
     """Mark the job as paused."""
-    await PAUSE.all(session, now=now, jobid=jobid, **paused._asdict())
+    await session.all(PAUSE, now=now, jobid=jobid, **paused._asdict())
 
 
-async def resume(session: AsyncSession, jobid: int, active: bool) -> None:
+async def resume(session: Session, jobid: int, active: bool) -> None:
     """Mark the job as no longer paused: active, or completed."""
-    await RESUME.all(session, jobid=jobid, active=active)
+    await session.all(RESUME, jobid=jobid, active=active)
 
 
 async def pauses_over(
-    session: AsyncSession, now: datetime, after: tuple[datetime, int], limit: int
+    session: Session, now: datetime, after: tuple[datetime, int], limit: int
 ) -> list[asyncpg.Record]:
     """Up to `limit` pauses that have ended, in order, after one of them: (jobid, pauseduntil)."""
     until, jobid = after
-    return await PAUSES_OVER.all(session, now=now, until=until, after=jobid, limit=limit)
+    return await session.all(PAUSES_OVER, now=now, until=until, after=jobid, limit=limit)
 
 
-async def next_pause(session: AsyncSession, now: datetime) -> datetime | None:
+async def next_pause(session: Session, now: datetime) -> datetime | None:
     """When the next pause ends; None: none will."""
-    (until,) = await NEXT_PAUSE.one(session, now=now)
+    (until,) = await session.one(NEXT_PAUSE, now=now)
     found: datetime | None = until
     return found
 
 
-async def bury(session: AsyncSession, now: datetime, jobid: int) -> None:
+async def bury(session: Session, now: datetime, jobid: int) -> None:
     """Mark the job as deleted; its history stays."""
-    await BURY.all(session, now=now, jobid=jobid)
+    await session.all(BURY, now=now, jobid=jobid)
 
 
-async def remove(session: AsyncSession, jobid: int) -> None:
+async def remove(session: Session, jobid: int) -> None:
     """Delete the job with its history."""
-    await REMOVE.all(session, jobid=jobid)
+    await session.all(REMOVE, jobid=jobid)
 
 
-async def retire(session: AsyncSession, jobids: list[int]) -> None:
+async def retire(session: Session, jobids: list[int]) -> None:
     """Mark jobs as having no future."""
-    await RETIRE.all(session, jobids=jobids)
+    await session.all(RETIRE, jobids=jobids)

@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 # Held to the end of the transaction: whoever comes meanwhile is told so, and does not wait.
 TAKE = Statement("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 7))")
@@ -20,22 +19,22 @@ FORGET = Statement(
 )
 
 
-async def take(session: AsyncSession, key: str) -> bool:
+async def take(session: Session, key: str) -> bool:
     """Have the key for this transaction alone; False: another request has it."""
-    (taken,) = await TAKE.one(session, key=key)
+    (taken,) = await session.one(TAKE, key=key)
     return bool(taken)
 
 
-async def find(session: AsyncSession, key: str, since: datetime) -> asyncpg.Record | None:
+async def find(session: Session, key: str, since: datetime) -> asyncpg.Record | None:
     """What the key was used for, later than `since`."""
-    return await FIND.one_or_none(session, key=key, since=since)
+    return await session.one_or_none(FIND, key=key, since=since)
 
 
-async def keep(session: AsyncSession, now: datetime, key: str, digest: bytes, answer: str) -> None:
+async def keep(session: Session, now: datetime, key: str, digest: bytes, answer: str) -> None:
     """Remember the answer to a request."""
-    await KEEP.all(session, key=key, digest=digest, now=now, answer=answer)
+    await session.all(KEEP, key=key, digest=digest, now=now, answer=answer)
 
 
-async def forget(session: AsyncSession, since: datetime) -> None:
+async def forget(session: Session, since: datetime) -> None:
     """Drop some of the keys that were used at `since` or earlier."""
-    await FORGET.all(session, since=since)
+    await session.all(FORGET, since=since)

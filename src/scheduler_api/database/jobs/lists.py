@@ -5,10 +5,9 @@ from functools import lru_cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.jobs.definitions import LATEST, PROMISE, SUMMARY
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: How lists can be narrowed down.
 FILTERS = {
@@ -42,14 +41,14 @@ SORTS = {
 }
 
 
-async def count(session: AsyncSession, filters: Mapping[str, Any]) -> int:
+async def count(session: Session, filters: Mapping[str, Any]) -> int:
     """How many jobs pass all filters."""
-    (found,) = await _count(tuple(sorted(filters))).one(session, **filters)
+    (found,) = await session.one(_count(tuple(sorted(filters))), **filters)
     return int(found)
 
 
 async def page(
-    session: AsyncSession,
+    session: Session,
     filters: Mapping[str, Any],
     sort: str,
     after: tuple[int, Any] | None,
@@ -61,7 +60,7 @@ async def page(
     """
     found = statement(tuple(sorted(filters)), sort, after is not None)
     jobid, key = after or (None, None)
-    return await found.all(session, **filters, jobid=jobid, key=key, limit=limit)
+    return await session.all(found, **filters, jobid=jobid, key=key, limit=limit)
 
 
 @lru_cache(maxsize=256)

@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 SECRETS = Statement("SELECT secretid, jobid, createdat FROM jobsecret WHERE jobid = :jobid ORDER BY secretid")
 ADD_SECRET = Statement(
@@ -20,21 +19,21 @@ REMOVE_SECRET = Statement(
 CIPHERTEXTS = Statement("SELECT ciphertext FROM jobsecret WHERE jobid = :jobid ORDER BY secretid DESC")
 
 
-async def of_job(session: AsyncSession, jobid: int) -> list[asyncpg.Record]:
+async def of_job(session: Session, jobid: int) -> list[asyncpg.Record]:
     """The job's secrets, oldest first, but for what they are."""
-    return await SECRETS.all(session, jobid=jobid)
+    return await session.all(SECRETS, jobid=jobid)
 
 
-async def add(session: AsyncSession, now: datetime, jobid: int, ciphertext: bytes) -> asyncpg.Record:
+async def add(session: Session, now: datetime, jobid: int, ciphertext: bytes) -> asyncpg.Record:
     """Give the job a further secret."""
-    return await ADD_SECRET.one(session, now=now, jobid=jobid, ciphertext=ciphertext)
+    return await session.one(ADD_SECRET, now=now, jobid=jobid, ciphertext=ciphertext)
 
 
-async def remove(session: AsyncSession, jobid: int, secretid: int) -> bool:
+async def remove(session: Session, jobid: int, secretid: int) -> bool:
     """Take a secret from the job; whether it had it."""
-    return await REMOVE_SECRET.one_or_none(session, jobid=jobid, secretid=secretid) is not None
+    return await session.one_or_none(REMOVE_SECRET, jobid=jobid, secretid=secretid) is not None
 
 
-async def ciphertexts(session: AsyncSession, jobid: int) -> list[bytes]:
+async def ciphertexts(session: Session, jobid: int) -> list[bytes]:
     """The job's secrets, newest first, encrypted."""
-    return [row["ciphertext"] for row in await CIPHERTEXTS.all(session, jobid=jobid)]
+    return [row["ciphertext"] for row in await session.all(CIPHERTEXTS, jobid=jobid)]

@@ -6,10 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.runs.logs import FILTERS
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 OF_LOG = Statement(
     """
@@ -69,23 +68,23 @@ CANCEL_PENDING = Statement(
 )
 
 
-async def of_log(session: AsyncSession, logid: int) -> list[asyncpg.Record]:
+async def of_log(session: Session, logid: int) -> list[asyncpg.Record]:
     """The log's attempts, in order."""
-    return await OF_LOG.all(session, logid=logid)
+    return await session.all(OF_LOG, logid=logid)
 
 
-async def latest(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def latest(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
     """The last attempt of each of these logs that has one, by logid; without the excerpts."""
-    return {row["logid"]: row for row in await LATEST.all(session, logids=logids)}
+    return {row["logid"]: row for row in await session.all(LATEST, logids=logids)}
 
 
-async def lines(session: AsyncSession, logid: int, limit: int) -> list[asyncpg.Record]:
+async def lines(session: Session, logid: int, limit: int) -> list[asyncpg.Record]:
     """The newest lines that the log's run told, in order."""
-    return await LINES.all(session, logid=logid, limit=limit)
+    return await session.all(LINES, logid=logid, limit=limit)
 
 
 async def tell(
-    session: AsyncSession,
+    session: Session,
     logid: int,
     attempt: int,
     until: datetime,
@@ -94,35 +93,35 @@ async def tell(
 ) -> None:
     """Hold a running log until then, and write down how far it has come."""
     values = {"progress": progress, "message": message}
-    await TELL.all(session, logid=logid, attempt=attempt, until=until, **values)
+    await session.all(TELL, logid=logid, attempt=attempt, until=until, **values)
 
 
 async def add_lines(
-    session: AsyncSession, now: datetime, logid: int, attempt: int, told: Sequence[str], limit: int
+    session: Session, now: datetime, logid: int, attempt: int, told: Sequence[str], limit: int
 ) -> None:
     """Keep lines of an attempt, `limit` of all it tells."""
-    await ADD_LINES.all(session, now=now, logid=logid, attempt=attempt, lines=told, limit=limit)
+    await session.all(ADD_LINES, now=now, logid=logid, attempt=attempt, lines=told, limit=limit)
 
 
-async def retry(session: AsyncSession, now: datetime, logid: int, host: str) -> None:
+async def retry(session: Session, now: datetime, logid: int, host: str) -> None:
     """Make a failed log pending anew: its attempts so far count no more."""
-    await RETRY.all(session, now=now, logid=logid, host=host)
+    await session.all(RETRY, now=now, logid=logid, host=host)
 
 
-async def cancel_pending(session: AsyncSession, now: datetime, logid: int) -> None:
+async def cancel_pending(session: Session, now: datetime, logid: int) -> None:
     """Skip a pending log that nothing follows from."""
-    await CANCEL_PENDING.all(session, now=now, logid=logid)
+    await session.all(CANCEL_PENDING, now=now, logid=logid)
 
 
-async def failed(session: AsyncSession, filters: Mapping[str, Any], after: int, limit: int) -> list[int]:
+async def failed(session: Session, filters: Mapping[str, Any], after: int, limit: int) -> list[int]:
     """Up to `limit` logids above `after` of failed calls that pass all filters (keys of logs.FILTERS)."""
     statement = _failed(tuple(sorted(filters)))
-    return [row["logid"] for row in await statement.all(session, **filters, after=after, limit=limit)]
+    return [row["logid"] for row in await session.all(statement, **filters, after=after, limit=limit)]
 
 
-async def count_failed(session: AsyncSession, filters: Mapping[str, Any]) -> int:
+async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
     """How many failed calls pass all filters."""
-    found = await _failed(tuple(sorted(filters)), "count(*)").one(session, **filters, after=0, limit=1)
+    found = await session.one(_failed(tuple(sorted(filters)), "count(*)"), **filters, after=0, limit=1)
     return int(found[0])
 
 

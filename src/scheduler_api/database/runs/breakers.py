@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 FAILED = Statement(
     """
@@ -47,7 +46,7 @@ DOWN = Statement("SELECT host, failures, since, openuntil, error FROM hostfailur
 
 
 async def failed(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     failures: dict[str, tuple[int, str]],
     breaks: int,
@@ -57,27 +56,27 @@ async def failed(
     """Count failures by host, each with the last error; from `breaks` on, call it no more for a while."""
     hosts = sorted(failures)
     counts, errors = [failures[host][0] for host in hosts], [failures[host][1] for host in hosts]
-    await FAILED.all(session, now=now, hosts=hosts, counts=counts, errors=errors)
+    await session.all(FAILED, now=now, hosts=hosts, counts=counts, errors=errors)
     bounds = {"breaks": breaks, "shortest": shortest, "longest": longest}
-    await OPEN.all(session, now=now, hosts=hosts, **bounds)
+    await session.all(OPEN, now=now, hosts=hosts, **bounds)
 
 
-async def answered(session: AsyncSession, hosts: Sequence[str]) -> None:
+async def answered(session: Session, hosts: Sequence[str]) -> None:
     """Forget the failures of hosts."""
-    await ANSWERED.all(session, hosts=hosts)
+    await session.all(ANSWERED, hosts=hosts)
 
 
-async def forget(session: AsyncSession, before: datetime) -> None:
+async def forget(session: Session, before: datetime) -> None:
     """Forget the failures of hosts that no live log calls, and that were last left alone before then."""
-    await FORGET.all(session, before=before)
+    await session.all(FORGET, before=before)
 
 
-async def left_alone(session: AsyncSession) -> int:
+async def left_alone(session: Session) -> int:
     """To how many hosts nothing is sent for now."""
-    (number,) = await LEFT_ALONE.one(session)
+    (number,) = await session.one(LEFT_ALONE)
     return int(number)
 
 
-async def down(session: AsyncSession, host: str) -> asyncpg.Record | None:
+async def down(session: Session, host: str) -> asyncpg.Record | None:
     """The failures of a host that does not answer; None: it does."""
-    return await DOWN.one_or_none(session, host=host)
+    return await session.one_or_none(DOWN, host=host)

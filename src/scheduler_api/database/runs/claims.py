@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SHORT_TARGET
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: Any number that no other user of the same database takes; spells "jobcall".
 CLAIM_KEY = 0x6A6F6263616C6C
@@ -164,18 +163,18 @@ class Start(NamedTuple):
     tried: datetime | None = None
 
 
-async def take_turn(session: AsyncSession) -> None:
+async def take_turn(session: Session) -> None:
     """Wait until no other claim of calls is under way; the turn ends with the transaction."""
-    await TAKE_TURN.all(session, key=CLAIM_KEY)
+    await session.all(TAKE_TURN, key=CLAIM_KEY)
 
 
-async def bounds(session: AsyncSession) -> list[asyncpg.Record]:
+async def bounds(session: Session) -> list[asyncpg.Record]:
     """Everything that bounds a claim: (kind, name, jobids, runs, calls, limit, rate, until)."""
-    return await BOUNDS.all(session)
+    return await session.all(BOUNDS)
 
 
 async def due(
-    session: AsyncSession,
+    session: Session,
     due: datetime,
     shares: Mapping[str, int],
     jobids: Sequence[int],
@@ -187,28 +186,28 @@ async def due(
     Up to so many to each host, but none of these jobs or tags.
     """
     hosts, counts = list(shares), list(shares.values())
-    rows = await DUE.all(session, due=due, hosts=hosts, shares=counts, jobids=jobids, tags=tags, floor=floor)
+    rows = await session.all(DUE, due=due, hosts=hosts, shares=counts, jobids=jobids, tags=tags, floor=floor)
     return [DueCall(*row[:6]) for row in rows]
 
 
-async def known(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def known(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
     """What there is to know of these logs and their jobs before they run, by logid; of those jobs only that
     nobody else holds, which are locked."""
-    return {row["logid"]: row for row in await KNOWN.all(session, logids=logids)}
+    return {row["logid"]: row for row in await session.all(KNOWN, logids=logids)}
 
 
-async def rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def rules(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
     """What their jobs say of what follows from these logs, by logid."""
-    return {row["logid"]: row for row in await RULES.all(session, logids=logids)}
+    return {row["logid"]: row for row in await session.all(RULES, logids=logids)}
 
 
-async def free_rules(session: AsyncSession, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def free_rules(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
     """The same for those jobs only that nobody else holds; what is settled may refer to them."""
-    return {row["logid"]: row for row in await FREE_RULES.all(session, logids=logids)}
+    return {row["logid"]: row for row in await session.all(FREE_RULES, logids=logids)}
 
 
 async def start(
-    session: AsyncSession, now: datetime, replica: str, lease: timedelta, starts: Sequence[Start]
+    session: Session, now: datetime, replica: str, lease: timedelta, starts: Sequence[Start]
 ) -> dict[int, asyncpg.Record]:
     """Mark logs as running and write their attempts; (leasetoken, runs, target, jobid, unpromised) by logid.
 
@@ -217,8 +216,8 @@ async def start(
     logids, firsts, counts, misses, throughs, followings, promises, tries = map(
         list, zip(*starts, strict=True)
     )
-    rows = await START.all(
-        session,
+    rows = await session.all(
+        START,
         now=now,
         replica=replica,
         leaseuntil=now + lease,
@@ -234,8 +233,8 @@ async def start(
     return {row["logid"]: row for row in rows}
 
 
-async def next_call(session: AsyncSession, after: datetime) -> datetime | None:
+async def next_call(session: Session, after: datetime) -> datetime | None:
     """When the first call later than `after` is due; None: none is promised."""
-    (due,) = await NEXT_CALL.one(session, after=after)
+    (due,) = await session.one(NEXT_CALL, after=after)
     found: datetime | None = due
     return found

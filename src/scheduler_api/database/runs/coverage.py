@@ -6,9 +6,8 @@ A row that is read as a record costs as much as twenty that come in an array.
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 # Whatever else is to be known of each row, to judge it, has to be told here of all together: those that are
 # unremarkable are looked at in no other way.
@@ -36,7 +35,7 @@ PART = Statement(
 
 
 async def part(
-    session: AsyncSession, jobid: int, after: datetime, before: datetime, blocked: list[str], limit: int
+    session: Session, jobid: int, after: datetime, before: datetime, blocked: list[str], limit: int
 ) -> asyncpg.Record:
     """Up to `limit` of the schedule's verdicts between two instants, in order, as one record.
 
@@ -46,4 +45,4 @@ async def part(
     of runs, `writtenoff` whether any was, by an edit or the end of the schedule; `last`, `status` and `logid`
     are the last row's occurrence, status and logid.
     """
-    return await PART.one(session, jobid=jobid, after=after, before=before, blocked=blocked, limit=limit)
+    return await session.one(PART, jobid=jobid, after=after, before=before, blocked=blocked, limit=limit)

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 RECENT = Statement(
     """
@@ -74,22 +73,22 @@ MEDIANS = Statement(
 )
 
 
-async def recent(session: AsyncSession, jobids: Sequence[int], limit: int) -> list[asyncpg.Record]:
+async def recent(session: Session, jobids: Sequence[int], limit: int) -> list[asyncpg.Record]:
     """The newest `limit` logs of each job that were begun or decided, newest first; `took` milliseconds."""
-    return await RECENT.all(session, jobids=jobids, limit=limit)
+    return await session.all(RECENT, jobids=jobids, limit=limit)
 
 
 async def timeline(
-    session: AsyncSession, jobid: int, since: datetime, until: datetime, width: timedelta, limit: int
+    session: Session, jobid: int, since: datetime, until: datetime, width: timedelta, limit: int
 ) -> list[asyncpg.Record]:
     """What became of a job's occurrences, in buckets of a `width`; the sum of all has no bucket.
 
     Only the newest `limit` logs are counted.
     """
     seconds = width.total_seconds()
-    return await TIMELINE.all(session, jobid=jobid, since=since, until=until, width=seconds, limit=limit)
+    return await session.all(TIMELINE, jobid=jobid, since=since, until=until, width=seconds, limit=limit)
 
 
-async def medians(session: AsyncSession, jobids: Sequence[int]) -> dict[int, timedelta]:
+async def medians(session: Session, jobids: Sequence[int]) -> dict[int, timedelta]:
     """How long a call of each job takes, by its twenty newest; those that never called are left out."""
-    return {row["jobid"]: row["took"] for row in await MEDIANS.all(session, jobids=jobids)}
+    return {row["jobid"]: row["took"] for row in await session.all(MEDIANS, jobids=jobids)}

@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 # One look at each log. `told` are those that account for occurrences, `ran` those that the schedule made run:
 # a plain log that could not even be planned, or a call that could not be begun, has failed and did not. The
@@ -54,12 +53,10 @@ TALLY = Statement(
 )
 
 
-async def tally(
-    session: AsyncSession, jobid: int, targeted: datetime, reasons: list[str]
-) -> list[asyncpg.Record]:
+async def tally(session: Session, jobid: int, targeted: datetime, reasons: list[str]) -> list[asyncpg.Record]:
     """The job's logs by their faults (none: null): how many, the first of them; what they tell, how many ran.
 
     `targeted` is since when the job has the target that it has; `reasons` are those for which a log may be
     skipped.
     """
-    return await TALLY.all(session, jobid=jobid, targeted=targeted, reasons=reasons)
+    return await session.all(TALLY, jobid=jobid, targeted=targeted, reasons=reasons)

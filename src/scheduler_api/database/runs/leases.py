@@ -5,9 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 _LEASED = """
     logid, jobid, cause, attempt, spent, scheduledfor, startedat, following, runs, lastrun, host, leasetoken
@@ -78,47 +77,47 @@ RENEW = Statement(
 )
 
 
-async def fence(session: AsyncSession, held: Sequence[tuple[int, UUID]]) -> dict[UUID, asyncpg.Record]:
+async def fence(session: Session, held: Sequence[tuple[int, UUID]]) -> dict[UUID, asyncpg.Record]:
     """Of these logs (with their tokens), those that are still held so; locked, by token.
 
     Those of which somebody else holds the row are not among them: see `current`.
     """
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
-    rows = await FENCE.all(session, logids=logids, tokens=tokens)
+    rows = await session.all(FENCE, logids=logids, tokens=tokens)
     shown = {*held}
     return {row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}
 
 
-async def current(session: AsyncSession, held: Sequence[tuple[int, UUID]]) -> set[UUID]:
+async def current(session: Session, held: Sequence[tuple[int, UUID]]) -> set[UUID]:
     """Of these logs (with their tokens), the tokens of those that are still held so, locked or not."""
     if not held:
         return set()
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
-    rows = await CURRENT.all(session, logids=logids, tokens=tokens)
+    rows = await session.all(CURRENT, logids=logids, tokens=tokens)
     shown = {*held}
     return {row["leasetoken"] for row in rows if (row["logid"], row["leasetoken"]) in shown}
 
 
-async def expired(session: AsyncSession, now: datetime, limit: int) -> list[UUID]:
+async def expired(session: Session, now: datetime, limit: int) -> list[UUID]:
     """The tokens of up to `limit` running logs whose lease has run out, and could have been renewed now.
 
     Leases that were given by a clock that was ahead are shortened.
     """
-    return [row["leasetoken"] for row in await EXPIRED.all(session, now=now, limit=limit)]
+    return [row["leasetoken"] for row in await session.all(EXPIRED, now=now, limit=limit)]
 
 
-async def take_over(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> list[asyncpg.Record]:
+async def take_over(session: Session, now: datetime, tokens: Sequence[UUID]) -> list[asyncpg.Record]:
     """The running logs of these tokens whose lease has run out and that nobody else holds, locked."""
-    return await TAKEN_OVER.all(session, now=now, tokens=tokens)
+    return await session.all(TAKEN_OVER, now=now, tokens=tokens)
 
 
-async def lock(session: AsyncSession, logid: int) -> asyncpg.Record | None:
+async def lock(session: Session, logid: int) -> asyncpg.Record | None:
     """The log with its lease, locked."""
-    return await RUNNING.one_or_none(session, logid=logid)
+    return await session.one_or_none(RUNNING, logid=logid)
 
 
-async def renew(session: AsyncSession, held: Sequence[tuple[int, UUID]], until: datetime) -> set[UUID]:
+async def renew(session: Session, held: Sequence[tuple[int, UUID]], until: datetime) -> set[UUID]:
     """Hold these logs (with their tokens) until then, if not longer; the tokens of those that could be."""
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
-    rows = await RENEW.all(session, logids=logids, tokens=tokens, leaseuntil=until)
+    rows = await session.all(RENEW, logids=logids, tokens=tokens, leaseuntil=until)
     return {row["leasetoken"] for row in rows}

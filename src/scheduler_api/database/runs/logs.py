@@ -6,9 +6,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 _COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
@@ -217,13 +216,13 @@ class Skipped(NamedTuple):
     runs: int
 
 
-async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) -> list[Skipped]:
+async def skip(session: Session, now: datetime, rows: Sequence[Skipped]) -> list[Skipped]:
     """Write rows for occurrences that did not run; those that met a row of their first occurrence."""
     if not rows:
         return []
     jobids, firsts, misses, throughs, reasons, lastruns, runs = map(list, zip(*rows, strict=True))
-    written = await SKIP.all(
-        session,
+    written = await session.all(
+        SKIP,
         now=now,
         jobids=jobids,
         firsts=firsts,
@@ -240,33 +239,33 @@ async def skip(session: AsyncSession, now: datetime, rows: Sequence[Skipped]) ->
 
 
 async def request(
-    session: AsyncSession, now: datetime, cause: str, wanted: Sequence[tuple[int, datetime]]
+    session: Session, now: datetime, cause: str, wanted: Sequence[tuple[int, datetime]]
 ) -> list[asyncpg.Record]:
     """Ask for runs (jobid, occurrence) now; the new logs. One that was asked for before is left out."""
     jobids, firsts = map(list, zip(*wanted, strict=True)) if wanted else ([], [])
-    return await REQUEST.all(session, now=now, cause=cause, jobids=jobids, firsts=firsts)
+    return await session.all(REQUEST, now=now, cause=cause, jobids=jobids, firsts=firsts)
 
 
-async def cancel_requests(session: AsyncSession, now: datetime, jobid: int) -> None:
+async def cancel_requests(session: Session, now: datetime, jobid: int) -> None:
     """Skip every pending log of the job, as the job is deleted."""
-    await CANCEL_REQUESTS.all(session, now=now, jobid=jobid)
+    await session.all(CANCEL_REQUESTS, now=now, jobid=jobid)
 
 
-async def abandon(session: AsyncSession, now: datetime, logids: Sequence[int]) -> None:
+async def abandon(session: Session, now: datetime, logids: Sequence[int]) -> None:
     """Skip pending logs whose jobs are deleted."""
-    await ABANDON.all(session, now=now, logids=logids)
+    await session.all(ABANDON, now=now, logids=logids)
 
 
-async def one(session: AsyncSession, logid: int) -> asyncpg.Record | None:
+async def one(session: Session, logid: int) -> asyncpg.Record | None:
     """The log."""
-    return await ONE.one_or_none(session, logid=logid)
+    return await session.one_or_none(ONE, logid=logid)
 
 
-async def logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[asyncpg.Record]:
+async def logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[asyncpg.Record]:
     """Up to `limit` logs that pass all filters (keys of FILTERS, and `before`: a logid), newest first."""
     if filters.keys() == {"jobid"}:
-        return await NEWEST_LOGS.all(session, jobid=filters["jobid"], limit=limit)
-    return await _logs(tuple(sorted(filters))).all(session, **filters, limit=limit)
+        return await session.all(NEWEST_LOGS, jobid=filters["jobid"], limit=limit)
+    return await session.all(_logs(tuple(sorted(filters))), **filters, limit=limit)
 
 
 @lru_cache(maxsize=64)
@@ -277,83 +276,83 @@ def _logs(filters: tuple[str, ...]) -> Statement:
 
 
 async def coverage(
-    session: AsyncSession, jobid: int, after: datetime, before: datetime, limit: int
+    session: Session, jobid: int, after: datetime, before: datetime, limit: int
 ) -> list[asyncpg.Record]:
     """Up to `limit` of the schedule's verdicts between two instants, in order."""
-    return await COVERAGE.all(session, jobid=jobid, after=after, before=before, limit=limit)
+    return await session.all(COVERAGE, jobid=jobid, after=after, before=before, limit=limit)
 
 
-async def around(session: AsyncSession, jobid: int, at: datetime, until: datetime) -> list[asyncpg.Record]:
+async def around(session: Session, jobid: int, at: datetime, until: datetime) -> list[asyncpg.Record]:
     """The job's logs from `at` up to `until`, and those of earlier occurrences that reach over `at`."""
-    return await AROUND.all(session, jobid=jobid, at=at, until=until)
+    return await session.all(AROUND, jobid=jobid, at=at, until=until)
 
 
-async def done(session: AsyncSession, jobid: int, since: datetime, before: datetime) -> set[datetime]:
+async def done(session: Session, jobid: int, since: datetime, before: datetime) -> set[datetime]:
     """The occurrences of a range that have run, are under way, or are asked to run."""
-    rows = await DONE.all(session, jobid=jobid, since=since, before=before)
+    rows = await session.all(DONE, jobid=jobid, since=since, before=before)
     return {row["scheduledfor"] for row in rows}
 
 
-async def straddling(session: AsyncSession, jobid: int, now: datetime) -> asyncpg.Record | None:
+async def straddling(session: Session, jobid: int, now: datetime) -> asyncpg.Record | None:
     """The verdict of skipped occurrences that lie on both sides of now; None: there is none."""
-    return await STRADDLING.one_or_none(session, jobid=jobid, now=now)
+    return await session.one_or_none(STRADDLING, jobid=jobid, now=now)
 
 
-async def shorten(session: AsyncSession, logid: int, missed: int, through: datetime | None) -> None:
+async def shorten(session: Session, logid: int, missed: int, through: datetime | None) -> None:
     """Let a verdict stand for fewer occurrences."""
-    await SHORTEN.all(session, logid=logid, missed=missed, through=through)
+    await session.all(SHORTEN, logid=logid, missed=missed, through=through)
 
 
-async def ahead(session: AsyncSession, jobid: int, now: datetime) -> list[asyncpg.Record]:
+async def ahead(session: Session, jobid: int, now: datetime) -> list[asyncpg.Record]:
     """The verdicts of occurrences that are yet to come, in order."""
-    return await AHEAD.all(session, jobid=jobid, now=now)
+    return await session.all(AHEAD, jobid=jobid, now=now)
 
 
 async def spent(
-    session: AsyncSession, jobid: int, since: datetime, before: datetime, maxruns: int | None
+    session: Session, jobid: int, since: datetime, before: datetime, maxruns: int | None
 ) -> datetime | None:
     """From when on, between two instants, the job was to run no more; None: it went on."""
     if maxruns is None:
         return None
-    row = await SPENT.one_or_none(session, jobid=jobid, since=since, before=before, maxruns=maxruns)
+    row = await session.one_or_none(SPENT, jobid=jobid, since=since, before=before, maxruns=maxruns)
     found: datetime | None = row and row[0]
     return found
 
 
-async def forget_ahead(session: AsyncSession, jobid: int, now: datetime) -> None:
+async def forget_ahead(session: Session, jobid: int, now: datetime) -> None:
     """Delete the verdicts of occurrences that are yet to come."""
-    await FORGET_AHEAD.all(session, jobid=jobid, now=now)
+    await session.all(FORGET_AHEAD, jobid=jobid, now=now)
 
 
-async def told_ahead(session: AsyncSession, jobid: int, now: datetime, limit: int) -> list[asyncpg.Record]:
+async def told_ahead(session: Session, jobid: int, now: datetime, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` of the schedule's rows, but pending ones, that tell of occurrences later than `now`."""
-    return await TOLD_AHEAD.all(session, jobid=jobid, now=now, limit=limit)
+    return await session.all(TOLD_AHEAD, jobid=jobid, now=now, limit=limit)
 
 
-async def reached(session: AsyncSession, jobid: int, now: datetime) -> datetime | None:
+async def reached(session: Session, jobid: int, now: datetime) -> datetime | None:
     """The last occurrence that the schedule's rows up to `now` account for; None: there is none."""
     found: datetime | None
-    (found,) = await REACHED.one(session, jobid=jobid, now=now)
+    (found,) = await session.one(REACHED, jobid=jobid, now=now)
     return found
 
 
-async def told_since(session: AsyncSession, jobid: int, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def told_since(session: Session, jobid: int, since: datetime, limit: int) -> list[asyncpg.Record]:
     """The newest `limit` of the schedule's rows, but pending ones, of occurrences after `since`, in order."""
-    return (await TOLD_SINCE.all(session, jobid=jobid, since=since, limit=limit))[::-1]
+    return (await session.all(TOLD_SINCE, jobid=jobid, since=since, limit=limit))[::-1]
 
 
-async def drop(session: AsyncSession, logids: Sequence[int]) -> None:
+async def drop(session: Session, logids: Sequence[int]) -> None:
     """Delete rows."""
-    await DROP.all(session, logids=logids)
+    await session.all(DROP, logids=logids)
 
 
-async def settled(session: AsyncSession, jobid: int) -> datetime | None:
+async def settled(session: Session, jobid: int) -> datetime | None:
     """The last occurrence that the ledger tells of, edits apart; None: there is none."""
     found: datetime | None
-    (found,) = await SETTLED.one(session, jobid=jobid)
+    (found,) = await session.one(SETTLED, jobid=jobid)
     return found
 
 
-async def standing(session: AsyncSession, jobid: int) -> asyncpg.Record:
+async def standing(session: Session, jobid: int) -> asyncpg.Record:
     """The last occurrence that the ledger accounts for, the last run, and the number of runs."""
-    return await STANDING.one(session, jobid=jobid)
+    return await session.one(STANDING, jobid=jobid)

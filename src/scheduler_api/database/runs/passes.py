@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.jobs.definitions import DEFINITION, IS_FOLLOWED, IS_REFINED
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: Before all that is ever due.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -149,36 +148,36 @@ class NextDue(NamedTuple):
 
 
 async def claim_due(
-    session: AsyncSession,
+    session: Session,
     due: datetime,
     limit: int,
     held: Collection[int] = (),
     floor: datetime = BEGINNING,
 ) -> list[DueLog]:
     """Lock up to `limit` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs."""
-    rows = await CLAIM.all(session, due=due, floor=floor, limit=limit, held=list(held))
+    rows = await session.all(CLAIM, due=due, floor=floor, limit=limit, held=list(held))
     return [DueLog(*row) for row in rows]
 
 
-async def rules_of(session: AsyncSession, jobids: list[int]) -> dict[int, JobRules]:
+async def rules_of(session: Session, jobids: list[int]) -> dict[int, JobRules]:
     """Lock those of these jobs that nobody else holds; their rules, by jobid."""
-    return {row[0]: JobRules(*row) for row in await RULES.all(session, jobids=jobids)}
+    return {row[0]: JobRules(*row) for row in await session.all(RULES, jobids=jobids)}
 
 
-async def refinements_of(session: AsyncSession, logids: list[int]) -> dict[int, asyncpg.Record]:
+async def refinements_of(session: Session, logids: list[int]) -> dict[int, asyncpg.Record]:
     """All that matters for these logs: their jobs' definitions and how far they have come, by logid."""
-    return {row["logid"]: row for row in await REFINED.all(session, logids=logids)}
+    return {row["logid"]: row for row in await session.all(REFINED, logids=logids)}
 
 
-async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcome]) -> list[int]:
+async def settle(session: Session, now: datetime, outcomes: Sequence[Outcome]) -> list[int]:
     """Write the verdicts of those logs that are pending still, and the next promises.
 
     Gives back the jobs of which a row was there already for what was to be promised.
     """
     columns = map(list, zip(*outcomes, strict=True))
     logids, statuses, misses, throughs, reasons, errors, nexts, tries = columns
-    rows = await SETTLE.all(
-        session,
+    rows = await session.all(
+        SETTLE,
         now=now,
         logids=logids,
         statuses=statuses,
@@ -192,12 +191,12 @@ async def settle(session: AsyncSession, now: datetime, outcomes: Sequence[Outcom
     return [row[0] for row in rows]
 
 
-async def next_due(session: AsyncSession, floor: datetime = BEGINNING) -> NextDue:
+async def next_due(session: Session, floor: datetime = BEGINNING) -> NextDue:
     """What there will be to do, and when; not before `floor`."""
-    return NextDue(*await NEXT_DUE.one(session, floor=floor))
+    return NextDue(*await session.one(NEXT_DUE, floor=floor))
 
 
-async def oldest(session: AsyncSession) -> tuple[datetime, datetime | None]:
+async def oldest(session: Session) -> tuple[datetime, datetime | None]:
     """The database's clock, and when the pending log that is to be tried first is due, call or not."""
-    now, due = await OLDEST.one(session)
+    now, due = await session.one(OLDEST)
     return now, due

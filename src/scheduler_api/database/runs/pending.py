@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.jobs.definitions import DEFINITION
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: The channel on which the tickers are told of a promise that they may not have seen.
 CHANNEL = "scheduler_promise"
@@ -108,7 +107,7 @@ ZONED = Statement(
 
 
 async def promise(
-    session: AsyncSession,
+    session: Session,
     jobid: int,
     occurrence: datetime,
     tried: datetime,
@@ -117,66 +116,66 @@ async def promise(
 ) -> bool:
     """Promise an occurrence, to be tried at `tried`; False if a row was there already."""
     values = {"scheduledfor": occurrence, "nextrun": tried, "lastrun": lastrun, "runs": runs}
-    return bool(await PROMISE.all(session, jobid=jobid, **values))
+    return bool(await session.all(PROMISE, jobid=jobid, **values))
 
 
-async def announce(session: AsyncSession) -> None:
+async def announce(session: Session) -> None:
     """Tell the tickers that there is a new promise, when the transaction commits."""
-    await ANNOUNCE.all(session, channel=CHANNEL)
+    await session.all(ANNOUNCE, channel=CHANNEL)
 
 
-async def publish_changes(session: AsyncSession) -> None:
+async def publish_changes(session: Session) -> None:
     """Tell pages that something has changed."""
-    await ANNOUNCE.all(session, channel=CHANGES)
+    await session.all(ANNOUNCE, channel=CHANGES)
 
 
-async def live(session: AsyncSession, jobid: int) -> set[int]:
+async def live(session: Session, jobid: int) -> set[int]:
     """The logids of the schedule's live logs, by the newest state of the table."""
-    return {row["logid"] for row in await LIVE.all(session, jobid=jobid)}
+    return {row["logid"] for row in await session.all(LIVE, jobid=jobid)}
 
 
-async def lock_live(session: AsyncSession, jobid: int) -> list[asyncpg.Record]:
+async def lock_live(session: Session, jobid: int) -> list[asyncpg.Record]:
     """The schedule's live logs, locked until the end of the transaction, in order of their logids."""
-    rows = await LOCK_LIVE.all(session, jobid=jobid)
+    rows = await session.all(LOCK_LIVE, jobid=jobid)
     # Whoever held a row before may have settled it.
     return [row for row in rows if row["status"] in {"pending", "running"}]
 
 
-async def running(session: AsyncSession, jobid: int) -> bool:
+async def running(session: Session, jobid: int) -> bool:
     """Whether any run of the job is under way."""
-    (there,) = await RUNNING.one(session, jobid=jobid)
+    (there,) = await session.one(RUNNING, jobid=jobid)
     return bool(there)
 
 
-async def withdraw(session: AsyncSession, logid: int) -> None:
+async def withdraw(session: Session, logid: int) -> None:
     """Take back a promise, as if it had never been given."""
-    await WITHDRAW.all(session, logid=logid)
+    await session.all(WITHDRAW, logid=logid)
 
 
-async def retime(session: AsyncSession, logid: int, tried: datetime) -> None:
+async def retime(session: Session, logid: int, tried: datetime) -> None:
     """Let a promise be tried at another time."""
-    await RETIME.all(session, logid=logid, nextrun=tried)
+    await session.all(RETIME, logid=logid, nextrun=tried)
 
 
-async def follow(session: AsyncSession, logids: Sequence[int], occurrence: datetime | None) -> None:
+async def follow(session: Session, logids: Sequence[int], occurrence: datetime | None) -> None:
     """Let runs that are under way promise `occurrence` when they settle; None: nothing."""
-    await FOLLOW.all(session, logids=logids, following=occurrence)
+    await session.all(FOLLOW, logids=logids, following=occurrence)
 
 
-async def rehost(session: AsyncSession, jobid: int, host: str | None) -> None:
+async def rehost(session: Session, jobid: int, host: str | None) -> None:
     """Let the job's pending logs call another host, or nothing."""
-    await REHOST.all(session, jobid=jobid, host=host)
+    await session.all(REHOST, jobid=jobid, host=host)
 
 
-async def walk(session: AsyncSession, now: datetime, after: int, limit: int) -> list[asyncpg.Record]:
+async def walk(session: Session, now: datetime, after: int, limit: int) -> list[asyncpg.Record]:
     """The suspicious ones of the next `limit` active jobs above a jobid.
 
     Each row has the `last` jobid that was looked at (None: there was none), and, but for a single row where
     none is suspicious, a job with the run that it has ahead (`scheduledfor` is None: none).
     """
-    return await WALK.all(session, now=now, after=after, limit=limit)
+    return await session.all(WALK, now=now, after=after, limit=limit)
 
 
-async def zoned(session: AsyncSession, after: int, limit: int) -> list[asyncpg.Record]:
+async def zoned(session: Session, after: int, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` promises of jobs above a jobid that are in a time zone, in order of their jobs."""
-    return await ZONED.all(session, after=after, limit=limit)
+    return await session.all(ZONED, after=after, limit=limit)

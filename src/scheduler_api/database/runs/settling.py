@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.database.jobs.definitions import DEFINITION
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 # Verdict or next attempt; the promise that rests on it reads what the update returns.
 SETTLE = Statement(
@@ -161,7 +160,7 @@ class Acceptance(NamedTuple):
     excerpt: str | None
 
 
-async def settle(session: AsyncSession, now: datetime, settlements: Sequence[Settlement]) -> list[int]:
+async def settle(session: Session, now: datetime, settlements: Sequence[Settlement]) -> list[int]:
     """Write verdicts of running logs that are locked, their attempts, and the promises that follow.
 
     Gives back the jobs of which a row was there already for what was to be promised.
@@ -170,13 +169,13 @@ async def settle(session: AsyncSession, now: datetime, settlements: Sequence[Set
         "logids", "attempts", "statuses", "nexts", "promises", "tries",
         "outcomes", "failures", "errors", "saids", "httpstatuses", "timings", "excerpts",
     )  # fmt: skip
-    return [row[0] for row in await SETTLE.all(session, now=now, **_arrays(names, settlements))]
+    return [row[0] for row in await session.all(SETTLE, now=now, **_arrays(names, settlements))]
 
 
-async def accept(session: AsyncSession, acceptances: Sequence[Acceptance]) -> None:
+async def accept(session: Session, acceptances: Sequence[Acceptance]) -> None:
     """Leave running logs, which are locked, to their targets."""
     names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
-    await ACCEPT.all(session, **_arrays(names, acceptances))
+    await session.all(ACCEPT, **_arrays(names, acceptances))
 
 
 def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
@@ -192,7 +191,7 @@ class Last(NamedTuple):
 
 
 async def retire_idle(
-    session: AsyncSession, now: datetime, ended: Mapping[int, Last], *, overlapping: bool
+    session: Session, now: datetime, ended: Mapping[int, Last], *, overlapping: bool
 ) -> list[asyncpg.Record]:
     """Mark jobs as completed that have nothing to come and no live log, if paused, too.
 
@@ -201,19 +200,19 @@ async def retire_idle(
     jobids = sorted(ended)
     if overlapping:
         # Two runs that end together would each see the other as live; so they come one after the other.
-        await LOCK_JOBS.all(session, jobids=jobids)
+        await session.all(LOCK_JOBS, jobids=jobids)
     endeds, counts = zip(*(ended[jobid] for jobid in jobids), strict=True)
-    return await RETIRE_IDLE.all(session, now=now, jobids=jobids, endeds=list(endeds), counts=list(counts))
+    return await session.all(RETIRE_IDLE, now=now, jobids=jobids, endeds=list(endeds), counts=list(counts))
 
 
-async def retire(session: AsyncSession, jobids: Sequence[int]) -> None:
+async def retire(session: Session, jobids: Sequence[int]) -> None:
     """Mark those of the jobs as completed that are idle still."""
-    await RETIRE.all(session, jobids=jobids)
+    await session.all(RETIRE, jobids=jobids)
 
 
-async def failed_in_a_row(session: AsyncSession, limits: Mapping[int, int]) -> dict[int, int]:
+async def failed_in_a_row(session: Session, limits: Mapping[int, int]) -> dict[int, int]:
     """How many of the newest runs of each job failed one after the other, counted up to its limit."""
     if not limits:
         return {}
-    rows = await FAILED_IN_A_ROW.all(session, jobids=list(limits), limits=list(limits.values()))
+    rows = await session.all(FAILED_IN_A_ROW, jobids=list(limits), limits=list(limits.values()))
     return {row["jobid"]: row["failures"] for row in rows}

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 # The oldest due calls tell which hosts have any. Where there are more than are looked at, those of one host
 # may hide all others: then the index is walked from host to host, one step each, and as many steps at most.
@@ -82,34 +80,34 @@ class Askers(NamedTuple):
 
 
 async def asking(
-    session: AsyncSession, due: datetime, window: int, steps: int, after: str, floor: datetime
+    session: Session, due: datetime, window: int, steps: int, after: str, floor: datetime
 ) -> Askers:
     """The hosts that have calls due, from `floor` on.
 
     Where more than `window` calls are due, those of the oldest, and of up to `steps` hosts behind `after`.
     """
-    rows = await ASKING.all(session, due=due, window=window, steps=steps, after=after, floor=floor)
+    rows = await session.all(ASKING, due=due, window=window, steps=steps, after=after, floor=floor)
     whole, walked = (rows[0]["whole"], rows[0]["walked"]) if rows else (True, None)
     hosts = {row["host"]: row["nextrun"] for row in rows}
     return Askers(hosts, whole or (walked is None and not after), walked or "")
 
 
-async def lock_rates(session: AsyncSession, rates: Sequence[Rated]) -> list[Rated]:
+async def lock_rates(session: Session, rates: Sequence[Rated]) -> list[Rated]:
     """Lock these rates; those that could be."""
     if not rates:
         return []
     scopes, names = map(list, zip(*rates, strict=True))
-    return [(row["scope"], row["name"]) for row in await LOCK_RATES.all(session, scopes=scopes, names=names)]
+    return [(row["scope"], row["name"]) for row in await session.all(LOCK_RATES, scopes=scopes, names=names)]
 
 
-async def use_rates(session: AsyncSession, used: Mapping[Rated, datetime]) -> None:
+async def use_rates(session: Session, used: Mapping[Rated, datetime]) -> None:
     """Write until when locked rates are used up."""
     if used:
         scopes, names = map(list, zip(*used, strict=True))
-        await USE_RATES.all(session, scopes=scopes, names=names, untils=list(used.values()))
+        await session.all(USE_RATES, scopes=scopes, names=names, untils=list(used.values()))
 
 
-async def waiting(session: AsyncSession, now: datetime, limit: int) -> tuple[int, datetime | None]:
+async def waiting(session: Session, now: datetime, limit: int) -> tuple[int, datetime | None]:
     """How many calls are due and have not begun, counted up to `limit`, and since when the first is due."""
-    count, since = await WAITING.one(session, now=now, limit=limit)
+    count, since = await session.one(WAITING, now=now, limit=limit)
     return count, since

@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 LIMITS = Statement('SELECT scope, name, "limit", rate FROM concurrencylimit ORDER BY scope, name')
 # Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
@@ -48,23 +47,23 @@ LIMITING = Statement(
 )
 
 
-async def listing(session: AsyncSession) -> list[asyncpg.Record]:
+async def listing(session: Session) -> list[asyncpg.Record]:
     """All limits, in order."""
-    return await LIMITS.all(session)
+    return await session.all(LIMITS)
 
 
 async def put(
-    session: AsyncSession, now: datetime, scope: str, name: str, *, limit: int | None, rate: int | None
+    session: Session, now: datetime, scope: str, name: str, *, limit: int | None, rate: int | None
 ) -> None:
     """Set the limit of a tag or a host: at once, a minute, or both."""
-    await SET_LIMIT.all(session, now=now, scope=scope, name=name, limit=limit, rate=rate)
+    await session.all(SET_LIMIT, now=now, scope=scope, name=name, limit=limit, rate=rate)
 
 
-async def remove(session: AsyncSession, scope: str, name: str) -> bool:
+async def remove(session: Session, scope: str, name: str) -> bool:
     """Lift a limit; whether there was one."""
-    return await REMOVE_LIMIT.one_or_none(session, scope=scope, name=name) is not None
+    return await session.one_or_none(REMOVE_LIMIT, scope=scope, name=name) is not None
 
 
-async def limiting(session: AsyncSession, jobid: int, host: str) -> list[asyncpg.Record]:
+async def limiting(session: Session, jobid: int, host: str) -> list[asyncpg.Record]:
     """The limits on a job's calls to a host: (scope, name, limit, rate, busyuntil, number under way)."""
-    return await LIMITING.all(session, jobid=jobid, host=host)
+    return await session.all(LIMITING, jobid=jobid, host=host)

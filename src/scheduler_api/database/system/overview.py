@@ -3,9 +3,8 @@
 from datetime import datetime
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
@@ -147,54 +146,54 @@ REPLICAS = Statement(
 )
 
 
-async def totals(session: AsyncSession, since: datetime, now: datetime, limit: int) -> asyncpg.Record:
+async def totals(session: Session, since: datetime, now: datetime, limit: int) -> asyncpg.Record:
     """What became of the occurrences after `since`, up to now; of `limit` logs at most."""
-    return await TOTALS.one(session, since=since, now=now, limit=limit)
+    return await session.one(TOTALS, since=since, now=now, limit=limit)
 
 
-async def running(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+async def running(session: Session, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` runs that are under way, the oldest first."""
-    return await RUNNING.all(session, limit=limit)
+    return await session.all(RUNNING, limit=limit)
 
 
-async def late(session: AsyncSession, before: datetime, limit: int) -> list[asyncpg.Record]:
+async def late(session: Session, before: datetime, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` logs that were to be tried before then, the latest first."""
-    return await LATE.all(session, before=before, limit=limit)
+    return await session.all(LATE, before=before, limit=limit)
 
 
-async def failing(session: AsyncSession, recent: datetime, longest: int, limit: int) -> list[asyncpg.Record]:
+async def failing(session: Session, recent: datetime, longest: int, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` jobs whose newest run that ended failed, the newest trouble first.
 
     Those that are over count if they failed after `recent`. Failures in a row are counted up to `longest`.
     """
-    return await FAILING.all(session, recent=recent, longest=longest, limit=limit)
+    return await session.all(FAILING, recent=recent, longest=longest, limit=limit)
 
 
-async def given_up(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+async def given_up(session: Session, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` jobs that the service has paused itself."""
-    return await GIVEN_UP.all(session, limit=limit)
+    return await session.all(GIVEN_UP, limit=limit)
 
 
-async def hosts(session: AsyncSession, limit: int) -> list[asyncpg.Record]:
+async def hosts(session: Session, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` hosts that do not answer."""
-    return await HOSTS.all(session, limit=limit)
+    return await session.all(HOSTS, limit=limit)
 
 
-async def last_error(session: AsyncSession) -> asyncpg.Record | None:
+async def last_error(session: Session) -> asyncpg.Record | None:
     """The newest failed log."""
-    return await LAST_ERROR.one_or_none(session)
+    return await session.one_or_none(LAST_ERROR)
 
 
-async def repaired(session: AsyncSession, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def repaired(session: Session, since: datetime, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` jobs whose next run had to be put right after `since`, the newest first."""
-    return await REPAIRED.all(session, since=since, limit=limit)
+    return await session.all(REPAIRED, since=since, limit=limit)
 
 
-async def old_transactions(session: AsyncSession, before: datetime, limit: int) -> list[asyncpg.Record]:
+async def old_transactions(session: Session, before: datetime, limit: int) -> list[asyncpg.Record]:
     """Up to `limit` transactions on this database that began before then and are still open, oldest first."""
-    return await OLD_TRANSACTIONS.all(session, before=before, limit=limit)
+    return await session.all(OLD_TRANSACTIONS, before=before, limit=limit)
 
 
-async def replicas(session: AsyncSession) -> list[str]:
+async def replicas(session: Session) -> list[str]:
     """The replicas that are connected to the database, as they call themselves."""
-    return [row["replica"] for row in await REPLICAS.all(session, prefix=REPLICA)]
+    return [row["replica"] for row in await session.all(REPLICAS, prefix=REPLICA)]

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, JobNotFound, TooLong
 from scheduler_api.schedule import Budget, occurrences
 from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
@@ -17,7 +16,7 @@ from scheduler_api.services.history.versions import ScheduleVersions, Version, v
 MOST = 1000
 
 
-async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Backfill) -> BackfillReport:
+async def backfill(session: Session, now: datetime, jobid: int, order: Backfill) -> BackfillReport:
     """Ask for runs of the past occurrences of a range: of the holes, or of all.
 
     A hole is an occurrence that did not run: skipped, counted in another's log, or failed. Those on
@@ -49,7 +48,7 @@ async def backfill(session: AsyncSession, now: datetime, jobid: int, order: Back
 
 
 async def _wanted(
-    session: AsyncSession, now: datetime, versions: ScheduleVersions, order: Backfill
+    session: Session, now: datetime, versions: ScheduleVersions, order: Backfill
 ) -> list[datetime]:
     """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
     job = versions.job
@@ -95,7 +94,7 @@ def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, dateti
     return sorted(found)
 
 
-async def _end(session: AsyncSession, versions: ScheduleVersions) -> datetime:
+async def _end(session: Session, versions: ScheduleVersions) -> datetime:
     """Where the ledger of a job without a future ends."""
     said = await logs.standing(session, versions.job["jobid"])
     accounted: datetime = said["accounted"] or versions.job["validfrom"]

@@ -14,12 +14,11 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import attempts, coverage, logs, pending
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import END, TICK, Block, Budget, Reason, Schedule, holds, instant_at
 from scheduler_api.services.history.invariants import Findings, check_logs
@@ -33,7 +32,7 @@ MAX_SPANNED = 50_000
 BLOCKED = {str(block) for block in Block}
 
 
-async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> JobCheck:
+async def check_job(session: Session, jobid: int, seconds: float = inf) -> JobCheck:
     """Compare one job's ledger with what was expected of it, for about so many seconds.
 
     Raises JobNotFound, ServiceBusy.
@@ -53,12 +52,12 @@ async def check_job(session: AsyncSession, jobid: int, seconds: float = inf) -> 
     return report.result()
 
 
-async def jobids(session: AsyncSession, after: int) -> list[int]:
+async def jobids(session: Session, after: int) -> list[int]:
     """The ids of some jobs above `after`, in order; deleted ones among them."""
     return await definitions.ids(session, after, BATCH)
 
 
-async def count_jobs(session: AsyncSession) -> int:
+async def count_jobs(session: Session) -> int:
     """How many jobs there are, deleted ones too."""
     return await definitions.count(session)
 
@@ -76,7 +75,7 @@ class _Walk:
 
 
 async def _check_version(
-    session: AsyncSession, versions: ScheduleVersions, version: Version, schedule: Schedule, report: Findings
+    session: Session, versions: ScheduleVersions, version: Version, schedule: Schedule, report: Findings
 ) -> None:
     """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
     job, parts = versions.job, version.within
@@ -146,7 +145,7 @@ def _follow(grid: Sequence[int], rows: Iterable[tuple[int, int, int]]) -> bool:
 
 
 async def _check_singly(
-    session: AsyncSession, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Findings
+    session: Session, jobid: int, span: tuple[datetime, datetime], walk: _Walk, report: Findings
 ) -> None:
     after, before = span
     while found := await logs.coverage(session, jobid, after, before, SINGLE):
@@ -238,7 +237,7 @@ def _end(job: Mapping[str, Any], version: Version) -> datetime:
 
 
 async def _has_ended(
-    session: AsyncSession, job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None
+    session: Session, job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None
 ) -> bool:
     """Whether a schedule ended before its time: by maxruns, or as a run could not even be tried."""
     if version.to is None:
@@ -268,7 +267,7 @@ def _first_of(schedule: Schedule, after: datetime, is_blocked: bool) -> datetime
     return first
 
 
-async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Findings) -> None:
+async def _check_state(session: Session, job: Mapping[str, Any], report: Findings) -> None:
     if job["after"] is not None:
         lost = await chains.lost(session, job["jobid"])
         if lost["count"]:
@@ -284,7 +283,7 @@ async def _check_state(session: AsyncSession, job: Mapping[str, Any], report: Fi
         report.find("invariant", job["promised"], 1, f"It is {job['state']}, but it has a scheduled run.")
 
 
-async def _check_pause(session: AsyncSession, job: Mapping[str, Any], report: Findings) -> None:
+async def _check_pause(session: Session, job: Mapping[str, Any], report: Findings) -> None:
     """A paused job that has nothing to go on with is completed, unless its last run is under way."""
     with contextlib.suppress(ScheduleUnusable):
         said = await logs.standing(session, job["jobid"])

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs import breakers, logs, pending
+from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Block, Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note
 from scheduler_api.services.history.upcoming import occurrence_of
@@ -32,9 +31,7 @@ BECAUSE = {
 }
 
 
-async def explain(
-    session: AsyncSession, now: datetime, jobid: int, at: datetime, hostlimit: int
-) -> Explanation:
+async def explain(session: Session, now: datetime, jobid: int, at: datetime, hostlimit: int) -> Explanation:
     """What became of an instant, and why. Raises JobNotFound, ScheduleUnusable.
 
     `hostlimit` is how many calls at once a host gets that has no limit of its own.
@@ -76,7 +73,7 @@ def _answer(
     )
 
 
-async def _is_spent(session: AsyncSession, versions: ScheduleVersions, at: datetime) -> bool:
+async def _is_spent(session: Session, versions: ScheduleVersions, at: datetime) -> bool:
     """Whether the job will have run, before the instant, as often as it may."""
     job = versions.job
     if job["maxruns"] is None:
@@ -202,9 +199,7 @@ def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[Explanati
     return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: attempt {log.attempt}{since}."
 
 
-async def _held_back(
-    session: AsyncSession, logs: Sequence[Log], now: datetime, zone: str, hostlimit: int
-) -> str:
+async def _held_back(session: Session, logs: Sequence[Log], now: datetime, zone: str, hostlimit: int) -> str:
     """What keeps a call waiting that is due, as a further sentence; empty: nothing is known to."""
     for log in logs:
         if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.history.forecast import CollidingJob, Collision, Forecast
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import history
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Budget, Every, Schedule, tick_of
 from scheduler_api.services.jobs import locking
@@ -55,7 +54,7 @@ class Seen(NamedTuple):
     """How long a run of each takes."""
 
 
-async def look(session: AsyncSession, now: datetime) -> Seen:
+async def look(session: Session, now: datetime) -> Seen:
     """Read what a forecast rests on."""
     rows = await definitions.active_definitions(session, MAX_JOBS)
     medians = await history.medians(session, [row["jobid"] for row in rows if row["calls"]])

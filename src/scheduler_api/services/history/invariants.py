@@ -5,11 +5,10 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import invariants
+from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Reason
 from scheduler_api.services.history.versions import ScheduleVersions
 
@@ -90,7 +89,7 @@ class Findings:
         )
 
 
-async def check_logs(session: AsyncSession, versions: ScheduleVersions, report: Findings) -> None:
+async def check_logs(session: Session, versions: ScheduleVersions, report: Findings) -> None:
     """What holds for each log by itself, how many of them ran, and that none was left out above."""
     job = versions.job
     rows = await invariants.tally(session, job["jobid"], versions.targeted, REASONS)
@@ -115,7 +114,7 @@ async def check_logs(session: AsyncSession, versions: ScheduleVersions, report: 
         report.find("stray", None, told - report.seen, said)
 
 
-async def _stands_still(session: AsyncSession, job: Mapping[str, Any]) -> bool:
+async def _stands_still(session: Session, job: Mapping[str, Any]) -> bool:
     """Whether the job is as it was when it was read; if it has gone on, new logs were not looked at."""
     now = await definitions.one(session, job["jobid"])
     return now is not None and all(now[name] == job[name] for name in STANDING)

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
 from scheduler_api.database.runs import history
+from scheduler_api.database.statements import Session
 
 #: How long each span is, and its stretches.
 SPANS = {
@@ -21,7 +20,7 @@ MAX_COUNTED = 100_000
 GLANCE = 60
 
 
-async def recent(session: AsyncSession, jobids: Sequence[int]) -> dict[int, list[Recent]]:
+async def recent(session: Session, jobids: Sequence[int]) -> dict[int, list[Recent]]:
     """The newest runs of each of these jobs, oldest first."""
     found: defaultdict[int, list[Recent]] = defaultdict(list)
     for row in await history.recent(session, jobids, GLANCE):
@@ -38,7 +37,7 @@ async def recent(session: AsyncSession, jobids: Sequence[int]) -> dict[int, list
     return found
 
 
-async def timeline(session: AsyncSession, now: datetime, jobid: int, span: TimeRange) -> Timeline:
+async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange) -> Timeline:
     """What became of a job's occurrences up to now."""
     length, width = SPANS[span]
     until = _ceiling(now, width)

@@ -10,8 +10,6 @@ from heapq import merge
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.schedules import (
     EditPreview,
@@ -21,6 +19,7 @@ from scheduler_api.contracts.jobs.schedules import (
     Upcoming,
 )
 from scheduler_api.database.jobs import definitions
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.schedule.wording import describe, local, note, relative
@@ -57,12 +56,12 @@ class Listed(NamedTuple, Generic[Shown]):
     """Whether all that were asked for are there; else the time for it ran out."""
 
 
-async def job_now(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
+async def job_now(session: Session, now: datetime, jobid: int) -> tuple[datetime, Row]:
     """The instant, and what `upcoming` knows of a job. Raises JobNotFound."""
     return now, _there(jobid, await definitions.summary(session, jobid))
 
 
-async def job_to_edit(session: AsyncSession, now: datetime, jobid: int) -> tuple[datetime, Row]:
+async def job_to_edit(session: Session, now: datetime, jobid: int) -> tuple[datetime, Row]:
     """The instant, and what `preview_edit` knows of a job, all of its target too. Raises JobNotFound."""
     return now, _there(jobid, await definitions.one(session, jobid))
 
@@ -74,7 +73,7 @@ def _there(jobid: int, row: Row | None) -> Row:
 
 
 async def jobs_until(
-    session: AsyncSession, now: datetime, hours: int, limit: int
+    session: Session, now: datetime, hours: int, limit: int
 ) -> tuple[datetime, Sequence[Row]]:
     """The instant, and what `upcoming_of_all` knows of up to `limit` jobs that run within the next hours."""
     return now, await definitions.active_until(session, now + timedelta(hours=hours), limit)

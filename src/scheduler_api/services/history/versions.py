@@ -6,9 +6,8 @@ from datetime import date, datetime, time
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import END, Definition, Part, Schedule, holds, schedule_of, without
 from scheduler_api.services.jobs import locking
@@ -92,7 +91,7 @@ class ScheduleVersions:
         return latest if latest is not None and latest["action"] == "paused" else None
 
 
-async def versions_of(session: AsyncSession, jobid: int) -> ScheduleVersions:
+async def versions_of(session: Session, jobid: int) -> ScheduleVersions:
     """The job and its history, which belong together although others edit. Raises JobNotFound."""
     row: Mapping[str, Any] | None = await definitions.summary(session, jobid)
     for _ in range(TRIES):

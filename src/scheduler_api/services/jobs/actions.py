@@ -7,7 +7,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
 from scheduler_api.contracts.jobs.job import Job
@@ -16,6 +15,7 @@ from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.singly import one_by_one
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     FieldError,
     InvalidInput,
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 async def pause_untold(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     order: Pause,
@@ -64,7 +64,7 @@ async def pause_untold(
     await changes.record(session, now, jobid, "paused", client, after=said)
 
 
-async def _open_from(session: AsyncSession, locked: LockedJob) -> datetime | None:
+async def _open_from(session: Session, locked: LockedJob) -> datetime | None:
     """The occurrence that a job is to go on with when it is resumed; None: there is none, or is unknown."""
     try:
         future = locking.future_of(locked.job, await logs.standing(session, locked.job["jobid"]))
@@ -74,7 +74,7 @@ async def _open_from(session: AsyncSession, locked: LockedJob) -> datetime | Non
 
 
 async def resume_untold(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     order: Resume,
@@ -95,7 +95,7 @@ async def resume_untold(
 
 
 async def pause(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     order: Pause,
@@ -108,7 +108,7 @@ async def pause(
 
 
 async def resume(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     order: Resume,
@@ -134,7 +134,7 @@ class PausesOver(NamedTuple):
 FIRST_PAUSE = (datetime.min.replace(tzinfo=UTC), 0)
 
 
-async def pauses_over(session: AsyncSession, after: tuple[datetime, int], limit: int) -> PausesOver:
+async def pauses_over(session: Session, after: tuple[datetime, int], limit: int) -> PausesOver:
     """Up to `limit` pauses that are over, after a place in their order."""
     now = await definitions.clock(session)
     rows = await definitions.pauses_over(session, now, after, limit)
@@ -144,7 +144,7 @@ async def pauses_over(session: AsyncSession, after: tuple[datetime, int], limit:
     return PausesOver([row["jobid"] for row in rows], last, seconds)
 
 
-async def resume_all(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> int:
+async def resume_all(session: Session, now: datetime, jobids: Sequence[int]) -> int:
     """Resume those of the jobs whose pause has ended; how many of them nobody else holds."""
 
     async def resume_due(jobid: int) -> None:
@@ -163,7 +163,7 @@ async def resume_all(session: AsyncSession, now: datetime, jobids: Sequence[int]
 
 
 async def _go_on(
-    session: AsyncSession, now: datetime, locked: LockedJob, missed: Missed, client: str | None
+    session: Session, now: datetime, locked: LockedJob, missed: Missed, client: str | None
 ) -> None:
     job = locked.job
     future, first = None, None
@@ -180,7 +180,7 @@ async def _go_on(
 
 
 async def _catch_up(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     locked: LockedJob,
     future: Future,
@@ -202,7 +202,7 @@ async def _catch_up(
     return await locking.write_off(session, now, job["jobid"], future, first, last, Reason.PAUSED)
 
 
-async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
+async def run_now(session: Session, now: datetime, jobid: int) -> Log:
     """Ask for a run of the job now, beside its schedule, which does not move; the pending log.
 
     A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted.
@@ -222,7 +222,7 @@ async def run_now(session: AsyncSession, now: datetime, jobid: int) -> Log:
 
 
 async def skip_next(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     version: int | None = None,

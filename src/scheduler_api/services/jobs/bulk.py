@@ -7,20 +7,18 @@ from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.jobs import lists
-from scheduler_api.database.statements import savepoint
+from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import actions, editing
 
 #: Jobs in one transaction, and seconds after which it takes no further one.
 BATCH, BATCH_SECONDS = 100, 1.0
 
-Verb = Callable[[AsyncSession, datetime, int], Coroutine[Any, Any, Any]]
+Verb = Callable[[Session, datetime, int], Coroutine[Any, Any, Any]]
 
 
 @dataclass
@@ -44,12 +42,12 @@ class Asked(NamedTuple):
     """Names what is paused by it."""
 
 
-async def count(session: AsyncSession, filters: dict[str, Any]) -> int:
+async def count(session: Session, filters: dict[str, Any]) -> int:
     """How many jobs pass the filters."""
     return await lists.count(session, filters)
 
 
-async def run_batch(session: AsyncSession, now: datetime, asked: Asked, after: int) -> BatchReport:
+async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
     """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
     verb = _verb(asked)
     rows = await lists.page(session, asked.filters, "jobid", (after, None), BATCH)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import pending
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, JobHasFollowers
 
 #: The most jobs in a row, each after the one before.
@@ -16,13 +15,13 @@ LONGEST = 100
 MAX_NAMED = 5
 
 
-async def fire(session: AsyncSession, now: datetime, logids: Sequence[int]) -> None:
+async def fire(session: Session, now: datetime, logids: Sequence[int]) -> None:
     """Ask for the runs that come after these logs, in the transaction that gives them their verdicts."""
     if logids and await chains.fire(session, now, logids):
         await pending.announce(session)
 
 
-async def require_parent(session: AsyncSession, after: After, jobid: int | None = None) -> None:
+async def require_parent(session: Session, after: After, jobid: int | None = None) -> None:
     """Raise InvalidInput where a job cannot run after that one; without a jobid, it is a new job."""
     # Two edits at once could each see no circle, and make one together.
     await chains.take_turn(session)
@@ -37,7 +36,7 @@ async def require_parent(session: AsyncSession, after: After, jobid: int | None 
         raise InvalidInput(FieldError(("after", "jobid"), f"A chain has at most {LONGEST} jobs."))
 
 
-async def require_no_followers(session: AsyncSession, jobid: int) -> None:
+async def require_no_followers(session: Session, jobid: int) -> None:
     """Raise JobHasFollowers where others run after the job: they would wait forever."""
     found = await chains.followers(session, jobid, MAX_NAMED + 1)
     if found:

@@ -2,18 +2,17 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Future
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.jobs.documents import recorded, written
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
 
 
-async def create(session: AsyncSession, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
+async def create(session: Session, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
     """Create a job with the promise of its first run. Raises InvalidInput where it has none ahead."""
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)

@@ -3,13 +3,12 @@
 import contextlib
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, retiming
@@ -20,7 +19,7 @@ from scheduler_api.services.jobs.reading import get
 
 
 async def edit(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     patch: JobPatch,
@@ -52,7 +51,7 @@ async def edit(
     return await get(session, jobid)
 
 
-async def _close(session: AsyncSession, now: datetime, locked: LockedJob) -> None:
+async def _close(session: Session, now: datetime, locked: LockedJob) -> None:
     """Take back the promise, and write off what was due; a schedule that cannot be computed had nothing."""
     await locking.take_back(session, locked)
     first, jobid = locked.open_from, locked.job["jobid"]
@@ -65,7 +64,7 @@ async def _close(session: AsyncSession, now: datetime, locked: LockedJob) -> Non
 
 
 async def delete(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     history: History,

@@ -3,12 +3,11 @@
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database import marks
 from scheduler_api.database.jobs import idempotency
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import KeyInFlight, KeyReused
 from scheduler_api.services.jobs import creating
 
@@ -17,7 +16,7 @@ LIFETIME = timedelta(hours=24)
 
 
 async def create_once(
-    session: AsyncSession, now: datetime, key: str, draft: JobDraft, client: str | None = None
+    session: Session, now: datetime, key: str, draft: JobDraft, client: str | None = None
 ) -> tuple[Job, bool]:
     """Create the job, or find it as the key's first use created it; whether it was there before.
 

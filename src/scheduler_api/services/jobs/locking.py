@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import Skipped
-from scheduler_api.database.statements import savepoint
+from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
 from scheduler_api.schedule import (
     TICK,
@@ -88,7 +87,7 @@ class _StartedMeanwhile(Exception):
 
 
 async def lock(
-    session: AsyncSession, now: datetime, jobid: int, version: int | None = None, *, deleted: bool = False
+    session: Session, now: datetime, jobid: int, version: int | None = None, *, deleted: bool = False
 ) -> LockedJob:
     """Lock a job and its live logs, logs first, then the job: the order that every claimer uses.
 
@@ -182,7 +181,7 @@ def tried_at(schedule: Schedule, occurrence: datetime, jobid: int, jitter: int) 
 
 
 async def promise(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     job: Mapping[str, Any],
     future: Future,
@@ -220,7 +219,7 @@ def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str
     return found
 
 
-async def take_back(session: AsyncSession, locked: LockedJob, but: datetime | None = None) -> None:
+async def take_back(session: Session, locked: LockedJob, but: datetime | None = None) -> None:
     """Leave the job without a future: its promise as if never given, runs under way to promise nothing.
 
     A promise of the occurrence `but` stays, for `go_on`.
@@ -231,7 +230,7 @@ async def take_back(session: AsyncSession, locked: LockedJob, but: datetime | No
 
 
 async def go_on(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     locked: LockedJob,
     job: Mapping[str, Any],
@@ -252,7 +251,7 @@ async def go_on(
 
 
 async def write_off(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     jobid: int,
     future: Future,
@@ -267,7 +266,7 @@ async def write_off(
 
 
 async def skip(
-    session: AsyncSession, now: datetime, rows: Sequence[Skipped], schedule: Schedule | None = None
+    session: Session, now: datetime, rows: Sequence[Skipped], schedule: Schedule | None = None
 ) -> None:
     """Write rows for occurrences of the schedule, or of that of each job, that did not run.
 

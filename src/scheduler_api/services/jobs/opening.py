@@ -2,15 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.runs import logs
+from scheduler_api.database.statements import Session
 from scheduler_api.schedule import TICK, Future
 from scheduler_api.services.jobs.locking import MAX_ROWS, LockedJob, first_beside
 
 
-async def first_open(session: AsyncSession, locked: LockedJob, future: Future) -> datetime | None:
+async def first_open(session: Session, locked: LockedJob, future: Future) -> datetime | None:
     """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
     if locked.open_from is not None:
         return future.admit(locked.open_from)
@@ -27,7 +26,7 @@ async def first_open(session: AsyncSession, locked: LockedJob, future: Future) -
     return future.admit(first_beside(future.schedule, since, rows))
 
 
-async def _accounted(session: AsyncSession, locked: LockedJob) -> datetime | None:
+async def _accounted(session: Session, locked: LockedJob) -> datetime | None:
     """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
     jobid, until = locked.job["jobid"], locked.now
     repaired = await changes.repaired(session, jobid)

@@ -3,18 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.computing import in_turns
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.runs import logs
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 
 
-async def get(session: AsyncSession, jobid: int) -> Job:
+async def get(session: Session, jobid: int) -> Job:
     """The job. Raises JobNotFound."""
     row = await definitions.one(session, jobid)
     if row is None:
@@ -22,7 +21,7 @@ async def get(session: AsyncSession, jobid: int) -> Job:
     return Job.model_validate(dict(row))
 
 
-async def get_summary(session: AsyncSession, jobid: int) -> JobSummary:
+async def get_summary(session: Session, jobid: int) -> JobSummary:
     """The job without the headers and the body of its target. Raises JobNotFound."""
     row = await definitions.summary(session, jobid)
     if row is None:
@@ -30,39 +29,37 @@ async def get_summary(session: AsyncSession, jobid: int) -> JobSummary:
     return JobSummary.model_validate(dict(row))
 
 
-async def get_with_logs(
-    session: AsyncSession, jobid: int, limit: int, before: int | None = None
-) -> JobWithLogs:
+async def get_with_logs(session: Session, jobid: int, limit: int, before: int | None = None) -> JobWithLogs:
     """The job and up to `limit` of its logs, newest first; with `before`, older than that logid."""
     job = await get(session, jobid)
     filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
     return JobWithLogs(job=job, logs=await list_logs(session, filters, limit))
 
 
-async def list_logs(session: AsyncSession, filters: Mapping[str, Any], limit: int) -> list[Log]:
+async def list_logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[Log]:
     """Up to `limit` logs that pass the filters (see logs.FILTERS), newest first."""
     rows = await logs.logs(session, filters, limit)
     return await in_turns(lambda row: Log.model_validate(dict(row)), rows)
 
 
-async def names(session: AsyncSession, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+async def names(session: Session, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
     """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
     return await definitions.names(session, jobids)
 
 
-async def changes_of(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
+async def changes_of(session: Session, jobid: int, before: int, limit: int) -> list[Change]:
     """Up to `limit` changes of the job older than a changeid, newest first. Raises JobNotFound."""
     await get_summary(session, jobid)
     return await newest_changes(session, jobid, before, limit)
 
 
-async def newest_changes(session: AsyncSession, jobid: int, before: int, limit: int) -> list[Change]:
+async def newest_changes(session: Session, jobid: int, before: int, limit: int) -> list[Change]:
     """The same of a job that is there."""
     return await in_turns(Change.model_validate, await changes.newest(session, jobid, before, limit))
 
 
 async def listing(
-    session: AsyncSession,
+    session: Session,
     filters: Mapping[str, Any],
     sort: str,
     after: tuple[int, Any] | None,

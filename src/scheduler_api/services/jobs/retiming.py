@@ -10,11 +10,10 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.definitions import Continuation
 from scheduler_api.database.runs import logs
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
 from scheduler_api.services.jobs import chains, locking, opening
@@ -23,7 +22,7 @@ from scheduler_api.services.jobs.locking import LockedJob
 
 
 async def retime(
-    session: AsyncSession, now: datetime, locked: LockedJob, draft: JobDraft, changed: Collection[str]
+    session: Session, now: datetime, locked: LockedJob, draft: JobDraft, changed: Collection[str]
 ) -> Continuation:
     """Put the promise where the new definition wants it; how the job stands then.
 
@@ -46,7 +45,7 @@ async def retime(
 
 
 async def _keep(
-    session: AsyncSession, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
+    session: Session, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
 ) -> Continuation:
     """Go on with the same schedule; a completed job that may run again does so from now on."""
     job, validfrom, ends = locked.job, locked.job["validfrom"], locked.job["kept"]
@@ -64,7 +63,7 @@ async def _keep(
 
 
 async def _replace(
-    session: AsyncSession, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
+    session: Session, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
 ) -> Continuation:
     """Go on with another schedule: what is due by both stays, what is due by the old one alone is over."""
     jobid = locked.job["jobid"]
@@ -105,9 +104,7 @@ def succession(
         return None
 
 
-async def _skipped_up_to(
-    session: AsyncSession, now: datetime, locked: LockedJob, schedule: Schedule
-) -> datetime:
+async def _skipped_up_to(session: Session, now: datetime, locked: LockedJob, schedule: Schedule) -> datetime:
     """The last of the occurrences that were skipped ahead of their time and stay so, or now.
 
     What the new schedule does not call for, or not next, is forgotten.
@@ -129,7 +126,7 @@ async def _skipped_up_to(
     return last
 
 
-async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule) -> None:
+async def _part(session: Session, now: datetime, jobid: int, old: Schedule) -> None:
     """Part a verdict that was given ahead of its time, and of which some has come by now."""
     row = await logs.straddling(session, jobid, now)
     first = old.next_after(now)
@@ -147,7 +144,7 @@ async def _part(session: AsyncSession, now: datetime, jobid: int, old: Schedule)
 
 
 async def _go_on(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     locked: LockedJob,
     draft: JobDraft,

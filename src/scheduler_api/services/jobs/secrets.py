@@ -2,18 +2,17 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
 from scheduler_api.database.jobs import definitions, secrets
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, SecretNotFound, TooManySecrets
 from scheduler_api.targets import signatures
 
 MOST = 2
 
 
-async def add(session: AsyncSession, now: datetime, jobid: int, cipher: Cipher) -> NewSecret:
+async def add(session: Session, now: datetime, jobid: int, cipher: Cipher) -> NewSecret:
     """Give a job a further secret; it is shown this once.
 
     Raises JobNotFound, JobIsDeleted, TooManySecrets, SecretsUnavailable.
@@ -30,19 +29,19 @@ async def add(session: AsyncSession, now: datetime, jobid: int, cipher: Cipher) 
     return NewSecret(**dict(row), secret=secret)
 
 
-async def listing(session: AsyncSession, jobid: int) -> list[Secret]:
+async def listing(session: Session, jobid: int) -> list[Secret]:
     """The job's secrets, oldest first, but for what they are. Raises JobNotFound."""
     if await definitions.summary(session, jobid) is None:
         raise JobNotFound(jobid)
     return await kept(session, jobid)
 
 
-async def kept(session: AsyncSession, jobid: int) -> list[Secret]:
+async def kept(session: Session, jobid: int) -> list[Secret]:
     """The same of a job that is there."""
     return [Secret.model_validate(dict(row)) for row in await secrets.of_job(session, jobid)]
 
 
-async def remove(session: AsyncSession, _: datetime, jobid: int, secretid: int) -> None:
+async def remove(session: Session, _: datetime, jobid: int, secretid: int) -> None:
     """Sign with a secret no more. Raises SecretNotFound."""
     if not await secrets.remove(session, jobid, secretid):
         raise SecretNotFound(f"Job {jobid} has no secret {secretid}.")

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.database.runs import breakers
+from scheduler_api.database.statements import Session
 from scheduler_api.services.runs.settling import Ended
 from scheduler_api.targets import HOST_FAILURES
 
@@ -17,7 +16,7 @@ REMEMBERED = timedelta(days=1)
 
 
 async def judge(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     held: Sequence[tuple[Mapping[str, Any], Ended]],
     failing: frozenset[str],
@@ -44,6 +43,6 @@ async def judge(
         await breakers.failed(session, now, failures, HOST_BREAKS, MIN_BREAK, MAX_BREAK)
 
 
-async def forget(session: AsyncSession, now: datetime) -> None:
+async def forget(session: Session, now: datetime) -> None:
     """Forget the failures of hosts that nothing calls any more."""
     await breakers.forget(session, now - REMEMBERED)

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import structlog
 from pydantic_core import to_json
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.contracts.jobs.targets import Target, target_of
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
@@ -20,7 +19,7 @@ from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.runs.settling import Acceptance
 from scheduler_api.database.singly import Tried, one_by_one
-from scheduler_api.database.statements import savepoint
+from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services.runs import breakers, repairs, starting
 from scheduler_api.services.runs.concurrency import Admitted, Bounds
@@ -113,7 +112,7 @@ class Claim:
 
 
 async def claim(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     room: Room,
     terms: Terms,
@@ -170,7 +169,7 @@ async def claim(
     )
 
 
-async def _until_next(session: AsyncSession, now: datetime, paced: datetime | None) -> float | None:
+async def _until_next(session: Session, now: datetime, paced: datetime | None) -> float | None:
     instants = [await claims.next_call(session, now), paced and max(paced, now + PACE)]
     return _seconds_to(min((at for at in instants if at is not None), default=None), now)
 
@@ -192,7 +191,7 @@ def _started(
     )
 
 
-async def sample(session: AsyncSession, now: datetime, jobid: int) -> Started:
+async def sample(session: Session, now: datetime, jobid: int) -> Started:
     """A run of the job as it would be now, of which no log tells. Raises JobNotFound, JobHasNoTarget."""
     job = await definitions.one(session, jobid)
     if job is None:
@@ -222,7 +221,7 @@ class Batch(NamedTuple):
 
 
 async def settle(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     ended: Sequence[Ended],
     failing: frozenset[str],
@@ -256,7 +255,7 @@ async def settle(
 
 
 async def renew(
-    session: AsyncSession, now: datetime, held: Sequence[tuple[int, UUID]], lease: timedelta
+    session: Session, now: datetime, held: Sequence[tuple[int, UUID]], lease: timedelta
 ) -> Renewed:
     """Hold runs (by logid and token) for a further lease, but for those that somebody else has locked."""
     renewed = await leases.renew(session, held, now + lease)
@@ -264,12 +263,12 @@ async def renew(
     return Renewed(renewed, await leases.current(session, left))
 
 
-async def expired(session: AsyncSession, now: datetime) -> list[UUID]:
+async def expired(session: Session, now: datetime) -> list[UUID]:
     """The tokens of runs whose lease has run out, and that nothing keeps from being renewed."""
     return await leases.expired(session, now, MAX_EXPIRED)
 
 
-async def reap(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> list[Settled]:
+async def reap(session: Session, now: datetime, tokens: Sequence[UUID]) -> list[Settled]:
     """End attempts whose lease has run out: their replica is gone, or their target has been silent."""
     rows = await leases.take_over(session, now, tokens)
     known = await claims.free_rules(session, [row["logid"] for row in rows])
@@ -288,7 +287,7 @@ async def reap(session: AsyncSession, now: datetime, tokens: Sequence[UUID]) -> 
 
 
 async def _settle_singly(
-    session: AsyncSession, now: datetime, held: Sequence[HeldEnd], known: Known
+    session: Session, now: datetime, held: Sequence[HeldEnd], known: Known
 ) -> tuple[list[Settled], set[UUID]]:
     """Settle each run by itself: what became of them, and the tokens of those that somebody else holds.
 
@@ -327,7 +326,7 @@ def _expired(row: Mapping[str, Any]) -> Ended:
 
 
 async def settle_held(
-    session: AsyncSession, now: datetime, held: Sequence[HeldEnd], known: Known
+    session: Session, now: datetime, held: Sequence[HeldEnd], known: Known
 ) -> list[Settled]:
     """Settle running logs whose rows are locked; `known` is what their jobs say of what follows, by logid."""
     if not held:

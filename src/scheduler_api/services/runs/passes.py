@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
 from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
@@ -16,7 +15,7 @@ from scheduler_api.database.runs.claims import DueCall
 from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.runs.passes import BEGINNING, DueLog, JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
-from scheduler_api.database.statements import savepoint
+from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.schedule import Decision, Every, Misfire, Once, Reason, Schedule, Status, decide
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.runs import repairs
@@ -52,7 +51,7 @@ class PassReport:
 
 
 async def run_pass(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     limit: int,
     due: datetime,
@@ -110,7 +109,7 @@ Rules = Mapping[int, JobRules]
 
 
 async def _settle(
-    session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
+    session: Session, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> None:
     unpromised = await passes.settle(session, now, [fate.outcome for fate in fates])
     await locking.skip(session, now, [row for fate in fates for row in fate.blocked])
@@ -191,7 +190,7 @@ Decided = tuple[DueLog, Fate]
 
 
 async def _settle_singly(
-    session: AsyncSession, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
+    session: Session, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> PassReport:
     """Settle each row by itself, so that one the database refuses does not hold back the others."""
 

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.singly import one_by_one
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Reason, Schedule
 from scheduler_api.services.jobs import locking, opening
@@ -40,7 +40,7 @@ class Suspects(NamedTuple):
     """The last job that was looked at; None: there was none left."""
 
 
-async def suspects(session: AsyncSession, after: int, limit: int) -> Suspects:
+async def suspects(session: Session, after: int, limit: int) -> Suspects:
     """Look at the next `limit` active jobs above a jobid, without any lock."""
     now = await definitions.clock(session)
     rows = await pending.walk(session, now, after, limit)
@@ -70,7 +70,7 @@ def _is_suspicious(row: Mapping[str, Any], now: datetime, nexts: dict[int, datet
     return following is not None and row["scheduledfor"] > following
 
 
-async def repair(session: AsyncSession, now: datetime, jobid: int) -> bool:
+async def repair(session: Session, now: datetime, jobid: int) -> bool:
     """Put the job's next run right, or retire the job if it has no future; whether anything was wrong.
 
     Safe against others who do the same: whoever holds the job first does it.
@@ -86,7 +86,7 @@ async def repair(session: AsyncSession, now: datetime, jobid: int) -> bool:
     return locked.promise is not None and await _advance(session, locked, locked.promise)
 
 
-async def go_on(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> None:
+async def go_on(session: Session, now: datetime, jobids: Sequence[int]) -> None:
     """Let jobs go on of which a row was there already for what was to be promised.
 
     So it is where occurrences have run ahead of their time, by a clock that was ahead. What somebody holds,
@@ -96,7 +96,7 @@ async def go_on(session: AsyncSession, now: datetime, jobids: Sequence[int]) -> 
         await one_by_one(session, jobids[:MAX_AT_ONCE], lambda jobid: repair(session, now, jobid))
 
 
-async def realign(session: AsyncSession, now: datetime, after: int, limit: int) -> int | None:
+async def realign(session: Session, now: datetime, after: int, limit: int) -> int | None:
     """Look at up to `limit` promises of jobs above a jobid; the last jobid, or None where there was none.
 
     A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
@@ -118,7 +118,7 @@ def _is_off(row: Mapping[str, Any]) -> bool:
         return False
 
 
-async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
+async def _realign(session: Session, now: datetime, jobid: int) -> None:
     locked = await locking.lock(session, now, jobid)
     schedule = locking.schedule_in(locked.job)
     # Whoever came first may have done it.
@@ -139,7 +139,7 @@ async def _realign(session: AsyncSession, now: datetime, jobid: int) -> None:
         await locking.promise(session, now, locked.job, future, occurrence)
 
 
-async def _heal(session: AsyncSession, locked: locking.LockedJob) -> bool:
+async def _heal(session: Session, locked: locking.LockedJob) -> bool:
     """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
     jobid, now = locked.job["jobid"], locked.now
     future, occurrence = None, None
@@ -157,7 +157,7 @@ async def _heal(session: AsyncSession, locked: locking.LockedJob) -> bool:
     return True
 
 
-async def _advance(session: AsyncSession, locked: locking.LockedJob, promise: Mapping[str, Any]) -> bool:
+async def _advance(session: Session, locked: locking.LockedJob, promise: Mapping[str, Any]) -> bool:
     """Give the job its first open occurrence, where its next run is later for no reason that is known."""
     job, now = locked.job, locked.now
     try:
@@ -189,7 +189,7 @@ def _is_too_early(row: Mapping[str, Any], now: datetime) -> bool:
 
 
 async def _take_back(
-    session: AsyncSession, now: datetime, schedule: Schedule, rows: Sequence[Mapping[str, Any]]
+    session: Session, now: datetime, schedule: Schedule, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """Let rows say nothing of what is yet to come."""
     await logs.drop(session, [row["logid"] for row in rows if row["scheduledfor"] > now])
@@ -202,7 +202,7 @@ async def _take_back(
 
 
 async def _record(
-    session: AsyncSession, locked: locking.LockedJob, was: datetime | None, became: datetime | None
+    session: Session, locked: locking.LockedJob, was: datetime | None, became: datetime | None
 ) -> None:
     """Tell those who look after the job."""
     before, after = ({"nextrun": plain(instant)} for instant in (was, became))

@@ -4,10 +4,9 @@ import hmac
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.runs.reports import Report, ReportedStatus, RunState
 from scheduler_api.database.runs import attempts, claims, leases, pending
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import LogNotFound, RunIsOver
 from scheduler_api.services.runs.claims import settle_held
 from scheduler_api.services.runs.settling import Ended, target_in
@@ -19,7 +18,7 @@ MAX_LINES = 1000
 HEARTBEAT_TIMEOUT = 300
 
 
-async def report(session: AsyncSession, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
+async def report(session: Session, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
     """Take a report on the attempt that was given this token. Raises LogNotFound, RunIsOver."""
     row = await leases.lock(session, logid)
     if row is None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import attempts, claims, leases, logs, pending
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     JobHasNoTarget,
     JobIsDeleted,
@@ -29,7 +28,7 @@ BATCH = 100
 MAX_LINES = 1000
 
 
-async def get_log(session: AsyncSession, logid: int) -> LogWithAttempts:
+async def get_log(session: Session, logid: int) -> LogWithAttempts:
     """A log with its attempts, and what they told. Raises LogNotFound."""
     return LogWithAttempts(
         log=await _log(session, logid),
@@ -38,13 +37,13 @@ async def get_log(session: AsyncSession, logid: int) -> LogWithAttempts:
     )
 
 
-async def latest_attempts(session: AsyncSession, logids: Sequence[int]) -> dict[int, Attempt]:
+async def latest_attempts(session: Session, logids: Sequence[int]) -> dict[int, Attempt]:
     """The last attempt of each of these logs that calls a target, by logid; without the excerpts."""
     rows = await attempts.latest(session, logids)
     return {logid: Attempt.model_validate(dict(row)) for logid, row in rows.items()}
 
 
-async def retry(session: AsyncSession, now: datetime, logid: int) -> Log:
+async def retry(session: Session, now: datetime, logid: int) -> Log:
     """Try a failed call again, now, with as many attempts as a new one; its delivery id stays.
 
     Raises LogNotFound, NothingToRetry, JobIsDeleted, JobHasNoTarget.
@@ -66,7 +65,7 @@ async def retry(session: AsyncSession, now: datetime, logid: int) -> Log:
 
 
 async def retry_batch(
-    session: AsyncSession, now: datetime, filters: Mapping[str, Any], after: int
+    session: Session, now: datetime, filters: Mapping[str, Any], after: int
 ) -> tuple[int | None, int]:
     """Try the next failed calls above a logid again; the last of them (None: there was none), how many."""
     logids = await attempts.failed(session, filters, after, BATCH)
@@ -80,12 +79,12 @@ async def retry_batch(
     return (logids[-1] if logids else None), done
 
 
-async def count_failed(session: AsyncSession, filters: Mapping[str, Any]) -> int:
+async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
     """How many failed calls pass the filters."""
     return await attempts.count_failed(session, filters)
 
 
-async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
+async def cancel(session: Session, now: datetime, logid: int) -> Log:
     """End a run that is under way, or keep one from running; what its target answers then is dropped.
 
     Raises LogNotFound, LogIsSettled, LogIsPromise.
@@ -108,7 +107,7 @@ async def cancel(session: AsyncSession, now: datetime, logid: int) -> Log:
     return await _log(session, logid)
 
 
-async def _log(session: AsyncSession, logid: int) -> Log:
+async def _log(session: Session, logid: int) -> Log:
     row = await logs.one(session, logid)
     if row is None:
         raise LogNotFound(logid)

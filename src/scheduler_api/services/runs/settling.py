@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
 from scheduler_api.contracts.jobs.actions import Pause
@@ -17,6 +16,7 @@ from scheduler_api.database.runs import logs, passes
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.runs.settling import Last, Settlement
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
 from scheduler_api.services.jobs import actions, chains, locking, opening
@@ -73,7 +73,7 @@ End = tuple[Mapping[str, Any], Mapping[str, Any], Ended]
 """A run whose row is locked, what its job says of what follows, and how the attempt ended."""
 
 
-async def judge(session: AsyncSession, now: datetime, ends: Sequence[End]) -> list[Settlement]:
+async def judge(session: Session, now: datetime, ends: Sequence[End]) -> list[Settlement]:
     """What becomes of these runs; the rows for what their jobs skip are written.
 
     The jobs' definitions are read at once, whatever their schedules: the rows are locked meanwhile.
@@ -192,7 +192,7 @@ def _following(
 
 
 async def conclude(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     ends: Sequence[End],
     settlements: Sequence[Settlement],
@@ -233,7 +233,7 @@ async def conclude(
                 await actions.pause_untold(session, now, jobid, order)
 
 
-async def _is_over(session: AsyncSession, now: datetime, job: asyncpg.Record) -> bool:
+async def _is_over(session: Session, now: datetime, job: asyncpg.Record) -> bool:
     """Whether nothing is to come of a job that has no next run.
 
     It may have lost that: an occurrence that had run already, by a clock that was ahead, is not promised

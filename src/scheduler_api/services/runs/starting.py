@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from scheduler_api.computing import in_turns
 from scheduler_api.database.runs import claims, passes
 from scheduler_api.database.runs.claims import DueCall, Start
 from scheduler_api.database.runs.passes import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
+from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Status
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.runs import repairs
@@ -42,7 +42,7 @@ class Begun(NamedTuple):
 
 
 async def begin(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     holder: Holder,
     entries: Sequence[DueCall],
@@ -61,7 +61,7 @@ async def begin(
 
 
 async def _begin(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     holder: Holder,
     entries: Sequence[DueCall],
@@ -88,7 +88,7 @@ async def _begin(
 
 
 async def _begin_singly(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     holder: Holder,
     entries: Sequence[DueCall],
@@ -121,7 +121,7 @@ def _unstartable(tried: Tried[tuple[DueCall, Fate], Begun], known: Known) -> tup
 
 
 async def _fates(
-    session: AsyncSession, now: datetime, entries: Sequence[DueCall], known: Known
+    session: Session, now: datetime, entries: Sequence[DueCall], known: Known
 ) -> dict[int, Fate]:
     """Whether each log may run, by its schedule and policies; those decide once, at the first attempt.
 

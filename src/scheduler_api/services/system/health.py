@@ -3,10 +3,9 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.database.runs import breakers, passes, shares
 from scheduler_api.database.runs.passes import BEGINNING, NextDue
+from scheduler_api.database.statements import Session
 
 #: What is so late is called overdue.
 LATE = timedelta(seconds=5)
@@ -23,28 +22,28 @@ class Waiting(NamedTuple):
     """When the first of them was due; None: none waits."""
 
 
-async def next_due(session: AsyncSession, floor: datetime = BEGINNING) -> NextDue:
+async def next_due(session: Session, floor: datetime = BEGINNING) -> NextDue:
     """The database's clock, and when the next pending log of a plain job is due, from `floor` on."""
     return await passes.next_due(session, floor)
 
 
-async def clock(session: AsyncSession) -> datetime:
+async def clock(session: Session) -> datetime:
     """The instant that it is by the database's clock."""
     return (await next_due(session)).now
 
 
-async def lag(session: AsyncSession) -> float:
+async def lag(session: Session) -> float:
     """How many seconds the most overdue log has been waiting; 0 if none is overdue."""
     now, due = await passes.oldest(session)
     return 0.0 if due is None else max(0.0, (now - due).total_seconds())
 
 
-async def hosts_down(session: AsyncSession) -> int:
+async def hosts_down(session: Session) -> int:
     """How many hosts do not answer, and are left alone. Which, is for those to see who may see jobs."""
     return await breakers.left_alone(session)
 
 
-async def waiting(session: AsyncSession, now: datetime) -> Waiting:
+async def waiting(session: Session, now: datetime) -> Waiting:
     """The calls that are due and have not begun, whatever they wait for.
 
     Where a replica's deliverer is `crowded`, some of them wait for a place of it, and not for a limit.

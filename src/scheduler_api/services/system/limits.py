@@ -2,37 +2,34 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.database.runs import pending
+from scheduler_api.database.statements import Session
 from scheduler_api.database.system import limits
 from scheduler_api.errors import LimitNotFound
 from scheduler_api.targets.rates import Rate
 
 
-async def listing(session: AsyncSession) -> list[Limit]:
+async def listing(session: Session) -> list[Limit]:
     """All limits, in order."""
     return [Limit.model_validate(dict(row)) for row in await limits.listing(session)]
 
 
-async def put(session: AsyncSession, now: datetime, scope: LimitScope, name: str, order: LimitOrder) -> Limit:
+async def put(session: Session, now: datetime, scope: LimitScope, name: str, order: LimitOrder) -> Limit:
     """Set a limit; it holds from the next claim on, for all replicas together."""
     await limits.put(session, now, scope, name, limit=order.limit, rate=order.rate)
     await pending.announce(session)
     return Limit(scope=scope, name=name, limit=order.limit, rate=order.rate)
 
 
-async def remove(session: AsyncSession, _: datetime, scope: LimitScope, name: str) -> None:
+async def remove(session: Session, _: datetime, scope: LimitScope, name: str) -> None:
     """Lift a limit. Raises LimitNotFound."""
     if not await limits.remove(session, scope, name):
         raise LimitNotFound(f"There is no limit on the {scope} {name}.")
     await pending.announce(session)
 
 
-async def holding_back(
-    session: AsyncSession, now: datetime, jobid: int, host: str, hostlimit: int
-) -> str | None:
+async def holding_back(session: Session, now: datetime, jobid: int, host: str, hostlimit: int) -> str | None:
     """Which limit keeps a due call of a job to a host from starting, as a sentence; None: none does.
 
     `hostlimit` is how many calls at once a host gets that has no limit of its own.

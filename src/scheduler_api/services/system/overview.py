@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.history.timeline import Tally
 from scheduler_api.contracts.system.overview import (
     Issue,
@@ -16,6 +14,7 @@ from scheduler_api.contracts.system.overview import (
     RunningRun,
 )
 from scheduler_api.database.runs import history, passes
+from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
 from scheduler_api.schedule.wording import duration
 from scheduler_api.services.system import health, restore
@@ -34,7 +33,7 @@ STUCK = timedelta(seconds=30)
 
 
 async def look(
-    session: AsyncSession,
+    session: Session,
     now: datetime,
     told: Sequence[str] = (),
     *,
@@ -118,7 +117,7 @@ def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequen
     ]
 
 
-async def _crowd(session: AsyncSession, now: datetime, crowded: float) -> list[Issue]:
+async def _crowd(session: Session, now: datetime, crowded: float) -> list[Issue]:
     """That calls wait as this replica makes as many as it may, for longer than a busy moment."""
     if crowded < STUCK.total_seconds():
         return []
@@ -143,7 +142,7 @@ def _streak(times: int) -> str:
     return f" {'at least ' if times == MAX_STREAK else ''}{times:,} times in a row"
 
 
-async def _hosts(session: AsyncSession, now: datetime) -> list[Issue]:
+async def _hosts(session: Session, now: datetime) -> list[Issue]:
     return [
         Issue(
             kind=IssueKind.HOST,
@@ -162,7 +161,7 @@ async def _hosts(session: AsyncSession, now: datetime) -> list[Issue]:
     ]
 
 
-async def _jobs(session: AsyncSession, now: datetime) -> list[Issue]:
+async def _jobs(session: Session, now: datetime) -> list[Issue]:
     failing = [
         Issue(
             kind=IssueKind.FAILING,
@@ -191,7 +190,7 @@ async def _jobs(session: AsyncSession, now: datetime) -> list[Issue]:
     return failing + given_up + await _repaired(session, now)
 
 
-async def _repaired(session: AsyncSession, now: datetime) -> list[Issue]:
+async def _repaired(session: Session, now: datetime) -> list[Issue]:
     return [
         Issue(
             kind=IssueKind.REPAIRED,
@@ -207,7 +206,7 @@ async def _repaired(session: AsyncSession, now: datetime) -> list[Issue]:
     ]
 
 
-async def _transactions(session: AsyncSession, now: datetime) -> list[Issue]:
+async def _transactions(session: Session, now: datetime) -> list[Issue]:
     return [
         Issue(
             kind=IssueKind.TRANSACTION,

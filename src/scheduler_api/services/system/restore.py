@@ -2,34 +2,33 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from scheduler_api.contracts.system.overview import Issue, IssueKind, Restore
 from scheduler_api.database import installation
+from scheduler_api.database.statements import Session
 
 #: For how long a restore is told of that nobody confirms.
 TOLD = timedelta(days=7)
 
 
-async def last(session: AsyncSession) -> Restore:
+async def last(session: Session) -> Restore:
     """The newest restore that was noticed."""
     row = await installation.last_restore(session)
     return Restore() if row is None else Restore(**row)
 
 
-async def confirm(session: AsyncSession, now: datetime) -> Restore:
+async def confirm(session: Session, now: datetime) -> Restore:
     """Go on after a restore; once confirmed, or without any restore, nothing changes."""
     await installation.confirm(session, now)
     return await last(session)
 
 
-async def is_awaited(session: AsyncSession, _: datetime) -> bool:
+async def is_awaited(session: Session, _: datetime) -> bool:
     """Whether there was a restore that nobody has confirmed."""
     found = await last(session)
     return found.restoredat is not None and found.confirmedat is None
 
 
-async def told(session: AsyncSession, now: datetime, *, paused: bool) -> list[Issue]:
+async def told(session: Session, now: datetime, *, paused: bool) -> list[Issue]:
     """What the overview says of a restore; `paused`: this process waits until it is confirmed."""
     found = await last(session)
     if found.restoredat is None or found.confirmedat is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.schedule import Misfire, decide, occurrences, schedule_of
-from scheduler_api.schedule.wording import local, note
+from scheduler_api.wording.schedules import local, note
 from tests import reference
 from tests.schedule.test_cron import CASES, CHANGES
 

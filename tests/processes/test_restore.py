@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database import installation, migrations
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import Statement
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.embedded.server import installed_programs
 from scheduler_api.errors import RestoreNotHandled
 from scheduler_api.services.runs import passes

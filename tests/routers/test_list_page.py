@@ -58,15 +58,15 @@ async def test_tags_lead_to_the_jobs_that_have_them(client: AsyncClient, databas
 
 async def test_a_state_shows_where_it_is_not_the_usual_one(client: AsyncClient, database: Database) -> None:
     await add_job(database)
-    assert "verdict state" not in await text_of(client, "/jobs")
+    assert "badge state" not in await text_of(client, "/jobs")
     await add_job(database, due=None, active=False, pausedat=NOON)
     await add_job(database, due=None, active=False)
     await add_job(database, due=None, active=False, deletedat=NOON)
     text = await text_of(client, "/jobs")
-    assert 'class="verdict state paused"' in text
-    assert 'class="verdict state completed"' in text
-    assert "verdict state deleted" not in text
-    assert 'class="verdict state deleted"' in await text_of(client, "/jobs?state=deleted")
+    assert 'class="badge state paused"' in text
+    assert 'class="badge state completed"' in text
+    assert "badge state deleted" not in text
+    assert 'class="badge state deleted"' in await text_of(client, "/jobs?state=deleted")
 
 
 async def test_filters_that_nothing_passes_teach(client: AsyncClient, database: Database) -> None:
@@ -132,7 +132,7 @@ async def test_jobs_are_found_by_what_they_are_doing(
     page = await client.get("/jobs", params={"state": state}, headers=HTML)
     assert f'data-part="count">{len(names)} match' in page.text
     if state in {"failing", "overdue", "running"}:
-        assert f'class="verdict state {state}"' in page.text
+        assert f'class="badge state {state}"' in page.text
     report = await client.post(
         "/jobs/bulk", json={"action": "run", "filter": {"state": state}, "dryrun": True}
     )

@@ -306,4 +306,4 @@ async def test_a_restore_is_told_for_a_week(
     await restored(database, age)
     assert await kinds(client) == told
     # Who waits for the confirmation tells of it until it comes.
-    assert len(await database.transact(restore.told, paused=True)) == 1
+    assert len(await database.transact(restore.issue_of, paused=True)) == 1

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
 from scheduler_api.web import charts, glance, heat
-from scheduler_api.web.charts import HEIGHT, VERDICTS, WIDTH
+from scheduler_api.web.charts import HEIGHT, STATUSES, WIDTH
 from scheduler_api.web.times import Clock, Times, chosen
 
 SINCE = datetime(2030, 1, 31, tzinfo=UTC)
-COUNTS = st.fixed_dictionaries({kind: st.integers(0, 10**6) for kind in VERDICTS})
+COUNTS = st.fixed_dictionaries({kind: st.integers(0, 10**6) for kind in STATUSES})
 
 
 def timeline(*buckets: dict[str, float | None]) -> Timeline:
@@ -29,10 +29,10 @@ def timeline(*buckets: dict[str, float | None]) -> Timeline:
 
 
 @given(buckets=st.lists(COUNTS, min_size=1, max_size=8))
-def test_every_verdict_shows_inside_its_column(buckets: list[dict[str, float | None]]) -> None:
-    chart = charts.verdicts(timeline(*buckets), "UTC")
+def test_every_status_shows_inside_its_column(buckets: list[dict[str, float | None]]) -> None:
+    chart = charts.results(timeline(*buckets), "UTC")
     for bucket, column in zip(buckets, chart.columns, strict=True):
-        assert {bar.kind for bar in column.bars} == {kind for kind in VERDICTS if bucket[kind]}
+        assert {bar.kind for bar in column.bars} == {kind for kind in STATUSES if bucket[kind]}
         for bar in column.bars:
             assert 0 <= bar.x <= bar.x + bar.width <= WIDTH
             assert -0.2 <= bar.y <= bar.y + bar.height <= HEIGHT + 0.2

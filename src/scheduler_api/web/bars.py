@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
-from scheduler_api.web.words import PHASES
+from scheduler_api.wording.runs import PHASES
 
 #: The width of a whole picture, in units of its own.
 WIDTH = 100.0

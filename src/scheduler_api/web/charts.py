@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from scheduler_api.contracts.history.timeline import Bucket, Timeline
-from scheduler_api.web.instants import local, milliseconds
+from scheduler_api.wording.instants import local, milliseconds
 
 #: The size of a chart, in units of its own, and the gap between two bars.
 WIDTH, HEIGHT, GAP = 960.0, 120.0, 2.0
 #: What is less is not to be seen.
 LEAST = 2.0
-VERDICTS = ("finished", "running", "missed", "skipped", "failed")
+STATUSES = ("finished", "running", "missed", "skipped", "failed")
 
 
 class Bar(NamedTuple):
@@ -44,7 +44,7 @@ class Chart(NamedTuple):
         return [column for column in reversed(self.columns) if column.bars]
 
 
-def verdicts(timeline: Timeline, zone: str) -> Chart:
+def results(timeline: Timeline, zone: str) -> Chart:
     """How the occurrences of each stretch ended, stacked. Heights are square roots, so that few show, too."""
     highest = max((_sum(bucket) for bucket in timeline.buckets), default=0)
 
@@ -53,7 +53,7 @@ def verdicts(timeline: Timeline, zone: str) -> Chart:
         if not whole:
             return
         height = HEIGHT * (whole / highest) ** 0.5
-        parts = [(kind, getattr(bucket, kind)) for kind in VERDICTS if getattr(bucket, kind)]
+        parts = [(kind, getattr(bucket, kind)) for kind in STATUSES if getattr(bucket, kind)]
         heights = [max(LEAST, height * count / whole) for _, count in parts]
         scale = height / sum(heights) if sum(heights) > height else 1.0
         bottom = HEIGHT
@@ -62,7 +62,7 @@ def verdicts(timeline: Timeline, zone: str) -> Chart:
             yield Bar(kind, x, round(bottom, 1), width, round(part * scale, 1))
 
     def said(bucket: Bucket) -> str:
-        return ", ".join(f"{getattr(bucket, kind):,} {kind}" for kind in VERDICTS if getattr(bucket, kind))
+        return ", ".join(f"{getattr(bucket, kind):,} {kind}" for kind in STATUSES if getattr(bucket, kind))
 
     return Chart(_columns(timeline, zone, bars, said), f"{highest:,}")
 

@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.jobs.drafts import Ending, JobDraft
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.jobs.targets import Method, Target
+from scheduler_api.contracts.jobs.targets import MASK, Method, Target
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
-from scheduler_api.schedule.wording import UNITS
-from scheduler_api.services.jobs.documents import MASK
+from scheduler_api.wording.schedules import UNITS
 
 #: How far ahead the suggested start lies.
 SUGGESTED_START = timedelta(minutes=1)

@@ -8,15 +8,21 @@ from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.history.timeline import Recent
 from scheduler_api.contracts.jobs.job import Condition, JobState, JobSummary
-from scheduler_api.web.instants import is_overdue, milliseconds
+from scheduler_api.services.system.health import LATE
 from scheduler_api.web.times import Times
+from scheduler_api.wording.instants import milliseconds
+
+
+def is_overdue(instant: datetime, now: datetime) -> bool:
+    """Whether what should have been at an instant is late; a moment is not."""
+    return now - instant > LATE
 
 
 class RunMark(NamedTuple):
     """One run in a strip."""
 
     kind: str
-    """Its verdict; nothing for what is as it should be."""
+    """Its status; nothing for what is as it should be."""
     text: str
 
 

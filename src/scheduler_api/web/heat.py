@@ -5,7 +5,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.history.forecast import Forecast
-from scheduler_api.web.instants import local
+from scheduler_api.wording.instants import local
 
 LEVELS = 5
 HOUR = timedelta(hours=1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from scheduler_api import __version__
+from scheduler_api import __version__, wording
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import TimeRange
@@ -24,8 +24,9 @@ from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import JobsView, JobView, RunsView
-from scheduler_api.web import bars, charts, filters, form, glance, heat, notices, requests, words
+from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.times import Times
+from scheduler_api.wording import notices
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -52,7 +53,9 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(open_to_all=open_to_all, version=__version__, words=words, bars=bars)
+        self._templates.globals.update(
+            open_to_all=open_to_all, version=__version__, words=wording, bars=bars, glance=glance
+        )
         self._reader = Reader(Times(), "/jobs")
 
     def seen_by(self, reader: Reader) -> "Pages":
@@ -165,7 +168,7 @@ class Pages:
             issue=issue,
             secrets=view.secrets,
             timeline=timeline,
-            verdicts=timeline and charts.verdicts(timeline, zone),
+            results=timeline and charts.results(timeline, zone),
             durations=timeline and charts.durations(timeline, zone),
             spans=list(TimeRange),
             glanced=glance.row_of(shown.job, (), now, self._reader.times),

@@ -4,9 +4,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs.claims import DueCall
-from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.services.runs.claims import Started
 from scheduler_api.workers.delivery.requests import request_of
 

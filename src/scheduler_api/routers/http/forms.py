@@ -13,11 +13,10 @@ from pydantic import BaseModel, ValidationError
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.jobs.targets import MAX_BODY_DEPTH
+from scheduler_api.contracts.jobs.targets import MASK, MAX_BODY_DEPTH
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
-from scheduler_api.services.jobs.documents import MASK
 from scheduler_api.web.form import body_text, until_text
 
 #: What a browser sends for a date with a time: no offset.

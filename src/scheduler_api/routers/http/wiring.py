@@ -15,9 +15,9 @@ from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.settings import Settings
 from scheduler_api.targets import Guard, urls
 from scheduler_api.web.filters import address
-from scheduler_api.web.notices import NAMES as NOTICES
 from scheduler_api.web.pages import Pages, Reader
 from scheduler_api.web.times import chosen
+from scheduler_api.wording.notices import NAMES as NOTICES
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.deliverer import Deliverer

@@ -9,26 +9,15 @@ from scheduler_api.contracts.history.explanation import Explanation, Explanation
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs import breakers, logs, pending
 from scheduler_api.database.statements import Session
-from scheduler_api.schedule import Block, Budget, Schedule
-from scheduler_api.schedule.wording import describe, local, note
+from scheduler_api.schedule import Block, Budget, Reason
 from scheduler_api.services.history.upcoming import occurrence_of
 from scheduler_api.services.history.versions import ScheduleVersions, versions_of
 from scheduler_api.services.system import limits
+from scheduler_api.wording import explanations
+from scheduler_api.wording.runs import SKIPS
+from scheduler_api.wording.schedules import describe, local, note
 
 SECOND = timedelta(seconds=1)
-#: Why an occurrence was skipped, as the end of a sentence.
-BECAUSE = {
-    "misfire": "it missed its grace period, and the misfire policy is `skip`",
-    "paused": "the job was paused",
-    "excluded": "the day is excluded",
-    "overlap": "the previous run was still running",
-    "dst-gap": "daylight saving skipped that hour",
-    "until": "it was found after the end of the schedule",
-    "superseded": "the job was edited before it ran",
-    "deleted": "the job was deleted before it ran",
-    "request": "it was skipped manually",
-    "cancelled": "it was cancelled",
-}
 
 
 async def explain(session: Session, now: datetime, jobid: int, at: datetime, hostlimit: int) -> Explanation:
@@ -111,9 +100,9 @@ def _judge(
     zone = version.definition.timezone
     when = local(at, zone)
     for log in logs:
-        # The schedule's own verdict says more than a run by request at the same time.
+        # The schedule's own run says more than a manual one at the same time.
         if log.cause == "schedule" or not scheduled:
-            return _of_log(log, at, zone)
+            return explanations.of_log(log, at, zone)
     if at < job["createdat"]:
         return (
             ExplanationOutcome.NOT_CREATED,
@@ -122,9 +111,8 @@ def _judge(
     if job["deletedat"] is not None and at > job["deletedat"]:
         return ExplanationOutcome.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
     if not scheduled:
-        edited = _edited(budget, versions, at, zone)
-        said = f"The schedule does not include {when}.{edited}{_neighbours(version.schedule, at, zone)}"
-        return ExplanationOutcome.NOT_SCHEDULED, said
+        more = _edited(budget, versions, at, zone) + explanations.neighbours(version.schedule, at, zone)
+        return ExplanationOutcome.NOT_SCHEDULED, f"The schedule does not include {when}.{more}"
     if spent and job["state"] != "deleted":
         said = f"By then it has run as often as maxruns ({job['maxruns']}) allows"
         return ExplanationOutcome.COMPLETED, f"{said}, so it does not run at {when}."
@@ -137,7 +125,7 @@ def _unaccounted(
     """Called for, and without a log."""
     job, pause = versions.job, versions.pause_at(min(at, now))
     if job["state"] == "paused":
-        how = _pause(pause, zone) if pause else ", and has been since it was created"
+        how = explanations.paused(pause, zone) if pause else ", and has been since it was created"
         return ExplanationOutcome.PAUSED, f"The job is paused{how}; {when} is handled when it is resumed."
     if job["state"] == "completed":
         return ExplanationOutcome.COMPLETED, f"The job is completed, so it does not run at {when}."
@@ -152,51 +140,10 @@ def _unaccounted(
 def _still_to_come(versions: ScheduleVersions, at: datetime, now: datetime, when: str) -> str:
     block = versions.at(at).schedule.block(at)
     if block is not None:
-        return f"It will not run at {when}, because {BECAUSE[block]}."
+        return f"It will not run at {when}, because {SKIPS[Reason(block)].because}."
     if at > now:
         return f"{when} is scheduled and in the future."
     return f"{when} is due; it runs as the misfire policy ({versions.job['misfire']}) says."
-
-
-def _of_log(log: Log, at: datetime, zone: str) -> tuple[ExplanationOutcome, str]:
-    when = local(at, zone)
-    if log.cause == "manual":
-        return _of_request(log, when, zone)
-    if log.scheduledfor < at:
-        done = "ran" if log.status == "finished" else f"was {log.status}"
-        why = f" because {BECAUSE[log.reason]}" if log.reason else ""
-        own = f"the run of {local(log.scheduledfor, zone)}, which {done}{why}"
-        return ExplanationOutcome.COUNTED, f"{when} is covered by {own}."
-    return _of_verdict(log, at, when, zone)
-
-
-def _of_request(log: Log, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
-    asked = f"a run was requested at {local(log.scheduledfor, zone)}"
-    if log.status == "finished":
-        return ExplanationOutcome.RAN, f"The schedule does not include {when}, but {asked}, and it ran."
-    outcome = ExplanationOutcome.SCHEDULED if log.status == "pending" else ExplanationOutcome(log.status)
-    return outcome, f"The schedule does not include {when}, but {asked}; it is {log.status}."
-
-
-def _of_verdict(log: Log, at: datetime, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
-    if log.status == "finished" and log.startedat is not None:
-        late = (log.startedat - at).total_seconds()
-        more = f", and covers {log.missed} missed run{'' if log.missed == 1 else 's'}" if log.missed else ""
-        return (
-            ExplanationOutcome.RAN,
-            f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}.",
-        )
-    if log.status == "skipped" and log.reason is not None:
-        return ExplanationOutcome.SKIPPED, f"It did not run at {when}, because {BECAUSE[log.reason]}."
-    if log.status == "pending" and log.nextrun is not None and log.attempt > 1:
-        tried = f"attempt {log.attempt} is due at {local(log.nextrun, zone)}"
-        return ExplanationOutcome.SCHEDULED, f"{when} has not succeeded yet; {tried}."
-    if log.status == "pending" and log.nextrun is not None:
-        return ExplanationOutcome.SCHEDULED, f"{when} is scheduled; it starts at {local(log.nextrun, zone)}."
-    if log.status == "failed":
-        return ExplanationOutcome.FAILED, f"{when} failed: {log.error}"
-    since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
-    return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: attempt {log.attempt}{since}."
 
 
 async def _held_back(session: Session, logs: Sequence[Log], now: datetime, zone: str, hostlimit: int) -> str:
@@ -221,17 +168,3 @@ def _edited(budget: Budget, versions: ScheduleVersions, at: datetime, zone: str)
         if version.to is not None and version.to < at and version.schedule.calls_for(at):
             return f" It did until the job was edited at {local(version.to, zone)}."
     return ""
-
-
-def _neighbours(schedule: Schedule, at: datetime, zone: str) -> str:
-    before, after = schedule.last_before(at), schedule.next_after(at)
-    said = f" The previous run is {local(before, zone)}" if before else " There is no previous run"
-    return said + (f", the next {local(after, zone)}." if after else ", and no next one.")
-
-
-def _pause(pause: dict[str, Any], zone: str) -> str:
-    said = f" since {local(pause['at'], zone)}"
-    if pause["client"]:
-        said += f" by {pause['client']}"
-    reason = (pause["after"] or {}).get("reason")
-    return said + (f" ({reason})" if reason else "")

@@ -22,11 +22,11 @@ from scheduler_api.database.jobs import definitions
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Budget, Schedule
-from scheduler_api.schedule.wording import describe, local, note, relative
 from scheduler_api.services.jobs import locking
 from scheduler_api.services.jobs.documents import written
 from scheduler_api.services.jobs.drafts import patched, schedule_of_draft
 from scheduler_api.services.jobs.retiming import succession
+from scheduler_api.wording.schedules import describe, local, note, relative
 
 #: How far an edit is compared, and how many occurrences of each schedule at most.
 HORIZON, COMPARED_LIMIT = timedelta(days=30), 5000

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.database.jobs import definitions
 
-#: What stands for the value of a header, which may be a secret.
-MASK = "•••"
 #: Bytes of a body's JSON from which on the history tells its size and digest only.
 MAX_BODY_KEPT = 1024
 

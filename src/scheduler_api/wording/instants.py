@@ -5,8 +5,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.schedule import is_zone
-from scheduler_api.schedule.wording import duration
-from scheduler_api.services.system.health import LATE
+from scheduler_api.wording.schedules import duration
 
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = 1000.0
@@ -17,11 +16,6 @@ def local(instant: datetime, zone: str) -> str:
     """The instant on the clocks of `zone`, to the second, with the zone's name."""
     shown = zone if is_zone(zone) else "UTC"
     return f"{instant.astimezone(ZoneInfo(shown)):%Y-%m-%d %H:%M:%S} {shown}"
-
-
-def is_overdue(instant: datetime, now: datetime) -> bool:
-    """Whether what should have been at an instant is late; a moment is not."""
-    return now - instant > LATE
 
 
 def milliseconds(value: float) -> str:

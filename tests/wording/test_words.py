@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from scheduler_api import wording as words
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job, JobState
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.schedule.wording import cadence
-from scheduler_api.web import words
+from scheduler_api.wording.schedules import cadence
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.schedule.wording import duration
-from scheduler_api.web.instants import local
+from scheduler_api.wording.instants import local
+from scheduler_api.wording.schedules import duration
 
 #: A log with such a status is not over.
 UNDER_WAY = {"pending", "running"}

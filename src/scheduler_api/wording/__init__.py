@@ -1,0 +1,54 @@
+"""Every text that code puts together, for people. Templates know its names as `words`."""
+
+from scheduler_api.contracts.jobs.targets import MASK
+from scheduler_api.wording.instants import local, milliseconds, taken
+from scheduler_api.wording.jobs import differences, schedule, whole_schedule
+from scheduler_api.wording.runs import (
+    CAUSES,
+    FAILURES,
+    OUTCOMES,
+    SKIPS,
+    cancelling,
+    note,
+    remark,
+    retriable,
+)
+from scheduler_api.wording.schedules import duration, relative
+from scheduler_api.wording.targets import (
+    attempt,
+    autopause,
+    body,
+    is_web,
+    outlook,
+    overlap,
+    retry_plan,
+    success,
+)
+
+__all__ = [
+    "CAUSES",
+    "FAILURES",
+    "MASK",
+    "OUTCOMES",
+    "SKIPS",
+    "attempt",
+    "autopause",
+    "body",
+    "cancelling",
+    "differences",
+    "duration",
+    "is_web",
+    "local",
+    "milliseconds",
+    "note",
+    "outlook",
+    "overlap",
+    "relative",
+    "remark",
+    "retriable",
+    "retry_plan",
+    "schedule",
+    "success",
+    "taken",
+    "whole_schedule",
+]

@@ -1,0 +1,69 @@
+"""Why a job did, or did not, run at an instant: the sentences."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from scheduler_api.contracts.history.explanation import ExplanationOutcome
+from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.schedule import Schedule
+from scheduler_api.wording.runs import SKIPS
+from scheduler_api.wording.schedules import local
+
+
+def of_log(log: Log, at: datetime, zone: str) -> tuple[ExplanationOutcome, str]:
+    """What a log says of an instant that it is of, or that it covers."""
+    when = local(at, zone)
+    if log.cause == "manual":
+        return _of_request(log, when, zone)
+    if log.scheduledfor < at:
+        done = "ran" if log.status == "finished" else f"was {log.status}"
+        why = f" because {SKIPS[log.reason].because}" if log.reason else ""
+        own = f"the run of {local(log.scheduledfor, zone)}, which {done}{why}"
+        return ExplanationOutcome.COUNTED, f"{when} is covered by {own}."
+    return _of_schedule(log, at, when, zone)
+
+
+def _of_request(log: Log, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
+    asked = f"a run was requested at {local(log.scheduledfor, zone)}"
+    if log.status == "finished":
+        return ExplanationOutcome.RAN, f"The schedule does not include {when}, but {asked}, and it ran."
+    outcome = ExplanationOutcome.SCHEDULED if log.status == "pending" else ExplanationOutcome(log.status)
+    return outcome, f"The schedule does not include {when}, but {asked}; it is {log.status}."
+
+
+def _of_schedule(log: Log, at: datetime, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
+    if log.status == "finished" and log.startedat is not None:
+        late = (log.startedat - at).total_seconds()
+        more = f", and covers {log.missed} missed run{'' if log.missed == 1 else 's'}" if log.missed else ""
+        return (
+            ExplanationOutcome.RAN,
+            f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}.",
+        )
+    if log.status == "skipped" and log.reason is not None:
+        return ExplanationOutcome.SKIPPED, f"It did not run at {when}, because {SKIPS[log.reason].because}."
+    if log.status == "pending" and log.nextrun is not None and log.attempt > 1:
+        tried = f"attempt {log.attempt} is due at {local(log.nextrun, zone)}"
+        return ExplanationOutcome.SCHEDULED, f"{when} has not succeeded yet; {tried}."
+    if log.status == "pending" and log.nextrun is not None:
+        return ExplanationOutcome.SCHEDULED, f"{when} is scheduled; it starts at {local(log.nextrun, zone)}."
+    if log.status == "failed":
+        return ExplanationOutcome.FAILED, f"{when} failed: {log.error}"
+    since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
+    return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: attempt {log.attempt}{since}."
+
+
+def neighbours(schedule: Schedule, at: datetime, zone: str) -> str:
+    """The runs before and after an instant, as a further sentence."""
+    before, after = schedule.last_before(at), schedule.next_after(at)
+    said = f" The previous run is {local(before, zone)}" if before else " There is no previous run"
+    return said + (f", the next {local(after, zone)}." if after else ", and no next one.")
+
+
+def paused(pause: Mapping[str, Any], zone: str) -> str:
+    """Since when, by whom and why a job is paused, to follow "The job is paused"."""
+    said = f" since {local(pause['at'], zone)}"
+    if pause["client"]:
+        said += f" by {pause['client']}"
+    reason = (pause["after"] or {}).get("reason")
+    return said + (f" ({reason})" if reason else "")

@@ -1,0 +1,142 @@
+"""Issues: what needs attention on the overview, why, and what to do about it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from scheduler_api.contracts.system.overview import Issue, IssueKind, Restore
+from scheduler_api.wording.schedules import duration
+
+Row = Mapping[str, Any]
+
+
+def replica(sentence: str) -> Issue:
+    """A replica says of itself that it does not do its work."""
+    return Issue(
+        kind=IssueKind.REPLICA,
+        what="This replica is not working",
+        since=None,
+        why=sentence,
+        action="Check its log and its connection to the database. Another replica takes over meanwhile.",
+    )
+
+
+def late(now: datetime, rows: Sequence[Row], replicas: Sequence[str], limit: int) -> Issue:
+    """Runs are late, the oldest first; at most `limit` rows were read."""
+    first, runs = rows[0], "run is" if len(rows) == 1 else "runs are"
+    count = f"{len(rows)}" if len(rows) < limit else f"At least {limit}"
+    if replicas:
+        action = (
+            "Check /readyz and the logs of each replica. A concurrency limit or an unreachable host may "
+            "hold runs back: the page of the run says so."
+        )
+    else:
+        action = "No scheduler process is running. Start one, and make sure that SCHEDULER_TICKER is on."
+    return Issue(
+        kind=IssueKind.LATE,
+        what=f"{count} {runs} late (the oldest by {_since(first['nextrun'], now)})",
+        since=first["nextrun"],
+        why=f"The oldest is a run of “{first['jobname']}”.",
+        action=action,
+        jobid=first["jobid"],
+        logid=first["logid"],
+        timezone=first["timezone"],
+    )
+
+
+def crowded(since: datetime, calls: int, limit: int) -> Issue:
+    """Due runs find no free slot in this replica; they were counted up to `limit`."""
+    count = f"{'at least ' if calls == limit else ''}{calls:,}"
+    return Issue(
+        kind=IssueKind.CROWDED,
+        what=f"This replica is at capacity ({count} runs due)",
+        since=since,
+        why="Due runs have found no free slot since then. Some may also wait for a limit.",
+        action="Start another replica, raise SCHEDULER_CONCURRENCY, or shorten slow targets’ timeouts.",
+    )
+
+
+def host(now: datetime, row: Row) -> Issue:
+    """A host does not answer."""
+    again = f"in {_since(now, row['openuntil'])}" if row["openuntil"] > now else "next"
+    return Issue(
+        kind=IssueKind.HOST,
+        what=f"{row['host']} is unreachable ({row['failures']:,} consecutive failures)",
+        since=row["since"],
+        why=row["error"],
+        action=f"Check that host. Runs to it wait, and one tries {again}. "
+        "Failed runs can be retried from the runs page.",
+    )
+
+
+def failing(row: Row, limit: int) -> Issue:
+    """The newest run of a job has failed, and maybe some before it; they were counted up to `limit`."""
+    least = "at least " if row["times"] == limit else ""
+    streak = "" if row["times"] == 1 else f" {least}{row['times']:,} times in a row"
+    return Issue(
+        kind=IssueKind.FAILING,
+        what=f"“{row['jobname']}” failed{streak}",
+        since=row["since"],
+        why=row["error"],
+        action="Check the response, fix the target, then retry.",
+        jobid=row["jobid"],
+        logid=row["logid"],
+        timezone=row["timezone"],
+    )
+
+
+def given_up(row: Row) -> Issue:
+    """The service has paused a job, as it failed."""
+    return Issue(
+        kind=IssueKind.GIVENUP,
+        what=f"“{row['jobname']}” was paused automatically",
+        since=row["pausedat"],
+        why=row["pausereason"],
+        action="Fix the target, then resume. Missed runs follow the job’s catch-up policy.",
+        jobid=row["jobid"],
+        timezone=row["timezone"],
+    )
+
+
+def repaired(row: Row) -> Issue:
+    """A job's next run was missing, or too late, for no reason that is known."""
+    what = "missing" if row["was"] is None else "too late"
+    return Issue(
+        kind=IssueKind.REPAIRED,
+        what=f"The next run of “{row['jobname']}” was {what} and has been repaired",
+        since=row["at"],
+        why=f"Was: {row['was'] or 'none'}. Is: {row['became'] or 'none: the schedule is over'}.",
+        action="Find out who changed the tables or the database’s clock.",
+        jobid=row["jobid"],
+        timezone=row["timezone"],
+    )
+
+
+def transaction(now: datetime, row: Row) -> Issue:
+    """A transaction has been open for long."""
+    name = row["application_name"] or "a program without a name"
+    return Issue(
+        kind=IssueKind.TRANSACTION,
+        what=f"A transaction has been open for {_since(row['since'], now)}",
+        since=row["since"],
+        why=f"It belongs to {name}." if row["pid"] is None else f"It belongs to {name}, pid {row['pid']}.",
+        action="It delays runs while it is open. End it, for example with pg_terminate_backend(pid).",
+    )
+
+
+def restored(found: Restore, *, paused: bool) -> Issue:
+    """The database was restored, and nobody has confirmed it; `paused`: this replica waits for that."""
+    known = "an unknown time" if found.lastknown is None else f"{found.lastknown:%Y-%m-%d %H:%M:%S} UTC"
+    meanwhile = "This replica runs nothing until then." if paused else "Runs continue meanwhile."
+    return Issue(
+        kind=IssueKind.RESTORED,
+        what="The database was restored, or another server has taken over",
+        since=found.restoredat,
+        why=f"Changes after {known} may be missing. Runs since then are repeated; targets can recognize "
+        "them by their webhook-id. New runs and jobs get ids that were never used before.",
+        action=f"Review the jobs and repeat lost edits. Then confirm. {meanwhile}",
+    )
+
+
+def _since(since: datetime, now: datetime) -> str:
+    return duration(int((now - since) / timedelta(seconds=1)))

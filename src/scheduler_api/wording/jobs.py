@@ -1,0 +1,99 @@
+"""Jobs in words: their schedules, and what was changed of them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.drafts import After, Ending
+from scheduler_api.contracts.jobs.job import JobSummary
+from scheduler_api.contracts.jobs.targets import MASK
+from scheduler_api.contracts.values import days_of
+from scheduler_api.schedule import Definition
+from scheduler_api.wording.schedules import cadence, describe
+
+#: Characters of one value in the list of changes.
+MAX_SHOWN = 200
+HEADER = "target header "
+
+
+def whole_schedule(job: JobSummary) -> str:
+    """All that there is to say of a job's schedule; of one that cannot be computed, that."""
+    if job.after is not None:
+        return _following(job.after)
+    try:
+        return describe(definition(job))
+    except (ValueError, LookupError, ArithmeticError):
+        return "cannot be computed"
+
+
+def _following(after: After) -> str:
+    return {
+        Ending.FINISHED: f"after each run of job {after.jobid} that finished",
+        Ending.FAILED: f"after each run of job {after.jobid} that failed",
+        Ending.ANY: f"after each run of job {after.jobid}",
+    }[after.on]
+
+
+def definition(job: JobSummary) -> Definition:
+    """The job's definition."""
+    days = tuple(days_of(text) for text in job.exclude)
+    rest = (job.interval, job.cron, job.until, days, job.dstgap, job.dstfold)
+    return Definition(job.startdate, job.starttime, job.timezone, *rest)
+
+
+def differences(change: Change) -> list[str]:
+    """A change, field by field; of a creation, nothing: the job shows it. Values of headers are masked."""
+    if change.action == "created" or change.after is None:
+        return []
+    before, after = _fields(change.before, change.after), _fields(change.after, change.before)
+    names = [name for name in (*after, *before) if _differs(name, before, after)]
+    return [_difference(name, before, after) for name in dict.fromkeys(names)]
+
+
+def _fields(document: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a side of a change has to show, under the names to show it by."""
+    fields = {name: value for name, value in (document or {}).items() if name != "validfrom"}
+    target = fields.get("target")
+    if target is None:
+        return fields
+    del fields["target"]
+    if (other or {}).get("target") is None:
+        return fields | {"target": f"{target.get('method', 'POST')} {target.get('url')}"}
+    headers = target.get("headers") or {}
+    parts = {f"target {name}": value for name, value in target.items() if name != "headers"}
+    return fields | parts | {f"{HEADER}{name}": value for name, value in headers.items()}
+
+
+def _differs(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    # Only headers that were changed are kept, and nothing of their values.
+    is_masked = name.startswith(HEADER) and before.get(name) == MASK
+    return is_masked or before.get(name) != after.get(name)
+
+
+def _difference(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    was, became = (
+        MASK if name.startswith(HEADER) and name in side else _shown(side.get(name))
+        for side in (before, after)
+    )
+    return f"{name}: {was} → {became}" if name in before or name not in after else f"{name}: {became}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        text = ", ".join(map(str, value)) or "none"
+    elif isinstance(value, dict | list):
+        text = json.dumps(value, ensure_ascii=False)
+    else:
+        text = "none" if value is None else str(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def schedule(job: JobSummary) -> str:
+    """When a job runs: `every 1 minute 30 seconds`, `once`, or what its cron expression says."""
+    if job.after is not None:
+        return _following(job.after)
+    try:
+        return cadence(job.interval, job.cron, job.timezone)
+    except (ValueError, LookupError, ArithmeticError):
+        return "cannot be computed"

@@ -39,7 +39,7 @@ MUTANTS = [
         {"    FOR UPDATE SKIP LOCKED\n": "    FOR UPDATE\n"},
     ),
     Mutant(
-        "the next promise is made outside the transaction of the verdict",
+        "the next row is made outside the transaction of the result",
         "src/scheduler_api/database/runs/passes.py",
         {
             "host FROM settled WHERE next IS NOT NULL": "host FROM settled WHERE false",
@@ -69,7 +69,7 @@ MUTANTS = [
         },
     ),
     Mutant(
-        "a verdict is written whatever the log's status (no status guard)",
+        "a result is written whatever the log's status (no status guard)",
         "src/scheduler_api/database/runs/leases.py",
         {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
          "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (

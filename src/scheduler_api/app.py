@@ -273,14 +273,14 @@ def _deliverer(
 async def _listening(
     database: Database, feed: ChangeFeed, ticker: Ticker | None, deliverer: Deliverer
 ) -> AsyncIterator[None]:
-    """Hear at once what other replicas promise and change, and tell them what this one changes."""
+    """Listen to what other replicas schedule and change, and publish what this one changes."""
 
-    def promised() -> None:
+    def scheduled() -> None:
         if ticker is not None:
             ticker.wake()
             deliverer.wake()
 
-    heard = {pending.CHANNEL: promised, pending.CHANGES: feed.receive}
+    heard = {pending.CHANNEL: scheduled, pending.CHANGES: feed.receive}
     tasks = [
         asyncio.create_task(listen_forever(database, heard), name="listener"),
         asyncio.create_task(feed.run(), name="change feed"),

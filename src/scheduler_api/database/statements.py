@@ -9,7 +9,7 @@ before the server has answered leaves the connection in doubt, and that ends it.
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import asyncpg
 from sqlalchemy import text
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session as SyncSession
 from scheduler_api.database.connections import Connection
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 
 #: Where a session keeps its driver's connection.
 DRIVER = "driver"
@@ -29,12 +30,23 @@ class OutOfTime(TimeoutError):
     """The unit of work has no time left, so that the server was not asked."""
 
 
-class Statement:
-    """One SQL statement with parameters such as `:jobid`."""
+class Statement(Generic[Row]):
+    """One SQL statement with parameters such as `:jobid`, and the type of its rows.
 
-    def __init__(self, sql: str) -> None:
+    `row` is a NamedTuple, one field a column; without it rows are the driver's. A test prepares each
+    statement and compares the columns.
+    """
+
+    @overload
+    def __init__(self: "Statement[asyncpg.Record]", sql: str) -> None: ...
+
+    @overload
+    def __init__(self, sql: str, row: type[Row]) -> None: ...
+
+    def __init__(self, sql: str, row: Any = None) -> None:
         compiled = text(sql).compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]  # untyped
         self.text = sql
+        self.row = row
         self.sql = str(compiled)
         self._names: list[str] = compiled.positiontup or []
 
@@ -46,20 +58,21 @@ class Statement:
 class Session(AsyncSession):
     """A unit of work with the database: `await session.all(CLAIM, due=due)`."""
 
-    async def all(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
+    async def all(self, statement: Statement[Row], **values: Any) -> list[Row]:
         """Run a statement; all rows."""
         driver: Connection = self.info[DRIVER]
         call = driver.fetch(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
-        rows: list[asyncpg.Record] = await _answered(driver, call)
-        return rows
+        rows: list[Any] = await _answered(driver, call)
+        return rows if statement.row is None else list(map(statement.row._make, rows))
 
-    async def one_or_none(self, statement: Statement, **values: Any) -> asyncpg.Record | None:
+    async def one_or_none(self, statement: Statement[Row], **values: Any) -> Row | None:
         """Run a statement; its first row."""
         driver: Connection = self.info[DRIVER]
         call = driver.fetchrow(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
-        return await _answered(driver, call)
+        row: Any = await _answered(driver, call)
+        return row if row is None or statement.row is None else statement.row._make(row)
 
-    async def one(self, statement: Statement, **values: Any) -> asyncpg.Record:
+    async def one(self, statement: Statement[Row], **values: Any) -> Row:
         """Run a statement; the row that it always has."""
         row = await self.one_or_none(statement, **values)
         assert row is not None

@@ -141,14 +141,14 @@ joblog = Table(
     Column("parentlogid", BigInteger),
     # Which host the run calls; null: none, the run is the bookkeeping.
     Column("host", Text),
-    # While the run is under way: the occurrence to promise when it settles. Then it carries the job's future.
+    # While the run is under way: the occurrence to add when it settles. Then it carries the job's future.
     Column("following", Instant),
     # Who holds the run, and until when; another may take it over afterwards.
     Column("leasetoken", Uuid),
     Column("leaseuntil", Instant),
     # Attempts from before it was asked to be tried afresh: they count no more.
     Column("spent", Integer, nullable=False, server_default="0"),
-    # One row per occurrence: whoever promises it twice gets a conflict. Serves a job's history too.
+    # One row per occurrence: whoever adds it twice gets a conflict. Serves a job's history too.
     UniqueConstraint(
         "jobid",
         "scheduledfor",

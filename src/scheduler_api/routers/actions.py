@@ -85,7 +85,7 @@ async def run_job(request: Request, jobid: JobId) -> Response:
     responses=problems(404, 409, 412, 422, 503) | BACK,
 )
 async def skip_next_run(request: Request, jobid: JobId) -> Response:
-    """Skip the job's next run; the one after it is promised. The ledger says `skipped: request`."""
+    """Skip the job's next run: `skipped: request`."""
     database, client = database_of(request), client_of(request)
     job = await database.transact(actions.skip_next, jobid, version_of(request), client)
     return _job(request, job, skippednext=jobid)

@@ -63,7 +63,7 @@ async def list_logs(
     before: Before = None,
     limit: NegotiatedLimit = None,
 ) -> Response:
-    """List the logs of all jobs, the newest promise first.
+    """List the logs of all jobs, the newest first.
 
     A `Link` header with `rel="next"` leads to older ones. Browsers get a page of HTML.
     """

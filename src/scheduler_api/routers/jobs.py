@@ -113,7 +113,7 @@ async def list_jobs(
     | {303: {"description": "A form was accepted; on to the list of jobs."}},
 )
 async def create_job(request: Request) -> Response:
-    """Create a job, and promise its first run.
+    """Create a job, and schedule its first run.
 
     The start must lie in the future, by the database's clock. A form is answered with a redirect to
     the list, or with the form again where something is wrong. With an `Idempotency-Key` (JSON only)

@@ -61,7 +61,7 @@ class Decision(NamedTuple):
     through: datetime | None
     """The last of them; None: none."""
     next: datetime | None
-    """The occurrence to promise now; it may be due already. None: the schedule is over."""
+    """The occurrence that comes next; it may be due already. None: the schedule is over."""
     blocked: tuple[BlockedSpan, ...] = ()
     """Occurrences in between that must not run, to be skipped in rows of their own."""
 

@@ -1,24 +1,21 @@
-"""Hearing at once what other processes tell by notifications."""
+"""Hearing PostgreSQL's notifications, from whichever process."""
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 
 import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
+from scheduler_api.workers.loops import backoff
 
 log = structlog.get_logger(__name__)
 
-#: Seconds to wait after a lost connection, doubled with each further one.
-FIRST_PAUSE, MAX_PAUSE = 0.25, 30.0
-
 
 async def listen_forever(database: Database, heard: Mapping[str, Callable[[], None]]) -> None:
-    """Call what is named for a channel whenever something is told on it.
+    """Call what is named for a channel whenever a notification arrives on it.
 
-    A hint lost is no harm: everybody looks by himself.
+    A notification that is lost does no harm: every loop looks on its own, too.
     """
     failures = 0
     while True:
@@ -28,5 +25,4 @@ async def listen_forever(database: Database, heard: Mapping[str, Callable[[], No
         except Exception as error:  # nothing may end the loop
             failures += 1
             log.debug("listening failed", error=explain(error))
-        longest = min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10))
-        await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+        await asyncio.sleep(backoff(failures + 1))

@@ -88,7 +88,7 @@ class Loop:
                 return
             except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
-                pause = _backoff(self._failures)
+                pause = backoff(self._failures)
                 self._complain(error, pause)
             await self._sleep(min(pause, max(self._longest, MAX_BACKOFF)))
 
@@ -109,6 +109,7 @@ def spread(seconds: float) -> float:
     return seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
 
 
-def _backoff(failures: int) -> float:
-    longest = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+def backoff(failures: int, limit: float = MAX_BACKOFF) -> float:
+    """Seconds to wait after so many failures in a row: twice as long with each, up to `limit`, and spread."""
+    longest = min(limit, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load

@@ -23,14 +23,14 @@ WRITTEN = (
 )  # fmt: skip
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
-#: The promise of each job, and its newest run.
-PROMISE = """
+#: The next run of each job, and its newest run.
+NEXT_RUN = """
     LEFT JOIN (
         SELECT jobid, coalesce(following, nextrun) AS nextrun,
                coalesce(following, scheduledfor) AS scheduledfor, runs
         FROM joblog
         WHERE cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
-    ) AS promise ON promise.jobid = job.jobid
+    ) AS next_run ON next_run.jobid = job.jobid
 """
 LATEST = """
     LEFT JOIN LATERAL (
@@ -67,12 +67,12 @@ _JOB = f"""
            job.pausedat, job.pausereason, job.pauseduntil, job.pauseid,
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
-           promise.nextrun, latest.lastrun, latest.status AS laststatus,
-           promise.scheduledfor AS promised, promise.runs,
+           next_run.nextrun, latest.lastrun, latest.status AS laststatus,
+           next_run.scheduledfor AS nextoccurrence, next_run.runs,
            job.resumefrom, job.validfrom, job.kept, job.deletedat
-    FROM job {PROMISE} {LATEST}
+    FROM job {NEXT_RUN} {LATEST}
 """
-#: A job with what its logs say of it: the promise, and the newest verdict.
+#: A job with what its logs say of it: its next run, and how the newest one ended.
 JOB = _JOB.format(written=_WRITTEN)
 SUMMARY = _JOB.format(written=_WRITTEN.replace('job."target"', f"{SHORT_TARGET} AS target"))
 
@@ -83,19 +83,19 @@ TARGET = Statement("SELECT target FROM job WHERE jobid = :jobid")
 ACTIVE_UNTIL = Statement(
     f"""
     WITH chosen AS (
-        SELECT job.jobid FROM job {PROMISE}
-        WHERE job.active AND promise.nextrun <= :until ORDER BY promise.nextrun, job.jobid LIMIT :limit
+        SELECT job.jobid FROM job {NEXT_RUN}
+        WHERE job.active AND next_run.nextrun <= :until ORDER BY next_run.nextrun, job.jobid LIMIT :limit
     )
-    {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY promise.nextrun, job.jobid
+    {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY next_run.nextrun, job.jobid
     """
 )
 
 ACTIVE_DEFINITIONS = Statement(
     f"""
-    SELECT job.jobid, jobname, jitter, host IS NOT NULL AS calls, maxruns, promise.runs, {DEFINITION}
-    FROM job {PROMISE}
+    SELECT job.jobid, jobname, jitter, host IS NOT NULL AS calls, maxruns, next_run.runs, {DEFINITION}
+    FROM job {NEXT_RUN}
     -- With its last run under way, a job is active still, and nothing of it is to come.
-    WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR promise.jobid IS NOT NULL)
+    WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
     ORDER BY job.jobid LIMIT :limit
     """
 )

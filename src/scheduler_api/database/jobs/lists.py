@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from scheduler_api.database.jobs.definitions import LATEST, PROMISE, SUMMARY
+from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY
 from scheduler_api.database.statements import Session, Statement
 
 #: How lists can be narrowed down.
@@ -24,18 +24,18 @@ FILTERS = {
     # The first condition spares the second for all that never failed.
     "failing": "job.active AND job.jobid IN (SELECT jobid FROM joblog WHERE status = 'failed')"
     " AND latest.status = 'failed'",
-    "overdue": "job.active AND promise.nextrun < statement_timestamp() - CAST(:overdue AS interval)",
+    "overdue": "job.active AND next_run.nextrun < statement_timestamp() - CAST(:overdue AS interval)",
 }
 #: Filters and orders that look at more than the job's own row.
-_OF_LATEST, _OF_PROMISE = {"laststatus", "failing"}, {"overdue", "nextrun"}
+_OF_LATEST, _OF_NEXT_RUN = {"laststatus", "failing"}, {"overdue", "nextrun"}
 #: How lists can be sorted: by what, and what comes after a place in that order.
 SORTS = {
     "jobid": ("job.jobid", "job.jobid > :jobid"),
     "-jobid": ("job.jobid DESC", "job.jobid < :jobid"),
     "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)"),
     "nextrun": (
-        "coalesce(promise.nextrun, 'infinity'), job.jobid",
-        "(coalesce(promise.nextrun, 'infinity'), job.jobid)"
+        "coalesce(next_run.nextrun, 'infinity'), job.jobid",
+        "(coalesce(next_run.nextrun, 'infinity'), job.jobid)"
         " > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)",
     ),
 }
@@ -71,7 +71,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
     if further:
         conditions.append(beyond)
     asked = {sort, *filters}
-    seen = (PROMISE if _OF_PROMISE & asked else "") + (LATEST if _OF_LATEST & asked else "")
+    seen = (NEXT_RUN if _OF_NEXT_RUN & asked else "") + (LATEST if _OF_LATEST & asked else "")
     # First which jobs, by as little as that takes; then all that there is to say of those.
     return Statement(
         f"""
@@ -85,7 +85,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
 
 @lru_cache(maxsize=256)
 def _count(filters: tuple[str, ...]) -> Statement:
-    seen = (PROMISE if _OF_PROMISE & {*filters} else "") + (LATEST if _OF_LATEST & {*filters} else "")
+    seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (LATEST if _OF_LATEST & {*filters} else "")
     return Statement(f"SELECT count(*) FROM job {seen} WHERE {' AND '.join(_conditions(filters)) or 'true'}")
 
 

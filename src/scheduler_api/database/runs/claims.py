@@ -23,6 +23,19 @@ TAKE_TURN = Statement(
            set_config('lock_timeout', '250ms', true)
     """
 )
+
+
+class DueCall(NamedTuple):
+    """A claimed log that calls a target: locked until the end of the transaction."""
+
+    logid: int
+    jobid: int
+    scheduledfor: datetime
+    cause: str
+    attempt: int
+    host: str
+
+
 #: What bounds a claim: what is under way of each job, host and tag (runs, and those of them that have a call
 #: under way: a run that its target goes on with by itself takes no place); limits; hosts that do not answer.
 BOUNDS = Statement(
@@ -57,7 +70,8 @@ BOUNDS = Statement(
 #: Calls that are due to these hosts, up to a share of each.
 DUE = Statement(
     """
-    SELECT call.* FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (host, share)
+    SELECT call.logid, call.jobid, call.scheduledfor, call.cause, call.attempt, call.host
+    FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (host, share)
     CROSS JOIN LATERAL (
         SELECT logid, jobid, scheduledfor, cause, attempt, host, nextrun
         FROM joblog
@@ -69,8 +83,9 @@ DUE = Statement(
         LIMIT given.share
         FOR UPDATE OF joblog SKIP LOCKED
     ) AS call
-    ORDER BY nextrun, logid
-    """
+    ORDER BY call.nextrun, call.logid
+    """,
+    DueCall,
 )
 #: What a claim has to know of these logs and their jobs; read after the lock, so never stale. What follows
 #: may change the job, or refer to it: one that somebody else holds is left out, not waited for.
@@ -102,8 +117,8 @@ START = Statement(
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:firsts AS bool[]), CAST(:counts AS int[]),
             CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]), CAST(:followings AS timestamptz[]),
-            CAST(:promises AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS chosen (logid, first, count, missed, through, following, promise, try)
+            CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+        ) AS chosen (logid, first, count, missed, through, following, next, try)
     ), started AS (
         UPDATE joblog SET
             status = 'running', nextrun = NULL, lastrun = :now, startedat = coalesce(startedat, :now),
@@ -113,10 +128,10 @@ START = Statement(
             following = CASE WHEN chosen.first THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.logid = chosen.logid
         RETURNING joblog.logid, joblog.jobid, joblog.attempt, joblog.leasetoken, joblog.runs, joblog.host,
-                  chosen.promise, chosen.try
-    ), promised AS (
+                  chosen.next, chosen.try
+    ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, promise, try, :now, runs, host FROM started WHERE promise IS NOT NULL
+        SELECT jobid, next, try, :now, runs, host FROM started WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), written AS (
@@ -124,7 +139,7 @@ START = Statement(
         SELECT logid, attempt, :now, :replica FROM started
     )
     SELECT logid, leasetoken, started.runs, CAST(job.target AS text) AS target, jobid,
-           promise IS NOT NULL AND jobid NOT IN (SELECT jobid FROM promised) AS unpromised
+           next IS NOT NULL AND jobid NOT IN (SELECT jobid FROM added) AS conflict
     FROM started JOIN job USING (jobid)
     """
 )
@@ -133,17 +148,6 @@ NEXT_CALL = Statement(
     SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NOT NULL AND nextrun > :after
     """
 )
-
-
-class DueCall(NamedTuple):
-    """A claimed log that calls a target: locked until the end of the transaction."""
-
-    logid: int
-    jobid: int
-    scheduledfor: datetime
-    cause: str
-    attempt: int
-    host: str
 
 
 class Start(NamedTuple):
@@ -157,9 +161,9 @@ class Start(NamedTuple):
     missed: int = 0
     through: datetime | None = None
     following: datetime | None = None
-    """The occurrence to promise when it settles."""
-    promise: datetime | None = None
-    """The occurrence to promise now."""
+    """The occurrence to add when it settles."""
+    next: datetime | None = None
+    """The occurrence to add now."""
     tried: datetime | None = None
 
 
@@ -186,8 +190,8 @@ async def due(
     Up to so many to each host, but none of these jobs or tags.
     """
     hosts, counts = list(shares), list(shares.values())
-    rows = await session.all(DUE, due=due, hosts=hosts, shares=counts, jobids=jobids, tags=tags, floor=floor)
-    return [DueCall(*row[:6]) for row in rows]
+    asked = {"hosts": hosts, "shares": counts, "jobids": jobids, "tags": tags}
+    return await session.all(DUE, **asked, due=due, floor=floor)
 
 
 async def known(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
@@ -209,13 +213,11 @@ async def free_rules(session: Session, logids: Sequence[int]) -> dict[int, async
 async def start(
     session: Session, now: datetime, replica: str, lease: timedelta, starts: Sequence[Start]
 ) -> dict[int, asyncpg.Record]:
-    """Mark logs as running and write their attempts; (leasetoken, runs, target, jobid, unpromised) by logid.
+    """Mark logs as running and write their attempts; (leasetoken, runs, target, jobid, conflict) by logid.
 
-    `unpromised`: a row was there already for what was to be promised.
+    `conflict`: the next occurrence had a row already.
     """
-    logids, firsts, counts, misses, throughs, followings, promises, tries = map(
-        list, zip(*starts, strict=True)
-    )
+    logids, firsts, counts, misses, throughs, followings, nexts, tries = map(list, zip(*starts, strict=True))
     rows = await session.all(
         START,
         now=now,
@@ -227,14 +229,14 @@ async def start(
         misses=misses,
         throughs=throughs,
         followings=followings,
-        promises=promises,
+        nexts=nexts,
         tries=tries,
     )
     return {row["logid"]: row for row in rows}
 
 
 async def next_call(session: Session, after: datetime) -> datetime | None:
-    """When the first call later than `after` is due; None: none is promised."""
+    """When the first call later than `after` is due; None: none is."""
     (due,) = await session.one(NEXT_CALL, after=after)
     found: datetime | None = due
     return found

@@ -1,4 +1,4 @@
-"""Statements on logs: verdicts by request, and history."""
+"""Statements on logs: requests, skipped occurrences, and what the rows account for."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ _FURTHER = {
     _OF_ALL: "logid < :before",
 }
 
-# A promise that is there already becomes the first of the skipped rows: its logid stays.
+# Where a row of the first occurrence is there already, it stays as it is, and the caller is told.
 SKIP = Statement(
     """
     INSERT INTO joblog (jobid, scheduledfor, status, missed, through, reason, finishedat, lastrun, runs)
@@ -68,7 +68,7 @@ CANCEL_REQUESTS = Statement(
     """
 )
 
-# Those whose job was deleted while they were being promised.
+# Those whose job was deleted while they were being added.
 ABANDON = Statement(
     """
     UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'deleted',
@@ -77,7 +77,7 @@ ABANDON = Statement(
     """
 )
 
-#: What the schedule's own verdicts account for, in order.
+#: What the schedule's own rows account for, in order.
 COVERAGE = Statement(
     """
     SELECT logid, scheduledfor, status, missed, through, runs, reason, finishedat FROM joblog
@@ -115,7 +115,7 @@ AHEAD = Statement(
     ORDER BY scheduledfor
     """
 )
-#: A verdict, given ahead of its time, of occurrences of which some have come since.
+#: A row that was skipped ahead of its time, and of whose occurrences some have come since.
 STRADDLING = Statement(
     """
     SELECT logid, scheduledfor, through, reason, lastrun, runs FROM joblog
@@ -178,7 +178,18 @@ SPENT = Statement(
     """
 )
 
-#: Where a job's schedule stands by its newest rows; a row's reach may exceed that of a later one.
+
+class Standing(NamedTuple):
+    """Where a job's schedule stands by its rows; None: it has none."""
+
+    accounted: datetime | None
+    """The last occurrence that they account for."""
+    lastrun: datetime | None
+    runs: int | None
+    """How often the schedule has made it run."""
+
+
+#: By the newest rows; a row's reach may exceed that of a later one.
 STANDING = Statement(
     """
     SELECT max(coalesce(through, scheduledfor)) AS accounted, max(lastrun) AS lastrun, max(runs) AS runs
@@ -186,11 +197,12 @@ STANDING = Statement(
         SELECT scheduledfor, through, lastrun, runs FROM joblog
         WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
     ) AS newest
-    """
+    """,
+    Standing,
 )
 
 
-#: The last occurrence that a verdict tells of, but for those that an edit took away: these lie between ones
+#: The last occurrence that a row tells of, but for those that an edit took away: these lie between ones
 #: that stayed.
 SETTLED = Statement(
     """
@@ -278,7 +290,7 @@ def _logs(filters: tuple[str, ...]) -> Statement:
 async def coverage(
     session: Session, jobid: int, after: datetime, before: datetime, limit: int
 ) -> list[asyncpg.Record]:
-    """Up to `limit` of the schedule's verdicts between two instants, in order."""
+    """Up to `limit` of the schedule's rows between two instants, in order."""
     return await session.all(COVERAGE, jobid=jobid, after=after, before=before, limit=limit)
 
 
@@ -294,17 +306,17 @@ async def done(session: Session, jobid: int, since: datetime, before: datetime) 
 
 
 async def straddling(session: Session, jobid: int, now: datetime) -> asyncpg.Record | None:
-    """The verdict of skipped occurrences that lie on both sides of now; None: there is none."""
+    """The row of skipped occurrences that lie on both sides of now; None: there is none."""
     return await session.one_or_none(STRADDLING, jobid=jobid, now=now)
 
 
 async def shorten(session: Session, logid: int, missed: int, through: datetime | None) -> None:
-    """Let a verdict stand for fewer occurrences."""
+    """Let a row cover fewer occurrences."""
     await session.all(SHORTEN, logid=logid, missed=missed, through=through)
 
 
 async def ahead(session: Session, jobid: int, now: datetime) -> list[asyncpg.Record]:
-    """The verdicts of occurrences that are yet to come, in order."""
+    """The skipped rows of occurrences that are yet to come, in order."""
     return await session.all(AHEAD, jobid=jobid, now=now)
 
 
@@ -320,7 +332,7 @@ async def spent(
 
 
 async def forget_ahead(session: Session, jobid: int, now: datetime) -> None:
-    """Delete the verdicts of occurrences that are yet to come."""
+    """Delete the skipped rows of occurrences that are yet to come."""
     await session.all(FORGET_AHEAD, jobid=jobid, now=now)
 
 
@@ -347,12 +359,12 @@ async def drop(session: Session, logids: Sequence[int]) -> None:
 
 
 async def settled(session: Session, jobid: int) -> datetime | None:
-    """The last occurrence that the ledger tells of, edits apart; None: there is none."""
+    """The last occurrence that a row tells of, edits apart; None: there is none."""
     found: datetime | None
     (found,) = await session.one(SETTLED, jobid=jobid)
     return found
 
 
-async def standing(session: Session, jobid: int) -> asyncpg.Record:
-    """The last occurrence that the ledger accounts for, the last run, and the number of runs."""
+async def standing(session: Session, jobid: int) -> Standing:
+    """Where the job's schedule stands."""
     return await session.one(STANDING, jobid=jobid)

@@ -1,20 +1,21 @@
-"""Statements on live logs: promises, and runs under way that carry their job's future."""
+"""Statements on live logs: next runs, and runs under way that carry their job's future."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
 from scheduler_api.database.jobs.definitions import DEFINITION
 from scheduler_api.database.statements import Session, Statement
 
-#: The channel on which the tickers are told of a promise that they may not have seen.
-CHANNEL = "scheduler_promise"
+#: The channel on which the tickers are told of a next run that they may not have seen.
+CHANNEL = "scheduler_scheduled"
 
-#: The channel on which pages are told that something has changed.
+#: The channel of the change feed.
 CHANGES = "scheduler_changes"
 
-#: The schedule's live logs of a job, each from an index that holds live rows only: its promise, runs under
+#: The schedule's live logs of a job, each from an index that holds live rows only: its next run, runs under
 #: way, and those that wait for another attempt.
 _LIVE = """
     SELECT logid FROM joblog
@@ -27,16 +28,33 @@ _LIVE = """
     SELECT logid FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status = 'pending' AND attempt > 1
 """
+
+
+class LiveLog(NamedTuple):
+    """A pending or running log of the schedule, locked."""
+
+    logid: int
+    scheduledfor: datetime
+    nextrun: datetime | None
+    status: str
+    attempt: int
+    following: datetime | None
+    """The occurrence that it adds when it settles."""
+    lastrun: datetime | None
+    runs: int
+
+
 LIVE = Statement(_LIVE)
 LOCK_LIVE = Statement(
     f"""
     SELECT logid, scheduledfor, nextrun, status, attempt, following, lastrun, runs FROM joblog
     WHERE logid IN ({_LIVE}) ORDER BY logid FOR UPDATE
-    """
+    """,
+    LiveLog,
 )
 
-# The host is the job's, so that who promises need not know it.
-PROMISE = Statement(
+# The host is the job's, so that the caller need not know it.
+ADD = Statement(
     """
     INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
     SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs, host
@@ -68,7 +86,7 @@ WALK = Statement(
         SELECT job.* FROM job WHERE jobid > :after AND active AND afterjobid IS NULL
         ORDER BY jobid LIMIT :limit
     )
-    SELECT (SELECT max(jobid) FROM walked) AS last, walked.jobid, promise.scheduledfor, promise.nextrun,
+    SELECT (SELECT max(jobid) FROM walked) AS last, walked.jobid, next_run.scheduledfor, next_run.nextrun,
            jitter, validfrom, {DEFINITION}
     FROM (VALUES (1)) AS always LEFT JOIN (
         walked LEFT JOIN LATERAL (
@@ -76,25 +94,25 @@ WALK = Statement(
             WHERE jobid = walked.jobid AND cause = 'schedule'
               AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
             LIMIT 1
-        ) AS promise ON true
+        ) AS next_run ON true
     ) ON CASE
         -- A run that the next one does not wait for carries nothing.
-        WHEN promise.logid IS NULL THEN
+        WHEN next_run.logid IS NULL THEN
             overlap
             OR NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'running'
                            AND cause = 'schedule')
             AND NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'pending'
                             AND attempt > 1 AND cause = 'schedule')
-        WHEN promise.nextrun <= :now OR promise.following IS NOT NULL THEN false
+        WHEN next_run.nextrun <= :now OR next_run.following IS NOT NULL THEN false
         WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter + cardinality(exclude) = 0
              AND validfrom <= :now THEN
-            promise.nextrun > promise.scheduledfor
-            OR promise.scheduledfor > CAST(:now AS timestamptz) + make_interval(secs => "interval")
+            next_run.nextrun > next_run.scheduledfor
+            OR next_run.scheduledfor > CAST(:now AS timestamptz) + make_interval(secs => "interval")
         ELSE true
     END
     """
 )
-#: Promises that rest on the rules of a time zone.
+#: Next runs that rest on the rules of a time zone.
 ZONED = Statement(
     f"""
     SELECT job.jobid, {DEFINITION}, joblog.scheduledfor
@@ -106,7 +124,7 @@ ZONED = Statement(
 )
 
 
-async def promise(
+async def add(
     session: Session,
     jobid: int,
     occurrence: datetime,
@@ -114,18 +132,18 @@ async def promise(
     lastrun: datetime | None = None,
     runs: int = 0,
 ) -> bool:
-    """Promise an occurrence, to be tried at `tried`; False if a row was there already."""
+    """Add the row of an occurrence, to be tried at `tried`; False if there was one already."""
     values = {"scheduledfor": occurrence, "nextrun": tried, "lastrun": lastrun, "runs": runs}
-    return bool(await session.all(PROMISE, jobid=jobid, **values))
+    return bool(await session.all(ADD, jobid=jobid, **values))
 
 
 async def announce(session: Session) -> None:
-    """Tell the tickers that there is a new promise, when the transaction commits."""
+    """Notify the tickers of a new next run, when the transaction commits."""
     await session.all(ANNOUNCE, channel=CHANNEL)
 
 
 async def publish_changes(session: Session) -> None:
-    """Tell pages that something has changed."""
+    """Notify all replicas that something has changed."""
     await session.all(ANNOUNCE, channel=CHANGES)
 
 
@@ -134,11 +152,11 @@ async def live(session: Session, jobid: int) -> set[int]:
     return {row["logid"] for row in await session.all(LIVE, jobid=jobid)}
 
 
-async def lock_live(session: Session, jobid: int) -> list[asyncpg.Record]:
+async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
     """The schedule's live logs, locked until the end of the transaction, in order of their logids."""
     rows = await session.all(LOCK_LIVE, jobid=jobid)
-    # Whoever held a row before may have settled it.
-    return [row for row in rows if row["status"] in {"pending", "running"}]
+    # Another transaction may have settled a row before it let it go.
+    return [row for row in rows if row.status in {"pending", "running"}]
 
 
 async def running(session: Session, jobid: int) -> bool:
@@ -148,17 +166,17 @@ async def running(session: Session, jobid: int) -> bool:
 
 
 async def withdraw(session: Session, logid: int) -> None:
-    """Take back a promise, as if it had never been given."""
+    """Delete a pending row, as if it had never been there."""
     await session.all(WITHDRAW, logid=logid)
 
 
 async def retime(session: Session, logid: int, tried: datetime) -> None:
-    """Let a promise be tried at another time."""
+    """Let a pending run be tried at another time."""
     await session.all(RETIME, logid=logid, nextrun=tried)
 
 
 async def follow(session: Session, logids: Sequence[int], occurrence: datetime | None) -> None:
-    """Let runs that are under way promise `occurrence` when they settle; None: nothing."""
+    """Let runs that are under way add `occurrence` when they settle; None: nothing."""
     await session.all(FOLLOW, logids=logids, following=occurrence)
 
 
@@ -177,5 +195,5 @@ async def walk(session: Session, now: datetime, after: int, limit: int) -> list[
 
 
 async def zoned(session: Session, after: int, limit: int) -> list[asyncpg.Record]:
-    """Up to `limit` promises of jobs above a jobid that are in a time zone, in order of their jobs."""
+    """Up to `limit` next runs of jobs above a jobid that are in a time zone, in order of their jobs."""
     return await session.all(ZONED, after=after, limit=limit)

@@ -9,21 +9,21 @@ import asyncpg
 from scheduler_api.database.jobs.definitions import DEFINITION
 from scheduler_api.database.statements import Session, Statement
 
-# Verdict or next attempt; the promise that rests on it reads what the update returns.
+# Result or next attempt; the next row that rests on it reads what the update returns.
 SETTLE = Statement(
     """
     WITH outcome AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]),
-            CAST(:nexts AS timestamptz[]), CAST(:promises AS timestamptz[]), CAST(:tries AS timestamptz[]),
+            CAST(:retries AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[]),
             CAST(:outcomes AS text[]), CAST(:failures AS text[]), CAST(:errors AS text[]),
             CAST(:saids AS text[]), CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]),
             CAST(:excerpts AS text[])
-        ) AS outcome (logid, attempt, status, next, promise, try,
+        ) AS outcome (logid, attempt, status, retry, next, try,
                       outcome, failure, error, said, httpstatus, timing, excerpt)
     ), settled AS (
         UPDATE joblog SET
-            status = outcome.status, nextrun = outcome.next, leasetoken = NULL, leaseuntil = NULL,
+            status = outcome.status, nextrun = outcome.retry, leasetoken = NULL, leaseuntil = NULL,
             attempt = joblog.attempt + CAST(outcome.status = 'pending' AS int),
             -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
             spent = spent + CAST(outcome.status = 'pending' AND outcome.outcome = 'released' AS int),
@@ -33,11 +33,11 @@ SETTLE = Statement(
             error = CASE WHEN outcome.status = 'failed' THEN outcome.error END,
             following = CASE WHEN outcome.status = 'pending' THEN following END
         FROM outcome WHERE joblog.logid = outcome.logid
-        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, outcome.promise, outcome.try
-    ), promised AS (
+        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, outcome.next, outcome.try
+    ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, promise, try, lastrun, runs, job.host FROM settled JOIN job USING (jobid)
-        WHERE promise IS NOT NULL
+        SELECT jobid, next, try, lastrun, runs, job.host FROM settled JOIN job USING (jobid)
+        WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), told AS (
@@ -48,7 +48,7 @@ SETTLE = Statement(
         excerpt = coalesce(outcome.excerpt, logattempt.excerpt)
     FROM outcome WHERE logattempt.logid = outcome.logid AND logattempt.attempt = outcome.attempt
     )
-    SELECT jobid FROM settled WHERE promise IS NOT NULL EXCEPT SELECT jobid FROM promised
+    SELECT jobid FROM settled WHERE next IS NOT NULL EXCEPT SELECT jobid FROM added
     """
 )
 ACCEPT = Statement(
@@ -106,11 +106,11 @@ RETIRE_IDLE = Statement(
     """
 )
 RETIRE = Statement(f"UPDATE job SET {_RETIRED} WHERE {_IDLE}")
-#: How many of each job's newest verdicts are failures, from the newest on.
+#: How many of each job's newest results are failures, from the newest on.
 FAILED_IN_A_ROW = Statement(
     """
     SELECT asked.jobid, counted.failures
-    FROM unnest(CAST(:jobids AS bigint[]), CAST(:limits AS int[])) AS asked (jobid, most)
+    FROM unnest(CAST(:jobids AS bigint[]), CAST(:limits AS int[])) AS asked (jobid, count)
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE others = 0) AS failures FROM (
             SELECT count(*) FILTER (WHERE status <> 'failed')
@@ -118,7 +118,7 @@ FAILED_IN_A_ROW = Statement(
             FROM (
                 SELECT status, scheduledfor, logid FROM joblog
                 WHERE joblog.jobid = asked.jobid AND status IN ('finished', 'failed')
-                ORDER BY scheduledfor DESC, logid DESC LIMIT asked.most
+                ORDER BY scheduledfor DESC, logid DESC LIMIT asked.count
             ) AS newest
         ) AS runs
     ) AS counted
@@ -133,9 +133,10 @@ class Settlement(NamedTuple):
     attempt: int
     status: str
     """`finished`, `failed`, or `pending`: another attempt."""
-    next: datetime | None
+    retry: datetime | None
     """When the next attempt is due."""
-    promise: datetime | None
+    next: datetime | None
+    """The job's next occurrence."""
     tried: datetime | None
     outcome: str
     failure: str | None
@@ -161,12 +162,12 @@ class Acceptance(NamedTuple):
 
 
 async def settle(session: Session, now: datetime, settlements: Sequence[Settlement]) -> list[int]:
-    """Write verdicts of running logs that are locked, their attempts, and the promises that follow.
+    """Write results of running logs that are locked, their attempts, and the next rows.
 
-    Gives back the jobs of which a row was there already for what was to be promised.
+    Gives back the jobs whose next occurrence had a row already.
     """
     names = (
-        "logids", "attempts", "statuses", "nexts", "promises", "tries",
+        "logids", "attempts", "statuses", "retries", "nexts", "tries",
         "outcomes", "failures", "errors", "saids", "httpstatuses", "timings", "excerpts",
     )  # fmt: skip
     return [row[0] for row in await session.all(SETTLE, now=now, **_arrays(names, settlements))]

@@ -52,7 +52,7 @@ async def _wanted(
 ) -> list[datetime]:
     """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
     job = versions.job
-    goes_on = job["promised"] or job["resumefrom"] or await _end(session, versions)
+    goes_on = job["nextoccurrence"] or job["resumefrom"] or await _end(session, versions)
     ranges = []
     for version in versions.all:
         # What came before an edit is accounted for but where the schedule after it kept it.
@@ -95,7 +95,7 @@ def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, dateti
 
 
 async def _end(session: Session, versions: ScheduleVersions) -> datetime:
-    """Where the ledger of a job without a future ends."""
+    """Where the rows of a job without a future end."""
     said = await logs.standing(session, versions.job["jobid"])
-    accounted: datetime = said["accounted"] or versions.job["validfrom"]
+    accounted: datetime = said.accounted or versions.job["validfrom"]
     return accounted + datetime.resolution

@@ -82,7 +82,7 @@ async def _check_version(
     if not parts:
         return
     before, start = _end(job, version), parts[0].first - TICK
-    goes_on = job["promised"] or job["resumefrom"]
+    goes_on = job["nextoccurrence"] or job["resumefrom"]
     if version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
         report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
     walk, after = _Walk(version, schedule, {False: start, True: start}), start
@@ -227,7 +227,7 @@ def _end(job: Mapping[str, Any], version: Version) -> datetime:
     """The first instant that the ledger need not account for under a version."""
     if version.to is not None:
         return version.to + TICK
-    first: datetime | None = job["promised"] or job["resumefrom"]
+    first: datetime | None = job["nextoccurrence"] or job["resumefrom"]
     if first is not None:
         return first if version.kept else max(first, version.since)
     if job["state"] == "deleted":
@@ -241,10 +241,10 @@ async def _has_ended(
 ) -> bool:
     """Whether a schedule ended before its time: by maxruns, or as a run could not even be tried."""
     if version.to is None:
-        if job["promised"] is not None or job["resumefrom"] is not None:
+        if job["nextoccurrence"] is not None or job["resumefrom"] is not None:
             return False
         if job["state"] == "paused" or (job["active"] and not await pending.live(session, job["jobid"])):
-            # It goes on where the ledger ends. That an active job promises nothing is told by itself.
+            # It goes on where its rows end. That an active job has no next run is found apart.
             return True
     if newest is None:
         return False
@@ -275,19 +275,21 @@ async def _check_state(session: Session, job: Mapping[str, Any], report: Finding
             report.find(
                 "hole", lost["first"], lost["count"], "It should have run after another job, and did not."
             )
-    elif job["active"] and job["promised"] is None and not await pending.live(session, job["jobid"]):
+    elif job["active"] and job["nextoccurrence"] is None and not await pending.live(session, job["jobid"]):
         report.find("invariant", None, 1, "It is active but has no scheduled run.")
     if job["state"] == "paused" and job["after"] is None and job["resumefrom"] is None:
         await _check_pause(session, job, report)
-    if not job["active"] and job["promised"] is not None:
-        report.find("invariant", job["promised"], 1, f"It is {job['state']}, but it has a scheduled run.")
+    if not job["active"] and job["nextoccurrence"] is not None:
+        report.find(
+            "invariant", job["nextoccurrence"], 1, f"It is {job['state']}, but it has a scheduled run."
+        )
 
 
 async def _check_pause(session: Session, job: Mapping[str, Any], report: Findings) -> None:
     """A paused job that has nothing to go on with is completed, unless its last run is under way."""
     with contextlib.suppress(ScheduleUnusable):
         said = await logs.standing(session, job["jobid"])
-        since = max(said["accounted"] or job["validfrom"], job["validfrom"])
+        since = max(said.accounted or job["validfrom"], job["validfrom"])
         over = locking.future_of(job, said).next_after(since) is None
         if over and not await pending.live(session, job["jobid"]):
             report.find("invariant", None, 1, "It is paused, but nothing of it is to come.")

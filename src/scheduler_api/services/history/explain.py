@@ -67,8 +67,8 @@ async def _is_spent(session: Session, versions: ScheduleVersions, at: datetime) 
     job = versions.job
     if job["maxruns"] is None:
         return False
-    runs = (await logs.standing(session, job["jobid"]))["runs"] or 0
-    first = job["promised"] or job["resumefrom"]
+    runs = (await logs.standing(session, job["jobid"])).runs or 0
+    first = job["nextoccurrence"] or job["resumefrom"]
     ahead = 0 if first is None or first >= at else versions.all[-1].own.counts(first, at)[0]
     return bool(runs + ahead >= job["maxruns"])
 
@@ -129,7 +129,7 @@ def _unaccounted(
         return ExplanationOutcome.PAUSED, f"The job is paused{how}; {when} is handled when it is resumed."
     if job["state"] == "completed":
         return ExplanationOutcome.COMPLETED, f"The job is completed, so it does not run at {when}."
-    if job["promised"] is None or at < job["promised"]:
+    if job["nextoccurrence"] is None or at < job["nextoccurrence"]:
         return (
             ExplanationOutcome.MISSING,
             f"The schedule includes {when}, but there is no record of it.",

@@ -15,7 +15,7 @@ from scheduler_api.services.history.versions import ScheduleVersions
 #: Findings that are told one by one.
 MAX_FINDINGS = 100
 #: What of a job changes when it goes on.
-STANDING = ("promised", "resumefrom", "state", "version")
+STANDING = ("nextoccurrence", "resumefrom", "state", "version")
 REASONS = [str(reason) for reason in Reason]
 #: What is wrong with logs of each fault that the database finds.
 FAULTS = {
@@ -105,7 +105,7 @@ async def check_logs(session: Session, versions: ScheduleVersions, report: Findi
     if job["maxruns"] is not None and max(ran, counted) > job["maxruns"]:
         said = f"It has run {max(ran, counted)} times; maxruns is {job['maxruns']}."
         report.find("invariant", None, 1, said)
-    goes_on = job["promised"] or job["resumefrom"]
+    goes_on = job["nextoccurrence"] or job["resumefrom"]
     spent = job["maxruns"] is not None and counted >= job["maxruns"]
     if spent and goes_on is not None and await _stands_still(session, job):
         report.find("invariant", goes_on, 1, "It is to run again, but has run as often as maxruns says.")

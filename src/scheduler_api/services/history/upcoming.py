@@ -96,7 +96,7 @@ def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePrev
 def upcoming(budget: Budget, now: datetime, row: Row, count: int) -> Listed[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises ScheduleUnusable."""
     # With its last run under way, a job is active still, and has nothing to come.
-    if not row["active"] or row["promised"] is None:
+    if not row["active"] or row["nextoccurrence"] is None:
         return Listed([], True)
     schedule, delay = locking.schedule_in(row), locking.spread(row["jobid"], row["jitter"])
     found = budget.within(islice(_from(schedule, _open_after(row, now)), _left(row, count)))
@@ -191,7 +191,7 @@ def _from(schedule: Schedule, after: datetime) -> Iterator[datetime]:
 
 def _open_after(row: Row, now: datetime) -> datetime:
     """The instant after which the job's open occurrences come: a due one is still to run."""
-    first: datetime | None = row["promised"]
+    first: datetime | None = row["nextoccurrence"]
     return now if first is None else first - datetime.resolution
 
 
@@ -217,5 +217,5 @@ def _of_job(budget: Budget, row: Row, now: datetime, until: datetime) -> Iterato
 
 
 def _superseded(row: Row, schedule: Schedule, now: datetime) -> int:
-    change = succession(row, schedule, row["promised"] or row["resumefrom"], now)
+    change = succession(row, schedule, row["nextoccurrence"] or row["resumefrom"], now)
     return 0 if change is None else change.gone.counts(change.since, now + datetime.resolution)[0]

@@ -43,7 +43,7 @@ async def pause_untold(
     *,
     pauseid: UUID | None = None,
 ) -> None:
-    """Take back the job's promise until it is resumed. A paused job gets the new reason and end.
+    """Schedule nothing of the job until it is resumed. A paused job gets the new reason and end.
 
     `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
     Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
@@ -228,7 +228,7 @@ async def skip_next(
     version: int | None = None,
     client: str | None = None,
 ) -> Job:
-    """Let the job's next run not happen; the one after it is promised.
+    """Skip the job's next run; the one after it comes next.
 
     Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, StaleVersion.
     """
@@ -263,7 +263,7 @@ async def skip_next(
 
 
 def _lasts(locked: LockedJob) -> bool:
-    """Whether a job stays active without a promise: a run is under way, or it runs after another job."""
+    """Whether a job stays active without a next run: one is under way, or it runs after another job."""
     return bool(locked.under_way) or locked.job["after"] is not None
 
 

@@ -13,7 +13,7 @@ from scheduler_api.services.jobs.drafts import first_ahead, require_future_start
 
 
 async def create(session: Session, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
-    """Create a job with the promise of its first run. Raises InvalidInput where it has none ahead."""
+    """Create a job and schedule its first run. Raises InvalidInput where it has none ahead."""
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
     if draft.after is not None:
@@ -24,7 +24,7 @@ async def create(session: Session, now: datetime, draft: JobDraft, client: str |
     nextrun = None
     if draft.active and first is not None:
         future = Future(schedule, draft.maxruns)
-        nextrun = await locking.promise(session, now, values | {"jobid": jobid}, future, first)
+        nextrun = await locking.schedule_next(session, now, values | {"jobid": jobid}, future, first)
     await changes.record(session, now, jobid, "created", client, after=recorded(written(values)))
     return Job(
         **values,

@@ -26,7 +26,7 @@ async def edit(
     version: int | None = None,
     client: str | None = None,
 ) -> Job:
-    """Change a job's definition, and re-time what it promised; its state stays.
+    """Change a job's definition, and re-time its next run; its state stays.
 
     What was due by the old schedule alone is written off as superseded. A completed job
     that gets a future is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion.
@@ -52,7 +52,7 @@ async def edit(
 
 
 async def _close(session: Session, now: datetime, locked: LockedJob) -> None:
-    """Take back the promise, and write off what was due; a schedule that cannot be computed had nothing."""
+    """Take back the next run, and write off what was due; a schedule that cannot be computed had nothing."""
     await locking.take_back(session, locked)
     first, jobid = locked.open_from, locked.job["jobid"]
     if first is None or first > now:
@@ -73,7 +73,7 @@ async def delete(
 ) -> None:
     """Delete a job: nothing of it starts any more; a call under way may end. Its history stays, or goes.
 
-    What was just being asked for, such as a run after another, may be promised still; its claim skips it.
+    What was just being asked for, such as a run after another, may be added still; its claim skips it.
     """
     locked = await locking.lock(session, now, jobid, version, deleted=history is History.REMOVE)
     now = locked.now

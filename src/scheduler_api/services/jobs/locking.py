@@ -1,8 +1,8 @@
-"""Where a job's schedule stands: its live logs, what is accounted for, and how to hold both still.
+"""Where a job's schedule stands: its live logs, what is accounted for, and how to lock both.
 
-A verdict never accounts ahead of time, but for what a user asks to skip. So the ledger covers the
-schedule from `validfrom` up to the job's first open occurrence: its promise; or what a run under way will
-promise when it settles; or, while the job is paused, `resumefrom`.
+A row never accounts ahead of time, but for what a user asks to skip. So the rows cover the schedule from
+`validfrom` up to the job's first open occurrence: its next run; or what a run under way will add when it
+settles; or, while the job is paused, `resumefrom`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,8 @@ import asyncpg
 from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, pending
-from scheduler_api.database.runs.logs import Skipped
+from scheduler_api.database.runs.logs import Skipped, Standing
+from scheduler_api.database.runs.pending import LiveLog
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
 from scheduler_api.schedule import (
@@ -31,12 +32,12 @@ from scheduler_api.schedule import (
     skip_all,
 )
 
-#: Tickers look at least this often, so a promise further away needs no announcement. It would cost:
+#: Tickers look at least this often, so a next run further away needs no announcement. It would cost:
 #: transactions that notify commit one after the other.
 ANNOUNCE_WITHIN = timedelta(hours=1)
 #: The newest rows, among which what no row tells of is looked for.
 MAX_ROWS = 1000
-#: How often to try for a job and its promise together, while others settle one promise after the other.
+#: How often to try for a job and its next run together, while others settle one run after the other.
 LOCK_TRIES = 10
 #: Spreads consecutive numbers evenly: 2^64 divided by the golden ratio (Knuth, TAOCP 3, section 6.4).
 GOLDEN, WORD = 0x9E3779B97F4A7C15, 2**64
@@ -46,34 +47,34 @@ class LockedJob(NamedTuple):
     """A job and its live logs, all locked: nobody else decides its future until the transaction ends."""
 
     job: asyncpg.Record
-    live: Sequence[asyncpg.Record]
+    live: Sequence[LiveLog]
     """The schedule's own, in order of their logids."""
     now: datetime
     """The instant to go on from. The locks may have been waited for, and the job have run meanwhile: what
     was decided at an earlier one would undo that."""
 
     @property
-    def promise(self) -> asyncpg.Record | None:
-        """The log that promises the next occurrence."""
-        return next((row for row in self.live if row["status"] == "pending" and row["attempt"] == 1), None)
+    def next_run(self) -> LiveLog | None:
+        """The pending log of the next occurrence."""
+        return next((log for log in self.live if log.status == "pending" and log.attempt == 1), None)
 
     @property
-    def under_way(self) -> list[asyncpg.Record]:
+    def under_way(self) -> list[LiveLog]:
         """The logs that have been started: they run, or wait for another attempt."""
-        promise = self.promise
-        return [row for row in self.live if row is not promise]
+        next_run = self.next_run
+        return [log for log in self.live if log is not next_run]
 
     @property
-    def carrier(self) -> asyncpg.Record | None:
-        """The log that carries the job's future: the promise, or the run that will make it."""
-        return self.promise or next((row for row in self.live if row["following"]), None)
+    def carrier(self) -> LiveLog | None:
+        """The log that carries the job's future: the next run, or the run that will add it."""
+        return self.next_run or next((log for log in self.live if log.following), None)
 
     @property
     def open_from(self) -> datetime | None:
         """The first occurrence that the ledger does not account for; None: none is known."""
         found: datetime | None = self.job["resumefrom"]
         if self.carrier is not None:
-            found = self.carrier["following"] or self.carrier["scheduledfor"]
+            found = self.carrier.following or self.carrier.scheduledfor
         return found
 
     @property
@@ -99,9 +100,9 @@ async def lock(
             async with savepoint(session):
                 live = await pending.lock_live(session, jobid)
                 job = await definitions.lock(session, jobid)
-                # Another may have promised between the two locks. To wait for that row now would be the
+                # Another may have added a row between the two locks. To wait for that row now would be the
                 # wrong order, and could be a deadlock: let go of all, and try again.
-                if job is not None and not await pending.live(session, jobid) <= {r["logid"] for r in live}:
+                if job is not None and not await pending.live(session, jobid) <= {log.logid for log in live}:
                     raise _StartedMeanwhile
         except _StartedMeanwhile:
             continue
@@ -153,13 +154,19 @@ def parts_of(ends: Sequence[datetime]) -> tuple[Part, ...]:
     return tuple(Part(*pair) for pair in zip(ends[::2], ends[1::2], strict=True))
 
 
-def future_of(row: Mapping[str, Any], carried: Mapping[str, Any], schedule: Schedule | None = None) -> Future:
-    """What is to come of a job's row; `carried` holds the `lastrun` and `runs` that its ledger goes on with.
+class Carried(NamedTuple):
+    """The runs that a job goes on with."""
 
-    Raises ScheduleUnusable.
-    """
+    lastrun: datetime | None
+    runs: int | None
+
+
+def future_of(
+    row: Mapping[str, Any], carried: Standing | LiveLog | Carried, schedule: Schedule | None = None
+) -> Future:
+    """What is to come of a job's row, after the runs that it has made. Raises ScheduleUnusable."""
     known = schedule_in(row) if schedule is None else schedule
-    return Future(known, row["maxruns"], carried["runs"] or 0, carried["lastrun"])
+    return Future(known, row["maxruns"], carried.runs or 0, carried.lastrun)
 
 
 def spread(jobid: int, jitter: int) -> timedelta:
@@ -168,7 +175,7 @@ def spread(jobid: int, jitter: int) -> timedelta:
 
 
 def tried_at(schedule: Schedule, occurrence: datetime, jobid: int, jitter: int) -> datetime:
-    """When the promise of `occurrence` is to be looked at: as soon as a run may come of it.
+    """When the row of `occurrence` is to be looked at: as soon as a run may come of it.
 
     Occurrences that must not run wait for the one after them that may, so that one row tells of all; if
     there is none, for the last of them.
@@ -180,30 +187,30 @@ def tried_at(schedule: Schedule, occurrence: datetime, jobid: int, jitter: int) 
     return tried + spread(jobid, jitter)
 
 
-async def promise(
+async def schedule_next(
     session: Session,
     now: datetime,
     job: Mapping[str, Any],
     future: Future,
     occurrence: datetime,
-    given: asyncpg.Record | None = None,
+    given: LiveLog | None = None,
 ) -> datetime:
-    """Promise the job's occurrence, and wake the tickers if it is near; when it will be tried.
+    """Add the row of the job's next occurrence, and wake the tickers if it is near; when it will be tried.
 
-    Where a row tells of that already, the job goes on with the first one that none tells of. With the
-    promise of it that was `given` before, that row stays, and is only tried at another time.
+    Where a row tells of that already, the job goes on with the first one that none tells of. With the row
+    that was `given` to it before, that one stays, and is only tried at another time.
     """
     tried = tried_at(future.schedule, occurrence, job["jobid"], job["jitter"])
     if given is not None:
-        await pending.retime(session, given["logid"], tried)
-    elif not await pending.promise(session, job["jobid"], occurrence, tried, future.lastrun, future.runs):
+        await pending.retime(session, given.logid, tried)
+    elif not await pending.add(session, job["jobid"], occurrence, tried, future.lastrun, future.runs):
         # It has run already, by a clock that was ahead.
         before = occurrence - TICK
         rows = await logs.told_since(session, job["jobid"], before, MAX_ROWS)
         following = future.admit(first_beside(future.schedule, before, rows))
         if following is not None:
             tried = tried_at(future.schedule, following, job["jobid"], job["jitter"])
-            await pending.promise(session, job["jobid"], following, tried, future.lastrun, future.runs)
+            await pending.add(session, job["jobid"], following, tried, future.lastrun, future.runs)
     if tried - now < ANNOUNCE_WITHIN:
         await pending.announce(session)
     return tried
@@ -220,13 +227,13 @@ def first_beside(schedule: Schedule, after: datetime, rows: Iterable[Mapping[str
 
 
 async def take_back(session: Session, locked: LockedJob, but: datetime | None = None) -> None:
-    """Leave the job without a future: its promise as if never given, runs under way to promise nothing.
+    """Leave the job without a future: its next run as if never added, runs under way to add nothing.
 
-    A promise of the occurrence `but` stays, for `go_on`.
+    The next run of the occurrence `but` stays, for `go_on`.
     """
-    if locked.promise is not None and locked.promise["scheduledfor"] != but:
-        await pending.withdraw(session, locked.promise["logid"])
-    await pending.follow(session, [row["logid"] for row in locked.under_way], None)
+    if locked.next_run is not None and locked.next_run.scheduledfor != but:
+        await pending.withdraw(session, locked.next_run.logid)
+    await pending.follow(session, [log.logid for log in locked.under_way], None)
 
 
 async def go_on(
@@ -237,17 +244,17 @@ async def go_on(
     future: Future,
     occurrence: datetime,
 ) -> None:
-    """Let a job go on with `occurrence`: promised now, or when the run under way settles.
+    """Let a job go on with `occurrence`: its row is added now, or when the run under way settles.
 
     All else of its future has been taken back.
     """
-    given = locked.promise
-    if given is not None and given["scheduledfor"] != occurrence:
+    given = locked.next_run
+    if given is not None and given.scheduledfor != occurrence:
         given = None
     if given is None and locked.under_way and not job["overlap"]:
-        await pending.follow(session, [locked.under_way[-1]["logid"]], occurrence)
+        await pending.follow(session, [locked.under_way[-1].logid], occurrence)
         return
-    await promise(session, now, job, future, occurrence, given)
+    await schedule_next(session, now, job, future, occurrence, given)
 
 
 async def write_off(

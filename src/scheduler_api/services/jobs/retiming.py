@@ -24,7 +24,7 @@ from scheduler_api.services.jobs.locking import LockedJob
 async def retime(
     session: Session, now: datetime, locked: LockedJob, draft: JobDraft, changed: Collection[str]
 ) -> Continuation:
-    """Put the promise where the new definition wants it; how the job stands then.
+    """Put the next run where the new definition wants it; how the job stands then.
 
     Raises InvalidInput where the new definition has no run ahead.
     """
@@ -33,7 +33,7 @@ async def retime(
     if not redefined and not {"jitter", "maxruns"} & set(changed):
         return Continuation(job["active"], job["validfrom"], job["resumefrom"], job["kept"])
     said = await logs.standing(session, job["jobid"])
-    future = Future(schedule_of_draft(draft), draft.maxruns, said["runs"] or 0, said["lastrun"])
+    future = Future(schedule_of_draft(draft), draft.maxruns, said.runs or 0, said.lastrun)
     if future.is_spent and (redefined or "maxruns" in changed):
         sentence = f"Must be greater than {future.runs}, the number of runs so far."
         raise InvalidInput(FieldError(("maxruns",), sentence))
@@ -54,7 +54,7 @@ async def _keep(
     if job["active"] or locked.open_from is not None:
         first = await opening.first_open(session, locked, future)
     else:
-        accounted = (await logs.standing(session, job["jobid"]))["accounted"]
+        accounted = (await logs.standing(session, job["jobid"])).accounted
         first = future.next_after(max(accounted or now, now))
         # More runs are for what comes from now on, even if nothing does: they were spent until now.
         if first is not None or draft.maxruns != job["maxruns"]:

@@ -106,7 +106,7 @@ class Claim:
     held: frozenset[int] = frozenset()
     """Jobs that somebody else holds: the next look leaves them to others, whose turn may have to come."""
     nextdue: float | None = None
-    """Seconds until the next call is due, or a rate lets one start; None: none is promised."""
+    """Seconds until the next call is due, or a rate lets one start; None: none is."""
     failing: frozenset[str] = frozenset()
     """Hosts with failures on their account."""
 
@@ -339,13 +339,15 @@ async def settle_held(
     if accepted:
         await statements.accept(session, accepted)
     ends = [(row, known[row["logid"]], end) for row, end in held if end.outcome != "accepted"]
-    verdicts = await judge(session, now, ends) if ends else []
-    if verdicts:
-        unpromised = await statements.settle(session, now, verdicts)
-        await conclude(session, now, ends, verdicts)
-        await repairs.go_on(session, now, unpromised)
+    settlements = await judge(session, now, ends) if ends else []
+    if settlements:
+        conflicts = await statements.settle(session, now, settlements)
+        await conclude(session, now, ends, settlements)
+        await repairs.go_on(session, now, conflicts)
     running = [Settled(acceptance.logid, "running") for acceptance in accepted]
-    return running + [Settled(v.logid, v.status, _seconds_to(v.next or v.tried, now)) for v in verdicts]
+    return running + [
+        Settled(one.logid, one.status, _seconds_to(one.retry or one.tried, now)) for one in settlements
+    ]
 
 
 def _seconds_to(instant: datetime | None, now: datetime) -> float | None:

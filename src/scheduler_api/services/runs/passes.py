@@ -18,6 +18,7 @@ from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.schedule import Decision, Every, Misfire, Once, Reason, Schedule, Status, decide
 from scheduler_api.services.jobs import chains, locking
+from scheduler_api.services.jobs.locking import Carried
 from scheduler_api.services.runs import repairs
 
 log = structlog.get_logger(__name__)
@@ -111,9 +112,9 @@ Rules = Mapping[int, JobRules]
 async def _settle(
     session: Session, now: datetime, logs: Sequence[DueLog], fates: Sequence[Fate], rules: Rules
 ) -> None:
-    unpromised = await passes.settle(session, now, [fate.outcome for fate in fates])
+    conflicts = await passes.settle(session, now, [fate.outcome for fate in fates])
     await locking.skip(session, now, [row for fate in fates for row in fate.blocked])
-    await repairs.go_on(session, now, unpromised)
+    await repairs.go_on(session, now, conflicts)
     await chains.fire(session, now, [entry.logid for entry in logs if rules[entry.jobid].followed])
 
 
@@ -162,7 +163,7 @@ def _refined(
 ) -> Fate:
     """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
     schedule, jitter = locking.computed(refinement), refinement["jitter"]
-    future = locking.future_of(refinement, refinement, schedule)
+    future = locking.future_of(refinement, Carried(refinement["lastrun"], refinement["runs"]), schedule)
     decision = decide(schedule, entry.scheduledfor, now - locking.spread(entry.jobid, jitter), misfire, grace)
     if decision.status is Status.FINISHED:
         future = future.ran(now)

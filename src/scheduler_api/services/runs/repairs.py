@@ -1,6 +1,6 @@
 """Repair: an active job whose next run is missing, or later than its schedule says, gets it put right.
 
-Nothing that this code does makes such a hole, as each verdict and the next promise are one transaction.
+Nothing that this code does makes such a hole, as each result and the next row are one transaction.
 A restored backup, a hand in the database, a clock of the database that was ahead or a bug may: then the
 job goes on with the first occurrence that no row tells of.
 """
@@ -15,6 +15,7 @@ import structlog
 from scheduler_api.computing import in_turns
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.pending import LiveLog
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
@@ -58,7 +59,7 @@ def _is_suspicious(row: Mapping[str, Any], now: datetime, nexts: dict[int, datet
     try:
         schedule = locking.schedule_in(row)
     except ScheduleUnusable:
-        # The claim of the promise will say so.
+        # The claim of the next run will say so.
         return False
     if row["nextrun"] > locking.tried_at(schedule, row["scheduledfor"], row["jobid"], row["jitter"]):
         return True
@@ -82,12 +83,12 @@ async def repair(session: Session, now: datetime, jobid: int) -> bool:
     if not locked.job["active"] or locked.job["after"] is not None:
         return False
     if not locked.live or (locked.carrier is None and locked.job["overlap"]):
-        return await _heal(session, locked)
-    return locked.promise is not None and await _advance(session, locked, locked.promise)
+        return await _restore(session, locked)
+    return locked.next_run is not None and await _advance(session, locked, locked.next_run)
 
 
 async def go_on(session: Session, now: datetime, jobids: Sequence[int]) -> None:
-    """Let jobs go on of which a row was there already for what was to be promised.
+    """Let jobs go on whose next occurrence had a row already.
 
     So it is where occurrences have run ahead of their time, by a clock that was ahead. What somebody holds,
     or is too much for this transaction, is found by the search.
@@ -97,10 +98,10 @@ async def go_on(session: Session, now: datetime, jobids: Sequence[int]) -> None:
 
 
 async def realign(session: Session, now: datetime, after: int, limit: int) -> int | None:
-    """Look at up to `limit` promises of jobs above a jobid; the last jobid, or None where there was none.
+    """Look at up to `limit` next runs of jobs above a jobid; the last jobid, or None where there was none.
 
-    A promise is an instant, and a schedule is wall-clock time: where the rules of a time zone have
-    changed since it was given, it is given anew.
+    A next run is an instant, and a schedule is wall-clock time: where the rules of a time zone have
+    changed since it was added, it is added anew.
     """
     rows = await pending.zoned(session, after, limit)
     for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
@@ -111,7 +112,7 @@ async def realign(session: Session, now: datetime, after: int, limit: int) -> in
 
 
 def _is_off(row: Mapping[str, Any]) -> bool:
-    """Whether the schedule does not call for what is promised."""
+    """Whether the schedule does not call for the next run."""
     try:
         return not locking.schedule_in(row).calls_for(row["scheduledfor"])
     except ScheduleUnusable:
@@ -122,24 +123,24 @@ async def _realign(session: Session, now: datetime, jobid: int) -> None:
     locked = await locking.lock(session, now, jobid)
     schedule = locking.schedule_in(locked.job)
     # Whoever came first may have done it.
-    if locked.promise is None or schedule.calls_for(locked.promise["scheduledfor"]):
+    if locked.next_run is None or schedule.calls_for(locked.next_run.scheduledfor):
         return
-    await pending.withdraw(session, locked.promise["logid"])
-    future = locking.future_of(locked.job, locked.promise, schedule)
+    await pending.withdraw(session, locked.next_run.logid)
+    future = locking.future_of(locked.job, locked.next_run, schedule)
     occurrence = await opening.first_open(session, locked._replace(live=locked.under_way), future)
     log.warning(
         "the rules of a time zone have changed: a run is re-timed",
         jobid=jobid,
-        was=locked.promise["scheduledfor"],
+        was=locked.next_run.scheduledfor,
         now=occurrence,
     )
     if occurrence is None:
         await definitions.retire(session, [jobid])
     else:
-        await locking.promise(session, now, locked.job, future, occurrence)
+        await locking.schedule_next(session, now, locked.job, future, occurrence)
 
 
-async def _heal(session: Session, locked: locking.LockedJob) -> bool:
+async def _restore(session: Session, locked: locking.LockedJob) -> bool:
     """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
     jobid, now = locked.job["jobid"], locked.now
     future, occurrence = None, None
@@ -153,15 +154,15 @@ async def _heal(session: Session, locked: locking.LockedJob) -> bool:
     if future is None or occurrence is None:
         await definitions.retire(session, [jobid])
     else:
-        await locking.promise(session, now, locked.job, future, occurrence)
+        await locking.schedule_next(session, now, locked.job, future, occurrence)
     return True
 
 
-async def _advance(session: Session, locked: locking.LockedJob, promise: Mapping[str, Any]) -> bool:
+async def _advance(session: Session, locked: locking.LockedJob, ahead: LiveLog) -> bool:
     """Give the job its first open occurrence, where its next run is later for no reason that is known."""
     job, now = locked.job, locked.now
     try:
-        future = locking.future_of(job, promise)
+        future = locking.future_of(job, ahead)
     except ScheduleUnusable:
         return False
     schedule = future.schedule
@@ -169,15 +170,15 @@ async def _advance(session: Session, locked: locking.LockedJob, promise: Mapping
     wrong = [row for row in rows if _is_too_early(row, now)]
     right = [row for row in rows if not _is_too_early(row, now)]
     first = future.admit(locking.first_beside(schedule, max(now, job["validfrom"]), right))
-    occurrence = promise["scheduledfor"] if first is None else min(first, promise["scheduledfor"])
+    occurrence = ahead.scheduledfor if first is None else min(first, ahead.scheduledfor)
     tried = locking.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
-    if occurrence == promise["scheduledfor"] and promise["nextrun"] <= tried:
+    if occurrence == ahead.scheduledfor and ahead.nextrun <= tried:
         return False
-    log.warning("a job's next run was too late", jobid=job["jobid"], was=promise["nextrun"], now=tried)
-    await _record(session, locked, promise["nextrun"], tried)
-    await pending.withdraw(session, promise["logid"])
+    log.warning("a job's next run was too late", jobid=job["jobid"], was=ahead.nextrun, now=tried)
+    await _record(session, locked, ahead.nextrun, tried)
+    await pending.withdraw(session, ahead.logid)
     await _take_back(session, now, schedule, wrong)
-    await locking.promise(session, now, job, future, occurrence)
+    await locking.schedule_next(session, now, job, future, occurrence)
     return True
 
 

@@ -1,4 +1,4 @@
-"""What an attempt amounts to: a verdict or another attempt, and what follows for its job."""
+"""What an attempt amounts to: a result or another attempt, and what follows for its job."""
 
 import contextlib
 import random
@@ -20,7 +20,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
 from scheduler_api.services.jobs import actions, chains, locking, opening
-from scheduler_api.services.jobs.locking import LockedJob
+from scheduler_api.services.jobs.locking import Carried, LockedJob
 from scheduler_api.services.runs import repairs
 from scheduler_api.targets import Failure, backoff
 
@@ -57,7 +57,7 @@ class Settled(NamedTuple):
     logid: int
     status: str
     next: float | None = None
-    """Seconds until what was promised is due: another attempt, or the job's next run; None: nothing."""
+    """Seconds until what follows is due: another attempt, or the job's next run; None: nothing."""
 
 
 def target_in(document: str | None) -> Target | None:
@@ -178,7 +178,7 @@ def _following(
         return Following(occurrence, occurrence)
     skipped: list[Skipped] = []
     try:
-        future = locking.future_of(refined, refined)
+        future = locking.future_of(refined, Carried(refined["lastrun"], refined["runs"]))
         occurrence = future.admit(occurrence)
         horizon = now - timedelta(seconds=known["grace"])
         if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
@@ -186,7 +186,7 @@ def _following(
             skipped, occurrence = locking.written_off(row["jobid"], future, occurrence, last, Reason.OVERLAP)
         tried = occurrence and locking.tried_at(future.schedule, occurrence, row["jobid"], refined["jitter"])
     except ScheduleUnusable:
-        # The claim of the promise will say so.
+        # The claim of the next run will say so.
         tried = occurrence
     return Following(occurrence, tried, skipped)
 
@@ -207,7 +207,7 @@ async def conclude(
     for (row, known, end), settlement in zip(ends, settlements, strict=True):
         if settlement.status == "pending":
             continue
-        if row["cause"] == "schedule" and settlement.promise is None:
+        if row["cause"] == "schedule" and settlement.next is None:
             last = Last(row["scheduledfor"], row["runs"])
             idle[row["jobid"]] = max(last, idle.get(row["jobid"], last))
             overlapping |= known["overlap"]
@@ -236,8 +236,8 @@ async def conclude(
 async def _is_over(session: Session, now: datetime, job: asyncpg.Record) -> bool:
     """Whether nothing is to come of a job that has no next run.
 
-    It may have lost that: an occurrence that had run already, by a clock that was ahead, is not promised
-    again.
+    It may have lost that: an occurrence that had run already, by a clock that was ahead, has no
+    row again.
     """
     try:
         future = locking.future_of(job, await logs.standing(session, job["jobid"]))

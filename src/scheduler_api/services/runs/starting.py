@@ -69,10 +69,10 @@ async def _begin(
     fates: Mapping[int, Fate],
 ) -> Begun:
     mine = [fates[entry.logid] for entry in entries]
-    unpromised: list[int] = []
+    conflicts: list[int] = []
     refused = [fate.outcome for fate in mine if fate.outcome.status != Status.FINISHED]
     if refused:
-        unpromised += await passes.settle(session, now, refused)
+        conflicts += await passes.settle(session, now, refused)
         over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
         await chains.fire(session, now, over)
     await locking.skip(session, now, [row for fate in mine for row in fate.blocked])
@@ -82,8 +82,8 @@ async def _begin(
         if fate.outcome.status == Status.FINISHED
     ]
     started = await claims.start(session, now, holder.replica, holder.lease, starts) if starts else {}
-    unpromised += [row["jobid"] for row in started.values() if row["unpromised"]]
-    await repairs.go_on(session, now, unpromised)
+    conflicts += [row["jobid"] for row in started.values() if row["conflict"]]
+    await repairs.go_on(session, now, conflicts)
     return Begun(started, len(refused))
 
 
@@ -150,5 +150,5 @@ def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:
     outcome = fate.outcome
     start = Start(entry.logid, True, 1, outcome.missed, outcome.through)
     if known["overlap"]:
-        return start._replace(promise=outcome.next, tried=outcome.tried or outcome.next)
+        return start._replace(next=outcome.next, tried=outcome.tried or outcome.next)
     return start._replace(following=outcome.next)

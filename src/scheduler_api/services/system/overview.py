@@ -48,7 +48,7 @@ async def look(
     running = await overview.running(session, SHOWN)
     medians = await history.medians(session, sorted({row["jobid"] for row in running}))
     late = await overview.late(session, now - LATE, SHOWN)
-    _, oldest = await passes.oldest(session)
+    oldest = (await passes.oldest(session)).due
     replicas = await overview.replicas(session)
     error = await overview.last_error(session)
     return Overview(

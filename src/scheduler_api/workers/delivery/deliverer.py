@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -29,6 +28,7 @@ from scheduler_api.workers.delivery.places import Places
 from scheduler_api.workers.delivery.settler import Settler
 from scheduler_api.workers.delivery.thrift import PAUSE
 from scheduler_api.workers.floor import FLOOR_MARGIN, Floor
+from scheduler_api.workers.loops import backoff, spread
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +38,11 @@ CLAIM_FROM, CLAIM_AFTER = 0.25, 0.05
 MAX_AHEAD = 256
 #: Seconds between two looks at due calls that limits hold back: other replicas may have made room.
 BOUNDED_PAUSE = 1.0
-#: Seconds to wait after a failure, doubled with each further one.
-FIRST_BACKOFF, MAX_BACKOFF = 0.25, 10.0
+#: The longest wait after failures, in seconds.
+MAX_BACKOFF = 10.0
 #: Failures in a row from which on the deliverer counts as broken.
 BROKEN_AFTER = 3
-#: Seconds that the database has at the end to take the last verdicts.
+#: Seconds that the database has at the end to take the last results.
 LAST_WORDS = 5.0
 NOT_MADE = "The service was stopped before the call was made."
 
@@ -211,7 +211,7 @@ class Deliverer:
     async def _claim_forever(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            # What is promised from here on and due before then, is looked at before then.
+            # What is scheduled from here on and due before then, is looked at before then.
             self._look_at = monotonic() + self._capacity.interval
             try:
                 pause = await self._tick()
@@ -220,8 +220,7 @@ class Deliverer:
                 return
             except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
-                longest = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
-                pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+                pause = backoff(self._failures, MAX_BACKOFF)
                 log.warning("claiming calls failed", error=explain(error.__cause__ or error))
             self._look_at = min(self._look_at, monotonic() + pause)
             await self._sleep()
@@ -262,7 +261,7 @@ class Deliverer:
             return 0.0
         self._is_bounded = claim.bounded
         self._is_full |= claim.crowded
-        longest = self._capacity.interval * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
+        longest = spread(self._capacity.interval)
         if claim.bounded:
             longest = min(longest, BOUNDED_PAUSE)
         if not claim.whole:

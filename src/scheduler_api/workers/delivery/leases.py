@@ -1,7 +1,6 @@
 """The runs that this replica holds: their leases are renewed, those of replicas that are gone taken over."""
 
 import asyncio
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +13,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
 from scheduler_api.errors import ReplicaOutdated
 from scheduler_api.services.runs import claims
+from scheduler_api.workers.loops import spread
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,7 @@ class Leases:
         """Renew and take over, until cancelled."""
         pause = self._lease.total_seconds() / LOOKS_A_LEASE
         while True:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load
+            await asyncio.sleep(spread(pause))
             try:
                 await self._renew()
                 await self._take_over(CONFIRM * pause)

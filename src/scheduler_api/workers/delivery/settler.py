@@ -12,13 +12,14 @@ from scheduler_api.errors import ReplicaOutdated, SchedulerError
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.claims import Batch
 from scheduler_api.services.runs.settling import Ended
+from scheduler_api.workers.loops import backoff
 
 log = structlog.get_logger(__name__)
 
 #: The most that one transaction settles.
 BATCH = 500
-#: Seconds to wait after a failure of the database, doubled with each further one.
-FIRST_PAUSE, MAX_PAUSE = 0.1, 5.0
+#: The longest wait after failures of the database, in seconds.
+MAX_BACKOFF = 5.0
 #: Seconds to leave a run alone whose row somebody else holds.
 HELD_PAUSE = 0.25
 #: Failures in a row from which on settling counts as broken.
@@ -29,7 +30,7 @@ class Settler:
     """Takes the ends of attempts, and settles them; while one transaction is under way, the next fills up.
 
     `settled` is told of each batch that is done with; `hasten`, in how many seconds the next call is due of
-    those that were promised.
+    those that follow.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Settler:
 
     async def _settle_surely(self, batch: Sequence[Ended]) -> Batch:
         """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
-        pause, singly = FIRST_PAUSE, False
+        tries, singly = 0, False
         while True:
             try:
                 done = await self._settle(batch, singly=singly)
@@ -118,8 +119,8 @@ class Settler:
             else:
                 self._failures = 0
                 return done
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, MAX_PAUSE)
+            tries += 1
+            await asyncio.sleep(backoff(tries, MAX_BACKOFF))
 
     async def _hand_back(self, batch: Sequence[Ended]) -> Batch:
         """Only newer code may write by now: let go of what was not begun, and leave the rest to others.
@@ -147,9 +148,9 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Ended], *, singly: bool) -> Batch:
         done = await self._database.transact(claims.settle, batch, self.failing, singly=singly)
-        promised = [one.next for one in done.settled.values() if one.next is not None]
-        if promised:
-            self._hasten(min(promised))
+        following = [one.next for one in done.settled.values() if one.next is not None]
+        if following:
+            self._hasten(min(following))
         if dropped := [e.logid for e in batch if e.token not in done.settled and e.token not in done.held]:
             log.warning("runs were taken over meanwhile; their ends are dropped", logids=dropped)
         return done

@@ -69,7 +69,7 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
         values = draft.model_dump()
         async with app.state.pool.acquire() as connection, connection.transaction():
 
-            async def run(statement: Statement, **named: Any) -> Any:
+            async def run(statement: Statement[Any], **named: Any) -> Any:
                 return await connection.fetchval(statement.sql, *statement.arguments(named))
 
             now, *_ = await connection.fetchrow(OPENING.sql)

@@ -24,7 +24,7 @@ async def analyze_logs(database: Database) -> None:
         await connection.execute(text("VACUUM ANALYZE joblog"))
 
 
-async def plan_of(database: Database, statement: Statement, mode: str, **values: Any) -> Any:
+async def plan_of(database: Database, statement: Statement[Any], mode: str, **values: Any) -> Any:
     """The plan of a statement with these values, and what each part of it read."""
     async with database.transactional.begin() as connection:
         await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))

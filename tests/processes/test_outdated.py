@@ -44,7 +44,7 @@ async def test_an_outdated_replica_stops_and_says_so_once(
         await receiver.arrived(1)
         await execute(database, COMPATIBLE, version=versions.VERSION + 1)
         await execute(database, "UPDATE joblog SET nextrun = now() WHERE status = 'pending'")
-        await execute(database, "NOTIFY scheduler_promise")
+        await execute(database, "NOTIFY scheduler_scheduled")
         async with asyncio.timeout(PATIENCE):
             while (ready := await client.get("/readyz")).status_code == 200:
                 await asyncio.sleep(0.05)

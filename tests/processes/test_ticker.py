@@ -67,7 +67,7 @@ async def test_a_notification_wakes_it(database: Database) -> None:
             while not await scalar(database, listening):
                 await asyncio.sleep(0.01)
         await add_due_jobs(database, 1)
-        await execute(database, "NOTIFY scheduler_promise")
+        await execute(database, "NOTIFY scheduler_scheduled")
         await until_status(database, 1, "finished")
 
 
@@ -95,7 +95,7 @@ async def test_what_others_ask_for_that_was_due_long_ago_is_found(
                 await asyncio.sleep(0.01)
         await add_job(database, due=NOON.replace(year=2020))
         if told:
-            await execute(database, "NOTIFY scheduler_promise")
+            await execute(database, "NOTIFY scheduler_scheduled")
         await until_status(database, 1, "finished")
 
 

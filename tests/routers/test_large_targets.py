@@ -55,14 +55,14 @@ async def test_a_body_of_64_kb_is_taken_and_one_byte_more_is_not(client: AsyncCl
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All that statements bring from the database, as text."""
     rows: list[str] = []
-    for name in ("all", "one", "one_or_none"):
-        monkeypatch.setattr(Statement, name, _spied(getattr(Statement, name), rows))
+    for name in ("all", "one_or_none"):
+        monkeypatch.setattr(Session, name, _spied(getattr(Session, name), rows))
     return rows
 
 
 def _spied(real: Any, rows: list[str]) -> Any:
-    async def spied(self: Statement, session: Session, **values: Any) -> Any:
-        found = await real(self, session, **values)
+    async def spied(session: Session, statement: Statement[Any], **values: Any) -> Any:
+        found = await real(session, statement, **values)
         several = found if isinstance(found, list) else [] if found is None else [found]
         rows.extend(repr(tuple(row)) for row in several)
         return found

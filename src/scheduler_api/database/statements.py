@@ -69,8 +69,9 @@ class Session(AsyncSession):
         """Run a statement; its first row."""
         driver: Connection = self.info[DRIVER]
         call = driver.fetchrow(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
-        row: Any = await _answered(driver, call)
-        return row if row is None or statement.row is None else statement.row._make(row)
+        found: Any = await _answered(driver, call)
+        row: Row | None = found if found is None or statement.row is None else statement.row._make(found)
+        return row
 
     async def one(self, statement: Statement[Row], **values: Any) -> Row:
         """Run a statement; the row that it always has."""

@@ -123,7 +123,10 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             found = await database.read(passes.next_due)
             assert found.due == now + HOUR
             due = {"due": NOON, "held": [], "most": 1000}
-            looks: tuple[tuple[Statement, dict[str, Any]], ...] = ((passes.NEXT_DUE, {}), (passes.CLAIM, due))
+            looks: tuple[tuple[Statement[Any], dict[str, Any]], ...] = (
+                (passes.NEXT_DUE, {}),
+                (passes.CLAIM, due),
+            )
             for statement, values in looks:
                 read, skipping = [
                     blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))

@@ -542,7 +542,7 @@ async def test_verdicts_do_not_read_what_is_sent(database: Database) -> None:
     assert started.target.body == ["x"] * 1000
 
     async def look(session: Session) -> Any:
-        return (await rules(session, [1]))[1]["target"]
+        return (await rules(session, [1]))[1].target
 
     assert json.loads(await database.read(look)) == TARGET
 

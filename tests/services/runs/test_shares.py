@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_api.database.runs.claims import DueCall
+from scheduler_api.database.runs.claims import DueCall, StartRules
 from scheduler_api.services.runs.breakers import HOST_BREAKS
 from scheduler_api.services.runs.concurrency import Admitted, Bounds
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out, thresholds
@@ -133,15 +133,19 @@ class Replica:
                 shares[entry.host] -= 1
                 looked.append(entry)
         named_by = {number: named for number, _, named in self.due}
-        known = {
-            entry.logid: {"concurrency": None, "overlap": True, "tags": named_by[entry.logid]}
-            for entry in looked
-        }
+        known = {entry.logid: _rules(entry, named_by[entry.logid]) for entry in looked}
         admitted = bounds.admit(looked, known)
         taken = {one.entry.logid for one in admitted}
         self.running |= {one[0]: one for one in self.due if one[0] in taken}
         self.due = [one for one in self.due if one[0] not in taken]
         return admitted
+
+
+def _rules(entry: DueCall, tags: Sequence[str]) -> StartRules:
+    return StartRules(
+        entry.logid, 0, None, 0, None, None, entry.jobid, "A job", NOON, [*tags], None, "once", 60,
+        True, None, None, False, False, [],
+    )  # fmt: skip
 
 
 def _row(kind: str, name: str | None, jobids: list[int] | None, runs: int, calls: int) -> dict[str, Any]:

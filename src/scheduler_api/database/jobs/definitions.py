@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database import tables
 from scheduler_api.database.statements import Session, Statement
 
@@ -15,12 +16,8 @@ from scheduler_api.database.statements import Session, Statement
 DEFINITION = """
     startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold, validfrom, kept
 """
-#: What an author of a job writes.
-WRITTEN = (
-    "jobname", "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "maxruns",
-    "exclude", "dstgap", "dstfold", "jitter", "misfire", "grace", "tags",
-    "after", "target", "overlap", "concurrency", "autopause",
-)  # fmt: skip
+#: What an author of a job writes: one column for each field of a draft.
+WRITTEN = tuple(name for name in JobDraft.model_fields if name != "active")
 _WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
 
 #: The next run of each job, and its newest run.

@@ -64,7 +64,7 @@ async def page(
 
 
 @lru_cache(maxsize=256)
-def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
+def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[Any]:
     """The statement behind `page`."""
     order, beyond = SORTS[sort]
     conditions = _conditions(filters)
@@ -84,7 +84,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement:
 
 
 @lru_cache(maxsize=256)
-def _count(filters: tuple[str, ...]) -> Statement:
+def _count(filters: tuple[str, ...]) -> Statement[Any]:
     seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (LATEST if _OF_LATEST & {*filters} else "")
     return Statement(f"SELECT count(*) FROM job {seen} WHERE {' AND '.join(_conditions(filters)) or 'true'}")
 

@@ -87,6 +87,35 @@ DUE = Statement(
     """,
     DueCall,
 )
+
+
+class StartRules(NamedTuple):
+    """What a claim has to know of a log and its job before it starts."""
+
+    logid: int
+    missed: int
+    through: datetime | None
+    runs: int
+    lastrun: datetime | None
+    parentlogid: int | None
+    jobid: int
+    jobname: str
+    createdat: datetime
+    tags: list[str]
+    interval: int | None
+    misfire: str
+    grace: int
+    overlap: bool
+    concurrency: int | None
+    deletedat: datetime | None
+    refined: bool
+    """Whether there is more to its schedule than an interval, or one start."""
+    followed: bool
+    """Whether other jobs run after it."""
+    secrets: list[bytes]
+    """Encrypted, the newest first."""
+
+
 #: What a claim has to know of these logs and their jobs; read after the lock, so never stale. What follows
 #: may change the job, or refer to it: one that somebody else holds is left out, not waited for.
 KNOWN = Statement(
@@ -98,17 +127,37 @@ KNOWN = Statement(
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
     FOR NO KEY UPDATE OF job SKIP LOCKED
-    """
+    """,
+    StartRules,
 )
-#: The same for results, which need not know what a target is sent.
+
+
+class Policies(NamedTuple):
+    """What a job says of what follows a run."""
+
+    logid: int
+    misfire: str
+    grace: int
+    overlap: bool
+    autopause: int | None
+    pausedat: datetime | None
+    deletedat: datetime | None
+    target: str | None
+    """As JSON, without what is sent to it."""
+    refined: bool
+    """Whether there is more to its schedule than an interval, or one start."""
+    followed: bool
+    """Whether other jobs run after it."""
+
+
 _RULES = f"""
     SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat, job.deletedat,
            CAST({SHORT_TARGET} AS text) AS target,
            {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed
     FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
 """
-RULES = Statement(_RULES)
-FREE_RULES = Statement(f"{_RULES} FOR KEY SHARE OF job SKIP LOCKED")
+RULES = Statement(_RULES, Policies)
+FREE_RULES = Statement(f"{_RULES} FOR KEY SHARE OF job SKIP LOCKED", Policies)
 # The attempts are written before any request is sent. A log that has been tried before keeps
 # what its first claim decided.
 START = Statement(
@@ -194,20 +243,20 @@ async def due(
     return await session.all(DUE, **asked, due=due, floor=floor)
 
 
-async def known(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def known(session: Session, logids: Sequence[int]) -> dict[int, StartRules]:
     """What there is to know of these logs and their jobs before they run, by logid; of those jobs only that
     nobody else holds, which are locked."""
-    return {row["logid"]: row for row in await session.all(KNOWN, logids=logids)}
+    return {found.logid: found for found in await session.all(KNOWN, logids=logids)}
 
 
-async def rules(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def rules(session: Session, logids: Sequence[int]) -> dict[int, Policies]:
     """What their jobs say of what follows from these logs, by logid."""
-    return {row["logid"]: row for row in await session.all(RULES, logids=logids)}
+    return {found.logid: found for found in await session.all(RULES, logids=logids)}
 
 
-async def free_rules(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def free_rules(session: Session, logids: Sequence[int]) -> dict[int, Policies]:
     """The same for those jobs only that nobody else holds; what is settled may refer to them."""
-    return {row["logid"]: row for row in await session.all(FREE_RULES, logids=logids)}
+    return {found.logid: found for found in await session.all(FREE_RULES, logids=logids)}
 
 
 async def start(

@@ -2,22 +2,45 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
-
-import asyncpg
 
 from scheduler_api.database.statements import Session, Statement
 
+
+class LeasedLog(NamedTuple):
+    """A log as those need it who settle it, locked."""
+
+    logid: int
+    jobid: int
+    cause: str
+    status: str
+    attempt: int
+    spent: int
+    scheduledfor: datetime
+    startedat: datetime | None
+    following: datetime | None
+    runs: int
+    lastrun: datetime | None
+    host: str | None
+    leasetoken: UUID | None
+    leaseuntil: datetime | None
+    accepted: bool
+    """Whether its target has accepted the run; known only of leases that have expired."""
+
+
 _LEASED = """
-    logid, jobid, cause, attempt, spent, scheduledfor, startedat, following, runs, lastrun, host, leasetoken
+    logid, jobid, cause, status, attempt, spent, scheduledfor, startedat, following, runs, lastrun, host,
+    leasetoken, leaseuntil
 """
 #: Of these logs, those that still run under the token that is shown, but for those that somebody else holds.
 FENCE = Statement(
     f"""
-    SELECT {_LEASED} FROM joblog
+    SELECT {_LEASED}, false AS accepted FROM joblog
     WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
     ORDER BY logid FOR UPDATE SKIP LOCKED
-    """
+    """,
+    LeasedLog,
 )
 #: The same, whoever holds the rows; without any lock.
 CURRENT = Statement(
@@ -57,10 +80,11 @@ TAKEN_OVER = Statement(
     ) AS accepted
     FROM joblog WHERE status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens)
     ORDER BY logid FOR UPDATE SKIP LOCKED
-    """
+    """,
+    LeasedLog,
 )
 RUNNING = Statement(
-    f"SELECT {_LEASED}, status, error, reason, leaseuntil FROM joblog WHERE logid = :logid FOR UPDATE"
+    f"SELECT {_LEASED}, false AS accepted FROM joblog WHERE logid = :logid FOR UPDATE", LeasedLog
 )
 RENEW = Statement(
     """
@@ -77,7 +101,7 @@ RENEW = Statement(
 )
 
 
-async def fence(session: Session, held: Sequence[tuple[int, UUID]]) -> dict[UUID, asyncpg.Record]:
+async def fence(session: Session, held: Sequence[tuple[int, UUID]]) -> dict[UUID, LeasedLog]:
     """Of these logs (with their tokens), those that are still held so; locked, by token.
 
     Those of which somebody else holds the row are not among them: see `current`.
@@ -85,7 +109,7 @@ async def fence(session: Session, held: Sequence[tuple[int, UUID]]) -> dict[UUID
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
     rows = await session.all(FENCE, logids=logids, tokens=tokens)
     shown = {*held}
-    return {row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}
+    return {log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}
 
 
 async def current(session: Session, held: Sequence[tuple[int, UUID]]) -> set[UUID]:
@@ -106,12 +130,12 @@ async def expired(session: Session, now: datetime, limit: int) -> list[UUID]:
     return [row["leasetoken"] for row in await session.all(EXPIRED, now=now, limit=limit)]
 
 
-async def take_over(session: Session, now: datetime, tokens: Sequence[UUID]) -> list[asyncpg.Record]:
+async def take_over(session: Session, now: datetime, tokens: Sequence[UUID]) -> list[LeasedLog]:
     """The running logs of these tokens whose lease has run out and that nobody else holds, locked."""
     return await session.all(TAKEN_OVER, now=now, tokens=tokens)
 
 
-async def lock(session: Session, logid: int) -> asyncpg.Record | None:
+async def lock(session: Session, logid: int) -> LeasedLog | None:
     """The log with its lease, locked."""
     return await session.one_or_none(RUNNING, logid=logid)
 

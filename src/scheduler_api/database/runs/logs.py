@@ -281,7 +281,7 @@ async def logs(session: Session, filters: Mapping[str, Any], limit: int) -> list
 
 
 @lru_cache(maxsize=64)
-def _logs(filters: tuple[str, ...]) -> Statement:
+def _logs(filters: tuple[str, ...]) -> Statement[Any]:
     order = _OF_JOB if "jobid" in filters else _OF_ALL
     conditions = [_FURTHER[order] if name == "before" else FILTERS[name] for name in filters]
     return Statement(f"{_LOGS} WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT :limit")

@@ -1,10 +1,10 @@
 """Hosts that do not answer: what calls tell of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from scheduler_api.database.runs import breakers
+from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.statements import Session
 from scheduler_api.services.runs.settling import Ended
 from scheduler_api.targets import HOST_FAILURES
@@ -18,7 +18,7 @@ REMEMBERED = timedelta(days=1)
 async def judge(
     session: Session,
     now: datetime,
-    held: Sequence[tuple[Mapping[str, Any], Ended]],
+    held: Sequence[tuple[LeasedLog, Ended]],
     failing: frozenset[str],
 ) -> None:
     """Count the failures in a row of hosts that do not answer; an answer ends the row.
@@ -29,7 +29,8 @@ async def judge(
     failures: dict[str, tuple[int, str]] = {}
     answered = set()
     for row, end in held:
-        host = row["host"]
+        host = row.host
+        assert host is not None
         if end.failure in HOST_FAILURES:
             count, _ = failures.get(host, (0, ""))
             failures[host] = (count + 1, end.error or "")

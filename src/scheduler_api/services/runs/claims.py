@@ -15,7 +15,8 @@ from scheduler_api.database.failures import DATABASE_ERRORS, is_of_a_row
 from scheduler_api.database.jobs import definitions, secrets
 from scheduler_api.database.runs import claims, leases, logs, shares
 from scheduler_api.database.runs import settling as statements
-from scheduler_api.database.runs.claims import DueCall
+from scheduler_api.database.runs.claims import DueCall, Policies, StartRules
+from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.runs.settling import Acceptance
 from scheduler_api.database.singly import Tried, one_by_one
@@ -37,9 +38,9 @@ PACE = timedelta(seconds=0.05)
 #: Expired leases that are looked at, at once.
 MAX_EXPIRED = 500
 
-Known = Mapping[int, Mapping[str, Any]]
+Known = Mapping[int, Policies]
 #: A running log whose row is locked, and what came of its attempt.
-HeldEnd = tuple[Mapping[str, Any], Ended]
+HeldEnd = tuple[LeasedLog, Ended]
 
 
 class Renewed(NamedTuple):
@@ -137,7 +138,7 @@ async def claim(
     known = await claims.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
     held = frozenset(entry.jobid for entry in entries if entry.logid not in known)
-    deleted = {entry.logid for entry in free if known[entry.logid]["deletedat"] is not None}
+    deleted = {entry.logid for entry in free if known[entry.logid].deletedat is not None}
     if deleted:
         await logs.abandon(session, now, sorted(deleted))
     wanted = [entry for entry in free if entry.logid not in deleted]
@@ -174,19 +175,17 @@ async def _until_next(session: Session, now: datetime, paced: datetime | None) -
     return _seconds_to(min((at for at in instants if at is not None), default=None), now)
 
 
-def _started(
-    admitted: Admitted, known: Mapping[str, Any], started: Mapping[str, Any], now: datetime
-) -> Started:
+def _started(admitted: Admitted, known: StartRules, started: Mapping[str, Any], now: datetime) -> Started:
     return Started(
         admitted.entry,
         started["leasetoken"],
         now,
-        known["jobname"],
-        known["createdat"],
+        known.jobname,
+        known.createdat,
         started["runs"],
         started["target"],
-        known["secrets"],
-        known["parentlogid"],
+        known.secrets,
+        known.parentlogid,
         admitted.reach,
     )
 
@@ -236,10 +235,8 @@ async def settle(
     """
     shown = [(end.logid, end.token) for end in ended]
     rows = await leases.fence(session, shown)
-    known = await claims.free_rules(session, [row["logid"] for row in rows.values()])
-    ready = [
-        (rows[end.token], end) for end in ended if end.token in rows and rows[end.token]["logid"] in known
-    ]
+    known = await claims.free_rules(session, [row.logid for row in rows.values()])
+    ready = [(rows[end.token], end) for end in ended if end.token in rows and rows[end.token].logid in known]
     free = {end.token for _, end in ready}
     held = await leases.current(session, [(logid, token) for logid, token in shown if token not in free])
     if singly:
@@ -271,8 +268,8 @@ async def expired(session: Session, now: datetime) -> list[UUID]:
 async def reap(session: Session, now: datetime, tokens: Sequence[UUID]) -> list[Settled]:
     """End attempts whose lease has run out: their replica is gone, or their target has been silent."""
     rows = await leases.take_over(session, now, tokens)
-    known = await claims.free_rules(session, [row["logid"] for row in rows])
-    held = [(row, _expired(row)) for row in rows if row["logid"] in known]
+    known = await claims.free_rules(session, [row.logid for row in rows])
+    held = [(row, _expired(row)) for row in rows if row.logid in known]
     if not held:
         return []
     try:
@@ -311,8 +308,8 @@ def _refused(tried: Tried[HeldEnd, list[Settled]]) -> HeldEnd:
     return row, end._replace(outcome="failed", failure=end.failure or Failure.LOST, error=error, again=False)
 
 
-def _expired(row: Mapping[str, Any]) -> Ended:
-    if row["accepted"]:
+def _expired(row: LeasedLog) -> Ended:
+    if row.accepted:
         failure, error = (
             Failure.SILENT,
             "The target accepted the run, then sent no update before its heartbeat timeout.",
@@ -322,7 +319,8 @@ def _expired(row: Mapping[str, Any]) -> Ended:
             Failure.LOST,
             "The replica making the request died; it may or may not have been delivered.",
         )
-    return Ended(row["logid"], row["leasetoken"], "lost", failure, error, again=True)
+    assert row.leasetoken is not None
+    return Ended(row.logid, row.leasetoken, "lost", failure, error, again=True)
 
 
 async def settle_held(
@@ -332,13 +330,13 @@ async def settle_held(
     if not held:
         return []
     accepted = [
-        Acceptance(row["logid"], row["attempt"], _heartbeat_due(known[row["logid"]], now), *end.answer)
+        Acceptance(row.logid, row.attempt, _heartbeat_due(known[row.logid], now), *end.answer)
         for row, end in held
         if end.outcome == "accepted"
     ]
     if accepted:
         await statements.accept(session, accepted)
-    ends = [(row, known[row["logid"]], end) for row, end in held if end.outcome != "accepted"]
+    ends = [(row, known[row.logid], end) for row, end in held if end.outcome != "accepted"]
     settlements = await judge(session, now, ends) if ends else []
     if settlements:
         conflicts = await statements.settle(session, now, settlements)
@@ -354,6 +352,6 @@ def _seconds_to(instant: datetime | None, now: datetime) -> float | None:
     return None if instant is None else (instant - now).total_seconds()
 
 
-def _heartbeat_due(known: Mapping[str, Any], now: datetime) -> datetime:
-    target = target_in(known["target"])
+def _heartbeat_due(known: Policies, now: datetime) -> datetime:
+    target = target_in(known.target)
     return now + timedelta(seconds=0 if target is None else target.heartbeattimeout)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from scheduler_api.database.runs.claims import DueCall
+from scheduler_api.database.runs.claims import DueCall, StartRules
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out
 from scheduler_api.targets.rates import Rate
 
@@ -126,7 +126,7 @@ class Bounds:
         rates = (rate._replace(busyuntil=self._used(named)) for named, rate in self._rates.items())
         return min((rate.next(self._now) for rate in rates if rate.free(self._now) <= 0), default=None)
 
-    def admit(self, entries: Sequence[DueCall], known: Mapping[int, Mapping[str, Any]]) -> list[Admitted]:
+    def admit(self, entries: Sequence[DueCall], known: Mapping[int, StartRules]) -> list[Admitted]:
         """Those of the due calls (oldest first) that may start; their places are taken."""
         admitted = []
         for entry in self._in_turn(entries):
@@ -134,15 +134,15 @@ class Bounds:
             if not self._fits(entry, job):
                 self._refused = True
                 continue
-            reach = self._reach(entry, job["tags"])
+            reach = self._reach(entry, job.tags)
             if not self._admits(reach):
                 self.crowded = True
                 continue
-            self._take(entry, job["tags"])
+            self._take(entry, job.tags)
             admitted.append(Admitted(entry, reach))
         return admitted
 
-    def rates_of(self, entries: Iterable[DueCall], known: Mapping[int, Mapping[str, Any]]) -> list[Named]:
+    def rates_of(self, entries: Iterable[DueCall], known: Mapping[int, StartRules]) -> list[Named]:
         """The rates that these calls count against."""
         return list(self._rates_of(entries, known))
 
@@ -151,16 +151,16 @@ class Bounds:
         self._locked = frozenset(locked)
 
     def used_rates(
-        self, started: Iterable[DueCall], known: Mapping[int, Mapping[str, Any]]
+        self, started: Iterable[DueCall], known: Mapping[int, StartRules]
     ) -> dict[Named, datetime]:
         """Until when the rates are used up once these calls have started."""
         counts = self._rates_of(started, known)
         return {named: self._rates[named].used(self._now, count) for named, count in counts.items()}
 
-    def _rates_of(self, entries: Iterable[DueCall], known: Mapping[int, Mapping[str, Any]]) -> Counter[Named]:
+    def _rates_of(self, entries: Iterable[DueCall], known: Mapping[int, StartRules]) -> Counter[Named]:
         if not self._rates:
             return Counter()
-        named = (one for entry in entries for one in _named_by(entry, known[entry.logid]["tags"]))
+        named = (one for entry in entries for one in _named_by(entry, known[entry.logid].tags))
         return Counter(one for one in named if one in self._rates)
 
     def _used(self, named: Named) -> datetime | None:
@@ -186,12 +186,12 @@ class Bounds:
         by_host.sort()
         return [entry for _, _, entry in by_host]
 
-    def _fits(self, entry: DueCall, job: Mapping[str, Any]) -> bool:
+    def _fits(self, entry: DueCall, job: StartRules) -> bool:
         """Whether all limits let it start."""
-        limit = job["concurrency"] if job["concurrency"] or job["overlap"] else 1
+        limit = job.concurrency if job.concurrency or job.overlap else 1
         if limit is not None and self._job_runs[entry.jobid] >= limit:
             return False
-        named = _named_by(entry, job["tags"])
+        named = _named_by(entry, job.tags)
         return all(self._left(*one) > 0 and (one not in self._rates or one in self._locked) for one in named)
 
     def _reach(self, entry: DueCall, tags: Iterable[str]) -> Reach:

@@ -172,7 +172,7 @@ async def _advance(session: Session, locked: locking.LockedJob, ahead: LiveLog) 
     first = future.admit(locking.first_beside(schedule, max(now, job["validfrom"]), right))
     occurrence = ahead.scheduledfor if first is None else min(first, ahead.scheduledfor)
     tried = locking.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
-    if occurrence == ahead.scheduledfor and ahead.nextrun <= tried:
+    if occurrence == ahead.scheduledfor and ahead.nextrun is not None and ahead.nextrun <= tried:
         return False
     log.warning("a job's next run was too late", jobid=job["jobid"], was=ahead.nextrun, now=tried)
     await _record(session, locked, ahead.nextrun, tried)

@@ -14,7 +14,7 @@ from scheduler_api.targets import Failure
 
 #: Lines of one attempt that are kept.
 MAX_LINES = 1000
-#: Seconds to the next word where the job has lost its target meanwhile.
+#: Seconds to the next report where the job has lost its target meanwhile.
 HEARTBEAT_TIMEOUT = 300
 
 
@@ -23,23 +23,23 @@ async def report(session: Session, now: datetime, logid: int, token: UUID, told:
     row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)
-    held = row["leasetoken"] or UUID(int=0)
-    if row["status"] != "running" or not hmac.compare_digest(held.bytes, token.bytes):
+    held = row.leasetoken or UUID(int=0)
+    if row.status != "running" or not hmac.compare_digest(held.bytes, token.bytes):
         raise RunIsOver(
             f"This attempt of run {logid} is over: it ended, was cancelled, or another one replaced it."
         )
     known = await claims.rules(session, [logid])
-    target = target_in(known[logid]["target"])
+    target = target_in(known[logid].target)
     timeout = HEARTBEAT_TIMEOUT if target is None else target.heartbeattimeout
-    until = max(now + timedelta(seconds=timeout), row["leaseuntil"])
-    await attempts.tell(session, logid, row["attempt"], until, told.progress, told.message)
+    until = max(now + timedelta(seconds=timeout), row.leaseuntil or now)
+    await attempts.tell(session, logid, row.attempt, until, told.progress, told.message)
     if told.lines:
-        await attempts.add_lines(session, now, logid, row["attempt"], told.lines, MAX_LINES)
+        await attempts.add_lines(session, now, logid, row.attempt, told.lines, MAX_LINES)
     if told.status is None:
-        return RunState(logid=logid, attempt=row["attempt"], status="running", leaseuntil=until)
+        return RunState(logid=logid, attempt=row.attempt, status="running", leaseuntil=until)
     (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))], known)
     await pending.announce(session)
-    return RunState(logid=logid, attempt=row["attempt"], status=settled.status, leaseuntil=None)
+    return RunState(logid=logid, attempt=row.attempt, status=settled.status, leaseuntil=None)
 
 
 def _ended(logid: int, token: UUID, told: Report) -> Ended:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
@@ -51,14 +52,14 @@ async def retry(session: Session, now: datetime, logid: int) -> Log:
     row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)
-    if row["status"] != "failed":
-        raise NothingToRetry(f"Run {logid} is {row['status']}; only failed runs can be retried.")
-    job = await definitions.share(session, row["jobid"])
+    if row.status != "failed":
+        raise NothingToRetry(f"Run {logid} is {row.status}; only failed runs can be retried.")
+    job = await definitions.share(session, row.jobid)
     assert job is not None
     if job["deletedat"] is not None:
-        raise JobIsDeleted(row["jobid"])
-    if job["host"] is None or row["host"] is None:
-        raise JobHasNoTarget(f"Job {row['jobid']} no longer has a target.")
+        raise JobIsDeleted(row.jobid)
+    if job["host"] is None or row.host is None:
+        raise JobHasNoTarget(f"Job {row.jobid} no longer has a target.")
     await attempts.retry(session, now, logid, job["host"])
     await pending.announce(session)
     return await _log(session, logid)
@@ -87,21 +88,21 @@ async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
 async def cancel(session: Session, now: datetime, logid: int) -> Log:
     """End a run that is under way, or keep one from running; what its target answers then is dropped.
 
-    Raises LogNotFound, LogIsSettled, LogIsPromise.
+    Raises LogNotFound, LogIsSettled, RunNotStarted.
     """
     row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)
-    if row["status"] not in {"pending", "running"}:
-        raise LogIsSettled(f"Run {logid} is already {row['status']}.")
-    is_first = row["status"] == "pending" and row["attempt"] == 1
-    if is_first and row["cause"] == "schedule":
-        raise RunNotStarted(f"Run {logid} has not started; use POST /jobs/{row['jobid']}/skip to skip it.")
+    if row.status not in {"pending", "running"}:
+        raise LogIsSettled(f"Run {logid} is already {row.status}.")
+    is_first = row.status == "pending" and row.attempt == 1
+    if is_first and row.cause == "schedule":
+        raise RunNotStarted(f"Run {logid} has not started; use POST /jobs/{row.jobid}/skip to skip it.")
     if is_first:
         await attempts.cancel_pending(session, now, logid)
     else:
         error = "It was cancelled by request."
-        ended = Ended(logid, row["leasetoken"], "cancelled", Failure.CANCELLED, error)
+        ended = Ended(logid, row.leasetoken or UUID(int=0), "cancelled", Failure.CANCELLED, error)
         await settle_held(session, now, [(row, ended)], await claims.rules(session, [logid]))
     await pending.announce(session)
     return await _log(session, logid)

@@ -14,6 +14,8 @@ from scheduler_api.contracts.jobs.actions import Pause
 from scheduler_api.contracts.jobs.targets import Target, target_of
 from scheduler_api.database.runs import logs, passes
 from scheduler_api.database.runs import settling as statements
+from scheduler_api.database.runs.claims import Policies
+from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.runs.logs import Skipped
 from scheduler_api.database.runs.settling import Last, Settlement
 from scheduler_api.database.statements import Session
@@ -69,7 +71,7 @@ def target_in(document: str | None) -> Target | None:
 
 
 Refinement = Mapping[str, Any]
-End = tuple[Mapping[str, Any], Mapping[str, Any], Ended]
+End = tuple[LeasedLog, Policies, Ended]
 """A run whose row is locked, what its job says of what follows, and how the attempt ended."""
 
 
@@ -78,11 +80,11 @@ async def judge(session: Session, now: datetime, ends: Sequence[End]) -> list[Se
 
     The jobs' definitions are read at once, whatever their schedules: the rows are locked meanwhile.
     """
-    refined = [row["logid"] for row, known, _ in ends if _asks_schedule(row, known)]
+    refined = [row.logid for row, known, _ in ends if _asks_schedule(row, known)]
     refinements = await passes.refinements_of(session, refined) if refined else {}
 
     def judge_one(end: End) -> tuple[Settlement, Sequence[Skipped]]:
-        return _verdict(now, end, refinements.get(end[0]["logid"]))
+        return _verdict(now, end, refinements.get(end[0].logid))
 
     judged = await in_turns(judge_one, ends)
     await locking.skip(session, now, [row for _, skipped in judged for row in skipped])
@@ -102,20 +104,20 @@ def _verdict(
         again, why = _again_at(now, row, known, end)
         status = "failed" if again is None else "pending"
         error = f"{end.error} {why}" if why else end.error
-    if again is None and row["following"] is not None:
+    if again is None and row.following is not None:
         following = _following(now, row, known, refinement)
     settlement = Settlement(
-        row["logid"], row["attempt"], status, again, following.occurrence, following.tried,
+        row.logid, row.attempt, status, again, following.occurrence, following.tried,
         end.outcome, end.failure, error, end.error, end.httpstatus, end.timing, end.excerpt,
     )  # fmt: skip
     return settlement, following.skipped
 
 
 def _again_at(
-    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended
+    now: datetime, row: LeasedLog, known: Policies, end: Ended
 ) -> tuple[datetime | None, str | None]:
     """When the next attempt is due; None: there is none, and why, where the end itself does not say so."""
-    target = target_in(known["target"])
+    target = target_in(known.target)
     why = _why_last(now, row, known, end, target)
     if why is not None:
         return None, why
@@ -124,28 +126,29 @@ def _again_at(
     if target is None or lost or end.outcome == "released":
         return now, None
     share = random.random()  # noqa: S311 - spreads load
-    pause = backoff.pause(row["attempt"] - row["spent"], target.backoff, target.maxbackoff, share)
+    pause = backoff.pause(row.attempt - row.spent, target.backoff, target.maxbackoff, share)
     return now + timedelta(seconds=max(pause, end.after or 0)), None
 
 
 def _why_last(
-    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], end: Ended, target: Target | None
+    now: datetime, row: LeasedLog, known: Policies, end: Ended, target: Target | None
 ) -> str | None:
     """Why no attempt follows, empty where the end says why itself; None: one follows.
 
     Whether one follows is judged when the one before has ended, and not by when it would begin: so what a
     target asks to wait is waited for, however near the end of the time to retry for.
     """
-    if known["deletedat"] is not None:
+    if known.deletedat is not None:
         return "The job was deleted meanwhile, so it is not retried."
     if end.outcome == "released":
         return None
     if not end.again:
         return ""
-    name = f"That was attempt {row['attempt']}"
-    if target is None or row["attempt"] - row["spent"] > target.retries:
+    name = f"That was attempt {row.attempt}"
+    if target is None or row.attempt - row.spent > target.retries:
         return f"{name}."
-    if now > row["startedat"] + timedelta(seconds=target.retryfor):
+    assert row.startedat is not None
+    if now > row.startedat + timedelta(seconds=target.retryfor):
         return f"{name}, and the last one: more than {target.retryfor} seconds have passed since the first."
     return None
 
@@ -160,31 +163,29 @@ class Following(NamedTuple):
     """The rows for what is skipped before."""
 
 
-def _asks_schedule(row: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+def _asks_schedule(row: LeasedLog, known: Policies) -> bool:
     """Whether the job's whole definition decides about how it goes on."""
-    return row["following"] is not None and (known["refined"] or known["misfire"] == Misfire.SKIP)
+    return row.following is not None and (known.refined or known.misfire == Misfire.SKIP)
 
 
-def _following(
-    now: datetime, row: Mapping[str, Any], known: Mapping[str, Any], refined: Refinement | None
-) -> Following:
+def _following(now: datetime, row: LeasedLog, known: Policies, refined: Refinement | None) -> Following:
     """The occurrence that the job goes on with.
 
     What came while the run was under way is a misfire like any other; where those are skipped, the ledger
     says that it was the overlap.
     """
-    occurrence: datetime | None = row["following"]
+    occurrence: datetime | None = row.following
     if refined is None:
         return Following(occurrence, occurrence)
     skipped: list[Skipped] = []
     try:
         future = locking.future_of(refined, Carried(refined["lastrun"], refined["runs"]))
         occurrence = future.admit(occurrence)
-        horizon = now - timedelta(seconds=known["grace"])
-        if occurrence is not None and known["misfire"] == Misfire.SKIP and occurrence < horizon:
+        horizon = now - timedelta(seconds=known.grace)
+        if occurrence is not None and known.misfire == Misfire.SKIP and occurrence < horizon:
             last = horizon - datetime.resolution
-            skipped, occurrence = locking.written_off(row["jobid"], future, occurrence, last, Reason.OVERLAP)
-        tried = occurrence and locking.tried_at(future.schedule, occurrence, row["jobid"], refined["jitter"])
+            skipped, occurrence = locking.written_off(row.jobid, future, occurrence, last, Reason.OVERLAP)
+        tried = occurrence and locking.tried_at(future.schedule, occurrence, row.jobid, refined["jitter"])
     except ScheduleUnusable:
         # The claim of the next run will say so.
         tried = occurrence
@@ -200,29 +201,27 @@ async def conclude(
     """What settled runs mean for their jobs: one is over, or it is paused as it fails."""
     idle: dict[int, Last] = {}
     overlapping, failed = False, {}
-    followed = [
-        row["logid"] for (row, known, _), v in zip(ends, settlements, strict=True) if known["followed"]
-    ]
+    followed = [row.logid for (row, known, _), v in zip(ends, settlements, strict=True) if known.followed]
     await chains.fire(session, now, followed)
     for (row, known, end), settlement in zip(ends, settlements, strict=True):
         if settlement.status == "pending":
             continue
-        if row["cause"] == "schedule" and settlement.next is None:
-            last = Last(row["scheduledfor"], row["runs"])
-            idle[row["jobid"]] = max(last, idle.get(row["jobid"], last))
-            overlapping |= known["overlap"]
-        if settlement.status == "failed" and known["pausedat"] is None:
-            failed[row["jobid"]] = (known, end, settlement)
+        if row.cause == "schedule" and settlement.next is None:
+            last = Last(row.scheduledfor, row.runs)
+            idle[row.jobid] = max(last, idle.get(row.jobid, last))
+            overlapping |= known.overlap
+        if settlement.status == "failed" and known.pausedat is None:
+            failed[row.jobid] = (known, end, settlement)
     if idle:
         doubtful = await statements.retire_idle(session, now, idle, overlapping=overlapping)
-        over = [row["jobid"] for row in doubtful if await _is_over(session, now, row)]
+        over = [job["jobid"] for job in doubtful if await _is_over(session, now, job)]
         if over:
             await statements.retire(session, over)
-        await repairs.go_on(session, now, [row["jobid"] for row in doubtful if row["jobid"] not in over])
+        await repairs.go_on(session, now, [job["jobid"] for job in doubtful if job["jobid"] not in over])
     counted = {
-        jobid: known["autopause"]
+        jobid: known.autopause
         for jobid, (known, end, _) in failed.items()
-        if known["autopause"] is not None and end.failure is not Failure.CANCELLED
+        if known.autopause is not None and end.failure is not Failure.CANCELLED
     }
     failures = await statements.failed_in_a_row(session, counted)
     for jobid, (known, end, settlement) in sorted(failed.items()):
@@ -246,14 +245,14 @@ async def _is_over(session: Session, now: datetime, job: asyncpg.Record) -> bool
         return True
 
 
-def _why_pause(known: Mapping[str, Any], end: Ended, settlement: Settlement, failures: int) -> str | None:
+def _why_pause(known: Policies, end: Ended, settlement: Settlement, failures: int) -> str | None:
     """Why a job is to be paused of which so many runs have failed in a row, and what to do; None: it goes on.
 
     Failures are counted only where the job asks for it.
     """
     if end.failure is Failure.GONE:
         return "The target answered 410 Gone. Change the target, then resume the job."
-    limit = known["autopause"]
+    limit = known.autopause
     if limit is None or failures < limit:
         return None
     runs = "The run" if limit == 1 else f"{limit} runs in a row"

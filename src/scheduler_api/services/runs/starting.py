@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import structlog
 
 from scheduler_api.computing import in_turns
 from scheduler_api.database.runs import claims, passes
-from scheduler_api.database.runs.claims import DueCall, Start
+from scheduler_api.database.runs.claims import DueCall, Start, StartRules
 from scheduler_api.database.runs.passes import JobRules, Outcome
 from scheduler_api.database.singly import Tried, one_by_one
 from scheduler_api.database.statements import Session
@@ -20,7 +20,7 @@ from scheduler_api.services.runs.passes import PLANNING, Fate, fate_of
 
 log = structlog.get_logger(__name__)
 
-Known = Mapping[int, Mapping[str, Any]]
+Known = Mapping[int, StartRules]
 
 
 class Holder(NamedTuple):
@@ -73,7 +73,7 @@ async def _begin(
     refused = [fate.outcome for fate in mine if fate.outcome.status != Status.FINISHED]
     if refused:
         conflicts += await passes.settle(session, now, refused)
-        over = [outcome.logid for outcome in refused if known[outcome.logid]["followed"]]
+        over = [outcome.logid for outcome in refused if known[outcome.logid].followed]
         await chains.fire(session, now, over)
     await locking.skip(session, now, [row for fate in mine for row in fate.blocked])
     starts = [
@@ -117,7 +117,7 @@ def _unstartable(tried: Tried[tuple[DueCall, Fate], Begun], known: Known) -> tup
     entry, _ = tried.item
     log.error("a call does not start", logid=entry.logid, error=tried.refusal)
     job, error = known[entry.logid], f"The call could not be started: {tried.refusal}"
-    return entry, Fate(Outcome(entry.logid, Status.FAILED, job["missed"], job["through"], error=error))
+    return entry, Fate(Outcome(entry.logid, Status.FAILED, job.missed, job.through, error=error))
 
 
 async def _fates(
@@ -127,28 +127,26 @@ async def _fates(
 
     Those that there was no time for are left out: the first so many are decided.
     """
-    refined = [entry.logid for entry in entries if entry.attempt == 1 and known[entry.logid]["refined"]]
+    refined = [entry.logid for entry in entries if entry.attempt == 1 and known[entry.logid].refined]
     refinements = await passes.refinements_of(session, refined) if refined else {}
 
     def decide(entry: DueCall) -> Fate:
         if entry.attempt > 1:
             return Fate(Outcome(entry.logid, Status.FINISHED))
         job = known[entry.logid]
-        rules = JobRules(
-            entry.jobid, job["interval"], job["misfire"], job["grace"], job["refined"], job["followed"]
-        )
+        rules = JobRules(entry.jobid, job.interval, job.misfire, job.grace, job.refined, job.followed)
         return fate_of(entry, rules, refinements.get(entry.logid), now)
 
     decided = await in_turns(decide, entries, PLANNING)
     return {entry.logid: fate for entry, fate in zip(entries, decided, strict=False)}
 
 
-def _start(entry: DueCall, fate: Fate, known: Mapping[str, Any]) -> Start:
+def _start(entry: DueCall, fate: Fate, known: StartRules) -> Start:
     first = entry.attempt == 1 and entry.cause == "schedule"
     if not first:
         return Start(entry.logid, False)
     outcome = fate.outcome
     start = Start(entry.logid, True, 1, outcome.missed, outcome.through)
-    if known["overlap"]:
+    if known.overlap:
         return start._replace(next=outcome.next, tried=outcome.tried or outcome.next)
     return start._replace(following=outcome.next)

@@ -77,6 +77,8 @@ async def main(way: str, data_dir: str, programs: str, *settings: str) -> int:
 
 
 if __name__ == "__main__":
+    # A shell that started the tests in the background lets all of them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     loop_factory = uvloop.new_event_loop if os.environ.get("LOOP") == "uvloop" else None
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop_factory) as runner:

@@ -50,8 +50,8 @@ MUTANTS = [
         "the service's own clock decides",
         "src/scheduler_api/database/engine.py",
         {
-            "opened = _Opened(*await OPENING.one(session))": (
-                "opened = _Opened(*await OPENING.one(session))._replace(now=datetime.now().astimezone())"
+            "opened = _Opened(*await session.one(OPENING))": (
+                "opened = _Opened(*await session.one(OPENING))._replace(now=datetime.now().astimezone())"
             )
         },
     ),
@@ -76,8 +76,8 @@ MUTANTS = [
              "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
              "    ORDER BY logid FOR UPDATE SKIP LOCKED\n"
          ),
-         '{row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}': (
-             '{dict(shown)[row["logid"]]: row for row in rows}'
+         "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
+             "{dict(shown)[log.logid]: log for log in rows}"
          )},
     ),
     Mutant(
@@ -88,8 +88,8 @@ MUTANTS = [
              "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"
              " AND logid = ANY(:logids)\n    ORDER BY logid FOR UPDATE SKIP LOCKED\n"
          ),
-         '{row["leasetoken"]: row for row in rows if (row["logid"], row["leasetoken"]) in shown}': (
-             '{dict(shown)[row["logid"]]: row for row in rows}'
+         "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
+             "{dict(shown)[log.logid]: log for log in rows}"
          )},
     ),
     Mutant(

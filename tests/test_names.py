@@ -5,11 +5,10 @@ from collections import defaultdict
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "src" / "scheduler_api"
-#: Verbs that each subject has for itself, on several floors; read with their module: `limits.remove`.
+#: What each subject has for itself, on several floors; read with its module: `limits.remove`.
 HOUSE_VERBS = {
-    "count", "create", "delete", "edit", "error_in", "forget", "get", "judge",
-    "listing", "lock", "pause", "put",
-    "remove", "resume", "settle",
+    "add", "count", "create", "delete", "edit", "error_in", "forget", "get", "judge", "listing", "lock",
+    "of_log", "pause", "put", "remove", "repaired", "resume", "settle",
 }  # fmt: skip
 
 

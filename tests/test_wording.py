@@ -64,3 +64,8 @@ def test_no_page_has_a_word_that_we_do_not_use(path: Path) -> None:
 )
 def test_no_page_of_the_docs_has_a_word_that_we_do_not_use(path: Path) -> None:
     assert not BANNED.findall(path.read_text())
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.rglob("static/*.js")), ids=lambda path: path.name)
+def test_no_script_says_a_word_that_we_do_not_use(path: Path) -> None:
+    assert not [text for text in re.findall(r'"[^"\n]*"|`[^`]*`', path.read_text()) if BANNED.search(text)]

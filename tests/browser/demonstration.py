@@ -125,7 +125,7 @@ async def _failures(database: Database, now: datetime) -> None:
     """Two imports that failed for good, one that was found too late, an export under way."""
     failed = "UPDATE joblog SET status = 'failed', attempt = 3, error = :error WHERE logid = ANY(:logids)"
     await execute(database, failed, error=REFUSED, logids=[FAILED_LOG, OLD_FAILED_LOG])
-    skipped = "status = 'skipped', reason = 'late', startedat = NULL, lastrun = NULL"
+    skipped = "status = 'skipped', reason = 'misfire', startedat = NULL, lastrun = NULL"
     await execute(database, f"UPDATE joblog SET {skipped} WHERE logid = :logid", logid=LATE_LOG)
     await execute(
         database, "DELETE FROM logattempt WHERE logid = ANY(:logids)", logids=[FAILED_LOG, LATE_LOG]

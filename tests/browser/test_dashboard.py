@@ -116,12 +116,12 @@ async def test_a_pause_is_undone_where_it_was_made(site: Site, page: Page) -> No
     await page.goto("/jobs?name=Night")
     await page.get_by_role("button", name="Pause Nightly").click()
     notice = page.locator("[data-part=notice]")
-    await expect(notice).to_contain_text("Job 1 is paused.")
+    await expect(notice).to_contain_text("Paused job 1.")
     assert not await is_active(site.database, 1)
     await expect(page.get_by_role("button", name="Resume Nightly")).to_be_focused()
     await accessible(page)
     await notice.get_by_role("button", name="Undo").click()
-    await expect(notice).to_contain_text("Job 1 goes on.")
+    await expect(notice).to_contain_text("Resumed job 1.")
     assert await is_active(site.database, 1)
     await expect(page).to_have_url(re.compile(r"/jobs\?name=Night$"))
 
@@ -138,10 +138,10 @@ async def test_an_edit_shows_what_it_changes(site: Site, new_page: NewPage, java
     if not javascript:
         await page.get_by_role("button", name="Preview").click()
     preview = page.locator("#preview")
-    await expect(preview).to_contain_text("runs would no longer happen")
-    await expect(preview).to_contain_text("runs would be new")
+    await expect(preview).to_contain_text("runs removed")
+    await expect(preview).to_contain_text("runs added")
     await expect(preview).to_contain_text("At 03:30 every day")
-    await page.get_by_role("button", name="Save the changes").click()
+    await page.get_by_role("button", name="Save").click()
     await expect(page).to_have_url(re.compile(r"/jobs/1$"))
     await expect(page.locator("main")).to_contain_text("At 03:30 every day")
     # The change, with before and after.
@@ -155,9 +155,9 @@ async def test_a_failed_run_is_tried_again(site: Site, new_page: NewPage, javasc
     logid = await add_failed(site)
     page = await new_page(javascript=javascript)
     await page.goto("/overview")
-    await expect(page.get_by_role("heading", name="“Failing” fails: the last run.")).to_be_visible()
+    await expect(page.get_by_role("heading", name="“Failing” failed")).to_be_visible()
     await page.goto("/logs?status=failed")
-    await page.get_by_role("button", name=re.compile("Try again.*Failing")).click()
+    await page.get_by_role("button", name=re.compile("Retry.*Failing")).click()
     ended = "SELECT status = 'failed' AND attempt = 2 FROM joblog WHERE logid = :logid"
     async with asyncio.timeout(PATIENCE):
         while not await scalar(site.database, ended, logid=logid):
@@ -195,15 +195,15 @@ async def test_all_is_done_by_the_keyboard_alone(site: Site, page: Page) -> None
     await page.goto("/jobs")
     await expect(page.locator("#liveness")).to_have_text("live")
     await keys.press("?")
-    await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     await accessible(page)
     await keys.press("Escape")
-    await expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
     for key in ("j", "j", "x"):
         await keys.press(key)
     await expect(page.get_by_label("Select Second")).to_be_checked()
     await keys.press("r")
-    await expect(page.locator("[data-part=notice]")).to_contain_text("A run of job 2 was asked for.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Started job 2.")
     await keys.press("p")
     await expect(page.get_by_role("button", name="Resume Second")).to_be_visible()
     await keys.press("k")
@@ -235,9 +235,9 @@ async def test_times_are_on_the_chosen_clocks(site: Site, new_page: NewPage, jav
     await page.goto("/jobs")
     next_run = page.locator("#job-1 td[data-label='Next run']")
     await expect(next_run).to_contain_text("Asia/Tokyo")
-    await page.get_by_label("Times").select_option("utc")
+    await page.get_by_label("Time zone").select_option("utc")
     if not javascript:
-        await page.get_by_role("button", name="Show").click()
+        await page.get_by_role("button", name="Apply").click()
     await expect(next_run).to_contain_text("UTC")
     await page.goto("/upcoming")
     await expect(page.get_by_role("row", name=re.compile("Far away"))).to_contain_text("UTC")
@@ -247,7 +247,7 @@ async def test_the_readers_own_zone_is_known(site: Site, page: Page) -> None:
     await add_jobs(site, "Far away", timezone="Asia/Tokyo")
     await page.goto("/jobs")
     zone = await page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
-    await page.get_by_label("Times").select_option("mine")
+    await page.get_by_label("Time zone").select_option("mine")
     await expect(page.locator("#job-1 td[data-label='Next run']")).to_contain_text(zone)
 
 
@@ -271,8 +271,8 @@ async def test_a_collision_is_spread_by_one_click(site: Site, page: Page) -> Non
         job = {"jobname": name, "cron": "0 3 * * *", "repeat": True}
         await page.request.post("/jobs", data=job)
     await page.goto("/upcoming")
-    await page.get_by_role("button", name=re.compile("10 minutes later.*One")).click()
-    await expect(page.get_by_role("button", name=re.compile("10 minutes later.*One"))).to_be_hidden()
+    await page.get_by_role("button", name=re.compile("Spread over 10 minutes.*One")).click()
+    await expect(page.get_by_role("button", name=re.compile("Spread over 10 minutes.*One"))).to_be_hidden()
     assert await scalar(site.database, "SELECT jitter FROM job WHERE jobid = 1") == 600
 
 

@@ -17,16 +17,16 @@ async def _describe(page: Page) -> None:
     await page.get_by_role("navigation", name="Main").get_by_role("link", name="New job").click()
     await expect(page.get_by_label("Name")).to_be_focused()
     await page.keyboard.type("Nightly report")
-    await page.get_by_role("radio", name="Cron expression").check()
+    await page.get_by_role("radio", name="Cron").check()
     await page.locator("#cron").fill("30 2 * * *")
-    await page.get_by_label("Time zone").fill("Europe/Berlin")
+    await page.locator("#timezone").fill("Europe/Berlin")
 
 
 async def _create(page: Page) -> None:
     """Send the form, and follow the job that it made."""
     await page.get_by_role("button", name="Create job").click()
     await expect(page).to_have_url(re.compile(r"/jobs\?created=1$"))
-    await expect(page.locator("[data-part=notice]")).to_contain_text("Job 1 was created.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Created job 1.")
     await page.get_by_role("link", name="Nightly report").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Nightly report")
 
@@ -75,6 +75,6 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
     await expect(page.get_by_role("cell", name="finished", exact=True)).to_be_visible()
     await page.get_by_text("Pause with a reason …").click()
     await page.get_by_label("Reason").fill("Holidays")
-    await page.get_by_role("button", name="Pause the job").click()
+    await page.get_by_role("button", name="Pause job").click()
     await expect(page.locator("[data-part=state]")).to_contain_text("Holidays")
     assert not await is_active(site.database, 1)

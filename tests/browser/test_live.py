@@ -47,7 +47,7 @@ async def test_keys_do_nothing_to_a_row_that_was_not_chosen(site: Site, page: Pa
     for _ in range(4):
         await page.keyboard.down("r")
     await page.keyboard.up("r")
-    await expect(page.locator("[data-part=notice]")).to_contain_text("A run of job 1 was asked for.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Started job 1.")
     assert sent.count("POST") == 1
     assert await scalar(site.database, "SELECT count(*) FROM joblog WHERE cause = 'manual'") == 1
 
@@ -59,10 +59,10 @@ async def test_a_button_sends_what_it_says(site: Site, page: Page) -> None:
     await expect(page.locator("#liveness")).to_have_text("live")
     await page.request.post("/jobs/1/pause")
     await expect(page.locator("ul.collision li").first).to_be_visible()
-    await expect(page.get_by_role("button", name=re.compile("later.*One"))).to_have_count(0)
+    await expect(page.get_by_role("button", name=re.compile("Spread.*One"))).to_have_count(0)
     wrong = await page.evaluate(
         """() => [...document.querySelectorAll("ul.collision form")].filter((form) => {
-            const minutes = form.innerText.match(/up to (\\d+) minute/);
+            const minutes = form.innerText.match(/Spread over (\\d+) minute/);
             const seconds = form.innerText.match(/(\\d+) second/);
             return form.jitter.value != 60 * (minutes?.[1] ?? 0) + Number(seconds?.[1] ?? 0);
         }).length"""

@@ -219,4 +219,4 @@ async def test_check_says_what_is_wrong_and_by_its_exit_code(
     assert code == 1
     assert out.startswith("job 1: hole at 2030-01-31T12:00:00Z, 2: No log accounts for them.\n")
     code, _, err = await ends("check", "99", database=worker_database)
-    assert (code, err.strip()) == (EXIT_UNAVAILABLE, "There is no job 99.")
+    assert (code, err.strip()) == (EXIT_UNAVAILABLE, "Job 99 does not exist.")

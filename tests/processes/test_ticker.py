@@ -133,7 +133,7 @@ async def test_a_backlog_is_done_before_it_sleeps(database: Database) -> None:
 async def test_failures_neither_end_it_nor_stay_hidden(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.02)
+    monkeypatch.setattr(loops, "MAX_BACKOFF", 0.02)
     await execute(database, "ALTER TABLE joblog RENAME TO gone")
     try:
         async with ticking(database, 0.05) as ticker:

@@ -275,7 +275,7 @@ async def test_the_next_run_is_skipped(client: AsyncClient, database: Database) 
     assert (first.status, first.reason) == ("skipped", "request")
     explained = (await client.get("/jobs/1/explain", params={"at": job["nextrun"]})).json()
     assert (explained["outcome"], explained["scheduled"]) == ("skipped", True)
-    assert "asked to skip" in explained["sentence"]
+    assert "skipped manually" in explained["sentence"]
 
 
 async def test_what_cannot_be_done_says_why(client: AsyncClient, database: Database) -> None:

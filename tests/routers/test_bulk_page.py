@@ -55,7 +55,7 @@ async def test_what_was_done_can_be_undone(client: AsyncClient, database: Databa
     assert f"{MARKUP} 0" in Page(shown).text
     assert f"{MARKUP} 2" not in Page(shown).text
     assert f'name="pauseid" value="{fields["pauseid"]}"' in shown.text
-    assert "Paused together" in Page(await client.get("/jobs/1", headers=HTML)).text
+    assert "Show jobs paused with it" in Page(await client.get("/jobs/1", headers=HTML)).text
     undone = await order(client, **fields)
     assert "Resumed 2 jobs" in Page(undone).text
     assert [await is_active(database, jobid) for jobid in (1, 2, 3)] == [True, True, False]
@@ -72,10 +72,10 @@ async def test_all_that_match_are_counted_and_done(client: AsyncClient, database
     asked = await order(client, action="delete", scope="matching", name=MARKUP, tag="t", back="/jobs?tag=t")
     page = Page(asked)
     assert "Delete 2 jobs?" in page.text
-    assert "This cannot be undone." in page.text
+    assert "This can’t be undone." in page.text
     assert '<input type="hidden" name="jobids" value="2,3">' in asked.text
     assert 'href="/jobs?tag=t"' in asked.text
-    assert "Run now: 3 jobs?" in Page(await order(client, action="run", scope="matching")).text
+    assert "Run 3 jobs?" in Page(await order(client, action="run", scope="matching")).text
     await order(client, action="run", scope="matching", confirmed="true")
     assert await scalar(database, "SELECT count(*) FROM joblog WHERE cause = 'manual'") == 3
 
@@ -86,7 +86,7 @@ async def test_what_could_not_be_done_is_named_with_why(client: AsyncClient, dat
     done = await order(client, action="pause", jobids="3,4", confirmed="true")
     page = Page(done)
     assert "Paused 1 job" in page.text
-    assert "Not done" in page.text
+    assert "Failed" in page.text
     assert "Over" in page.text
 
 
@@ -127,7 +127,7 @@ async def test_what_is_so_already_stays_as_it_is(client: AsyncClient, database: 
     done = await order(client, action="pause", jobids="1,2", confirmed="true")
     page = Page(done)
     assert "Paused 1 job" in page.text
-    assert "1 job was paused already, and stays as it was." in " ".join(page.text.split())
+    assert "1 job was already paused." in " ".join(page.text.split())
     assert "Resume this job" in page.text
     job = (await client.get("/jobs/2")).json()["job"]
     assert (job["pausereason"], job["pauseduntil"]) == ("vendor maintenance", "2031-01-01T00:00:00Z")
@@ -148,7 +148,7 @@ async def test_what_was_confirmed_is_what_is_done(client: AsyncClient, database:
 async def test_many_are_confirmed_by_their_number(
     client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "MOST_BY_ID", 1)
+    monkeypatch.setattr(bulk, "MAX_BY_ID", 1)
     await add_three(database)
     asked = await order(client, action="delete", scope="matching", tag="t")
     assert 'name="count" value="2"' in asked.text
@@ -156,7 +156,7 @@ async def test_many_are_confirmed_by_their_number(
     fields = {"action": "delete", "scope": "matching", "tag": "t", "confirmed": "true"}
     again = await order(client, **fields, count="2")
     assert "Delete 3 jobs?" in Page(again).text
-    assert "Meanwhile other jobs match" in Page(again).text
+    assert "The matching jobs have changed" in Page(again).text
     assert await is_active(database, 2)
     done = await order(client, **fields, count="3")
     assert "Deleted 3 jobs" in Page(done).text
@@ -165,7 +165,7 @@ async def test_many_are_confirmed_by_their_number(
 async def test_an_order_to_what_was_paused_together_keeps_to_that_when_it_is_confirmed(
     client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "MOST_BY_ID", 1)
+    monkeypatch.setattr(bulk, "MAX_BY_ID", 1)
     await add_three(database)
     paused = hidden(await order(client, action="pause", scope="matching", tag="t", confirmed="true"))
     asked = await order(client, action="delete", scope="matching", pauseid=paused["pauseid"])

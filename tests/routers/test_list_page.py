@@ -33,7 +33,7 @@ async def test_filters_stay_in_their_fields(client: AsyncClient, database: Datab
     assert strict(second).tags.count("tr") == 2
     assert "&amp;state=active&amp;tag=a&amp;sort=-jobid&amp;limit=2" in second.text
     none = await client.get("/jobs", params=params | {"after": "1"}, headers=HTML)
-    assert "There are no further jobs" in strict(none).text
+    assert "No more jobs" in strict(none).text
 
 
 async def test_the_form_of_filters_leads_to_a_clean_address(client: AsyncClient, database: Database) -> None:
@@ -72,7 +72,7 @@ async def test_a_state_shows_where_it_is_not_the_usual_one(client: AsyncClient, 
 async def test_filters_that_nothing_passes_teach(client: AsyncClient, database: Database) -> None:
     await add_job(database)
     text = await text_of(client, "/jobs?laststatus=failed")
-    assert "No job matches" in text
+    assert "No matching jobs" in text
     assert "No jobs yet" not in text
     assert '<option value="failed" selected>' in text
     assert "No jobs yet" not in await text_of(client, "/jobs?tag=x")
@@ -80,8 +80,8 @@ async def test_filters_that_nothing_passes_teach(client: AsyncClient, database: 
 
 async def test_a_notice_is_told_once(client: AsyncClient, database: Database) -> None:
     await add_job(database)
-    assert "was created" in await text_of(client, "/jobs?created=1")
-    assert "was created" not in await text_of(client, "/jobs?created=1&after=0")
+    assert "Created job 1." in await text_of(client, "/jobs?created=1")
+    assert "Created job" not in await text_of(client, "/jobs?created=1&after=0")
 
 
 async def test_each_job_shows_its_newest_runs(client: AsyncClient, database: Database) -> None:
@@ -130,7 +130,7 @@ async def test_jobs_are_found_by_what_they_are_doing(
     found = (await client.get("/jobs", params={"state": state})).json()
     assert {job["jobname"] for job in found} == names
     page = await client.get("/jobs", params={"state": state}, headers=HTML)
-    assert f'data-part="count">{len(names)} match' in page.text
+    assert f'data-part="count">{len(names)} job' in page.text
     if state in {"failing", "overdue", "running"}:
         assert f'class="badge state {state}"' in page.text
     report = await client.post(
@@ -164,7 +164,7 @@ async def test_what_was_done_comes_back_to_the_list_with_its_undo(
     response = await client.post("/jobs/1/pause?back=%2Fjobs%3Fname%3DA", headers=form)
     assert response.headers["location"] == "/jobs?name=A&paused=1"
     page = await client.get(response.headers["location"], headers=HTML)
-    assert "Job 1 is paused." in page.text
+    assert "Paused job 1." in page.text
     assert 'action="/jobs/1/resume?back=%2Fjobs%3Fname%3DA"' in page.text
     response = await client.post("/jobs/1/resume?back=%2Fjobs", headers=form)
     assert response.headers["location"] == "/jobs?resumed=1"

@@ -116,7 +116,7 @@ async def test_pages_of_jobs_are_linked(client: AsyncClient, database: Database)
     assert 'href="/jobs?after=2&amp;limit=2"' in first.text
     second = await client.get("/jobs?after=2&limit=2", headers=HTML)
     assert "First page" in second.text
-    assert "There are no further jobs" in (await get(client, "/jobs?after=9")).text
+    assert "No more jobs" in (await get(client, "/jobs?after=9")).text
 
 
 async def test_a_job_shows_its_facts_and_its_logs(client: AsyncClient, database: Database) -> None:
@@ -131,7 +131,7 @@ async def test_a_job_shows_its_facts_and_its_logs(client: AsyncClient, database:
     assert "script" not in page.tags
     assert "Every 10 seconds, from 2030-01-31 12:00 UTC." in page.text
     assert "skip those later than the grace period of 20 seconds" in page.text
-    assert "missed its grace period; stands for 1 more missed run" in page.text
+    assert "missed its grace period; covers 1 missed run" in page.text
     assert [log.status for log in await logs(database, jobid)].count("skipped") == 1
 
 
@@ -150,11 +150,11 @@ async def test_a_failed_run_shows_its_error_as_text(client: AsyncClient, databas
 async def test_older_logs_are_linked(client: AsyncClient, database: Database) -> None:
     jobid = await add_job(database, interval=60)
     page = await client.get(f"/jobs/{jobid}?limit=1", headers=HTML)
-    assert "Older logs" not in page.text
+    assert "Older runs" not in page.text
     (log,) = await logs(database, jobid)
-    assert "no older logs" in (await get(client, f"/jobs/{jobid}?before={log.logid}")).text
+    assert "No older runs" in (await get(client, f"/jobs/{jobid}?before={log.logid}")).text
     await execute(database, "DELETE FROM joblog")
-    assert "has no logs" in (await get(client, f"/jobs/{jobid}")).text
+    assert "No runs yet" in (await get(client, f"/jobs/{jobid}")).text
 
 
 async def test_the_form_suggests_a_start_ahead_and_takes_the_focus(client: AsyncClient) -> None:
@@ -178,7 +178,7 @@ async def test_a_good_form_leads_to_the_list_which_tells_of_it(
     assert response.status_code == 303
     assert response.headers["location"] == "/jobs?created=1"
     page = await get(client, response.headers["location"])
-    assert "Job 1 was created." in page.text
+    assert "Created job 1." in page.text
     job = (await client.get("/jobs/1")).json()["job"]
     assert (job["repeat"], job["interval"], job["timezone"]) == (True, 60, "Europe/Berlin")
 
@@ -222,14 +222,14 @@ async def test_the_button_runs_what_is_due_and_tells_of_it(client: AsyncClient, 
     await add_due_jobs(database, 2)
     response = await client.post("/jobs/run", headers=HTML)
     assert response.status_code == 303
-    assert "Ran what was due: 2 finished." in (await get(client, response.headers["location"])).text
+    assert "Ran due jobs: 2 finished." in (await get(client, response.headers["location"])).text
     response = await client.post("/jobs/run", headers=HTML)
-    assert "Nothing was due." in (await get(client, response.headers["location"])).text
+    assert "No runs were due." in (await get(client, response.headers["location"])).text
 
 
 async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient) -> None:
     page = await get(client, "/jobs?created=%3Cb%3E&finished=lots")
-    assert "was created" not in page.text
+    assert "Created job" not in page.text
     assert "due:" not in page.text
 
 
@@ -317,18 +317,18 @@ async def test_a_job_is_operated_from_its_page(client: AsyncClient, database: Da
         page = await get(client, "/jobs/1")
         assert state in page.text
         assert page.tags.count("script") == 0
-    assert "Job 1 was deleted." in (await get(client, "/jobs?deleted=1")).text
+    assert "Deleted job 1." in (await get(client, "/jobs?deleted=1")).text
     assert "reason: <script>" in page.text
 
 
 async def test_why_is_a_page_for_browsers(client: AsyncClient, database: Database) -> None:
     await client.post("/jobs", json={"jobname": MARKUP, "cron": "0 9 * * *", "exclude": ["2030-12-25"]})
     page = await get(client, "/jobs/1/explain?at=2030-12-25T09:00:00Z")
-    assert "because the day is excluded" in page.text
+    assert "because the date is excluded" in page.text
     await client.post("/jobs/1/run")
     log = (await client.get("/jobs/1/logs?cause=manual")).json()[0]
     page = await get(client, f"/jobs/1/explain?at={log['scheduledfor'][:19]}Z")
-    assert "a run was asked for" in page.text
+    assert "a run was requested" in page.text
     await get(client, "/jobs/1/explain?at=never", 422)
 
 

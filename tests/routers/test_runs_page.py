@@ -85,7 +85,7 @@ async def test_only_failed_calls_that_can_be_made_again_have_a_button(
         database, "UPDATE joblog SET status = 'failed', error = 'x' WHERE jobid = 4 AND startedat IS NOT NULL"
     )
     text = await text_of(client, "/logs")
-    assert text.count("Try again<span") == 1
+    assert text.count("Retry<span") == 1
     assert f'action="/logs/{failed}/retry?back=%2Flogs"' in text
     assert BULK not in text
 
@@ -99,7 +99,7 @@ async def test_filters_are_kept_from_page_to_page(client: AsyncClient, database:
     assert page.by_id["since"]["value"] == "2030-01-31T12:00:00"
     assert page.by_id["until"]["value"] == "2030-01-31T15:00:30"
     assert '<option value="failed" selected>' in first.text
-    assert '<option value="schedule" selected>by the schedule' in first.text
+    assert '<option value="schedule" selected>Schedule' in first.text
     assert 'name="limit" value="2"' in first.text
     assert 'class="clear" href="/logs"' in first.text
     assert page.text.count("2030-01-31 15:00:00 UTC") == 2  # the row, and its button
@@ -122,11 +122,11 @@ async def test_an_address_of_a_form_loses_its_blanks(client: AsyncClient, databa
 
 
 async def test_empty_pages_teach(client: AsyncClient, database: Database) -> None:
-    assert "promises its next run" in await text_of(client, "/logs")
-    assert "as the retry plan of its job says" in await text_of(client, "/logs?status=failed")
-    assert "No run matches" in await text_of(client, "/logs?status=failed&cause=manual")
+    assert "Runs appear here when a job is scheduled." in await text_of(client, "/logs")
+    assert "Runs that used up their retries appear here" in await text_of(client, "/logs?status=failed")
+    assert "No matching runs" in await text_of(client, "/logs?status=failed&cause=manual")
     older = await text_of(client, "/logs?before=1&status=failed")
-    assert 'There are no older runs. <a href="/logs?status=failed">' in older
+    assert 'No older runs. <a href="/logs?status=failed">' in older
 
 
 async def test_a_filter_that_is_none_is_a_page_too(client: AsyncClient) -> None:
@@ -143,21 +143,21 @@ async def test_all_that_failed_is_tried_again_by_a_form(
     url = "/logs?status=failed&since=2030-01-31T13:00"
     text = await text_of(client, url)
     assert BULK in text
-    assert "<strong>2 failed calls</strong> scheduled from 2030-01-31 13:00:00 UTC:" in text
+    assert "<strong>2 failed runs</strong> scheduled from 2030-01-31 13:00:00 UTC now" in text
     assert 'type="hidden" name="since" value="2030-01-31T13:00:00+00:00"' in text
-    assert "whatever their cause" in await text_of(client, f"{url}&cause=schedule")
+    assert "of any cause now" in await text_of(client, f"{url}&cause=schedule")
 
     response = await client.post("/logs/retry", data={"since": "2030-01-31T13:00:00+00:00"}, headers=HTML)
     assert response.status_code == 303, response.text
     assert response.headers["location"] == "/logs?status=pending&retried=2"
     page = await page_of(client, response.headers["location"])
-    assert "2 runs are tried again." in page.text
+    assert "Retrying 2 runs." in page.text
     assert page.tags.count("tr") == 3
     assert "next attempt at" in page.text
 
     response = await client.post("/logs/retry", data={"jobid": "1", "since": "", "until": ""})
     assert response.headers["location"] == "/logs?status=pending&retried=1"
-    assert "1 run is tried again." in await text_of(client, response.headers["location"])
+    assert "Retrying 1 run." in await text_of(client, response.headers["location"])
     assert BULK not in await text_of(client, "/logs?status=failed")
 
 
@@ -176,6 +176,6 @@ async def test_a_form_that_asks_for_what_there_is_not_is_refused(
 
 async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient, database: Database) -> None:
     await add_job(database)
-    assert "tried again" not in await text_of(client, "/logs?retried=%3Cb%3E")
-    assert "some are left" in await text_of(client, "/logs?retried=7&left=1")
-    assert "tried again" not in await text_of(client, "/logs?retried=7&before=9")
+    assert "Retrying" not in await text_of(client, "/logs?retried=%3Cb%3E")
+    assert "retry the rest" in await text_of(client, "/logs?retried=7&left=1")
+    assert "Retrying" not in await text_of(client, "/logs?retried=7&before=9")

@@ -86,7 +86,7 @@ def test_what_is_always_jumped_over_is_given_up(monkeypatch: pytest.MonkeyPatch)
     assert first is not None
     assert grid.block(first) is not None
     looks, original = count(), Schedule.block
-    monkeypatch.setattr(Schedule, "bar", lambda self, at: (next(looks), original(self, at))[1])
+    monkeypatch.setattr(Schedule, "block", lambda self, at: (next(looks), original(self, at))[1])
     assert grid.first_free(first) is None
     assert next(looks) < 100
     # Where only some are, the next one is found.

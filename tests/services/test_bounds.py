@@ -435,7 +435,7 @@ FURTHER_DAMAGE = {
     "UPDATE joblog SET host = NULL WHERE status = 'pending'": "another host",
     "UPDATE job SET maxruns = 1": "as often as maxruns says",
     "UPDATE job SET until = '2030-01-31 12:00:30Z'": "not on its schedule",
-    "UPDATE job SET active = false, pausedat = now()": "a run is promised",
+    "UPDATE job SET active = false, pausedat = now()": "it has a scheduled run",
 }
 DAMAGE_DONE = {
     f"UPDATE joblog SET {harm} WHERE status = 'finished'": said for harm, said in DAMAGE.items()

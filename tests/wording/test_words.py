@@ -125,7 +125,7 @@ def made(*seconds: float) -> list[Attempt]:
         (a_log(attempt=2, status="running"), "attempt 2; calls example.com"),
         (
             a_log(status="failed", error="It broke.", cause="manual"),
-            "It broke; by request; called example.com",
+            "It broke; manual; called example.com",
         ),
         (a_log(status="failed", error="It broke.", host=None), "It broke."),
         (a_log(status="failed", error="That was attempt 4.", attempt=4, host=None), "That was attempt 4."),
@@ -139,8 +139,8 @@ def test_remarks_leave_out_what_columns_tell() -> None:
     assert words.remark(a_log(status="finished")) == ""
     assert words.remark(a_log(attempt=2, status="running")) == ""
     waiting = a_log(attempt=2, nextrun=NOW, cause="manual")
-    assert words.remark(waiting) == "next attempt at 2030-01-31 12:00:00 UTC; by request"
-    assert words.remark(a_log(status="failed", error="It broke.", cause="manual")) == "It broke; by request"
+    assert words.remark(waiting) == "next attempt at 2030-01-31 12:00:00 UTC; manual"
+    assert words.remark(a_log(status="failed", error="It broke.", cause="manual")) == "It broke; manual"
 
 
 @pytest.mark.parametrize(
@@ -167,18 +167,17 @@ def test_how_long_a_run_took(values: dict[str, Any], said: str | None) -> None:
         ({"retries": 0}, "No retries."),
         (
             {"retries": 1, "retryon": ["503"]},
-            "At most 1 further attempt, on 503 or no answer. Pauses of up to 5 seconds; "
-            "given up 1 day after the first.",
+            "Up to 1 retry on 503 or no response. Backoff up to 5 seconds, for at most 1 day.",
         ),
         (
             {},
-            "At most 3 further attempts, on 408, 425, 429, 5xx or no answer. Pauses of up to 5 seconds, "
-            "doubled each time, in the end up to 20 seconds; given up 1 day after the first.",
+            "Up to 3 retries on 408, 425, 429, 5xx or no response. "
+            "Backoff up to 5 seconds, doubling to 20 seconds, for at most 1 day.",
         ),
         (
             {"retries": 50, "maxbackoff": 3},
-            "At most 50 further attempts, on 408, 425, 429, 5xx or no answer. Pauses of up to 3 seconds; "
-            "given up 1 day after the first.",
+            "Up to 50 retries on 408, 425, 429, 5xx or no response. "
+            "Backoff up to 3 seconds, for at most 1 day.",
         ),
     ],
 )
@@ -199,13 +198,10 @@ def test_an_attempt_is_counted_from_the_last_time_it_was_asked_for() -> None:
 
 def test_what_follows_a_failure() -> None:
     target = a_target()
-    assert words.outlook(a_log(), [], target, "UTC") == (
-        "If it fails, the next one follows after a pause of up to 5 seconds."
-    )
+    assert words.outlook(a_log(), [], target, "UTC") == ("Retried after up to 5 seconds.")
     third = a_log(attempt=3, startedat=NOW, nextrun=NOW)
     assert words.outlook(third, made(0, 5), target, "UTC") == (
-        "If it fails, the next one follows after a pause of up to 20 seconds, "
-        "unless it ends after 2030-02-01 12:00:00 UTC."
+        "Retried after up to 20 seconds, unless it ends after 2030-02-01 12:00:00 UTC."
     )
     last = a_log(attempt=4, startedat=NOW, nextrun=NOW)
     said = words.outlook(last, made(0, 5, 9), target, "UTC")
@@ -217,10 +213,10 @@ def test_what_follows_a_failure() -> None:
 @pytest.mark.parametrize(
     ("log", "begins"),
     [
-        (a_log(status="running"), "The run ends now and counts as failed"),
-        (a_log(attempt=2), "There is no further attempt"),
-        (a_log(cause="manual"), "It does not run"),
-        (a_log(cause="backfill"), "It does not run"),
+        (a_log(status="running"), "The run is marked failed. The target may"),
+        (a_log(attempt=2), "The run is marked failed. It is not retried."),
+        (a_log(cause="manual"), "The run is skipped"),
+        (a_log(cause="backfill"), "The run is skipped"),
         (a_log(), None),
         (a_log(status="failed"), None),
         (a_log(status="finished", cause="manual"), None),
@@ -245,7 +241,7 @@ def test_what_can_be_tried_again() -> None:
     [
         ({}, "Status 2xx."),
         ({"success": ["200", "404"], "pattern": "ok"}, "Status 200 or 404, and the response contains “ok”."),
-        ({"pattern": "a*b"}, "Status 2xx, and the response contains “a*b” (* stands for anything)."),
+        ({"pattern": "a*b"}, "Status 2xx, and the response contains “a*b” (* matches anything)."),
     ],
 )
 def test_success(values: dict[str, Any], said: str) -> None:
@@ -258,7 +254,7 @@ def test_success(values: dict[str, Any], said: str) -> None:
         (False, None, "One at a time; the next run waits."),
         (True, None, "Unlimited."),
         (True, 1, "One at a time; later runs queue."),
-        (True, 3, "Runs may overlap, at most 3 at once."),
+        (True, 3, "Up to 3 at once."),
     ],
 )
 def test_overlap(overlap: bool, concurrency: int | None, said: str) -> None:
@@ -266,11 +262,11 @@ def test_overlap(overlap: bool, concurrency: int | None, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "said"),
+    ("limit", "said"),
     [
         (None, "Off (410 Gone always pauses)"),
         (1, "After 1 failed run"),
-        (10, "After 10 runs in a row that failed."),
+        (10, "After 10 consecutive failures"),
     ],
 )
 def test_autopause(limit: int | None, said: str) -> None:

@@ -25,6 +25,7 @@ def late(now: datetime, rows: Sequence[Row], replicas: Sequence[str], limit: int
     """Runs are late, the oldest first; at most `limit` rows were read."""
     first, runs = rows[0], "run is" if len(rows) == 1 else "runs are"
     count = f"{len(rows)}" if len(rows) < limit else f"At least {limit}"
+    oldest = "" if len(rows) == 1 else "the oldest "
     if replicas:
         action = (
             "Check /readyz and the logs of each replica. A concurrency limit or an unreachable host may "
@@ -34,7 +35,7 @@ def late(now: datetime, rows: Sequence[Row], replicas: Sequence[str], limit: int
         action = "No scheduler process is running. Start one, and make sure that SCHEDULER_TICKER is on."
     return Issue(
         kind=IssueKind.LATE,
-        what=f"{count} {runs} late (the oldest by {_since(first['nextrun'], now)})",
+        what=f"{count} {runs} late ({oldest}by {_since(first['nextrun'], now)})",
         since=first["nextrun"],
         why=f"The oldest is a run of “{first['jobname']}”.",
         action=action,

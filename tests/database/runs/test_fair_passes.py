@@ -57,7 +57,7 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
         for statement, values, blocks in (
             (shares.ASKING, look, 3000),
             (claims.DUE, due, 1000),
-            (shares.WAITING, {"now": NOON, "most": 1000}, 100),
+            (shares.WAITING, {"now": NOON, "limit": 1000}, 100),
         ):
             plan = await plan_of(database, statement, mode, **values)
             found = scans_of(plan)

@@ -67,7 +67,7 @@ async def test_lists_of_what_is_to_come_say_whether_they_are_complete(
         assert answer.headers["scheduler-complete"] == "false"
         assert 0 < len(answer.json()) <= 7
     page = (await client.get("/upcoming?each=100", headers={"accept": "text/html"})).text
-    assert "some runs are missing here" in page
+    assert "Some runs are left out" in page
     preview = (await client.post("/schedules/preview", json={"cron": "* * * * *"})).json()
     assert (preview["complete"], len(preview["occurrences"])) == (False, 7)
 

@@ -72,4 +72,4 @@ async def test_browsers_get_a_page(client: AsyncClient) -> None:
     response = await client.get("/jobs/77", headers={"accept": "text/html"})
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
-    assert "There is no job 77." in response.text
+    assert "Job 77 does not exist." in response.text

@@ -162,7 +162,7 @@ async def test_followers_over_http(client: AsyncClient) -> None:
     itself = await client.patch(f"/jobs/{first}", json={"after": {"jobid": first}})
     assert itself.status_code == 422
     unknown = await client.post("/jobs", json=JOB | {"after": {"jobid": 999}})
-    assert unknown.json()["errors"] == [{"pointer": "/after/jobid", "detail": "There is no job 999."}]
+    assert unknown.json()["errors"] == [{"pointer": "/after/jobid", "detail": "Job 999 does not exist."}]
     refused = await client.delete(f"/jobs/{first}")
     assert (refused.status_code, refused.json()["code"]) == (409, "job_has_followers")
     for path in ("", "/upcoming", "/check", "/explain?at=2030-01-31T02:00:00Z"):

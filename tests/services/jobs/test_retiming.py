@@ -114,7 +114,7 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
     said = await at(database, after(300), explain.explain, jobid, after(180), 16)
     assert "the job was edited before it ran" in said.sentence
     said = await at(database, after(300), explain.explain, jobid, after(120), 16)
-    assert ("log of 2030-01-31 12:00:00 +00:00, which ran" in said.sentence) == (misfire == "once")
+    assert ("run of 2030-01-31 12:00:00 +00:00, which ran" in said.sentence) == (misfire == "once")
 
 
 @pytest.mark.parametrize("misfire", ["once", "all"])

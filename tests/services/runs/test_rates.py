@@ -150,7 +150,7 @@ async def test_it_is_said_which_limit_a_run_waits_for(database: Database) -> Non
     for scope, name, order, wanted in (
         ("host", "a.example", {"limit": 1}, "a.example is at its concurrency limit of 1."),
         ("host", "a.example", {"limit": 1, "rate": 5}, "a.example is at its concurrency limit of 1."),
-        ("host", "a.example", {"limit": 9, "rate": 5}, " Another run of the job is under way."),
+        ("host", "a.example", {"limit": 9, "rate": 5}, " Another run of the job is in progress."),
         ("tag", "slow", {"limit": 1}, "The tag slow is at its concurrency limit of 1."),
     ):
         await at(database, after(2), limits.put, LimitScope(scope), name, LimitOrder(**order))

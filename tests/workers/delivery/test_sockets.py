@@ -207,7 +207,7 @@ def dead(names: Names, monkeypatch: pytest.MonkeyPatch) -> Names:
     for name, value in (("TIMEOUT", 0.1), ("THREADS", 2)):
         monkeypatch.setattr(sockets, f"LOOKUP_{name}", value)
     monkeypatch.setattr(sockets, "HANGING_THREADS", 2, raising=False)
-    monkeypatch.setattr(sockets, "MOST_SUSPECTS", 1, raising=False)
+    monkeypatch.setattr(sockets, "MAX_SUSPECTS", 1, raising=False)
     return names
 
 

@@ -2,10 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+
+
+class UnreachableHost(NamedTuple):
+    """A host that does not answer."""
+
+    host: str
+    failures: int
+    since: datetime
+    openuntil: datetime | None
+    """Until when nothing is sent to it; None: it has not failed often enough."""
+    error: str
+
 
 FAILED = Statement(
     """
@@ -42,7 +53,9 @@ FORGET = Statement(
     """
 )
 LEFT_ALONE = Statement("SELECT count(*) FROM hostfailure WHERE openuntil IS NOT NULL")
-DOWN = Statement("SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host")
+DOWN = Statement(
+    "SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host", UnreachableHost
+)
 
 
 async def failed(
@@ -77,6 +90,6 @@ async def left_alone(session: Session) -> int:
     return int(number)
 
 
-async def down(session: Session, host: str) -> asyncpg.Record | None:
+async def down(session: Session, host: str) -> UnreachableHost | None:
     """The failures of a host that does not answer; None: it does."""
     return await session.one_or_none(DOWN, host=host)

@@ -1,12 +1,36 @@
 """Statements on limits: to a host, or of jobs with a tag."""
 
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
 
-LIMITS = Statement('SELECT scope, name, "limit", rate FROM concurrencylimit ORDER BY scope, name')
+
+class StoredLimit(NamedTuple):
+    """A limit: on a host, or on a tag."""
+
+    scope: str
+    name: str
+    limit: int | None
+    rate: int | None
+
+
+class LimitInUse(NamedTuple):
+    """A limit that bounds a call, and how far it is used; of a host without one, the default's row."""
+
+    scope: str
+    name: str
+    limit: int | None
+    rate: int | None
+    busyuntil: datetime | None
+    """When all calls that have begun are paid for; None: none has."""
+    number: int
+    """How many are under way."""
+
+
+LIMITS = Statement(
+    'SELECT scope, name, "limit", rate FROM concurrencylimit ORDER BY scope, name', StoredLimit
+)
 # Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
 SET_LIMIT = Statement(
     """
@@ -43,11 +67,12 @@ LIMITING = Statement(
         WHERE NOT EXISTS (SELECT FROM concurrencylimit WHERE scope = 'host' AND name = :host)
     ) AS bound
     ORDER BY scope, name
-    """
+    """,
+    LimitInUse,
 )
 
 
-async def listing(session: Session) -> list[asyncpg.Record]:
+async def listing(session: Session) -> list[StoredLimit]:
     """All limits, in order."""
     return await session.all(LIMITS)
 
@@ -64,6 +89,6 @@ async def remove(session: Session, scope: str, name: str) -> bool:
     return await session.one_or_none(REMOVE_LIMIT, scope=scope, name=name) is not None
 
 
-async def limiting(session: Session, jobid: int, host: str) -> list[asyncpg.Record]:
-    """The limits on a job's calls to a host: (scope, name, limit, rate, busyuntil, number under way)."""
+async def limiting(session: Session, jobid: int, host: str) -> list[LimitInUse]:
+    """The limits on a job's calls to a host."""
     return await session.all(LIMITING, jobid=jobid, host=host)

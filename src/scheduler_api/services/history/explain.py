@@ -152,9 +152,9 @@ async def _held_back(session: Session, logs: Sequence[Log], now: datetime, zone:
         if log.status != "pending" or log.host is None or log.nextrun is None or log.nextrun > now:
             continue
         down = await breakers.down(session, log.host)
-        if down is not None and down["openuntil"] is not None:
-            since, until = local(down["since"], zone), local(down["openuntil"], zone)
-            return f" {log.host} has been unreachable since {since} ({down['error']}). Next try at {until}."
+        if down is not None and down.openuntil is not None:
+            since, until = local(down.since, zone), local(down.openuntil, zone)
+            return f" {log.host} has been unreachable since {since} ({down.error}). Next try at {until}."
         if limit := await limits.holding_back(session, now, log.jobid, log.host, hostlimit):
             return f" {limit}"
         if await pending.running(session, log.jobid):

@@ -12,7 +12,7 @@ from scheduler_api.targets.rates import Rate
 
 async def listing(session: Session) -> list[Limit]:
     """All limits, in order."""
-    return [Limit.model_validate(dict(row)) for row in await limits.listing(session)]
+    return [Limit.model_validate(row._asdict()) for row in await limits.listing(session)]
 
 
 async def put(session: Session, now: datetime, scope: LimitScope, name: str, order: LimitOrder) -> Limit:
@@ -35,10 +35,10 @@ async def holding_back(session: Session, now: datetime, jobid: int, host: str, h
     `hostlimit` is how many calls at once a host gets that has no limit of its own.
     """
     for row in await limits.limiting(session, jobid, host):
-        subject = host if row["scope"] == LimitScope.HOST else f"The tag {row['name']}"
-        limit = hostlimit if row["limit"] is None and row["scope"] == LimitScope.HOST else row["limit"]
-        if limit is not None and row["number"] >= limit:
+        subject = host if row.scope == LimitScope.HOST else f"The tag {row.name}"
+        limit = hostlimit if row.limit is None and row.scope == LimitScope.HOST else row.limit
+        if limit is not None and row.number >= limit:
             return f"{subject} is at its concurrency limit of {limit}."
-        if row["rate"] is not None and not Rate(row["rate"], row["busyuntil"]).free(now):
-            return f"{subject} is at its rate limit of {row['rate']} a minute."
+        if row.rate is not None and not Rate(row.rate, row.busyuntil).free(now):
+            return f"{subject} is at its rate limit of {row.rate} a minute."
     return None

@@ -23,9 +23,9 @@ const ask = async () => {
     });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("preview");
     if (fresh) morph(place, fresh);
-    else place.textContent = "The service cannot tell at the moment.";
+    else place.textContent = "The preview is unavailable. Try again.";
   } catch (error) {
-    if (error.name !== "AbortError") place.textContent = "The service does not answer.";
+    if (error.name !== "AbortError") place.textContent = "The service is unreachable.";
   }
 };
 

@@ -29,10 +29,10 @@ const help = () => {
   if (!dialog) {
     dialog = document.createElement("dialog");
     dialog.id = "help";
-    dialog.setAttribute("aria-label", "Keys");
+    dialog.setAttribute("aria-label", "Keyboard shortcuts");
     const close = Object.assign(document.createElement("button"), { textContent: "Close", className: "secondary small" });
     close.addEventListener("click", () => dialog.close());
-    const title = Object.assign(document.createElement("h2"), { textContent: "Keys" });
+    const title = Object.assign(document.createElement("h2"), { textContent: "Keyboard shortcuts" });
     dialog.append(title, keys.querySelector("dl").cloneNode(true), close);
     document.body.append(dialog);
   }

@@ -76,7 +76,7 @@ const complaint = (fresh) => {
   const told = document.createElement("p");
   told.className = "notice bad";
   told.setAttribute("role", "alert");
-  told.textContent = fresh.querySelector("#content")?.innerText.trim().replace(/\s+/g, " ") || "It could not be done.";
+  told.textContent = fresh.querySelector("#content")?.innerText.trim().replace(/\s+/g, " ") || "The action failed. Reload the page and try again.";
   return told;
 };
 

@@ -12,7 +12,7 @@ const clock = document.getElementById("clock");
 if (zone && /^[\w+\-/]+$/.test(zone)) {
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=strict`;
   if (clock && !clock.querySelector("[value=mine]")) {
-    clock.options[0].after(new Option(`mine: ${zone}`, "mine"));
+    clock.options[0].after(new Option(`Local (${zone})`, "mine"));
   }
 }
 clock?.addEventListener("change", () => clock.form.requestSubmit());
@@ -58,7 +58,7 @@ document.addEventListener("submit", async (event) => {
     show(await answer.text(), { said: answer.ok ? null : "bad" });
     if (new URL(answer.url).pathname !== location.pathname) refresh();
   } catch {
-    document.getElementById("liveness").textContent = "The service does not answer.";
+    document.getElementById("liveness").textContent = "The service is unreachable.";
   }
 });
 

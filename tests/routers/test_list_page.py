@@ -220,6 +220,11 @@ async def test_large_pages_are_sent_small(client: AsyncClient, database: Databas
     response = await client.get("/jobs", headers=HTML | {"accept-encoding": "gzip"})
     assert response.headers["content-encoding"] == "gzip"
     assert int(response.headers["content-length"]) < len(response.text) / 5
+    # A cache must not give the one to those who need the other.
+    plain = await client.get("/jobs", headers=HTML | {"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    for one in (response, plain):
+        assert "Accept-Encoding" in one.headers.get_list("vary", split_commas=True)
 
 
 async def test_each_thing_that_was_done_has_its_own_notice(client: AsyncClient, database: Database) -> None:

@@ -37,7 +37,7 @@ from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
 
-router = APIRouter(tags=["ledger"], route_class=WithoutBlanks)
+router = APIRouter(tags=["history"], route_class=WithoutBlanks)
 
 INSTANT = TypeAdapter(Instant)
 #: Seconds that a check may take, so that no proxy loses patience first.
@@ -139,7 +139,7 @@ async def explain_instant(
 
 
 @router.get("/jobs/{jobid:jobid}/check", response_model=JobCheck, responses=problems(404, 422, 503))
-async def check_ledger(request: Request, jobid: JobId) -> Response:
+async def check_history(request: Request, jobid: JobId) -> Response:
     """Compare a job's ledger with its schedule and its edit history: holes, doubles, broken rules.
 
     After 20 seconds it tells what it has found by then; `scheduler-api check` takes all the time it needs.

@@ -1,12 +1,10 @@
 """What goes with every answer: a request id, and headers that tie the browser's hands."""
 
-import asyncio
 import re
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PAGE_POLICY = (
@@ -28,8 +26,6 @@ def _raw(policy: str) -> list[tuple[bytes, bytes]]:
 
 
 PAGE_HEADERS, DATA_HEADERS = _raw(PAGE_POLICY), _raw(DATA_POLICY)
-#: Bytes that are compressed at once, in about ten milliseconds.
-PART = 262_144
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -59,34 +55,3 @@ class StandardHeaders:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self._app(scope, receive, send_with_headers)
-
-
-class _InParts:
-    """Hands large answers on in parts, with turns for others in between: to compress one takes long."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_parts(message: Message) -> None:
-            body = message.get("body", b"")
-            while message["type"] == "http.response.body" and len(body) > PART:
-                await send({**message, "body": body[:PART], "more_body": True})
-                await asyncio.sleep(0)
-                body = body[PART:]
-            await send({**message, "body": body} if body else message)
-
-        await self._app(scope, receive, send_parts)
-
-
-class Compressed:
-    """Compresses large answers for those who ask for it; others do not pay for the question."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._compressing = GZipMiddleware(_InParts(app), minimum_size=4096, compresslevel=4)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI call."""
-        is_asked_for = scope["type"] == "http" and "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        await (self._compressing if is_asked_for else self._app)(scope, receive, send)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_api.app import create_app
+from scheduler_api.settings import Auth, Settings
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "scheduler_api"
 #: What we do not say, and what we say.
@@ -69,3 +72,21 @@ def test_no_page_of_the_docs_has_a_word_that_we_do_not_use(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(SOURCES.rglob("static/*.js")), ids=lambda path: path.name)
 def test_no_script_says_a_word_that_we_do_not_use(path: Path) -> None:
     assert not [text for text in re.findall(r'"[^"\n]*"|`[^`]*`', path.read_text()) if BANNED.search(text)]
+
+
+def described(document: object) -> Iterator[str]:
+    """The summaries and descriptions of an OpenAPI document."""
+    if isinstance(document, list):
+        for part in document:
+            yield from described(part)
+    elif isinstance(document, dict):
+        for name, part in document.items():
+            if name in {"summary", "description"} and isinstance(part, str):
+                yield part
+            yield from described(part)
+
+
+def test_no_description_of_the_api_has_a_word_that_we_do_not_use() -> None:
+    texts = list(described(create_app(Settings(auth=Auth.OFF)).openapi()))
+    assert len(texts) > 300
+    assert not [text for text in texts if BANNED.search(text)]

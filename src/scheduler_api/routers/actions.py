@@ -36,9 +36,9 @@ router = APIRouter(tags=["operations"])
     responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503) | BACK,
 )
 async def pause_job(request: Request, jobid: JobId) -> Response:
-    """Pause a job: nothing of it runs until it is resumed, or until the given instant.
+    """Pause a job: it does not run until you resume it, or until the given instant.
 
-    What it misses meanwhile is decided when it is resumed. A paused job gets the new reason and end.
+    Its missed runs are handled when it is resumed. Pausing a paused job replaces its reason and end.
     """
     order = await order_body(request, Pause)
     database, client = database_of(request), client_of(request)
@@ -53,9 +53,9 @@ async def pause_job(request: Request, jobid: JobId) -> Response:
     responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503) | BACK,
 )
 async def resume_job(request: Request, jobid: JobId) -> Response:
-    """Resume a paused job; one that is not paused stays as it is.
+    """Resume a paused job. A job that is not paused stays as it is.
 
-    The runs that it missed are caught up as its misfire policy says, or skipped on request.
+    Missed runs follow the job's misfire policy, or are skipped on request.
     """
     order = await order_body(request, Resume)
     database, client = database_of(request), client_of(request)
@@ -70,7 +70,7 @@ async def resume_job(request: Request, jobid: JobId) -> Response:
     responses=problems(404, 409, 422, 503) | BACK,
 )
 async def run_job(request: Request, jobid: JobId) -> Response:
-    """Run a job now, beside its schedule, which does not move. The answer is the pending log."""
+    """Run a job now. Its schedule is unchanged. Returns the pending run."""
     log = await database_of(request).transact(actions.run_now, jobid)
     if content_type(request) == FORM:
         return back_telling(request, f"/jobs/{jobid}", started=jobid)
@@ -85,7 +85,7 @@ async def run_job(request: Request, jobid: JobId) -> Response:
     responses=problems(404, 409, 412, 422, 503) | BACK,
 )
 async def skip_next_run(request: Request, jobid: JobId) -> Response:
-    """Skip the job's next run: `skipped: request`."""
+    """Skip the job's next run. It is recorded as `skipped`, with the reason `request`."""
     database, client = database_of(request), client_of(request)
     job = await database.transact(actions.skip_next, jobid, version_of(request), client)
     return _job(request, job, skippednext=jobid)
@@ -98,7 +98,7 @@ async def skip_next_run(request: Request, jobid: JobId) -> Response:
     tags=["targets"],
 )
 async def test_target(request: Request, jobid: JobId) -> Response:
-    """Call a job's target once, now; no log tells of it, and nothing is tried again."""
+    """Send one request to a job's target now. It is not logged or retried."""
     answer = await deliverer_of(request).test(jobid)
     if wants_page(request):
         database = database_of(request)
@@ -109,7 +109,7 @@ async def test_target(request: Request, jobid: JobId) -> Response:
 
 @router.post("/jobs/{jobid:jobid}/delete", include_in_schema=False)
 async def delete_by_form(request: Request, jobid: JobId) -> Response:
-    """Delete a job; for browsers, whose forms know no DELETE."""
+    """Delete a job; for browsers, whose forms cannot send DELETE."""
     database = database_of(request)
     await database.transact(editing.delete, jobid, History.KEEP, version_of(request), client_of(request))
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)

@@ -40,9 +40,9 @@ NAMED, MAX_BY_ID = 20, 1000
 async def order_many(request: Request) -> Response:
     """Pause, resume, run or delete all jobs that match a filter.
 
-    `dryrun` tells how many those are. Each job is done as a whole or not at all; the answer names
-    those with which it could not be done, and where it stopped if it took too long. Its `pauseid` names what
-    was paused, so that an order can resume just that: not what was paused before, nor what was paused anew.
+    `dryrun` only counts them. Each job is changed as a whole or not at all. The answer names the jobs
+    that failed, and where it stopped if it reached its time limit. Send its `pauseid` to resume exactly
+    the jobs that it paused.
     """
     kind = content_type(request)
     if kind == FORM:

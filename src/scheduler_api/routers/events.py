@@ -38,7 +38,7 @@ async def follow_changes(
         Query(max_length=40, description="The id of the last event: changes since then are sent at once."),
     ] = None,
 ) -> StreamingResponse:
-    """Follow changes, as server-sent events. They do not tell what has changed: look again."""
+    """Follow changes as server-sent events. An event does not say what has changed: read the data again."""
     feed: ChangeFeed = request.state.feed
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     changes = feed.subscribe(BEAT, request.headers.get("last-event-id", since))

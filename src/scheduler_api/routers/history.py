@@ -63,9 +63,9 @@ async def list_logs(
     before: Before = None,
     limit: NegotiatedLimit = None,
 ) -> Response:
-    """List the logs of all jobs, the newest first.
+    """List the runs of all jobs, newest first.
 
-    A `Link` header with `rel="next"` leads to older ones. Browsers get a page of HTML.
+    A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
     """
     shown = {"status": status, "cause": cause, "before": before}
     if wants_page(request):
@@ -85,9 +85,9 @@ async def list_logs_of_job(
     before: Before = None,
     limit: Limit = 100,
 ) -> Response:
-    """List a job's logs, the newest occurrence first.
+    """List a job's runs, newest first.
 
-    A `Link` header with `rel="next"` leads to older ones.
+    A `Link` header with `rel="next"` leads to older runs.
     """
     await database_of(request).read(reading.get_summary, jobid)
     filters = {"jobid": jobid, "status": status, "cause": cause, "before": before} | _range(since, until)
@@ -126,7 +126,7 @@ async def explain_instant(
         ),
     ],
 ) -> Response:
-    """Say why a job did, or did not, run at an instant."""
+    """Explain why a job did or did not run at an instant."""
     instant = _instant("at", at)
     database = database_of(request)
     hostlimit = request.state.settings.host_concurrency
@@ -140,9 +140,10 @@ async def explain_instant(
 
 @router.get("/jobs/{jobid:jobid}/check", response_model=JobCheck, responses=problems(404, 422, 503))
 async def check_history(request: Request, jobid: JobId) -> Response:
-    """Compare a job's ledger with its schedule and its edit history: holes, doubles, broken rules.
+    """Compare a job's runs with its schedule and its edits: missing runs, duplicates, broken rules.
 
-    After 20 seconds it tells what it has found by then; `scheduler-api check` takes all the time it needs.
+    Stops after 20 seconds and returns what it has found by then. `scheduler-api check` has no time
+    limit.
     """
     check = database_of(request).read(checks.check_job, jobid, CHECK_SECONDS)
     found = await while_connected(request, check)
@@ -156,9 +157,9 @@ async def check_history(request: Request, jobid: JobId) -> Response:
     responses=problems(400, 404, 408, 409, 413, 415, 422, 503),
 )
 async def backfill_range(request: Request, jobid: JobId) -> Response:
-    """Make up for past occurrences that did not run, beside the schedule, which does not move.
+    """Run past occurrences that did not run. The schedule is unchanged.
 
-    At most 1,000 at once; each occurrence is made up for at most once. With `dryrun` it only says which.
+    At most 1,000 at once; each occurrence is backfilled at most once. `dryrun` only lists them.
     """
     if content_type(request) != "application/json":
         raise HTTPException(415, "Send the range as application/json.")

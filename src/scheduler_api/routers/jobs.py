@@ -83,10 +83,10 @@ async def list_jobs(
     after: After = None,
     limit: NegotiatedLimit = None,
 ) -> Response:
-    """List jobs, oldest first unless another order is asked for.
+    """List jobs, oldest first by default.
 
-    What is long of a target, its headers and its body, only `GET /jobs/{jobid}` tells. A `Link` header with
-    `rel="next"` leads to the next page. Browsers get a page of HTML.
+    Targets are listed without their headers and bodies; `GET /jobs/{jobid}` has them. A `Link` header
+    with `rel="next"` leads to the next page. Browsers get an HTML page.
     """
     database = database_of(request)
     if form:
@@ -113,11 +113,11 @@ async def list_jobs(
     | {303: {"description": "A form was accepted; on to the list of jobs."}},
 )
 async def create_job(request: Request) -> Response:
-    """Create a job, and schedule its first run.
+    """Create a job and schedule its first run.
 
-    The start must lie in the future, by the database's clock. A form is answered with a redirect to
-    the list, or with the form again where something is wrong. With an `Idempotency-Key` (JSON only)
-    the same request within 24 hours gets the same answer, and no second job.
+    The start must be in the future, by the database's clock. Forms are answered with a redirect to the
+    list, or with the form and its errors. With an `Idempotency-Key` header (JSON only), repeating the
+    request within 24 hours returns the first answer and creates no second job.
     """
     database, client = database_of(request), client_of(request)
     kind = content_type(request)
@@ -159,9 +159,9 @@ async def show_job(
         TimeRange, Query(description="How far back a page of HTML draws what has run.")
     ] = TimeRange.DAY,
 ) -> Response:
-    """Show a job and its logs, newest first.
+    """Get a job and its runs, newest first.
 
-    A `Link` header with `rel="next"` leads to older logs. Browsers get a page of HTML.
+    A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
     """
     database = database_of(request)
     if form:
@@ -181,7 +181,7 @@ async def show_job(
 
 @router.post("/jobs/{jobid:jobid}/edit", include_in_schema=False)
 async def edit_by_form(request: Request, jobid: JobId) -> Response:
-    """Change a job; for browsers, whose forms know no PATCH."""
+    """Change a job; for browsers, whose forms cannot send PATCH."""
     if content_type(request) != FORM:
         raise HTTPException(415, "Send a form; programs change a job with PATCH.")
     database, fields = database_of(request), await form_body(request)
@@ -220,10 +220,10 @@ async def edit_job(
         bool, Query(description="Change nothing; say which runs of the next 30 days would change.")
     ] = False,
 ) -> Response:
-    """Change a job; what is left out stays as it is.
+    """Change a job. Fields that are left out keep their values.
 
-    A new schedule takes effect at once: the pending run is re-timed, and what was due by the old one
-    and has not run is written off as `superseded`. A paused job stays paused.
+    A new schedule takes effect at once: the pending run moves to it, and due runs of the old schedule
+    that have not started are skipped as `superseded`. A paused job stays paused.
     """
     database = database_of(request)
     if content_type(request) != "application/json":
@@ -249,7 +249,7 @@ async def delete_job(
         History, Query(description="Whether to `keep` the job's logs and changes, or to `remove` them.")
     ] = History.KEEP,
 ) -> Response:
-    """Delete a job: nothing of it runs any more, from this moment on."""
+    """Delete a job. It stops running at once; its history is kept."""
     version, client = version_of(request), client_of(request)
     await database_of(request).transact(editing.delete, jobid, history, version, client)
     return Response(status_code=204)

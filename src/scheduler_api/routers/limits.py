@@ -47,9 +47,10 @@ async def list_limits(request: Request) -> Response:
     responses=problems(400, 408, 413, 415, 422, 503),
 )
 async def put_limit(request: Request, scope: Scope, name: Name) -> Response:
-    """Limit calls to a host, or runs of jobs with a tag: at once (`limit`), a minute (`rate`), or both.
+    """Limit requests to a host, or runs of jobs with a tag: concurrent (`limit`), per minute (`rate`), or
+    both.
 
-    It replaces the limit that was there, and holds for all replicas together, from the next call on.
+    Replaces an existing limit. It applies to all replicas together, from the next request on.
     """
     if content_type(request) != "application/json":
         raise HTTPException(415, "Send the limit as application/json.")
@@ -60,7 +61,7 @@ async def put_limit(request: Request, scope: Scope, name: Name) -> Response:
 
 @router.delete("/limits/{scope}/{name}", status_code=204, responses=problems(404, 422, 503))
 async def remove_limit(request: Request, scope: Scope, name: Name) -> Response:
-    """Lift a limit."""
+    """Remove a limit."""
     await database_of(request).transact(limits.remove, scope, _storable(name))
     return Response(status_code=204)
 

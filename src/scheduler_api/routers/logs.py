@@ -37,7 +37,7 @@ LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=
     "/logs/{logid:logid}", response_model=LogWithAttempts, responses=problems(404, 422, 503) | OR_PAGE
 )
 async def show_log(request: Request, logid: LogId) -> Response:
-    """Show a log with its attempts, and what its run told. Browsers get a page of HTML."""
+    """Get a run with its attempts and its output. Browsers get an HTML page."""
     database = database_of(request)
     if wants_page(request):
         page = await aside(pages_of(request).log, *await database.read(views.of_log, logid))
@@ -53,9 +53,9 @@ async def show_log(request: Request, logid: LogId) -> Response:
     responses=problems(404, 409, 422, 503) | BACK,
 )
 async def retry_log(request: Request, logid: LogId) -> Response:
-    """Try a failed call again, now, with as many attempts as a new one has.
+    """Retry a failed run now, with a full set of attempts.
 
-    Its `webhook-id` stays, so that the receiver can tell that it is the same occurrence.
+    It keeps its `webhook-id`, so that the receiver can recognize it as the same occurrence.
     """
     return _answer(request, await database_of(request).transact(retrying.retry, logid), 202)
 
@@ -66,10 +66,10 @@ async def retry_log(request: Request, logid: LogId) -> Response:
     responses=problems(404, 409, 422, 503) | BACK,
 )
 async def cancel_log(request: Request, logid: LogId) -> Response:
-    """Cancel a run that is under way, waits for another attempt, or was asked for.
+    """Cancel a run that is running, waits for a retry, or was requested manually.
 
-    A run under way becomes `failed`; what its target answers is dropped, and a target that had accepted
-    it gets 410 with its next report. The next run of the schedule is skipped by `POST /jobs/{jobid}/skip`.
+    A running run becomes `failed`. Its target's response is ignored; a target that has accepted it gets
+    410 with its next report. To skip the next scheduled run, use `POST /jobs/{jobid}/skip`.
     """
     return _answer(request, await database_of(request).transact(retrying.cancel, logid), 200)
 
@@ -81,9 +81,9 @@ async def cancel_log(request: Request, logid: LogId) -> Response:
     responses=problems(400, 408, 413, 415, 422, 503) | PENDING,
 )
 async def retry_many(request: Request) -> Response:
-    """Try all failed calls again that match a filter; `dryrun` tells how many those are.
+    """Retry all failed runs that match a filter. `dryrun` only counts them.
 
-    A form has the filter's fields.
+    Forms have the same fields as the filter.
     """
     if content_type(request) == FORM:
         fields = {name: with_offset(text) for name, text in (await form_body(request)).items()}
@@ -111,10 +111,11 @@ async def report_on_run(
     logid: LogId,
     token: Annotated[UUID, Path(description="What the header `scheduler-run` of the call held.")],
 ) -> Response:
-    """Report on a run that its target has accepted with 202: it goes on, how far it is, or how it ended.
+    """Report on a run that its target accepted with 202: its progress, or its result.
 
-    The address is that of the call's header `scheduler-run`, and good for that attempt only. An empty
-    report says that the run goes on. 410: the attempt is over, as it was silent for too long or cancelled.
+    The URL comes from the request's `scheduler-run` header and is valid for that attempt only. An empty
+    report is a heartbeat. 410: the attempt has ended, because it was cancelled or its heartbeat timed
+    out.
     """
     told = await order_body(request, Report)
     state = await database_of(request).transact(reporting.report, logid, token, told)

@@ -15,7 +15,7 @@ YEAR = 31_536_000
 
 @router.post("/times")
 async def choose_times(request: Request) -> Response:
-    """Show all times on other clocks from now on, and go back to the page."""
+    """Choose the time zone in which pages show times, and return to the page."""
     fields = await form_body(request)
     if fields.get("clock") not in set(Clock):
         raise InvalidInput(FieldError(("clock",), f"Must be one of {', '.join(Clock)}."))

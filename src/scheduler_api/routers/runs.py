@@ -19,9 +19,9 @@ router = APIRouter(tags=["runs"])
 async def run_due_jobs(request: Request) -> Response:
     """Run everything that is due now.
 
-    Safe to call at any time, any number of times, by anybody at once: each occurrence runs once. A
-    browser is sent back to the list. A replica that was told to start paused runs nothing until a restore of
-    the database is confirmed, and answers 409.
+    Safe to call at any time, by any number of clients at once: each occurrence runs once. Browsers are
+    redirected to the list. A replica that was started paused answers 409 until a restore of the database
+    is confirmed.
     """
     if request.state.confirmation.is_awaited:
         raise RestoreNotConfirmed

@@ -49,9 +49,9 @@ Many = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
     responses=problems(400, 408, 413, 415, 422, 503),
 )
 async def preview_schedule(request: Request) -> Response:
-    """Show a schedule in words, and its next occurrences; nothing is stored.
+    """Describe a schedule and list its next occurrences. Nothing is stored.
 
-    Takes the fields of a job. A start may lie in the past here.
+    Takes the fields of a job. The start may be in the past.
     """
     now = await database_of(request).read(health.clock)
     kind = content_type(request)
@@ -92,7 +92,7 @@ async def _preview(request: Request, now: datetime, draft: ScheduleDraft) -> Sch
     responses=problems(404, 409, 422, 503) | COMPLETE,
 )
 async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> Response:
-    """List a job's next occurrences, with those on which it will not run; none while it is paused."""
+    """List a job's next occurrences, including those on which it will not run. Empty while it is paused."""
     now, row = await database_of(request).transact(upcoming.job_now, jobid)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming, now, row, limit))
     return _listed(await array(found.occurrences), found.complete)
@@ -109,7 +109,7 @@ async def upcoming_of_all(
         int | None, Query(ge=1, le=1000, description="How many of one job at most; on a page of HTML, 3.")
     ] = None,
 ) -> Response:
-    """List the next occurrences of all active jobs, in order. Browsers get a page of HTML, with the load."""
+    """List the next occurrences of all active jobs, in order. Browsers get an HTML page with the load."""
     database, page = database_of(request), wants_page(request)
     limit = limit or (MAX_ON_PAGE if page else LIST_LIMIT)
     each = each or (EACH_ON_PAGE if page else limit)
@@ -125,16 +125,16 @@ async def upcoming_of_all(
 
 @router.get("/forecast", response_model=Forecast, responses=problems(503))
 async def load_ahead(request: Request) -> Response:
-    """Forecast the load of the next 24 hours, minute by minute, and where many jobs begin at once.
+    """Forecast the load of the next 24 hours by the minute, and the minutes in which many jobs start.
 
-    It may be half a minute old.
+    The answer may be up to 30 seconds old.
     """
     return _json((await while_connected(request, forecasts_of(request).newest())).model_dump_json())
 
 
 @router.post("/jobs/{jobid:jobid}/spread", include_in_schema=False)
 async def spread_by_form(request: Request, jobid: JobId) -> Response:
-    """Spread a job's start by a jitter; for browsers, whose forms know no PATCH."""
+    """Set a job's jitter; for browsers, whose forms cannot send PATCH."""
     patch = model_of_values(await form_body(request), JobPatch)
     if patch.model_fields_set != {"jitter"}:
         raise InvalidInput(FieldError(("jitter",), "Send `jitter` in seconds, and nothing else."))

@@ -30,7 +30,7 @@ SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
 
 @router.get("/jobs/{jobid:jobid}/secrets", response_model=list[Secret], responses=problems(404, 422, 503))
 async def list_secrets(request: Request, jobid: JobId) -> Response:
-    """List the secrets that sign a job's calls, but not what they are."""
+    """List the secrets that sign a job's requests. Their values are not included."""
     found = await database_of(request).read(secrets.listing, jobid)
     return Response(SECRETS.dump_json(found), headers=NEGOTIATED, media_type=Media.JSON)
 
@@ -42,10 +42,10 @@ async def list_secrets(request: Request, jobid: JobId) -> Response:
     responses=problems(404, 409, 422, 503) | OR_PAGE,
 )
 async def add_secret(request: Request, jobid: JobId) -> Response:
-    """Give a job a secret; its calls are signed with it (Standard Webhooks) from now on.
+    """Create a secret that signs a job's requests (Standard Webhooks) from now on.
 
-    The secret is shown this once. With two, each call carries both signatures: add the new one, let the
-    receiver know it, and remove the old one.
+    Its value is shown only in this answer. With two secrets, requests carry both signatures. To rotate:
+    add the new secret, give it to the receiver, then remove the old one.
     """
     database = database_of(request)
     secret = await database.transact(secrets.add, jobid, cipher_of(request))
@@ -57,13 +57,13 @@ async def add_secret(request: Request, jobid: JobId) -> Response:
 
 @router.delete("/jobs/{jobid:jobid}/secrets/{secretid}", status_code=204, responses=problems(404, 422, 503))
 async def remove_secret(request: Request, jobid: JobId, secretid: SecretId) -> Response:
-    """Remove a secret: no call is signed with it any more."""
+    """Remove a secret. Requests are no longer signed with it."""
     await database_of(request).transact(secrets.remove, jobid, secretid)
     return Response(status_code=204)
 
 
 @router.post("/jobs/{jobid:jobid}/secrets/{secretid}/delete", include_in_schema=False)
 async def remove_secret_by_form(request: Request, jobid: JobId, secretid: SecretId) -> Response:
-    """Remove a secret; for browsers, whose forms know no DELETE."""
+    """Remove a secret; for browsers, whose forms cannot send DELETE."""
     await database_of(request).transact(secrets.remove, jobid, secretid)
     return RedirectResponse(f"/jobs/{jobid}", 303)

@@ -23,13 +23,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @router.get("/", include_in_schema=False)
 async def home(request: Request) -> Response:
-    """On to the overview, or to the jobs for those who read no pages."""
+    """Redirect to the overview, or to the jobs for clients that do not read HTML."""
     return RedirectResponse("/overview" if wants_page(request) else "/jobs", 307, {"Vary": "Accept"})
 
 
 @router.get("/overview", response_model=Overview, responses=problems(503) | OR_PAGE)
 async def show_overview(request: Request) -> Response:
-    """Say how the service as a whole does: what is wrong, since when, and what to do about it."""
+    """Summarize the service: open issues with their causes and actions, recent results, and current runs."""
     ticker, deliverer = request.state.ticker, request.state.deliverer
     told = [] if ticker is None else ticker.issues
     told += [issue for issue in deliverer.issues.values() if issue is not None]
@@ -47,10 +47,10 @@ async def show_overview(request: Request) -> Response:
     responses=problems(503) | {303: {"description": "It was asked for by a form; back to the overview."}},
 )
 async def confirm_restore(request: Request) -> Response:
-    """Confirm that the database was restored, so that the overview no longer tells of it.
+    """Confirm that the database was restored, and dismiss the issue on the overview.
 
-    Replicas that were started with `SCHEDULER_START_PAUSED` begin to run what is due. Without a restore, or
-    once it is confirmed, nothing changes.
+    Replicas that were started with `SCHEDULER_START_PAUSED` begin to run what is due. Without a restore,
+    or when it is already confirmed, nothing changes.
     """
     found = await database_of(request).transact(restore.confirm)
     if content_type(request) == FORM:
@@ -60,7 +60,7 @@ async def confirm_restore(request: Request) -> Response:
 
 @router.get("/healthz", response_model=Health, responses=problems())
 async def process_health() -> Response:
-    """Say that the process lives; asks nobody else."""
+    """Report that the process is alive. Checks nothing else."""
     return JSONResponse({"status": "ok", "checks": {"version": __version__}}, headers=NO_STORE)
 
 
@@ -71,12 +71,12 @@ async def process_health() -> Response:
     | {503: {"model": Health, "description": "Something that the service needs is missing."}},
 )
 async def readiness(request: Request) -> Response:
-    """Say whether this replica can do its work: database, schema, ticker, and calls of targets.
+    """Report whether this replica can work: database, schema, ticker, and requests to targets.
 
-    `lag` is how long the most overdue run has been waiting, in seconds, and `downhosts` how many hosts do
-    not answer. They say how the service as a whole does, and make no single replica unready. Where a run
-    waits for longer than `SCHEDULER_READY_LAG` and this replica has not looked for as long, `work` says so.
-    A replica that runs nothing until a restore is confirmed is ready; `paused` says so.
+    `lag` is how many seconds the most overdue run has been waiting, and `downhosts` how many hosts are
+    unreachable. They concern the whole service and make no replica unready. `work` reports that a run
+    has waited longer than `SCHEDULER_READY_LAG` while this replica has not looked for work. A replica
+    that waits for a restore to be confirmed is ready; `paused` says so.
     """
     state, database = request.state, database_of(request)
     checks: dict[str, object] = {"version": migrations.needed(), "database": "ok"}

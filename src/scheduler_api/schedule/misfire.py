@@ -18,7 +18,7 @@ MAX_CAUGHT_UP = 1000
 
 
 class Misfire(StrEnum):
-    """What to do with occurrences that are found late."""
+    """What to do with missed runs."""
 
     ONCE = "once"
     """Run once for all that were missed, then go on with the next future one."""

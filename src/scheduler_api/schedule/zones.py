@@ -22,7 +22,7 @@ class UnknownZone(ValueError):
 
 
 class Gap(StrEnum):
-    """What to do with a time that the clocks jump over."""
+    """When to run at a time that does not exist, as daylight saving time begins."""
 
     AFTER = "after"
     """Run right after the jump (the rule of Debian's cron)."""
@@ -31,7 +31,7 @@ class Gap(StrEnum):
 
 
 class Fold(StrEnum):
-    """What to do with a time that the clocks show twice."""
+    """When to run at a time that occurs twice, as daylight saving time ends."""
 
     ONCE = "once"
     """Run the first time (the rule of Debian's cron)."""

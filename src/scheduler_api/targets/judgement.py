@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Failure(StrEnum):
-    """Why a delivery did not succeed."""
+    """Why an attempt failed."""
 
     CONNECT = "connect"
     """No connection, or it broke before there was an answer."""

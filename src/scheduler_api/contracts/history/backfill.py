@@ -32,7 +32,7 @@ class Backfill(BaseModel):
 class BackfillReport(BaseModel):
     """What a backfill runs, or would run."""
 
-    count: int = Field(description="How many occurrences.")
+    count: int = Field(description="The number of occurrences.")
     dryrun: bool
     occurrences: list[datetime]
     message: str

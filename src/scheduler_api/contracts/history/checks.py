@@ -21,26 +21,26 @@ class FindingKind(StrEnum):
 
 
 class Finding(BaseModel):
-    """Something that is wrong with a ledger."""
+    """An inconsistency in a job's history."""
 
     kind: FindingKind
-    at: datetime | None = Field(description="The first occurrence that it is about.")
-    count: int = Field(description="How many occurrences it is about.")
+    at: datetime | None = Field(description="The first affected occurrence.")
+    count: int = Field(description="The number of affected occurrences.")
     detail: str
 
 
 class JobCheck(BaseModel):
-    """A job's ledger against its schedule and its edit history."""
+    """A job's runs compared with its schedule and its edits."""
 
     jobid: int
     clean: bool
-    expected: int = Field(description="Occurrences that the schedule called for and that are over.")
-    accounted: int = Field(description="Occurrences that have a run, or are counted in one.")
-    rows: int = Field(description="Logs looked at.")
-    holes: int = Field(description="Occurrences that no log accounts for.")
-    doubles: int = Field(description="Logs for occurrences that another one accounts for, too.")
-    strays: int = Field(description="Logs for instants that the schedule does not call for.")
-    miscounts: int = Field(description="Logs that stand for more or fewer occurrences than they say.")
-    invariants: int = Field(description="Other rules that are broken.")
-    findings: list[Finding] = Field(description="The first hundred of them.")
-    complete: bool = Field(description="Whether all of it was compared; else time ran out on the way.")
+    expected: int = Field(description="Past occurrences of the schedule.")
+    accounted: int = Field(description="Occurrences that have a run or are covered by one.")
+    rows: int = Field(description="The number of runs that were checked.")
+    holes: int = Field(description="Occurrences without a run.")
+    doubles: int = Field(description="Runs of occurrences that another run accounts for.")
+    strays: int = Field(description="Runs at instants that the schedule does not include.")
+    miscounts: int = Field(description="Runs with a wrong count of covered occurrences.")
+    invariants: int = Field(description="Broken rules of any other kind.")
+    findings: list[Finding] = Field(description="The first hundred findings.")
+    complete: bool = Field(description="Whether everything was compared within the time limit.")

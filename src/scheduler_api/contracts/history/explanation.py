@@ -10,7 +10,7 @@ from scheduler_api.contracts.runs.logs import Log
 
 
 class ExplanationOutcome(StrEnum):
-    """What became of an instant, in a word."""
+    """What happened at an instant."""
 
     RAN = "ran"
     FAILED = "failed"
@@ -28,18 +28,18 @@ class ExplanationOutcome(StrEnum):
 
 
 class Explanation(BaseModel):
-    """Why a job did, or did not, run at an instant."""
+    """Why a job did or did not run at an instant."""
 
     at: datetime
     outcome: ExplanationOutcome = Field(
         description="`ran`, `failed`, `skipped`, `counted` (covered by another run), `running`, "
-        "`scheduled`, `expected` (still to come), `paused`, `not-scheduled`, `not-created`, `completed`, "
-        "`deleted`, or `missing` (there is no record of it)."
+        "`scheduled`, `expected` (in the future), `paused`, `not-scheduled`, `not-created`, `completed`, "
+        "`deleted`, or `missing` (no record)."
     )
-    sentence: str = Field(description="The answer, for people.")
-    schedule: str = Field(description="The schedule that held then, in words.")
-    scheduled: bool = Field(description="Whether the schedule calls for this instant.")
-    note: str | None = Field(description="What is special: daylight saving, or an excluded date.")
-    logs: list[Log] = Field(description="The logs that tell of it.")
-    before: Occurrence | None = Field(description="The nearest occurrence before it.")
-    after: Occurrence | None = Field(description="The nearest occurrence after it.")
+    sentence: str = Field(description="The explanation, as a sentence.")
+    schedule: str = Field(description="The schedule at that time, in words.")
+    scheduled: bool = Field(description="Whether the schedule includes this instant.")
+    note: str | None = Field(description="Daylight saving, or an excluded date.")
+    logs: list[Log] = Field(description="The runs that account for it.")
+    before: Occurrence | None = Field(description="The previous occurrence.")
+    after: Occurrence | None = Field(description="The next occurrence.")

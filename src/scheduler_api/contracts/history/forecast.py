@@ -6,35 +6,35 @@ from pydantic import BaseModel, Field
 
 
 class CollidingJob(BaseModel):
-    """A job that runs in a busy minute."""
+    """A job that starts in a busy minute."""
 
     jobid: int
     jobname: str
-    load: float = Field(description="Seconds of work that it brings.")
-    jitter: int = Field(description="By how much its start is spread already, in seconds.")
+    load: float = Field(description="Its work, in seconds.")
+    jitter: int = Field(description="Its jitter, in seconds.")
     offer: int | None = Field(
-        description="A jitter that would spread its start, in seconds; null: it is spread, or runs too often."
+        description="A suggested jitter, in seconds; null if it has one or runs too often."
     )
 
 
 class Collision(BaseModel):
-    """A minute in which several jobs run."""
+    """A minute in which several jobs start."""
 
     at: datetime
     runs: int
-    load: float = Field(description="Seconds of work that begin in it.")
-    count: int = Field(description="How many jobs run in it.")
-    jobs: list[CollidingJob] = Field(description="Those with the most work; ten at most.")
+    load: float = Field(description="The work that starts in it, in seconds.")
+    count: int = Field(description="The number of jobs that start in it.")
+    jobs: list[CollidingJob] = Field(description="Up to ten jobs, those with the most work.")
 
 
 class Forecast(BaseModel):
-    """Minute by minute, what the schedules call for."""
+    """The load by the minute."""
 
     since: datetime = Field(description="The first minute.")
-    runs: list[int] = Field(description="Runs that begin in each minute.")
+    runs: list[int] = Field(description="Runs that start in each minute.")
     load: list[float] = Field(
-        description="Seconds of work that begin in each minute: each run counts as long as the median one of "
-        "its job; one of which that is not known, one second."
+        description="Work that starts in each minute, in seconds. A run counts as its job's median duration, "
+        "or one second if unknown."
     )
-    collisions: list[Collision] = Field(description="The busiest minutes, the busiest first.")
-    complete: bool = Field(description="Whether all schedules were computed; else time ran out.")
+    collisions: list[Collision] = Field(description="The busiest minutes, busiest first.")
+    complete: bool = Field(description="Whether all schedules were computed within the time limit.")

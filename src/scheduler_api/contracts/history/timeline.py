@@ -9,7 +9,7 @@ from scheduler_api.contracts.runs.logs import LogStatus
 
 
 class TimeRange(StrEnum):
-    """How far back to look."""
+    """A period up to now."""
 
     DAY = "24h"
     WEEK = "7d"
@@ -26,17 +26,19 @@ class Recent(BaseModel):
 
 
 class Tally(BaseModel):
-    """What became of the occurrences of some time."""
+    """Results within a period."""
 
     finished: int = 0
     failed: int = 0
-    running: int = Field(0, description="Under way, or waiting for another attempt.")
+    running: int = Field(0, description="In progress, or waiting for a retry.")
     skipped: int = 0
     missed: int = Field(
-        0, description="Occurrences that another run stood for, counted when the last of them was due."
+        0, description="Occurrences covered by another run, counted when the last of them was due."
     )
-    p50: float | None = Field(None, description="Milliseconds that the median call took; null: none ended.")
-    p95: float | None = Field(None, description="Milliseconds that 95 % of the calls did not exceed.")
+    p50: float | None = Field(
+        None, description="The median duration in milliseconds; null without ended runs."
+    )
+    p95: float | None = Field(None, description="The 95th percentile of durations, in milliseconds.")
 
 
 class Bucket(Tally):

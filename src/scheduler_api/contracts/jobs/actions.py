@@ -45,7 +45,7 @@ class Resume(BaseModel):
 
 
 class History(StrEnum):
-    """What becomes of the logs of a deleted job."""
+    """Whether the logs of deleted jobs are included."""
 
     KEEP = "keep"
     REMOVE = "remove"

@@ -76,7 +76,7 @@ class BulkOrder(BaseModel):
 
 
 class BulkFailure(BaseModel):
-    """A job with which it could not be done."""
+    """A job that could not be changed."""
 
     jobid: int
     code: str
@@ -84,16 +84,19 @@ class BulkFailure(BaseModel):
 
 
 class BulkReport(BaseModel):
-    """What became of an order."""
+    """The result of a bulk action."""
 
     action: BulkAction
     dryrun: bool
-    count: int = Field(description="Jobs that matched when it began.")
-    done: int = Field(description="Jobs with which it was done.")
-    jobids: list[int] = Field(description="Which those are.")
-    pauseid: UUID | None = Field(description="Names what it paused, for an order that resumes just that.")
-    unchanged: int = Field(description="Jobs that were so already: paused ones that were to be paused.")
-    failed: list[BulkFailure] = Field(description="Jobs with which it could not be done, and why.")
+    count: int = Field(description="The number of jobs that matched at the start.")
+    done: int = Field(description="The number of jobs that were changed.")
+    jobids: list[int] = Field(description="The ids of the jobs that were changed.")
+    pauseid: UUID | None = Field(
+        description="Identifies the jobs that this action paused. Filter by it to resume them."
+    )
+    unchanged: int = Field(description="The number of jobs that were already in the wanted state.")
+    failed: list[BulkFailure] = Field(description="Jobs that could not be changed, and why.")
     after: int | None = Field(
-        description="Where it stopped, if time ran out: jobs with larger ids are as they were."
+        description="Where it stopped at its time limit: jobs with larger ids are unchanged. Null if it is "
+        "complete."
     )

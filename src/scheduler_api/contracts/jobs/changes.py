@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class ChangeAction(StrEnum):
-    """What was done to a job. `repaired`: its next run was missing, or later than the schedule says."""
+    """What was done to a job. `repaired`: its next run was missing, or later than its schedule."""
 
     CREATED = "created"
     EDITED = "edited"
@@ -20,18 +20,18 @@ class ChangeAction(StrEnum):
 
 
 class Change(BaseModel):
-    """A change of a job."""
+    """A change to a job."""
 
     changeid: int
     jobid: int
     at: datetime
     action: ChangeAction
-    client: str | None = Field(description="Who asked for it, as far as known; null: the service itself.")
+    client: str | None = Field(description="Who made it, if known; null: the service itself.")
     before: Annotated[
         dict[str, Any] | None,
         Field(
-            description="What it changed, as it was; of a target, those of its fields. Values of headers are "
-            "not kept, and of a body above 1 KB its size and digest."
+            description="The changed fields before; of a target, only those of its fields. Header values are "
+            "not kept; of a body over 1 KB, only its size and digest."
         ),
     ]
-    after: Annotated[dict[str, Any] | None, Field(description="What it changed, as it became.")]
+    after: Annotated[dict[str, Any] | None, Field(description="The changed fields after.")]

@@ -45,7 +45,7 @@ def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
 
 
 class Ending(StrEnum):
-    """How a run may end that another job runs after."""
+    """Results of an upstream run."""
 
     FINISHED = "finished"
     FAILED = "failed"
@@ -53,7 +53,7 @@ class Ending(StrEnum):
 
 
 class After(BaseModel):
-    """The job that another one runs after."""
+    """The upstream job."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 

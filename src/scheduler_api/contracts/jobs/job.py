@@ -13,7 +13,7 @@ from scheduler_api.schedule import Fold, Gap, Misfire
 
 
 class JobState(StrEnum):
-    """What a job is at the moment."""
+    """The state of a job."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -22,7 +22,7 @@ class JobState(StrEnum):
 
 
 class Condition(StrEnum):
-    """What lists can be narrowed down to: a state, or what an active job is doing."""
+    """What lists of jobs can be filtered by: a state, or what an active job is doing."""
 
     ACTIVE = "active"
     RUNNING = "running"
@@ -34,7 +34,7 @@ class Condition(StrEnum):
 
 
 class LastStatus(StrEnum):
-    """How far the last run of a job has come."""
+    """The status of a job's last run."""
 
     PENDING = "pending"
     """It waits for another attempt."""
@@ -44,7 +44,7 @@ class LastStatus(StrEnum):
 
 
 class JobSort(StrEnum):
-    """The orders of the list of jobs."""
+    """Sort orders of the list of jobs."""
 
     JOBID = "jobid"
     NEWEST = "-jobid"
@@ -57,7 +57,7 @@ def _stored(value: Any) -> Any:
 
 
 class JobSummary(BaseModel):
-    """A job as it stands, as lists tell of it: without the headers and the body of its target."""
+    """A job and its current state, without its target's headers and body."""
 
     model_config = ConfigDict(json_schema_extra={"required": []})
 
@@ -90,19 +90,20 @@ class JobSummary(BaseModel):
     pausedat: datetime | None
     pausereason: str | None
     pauseduntil: datetime | None = Field(description="When a paused job resumes automatically.")
-    pauseid: UUID | None = Field(description="The order to many jobs that paused it; null: it was alone.")
-    nextrun: datetime | None = Field(description="When the job will run next; null: not at all.")
+    pauseid: UUID | None = Field(description="The bulk action that paused it; null if it was paused alone.")
+    nextrun: datetime | None = Field(description="The next run; null if there is none.")
     lastrun: datetime | None = Field(
-        description="When it ran last, whatever made it run; what was skipped is no run. Null: never yet."
+        description="The start of its last run, of any cause. Skipped runs do not count. Null before the "
+        "first."
     )
     laststatus: LastStatus | None = Field(
-        description="How that run ended, or that it is `running`, or `pending`: it waits for another attempt."
+        description="The status of its last run. `pending`: it waits for a retry."
     )
-    version: int = Field(description="How often people have changed it; the number in its ETag.")
+    version: int = Field(description="The number of edits; the number in its ETag.")
     createdat: datetime
 
 
 class Job(JobSummary):
-    """A job as it stands."""
+    """A job and its current state."""
 
     target: Annotated[Target | None, BeforeValidator(_stored)]

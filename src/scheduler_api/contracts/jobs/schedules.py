@@ -10,14 +10,14 @@ from scheduler_api.contracts.values import JobName
 
 
 class Occurrence(BaseModel):
-    """An instant that a schedule calls for."""
+    """An instant of a schedule."""
 
     scheduledfor: datetime = Field(description="The instant, in UTC.")
-    startsat: datetime = Field(description="When it starts: later by the job's share of its jitter.")
+    startsat: datetime = Field(description="When it starts: the occurrence plus the job's jitter offset.")
     local: str = Field(description="The time in the job's time zone, with the offset.")
-    relative: str = Field(description="How far it is from now.")
-    note: str | None = Field(None, description="What is special: daylight saving, or an excluded date.")
-    runs: bool = Field(True, description="Whether the job runs then; the note says why not.")
+    relative: str = Field(description="The time from now, in words.")
+    note: str | None = Field(None, description="Daylight saving, or an excluded date.")
+    runs: bool = Field(True, description="Whether the job will run. If not, the note says why.")
 
 
 class ScheduleDraft(JobDraft):
@@ -37,11 +37,13 @@ class SchedulePreview(BaseModel):
     words: str = Field(description="The schedule in words, with its time zone.")
     timezone: str
     occurrences: list[Occurrence]
-    complete: bool = Field(description="Whether all that were asked for were computed; else time ran out.")
+    complete: bool = Field(
+        description="Whether all requested occurrences were computed within the time limit."
+    )
 
 
 class Upcoming(Occurrence):
-    """An occurrence of one of many jobs."""
+    """A future occurrence, with its job."""
 
     jobid: int
     jobname: str
@@ -52,14 +54,10 @@ class EditPreview(BaseModel):
     """What an edit would change."""
 
     words: str = Field(description="The new schedule in words.")
-    until: datetime = Field(description="How far they are compared: 30 days, unless it was cut short.")
-    complete: bool = Field(
-        description="Whether all of the next 30 days were compared; else as many occurrences as can be."
-    )
-    disappear: list[Occurrence] = Field(description="Runs that would no longer happen; up to 100.")
-    appear: list[Occurrence] = Field(description="Runs that would be new; up to 100.")
-    disappearing: int = Field(description="How many runs would no longer happen.")
-    appearing: int = Field(description="How many runs would be new.")
-    superseded: int = Field(
-        description="Runs that are due already and would be written off instead of caught up."
-    )
+    until: datetime = Field(description="The end of the comparison: 30 days ahead, unless it was cut short.")
+    complete: bool = Field(description="Whether all of the next 30 days were compared.")
+    disappear: list[Occurrence] = Field(description="Runs that would be removed, up to 100.")
+    appear: list[Occurrence] = Field(description="Runs that would be added, up to 100.")
+    disappearing: int = Field(description="The number of removed runs.")
+    appearing: int = Field(description="The number of added runs.")
+    superseded: int = Field(description="Due runs that would be skipped as `superseded`.")

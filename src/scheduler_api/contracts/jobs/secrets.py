@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Secret(BaseModel):
-    """A secret that signs a job's calls, but for what it is."""
+    """A secret that signs a job's requests, without its value."""
 
     secretid: int
     jobid: int
@@ -14,6 +14,6 @@ class Secret(BaseModel):
 
 
 class NewSecret(Secret):
-    """A new secret, shown this once."""
+    """A new secret. Its value is shown only once."""
 
-    secret: str = Field(description="To be kept by the receiver. It cannot be shown again.")
+    secret: str = Field(description="For the receiver. It is not shown again.")

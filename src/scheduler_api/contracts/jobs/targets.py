@@ -26,7 +26,7 @@ SAFE_METHODS = {"GET", "HEAD"}
 
 
 class Method(StrEnum):
-    """How a target is asked."""
+    """The HTTP method of a target."""
 
     GET = "GET"
     HEAD = "HEAD"
@@ -100,12 +100,12 @@ StatusSets = Annotated[
 
 
 class TargetSummary(BaseModel):
-    """A request that each run of a job makes, but for its headers and its body."""
+    """The HTTP request that each run of a job sends, without its headers and body."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_url)] = Field(
-        description="http or https. Values may stand in its path and query, such as `{{logid}}`: "
+        description="An http or https URL. Its path and query may contain placeholders, such as `{{logid}}`: "
         + ", ".join(f"`{name}`" for name in templates.NAMES)
         + "."
     )
@@ -156,7 +156,7 @@ class TargetSummary(BaseModel):
 
 
 class Target(TargetSummary):
-    """A request that each run of a job makes."""
+    """The HTTP request that each run of a job sends."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -176,14 +176,14 @@ class Target(TargetSummary):
 
     headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(
         default_factory=dict,
-        description="Further headers; their values may hold `{{…}}` values. Those that say how the request "
-        "travels, and those of the service itself, cannot be set.",
+        description="Additional headers. Values may contain placeholders. Connection headers and the "
+        "service's own headers cannot be set.",
     )
     body: Annotated[Any, AfterValidator(_body)] = Field(
         None,
         description=f"At most {MAX_BODY:,} bytes as JSON. A string is sent as text, anything else as "
-        "JSON; `{{…}}` values may stand in strings. "
-        "In JSON, a string that is nothing but one value becomes that value, a number a number.",
+        "JSON. Strings may contain placeholders: in JSON, a string that is only a placeholder becomes its "
+        "value, and numbers stay numbers.",
     )
 
     @model_validator(mode="after")

@@ -10,10 +10,10 @@ from scheduler_api.targets import Failure
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt ended, or that it has not.
+    """How an attempt ended, or `running`.
 
-    `accepted`: the target answered 202 and works on it. `lost`: the replica that made it died, or no report
-    came in time. `released`: returned before sending, which counts as no attempt.
+    `accepted`: the target answered 202 and is working. `lost`: the replica that made it died, or no
+    report came in time. `released`: returned before sending, which does not count as an attempt.
     """
 
     RUNNING = "running"
@@ -26,26 +26,26 @@ class AttemptOutcome(StrEnum):
 
 
 class Attempt(BaseModel):
-    """One request of a log's run, and what came of it."""
+    """One request of a run, and its result."""
 
     attempt: int
     startedat: datetime
     finishedat: datetime | None
     outcome: AttemptOutcome
-    failure: Failure | None = Field(description="The kind of failure.")
-    error: str | None = Field(description="The same in a sentence.")
-    httpstatus: int | None = Field(description="The status of the answer; null: there was none.")
+    failure: Failure | None = Field(description="Why it failed.")
+    error: str | None = Field(description="The failure in a sentence.")
+    httpstatus: int | None = Field(description="The response's status; null without a response.")
     timing: dict[str, float] | None = Field(
-        description="Milliseconds: dns, connect, tls (of a new connection), firstbyte, total."
+        description="In milliseconds: dns, connect and tls (new connections only), firstbyte, total."
     )
     excerpt: str | None = Field(description="The first 4 KiB of the response.")
-    progress: int | None = Field(description="What an accepted run told last: percent.")
-    message: str | None = Field(description="The newest message of an accepted run.")
-    replica: str = Field(description="Which process made it.")
+    progress: int | None = Field(description="The latest reported progress, in percent.")
+    message: str | None = Field(description="The latest reported message.")
+    replica: str = Field(description="The replica that made it.")
 
 
 class Line(BaseModel):
-    """A line that an accepted run told."""
+    """A line of output that a running target reported."""
 
     lineid: int
     attempt: int
@@ -54,20 +54,20 @@ class Line(BaseModel):
 
 
 class LogWithAttempts(BaseModel):
-    """A log, its attempts in order, and what they told."""
+    """A run, its attempts in order, and its output."""
 
     log: Log
     attempts: list[Attempt]
-    lines: list[Line] = Field(description="The newest thousand, in order.")
+    lines: list[Line] = Field(description="The last 1,000 lines, in order.")
 
 
 class TestAnswer(BaseModel):
-    """What a target answered to a request that no log tells of."""
+    """The response to a test request."""
 
     __test__ = False
 
-    url: str = Field(description="The address that was requested.")
-    ok: bool = Field(description="Whether a run would have finished.")
+    url: str = Field(description="The requested URL.")
+    ok: bool = Field(description="Whether a run with this response would have finished.")
     failure: Failure | None
     error: str | None
     httpstatus: int | None

@@ -20,7 +20,7 @@ class LogStatus(StrEnum):
 
 
 class LogCause(StrEnum):
-    """What made it run: the schedule, a request, a backfill, or another job's run."""
+    """What triggered a run: its schedule, a manual request, a backfill, or an upstream job."""
 
     SCHEDULE = "schedule"
     MANUAL = "manual"
@@ -29,28 +29,28 @@ class LogCause(StrEnum):
 
 
 class Log(BaseModel):
-    """One run: the row of one occurrence, pending at first."""
+    """One run: the record of one occurrence, `pending` at first."""
 
     logid: int
     jobid: int
-    scheduledfor: datetime = Field(description="The occurrence: the instant that the schedule called for.")
-    nextrun: datetime | None = Field(description="When this log will be tried; null once it is settled.")
+    scheduledfor: datetime = Field(description="The scheduled time of the occurrence.")
+    nextrun: datetime | None = Field(description="When it starts, or is retried; null once it has ended.")
     lastrun: datetime | None = Field(
-        description="While pending: when the job ran before. Afterwards: when this one ran."
+        description="While pending: the start of the job's previous run. Afterwards: the start of this one."
     )
     status: LogStatus
     cause: LogCause
-    parentlogid: int | None = Field(description="The run that it followed.")
-    attempt: int = Field(description="Which attempt this is, from 1; of a pending run, the next one.")
-    host: str | None = Field(description="The host of its target; null: it has none.")
+    parentlogid: int | None = Field(description="The upstream run.")
+    attempt: int = Field(description="The number of the attempt, from 1. While pending, of the next one.")
+    host: str | None = Field(description="The target's host; null without a target.")
     leaseuntil: datetime | None = Field(description="While running: when its lease expires.")
-    missed: int = Field(description="How many further occurrences this run covers.")
-    through: datetime | None = Field(description="The last of those; null: none.")
-    runs: int = Field(description="How often the schedule had run the job by then.")
+    missed: int = Field(description="The number of missed occurrences that it covers.")
+    through: datetime | None = Field(description="The last covered occurrence; null if there is none.")
+    runs: int = Field(description="The number of scheduled runs of the job so far.")
     startedat: datetime | None
     finishedat: datetime | None
-    reason: Reason | None = Field(description="Why it was skipped.")
-    error: str | None = Field(description="What went wrong, if it failed.")
+    reason: Reason | None = Field(description="Why it was skipped; null if it was not.")
+    error: str | None = Field(description="Why it failed; null if it did not.")
 
 
 class JobWithLogs(BaseModel):
@@ -61,13 +61,13 @@ class JobWithLogs(BaseModel):
 
 
 class RunReport(BaseModel):
-    """What a call of `POST /jobs/run` did."""
+    """The result of `POST /jobs/run`."""
 
     message: str
-    finished: int = Field(description="Occurrences that ran.")
-    failed: int = Field(description="Occurrences that failed.")
-    skipped: int = Field(description="Occurrences that were dropped as too late.")
-    retried: int = Field(description="Attempts that failed, and that will be made once more.")
-    running: int = Field(description="Calls that were made and are still under way.")
-    repaired: int = Field(description="Jobs whose next run was missing, or too late, and was put right.")
-    more: bool = Field(description="Whether the call stopped before everything due was run; call again.")
+    finished: int = Field(description="Runs that finished.")
+    failed: int = Field(description="Runs that failed.")
+    skipped: int = Field(description="Runs that were skipped.")
+    retried: int = Field(description="Failed attempts that will be retried.")
+    running: int = Field(description="Runs that are still in progress.")
+    repaired: int = Field(description="Jobs whose next run was missing or too late, and was repaired.")
+    more: bool = Field(description="Whether runs are left. Call again to continue.")

@@ -53,9 +53,9 @@ class Report(BaseModel):
 
 
 class RunState(BaseModel):
-    """How a reported run stands."""
+    """The state of a run after a report."""
 
     logid: int
     attempt: int
-    status: LogStatus = Field(description="The run's status now.")
-    leaseuntil: datetime | None = Field(description="Until when the next word is awaited; null: it is over.")
+    status: LogStatus = Field(description="The run's status.")
+    leaseuntil: datetime | None = Field(description="When the next report is due; null if the run has ended.")

@@ -34,9 +34,9 @@ class RetryOrder(BaseModel):
 
 
 class RetryReport(BaseModel):
-    """What trying again amounts to."""
+    """The result of a bulk retry."""
 
-    count: int = Field(description="How many failed logs match.")
+    count: int = Field(description="The number of failed runs that match.")
     dryrun: bool
-    done: int = Field(description="How many of them are retried.")
-    more: bool = Field(description="Whether it took too long, and some are left: ask again.")
+    done: int = Field(description="The number of runs that are retried.")
+    more: bool = Field(description="Whether it stopped at its time limit. Repeat to retry the rest.")

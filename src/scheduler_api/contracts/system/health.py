@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Health(BaseModel):
-    """How a part of the service does."""
+    """The health of a part of the service."""
 
     status: str
     checks: dict[str, Any] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ MAX_RATE = 60_000
 
 
 class LimitScope(StrEnum):
-    """What a limit is about."""
+    """What a limit applies to."""
 
     TAG = "tag"
     HOST = "host"
@@ -45,9 +45,9 @@ class LimitOrder(BaseModel):
 
 
 class Limit(BaseModel):
-    """A limit, of all replicas together."""
+    """A limit across all replicas."""
 
     scope: LimitScope
-    name: str = Field(description="The tag; or the host, with its port unless it is the usual one.")
-    limit: int | None = Field(description="How many at once; null: as many as the service's settings allow.")
-    rate: int | None = Field(description="How many calls begin in a minute; null: any number.")
+    name: str = Field(description="The tag; or the host, with its port if it is not the default.")
+    limit: int | None = Field(description="Max concurrent; null: as the settings allow.")
+    rate: int | None = Field(description="Max starts per minute; null: unlimited.")

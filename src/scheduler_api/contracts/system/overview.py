@@ -9,7 +9,7 @@ from scheduler_api.contracts.history.timeline import Tally
 
 
 class IssueKind(StrEnum):
-    """What can be wrong."""
+    """The kinds of issues."""
 
     REPLICA = "replica"
     LATE = "late"
@@ -23,30 +23,30 @@ class IssueKind(StrEnum):
 
 
 class Issue(BaseModel):
-    """Something that is wrong, since when, and what to do."""
+    """A problem: since when, why, and what to do."""
 
     kind: IssueKind
     what: str
-    since: datetime | None = Field(description="Since when, at the latest; null: not known.")
-    why: str | None = Field(None, description="What is known of the cause.")
-    action: str = Field(description="What to do about it.")
+    since: datetime | None = Field(description="When it began, at the latest; null if unknown.")
+    why: str | None = Field(None, description="The likely cause.")
+    action: str = Field(description="What to do.")
     jobid: int | None = None
     logid: int | None = None
     timezone: str = "UTC"
 
 
 class Restore(BaseModel):
-    """The newest restore of the database that was noticed; all null: none was."""
+    """The latest restore of the database that was noticed. All fields are null if there was none."""
 
-    restoredat: datetime | None = Field(None, description="When it was noticed.")
+    restoredat: datetime | None = Field(None, description="When it was detected.")
     lastknown: datetime | None = Field(
-        None, description="The newest instant that the restored tables tell of; what came later may be lost."
+        None, description="The newest instant in the restored tables. Later changes may be lost."
     )
-    confirmedat: datetime | None = Field(None, description="When it was confirmed; null: not yet.")
+    confirmedat: datetime | None = Field(None, description="When it was confirmed; null if it was not.")
 
 
 class RunningRun(BaseModel):
-    """A run that is under way."""
+    """A run in progress."""
 
     logid: int
     jobid: int
@@ -55,13 +55,13 @@ class RunningRun(BaseModel):
     startedat: datetime
     attempt: int
     host: str | None
-    progress: int | None = Field(description="Percent, if the target tells.")
+    progress: int | None = Field(description="The reported progress, in percent.")
     message: str | None
-    usual: float | None = Field(description="Seconds that the median run of the job takes.")
+    usual: float | None = Field(description="The job's median duration, in seconds.")
 
 
 class LateRun(BaseModel):
-    """A run that should have begun."""
+    """A run that should have started."""
 
     logid: int
     jobid: int
@@ -72,7 +72,7 @@ class LateRun(BaseModel):
 
 
 class LastError(BaseModel):
-    """The newest run that failed for good."""
+    """The newest failed run."""
 
     logid: int
     jobid: int
@@ -83,15 +83,15 @@ class LastError(BaseModel):
 
 
 class Overview(BaseModel):
-    """What an operator wants to know first."""
+    """The state of the service at a glance."""
 
     now: datetime
-    issues: list[Issue] = Field(description="What is wrong; empty: nothing is.")
-    total: Tally = Field(description="What became of the occurrences of the last 24 hours.")
-    complete: bool = Field(description="Whether all logs of that time were counted.")
-    running: list[RunningRun] = Field(description="Runs under way, the oldest first.")
-    late: list[LateRun] = Field(description="Runs that should have begun, the latest first.")
+    issues: list[Issue] = Field(description="Open issues. Empty if all is well.")
+    total: Tally = Field(description="The results of the last 24 hours.")
+    complete: bool = Field(description="Whether all runs of that period were counted.")
+    running: list[RunningRun] = Field(description="Runs in progress, oldest first.")
+    late: list[LateRun] = Field(description="Runs that should have started, most overdue first.")
     lag: float = Field(description="Seconds that the most overdue run has been waiting.")
-    oldestpending: datetime | None = Field(description="When the next pending run is to be tried.")
+    oldestpending: datetime | None = Field(description="When the next pending run is due.")
     replicas: list[str] = Field(description="The replicas that are connected to the database.")
     lasterror: LastError | None

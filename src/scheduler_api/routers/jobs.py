@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.actions import History
+from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobState, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence
@@ -188,23 +189,25 @@ async def edit_by_form(request: Request, jobid: JobId) -> Response:
     job = await database.read(reading.get, jobid)
     seen = fields.get("version", "")
     version = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else None  # noqa: PLR2004
+    meanwhile: list[Change] = []
     try:
         draft = await aside(forms.draft_of, fields, job)
         check_target(request, draft.target)
         patch = await aside(forms.patch_of, draft)
         await database.transact(editing.edit, jobid, patch, version, client_of(request))
-    except (InvalidInput, StaleVersion) as error:
-        field_errors, status = (
-            (error.field_errors, 422) if isinstance(error, InvalidInput) else ((FieldError((), STALE),), 412)
-        )
-        if status == 412:  # noqa: PLR2004
-            # Who sends it again has been told; who only mends a field has not.
-            fields["version"] = str(job.version)
-        now = await database.read(health.clock)
-        return _html(
-            await aside(pages_of(request).form, now, fields, field_errors, editing=job), status=status
-        )
-    return RedirectResponse(f"/jobs/{jobid}", 303)
+    except InvalidInput as error:
+        field_errors, status = error.field_errors, 422
+    except StaleVersion:
+        field_errors, status = (FieldError((), STALE),), 412
+        job = await database.read(reading.get, jobid)
+        meanwhile = await database.read(reading.changes_since, job, version or 0)
+        # Who sends it again has been told; who only fixes a field has not.
+        fields["version"] = str(job.version)
+    else:
+        return RedirectResponse(f"/jobs/{jobid}", 303)
+    now = await database.read(health.clock)
+    page = await aside(pages_of(request).form, now, fields, field_errors, editing=job, meanwhile=meanwhile)
+    return _html(page, status=status)
 
 
 @router.patch(

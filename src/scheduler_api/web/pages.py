@@ -13,6 +13,7 @@ from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
+from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence, SchedulePreview, Upcoming
 from scheduler_api.contracts.jobs.secrets import NewSecret
@@ -213,10 +214,12 @@ class Pages:
         editing: Job | None = None,
         like: Job | None = None,
         previewing: bool = False,
+        meanwhile: Sequence[Change] = (),
     ) -> str:
         """The form for a job: fresh, of the job that it edits, or like another one.
 
-        Or with what was typed into it, what that means, what it would change, and what is wrong with it.
+        Or with what was typed into it, what that means, what it would change, and what is wrong with it;
+        and with what others have changed `meanwhile`.
         """
         values = form.with_kind(fields or {})
         if fields is None:
@@ -231,6 +234,7 @@ class Pages:
             preview=preview,
             change=change,
             previewing=previewing,
+            meanwhile=meanwhile,
             zones=sorted(zone_names()),
         )
 

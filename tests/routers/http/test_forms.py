@@ -163,14 +163,21 @@ async def test_a_value_that_is_not_known_cannot_be_kept(client: AsyncClient) -> 
 
 async def test_an_edit_does_not_overwrite_what_another_changed(client: AsyncClient) -> None:
     jobid = await created(client, **EVERY)
+    await client.patch(f"/jobs/{jobid}", json={"tags": ["older"]})
     fields = filled(await client.get(f"/jobs/{jobid}?form=true", headers=HTML)) | {"jobname": "Mine"}
-    await client.patch(f"/jobs/{jobid}", json={"jobname": "Theirs"})
+    before = (await job_of(client, jobid))["jobname"]
+    await client.patch(f"/jobs/{jobid}", json={"jobname": f"Theirs {MARKUP}"})
+    await client.post(f"/jobs/{jobid}/pause", json={"reason": "Holidays"})
     response = await client.post(f"/jobs/{jobid}/edit", data=fields, headers=HTML)
     assert response.status_code == 412
     page = Page(response)
     assert "This job was edited after you opened it." in page.text
     assert page.by_id["jobname"]["value"] == "Mine"
-    assert (await job_of(client, jobid))["jobname"] == "Theirs"
+    # What it would overwrite is shown, and nothing older.
+    assert f"jobname: {before} → Theirs {MARKUP}" in page.text
+    assert "Holidays" in page.text
+    assert "older" not in page.text
+    assert (await job_of(client, jobid))["jobname"] == f"Theirs {MARKUP}"
     again = await client.post(f"/jobs/{jobid}/edit", data=filled(response), headers=HTML)
     assert again.status_code == 303
     assert (await job_of(client, jobid))["jobname"] == "Mine"

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scheduler_api.computing import in_turns
-from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.changes import Change, ChangeAction
 from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.runs import logs
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
+
+#: What a job's version counts.
+VERSIONED = {ChangeAction.EDITED, ChangeAction.PAUSED, ChangeAction.RESUMED, ChangeAction.DELETED}
 
 
 async def get(session: Session, jobid: int) -> Job:
@@ -56,6 +60,13 @@ async def changes_of(session: Session, jobid: int, before: int, limit: int) -> l
 async def newest_changes(session: Session, jobid: int, before: int, limit: int) -> list[Change]:
     """The same of a job that is there."""
     return await in_turns(Change.model_validate, await changes.newest(session, jobid, before, limit))
+
+
+async def changes_since(session: Session, job: Job, version: int) -> list[Change]:
+    """The newest changes that made the job, as it stands, of an earlier version; up to 20, newest first."""
+    newest = await newest_changes(session, job.jobid, MAX_ID, 20)
+    counted = (sum(other.action in VERSIONED for other in newest[:index]) for index in range(len(newest)))
+    return [change for change, later in zip(newest, counted, strict=True) if later < job.version - version]
 
 
 async def listing(

@@ -102,3 +102,15 @@ def test_every_file_that_the_docs_name_is_there() -> None:
 def test_the_tables_of_the_reference_are_as_the_code_has_them(page: str) -> None:
     text = (reference.FOLDER / page).read_text()
     assert text == reference.written(page, text), "python -m tests.reference brings it up to date"
+
+
+def test_every_event_that_the_docs_name_is_logged() -> None:
+    monitor = (ROOT / "docs/how-to/monitor.md").read_text()
+    table = monitor.partition("| Event | Meaning |")[2].partition("\n## ")[0]
+    named = re.findall(r"`([^`]+)`", "".join(row.split("|")[1] for row in table.splitlines() if row))
+    named += re.findall(r"logged as `([^`]+)`", (ROOT / "docs/explanation/failures.md").read_text())
+    assert len(named) > 5
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    # A loop that fails says so by its name.
+    said = [f'"{event.removesuffix(" failed")}' for event in named]
+    assert not [event for event in said if event not in source]

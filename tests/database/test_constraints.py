@@ -1,12 +1,19 @@
 """The invariants that the database itself keeps."""
 
+import re
 from datetime import timedelta
+from enum import StrEnum
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.contracts.runs.attempts import AttemptOutcome
+from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.database.engine import Database
-from tests.factories import NOON, add_job, execute
+from scheduler_api.schedule import Reason
+from scheduler_api.targets.judgement import Failure
+from tests.factories import NOON, add_job, execute, scalar
 
 INSERT = "INSERT INTO joblog (jobid, scheduledfor, nextrun) VALUES (:jobid, :at, :at)"
 
@@ -38,6 +45,7 @@ async def test_no_impossible_job(database: Database, change: str) -> None:
         "status = 'skipped', nextrun = NULL, finishedat = now()",
         "status = 'failed', nextrun = NULL, finishedat = now()",
         "reason = 'misfire'",
+        "status = 'skipped', nextrun = NULL, finishedat = now(), reason = 'mood'",
         "attempt = 0",
         "missed = -1",
         "cause = 'whim'",
@@ -47,6 +55,26 @@ async def test_no_impossible_log(database: Database, change: str) -> None:
     await add_job(database)
     with pytest.raises(IntegrityError):
         await execute(database, f"UPDATE joblog SET {change}")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("ck_joblog_status", LogStatus),
+        ("ck_joblog_cause", LogCause),
+        ("ck_joblog_known_reason", Reason),
+        ("ck_logattempt_outcome", AttemptOutcome),
+        ("ck_logattempt_failure", Failure),
+        ("ck_jobchange_action", ChangeAction),
+    ],
+)
+async def test_the_tables_hold_what_answers_can_say(
+    database: Database, name: str, values: type[StrEnum]
+) -> None:
+    """A value that is none of an enum would make the answers that hold it a 500."""
+    find = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = :name"
+    definition = str(await scalar(database, find, name=name))
+    assert set(re.findall(r"'([\w-]+)'", definition)) == set(values)
 
 
 async def test_an_occurrence_has_one_row(database: Database) -> None:

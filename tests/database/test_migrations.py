@@ -152,3 +152,34 @@ async def test_what_the_first_schema_held_is_kept_and_adds_up(fresh: Database) -
     assert (resumed.state, resumed.nextrun) == ("active", datetime(2030, 1, 31, 8, tzinfo=UTC))
     await alembic_runs(fresh, "downgrade", "0001")
     await alembic_runs(fresh, "upgrade", "head")
+
+
+async def test_a_renamed_field_of_a_target_is_renamed_wherever_targets_are_kept(fresh: Database) -> None:
+    """Jobs, their changes, and the answers to requests that may be repeated; and back."""
+    await alembic_runs(fresh, "upgrade", "0008")
+    target = '{"url": "https://example.com/", "silence": 900}'
+    kept = (
+        "SELECT target FROM job UNION ALL SELECT before -> 'target' FROM jobchange"
+        " UNION ALL SELECT after -> 'target' FROM jobchange"
+        " UNION ALL SELECT CAST(answer AS jsonb) -> 'target' FROM idempotencykey"
+    )
+    async with fresh.transactional.begin() as connection:
+        for statement in (
+            "INSERT INTO job (jobname, cron, repeat, active, pausedat, createdat, validfrom, target, host)"
+            f" VALUES ('Daily', '0 9 * * *', true, false, now(), now(), now(), '{target}', 'example.com')",
+            "INSERT INTO jobchange (jobid, at, action, before, after)"
+            " VALUES (1, now(), 'edited', CAST('{\"target\": {\"silence\": 300}}' AS jsonb),"
+            ' CAST(\'{"target": {"silence": 900}}\' AS jsonb))',
+            "INSERT INTO idempotencykey (key, digest, at, answer)"
+            f" VALUES ('key', '', now(), '{{\"target\": {target}}}')",
+        ):
+            await connection.exec_driver_sql(statement)
+    for command, revision, name, other in (
+        ("upgrade", "0009", "heartbeattimeout", "silence"),
+        ("downgrade", "0008", "silence", "heartbeattimeout"),
+    ):
+        await alembic_runs(fresh, command, revision)
+        async with fresh.transactional.connect() as connection:
+            found = (await connection.execute(text(kept))).scalars().all()
+        assert sorted(one[name] for one in found) == [300, 900, 900, 900]
+        assert not any(other in one for one in found)

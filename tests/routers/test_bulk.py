@@ -158,6 +158,17 @@ async def test_a_key_is_for_one_body(client: AsyncClient) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+async def test_a_key_outlives_an_upgrade_that_adds_a_field(database: Database) -> None:
+    class Later(JobDraft):
+        colour: str = "red"
+
+    first, _ = await database.transact(idempotency.create_once, "order-66", JobDraft.model_validate(DAILY))
+    again, was_there = await database.transact(
+        idempotency.create_once, "order-66", Later.model_validate(DAILY)
+    )
+    assert (again, was_there) == (first, True)
+
+
 async def test_a_failed_request_does_not_use_up_its_key(client: AsyncClient) -> None:
     key = {"Idempotency-Key": "order-66"}
     refused = await client.post("/jobs", json=DAILY | {"until": "2020-01-01T00:00:00Z"}, headers=key)

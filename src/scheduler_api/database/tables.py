@@ -169,6 +169,11 @@ joblog = Table(
         name="finishedat",
     ),
     CheckConstraint("(status = 'skipped') = (reason IS NOT NULL)", name="reason"),
+    CheckConstraint(
+        "reason IN ('misfire', 'paused', 'excluded', 'overlap', 'dst-gap', 'until', 'superseded', 'deleted',"
+        " 'request', 'cancelled')",
+        name="known_reason",
+    ),
     CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="error"),
     CheckConstraint("(status = 'running') = (num_nonnulls(leasetoken, leaseuntil) = 2)", name="lease"),
     CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
@@ -249,6 +254,11 @@ logattempt = Table(
     CheckConstraint(
         "outcome IN ('running', 'accepted', 'finished', 'failed', 'lost', 'cancelled', 'released')",
         name="outcome",
+    ),
+    CheckConstraint(
+        "failure IN ('connect', 'dns', 'timeout', 'tls', 'protocol', 'blocked', 'redirect', 'status',"
+        " 'pattern', 'gone', 'lost', 'silent', 'cancelled', 'reported', 'busy', 'template')",
+        name="failure",
     ),
     CheckConstraint("(outcome IN ('running', 'accepted')) = (finishedat IS NULL)", name="finishedat"),
     CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),

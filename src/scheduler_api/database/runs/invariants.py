@@ -31,7 +31,6 @@ TALLY = Statement(
                  AND finishedat > :targeted THEN 'uncalled'
             WHEN status = 'failed' AND 'finished' = ANY(outcomes) THEN 'contradicted'
             WHEN status = 'skipped' AND reason <> 'deleted' AND outcomes IS NOT NULL THEN 'sent'
-            WHEN status = 'skipped' AND reason <> ALL(:reasons) THEN 'reason'
             WHEN status = 'skipped' AND reason = 'deleted' AND deletedat IS NULL THEN 'deleted'
             WHEN status = 'pending' AND attempt = 1 AND host IS DISTINCT FROM jobhost THEN 'elsewhere'
         END AS fault
@@ -53,10 +52,9 @@ TALLY = Statement(
 )
 
 
-async def tally(session: Session, jobid: int, targeted: datetime, reasons: list[str]) -> list[asyncpg.Record]:
+async def tally(session: Session, jobid: int, targeted: datetime) -> list[asyncpg.Record]:
     """The job's logs by their faults (none: null): how many, the first of them; what they tell, how many ran.
 
-    `targeted` is since when the job has the target that it has; `reasons` are those for which a log may be
-    skipped.
+    `targeted` is since when the job has the target that it has.
     """
-    return await session.all(TALLY, jobid=jobid, targeted=targeted, reasons=reasons)
+    return await session.all(TALLY, jobid=jobid, targeted=targeted)

@@ -9,14 +9,12 @@ from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import invariants
 from scheduler_api.database.statements import Session
-from scheduler_api.schedule import Reason
 from scheduler_api.services.history.versions import ScheduleVersions
 
 #: Findings that are told one by one.
 MAX_FINDINGS = 100
 #: What of a job changes when it goes on.
 STANDING = ("nextoccurrence", "resumefrom", "state", "version")
-REASONS = [str(reason) for reason in Reason]
 #: What is wrong with logs of each fault that the database finds.
 FAULTS = {
     "early": "began before its instant",
@@ -26,7 +24,6 @@ FAULTS = {
     "uncalled": "has finished without a call, though the job has a target",
     "contradicted": "has failed, though an attempt of it has finished",
     "sent": "was skipped, though a request was made",
-    "reason": "was skipped for a reason that there is not",
     "deleted": "was skipped as the job was deleted, which it is not",
     "elsewhere": "is to call another host than the job",
 }
@@ -92,7 +89,7 @@ class Findings:
 async def check_logs(session: Session, versions: ScheduleVersions, report: Findings) -> None:
     """What holds for each log by itself, how many of them ran, and that none was left out above."""
     job = versions.job
-    rows = await invariants.tally(session, job["jobid"], versions.targeted, REASONS)
+    rows = await invariants.tally(session, job["jobid"], versions.targeted)
     for row in rows:
         if row["fault"] is not None:
             more = f", and {row['count'] - 1} more like it" if row["count"] > 1 else ""

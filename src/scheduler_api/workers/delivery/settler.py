@@ -152,5 +152,5 @@ class Settler:
         if following:
             self._hasten(min(following))
         if dropped := [e.logid for e in batch if e.token not in done.settled and e.token not in done.held]:
-            log.warning("runs were taken over meanwhile; their ends are dropped", logids=dropped)
+            log.warning("runs were taken over meanwhile; their results are dropped", logids=dropped)
         return done

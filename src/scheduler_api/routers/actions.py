@@ -10,6 +10,7 @@ from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.routers.http.bodies import FORM, content_type, order_body
 from scheduler_api.routers.http.documentation import BACK, IF_MATCH, OR_PAGE, body_of, problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.routers.http.redirects import back_telling
@@ -26,7 +27,7 @@ from scheduler_api.routers.http.wiring import (
 from scheduler_api.services.jobs import actions, editing, reading
 from scheduler_api.services.system import health
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
 @router.post(

@@ -14,6 +14,7 @@ from scheduler_api.contracts.jobs.job import JobSort
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import body_of, problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.forms import model_of_values
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED, job_filters
@@ -21,7 +22,7 @@ from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.routers.http.wiring import client_of, database_of, pages_of, runner_of
 from scheduler_api.services.jobs import reading
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 #: The box of one job in a list.
 PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)

@@ -18,7 +18,7 @@ from scheduler_api.contracts.values import MAX_ID, Instant
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import OR_PAGE, body_of, problems
-from scheduler_api.routers.http.filters import WithoutBlanks, with_offset
+from scheduler_api.routers.http.filters import StrictRoute, with_offset
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED, given, with_next
 from scheduler_api.routers.http.patience import array, while_connected
@@ -37,7 +37,7 @@ from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
 
-router = APIRouter(tags=["history"], route_class=WithoutBlanks)
+router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 INSTANT = TypeAdapter(Instant)
 #: Seconds that a check may take, so that no proxy loses patience first.

@@ -1,7 +1,7 @@
 """Jobs: listed, created, shown, edited, deleted."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
@@ -23,7 +23,7 @@ from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, Schedul
 from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
-from scheduler_api.routers.http.filters import WithoutBlanks
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
 from scheduler_api.routers.http.patience import array, preview_edit, while_connected
@@ -47,7 +47,7 @@ from scheduler_api.services.jobs import creating, editing, idempotency, reading
 from scheduler_api.services.system import health
 from scheduler_api.services.views import JobView
 
-router = APIRouter(tags=["jobs"], route_class=WithoutBlanks)
+router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 #: How many next runs the page of a job shows.
 SHOWN_AHEAD = 20
@@ -125,14 +125,12 @@ async def create_job(request: Request) -> Response:
     if kind == "application/json":
         draft, key = await json_body(request, JobDraft), request.headers.get("idempotency-key")
         check_target(request, draft.target)
-        headers = {}
         if key is None:
             job = await database.transact(creating.create, draft, client)
-        else:
-            job, again = await database.transact(idempotency.create_once, _checked(key), draft, client)
-            headers = {"Idempotency-Replayed": str(again).lower()}
-        headers |= {"Location": f"/jobs/{job.jobid}", **tagged(job.version)}
-        return Response(job.model_dump_json(), 201, headers, "application/json")
+            return _created(job.jobid, job.version, job.model_dump_json())
+        once = await database.transact(idempotency.create_once, _checked(key), draft, client)
+        replayed = {"Idempotency-Replayed": str(once.is_replayed).lower()}
+        return _created(once.jobid, once.version, once.answer, replayed)
     if kind != FORM:
         raise HTTPException(415, "Send a job as application/json, or as a form.")
     fields = await form_body(request)
@@ -147,6 +145,11 @@ async def create_job(request: Request) -> Response:
             await aside(pages_of(request).form, now, fields, error.field_errors, like=like), status=422
         )
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
+
+
+def _created(jobid: int, version: int, answer: str, headers: Mapping[str, str] | None = None) -> Response:
+    location = {"Location": f"/jobs/{jobid}", **tagged(version), **(headers or {})}
+    return Response(answer, 201, location, "application/json")
 
 
 @router.get("/jobs/{jobid:jobid}", response_model=JobWithLogs, responses=problems(404, 422, 503) | OR_PAGE)

@@ -11,6 +11,7 @@ from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import body_of, problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.routers.http.wiring import (
@@ -18,7 +19,7 @@ from scheduler_api.routers.http.wiring import (
 )
 from scheduler_api.services.system import limits
 
-router = APIRouter(tags=["targets"])
+router = APIRouter(tags=["targets"], route_class=StrictRoute)
 
 LIMITS = TypeAdapter(list[Limit])
 Scope = Annotated[LimitScope, Path(description="What is limited: `host` or `tag`.")]

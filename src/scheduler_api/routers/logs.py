@@ -15,7 +15,7 @@ from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder, RetryR
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body, order_body
 from scheduler_api.routers.http.documentation import BACK, OR_PAGE, body_of, problems
-from scheduler_api.routers.http.filters import with_offset
+from scheduler_api.routers.http.filters import StrictRoute, with_offset
 from scheduler_api.routers.http.forms import model_of
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED, given
@@ -24,7 +24,7 @@ from scheduler_api.routers.http.wiring import database_of, pages_of, runner_of, 
 from scheduler_api.services import views
 from scheduler_api.services.runs import reporting, retrying
 
-router = APIRouter(tags=["logs"])
+router = APIRouter(tags=["logs"], route_class=StrictRoute)
 
 PENDING: dict[int | str, dict[str, Any]] = {
     303: {"description": "It was asked for by a form; on to the runs that are to come."}

@@ -8,11 +8,12 @@ from starlette.responses import RedirectResponse, Response
 from scheduler_api.contracts.runs.logs import RunReport
 from scheduler_api.errors import RestoreNotConfirmed
 from scheduler_api.routers.http.documentation import problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.wiring import runner_of, wants_page
 from scheduler_api.workers.runner import RunnerReport
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=StrictRoute)
 
 
 @router.post("/jobs/run", response_model=RunReport, responses=problems(409, 503))

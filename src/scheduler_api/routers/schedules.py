@@ -16,6 +16,7 @@ from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, Sc
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.forms import model_of_values, schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED
@@ -34,7 +35,7 @@ from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import editing, reading
 from scheduler_api.services.system import health
 
-router = APIRouter(tags=["schedules"])
+router = APIRouter(tags=["schedules"], route_class=StrictRoute)
 
 JOBID = re.compile(r"\d{1,18}", re.ASCII)
 #: How many occurrences of one job a page lists: one of every second would fill it.

@@ -11,6 +11,7 @@ from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.bodies import FORM, content_type
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.routers.http.wiring import (
@@ -22,7 +23,7 @@ from scheduler_api.routers.http.wiring import (
 from scheduler_api.services.jobs import reading, secrets
 from scheduler_api.services.system import health
 
-router = APIRouter(tags=["targets"])
+router = APIRouter(tags=["targets"], route_class=StrictRoute)
 
 SECRETS = TypeAdapter(list[Secret])
 SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]

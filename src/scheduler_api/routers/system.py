@@ -11,12 +11,13 @@ from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
 from scheduler_api.routers.http.bodies import FORM, content_type
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.negotiation import Media
 from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.routers.http.wiring import database_of, pages_of, wants_page
 from scheduler_api.services.system import health, overview, restore
 
-router = APIRouter(tags=["system"])
+router = APIRouter(tags=["system"], route_class=StrictRoute)
 
 NO_STORE = {"Cache-Control": "no-store"}
 

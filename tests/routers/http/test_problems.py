@@ -4,11 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from httpx import AsyncClient
 
 from scheduler_api import errors
+from scheduler_api.app import PARTS
+from scheduler_api.database.engine import Database
 from scheduler_api.errors import SchedulerError
 from scheduler_api.routers.http import problems
+from scheduler_api.routers.http.filters import StrictRoute
+from tests.factories import add_job, scalar
 
 #: These end the process at its start and reach no client.
 AT_START = {"Misconfigured", "EmbeddedServerError"}
@@ -73,3 +78,38 @@ async def test_browsers_get_a_page(client: AsyncClient) -> None:
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
     assert "Job 77 does not exist." in response.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/jobs?nonsense=1",
+        "/logs?stauts=failed",
+        "/upcoming?x=1",
+        "/jobs/1?befor=3",
+        "/overview?x",
+        "/jobs?created=1",
+    ],
+)
+async def test_an_unknown_parameter_is_refused(client: AsyncClient, database: Database, url: str) -> None:
+    """A misspelled filter would show everything; and a `dryrun` in the wrong place, do everything."""
+    await add_job(database)
+    refused = await client.get(url)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+    name = url.partition("?")[2].partition("=")[0]
+    assert refused.json()["errors"] == [{"pointer": f"?{name}", "detail": "There is no such parameter."}]
+
+
+async def test_an_unknown_parameter_of_an_action_does_nothing(
+    client: AsyncClient, database: Database
+) -> None:
+    await add_job(database)
+    assert (await client.delete("/jobs/1?dryrun=true")).status_code == 422
+    assert await scalar(database, "SELECT deletedat IS NULL FROM job")
+
+
+def test_every_route_looks_at_its_query() -> None:
+    routes = [route for part in PARTS for route in part.router.routes if isinstance(route, APIRoute)]
+    assert len(routes) > 30
+    lenient = [route.path for route in routes if not isinstance(route, StrictRoute)]
+    assert lenient == ["/swagger-ui"]

@@ -1,10 +1,11 @@
 """Creating a job once, however often the request arrives."""
 
+import json
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database import marks
 from scheduler_api.database.jobs import idempotency
 from scheduler_api.database.statements import Session
@@ -15,10 +16,20 @@ from scheduler_api.services.jobs import creating
 LIFETIME = timedelta(hours=24)
 
 
+class Created(NamedTuple):
+    """A job as the first request with a key created it."""
+
+    jobid: int
+    version: int
+    answer: str
+    """The job in JSON, as that request was answered; an earlier version of the service may have done it."""
+    is_replayed: bool
+
+
 async def create_once(
     session: Session, now: datetime, key: str, draft: JobDraft, client: str | None = None
-) -> tuple[Job, bool]:
-    """Create the job, or find it as the key's first use created it; whether it was there before.
+) -> Created:
+    """Create the job, or find it as the key's first use created it.
 
     Raises what creating raises, KeyInFlight while another request has the key, and KeyReused where the
     key was used for another job.
@@ -32,8 +43,10 @@ async def create_once(
         if found["digest"] != digest:
             raise KeyReused("This Idempotency-Key was used for another job; use a new key.")
         await marks.leave(session)
-        return Job.model_validate_json(found["answer"]), True
+        job = json.loads(found["answer"])
+        return Created(job["jobid"], job["version"], found["answer"], is_replayed=True)
     await idempotency.forget(session, now - LIFETIME)
-    job = await creating.create(session, now, draft, client)
-    await idempotency.keep(session, now, key, digest, job.model_dump_json())
-    return job, False
+    created = await creating.create(session, now, draft, client)
+    answer = created.model_dump_json()
+    await idempotency.keep(session, now, key, digest, answer)
+    return Created(created.jobid, created.version, answer, is_replayed=False)

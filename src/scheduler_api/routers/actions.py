@@ -8,11 +8,10 @@ from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type, order_body
 from scheduler_api.routers.http.documentation import BACK, IF_MATCH, OR_PAGE, body_of, problems
-from scheduler_api.routers.http.filters import StrictRoute
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.redirects import back_telling
 from scheduler_api.routers.http.wiring import (
     JobId,
@@ -75,8 +74,7 @@ async def run_job(request: Request, jobid: JobId) -> Response:
     log = await database_of(request).transact(actions.run_now, jobid)
     if content_type(request) == FORM:
         return back_telling(request, f"/jobs/{jobid}", started=jobid)
-    headers = NEGOTIATED | {"Location": f"/jobs/{jobid}"}
-    return Response(log.model_dump_json(), 202, headers, Media.JSON)
+    return json_answer(log, 202, headers={"Location": f"/jobs/{jobid}"})
 
 
 @router.post(
@@ -104,8 +102,8 @@ async def test_target(request: Request, jobid: JobId) -> Response:
     if wants_page(request):
         database = database_of(request)
         job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
-        return Response(await aside(pages_of(request).test, now, job, answer), 200, NEGOTIATED, Media.HTML)
-    return Response(answer.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+        return page_answer(await aside(pages_of(request).test, now, job, answer))
+    return json_answer(answer)
 
 
 @router.post("/jobs/{jobid:jobid}/delete", include_in_schema=False)
@@ -119,4 +117,4 @@ async def delete_by_form(request: Request, jobid: JobId) -> Response:
 def _job(request: Request, job: Job, **done: int) -> Response:
     if content_type(request) == FORM:
         return back_telling(request, f"/jobs/{job.jobid}", **done)
-    return Response(job.model_dump_json(), headers=NEGOTIATED | tagged(job.version), media_type=Media.JSON)
+    return json_answer(job, headers=tagged(job.version))

@@ -12,12 +12,12 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.job import JobSort
 from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import body_of, problems
-from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.forms import model_of_values
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED, job_filters
+from scheduler_api.routers.http.paging import job_filters
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.routers.http.wiring import client_of, database_of, pages_of, runner_of
 from scheduler_api.services.jobs import reading
@@ -51,7 +51,7 @@ async def order_many(request: Request) -> Response:
     if kind != "application/json":
         raise HTTPException(415, "Send the order as application/json.")
     report = await _carry_out(request, await json_body(request, BulkOrder))
-    return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(report)
 
 
 async def _order_by_form(request: Request) -> Response:
@@ -68,13 +68,13 @@ async def _order_by_form(request: Request) -> Response:
         jobids = [job.jobid for job in found] if count <= MAX_BY_ID else []
         named = {job.jobid: job.jobname for job in found[:NAMED]}
         page = await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
-        return Response(page, 200, NEGOTIATED, Media.HTML)
+        return page_answer(page)
     report = await _carry_out(request, wanted.model_copy(update={"dryrun": False}))
     left = await database.read(reading.names, [failure.jobid for failure in report.failed])
     page = await aside(
         pages.bulk, wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back
     )
-    return Response(page, 200, NEGOTIATED, Media.HTML)
+    return page_answer(page)
 
 
 async def _carry_out(request: Request, order: BulkOrder) -> BulkReport:

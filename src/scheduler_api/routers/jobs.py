@@ -21,12 +21,12 @@ from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
 from scheduler_api.routers.http import forms
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import IDEMPOTENCY, IF_MATCH, OR_PAGE, body_of, problems
-from scheduler_api.routers.http.filters import StrictRoute
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED, job_filters, job_place, place_of, with_next
+from scheduler_api.routers.http.paging import job_filters, job_place, place_of, with_next
 from scheduler_api.routers.http.patience import array, preview_edit, while_connected
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.wiring import (
     After,
     Before,
@@ -92,17 +92,17 @@ async def list_jobs(
     database = database_of(request)
     if form:
         job = None if like is None else await database.read(reading.get, like)
-        return _html(await aside(pages_of(request).form, await database.read(health.clock), like=job))
+        return page_answer(await aside(pages_of(request).form, await database.read(health.clock), like=job))
     page = wants_page(request)
     size = page_size(limit, page=page)
     filters, place = job_filters(name, state, laststatus, tag, pauseid=pauseid), place_of(sort, after)
     if not page:
         found = await database.read(reading.listing, filters, sort, place, size + 1)
-        return _json(await array(found[:size]), _further(request, sort, found, size))
+        return json_answer(await array(found[:size]), further=_further(request, sort, found, size))
     view = await database.read(views.of_jobs, filters, sort, place, size)
     further = _further(request, sort, view.jobs, size)
     shown = await aside(pages_of(request).jobs, view, size, further, request.query_params)
-    return _html(shown, further)
+    return page_answer(shown, further=further)
 
 
 @router.post(
@@ -141,7 +141,7 @@ async def create_job(request: Request) -> Response:
         job = await database.transact(creating.create, draft, client)
     except InvalidInput as error:
         now = await database.read(health.clock)
-        return _html(
+        return page_answer(
             await aside(pages_of(request).form, now, fields, error.field_errors, like=like), status=422
         )
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
@@ -172,7 +172,9 @@ async def show_job(
         job = await database.read(reading.get, jobid)
         if job.state is JobState.DELETED:
             raise JobIsDeleted(jobid)
-        return _html(await aside(pages_of(request).form, await database.read(health.clock), editing=job))
+        return page_answer(
+            await aside(pages_of(request).form, await database.read(health.clock), editing=job)
+        )
     page = wants_page(request)
     size = page_size(limit, page=page)
     if page:
@@ -180,7 +182,7 @@ async def show_job(
         return await _job_page(request, view, _older(view.job, size))
     found = await database.read(reading.get_with_logs, jobid, size + 1, before)
     older = _older(found, size)
-    return _json(found.model_dump_json(), older, tagged(found.job.version))
+    return json_answer(found, further=older, headers=tagged(found.job.version))
 
 
 @router.post("/jobs/{jobid:jobid}/edit", include_in_schema=False)
@@ -210,7 +212,7 @@ async def edit_by_form(request: Request, jobid: JobId) -> Response:
         return RedirectResponse(f"/jobs/{jobid}", 303)
     now = await database.read(health.clock)
     page = await aside(pages_of(request).form, now, fields, field_errors, editing=job, meanwhile=meanwhile)
-    return _html(page, status=status)
+    return page_answer(page, status=status)
 
 
 @router.patch(
@@ -237,9 +239,9 @@ async def edit_job(
     patch = await json_body(request, JobPatch)
     check_target(request, patch.target)
     if dryrun:
-        return _json((await preview_edit(request, jobid, patch)).model_dump_json(), None)
+        return json_answer(await preview_edit(request, jobid, patch))
     job = await database.transact(editing.edit, jobid, patch, version_of(request), client_of(request))
-    return _json(job.model_dump_json(), None, tagged(job.version))
+    return json_answer(job, headers=tagged(job.version))
 
 
 @router.delete(
@@ -289,7 +291,7 @@ async def _job_page(request: Request, view: JobView, older: str | None) -> Respo
         ahead = (await while_connected(request, asked)).occurrences
     except ScheduleUnusable as error:
         issue = str(error)
-    return _html(await aside(pages_of(request).job, view, older, ahead, issue), older)
+    return page_answer(await aside(pages_of(request).job, view, older, ahead, issue), further=older)
 
 
 def _checked(key: str) -> str:
@@ -297,15 +299,3 @@ def _checked(key: str) -> str:
         sentence = "Must be 1 to 255 printable ASCII characters without spaces."
         raise InvalidInput(FieldError(("Idempotency-Key",), sentence))
     return key
-
-
-def _json(content: str | bytes, further: str | None, more: dict[str, str] | None = None) -> Response:
-    return Response(content, headers=_headers(further) | (more or {}), media_type=Media.JSON)
-
-
-def _html(content: str, further: str | None = None, status: int = 200) -> Response:
-    return Response(content, status, _headers(further), Media.HTML)
-
-
-def _headers(further: str | None) -> dict[str, str]:
-    return NEGOTIATED if further is None else {**NEGOTIATED, "Link": f'<{further}>; rel="next"'}

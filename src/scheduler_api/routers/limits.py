@@ -9,11 +9,10 @@ from starlette.responses import Response
 
 from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.answers import json_answer
 from scheduler_api.routers.http.bodies import content_type, json_body
 from scheduler_api.routers.http.documentation import body_of, problems
-from scheduler_api.routers.http.filters import StrictRoute
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.wiring import (
     database_of,
 )
@@ -38,7 +37,7 @@ Name = Annotated[
 async def list_limits(request: Request) -> Response:
     """List the limits of hosts and tags."""
     found = await database_of(request).read(limits.listing)
-    return Response(LIMITS.dump_json(found), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(LIMITS.dump_json(found))
 
 
 @router.put(
@@ -57,7 +56,7 @@ async def put_limit(request: Request, scope: Scope, name: Name) -> Response:
         raise HTTPException(415, "Send the limit as application/json.")
     order = await json_body(request, LimitOrder)
     limit = await database_of(request).transact(limits.put, scope, _storable(name), order)
-    return Response(limit.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(limit)
 
 
 @router.delete("/limits/{scope}/{name}", status_code=204, responses=problems(404, 422, 503))

@@ -1,36 +1,97 @@
-"""One log: its attempts; trying it again, and cancelling it; and what accepted runs report."""
+"""Runs: their lists, their attempts, retrying and cancelling them, and the reports of accepted ones."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
-from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.runs.logs import Log, LogCause, LogStatus
 from scheduler_api.contracts.runs.reports import Report, RunState
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder, RetryReport
 from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body, order_body
 from scheduler_api.routers.http.documentation import BACK, OR_PAGE, body_of, problems
-from scheduler_api.routers.http.filters import StrictRoute, with_offset
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED, given
+from scheduler_api.routers.http.paging import given, with_next
+from scheduler_api.routers.http.patience import array
+from scheduler_api.routers.http.queries import StrictRoute, query_instant, with_offset
 from scheduler_api.routers.http.redirects import back_to
-from scheduler_api.routers.http.wiring import database_of, pages_of, runner_of, wants_page
+from scheduler_api.routers.http.wiring import (
+    Before,
+    JobId,
+    Limit,
+    NegotiatedLimit,
+    database_of,
+    page_size,
+    pages_of,
+    runner_of,
+    wants_page,
+)
 from scheduler_api.services import views
+from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying
 
 router = APIRouter(tags=["logs"], route_class=StrictRoute)
 
 PENDING: dict[int | str, dict[str, Any]] = {
-    303: {"description": "It was asked for by a form; on to the runs that are to come."}
+    303: {"description": "Sent by a form: a redirect to the pending runs."}
 }
 
 LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=[1])]
+Status = Annotated[LogStatus | None, Query(description="Only logs with this status.")]
+Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
+Since = Annotated[
+    str | None, Query(max_length=40, description="Only occurrences from this instant on (RFC 3339).")
+]
+Until = Annotated[
+    str | None, Query(max_length=40, description="Only occurrences before this instant (RFC 3339).")
+]
+
+
+@router.get("/logs", response_model=list[Log], responses=problems(422, 503) | OR_PAGE)
+async def list_logs(
+    request: Request,
+    status: Status = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    before: Before = None,
+    limit: NegotiatedLimit = None,
+) -> Response:
+    """List the runs of all jobs, newest first.
+
+    A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
+    """
+    shown = {"status": status, "cause": cause, "before": before}
+    if wants_page(request):
+        since, until = (text and with_offset(text) for text in (since, until))
+        return await _runs_page(request, shown | _range(since, until), page_size(limit, page=True))
+    return await _logs(request, shown | _range(since, until), page_size(limit, page=False))
+
+
+@router.get("/jobs/{jobid:jobid}/logs", response_model=list[Log], responses=problems(404, 422, 503))
+async def list_logs_of_job(
+    request: Request,
+    jobid: JobId,
+    status: Status = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    before: Before = None,
+    limit: Limit = 100,
+) -> Response:
+    """List a job's runs, newest first.
+
+    A `Link` header with `rel="next"` leads to older runs.
+    """
+    await database_of(request).read(reading.get_summary, jobid)
+    filters = {"jobid": jobid, "status": status, "cause": cause, "before": before} | _range(since, until)
+    return await _logs(request, filters, limit)
 
 
 @router.get(
@@ -41,9 +102,9 @@ async def show_log(request: Request, logid: LogId) -> Response:
     database = database_of(request)
     if wants_page(request):
         page = await aside(pages_of(request).log, *await database.read(views.of_log, logid))
-        return Response(page, 200, NEGOTIATED, Media.HTML)
+        return page_answer(page)
     found = await database.read(retrying.get_log, logid)
-    return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(found)
 
 
 @router.post(
@@ -93,7 +154,7 @@ async def retry_many(request: Request) -> Response:
     if content_type(request) != "application/json":
         raise HTTPException(415, "Send the order as application/json, or its filter as a form.")
     report = await _retry(request, await json_body(request, RetryOrder))
-    return Response(report.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(report)
 
 
 async def _retry(request: Request, order: RetryOrder) -> RetryReport:
@@ -119,11 +180,31 @@ async def report_on_run(
     """
     told = await order_body(request, Report)
     state = await database_of(request).transact(reporting.report, logid, token, told)
-    return Response(state.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(state)
+
+
+async def _logs(request: Request, filters: dict[str, Any], limit: int) -> Response:
+    found = await database_of(request).read(reading.list_logs, given(filters), limit + 1)
+    further = with_next(request, before=found[limit - 1].logid) if found[limit:] else None
+    return json_answer(await array(found[:limit]), further=further)
+
+
+async def _runs_page(request: Request, filters: dict[str, Any], limit: int) -> Response:
+    span = filters["since"], filters["until"]
+    # Those that can be tried again, whatever their cause.
+    failed = given({"since": span[0], "until": span[1]}) if filters["status"] is LogStatus.FAILED else None
+    view = await database_of(request).read(views.of_runs, given(filters), limit, failed)
+    further = with_next(request, before=view.logs[limit - 1].logid) if view.logs[limit:] else None
+    page = await aside(pages_of(request).runs, view, limit, further, request.query_params, span)
+    return page_answer(page, further=further)
+
+
+def _range(since: str | None, until: str | None) -> dict[str, Any]:
+    texts = {"since": since, "until": until}
+    return {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
 
 
 def _answer(request: Request, log: Log, status: int) -> Response:
     if content_type(request) == FORM:
         return RedirectResponse(back_to(request.query_params.get("back"), f"/logs/{log.logid}"), 303)
-    headers = NEGOTIATED | {"Location": f"/logs/{log.logid}"}
-    return Response(log.model_dump_json(), status, headers, Media.JSON)
+    return json_answer(log, status, headers={"Location": f"/logs/{log.logid}"})

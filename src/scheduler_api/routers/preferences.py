@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import form_body
-from scheduler_api.routers.http.filters import StrictRoute
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.web.times import Clock
 

@@ -7,9 +7,9 @@ from starlette.responses import RedirectResponse, Response
 
 from scheduler_api.contracts.runs.logs import RunReport
 from scheduler_api.errors import RestoreNotConfirmed
+from scheduler_api.routers.http.answers import NEGOTIATED, json_answer
 from scheduler_api.routers.http.documentation import problems
-from scheduler_api.routers.http.filters import StrictRoute
-from scheduler_api.routers.http.negotiation import Media
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.wiring import runner_of, wants_page
 from scheduler_api.workers.runner import RunnerReport
 
@@ -27,11 +27,10 @@ async def run_due_jobs(request: Request) -> Response:
     if request.state.confirmation.is_awaited:
         raise RestoreNotConfirmed
     report = _report(await runner_of(request).run_call())
-    headers = {"Vary": "Accept", "Cache-Control": "no-store"}
     if wants_page(request):
         counts = report.model_dump(include={"finished", "failed", "skipped"})
-        return RedirectResponse(f"/jobs?{urlencode(counts)}", 303, headers)
-    return Response(report.model_dump_json(), headers=headers, media_type=Media.JSON)
+        return RedirectResponse(f"/jobs?{urlencode(counts)}", 303, NEGOTIATED)
+    return json_answer(report)
 
 
 def _report(done: RunnerReport) -> RunReport:

@@ -14,13 +14,12 @@ from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type, form_body, json_body
 from scheduler_api.routers.http.documentation import COMPLETE, OR_PAGE_COMPLETE, body_of, problems
-from scheduler_api.routers.http.filters import StrictRoute
 from scheduler_api.routers.http.forms import model_of_values, schedule_draft_of, schedule_patch_of
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.routers.http.patience import array, preview_edit, while_connected
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.redirects import back_telling
 from scheduler_api.routers.http.wiring import (
     LIST_LIMIT,
@@ -61,14 +60,14 @@ async def preview_schedule(request: Request) -> Response:
     if kind != "application/json":
         raise HTTPException(415, "Send a schedule as application/json, or as a form.")
     draft = await json_body(request, ScheduleDraft)
-    return _json((await _preview(request, now, draft)).model_dump_json())
+    return json_answer(await _preview(request, now, draft))
 
 
 async def _preview_form(request: Request, now: datetime) -> Response:
     """For scripts the preview; for a browser the form again, with the preview or what is wrong."""
     fields = await form_body(request)
     if not wants_page(request):
-        return _json((await _preview(request, now, schedule_draft_of(fields))).model_dump_json())
+        return json_answer(await _preview(request, now, schedule_draft_of(fields)))
     database, jobid = database_of(request), fields.get("jobid", "")
     job = await database.read(reading.get, int(jobid)) if JOBID.fullmatch(jobid) else None
     page, status = partial(pages_of(request).form, now, fields, editing=job), 200
@@ -80,7 +79,7 @@ async def _preview_form(request: Request, now: datetime) -> Response:
         shown = await aside(page, preview=found, change=change)
     except InvalidInput as error:
         shown, status = await aside(page, error.field_errors, previewing=True), 422
-    return Response(shown, status, NEGOTIATED, Media.HTML)
+    return page_answer(shown, status)
 
 
 async def _preview(request: Request, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
@@ -121,7 +120,7 @@ async def upcoming_of_all(
         return _listed(await array(found.occurrences), found.complete)
     load = await forecasts_of(request).newest()
     shown = await aside(pages_of(request).upcoming, now, found, load, window, request.query_params)
-    return Response(shown, 200, NEGOTIATED, Media.HTML)
+    return page_answer(shown)
 
 
 @router.get("/forecast", response_model=Forecast, responses=problems(503))
@@ -130,7 +129,7 @@ async def load_ahead(request: Request) -> Response:
 
     The answer may be up to 30 seconds old.
     """
-    return _json((await while_connected(request, forecasts_of(request).newest())).model_dump_json())
+    return json_answer(await while_connected(request, forecasts_of(request).newest()))
 
 
 @router.post("/jobs/{jobid:jobid}/spread", include_in_schema=False)
@@ -144,9 +143,4 @@ async def spread_by_form(request: Request, jobid: JobId) -> Response:
 
 
 def _listed(content: str, complete: bool) -> Response:
-    headers = NEGOTIATED | {"Scheduler-Complete": str(complete).lower()}
-    return Response(content, headers=headers, media_type=Media.JSON)
-
-
-def _json(content: str) -> Response:
-    return Response(content, headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(content, headers={"Scheduler-Complete": str(complete).lower()})

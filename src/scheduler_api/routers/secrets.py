@@ -9,11 +9,10 @@ from starlette.responses import RedirectResponse, Response
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
 from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
-from scheduler_api.routers.http.filters import StrictRoute
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.wiring import (
     JobId,
     cipher_of,
@@ -33,7 +32,7 @@ SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
 async def list_secrets(request: Request, jobid: JobId) -> Response:
     """List the secrets that sign a job's requests. Their values are not included."""
     found = await database_of(request).read(secrets.listing, jobid)
-    return Response(SECRETS.dump_json(found), headers=NEGOTIATED, media_type=Media.JSON)
+    return json_answer(SECRETS.dump_json(found))
 
 
 @router.post(
@@ -52,8 +51,8 @@ async def add_secret(request: Request, jobid: JobId) -> Response:
     secret = await database.transact(secrets.add, jobid, cipher_of(request))
     if content_type(request) == FORM:
         job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
-        return Response(await aside(pages_of(request).secret, now, job, secret), 201, NEGOTIATED, Media.HTML)
-    return Response(secret.model_dump_json(), 201, NEGOTIATED, Media.JSON)
+        return page_answer(await aside(pages_of(request).secret, now, job, secret), 201)
+    return json_answer(secret, 201)
 
 
 @router.delete("/jobs/{jobid:jobid}/secrets/{secretid}", status_code=204, responses=problems(404, 422, 503))

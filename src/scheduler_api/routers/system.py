@@ -9,11 +9,10 @@ from scheduler_api.contracts.system.health import Health
 from scheduler_api.contracts.system.overview import Overview, Restore
 from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
+from scheduler_api.routers.http.answers import json_answer, page_answer
 from scheduler_api.routers.http.bodies import FORM, content_type
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
-from scheduler_api.routers.http.filters import StrictRoute
-from scheduler_api.routers.http.negotiation import Media
-from scheduler_api.routers.http.paging import NEGOTIATED
+from scheduler_api.routers.http.queries import StrictRoute
 from scheduler_api.routers.http.wiring import database_of, pages_of, wants_page
 from scheduler_api.services.system import health, overview, restore
 
@@ -38,8 +37,8 @@ async def show_overview(request: Request) -> Response:
     crowded = deliverer.crowded
     found = await database_of(request).transact(overview.look, told, paused=paused, crowded=crowded)
     if wants_page(request):
-        return Response(await aside(pages_of(request).overview, found), 200, NEGOTIATED, Media.HTML)
-    return Response(found.model_dump_json(), headers=NEGOTIATED, media_type=Media.JSON)
+        return page_answer(await aside(pages_of(request).overview, found))
+    return json_answer(found)
 
 
 @router.post(
@@ -56,7 +55,7 @@ async def confirm_restore(request: Request) -> Response:
     found = await database_of(request).transact(restore.confirm)
     if content_type(request) == FORM:
         return RedirectResponse("/overview", 303)
-    return Response(found.model_dump_json(), headers=NO_STORE, media_type=Media.JSON)
+    return json_answer(found)
 
 
 @router.get("/healthz", response_model=Health, responses=problems())

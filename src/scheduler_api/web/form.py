@@ -126,7 +126,7 @@ def _suggestions(now: datetime, zone: str) -> dict[str, str]:
         "timezone": zone,
         "active": "true",
         "misfire": Misfire.ONCE,
-        "grace": "60",
+        "grace": str(JobDraft.model_fields["grace"].default),
         "dstgap": Gap.AFTER,
         "dstfold": Fold.ONCE,
         **_start((now + SUGGESTED_START).astimezone(ZoneInfo(zone))),

@@ -54,6 +54,15 @@ WHOLE: dict[str, Any] = {
 DEFINITION = set(JobDraft.model_fields) - {"active"}
 
 
+def test_a_whole_job_has_each_field_and_none_as_it_is_by_default() -> None:
+    """So that a field that the form forgets is found by the tests below."""
+    # Other kinds of schedules have these.
+    assert set(WHOLE) == DEFINITION - {"startdate", "starttime", "interval", "after"}
+    assert not [
+        n for n, value in WHOLE.items() if value == JobDraft.model_fields[n].default and n != "repeat"
+    ]
+
+
 async def created(client: AsyncClient, **values: Any) -> int:
     response = await client.post("/jobs", json={"jobname": "A job", **values})
     assert response.status_code == 201, response.text

@@ -13,7 +13,6 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.services.system.health import LATE
 
-NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 
 

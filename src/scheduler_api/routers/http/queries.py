@@ -1,21 +1,26 @@
 """Queries: parameters that are known, and filters as the forms of pages send them."""
 
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from scheduler_api.contracts.values import Instant
+from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.answers import NEGOTIATED
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.negotiation import Media, preferred
-from scheduler_api.routers.http.paging import NEGOTIATED
 from scheduler_api.web.filters import address
 from scheduler_api.wording import notices
 
 NOTICES = frozenset(notices.NAMES)
+INSTANT = TypeAdapter(Instant)
 
 
 class StrictRoute(APIRoute):
@@ -71,3 +76,14 @@ def with_offset(text: str) -> str:
     if not LOCAL.fullmatch(text):
         return text
     return f"{text}Z" if text.count(":") > 1 else f"{text}:00Z"
+
+
+def query_instant(name: str, text: str) -> datetime:
+    """An instant that a query gives. Raises InvalidInput."""
+    # In a query, the plus of an offset that was not encoded arrives as a blank.
+    text = text if text[10:11] == " " else text.replace(" ", "+")
+    try:
+        instant: datetime = INSTANT.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
+    return instant

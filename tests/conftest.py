@@ -20,7 +20,7 @@ from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
-from tests.factories import empty
+from tests.factories import empty, end_others
 from tests.servers import Server
 
 # To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
@@ -126,6 +126,7 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
         statement_timeout=60,
         server_settings={"lock_timeout": "60s"},
     )
+    await end_others(database)
     await empty(database)
     yield database
     await database.close()

@@ -40,6 +40,20 @@ async def empty(database: Database) -> None:
             await connection.execute(text(statement))
 
 
+async def end_others(database: Database) -> None:
+    """End all other connections to the database.
+
+    What a test left behind, such as the last statement of a process that it killed, must not hold rows of
+    the next one.
+    """
+    query = (
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    async with database.transactional.begin() as connection:
+        await connection.execute(text(query))
+
+
 async def add_job(database: Database, *, due: datetime | None = NOON, **values: Any) -> int:
     """A job, with its promise at `due`; without `due`, none."""
     values = {

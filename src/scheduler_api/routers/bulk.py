@@ -38,7 +38,7 @@ NAMED, MAX_BY_ID = 20, 1000
     openapi_extra=body_of(BulkOrder),
     responses=problems(400, 408, 413, 415, 422, 503),
 )
-async def order_many(request: Request) -> Response:
+async def run_bulk_action(request: Request) -> Response:
     """Pause, resume, run or delete all jobs that match a filter.
 
     `dryrun` only counts them. Each job is changed as a whole or not at all. The answer names the jobs

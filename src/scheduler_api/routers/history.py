@@ -97,7 +97,7 @@ async def check_history(request: Request, jobid: JobId) -> Response:
     openapi_extra=body_of(Backfill),
     responses=problems(400, 404, 408, 409, 413, 415, 422, 503),
 )
-async def backfill_range(request: Request, jobid: JobId) -> Response:
+async def backfill_runs(request: Request, jobid: JobId) -> Response:
     """Run past occurrences that did not run. The schedule is unchanged.
 
     At most 1,000 at once; each occurrence is backfilled at most once. `dryrun` only lists them.

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -68,18 +68,28 @@ WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with
 Sort = Annotated[JobSort, Query(description="The order.")]
 
 
-@router.get("/jobs", response_model=list[JobSummary], responses=problems(404, 422, 503) | OR_PAGE)
-async def list_jobs(
-    request: Request,
-    form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
-    like: Annotated[
-        int | None, Query(alias="from", ge=1, le=MAX_ID, description="A job to fill the form from.")
-    ] = None,
+async def filters_of(
     name: Name = None,
     state: InState = None,
     laststatus: WithLast = None,
     tag: WithTag = None,
     pauseid: WithPause = None,
+) -> dict[str, Any]:
+    """The filters that a query gives, as the list of jobs takes them."""
+    return job_filters(name, state, laststatus, tag, pauseid=pauseid)
+
+
+Filters = Annotated[dict[str, Any], Depends(filters_of)]
+
+
+@router.get("/jobs", response_model=list[JobSummary], responses=problems(404, 422, 503) | OR_PAGE)
+async def list_jobs(
+    request: Request,
+    filters: Filters,
+    form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
+    like: Annotated[
+        int | None, Query(alias="from", ge=1, le=MAX_ID, description="A job to fill the form from.")
+    ] = None,
     sort: Sort = JobSort.JOBID,
     after: After = None,
     limit: NegotiatedLimit = None,
@@ -95,7 +105,7 @@ async def list_jobs(
         return page_answer(await aside(pages_of(request).form, await database.read(health.clock), like=job))
     page = wants_page(request)
     size = page_size(limit, page=page)
-    filters, place = job_filters(name, state, laststatus, tag, pauseid=pauseid), place_of(sort, after)
+    place = place_of(sort, after)
     if not page:
         found = await database.read(reading.listing, filters, sort, place, size + 1)
         return json_answer(await array(found[:size]), further=_further(request, sort, found, size))

@@ -46,7 +46,7 @@ async def list_limits(request: Request) -> Response:
     openapi_extra=body_of(LimitOrder),
     responses=problems(400, 408, 413, 415, 422, 503),
 )
-async def put_limit(request: Request, scope: Scope, name: Name) -> Response:
+async def set_limit(request: Request, scope: Scope, name: Name) -> Response:
     """Limit requests to a host, or runs of jobs with a tag: concurrent (`limit`), per minute (`rate`), or
     both.
 

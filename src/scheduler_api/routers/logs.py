@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -53,45 +53,44 @@ Until = Annotated[
 ]
 
 
-@router.get("/logs", response_model=list[Log], responses=problems(422, 503) | OR_PAGE)
-async def list_logs(
+async def filters_of(
     request: Request,
     status: Status = None,
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
     before: Before = None,
-    limit: NegotiatedLimit = None,
-) -> Response:
+) -> dict[str, Any]:
+    """The filters that a query gives, as the lists of runs take them."""
+    texts = {"since": since, "until": until}
+    if wants_page(request):
+        texts = {name: text and with_offset(text) for name, text in texts.items()}
+    span = {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
+    return {"status": status, "cause": cause, "before": before} | span
+
+
+Filters = Annotated[dict[str, Any], Depends(filters_of)]
+
+
+@router.get("/logs", response_model=list[Log], responses=problems(422, 503) | OR_PAGE)
+async def list_logs(request: Request, filters: Filters, limit: NegotiatedLimit = None) -> Response:
     """List the runs of all jobs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
     """
-    shown = {"status": status, "cause": cause, "before": before}
     if wants_page(request):
-        since, until = (text and with_offset(text) for text in (since, until))
-        return await _runs_page(request, shown | _range(since, until), page_size(limit, page=True))
-    return await _logs(request, shown | _range(since, until), page_size(limit, page=False))
+        return await _runs_page(request, filters, page_size(limit, page=True))
+    return await _logs(request, filters, page_size(limit, page=False))
 
 
 @router.get("/jobs/{jobid:jobid}/logs", response_model=list[Log], responses=problems(404, 422, 503))
-async def list_logs_of_job(
-    request: Request,
-    jobid: JobId,
-    status: Status = None,
-    cause: Cause = None,
-    since: Since = None,
-    until: Until = None,
-    before: Before = None,
-    limit: Limit = 100,
-) -> Response:
+async def list_logs_of_job(request: Request, jobid: JobId, filters: Filters, limit: Limit = 100) -> Response:
     """List a job's runs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs.
     """
     await database_of(request).read(reading.get_summary, jobid)
-    filters = {"jobid": jobid, "status": status, "cause": cause, "before": before} | _range(since, until)
-    return await _logs(request, filters, limit)
+    return await _logs(request, filters | {"jobid": jobid}, limit)
 
 
 @router.get(
@@ -141,7 +140,7 @@ async def cancel_log(request: Request, logid: LogId) -> Response:
     openapi_extra=body_of(RetryOrder),
     responses=problems(400, 408, 413, 415, 422, 503) | PENDING,
 )
-async def retry_many(request: Request) -> Response:
+async def retry_failed(request: Request) -> Response:
     """Retry all failed runs that match a filter. `dryrun` only counts them.
 
     Forms have the same fields as the filter.
@@ -197,11 +196,6 @@ async def _runs_page(request: Request, filters: dict[str, Any], limit: int) -> R
     further = with_next(request, before=view.logs[limit - 1].logid) if view.logs[limit:] else None
     page = await aside(pages_of(request).runs, view, limit, further, request.query_params, span)
     return page_answer(page, further=further)
-
-
-def _range(since: str | None, until: str | None) -> dict[str, Any]:
-    texts = {"since": since, "until": until}
-    return {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
 
 
 def _answer(request: Request, log: Log, status: int) -> Response:

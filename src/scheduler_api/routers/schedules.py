@@ -91,7 +91,7 @@ async def _preview(request: Request, now: datetime, draft: ScheduleDraft) -> Sch
     response_model=list[Occurrence],
     responses=problems(404, 409, 422, 503) | COMPLETE,
 )
-async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> Response:
+async def list_upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> Response:
     """List a job's next occurrences, including those on which it will not run. Empty while it is paused."""
     now, row = await database_of(request).transact(upcoming.job_now, jobid)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming, now, row, limit))
@@ -99,7 +99,7 @@ async def upcoming_of_job(request: Request, jobid: JobId, limit: Many = 20) -> R
 
 
 @router.get("/upcoming", response_model=list[Upcoming], responses=problems(422, 503) | OR_PAGE_COMPLETE)
-async def upcoming_of_all(
+async def list_upcoming(
     request: Request,
     hours: Annotated[int, Query(ge=1, le=168, description="How far to look ahead.")] = 24,
     limit: Annotated[
@@ -124,7 +124,7 @@ async def upcoming_of_all(
 
 
 @router.get("/forecast", response_model=Forecast, responses=problems(503))
-async def load_ahead(request: Request) -> Response:
+async def forecast_load(request: Request) -> Response:
     """Forecast the load of the next 24 hours by the minute, and the minutes in which many jobs start.
 
     The answer may be up to 30 seconds old.

@@ -59,7 +59,7 @@ async def confirm_restore(request: Request) -> Response:
 
 
 @router.get("/healthz", response_model=Health, responses=problems())
-async def process_health() -> Response:
+async def liveness() -> Response:
     """Report that the process is alive. Checks nothing else."""
     return JSONResponse({"status": "ok", "checks": {"version": __version__}}, headers=NO_STORE)
 

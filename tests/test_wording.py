@@ -17,6 +17,7 @@ INSTEAD = {
     r"can not": "cannot",
     r"verdicts?": "result",
     r"promised": "scheduled",
+    r"under way": "in progress",
     r"ledger": "history",
     r"blanks?": "spaces",
     r"mend(ed|s)?": "fix",

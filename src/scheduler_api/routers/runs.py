@@ -38,7 +38,7 @@ def _report(done: RunnerReport) -> RunReport:
     ran = total.finished + total.failed
     message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}." if ran else "Nothing was due."
     if done.retried + done.running:
-        message = f"Ran {ran}; {done.retried} will be retried, {done.running} are still under way."
+        message = f"Ran {ran}; {done.retried} will be retried, {done.running} are still in progress."
     if done.more:
         message += " More are due: call again."
     return RunReport(

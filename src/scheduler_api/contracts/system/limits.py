@@ -19,7 +19,7 @@ class LimitScope(StrEnum):
 
 
 class LimitOrder(BaseModel):
-    """How much may be under way at once, how much may begin in a minute, or both."""
+    """How much may run at once, how much may start in a minute, or both."""
 
     model_config = ConfigDict(
         strict=True,

@@ -35,7 +35,7 @@ async def create_once(
     key was used for another job.
     """
     if not await idempotency.take(session, key):
-        raise KeyInFlight("A request with this Idempotency-Key is under way; wait for its answer.")
+        raise KeyInFlight("A request with this Idempotency-Key is in progress; wait for its answer.")
     # Of what was sent: a field that a later version adds makes no other request of it.
     digest = sha256(draft.model_dump_json(exclude_unset=True).encode()).digest()
     found = await idempotency.find(session, key, now - LIFETIME)

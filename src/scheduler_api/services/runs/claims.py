@@ -130,18 +130,15 @@ async def claim(
     # The clock may have been set back since.
     due = now if due is None else min(due, now)
     bounds = Bounds(await claims.bounds(session), now, terms.hostmost, breakers.HOST_BREAKS, room)
-    askers = await shares.asking(
-        session, due, max(room.limit, WINDOW) + 1, HOSTS_A_LOOK, room.after, room.floor
-    )
+    window = max(room.limit, WINDOW) + 1
+    askers = await shares.asking(session, due, window, HOSTS_A_LOOK, room.after, room.floor)
     counts = bounds.shares(askers.hosts)
     entries = await claims.due(session, due, counts, *bounds.closed, room.floor) if counts else []
     known = await claims.known(session, [entry.logid for entry in entries]) if entries else {}
     free = [entry for entry in entries if entry.logid in known]
     held = frozenset(entry.jobid for entry in entries if entry.logid not in known)
-    deleted = {entry.logid for entry in free if known[entry.logid].deletedat is not None}
-    if deleted:
-        await logs.abandon(session, now, sorted(deleted))
-    wanted = [entry for entry in free if entry.logid not in deleted]
+    wanted = await _without_deleted(session, now, free, known)
+    deleted = len(free) - len(wanted)
     bounds.keep_rates(await shares.lock_rates(session, bounds.rates_of(wanted, known)))
     taken = bounds.admit(wanted, known)
     holder = Holder(terms.replica, terms.lease)
@@ -150,14 +147,13 @@ async def claim(
     # Somebody else has locked them, or their jobs.
     locked = len(entries) - len(free) + len(taken) - len(started) - begun.refused
     await shares.use_rates(session, bounds.used_rates([one.entry for one in started], known))
-    looked = Counter(entry.host for entry in entries)
-    is_cut = not askers.whole or any(looked[host] >= count for host, count in counts.items())
-    more = bool(begun.refused or deleted or begun.left) or (is_cut and 0 < len(taken) < room.free[Reach.LENT])
-    # What is behind the runs of those jobs was not seen.
-    more |= is_cut and bool(held)
+    is_cut = not askers.whole or _fills_a_share(entries, counts)
+    # What is behind the runs of held jobs was not seen.
+    is_unseen = is_cut and (0 < len(taken) < room.free[Reach.LENT] or bool(held))
+    more = is_unseen or bool(begun.refused or deleted or begun.left)
     return Claim(
         [_started(one, known[one.entry.logid], begun.started[one.entry.logid], now) for one in started],
-        skipped=begun.refused + len(deleted),
+        skipped=begun.refused + deleted,
         more=more,
         bounded=bounds.bind or locked > 0,
         crowded=bounds.crowded,
@@ -168,6 +164,21 @@ async def claim(
         nextdue=None if more else await _until_next(session, now, bounds.next_paced),
         failing=bounds.failing,
     )
+
+
+async def _without_deleted(
+    session: Session, now: datetime, entries: Sequence[DueCall], known: Mapping[int, StartRules]
+) -> list[DueCall]:
+    """The calls whose jobs are still there; the others are written off."""
+    deleted = {entry.logid for entry in entries if known[entry.logid].deletedat is not None}
+    if deleted:
+        await logs.abandon(session, now, sorted(deleted))
+    return [entry for entry in entries if entry.logid not in deleted]
+
+
+def _fills_a_share(entries: Sequence[DueCall], counts: Mapping[str, int]) -> bool:
+    looked = Counter(entry.host for entry in entries)
+    return any(looked[host] >= count for host, count in counts.items())
 
 
 async def _until_next(session: Session, now: datetime, paced: datetime | None) -> float | None:

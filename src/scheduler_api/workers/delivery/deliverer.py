@@ -138,7 +138,7 @@ class Deliverer:
             left = max(0.0, self._ceased + grace - monotonic())
             _, late = await asyncio.wait(tasks, timeout=left)
             if late:
-                log.info("giving up calls that are under way", calls=len(late))
+                log.info("giving up calls that are in progress", calls=len(late))
             for task in late:
                 task.cancel()
         with contextlib.suppress(TimeoutError):

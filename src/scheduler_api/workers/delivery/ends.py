@@ -14,7 +14,7 @@ def released(started: Started, why: str) -> Ended:
 
 def stopped(started: Started) -> Ended:
     """A request may have gone out, and nobody waits for its answer."""
-    error = f"The service was stopped while the call was under way; {UNKNOWN}"
+    error = f"The service was stopped while the request was in progress; {UNKNOWN}"
     return Ended(started.entry.logid, started.token, "lost", Failure.LOST, error, again=True)
 
 

@@ -6,8 +6,9 @@ from time import perf_counter
 from typing import Any
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs import passes
-from scheduler_api.database.runs.passes import Outcome
+from scheduler_api.database.runs import due, passes, settling
+from scheduler_api.database.runs.due import DueLog
+from scheduler_api.database.runs.settling import Result
 from scheduler_api.database.statements import Session
 from scheduler_api.services.system import health
 from scheduler_api.workers.runner import LANES, Runner
@@ -62,8 +63,8 @@ async def service_pass(database: Database) -> float:
 async def _plan_statements(session: Session, now: datetime) -> None:
     """What fills the tables anew makes the server plan anew, which no contestant is to pay for."""
     await passes.claim_due(session, LONG_AGO, BATCH)
-    await passes.rules_of(session, [0])
-    await passes.settle(session, now, [Outcome(0, "finished")])
+    await due.rules_of(session, [DueLog(0, 0, now, "schedule", 1, None, None, 0)])
+    await settling.ran(session, now, [Result(0, "finished")])
 
 
 async def bare_pass(connection: Any) -> float:

@@ -40,9 +40,13 @@ MUTANTS = [
     ),
     Mutant(
         "the next row is made outside the transaction of the result",
-        "src/scheduler_api/database/runs/passes.py",
+        "src/scheduler_api/database/runs/settling.py",
         {
-            "host FROM settled WHERE next IS NOT NULL": "host FROM settled WHERE false",
+            "FROM settled WHERE next IS NOT NULL\n        ON CONFLICT DO NOTHING\n"
+            "        RETURNING jobid\n    ), written": (
+                "FROM settled WHERE false\n        ON CONFLICT DO NOTHING\n"
+                "        RETURNING jobid\n    ), written"
+            ),
             "FROM settled WHERE next IS NOT NULL EXCEPT": "FROM settled WHERE false EXCEPT",
         },
     ),
@@ -71,10 +75,8 @@ MUTANTS = [
     Mutant(
         "a result is written whatever the log's status (no status guard)",
         "src/scheduler_api/database/runs/leases.py",
-        {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
-         "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (
-             "    WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND logid = ANY(:logids)\n"
-             "    ORDER BY logid FOR UPDATE SKIP LOCKED\n"
+        {"{_KNOWN} WHERE status = 'running' AND leasetoken = ANY(:tokens) AND": (
+            "{_KNOWN} WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND"
          ),
          "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
              "{dict(shown)[log.logid]: log for log in rows}"
@@ -83,10 +85,8 @@ MUTANTS = [
     Mutant(
         "a call is settled without its token",
         "src/scheduler_api/database/runs/leases.py",
-        {"    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)\n"
-         "    ORDER BY logid FOR UPDATE SKIP LOCKED\n": (
-             "    WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0"
-             " AND logid = ANY(:logids)\n    ORDER BY logid FOR UPDATE SKIP LOCKED\n"
+        {"{_KNOWN} WHERE status = 'running' AND leasetoken = ANY(:tokens) AND": (
+            "{_KNOWN} WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0 AND"
          ),
          "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
              "{dict(shown)[log.logid]: log for log in rows}"
@@ -135,7 +135,7 @@ MUTANTS = [
     Mutant(
         "a PATCH resumes a paused job",
         "src/scheduler_api/services/jobs/retiming.py",
-        {"    if locked.is_paused:\n        return wanted._replace(active=False)\n": ""},
+        {"    if locked.job.is_paused:\n        return wanted._replace(active=False)\n": ""},
     ),
     Mutant(
         "maxruns is not asked on resume",
@@ -147,9 +147,9 @@ MUTANTS = [
     Mutant(
         "an edit supersedes what it should keep",
         "src/scheduler_api/services/jobs/retiming.py",
-        {"return succeed(locking.schedule_in(job), schedule, Part(since, now))": (
-            "return succeed(locking.schedule_in(job), schedule, Part(since, now))._replace(\n"
-            "            kept=(), gone=locking.schedule_in(job)\n        )"
+        {"return succeed(planning.schedule_in(job), schedule, Part(since, now))": (
+            "return succeed(planning.schedule_in(job), schedule, Part(since, now))._replace(\n"
+            "            kept=(), gone=planning.schedule_in(job)\n        )"
         )},
     ),
     Mutant(
@@ -176,7 +176,7 @@ MUTANTS = [
     ),
     Mutant(
         "a run whose row somebody holds is taken for one that was taken over",
-        "src/scheduler_api/services/runs/claims.py",
+        "src/scheduler_api/services/runs/holding.py",
         {"Renewed(renewed, await leases.current(session, left))": "Renewed(renewed, set())"},
     ),
     Mutant(
@@ -187,7 +187,7 @@ MUTANTS = [
     Mutant(
         "a next run that is too late for no reason stays so",
         "src/scheduler_api/services/runs/repairs.py",
-        {'    return following is not None and row["scheduledfor"] > following\n': "    return False\n"},
+        {"    return following is not None and row.scheduledfor > following\n": "    return False\n"},
     ),
 ]  # fmt: skip
 

@@ -42,7 +42,7 @@ from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.headers import StandardHeaders
 from scheduler_api.routers.http.wiring import AppState
-from scheduler_api.services.runs.claims import Terms
+from scheduler_api.services.runs.starting import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.web.pages import STATIC, Pages

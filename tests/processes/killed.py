@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from scheduler_api import cli
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import claims, leases, passes, settling
+from scheduler_api.services.runs import passes as services
 from scheduler_api.workers.delivery.client import Client
 
 #: What the shell makes of SIGKILL.
@@ -34,11 +35,11 @@ def _commit(before: bool, owner: Any, name: str) -> Point:
 
 PLAIN = {
     "plain: locked": Point(passes, "claim_due", False),
-    "plain: rules read": Point(passes, "rules_of", False),
-    "plain: before the verdict": Point(passes, "settle", True),
-    "plain: verdict written": Point(passes, "settle", False),
-    "plain: before the commit": _commit(True, passes, "settle"),
-    "plain: committed": _commit(False, passes, "settle"),
+    "plain: rules read": Point(services, "rules_of", False),
+    "plain: before the verdict": Point(settling, "ran", True),
+    "plain: verdict written": Point(settling, "ran", False),
+    "plain: before the commit": _commit(True, settling, "ran"),
+    "plain: committed": _commit(False, settling, "ran"),
 }
 TARGET = {
     "call: its turn": Point(claims, "take_turn", False),
@@ -50,10 +51,10 @@ TARGET = {
     "call: before sending": Point(Client, "call", True),
     "call: answered": Point(Client, "call", False),
     "call: fenced": Point(leases, "fence", False),
-    "call: before the verdict": Point(settling, "settle", True),
-    "call: verdict written": Point(settling, "settle", False),
-    "call: before the commit of the verdict": _commit(True, settling, "settle"),
-    "call: verdict committed": _commit(False, settling, "settle"),
+    "call: before the verdict": Point(settling, "ran", True),
+    "call: verdict written": Point(settling, "ran", False),
+    "call: before the commit of the verdict": _commit(True, settling, "ran"),
+    "call: verdict committed": _commit(False, settling, "ran"),
 }
 POINTS = PLAIN | TARGET
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import asyncpg
 import pytest
 from httpx import AsyncClient
 from pydantic_core import to_json
@@ -64,7 +65,7 @@ def _spied(real: Any, rows: list[str]) -> Any:
     async def spied(session: Session, statement: Statement[Any], **values: Any) -> Any:
         found = await real(session, statement, **values)
         several = found if isinstance(found, list) else [] if found is None else [found]
-        rows.extend(repr(tuple(row)) for row in several)
+        rows.extend(repr(tuple(row) if isinstance(row, tuple | asyncpg.Record) else row) for row in several)
         return found
 
     return spied

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs.definitions import JobRow
 from scheduler_api.schedule import Fold, Gap, Misfire
 from scheduler_api.services.views import JobView
 from scheduler_api.web.pages import Pages
@@ -416,7 +418,9 @@ def rendered(text: str) -> Page:
 def test_whatever_a_job_holds_is_text() -> None:
     job = hostile_job()
     found = JobWithLogs.model_construct(job=job, logs=[])
-    text = Pages().job(JobView(NOW, {}, found, [], [], None), None, (), None)
+    nothing: Any = None
+    row = JobRow(*[nothing] * len(fields(JobRow)))
+    text = Pages().job(JobView(NOW, row, found, [], [], None), None, (), None)
     page = rendered(text)
     assert f"{MARKUP}: •••" in page.text
     assert '"><b>: •••' in page.text

@@ -26,19 +26,19 @@ from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
+from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, SchedulerError
 from scheduler_api.schedule import Budget
 from scheduler_api.services.history import backfill, checks, explain, upcoming
-from scheduler_api.services.jobs import actions, editing, locking, reading
-from scheduler_api.services.runs import claims, passes, repairs, retrying
-from scheduler_api.services.runs.claims import Started
+from scheduler_api.services.jobs import actions, editing, planning, reading
+from scheduler_api.services.runs import holding, passes, repairs, retrying
 from tests.factories import NOON, add_job, empty, execute, is_active, logs, scalar
 from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
 
 
 async def take_over(session: Session, now: datetime) -> Any:
-    return await claims.reap(session, now, await leases.expired(session, now, 10))
+    return await holding.reap(session, now, await leases.expired(session, now, 10))
 
 
 Order = Callable[[Database, int, Started], Awaitable[Any]]
@@ -300,7 +300,7 @@ class Machine(RuleBasedStateMachine):
         async def anew() -> int:
             await empty(self.database)
             jobid = await add_job(self.database, interval=60, target=target, jitter=jitter, **values)
-            delay = locking.spread(jobid, jitter)
+            delay = planning.spread(jobid, jitter)
             await execute(self.database, "UPDATE joblog SET nextrun = nextrun + :delay", delay=delay)
             return jobid
 

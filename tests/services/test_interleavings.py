@@ -23,10 +23,10 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.history import backfill, checks
 from scheduler_api.services.jobs import actions, editing
-from scheduler_api.services.runs import claims, passes, repairs, retrying
-from scheduler_api.services.runs.claims import Terms
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs import claims, holding, passes, repairs, retrying
+from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from tests.factories import NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
@@ -84,16 +84,16 @@ async def claim_call(session: Session, now: datetime) -> Any:
 
 
 async def settle(session: Session, now: datetime) -> Any:
-    return await claims.settle(session, now, [Ended(1, TOKEN, "finished", httpstatus=200)], frozenset())
+    return await holding.settle_ends(session, now, [Ended(1, TOKEN, "finished", httpstatus=200)], frozenset())
 
 
 async def fail(session: Session, now: datetime) -> Any:
     ended = Ended(1, TOKEN, "failed", Failure.STATUS, "No.", again=True, httpstatus=503)
-    return await claims.settle(session, now, [ended], frozenset())
+    return await holding.settle_ends(session, now, [ended], frozenset())
 
 
 async def reap(session: Session, now: datetime) -> Any:
-    return await claims.reap(session, now, await leases.expired(session, now, 10))
+    return await holding.reap(session, now, await leases.expired(session, now, 10))
 
 
 async def cancel(session: Session, now: datetime) -> Any:

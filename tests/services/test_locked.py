@@ -1,7 +1,7 @@
 """What somebody else holds a row of is left for later, and the others are done; nobody waits for long."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,14 @@ from scheduler_api.database.failures import is_of_a_row
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.services.jobs import actions
-from scheduler_api.services.runs import claims, passes
-from scheduler_api.services.runs.claims import Batch, Claim, Terms
+from scheduler_api.services.runs import claims, holding, passes
+from scheduler_api.services.runs.claims import Claim
+from scheduler_api.services.runs.ends import Ended
+from scheduler_api.services.runs.holding import Batch
 from scheduler_api.services.runs.passes import PassReport
-from scheduler_api.services.runs.settling import Ended
 from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.runs.starting import Terms
+from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import NOON, add_job, execute, logs, scalar
 from tests.servers import dsn
 
@@ -50,10 +53,10 @@ async def locked(url: URL, statement: str) -> AsyncIterator[None]:
 
 
 async def run_pass(database: Database, now: datetime = NOON) -> PassReport:
-    async def work(session: Session, _: datetime) -> PassReport:
-        return await passes.run_pass(session, now, 100, now)
+    def work(singly: bool) -> Awaitable[PassReport]:
+        return database.transact(lambda session, _: passes.run_pass(session, now, 100, now, singly=singly))
 
-    return await database.transact(work)
+    return await whole_else_singly("a pass", work)
 
 
 async def test_a_pass_leaves_a_run_whose_follower_is_held(
@@ -85,11 +88,11 @@ async def test_ends_are_settled_but_for_that_whose_rows_are_held(
     for _ in range(3):
         await add_job(database, interval=60, target=TARGET)
     started = (await claim(hurried, NOON)).started
-    ends = [Ended(one.entry.logid, one.token, "finished", httpstatus=200) for one in started]
+    ends = [Ended(one.logid, one.token, "finished", httpstatus=200) for one in started]
 
     async def settle(singly: bool) -> Batch:
         async def work(session: Session, _: datetime) -> Batch:
-            return await claims.settle(session, NOON, ends, frozenset(), singly=singly)
+            return await holding.settle_ends(session, NOON, ends, frozenset(), singly=singly)
 
         return await hurried.transact(work)
 
@@ -99,9 +102,9 @@ async def test_ends_are_settled_but_for_that_whose_rows_are_held(
         assert is_of_a_row(refusal.value)
         done = await settle(singly=True)
         assert done.held == {started[1].token}
-        assert sorted(one.logid for one in done.settled.values()) == [1, 3]
+        assert done.settled == {started[0].token: "finished", started[2].token: "finished"}
     done = await settle(singly=False)
-    assert [one.logid for one in done.settled.values()] == [2]
+    assert done.settled == {started[1].token: "finished"}
 
 
 @pytest.mark.parametrize("statement", ["SELECT FROM joblog WHERE logid = 1 FOR UPDATE", "SELECT 1"])
@@ -112,7 +115,7 @@ async def test_a_lease_that_cannot_be_renewed_now_is_not_lost(
     (started,) = (await claim(hurried, NOON)).started
     held = [(1, started.token)]
     async with locked(worker_database, statement):
-        renewed = await hurried.transact(claims.renew, held, timedelta(seconds=15))
+        renewed = await hurried.transact(holding.renew, held, timedelta(seconds=15))
     is_locked = "FOR UPDATE" in statement
     assert (renewed.renewed, renewed.locked) == (
         set() if is_locked else {started.token},
@@ -127,11 +130,11 @@ async def test_a_lease_that_has_run_out_is_seen_only_where_it_could_be_renewed(
     (started,) = (await claim(hurried, NOON)).started
     await execute(database, "UPDATE joblog SET leaseuntil = now() - interval '1 s'")
     async with locked(worker_database, "SELECT FROM joblog FOR UPDATE"):
-        assert await hurried.transact(claims.expired) == []
+        assert await hurried.transact(holding.expired) == []
     async with locked(worker_database, "LOCK TABLE joblog IN SHARE MODE"):
         with pytest.raises(DatabaseBusy):
-            await hurried.transact(claims.expired)
-    assert await hurried.transact(claims.expired) == [started.token]
+            await hurried.transact(holding.expired)
+    assert await hurried.transact(holding.expired) == [started.token]
 
 
 async def test_pauses_end_but_for_that_whose_job_is_held(

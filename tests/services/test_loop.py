@@ -13,10 +13,11 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Definition, schedule_of
 from scheduler_api.services.jobs import actions, bulk
-from scheduler_api.services.runs import claims, passes, repairs
-from scheduler_api.services.runs.claims import Claim, Terms
-from scheduler_api.services.runs.settling import Ended, Settled
+from scheduler_api.services.runs import claims, holding, judging, passes, repairs
+from scheduler_api.services.runs.claims import Claim
+from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.delivery.settler import BATCH
 from tests.factories import execute, scalar
@@ -88,7 +89,7 @@ async def test_a_pass_over_what_was_absent_for_years(database: Database) -> None
         report = await database.transact(work)
         assert (await watch.longest()).seconds < LIMIT
     # Neither does it hold the rows of all of them until it has planned all.
-    assert thread_time() - began < passes.PLANNING + 2.0
+    assert thread_time() - began < judging.PLANNING + 2.0
     assert 0 < int(report.claimed) < 1000
     assert report.finished + report.skipped == report.claimed
     left = "SELECT count(*) FROM joblog WHERE status = 'pending' AND nextrun < '2024-01-02Z'"
@@ -132,7 +133,7 @@ async def test_the_ends_of_calls_with_large_bodies(database: Database, count: in
     )
     claim = await claimed(database, count, now)
     ends = [
-        Ended(one.entry.logid, one.token, "failed", Failure.STATUS, "Status 500.", again=number % 2 == 0)
+        Ended(one.logid, one.token, "failed", Failure.STATUS, "Status 500.", again=number % 2 == 0)
         for number, one in enumerate(claim.started)
     ]
     with watching() as watch:
@@ -143,9 +144,9 @@ async def test_the_ends_of_calls_with_large_bodies(database: Database, count: in
     assert len(settled) == len(ends) == count
 
 
-async def settle(database: Database, ends: Sequence[Ended], now: datetime) -> dict[Any, Settled]:
-    async def work(session: Session, _: datetime) -> dict[Any, Settled]:
-        return (await claims.settle(session, now, ends, frozenset())).settled
+async def settle(database: Database, ends: Sequence[Ended], now: datetime) -> dict[Any, str]:
+    async def work(session: Session, _: datetime) -> dict[Any, str]:
+        return (await holding.settle_ends(session, now, ends, frozenset())).settled
 
     return await database.transact(work)
 

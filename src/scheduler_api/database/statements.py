@@ -7,7 +7,7 @@ before the server has answered leaves the connection in doubt, and that ends it.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
 from typing import Any, Generic, TypeVar, overload
 
@@ -33,8 +33,8 @@ class OutOfTime(TimeoutError):
 class Statement(Generic[Row]):
     """One SQL statement with parameters such as `:jobid`, and the type of its rows.
 
-    `row` is a NamedTuple, one field a column; without it rows are the driver's. A test prepares each
-    statement and compares the columns.
+    `row` is a NamedTuple or a dataclass, one field a column, in their order; without it rows are the
+    driver's. A test prepares each statement and compares the columns.
     """
 
     @overload
@@ -47,12 +47,21 @@ class Statement(Generic[Row]):
         compiled = text(sql).compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]  # untyped
         self.text = sql
         self.row = row
+        self.make: Callable[[asyncpg.Record], Any] | None = _maker(row)
         self.sql = str(compiled)
         self._names: list[str] = compiled.positiontup or []
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""
         return [values[name] for name in self._names]
+
+
+def _maker(row: Any) -> Callable[[asyncpg.Record], Any] | None:
+    if row is None:
+        return None
+    # A NamedTuple makes itself of any sequence.
+    make: Callable[[asyncpg.Record], Any] | None = getattr(row, "_make", None)
+    return make or (lambda record: row(*record))
 
 
 class Session(AsyncSession):
@@ -63,14 +72,14 @@ class Session(AsyncSession):
         driver: Connection = self.info[DRIVER]
         call = driver.fetch(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
         rows: list[Any] = await _answered(driver, call)
-        return rows if statement.row is None else list(map(statement.row._make, rows))
+        return rows if statement.make is None else list(map(statement.make, rows))
 
     async def one_or_none(self, statement: Statement[Row], **values: Any) -> Row | None:
         """Run a statement; its first row."""
         driver: Connection = self.info[DRIVER]
         call = driver.fetchrow(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
         found: Any = await _answered(driver, call)
-        row: Row | None = found if found is None or statement.row is None else statement.row._make(found)
+        row: Row | None = found if found is None or statement.make is None else statement.make(found)
         return row
 
     async def one(self, statement: Statement[Row], **values: Any) -> Row:

@@ -71,9 +71,7 @@ async def _order_by_form(request: Request) -> Response:
         return page_answer(page)
     report = await _carry_out(request, wanted.model_copy(update={"dryrun": False}))
     left = await database.read(reading.names, [failure.jobid for failure in report.failed])
-    page = await aside(
-        pages.bulk, wanted, report, {jobid: row["jobname"] for jobid, row in left.items()}, back
-    )
+    page = await aside(pages.bulk, wanted, report, {jobid: row.jobname for jobid, row in left.items()}, back)
     return page_answer(page)
 
 

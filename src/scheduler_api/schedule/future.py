@@ -1,6 +1,6 @@
 """What is to come of a job: its schedule, and how many of its occurrences may run still."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.schedule.definition import Schedule
@@ -15,6 +15,8 @@ class Future(NamedTuple):
     """Runs that the schedule has made so far, those that are under way among them; no others count."""
     lastrun: datetime | None = None
     """When the job ran last, for the rows to come."""
+    delay: timedelta = timedelta(0)
+    """How much later than its time each occurrence is tried."""
 
     @property
     def is_spent(self) -> bool:
@@ -28,6 +30,19 @@ class Future(NamedTuple):
     def next_after(self, instant: datetime) -> datetime | None:
         """The first occurrence later than `instant` that the job may get to; None: there is none."""
         return self.admit(self.schedule.next_after(instant))
+
+    def tried_at(self, occurrence: datetime) -> datetime:
+        """When the row of `occurrence` is to be looked at: as soon as a run may come of it.
+
+        Occurrences that must not run wait for the one after them that may, so that one row tells of all; if
+        there is none, for the last of them.
+        """
+        schedule = self.schedule
+        tried = schedule.first_free(occurrence)
+        if tried is None:
+            assert schedule.until is not None
+            tried = schedule.last_before(schedule.until + datetime.resolution) or occurrence
+        return tried + self.delay
 
     def ran(self, now: datetime) -> "Future":
         """The same after one more run."""

@@ -12,6 +12,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
+from scheduler_api.database.jobs.definitions import JobRow, NamedJob
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
@@ -39,7 +40,7 @@ class JobView(NamedTuple):
     """The page of a job."""
 
     now: datetime
-    row: Mapping[str, Any]
+    row: JobRow
     """What is known of it, for the runs to come."""
     job: JobWithLogs
     """With one more log than asked for, where there are older ones."""
@@ -68,8 +69,8 @@ class RunsView(NamedTuple):
     now: datetime
     logs: list[Log]
     """One more than asked for, where there are more."""
-    names: Mapping[int, Mapping[str, Any]]
-    """What their jobs are called, and whether they still `calls` a target, by jobid."""
+    names: Mapping[int, NamedJob]
+    """What their jobs are called, by jobid."""
     failed: int | None
     """How many can be tried again; None: nobody asked."""
 
@@ -95,7 +96,7 @@ async def of_job(session: Session, jobid: int, limit: int, before: int | None, s
     row = await rows.one(session, jobid)
     if row is None:
         raise JobNotFound(jobid)
-    job = Job.model_validate(dict(row))
+    job = Job.model_validate(vars(row))
     filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
     logs = await reading.list_logs(session, filters, limit + 1)
     return JobView(

@@ -1,19 +1,14 @@
 """The request of a run, as its job makes it now: to be read, with the values of headers masked."""
 
 from typing import NamedTuple
-from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.database.runs.claims import DueCall
-from scheduler_api.services.runs.claims import Started
-from scheduler_api.workers.delivery.requests import request_of
+from scheduler_api.workers.delivery.requests import request_of, values_of
 
 #: Characters of a body that are shown.
 MAX_BODY = 4000
-#: Headers that the service makes up for each attempt anew.
-MADE_UP = {"webhook-timestamp", "traceparent"}
 
 
 class Shown(NamedTuple):
@@ -28,19 +23,12 @@ def shown(job: Job, log: Log) -> Shown | None:
     """The request of a log's attempt; None: it makes none, or none can be put together."""
     if job.target is None or log.host is None:
         return None
-    entry = DueCall(log.logid, log.jobid, log.scheduledfor, log.cause, log.attempt, log.host)
-    made = (job.jobname, job.createdat, log.runs, None, ())
-    started = Started(entry, UUID(int=0), log.scheduledfor, *made, log.parentlogid)
     try:
-        call = request_of(job.target, started, (), None)
+        call = request_of(job.target, values_of(log, job.jobname, job.createdat))
     except Exception:  # a page that is to explain must not fail itself
         return None
     own = {name.lower() for name in job.target.headers}
-    headers = [
-        f"{name}: {MASK if name.lower() in own else value}"
-        for name, value in call.headers.items()
-        if name not in MADE_UP
-    ]
+    headers = [f"{name}: {MASK if name.lower() in own else value}" for name, value in call.headers.items()]
     body = None if call.body is None else call.body.decode(errors="replace")
     if body is not None and len(body) > MAX_BODY:
         body = f"{body[:MAX_BODY]}…"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -22,6 +22,7 @@ from scheduler_api.services.runs import passes, retrying
 from scheduler_api.services.runs.passes import PassReport
 from scheduler_api.services.system import health
 from scheduler_api.workers.delivery.deliverer import Deliverer
+from scheduler_api.workers.singly import whole_else_singly
 from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
@@ -155,7 +156,11 @@ class Runner:
     async def _run_pass(self, due: datetime, report: RunnerReport) -> PassReport:
         """A pass, added to the report; jobs that others hold are left alone by those that follow."""
         held = report.total.held
-        unit = self._database.transact(passes.run_pass, self._batch_size, due, held, report.floor)
-        done = await undisturbed(unit)
+
+        def run_pass(singly: bool) -> Awaitable[PassReport]:
+            size = self._batch_size
+            return self._database.transact(passes.run_pass, size, due, held, report.floor, singly=singly)
+
+        done = await undisturbed(whole_else_singly("a pass", run_pass))
         report.total += done
         return done

@@ -56,7 +56,7 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
     for mode in MODES:
         for statement, values, blocks in (
             (shares.ASKING, look, 3000),
-            (claims.DUE, due, 1000),
+            (claims.DUE_CALLS, due, 1000),
             (shares.WAITING, {"now": NOON, "limit": 1000}, 100),
         ):
             plan = await plan_of(database, statement, mode, **values)
@@ -89,7 +89,7 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             await execute(database, f"{made} WHERE nextrun < :noon", noon=NOON - timedelta(seconds=1))
             look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
             of_hosts = {"hosts": ["hog.example"], "shares": [100], "jobids": [], "tags": []}
-            for statement, values in ((shares.ASKING, look), (claims.DUE, {"due": NOON} | of_hosts)):
+            for statement, values in ((shares.ASKING, look), (claims.DUE_CALLS, {"due": NOON} | of_hosts)):
                 read, skipping = [
                     blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))
                     for floor in (BEGINNING, NOON - timedelta(seconds=20))

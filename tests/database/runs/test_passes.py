@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs import passes
-from scheduler_api.database.runs.passes import Outcome
+from scheduler_api.database.runs import passes, settling
+from scheduler_api.database.runs.settling import Result
 from scheduler_api.database.statements import Session, Statement
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
@@ -55,10 +55,10 @@ async def test_a_log_settled_meanwhile_is_not_settled_again(database: Database) 
     jobid = await add_job(database, interval=60)
     (log,) = await logs(database, jobid)
     then = NOON + timedelta(minutes=1)
-    outcome = Outcome(log.logid, "finished", next=then, tried=then)
-    await database.transact(passes.settle, [outcome])
+    outcome = Result(log.logid, "finished", next=then, tried=then)
+    await database.transact(settling.ran, [outcome])
     (before, _) = await logs(database, jobid)
-    assert await database.transact(passes.settle, [outcome]) == []
+    assert await database.transact(settling.ran, [outcome]) == []
     assert before in await logs(database, jobid)
     assert [entry.status for entry in await logs(database, jobid)] == ["finished", "pending"]
 
@@ -74,8 +74,8 @@ async def test_what_is_there_for_the_next_promise_is_left_alone_and_told(databas
         jobid=jobid,
         then=then,
     )
-    settled = [Outcome(log.logid, "finished", next=then, tried=then)]
-    assert await database.transact(passes.settle, settled) == [jobid]
+    settled = [Result(log.logid, "finished", next=then, tried=then)]
+    assert await database.transact(settling.ran, settled) == [jobid]
     assert [entry.status for entry in await logs(database, jobid)] == ["finished", "finished"]
 
 

@@ -11,7 +11,7 @@ from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule import Budget, Definition, schedule_of
 from scheduler_api.services.history import forecast
-from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs import planning
 from tests.factories import add_job, empty
 
 NOW = datetime(2030, 10, 26, 12, 34, 56, tzinfo=UTC)
@@ -60,7 +60,7 @@ def counted(jobid: int, job: tuple[datetime, Any, str, int, list[str]]) -> Count
     first: tuple[date | None, time | None] = (None, None) if cron else (start.date(), start.time())
     schedule = schedule_of(Definition(*first, zone, None if cron else kind, cron, None, days))
     since = NOW.replace(second=0)
-    delay = locking.spread(jobid, jitter)
+    delay = planning.spread(jobid, jitter)
     found: Counter[int] = Counter()
     instant = schedule.next_after(since - delay - timedelta(microseconds=1))
     while instant is not None and instant + delay < since + timedelta(days=1):

@@ -64,7 +64,7 @@ async def test_only_the_ends_that_are_asked_for_count(database: Database, on: st
     for now, end in ((1, failed), (9, failed), (61, finished)):
         (started,) = (await claim(database, after(now))).started
         await settle(database, after(now), end(started))
-        log = next(log for log in await logs(database, parent) if log.logid == started.entry.logid)
+        log = next(log for log in await logs(database, parent) if log.logid == started.logid)
         if log.status in ends:
             followed.append(log.logid)
         assert [parentlogid for _, parentlogid in await fates(database, child)] == followed
@@ -87,7 +87,7 @@ async def test_a_follower_is_called_with_the_log_that_it_follows(database: Datab
     child = await add_follower(database, parent, target=TARGET)
     await run_pass(database, 1)
     (started,) = (await claim(database, after(2))).started
-    assert (started.entry.jobid, started.entry.cause, started.parentlogid) == (child, "after", 1)
+    assert (started.jobid, started.cause, started.parentlogid) == (child, "after", 1)
     await settle(database, after(3), failed(started, Failure.STATUS, again=False))
     assert await is_active(database, child)
 

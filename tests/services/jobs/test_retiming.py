@@ -14,7 +14,7 @@ from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule import Budget
 from scheduler_api.services.history import explain, upcoming
 from scheduler_api.services.jobs import actions, editing
-from scheduler_api.services.jobs.locking import spread
+from scheduler_api.services.jobs.planning import spread
 from scheduler_api.services.runs import passes, repairs
 from tests.factories import NOON, add_job, execute, logs, scalar
 from tests.services.runs.test_claims import TARGET, after, at, claim, finished, is_clean, settle

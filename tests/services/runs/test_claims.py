@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import uuid4
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -15,21 +15,30 @@ from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
-from scheduler_api.database.runs.claims import rules
+from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.statements import DRIVER, Session
 from scheduler_api.services.history import checks, explain
 from scheduler_api.services.jobs import actions, editing, reading
-from scheduler_api.services.runs import breakers, claims, retrying
-from scheduler_api.services.runs.claims import Claim, Renewed, Started, Terms
-from scheduler_api.services.runs.settling import Ended, Settled
+from scheduler_api.services.runs import breakers, claims, holding, retrying
+from scheduler_api.services.runs.claims import Claim
+from scheduler_api.services.runs.ends import Ended, target_in
+from scheduler_api.services.runs.holding import Renewed
 from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
-from scheduler_api.workers.delivery import claiming
+from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 
 LEASE = timedelta(seconds=15)
 TERMS = Terms("tests", LEASE, 100)
 TARGET = {"url": "http://a.example/hook", "retries": 2, "backoff": 10}
+
+
+class Settled(NamedTuple):
+    """A log, and what became of it."""
+
+    logid: int
+    status: str
 
 
 def after(seconds: float) -> datetime:
@@ -46,10 +55,11 @@ async def claim(database: Database, now: datetime, limit: int = 100, terms: Term
 
 
 async def settle(database: Database, now: datetime, *ended: Ended) -> list[Settled]:
-    async def work(session: Session, _: datetime) -> Iterable[Settled]:
-        return (await claims.settle(session, now, ended, frozenset({"a.example"}))).settled.values()
+    async def work(session: Session, _: datetime) -> dict[UUID, str]:
+        return (await holding.settle_ends(session, now, ended, frozenset({"a.example"}))).settled
 
-    return [Settled(one.logid, one.status) for one in await database.transact(work)]
+    settled = await database.transact(work)
+    return [Settled(end.logid, settled[end.token]) for end in ended if end.token in settled]
 
 
 async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any:
@@ -62,19 +72,27 @@ async def at(database: Database, now: datetime, service: Any, *args: Any) -> Any
 async def reap(database: Database, now: datetime) -> list[Settled]:
     """Take over all that has run out."""
 
-    async def work(session: Session, _: datetime) -> list[Settled]:
-        return await claims.reap(session, now, await leases.expired(session, now, 100))
+    async def work(session: Session, _: datetime, *, singly: bool) -> tuple[list[int], int]:
+        tokens = await leases.expired(session, now, 100)
+        expired = [log.logid for log in await leases.take_over(session, now, tokens)]
+        return expired, await holding.reap(session, now, tokens, singly=singly)
 
-    return await database.transact(work)
+    expired, count = await whole_else_singly(
+        "a takeover", lambda singly: database.transact(work, singly=singly)
+    )
+    query = "SELECT status FROM joblog WHERE logid = :logid"
+    reaped = [Settled(logid, await scalar(database, query, logid=logid)) for logid in expired]
+    assert sum(one.status != "running" for one in reaped) == count
+    return [one for one in reaped if one.status != "running"]
 
 
 def finished(started: Started) -> Ended:
-    return Ended(started.entry.logid, started.token, "finished", httpstatus=200)
+    return Ended(started.logid, started.token, "finished", httpstatus=200)
 
 
 def failed(started: Started, failure: Failure = Failure.STATUS, **more: Any) -> Ended:
     values = {"again": True, "httpstatus": 503} | more
-    return Ended(started.entry.logid, started.token, "failed", failure, "It said no.", **values)
+    return Ended(started.logid, started.token, "failed", failure, "It said no.", **values)
 
 
 async def attempts(database: Database, logid: int = 1) -> list[tuple[int, str]]:
@@ -92,7 +110,7 @@ async def test_a_claim_leases_what_is_due_and_writes_the_attempt_first(database:
     jobid = await add_job(database, interval=60, target=TARGET)
     assert (await claim(database, after(-1))).started == []
     (started,) = (await claim(database, after(2))).started
-    assert (started.entry.logid, started.entry.attempt, started.runs) == (1, 1, 1)
+    assert (started.logid, started.attempt, started.runs) == (1, 1, 1)
     (log,) = await logs(database, jobid)
     assert (log.status, log.lastrun, log.startedat) == ("running", after(2), after(2))
     assert (log.leasetoken, log.leaseuntil, log.following) == (started.token, after(17), after(60))
@@ -147,7 +165,7 @@ async def test_a_failed_attempt_is_repeated_until_they_are_spent(database: Datab
     now = after(2)
     for attempt in (1, 2):
         (started,) = (await claim(database, now)).started
-        assert started.entry.attempt == attempt
+        assert started.attempt == attempt
         assert await settle(database, now, failed(started)) == [Settled(1, "pending")]
         (log,) = await logs(database, jobid)
         assert (log.status, log.attempt, log.error, log.following) == (
@@ -220,9 +238,9 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced_off(d
     jobid = await add_job(database, interval=60, target=TARGET)
     (zombie,) = (await claim(database, after(2))).started
     assert await reap(database, after(16.9)) == []
-    assert await reap(database, after(17)) == [Settled(1, "pending", 0.0)]
+    assert await reap(database, after(17)) == [Settled(1, "pending")]
     (heir,) = (await claim(database, after(17))).started
-    assert (heir.entry.logid, heir.entry.attempt) == (zombie.entry.logid, 2)
+    assert (heir.logid, heir.attempt) == (zombie.logid, 2)
     assert heir.token != zombie.token
     assert await settle(database, after(18), finished(zombie)) == []
     assert await settle(database, after(19), finished(heir)) == [Settled(1, "finished")]
@@ -240,15 +258,15 @@ async def test_a_lease_that_was_given_by_a_clock_that_was_ahead_is_taken_over_in
     assert await reap(database, after(20)) == []
     assert await reap(database, after(34)) == []
     # Shortened once, and not at each look.
-    assert [ended.logid for ended in await reap(database, after(36))] == [gone.entry.logid]
+    assert [ended.logid for ended in await reap(database, after(36))] == [gone.logid]
 
 
 async def test_who_lives_renews_a_lease_that_was_given_by_a_clock_that_was_ahead(database: Database) -> None:
     await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(3600))).started
-    held = [(started.entry.logid, started.token)]
+    held = [(started.logid, started.token)]
     assert await reap(database, after(20)) == []
-    await at(database, after(30), claims.renew, held, LEASE)
+    await at(database, after(30), holding.renew, held, LEASE)
     assert await reap(database, after(40)) == []
     assert await settle(database, after(41), finished(started)) != []
 
@@ -265,9 +283,9 @@ async def test_a_renewed_lease_is_not_taken_over(database: Database) -> None:
     await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     held = [(1, started.token)]
-    assert await at(database, after(10), claims.renew, held, LEASE) == Renewed({started.token}, set())
+    assert await at(database, after(10), holding.renew, held, LEASE) == Renewed({started.token}, set())
     assert await reap(database, after(20)) == []
-    assert await at(database, after(20), claims.renew, [(1, uuid4())], LEASE) == Renewed(set(), set())
+    assert await at(database, after(20), holding.renew, [(1, uuid4())], LEASE) == Renewed(set(), set())
 
 
 async def test_a_renewal_waits_for_nobody_and_does_not_cut_short_what_was_accepted_meanwhile(
@@ -279,17 +297,17 @@ async def test_a_renewal_waits_for_nobody_and_does_not_cut_short_what_was_accept
 
     async def accept(session: Session, _: datetime) -> None:
         accepted = Ended(1, started.token, "accepted", httpstatus=202)
-        await claims.settle(session, after(1), [accepted], frozenset())
+        await holding.settle_ends(session, after(1), [accepted], frozenset())
         worked.set()
         await go_on.wait()
 
     accepting = asyncio.create_task(database.transact(accept))
     await worked.wait()
     mine = [(1, started.token)]
-    assert await at(database, after(1), claims.renew, mine, LEASE) == Renewed(set(), {started.token})
+    assert await at(database, after(1), holding.renew, mine, LEASE) == Renewed(set(), {started.token})
     go_on.set()
     await accepting
-    assert await at(database, after(2), claims.renew, mine, LEASE) == Renewed({started.token}, set())
+    assert await at(database, after(2), holding.renew, mine, LEASE) == Renewed({started.token}, set())
     assert await scalar(database, "SELECT leaseuntil FROM joblog") == after(3601)
 
 
@@ -469,7 +487,7 @@ async def test_what_is_pending_of_a_deleted_job_is_skipped(database: Database) -
     (asked,) = (await claim(database, after(5))).started
 
     async def fail(session: Session, _: datetime) -> None:
-        await claims.settle(session, after(6), [failed(asked)], frozenset())
+        await holding.settle_ends(session, after(6), [failed(asked)], frozenset())
         worked.set()
         await go_on.wait()
 
@@ -490,10 +508,9 @@ async def test_silence_is_followed_by_a_pause_as_any_failure(database: Database)
     await add_job(database, target=TARGET | {"backoff": 3600, "maxbackoff": 3600, "heartbeattimeout": 10})
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), Ended(1, started.token, "accepted", httpstatus=202))
-    (settled,) = await reap(database, after(20))
-    assert settled.status == "pending"
-    assert settled.next is not None
-    assert settled.next > 0
+    assert await reap(database, after(20)) == [Settled(1, "pending")]
+    (log,) = await logs(database, 1)
+    assert log.nextrun > after(20)
 
 
 @pytest.mark.parametrize("answered", [[], ["accepted"]])
@@ -518,9 +535,10 @@ async def test_a_retry_goes_to_where_the_target_is_now(database: Database) -> No
         JobPatch.model_validate({"target": TARGET | {"url": "http://b.example/"}}),
     )
     (started,) = (await claim(database, after(20))).started
-    assert started.entry.host == "b.example"
-    assert started.target is not None
-    assert started.target.url == "http://b.example/"
+    assert started.host == "b.example"
+    target = target_in(started.document)
+    assert target is not None
+    assert target.url == "http://b.example/"
 
 
 async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -> None:
@@ -529,7 +547,7 @@ async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -
     await settle(database, after(3), failed(started))
     await at(database, after(4), editing.edit, jobid, JobPatch.model_validate({"target": None}))
     (started,) = (await claim(database, after(20))).started
-    assert started.target is None
+    assert started.document is None
     await settle(database, after(21), failed(started, Failure.TEMPLATE, again=True))
     log, promise = await logs(database, jobid)
     assert (log.status, promise.status, promise.host) == ("failed", "pending", None)
@@ -538,13 +556,15 @@ async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -
 async def test_verdicts_do_not_read_what_is_sent(database: Database) -> None:
     await add_job(database, target=TARGET | {"body": ["x"] * 1000, "headers": {"X-Key": "1"}})
     (started,) = (await claim(database, after(2))).started
-    assert started.target is not None
-    assert started.target.body == ["x"] * 1000
+    target = target_in(started.document)
+    assert target is not None
+    assert target.body == ["x"] * 1000
 
-    async def look(session: Session) -> Any:
-        return (await rules(session, [1]))[1].target
+    async def look(session: Session, _: datetime) -> Any:
+        log = await leases.lock(session, 1)
+        return log and log.target
 
-    assert json.loads(await database.read(look)) == TARGET
+    assert json.loads(await database.transact(look)) == TARGET
 
 
 def test_only_small_targets_are_kept() -> None:
@@ -595,7 +615,7 @@ async def claims_of(database: Database, now: datetime, count: int, terms: Terms 
     """The jobs that claims of up to `count` take, until none takes any."""
     found: list[int] = []
     while (claimed := await claim(database, now, count, terms)).started or claimed.more:
-        found += [started.entry.jobid for started in claimed.started]
+        found += [started.jobid for started in claimed.started]
     return found
 
 
@@ -720,7 +740,7 @@ async def test_a_run_that_cannot_be_settled_does_not_keep_others_from_being_take
         ]
     assert "could not be stored" in await scalar(database, "SELECT error FROM joblog WHERE logid = 3")
     # Once the database takes it, that is settled, too.
-    assert await reap(database, after(60)) == [Settled(1, "pending", 0.0)]
+    assert await reap(database, after(60)) == [Settled(1, "pending")]
 
 
 class At(Database):
@@ -738,12 +758,16 @@ async def test_a_call_that_cannot_start_does_not_hold_up_the_others(database: Da
         await add_job(database, interval=60, target=TARGET)
     refused = "NEW.logid = 1 AND NEW.status <> 'pending' OR NEW.logid = 3 AND NEW.status = 'running'"
     async with refusing(database, refused):
-        taken = await claiming.claim(At(database, after(1)), Room.of(100), TERMS)
-    assert [started.entry.logid for started in taken.started] == [2, 4]
+        clock = At(database, after(1))
+        taken = await whole_else_singly(
+            "a claim",
+            lambda singly: clock.transact(claims.claim, Room.of(100), TERMS, None, singly=singly),
+        )
+    assert [started.logid for started in taken.started] == [2, 4]
     statuses = "SELECT string_agg(status, ' ' ORDER BY logid) FROM joblog"
     assert await scalar(database, statuses) == "pending running failed running"
     assert "could not be started" in await scalar(database, "SELECT error FROM joblog WHERE logid = 3")
-    assert [started.entry.logid for started in (await claim(database, after(2))).started] == [1]
+    assert [started.logid for started in (await claim(database, after(2))).started] == [1]
 
 
 async def test_one_dead_host_does_not_hold_up_the_others(database: Database) -> None:
@@ -790,7 +814,7 @@ async def test_ends_of_runs_of_one_job_that_overlap_do_not_wait_for_each_other(d
     (second,) = (await claim(database, after(60))).started
 
     async def both(session: Session, _: datetime) -> list[Settled]:
-        await claims.settle(session, after(61), [finished(first)], frozenset())
+        await holding.settle_ends(session, after(61), [finished(first)], frozenset())
         async with asyncio.timeout(20):
             return await settle(database, after(62), finished(second))
 
@@ -809,6 +833,33 @@ async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothi
     assert (await database.transact(work)).started == []
 
 
+async def statements_to_settle(
+    database: Database, schedule: dict[str, Any], end: Callable[[Started], Ended]
+) -> list[str]:
+    """What a batch of a hundred ends asks of the database."""
+    for _ in range(100):
+        await add_job(database, repeat=True, target=TARGET, autopause=5, **schedule)
+    started = (await claim(database, after(2))).started
+    assert len(started) == 100
+    said: list[str] = []
+
+    async def work(session: Session, _: datetime) -> int:
+        driver = session.info[DRIVER]
+        with driver.query_logger(lambda record: said.append(record.query)):
+            ended = [end(one) for one in started]
+            report = await holding.settle_ends(session, after(200), ended, frozenset({"a.example"}))
+        return len(report.settled)
+
+    assert await database.transact(work) == 100
+    # Without those in which the driver asks for types, once.
+    return [sql for sql in said if "jit" not in sql and "typeinfo" not in sql]
+
+
+WELL_OR_ILL = pytest.mark.parametrize(
+    "end", [finished, lambda started: failed(started, again=False)], ids=["well", "ill"]
+)
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -823,25 +874,19 @@ async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothi
     ],
     ids=str,
 )
-@pytest.mark.parametrize("end", [finished, lambda started: failed(started, again=False)], ids=["well", "ill"])
+@WELL_OR_ILL
 async def test_a_batch_of_ends_takes_as_many_statements_as_one(
     database: Database, schedule: dict[str, Any], end: Callable[[Started], Ended]
 ) -> None:
-    for _ in range(100):
-        await add_job(database, repeat=True, target=TARGET, autopause=5, **schedule)
-    started = (await claim(database, after(2))).started
-    assert len(started) == 100
-    said: list[str] = []
-
-    async def work(session: Session, _: datetime) -> int:
-        driver = session.info[DRIVER]
-        with driver.query_logger(lambda record: said.append(record.query)):
-            ended = [end(one) for one in started]
-            report = await claims.settle(session, after(200), ended, frozenset({"a.example"}))
-        return len(report.settled)
-
-    assert await database.transact(work) == 100
-    # Without those in which the driver asks for types, once.
-    asked = [sql for sql in said if "jit" not in sql and "typeinfo" not in sql]
+    asked = await statements_to_settle(database, schedule, end)
     assert 0 < len(asked) <= 6, asked
     assert await is_clean(database)
+
+
+@WELL_OR_ILL
+async def test_cron_jobs_settle_at_no_more_statements_than_intervals(
+    database: Database, end: Callable[[Started], Ended]
+) -> None:
+    intervals = await statements_to_settle(database, {"interval": 60}, end)
+    await execute(database, "TRUNCATE job CASCADE")
+    assert await statements_to_settle(database, {"cron": "* * * * *"}, end) == intervals

@@ -1,6 +1,6 @@
 """A pass: what it writes down, for each policy; and rows that go wrong alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,16 +9,17 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.passes import PassReport
+from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
 
 
 async def run_at(database: Database, now: datetime, limit: int = 100) -> PassReport:
     """One pass at an instant of our choice."""
 
-    async def work(session: Session, _: datetime) -> PassReport:
-        return await passes.run_pass(session, now, limit, now)
+    def work(singly: bool) -> Awaitable[PassReport]:
+        return database.transact(lambda session, _: passes.run_pass(session, now, limit, now, singly=singly))
 
-    return await database.transact(work)
+    return await whole_else_singly("a pass", work)
 
 
 def after(seconds: float) -> datetime:

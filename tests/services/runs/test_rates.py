@@ -86,13 +86,13 @@ async def test_further_attempts_count_against_a_rate_and_calls_that_are_skipped_
     await limit(database, NOON, "host", "a.example", rate=1)
     # The second is too late; it would be skipped if its turn had come.
     taken = await claim(database, after(30))
-    assert ([one.entry.jobid for one in taken.started], taken.skipped) == ([1], 0)
+    assert ([one.jobid for one in taken.started], taken.skipped) == ([1], 0)
     await settle(database, after(31), failed(taken.started[0]))
     assert (await claim(database, after(80))).started == []
     skipped = await claim(database, after(90), 1)
     assert (skipped.started, skipped.skipped) == ([], 1)
     (again,) = (await claim(database, after(90))).started
-    assert (again.entry.jobid, again.entry.attempt) == (1, 2)
+    assert (again.jobid, again.attempt) == (1, 2)
 
 
 async def test_a_rate_holds_for_all_replicas_together(database: Database) -> None:
@@ -136,7 +136,7 @@ async def test_a_limit_that_somebody_holds_delays_its_own_calls_alone(database: 
 
     async def hold(session: Session, now: datetime) -> list[int]:
         await limits.put(session, now, LimitScope.HOST, "a.example", LimitOrder(rate=30))
-        return [one.entry.jobid for one in (await claim(database, after(1))).started]
+        return [one.jobid for one in (await claim(database, after(1))).started]
 
     assert await database.transact(hold) == [other]
     assert await claims_of(database, after(2), 10) == [1]
@@ -185,7 +185,7 @@ async def test_room_for_newcomers_is_not_for_others(database: Database) -> None:
     async def room(session: Session, _: datetime, *free: int) -> tuple[list[int], bool]:
         first, second, third, fourth = free
         taken = await claims.claim(session, after(2), Room((first, second, third, fourth)), TERMS)
-        return [one.entry.jobid for one in taken.started], taken.crowded
+        return [one.jobid for one in taken.started], taken.crowded
 
     assert await database.transact(room, 0, 0, 0, 1) == ([newcomer], True)
     assert await database.transact(room, 0, 0, 0, 1) == ([], True)

@@ -13,11 +13,12 @@ from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import pending
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.history import checks
-from scheduler_api.services.jobs import actions, locking
-from scheduler_api.services.runs import claims, passes, repairs
-from scheduler_api.services.runs.claims import Terms
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.jobs import actions, planning
+from scheduler_api.services.jobs.skipping import MAX_ROWS
+from scheduler_api.services.runs import claims, holding, passes, repairs
+from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.runs.starting import Terms
 from scheduler_api.workers.upkeep import Upkeep
 from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 
@@ -178,7 +179,7 @@ async def test_a_next_run_that_is_late_for_a_reason_stays(database: Database) ->
         database,
         "UPDATE joblog SET nextrun = :tried WHERE jobid = :jobid",
         jobid=spread,
-        tried=first + locking.spread(spread, 3600),
+        tried=first + planning.spread(spread, 3600),
     )
     asked = await add_job(database, due=first, **daily)
     await database.transact(actions.skip_next, asked)
@@ -295,7 +296,7 @@ async def test_what_ran_ahead_of_its_time_does_not_stop_the_run_before_it_from_g
         ends = await call(database, now)
         if overlap:
             assert await promised(database, jobid) == due + 3 * minute
-        await database.transact(lambda session, _: claims.settle(session, now, ends, frozenset()))
+        await database.transact(lambda session, _: holding.settle_ends(session, now, ends, frozenset()))
     assert await promised(database, jobid) == due + 3 * minute
 
 
@@ -325,7 +326,7 @@ async def test_what_is_skipped_between_runs_that_were_ahead_of_their_time_is_tol
     for ahead in (1, 3):
         await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
     later = due + 6.9 * minute
-    await database.transact(lambda session, _: claims.settle(session, later, ends, frozenset()))
+    await database.transact(lambda session, _: holding.settle_ends(session, later, ends, frozenset()))
     told = {log.scheduledfor: (log.status, log.missed) for log in await logs(database, jobid)}
     assert told == {
         due: ("finished", 0),
@@ -343,7 +344,7 @@ async def call(database: Database, now: datetime) -> list[Ended]:
     """Claim the calls that are due; how they end."""
     terms = Terms("tests", timedelta(minutes=1), 10)
     claim = await database.transact(lambda session, _: claims.claim(session, now, Room.of(10), terms))
-    return [Ended(one.entry.logid, one.token, "finished", httpstatus=200) for one in claim.started]
+    return [Ended(one.logid, one.token, "finished", httpstatus=200) for one in claim.started]
 
 
 async def test_a_job_whose_next_run_was_taken_back_is_not_over_with_the_runs_under_way(
@@ -357,7 +358,7 @@ async def test_a_job_whose_next_run_was_taken_back_is_not_over_with_the_runs_und
     )  # fmt: skip
     ends = await call(database, now)
     await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
-    await database.transact(lambda session, _: claims.settle(session, now, ends, frozenset()))
+    await database.transact(lambda session, _: holding.settle_ends(session, now, ends, frozenset()))
     assert await promised(database, jobid) == due + minute
     # It would be found while the run lasts, too.
     ends = await call(database, now + minute)
@@ -368,7 +369,7 @@ async def test_a_job_whose_next_run_was_taken_back_is_not_over_with_the_runs_und
     await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
     await execute(database, "UPDATE job SET until = :until", until=due + minute)
     assert await heal(database) == 0
-    await database.transact(lambda session, _: claims.settle(session, now + minute, ends, frozenset()))
+    await database.transact(lambda session, _: holding.settle_ends(session, now + minute, ends, frozenset()))
     assert not await is_active(database, jobid)
 
 
@@ -378,10 +379,10 @@ async def test_of_many_rows_the_newest_are_looked_at(database: Database) -> None
     jobid = await add_job(
         database, due=None, interval=60, startdate=date(2020, 1, 1), starttime=time(0), validfrom=due
     )
-    for ahead in range(1, locking.MAX_ROWS + 10):
+    for ahead in range(1, MAX_ROWS + 10):
         await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
     assert await heal(database) == 1
-    assert await promised(database, jobid) == due + (locking.MAX_ROWS + 10) * minute
+    assert await promised(database, jobid) == due + (MAX_ROWS + 10) * minute
 
 
 async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(database: Database) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_api.database.runs.claims import DueCall, StartRules
+from scheduler_api.database.runs.claims import Bound
+from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.services.runs.breakers import HOST_BREAKS
 from scheduler_api.services.runs.concurrency import Admitted, Bounds
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out, thresholds
@@ -96,26 +97,29 @@ class Replica:
 
     def __init__(self, places: int, hostmost: int) -> None:
         self.places, self.hostmost = places, hostmost
-        self.due: list[tuple[int, DueCall, tuple[str, ...]]] = []
-        self.running: dict[int, tuple[int, DueCall, tuple[str, ...]]] = {}
+        self.due: list[tuple[int, DueLog, tuple[str, ...]]] = []
+        self.running: dict[int, tuple[int, DueLog, tuple[str, ...]]] = {}
         self.waited: dict[int, int] = {}
         self.created = 0
+        self.jobids: dict[tuple[int, tuple[str, ...]], int] = {}
 
     def arrive(self, job: int, host: str, tags: tuple[str, ...]) -> None:
         self.created += 1
         at = NOON + timedelta(seconds=self.created)
-        self.due.append((self.created, DueCall(self.created, job, at, "manual", 1, host), tags))
+        # All runs of a job have its tags.
+        jobid = self.jobids.setdefault((job, tags), len(self.jobids) + 1)
+        self.due.append((self.created, DueLog(self.created, jobid, at, "manual", 1, host, None, 0), tags))
 
-    def rows(self) -> Rows:
+    def rows(self) -> list[Bound]:
         jobs, hosts, tags = Counter[int](), Counter[str](), Counter[str]()
         for _, entry, named in self.running.values():
             jobs[entry.jobid] += 1
-            hosts[entry.host] += 1
+            hosts[str(entry.host)] += 1
             tags.update(named)
         return [
-            *(_row("jobs", None, [job], n, n) for job, n in jobs.items()),
-            *(_row("host", host, None, 0, n) for host, n in hosts.items()),
-            *(_row("tag", tag, None, n, n) for tag, n in tags.items()),
+            *(Bound("jobs", "", [job], n, n, None, None, None) for job, n in jobs.items()),
+            *(Bound("host", host, [], 0, n, None, None, None) for host, n in hosts.items()),
+            *(Bound("tag", tag, [], n, n, None, None, None) for tag, n in tags.items()),
         ]
 
     def claim(self, now: datetime = NOON) -> list[Admitted]:
@@ -124,33 +128,25 @@ class Replica:
         bounds = Bounds(self.rows(), now, self.hostmost, HOST_BREAKS, Room((first, second, third, fourth)))
         since: dict[str, datetime] = {}
         for _, entry, _ in self.due:
-            since.setdefault(entry.host, entry.scheduledfor)
+            since.setdefault(str(entry.host), entry.scheduledfor)
         shares = Counter(bounds.shares(since))
         jobs, tags = bounds.closed
         looked = []
         for _, entry, named in self.due:
-            if shares[entry.host] and entry.jobid not in jobs and not {*named} & {*tags}:
-                shares[entry.host] -= 1
+            if shares[str(entry.host)] and entry.jobid not in jobs and not {*named} & {*tags}:
+                shares[str(entry.host)] -= 1
                 looked.append(entry)
         named_by = {number: named for number, _, named in self.due}
-        known = {entry.logid: _rules(entry, named_by[entry.logid]) for entry in looked}
+        known = {entry.jobid: _rules(entry, named_by[entry.logid]) for entry in looked}
         admitted = bounds.admit(looked, known)
-        taken = {one.entry.logid for one in admitted}
+        taken = {one.log.logid for one in admitted}
         self.running |= {one[0]: one for one in self.due if one[0] in taken}
         self.due = [one for one in self.due if one[0] not in taken]
         return admitted
 
 
-def _rules(entry: DueCall, tags: Sequence[str]) -> StartRules:
-    return StartRules(
-        entry.logid, 0, None, 0, None, None, entry.jobid, "A job", NOON, [*tags], None, "once", 60,
-        True, None, None, False, False, [],
-    )  # fmt: skip
-
-
-def _row(kind: str, name: str | None, jobids: list[int] | None, runs: int, calls: int) -> dict[str, Any]:
-    names = ("kind", "name", "jobids", "runs", "calls", "limit", "rate", "until")
-    return dict(zip(names, (kind, name, jobids, runs, calls, None, None, None), strict=True))
+def _rules(entry: DueLog, tags: Sequence[str]) -> JobRules:
+    return JobRules(entry.jobid, None, "once", 60, True, None, [*tags], False, False, False)
 
 
 RUNS = st.tuples(
@@ -174,7 +170,7 @@ def test_what_is_kept_never_goes_to_those_who_have_something(
             replica.running.pop(sorted(replica.running)[step % len(replica.running)])
         before = list(replica.running.values())
         for one in replica.claim():
-            number, entry, tags = replica.running[one.entry.logid]
+            number, entry, tags = replica.running[one.log.logid]
             under_way = len(before)
             if under_way >= lent:
                 assert entry.jobid not in {other.jobid for _, other, _ in before}

@@ -1,9 +1,9 @@
 """Statements on jobs that run after others."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
 
@@ -12,22 +12,32 @@ CHAIN_KEY = 0x6A6F6261667465
 
 TAKE_TURN = Statement("SELECT pg_advisory_xact_lock(:key)")
 
-# A paused follower does not run, and its ledger says so.
+
+class Follower(NamedTuple):
+    """A job that runs after one that has ended."""
+
+    jobid: int
+    active: bool
+    """Whether a run was asked for; else it is paused."""
+    parentlogid: int
+
+
 FIRE = Statement(
     """
-    INSERT INTO joblog (jobid, scheduledfor, status, nextrun, finishedat, reason, cause, host, parentlogid)
-    SELECT follower.jobid, :now, CASE WHEN follower.active THEN 'pending' ELSE 'skipped' END,
-           CASE WHEN follower.active THEN CAST(:now AS timestamptz) END,
-           CASE WHEN NOT follower.active THEN CAST(:now AS timestamptz) END,
-           CASE WHEN NOT follower.active THEN 'paused' END,
-           'after', follower.host, parent.logid
-    FROM joblog AS parent JOIN job AS follower ON follower.afterjobid = parent.jobid
-    WHERE parent.logid = ANY(:logids) AND parent.status IN ('finished', 'failed')
-      AND follower.after ->> 'on' IN ('any', parent.status) AND follower.deletedat IS NULL
-      AND (follower.active OR follower.pausedat IS NOT NULL)
-    ON CONFLICT DO NOTHING
-    RETURNING jobid
-    """
+    WITH follower AS (
+        SELECT follower.jobid, follower.active, follower.host, parent.logid
+        FROM joblog AS parent JOIN job AS follower ON follower.afterjobid = parent.jobid
+        WHERE parent.logid = ANY(:logids) AND parent.status IN ('finished', 'failed')
+          AND follower.after ->> 'on' IN ('any', parent.status) AND follower.deletedat IS NULL
+          AND (follower.active OR follower.pausedat IS NOT NULL)
+    ), asked AS (
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, cause, host, parentlogid)
+        SELECT jobid, :now, :now, 'after', host, logid FROM follower WHERE active
+        ON CONFLICT DO NOTHING
+    )
+    SELECT jobid, active, logid AS parentlogid FROM follower
+    """,
+    Follower,
 )
 FOLLOWERS = Statement(
     "SELECT jobid FROM job WHERE afterjobid = :jobid AND deletedat IS NULL ORDER BY jobid LIMIT :limit"
@@ -44,6 +54,17 @@ CHAIN = Statement(
     SELECT jobid FROM chain ORDER BY depth
     """
 )
+
+
+@dataclass
+class LostRuns:
+    """Runs that a job lacks."""
+
+    count: int
+    first: datetime | None
+    """When the first of them should have been."""
+
+
 #: Ends of the job that it runs after, which it should have run after and did not.
 LOST = Statement(
     """
@@ -55,7 +76,8 @@ LOST = Statement(
       AND NOT EXISTS (
           SELECT FROM joblog AS child WHERE child.jobid = job.jobid AND child.parentlogid = parent.logid
       )
-    """
+    """,
+    LostRuns,
 )
 
 
@@ -64,8 +86,8 @@ async def take_turn(session: Session) -> None:
     await session.all(TAKE_TURN, key=CHAIN_KEY)
 
 
-async def fire(session: Session, now: datetime, logids: Sequence[int]) -> list[asyncpg.Record]:
-    """Ask for runs of the jobs that run after these logs, which have their verdicts."""
+async def fire(session: Session, now: datetime, logids: Sequence[int]) -> list[Follower]:
+    """Ask for runs of the active jobs that run after these logs; they, and the paused ones."""
     return await session.all(FIRE, now=now, logids=logids)
 
 
@@ -79,6 +101,6 @@ async def chain(session: Session, jobid: int, limit: int) -> list[int]:
     return [row["jobid"] for row in await session.all(CHAIN, jobid=jobid, limit=limit)]
 
 
-async def lost(session: Session, jobid: int) -> asyncpg.Record:
-    """How many runs the job lacks, and when the first of them should have been."""
+async def lost(session: Session, jobid: int) -> LostRuns:
+    """The runs that the job lacks."""
     return await session.one(LOST, jobid=jobid)

@@ -2,23 +2,104 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.database import tables
 from scheduler_api.database.statements import Session, Statement
 
-#: The columns of a schedule's definition.
-DEFINITION = """
-    startdate, starttime, timezone, "interval", cron, until, exclude, dstgap, dstfold, validfrom, kept
+
+@dataclass
+class DefinitionRow:
+    """How a job's author has defined its schedule."""
+
+    startdate: date | None
+    starttime: time | None
+    timezone: str
+    interval: int | None
+    cron: str | None
+    until: datetime | None
+    exclude: list[str]
+    dstgap: str
+    dstfold: str
+
+
+@dataclass
+class ScheduleRow(DefinitionRow):
+    """A job's schedule, and what bounds it; the columns of SCHEDULE."""
+
+    validfrom: datetime
+    kept: list[datetime]
+    maxruns: int | None
+    jitter: int
+    jobid: int
+
+
+@dataclass
+class StateRow(ScheduleRow):
+    """What decides how a job goes on; the columns of STATE."""
+
+    createdat: datetime
+    version: int
+    misfire: str
+    grace: int
+    overlap: bool
+    afterjobid: int | None
+    active: bool
+    pausedat: datetime | None
+    pauseduntil: datetime | None
+    resumefrom: datetime | None
+    """While paused: the first occurrence that the ledger does not account for."""
+    deletedat: datetime | None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody paused the job, or created it so."""
+        return self.pausedat is not None
+
+
+@dataclass
+class JobRow(StateRow):
+    """A job as it is shown, with what its logs say of it."""
+
+    jobname: str
+    repeat: bool
+    tags: list[str]
+    target: dict[str, Any] | None
+    after: dict[str, Any] | None
+    concurrency: int | None
+    autopause: int | None
+    pausereason: str | None
+    pauseid: UUID | None
+    state: str
+    nextrun: datetime | None
+    nextoccurrence: datetime | None
+    """The first one that the ledger does not account for; of a paused job, see `resumefrom`."""
+    runs: int | None
+    """How many runs the schedule has made, as its next run has it."""
+    lastrun: datetime | None
+    laststatus: str | None
+
+    @property
+    def goes_on(self) -> datetime | None:
+        """The occurrence with which the job goes on, now or when it is resumed; None: it does not."""
+        return self.nextoccurrence or self.resumefrom
+
+
+#: The columns of a ScheduleRow, of a StateRow, of a job that is shown.
+SCHEDULE = """
+    job.startdate, job.starttime, job.timezone, job."interval", job.cron, job.until, job.exclude, job.dstgap,
+    job.dstfold, job.validfrom, job.kept, job.maxruns, job.jitter, job.jobid
+"""
+STATE = f"""
+    {SCHEDULE}, job.createdat, job.version, job.misfire, job.grace, job.overlap, job.afterjobid, job.active,
+    job.pausedat, job.pauseduntil, job.resumefrom, job.deletedat
 """
 #: What an author of a job writes: one column for each field of a draft.
 WRITTEN = tuple(name for name in JobDraft.model_fields if name != "active")
-_WRITTEN = ", ".join(f'job."{column}"' for column in WRITTEN)
+_COLUMNS = ", ".join(f'"{column}"' for column in WRITTEN)
 
 #: The next run of each job, and its newest run.
 NEXT_RUN = """
@@ -60,22 +141,20 @@ IS_REFINED = """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 _JOB = f"""
-    SELECT job.jobid, {{written}}, job.active, job.version, job.createdat,
-           job.pausedat, job.pausereason, job.pauseduntil, job.pauseid,
+    SELECT {STATE}, job.jobname, job.repeat, job.tags, {{target}} AS target, job.after, job.concurrency,
+           job.autopause, job.pausereason, job.pauseid,
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
-           next_run.nextrun, latest.lastrun, latest.status AS laststatus,
-           next_run.scheduledfor AS nextoccurrence, next_run.runs,
-           job.resumefrom, job.validfrom, job.kept, job.deletedat
+           next_run.nextrun, next_run.scheduledfor AS nextoccurrence, next_run.runs,
+           latest.lastrun, latest.status AS laststatus
     FROM job {NEXT_RUN} {LATEST}
 """
 #: A job with what its logs say of it: its next run, and how the newest one ended.
-JOB = _JOB.format(written=_WRITTEN)
-SUMMARY = _JOB.format(written=_WRITTEN.replace('job."target"', f"{SHORT_TARGET} AS target"))
+SUMMARY = _JOB.format(target=SHORT_TARGET)
 
-ONE = Statement(f"{JOB} WHERE job.jobid = :jobid")
-ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid")
-TARGET = Statement("SELECT target FROM job WHERE jobid = :jobid")
+ONE = Statement(f"{_JOB.format(target='job.target')} WHERE job.jobid = :jobid", JobRow)
+ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid", JobRow)
+AS_WRITTEN = Statement(f"SELECT {_COLUMNS} FROM job WHERE jobid = :jobid")
 
 ACTIVE_UNTIL = Statement(
     f"""
@@ -84,31 +163,57 @@ ACTIVE_UNTIL = Statement(
         WHERE job.active AND next_run.nextrun <= :until ORDER BY next_run.nextrun, job.jobid LIMIT :limit
     )
     {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY next_run.nextrun, job.jobid
-    """
+    """,
+    JobRow,
 )
+
+
+@dataclass
+class ForecastRow(ScheduleRow):
+    """The schedule of an active job, for a forecast of all."""
+
+    jobname: str
+    calls: bool
+    """Whether its runs call a target."""
+    runs: int | None
+    """How many runs the schedule has made."""
+
 
 ACTIVE_DEFINITIONS = Statement(
     f"""
-    SELECT job.jobid, jobname, jitter, host IS NOT NULL AS calls, maxruns, next_run.runs, {DEFINITION}
+    SELECT {SCHEDULE}, jobname, host IS NOT NULL AS calls, next_run.runs
     FROM job {NEXT_RUN}
     -- With its last run under way, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
     ORDER BY job.jobid LIMIT :limit
-    """
+    """,
+    ForecastRow,
 )
+
+
+class NamedJob(NamedTuple):
+    """What a job is called, for pages that name many."""
+
+    jobid: int
+    jobname: str
+    timezone: str
+    calls: bool
+    """Whether it still calls a target."""
+
+
 NAMES = Statement(
     """
     SELECT jobid, jobname, timezone, host IS NOT NULL AND deletedat IS NULL AS calls
     FROM job WHERE jobid = ANY(:jobids)
-    """
+    """,
+    NamedJob,
 )
 COUNT = Statement("SELECT count(*) FROM job")
 IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :limit")
 
 CREATE = Statement(
     f"""
-    INSERT INTO job ({", ".join(f'"{column}"' for column in WRITTEN)},
-                     host, afterjobid, active, pausedat, resumefrom, createdat, validfrom)
+    INSERT INTO job ({_COLUMNS}, host, afterjobid, active, pausedat, resumefrom, createdat, validfrom)
     VALUES ({", ".join(f":{column}" for column in WRITTEN)},
             :host, :afterjobid, :active, :pausedat, :resumefrom, :now, :now)
     RETURNING jobid
@@ -147,18 +252,35 @@ REMOVE = Statement("DELETE FROM job WHERE jobid = :jobid")
 RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
 
 CLOCK = Statement("SELECT clock_timestamp()")
-_OTHERS = ", ".join(f'job."{column.name}"' for column in tables.job.columns if column.name != "target")
-LOCK = Statement(
-    f"SELECT {_OTHERS}, {SHORT_TARGET} AS target FROM job WHERE jobid = :jobid FOR NO KEY UPDATE"
-)
+LOCK = Statement(f"SELECT {STATE} FROM job WHERE jobid = :jobid FOR NO KEY UPDATE", StateRow)
+
+
+class SharedJob(NamedTuple):
+    """A job that cannot be deleted meanwhile."""
+
+    jobid: int
+    deletedat: datetime | None
+    host: str | None
+
+
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
-SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE")
+SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE", SharedJob)
+
+
+class EndedPause(NamedTuple):
+    """A pause whose time has come."""
+
+    jobid: int
+    pauseduntil: datetime
+
+
 PAUSES_OVER = Statement(
     """
     SELECT jobid, pauseduntil FROM job
     WHERE pauseduntil <= :now AND (pauseduntil, jobid) > (CAST(:until AS timestamptz), CAST(:after AS bigint))
     ORDER BY pauseduntil, jobid LIMIT :limit
-    """
+    """,
+    EndedPause,
 )
 NEXT_PAUSE = Statement("SELECT min(pauseduntil) FROM job WHERE pauseduntil > :now")
 
@@ -192,28 +314,27 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
     return {column: values[column] for column in WRITTEN} | documents | derived
 
 
-async def one(session: Session, jobid: int) -> asyncpg.Record | None:
+async def one(session: Session, jobid: int) -> JobRow | None:
     """The job, with what its logs say of it."""
     return await session.one_or_none(ONE, jobid=jobid)
 
 
-async def summary(session: Session, jobid: int) -> asyncpg.Record | None:
+async def summary(session: Session, jobid: int) -> JobRow | None:
     """The same without the headers and the body of its target."""
     return await session.one_or_none(ONE_SUMMARY, jobid=jobid)
 
 
-async def target(session: Session, jobid: int) -> dict[str, Any] | None:
-    """The target of a job that is there."""
-    found: dict[str, Any] | None = (await session.one(TARGET, jobid=jobid))["target"]
-    return found
+async def as_written(session: Session, jobid: int) -> Mapping[str, Any]:
+    """What the author wrote of a job that is there, by the names of WRITTEN."""
+    return dict(await session.one(AS_WRITTEN, jobid=jobid))
 
 
-async def active_until(session: Session, until: datetime, limit: int) -> list[asyncpg.Record]:
+async def active_until(session: Session, until: datetime, limit: int) -> list[JobRow]:
     """Up to `limit` active jobs that run up to then, those that run first in front."""
     return await session.all(ACTIVE_UNTIL, until=until, limit=limit)
 
 
-async def active_definitions(session: Session, limit: int) -> list[asyncpg.Record]:
+async def active_definitions(session: Session, limit: int) -> list[ForecastRow]:
     """The schedules of up to `limit` active jobs."""
     return await session.all(ACTIVE_DEFINITIONS, limit=limit)
 
@@ -228,13 +349,13 @@ async def count(session: Session) -> int:
     return int((await session.one(COUNT))["count"])
 
 
-async def names(session: Session, jobids: Sequence[int]) -> dict[int, asyncpg.Record]:
-    """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
-    return {row["jobid"]: row for row in await session.all(NAMES, jobids=jobids)}
+async def names(session: Session, jobids: Sequence[int]) -> dict[int, NamedJob]:
+    """What each of these jobs is called, by jobid."""
+    return {row.jobid: row for row in await session.all(NAMES, jobids=jobids)}
 
 
-async def lock(session: Session, jobid: int) -> asyncpg.Record | None:
-    """The job's own row, but for its target's headers and body, locked until the end of the transaction."""
+async def lock(session: Session, jobid: int) -> StateRow | None:
+    """The job's own row, locked until the end of the transaction."""
     return await session.one_or_none(LOCK, jobid=jobid)
 
 
@@ -245,7 +366,7 @@ async def clock(session: Session) -> datetime:
     return found
 
 
-async def share(session: Session, jobid: int) -> asyncpg.Record | None:
+async def share(session: Session, jobid: int) -> SharedJob | None:
     """The job, which cannot be deleted until the transaction ends."""
     return await session.one_or_none(SHARE, jobid=jobid)
 
@@ -281,8 +402,8 @@ async def resume(session: Session, jobid: int, active: bool) -> None:
 
 async def pauses_over(
     session: Session, now: datetime, after: tuple[datetime, int], limit: int
-) -> list[asyncpg.Record]:
-    """Up to `limit` pauses that have ended, in order, after one of them: (jobid, pauseduntil)."""
+) -> list[EndedPause]:
+    """Up to `limit` pauses that have ended, in order, after one of them."""
     until, jobid = after
     return await session.all(PAUSES_OVER, now=now, until=until, after=jobid, limit=limit)
 

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import asyncpg
-
-from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY
+from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY, JobRow
 from scheduler_api.database.statements import Session, Statement
 
 #: How lists can be narrowed down.
@@ -53,7 +51,7 @@ async def page(
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
-) -> list[asyncpg.Record]:
+) -> list[JobRow]:
     """Up to `limit` jobs that pass all filters (keys of FILTERS, each with its value), in order.
 
     `after` is a place in that order: a jobid, and the sort key that goes before it.
@@ -64,7 +62,7 @@ async def page(
 
 
 @lru_cache(maxsize=256)
-def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[Any]:
+def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[JobRow]:
     """The statement behind `page`."""
     order, beyond = SORTS[sort]
     conditions = _conditions(filters)
@@ -79,7 +77,8 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[A
             SELECT job.jobid FROM job {seen} WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :limit
         )
         {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY {order}
-        """
+        """,
+        JobRow,
     )
 
 

@@ -1,17 +1,28 @@
 """Statements on the secrets that sign a job's calls."""
 
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
 
-SECRETS = Statement("SELECT secretid, jobid, createdat FROM jobsecret WHERE jobid = :jobid ORDER BY secretid")
+
+class SecretRow(NamedTuple):
+    """A secret, but for what it is."""
+
+    secretid: int
+    jobid: int
+    createdat: datetime
+
+
+SECRETS = Statement(
+    "SELECT secretid, jobid, createdat FROM jobsecret WHERE jobid = :jobid ORDER BY secretid", SecretRow
+)
 ADD_SECRET = Statement(
     """
     INSERT INTO jobsecret (jobid, createdat, ciphertext) VALUES (:jobid, :now, :ciphertext)
     RETURNING secretid, jobid, createdat
-    """
+    """,
+    SecretRow,
 )
 REMOVE_SECRET = Statement(
     "DELETE FROM jobsecret WHERE jobid = :jobid AND secretid = :secretid RETURNING secretid"
@@ -19,12 +30,12 @@ REMOVE_SECRET = Statement(
 CIPHERTEXTS = Statement("SELECT ciphertext FROM jobsecret WHERE jobid = :jobid ORDER BY secretid DESC")
 
 
-async def of_job(session: Session, jobid: int) -> list[asyncpg.Record]:
+async def of_job(session: Session, jobid: int) -> list[SecretRow]:
     """The job's secrets, oldest first, but for what they are."""
     return await session.all(SECRETS, jobid=jobid)
 
 
-async def add(session: Session, now: datetime, jobid: int, ciphertext: bytes) -> asyncpg.Record:
+async def add(session: Session, now: datetime, jobid: int, ciphertext: bytes) -> SecretRow:
     """Give the job a further secret."""
     return await session.one(ADD_SECRET, now=now, jobid=jobid, ciphertext=ciphertext)
 
@@ -36,4 +47,4 @@ async def remove(session: Session, jobid: int, secretid: int) -> bool:
 
 async def ciphertexts(session: Session, jobid: int) -> list[bytes]:
     """The job's secrets, newest first, encrypted."""
-    return [row["ciphertext"] for row in await session.all(CIPHERTEXTS, jobid=jobid)]
+    return [row[0] for row in await session.all(CIPHERTEXTS, jobid=jobid)]

@@ -1,36 +1,67 @@
 """Statements on attempts, on what accepted runs tell, and on trying again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
-
-import asyncpg
+from typing import Any, NamedTuple
 
 from scheduler_api.database.runs.logs import FILTERS
 from scheduler_api.database.statements import Session, Statement
 
+
+@dataclass
+class AttemptRow:
+    """An attempt as it is shown."""
+
+    logid: int
+    attempt: int
+    startedat: datetime
+    finishedat: datetime | None
+    outcome: str
+    failure: str | None
+    error: str | None
+    httpstatus: int | None
+    timing: dict[str, Any] | None
+    excerpt: str | None
+    progress: int | None
+    message: str | None
+    replica: str
+
+
+class LineRow(NamedTuple):
+    """What a run told."""
+
+    lineid: int
+    attempt: int
+    at: datetime
+    line: str
+
+
 OF_LOG = Statement(
     """
-    SELECT attempt, startedat, finishedat, outcome, failure, error, httpstatus, timing, excerpt,
+    SELECT logid, attempt, startedat, finishedat, outcome, failure, error, httpstatus, timing, excerpt,
            progress, message, replica
     FROM logattempt WHERE logid = :logid ORDER BY attempt
-    """
+    """,
+    AttemptRow,
 )
 #: The last attempt of each of these logs.
 LATEST = Statement(
     """
     SELECT DISTINCT ON (logid) logid, attempt, startedat, finishedat, outcome, failure, error, httpstatus,
-           timing, NULL AS excerpt, progress, message, replica
+           timing, CAST(NULL AS text) AS excerpt, progress, message, replica
     FROM logattempt WHERE logid = ANY(:logids) ORDER BY logid, attempt DESC
-    """
+    """,
+    AttemptRow,
 )
 LINES = Statement(
     """
     SELECT * FROM (
         SELECT lineid, attempt, at, line FROM logline WHERE logid = :logid ORDER BY lineid DESC LIMIT :limit
     ) AS newest ORDER BY lineid
-    """
+    """,
+    LineRow,
 )
 TELL = Statement(
     """
@@ -60,25 +91,19 @@ RETRY = Statement(
     WHERE logid = :logid
     """
 )
-CANCEL_PENDING = Statement(
-    """
-    UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'cancelled'
-    WHERE logid = :logid
-    """
-)
 
 
-async def of_log(session: Session, logid: int) -> list[asyncpg.Record]:
+async def of_log(session: Session, logid: int) -> list[AttemptRow]:
     """The log's attempts, in order."""
     return await session.all(OF_LOG, logid=logid)
 
 
-async def latest(session: Session, logids: Sequence[int]) -> dict[int, asyncpg.Record]:
+async def latest(session: Session, logids: Sequence[int]) -> dict[int, AttemptRow]:
     """The last attempt of each of these logs that has one, by logid; without the excerpts."""
-    return {row["logid"]: row for row in await session.all(LATEST, logids=logids)}
+    return {row.logid: row for row in await session.all(LATEST, logids=logids)}
 
 
-async def lines(session: Session, logid: int, limit: int) -> list[asyncpg.Record]:
+async def lines(session: Session, logid: int, limit: int) -> list[LineRow]:
     """The newest lines that the log's run told, in order."""
     return await session.all(LINES, logid=logid, limit=limit)
 
@@ -106,11 +131,6 @@ async def add_lines(
 async def retry(session: Session, now: datetime, logid: int, host: str) -> None:
     """Make a failed log pending anew: its attempts so far count no more."""
     await session.all(RETRY, now=now, logid=logid, host=host)
-
-
-async def cancel_pending(session: Session, now: datetime, logid: int) -> None:
-    """Skip a pending log that nothing follows from."""
-    await session.all(CANCEL_PENDING, now=now, logid=logid)
 
 
 async def failed(session: Session, filters: Mapping[str, Any], after: int, limit: int) -> list[int]:

@@ -8,10 +8,10 @@ claims count the same free place, claims of calls take turns (`CLAIM_KEY`); sett
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
-import asyncpg
-
-from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SHORT_TARGET
+from scheduler_api.database.runs.due import DUE, DueLog
+from scheduler_api.database.runs.settling import Result, columns
 from scheduler_api.database.statements import Session, Statement
 
 #: Any number that no other user of the same database takes; spells "jobcall".
@@ -25,15 +25,19 @@ TAKE_TURN = Statement(
 )
 
 
-class DueCall(NamedTuple):
-    """A claimed log that calls a target: locked until the end of the transaction."""
+class Bound(NamedTuple):
+    """What bounds a claim: jobs that look alike, a host, a tag, a limit, a host that is down."""
 
-    logid: int
-    jobid: int
-    scheduledfor: datetime
-    cause: str
-    attempt: int
-    host: str
+    kind: str
+    name: str
+    jobids: list[int]
+    runs: int
+    """Under way; or failures in a row."""
+    calls: int
+    """Those of them that have a call under way."""
+    limit: int | None
+    rate: int | None
+    until: datetime | None
 
 
 #: What bounds a claim: what is under way of each job, host and tag (runs, and those of them that have a call
@@ -47,7 +51,7 @@ BOUNDS = Statement(
         WHERE status = 'running'
     )
     -- Thousands of jobs may run, and nearly all look alike.
-    SELECT 'jobs' AS kind, CAST(NULL AS text) AS name, array_agg(jobid) AS jobids, runs, calls, "limit",
+    SELECT 'jobs' AS kind, '' AS name, array_agg(jobid) AS jobids, runs, calls, "limit",
            CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
     FROM (
         SELECT jobid, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls, max("limit") AS "limit"
@@ -55,27 +59,28 @@ BOUNDS = Statement(
     ) AS jobs
     GROUP BY runs, calls, "limit"
     UNION ALL
-    SELECT 'host', host, NULL, 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
+    SELECT 'host', host, '{}', 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
     UNION ALL
-    SELECT 'tag', tag, NULL, CAST(sum(runs) AS bigint), CAST(sum(calls) AS bigint), NULL, NULL, NULL
+    SELECT 'tag', tag, '{}', CAST(sum(runs) AS bigint), CAST(sum(calls) AS bigint), NULL, NULL, NULL
     FROM (
         SELECT tags, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls FROM running GROUP BY tags
     ) AS tagged CROSS JOIN unnest(tags) AS tag GROUP BY tag
     UNION ALL
-    SELECT 'limit of ' || scope, name, NULL, 0, 0, "limit", rate, busyuntil FROM concurrencylimit
+    SELECT 'limit of ' || scope, name, '{}', 0, 0, "limit", rate, busyuntil FROM concurrencylimit
     UNION ALL
-    SELECT 'down', host, NULL, failures, 0, NULL, NULL, openuntil FROM hostfailure
-    """
+    SELECT 'down', host, '{}', failures, 0, NULL, NULL, openuntil FROM hostfailure
+    """,
+    Bound,
 )
 #: Calls that are due to these hosts, up to a share of each.
-DUE = Statement(
-    """
-    SELECT call.logid, call.jobid, call.scheduledfor, call.cause, call.attempt, call.host
-    FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (host, share)
+DUE_CALLS = Statement(
+    f"""
+    SELECT {DUE}
+    FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (asked, share)
     CROSS JOIN LATERAL (
-        SELECT logid, jobid, scheduledfor, cause, attempt, host, nextrun
+        SELECT {DUE}, nextrun
         FROM joblog
-        WHERE status = 'pending' AND joblog.host = given.host AND nextrun <= :due AND nextrun >= :floor
+        WHERE status = 'pending' AND host = given.asked AND nextrun <= :due AND nextrun >= :floor
           AND jobid <> ALL(:jobids)
           AND (cardinality(CAST(:tags AS text[])) = 0
                OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid AND job.tags && :tags))
@@ -85,112 +90,72 @@ DUE = Statement(
     ) AS call
     ORDER BY call.nextrun, call.logid
     """,
-    DueCall,
+    DueLog,
 )
 
 
-class StartRules(NamedTuple):
-    """What a claim has to know of a log and its job before it starts."""
+class Started(NamedTuple):
+    """A run that is to make its call now."""
 
     logid: int
-    missed: int
-    through: datetime | None
-    runs: int
-    lastrun: datetime | None
-    parentlogid: int | None
     jobid: int
+    scheduledfor: datetime
+    cause: str
+    attempt: int
+    host: str
+    parentlogid: int | None
+    runs: int
+    """How often the schedule has made the job run, this run included."""
+    now: datetime
+    token: UUID
+    """The lease's: who settles the run has to show it."""
     jobname: str
     createdat: datetime
-    tags: list[str]
-    interval: int | None
-    misfire: str
-    grace: int
-    overlap: bool
-    concurrency: int | None
-    deletedat: datetime | None
-    refined: bool
-    """Whether there is more to its schedule than an interval, or one start."""
-    followed: bool
-    """Whether other jobs run after it."""
+    document: str | None
+    """The job's target as JSON. It may be large, so that it is parsed outside of any transaction."""
     secrets: list[bytes]
     """Encrypted, the newest first."""
+    conflict: bool = False
+    """Whether the job's next occurrence had a row already."""
 
 
-#: What a claim has to know of these logs and their jobs; read after the lock, so never stale. What follows
-#: may change the job, or refer to it: one that somebody else holds is left out, not waited for.
-KNOWN = Statement(
-    f"""
-    SELECT joblog.logid, joblog.missed, joblog.through, joblog.runs, joblog.lastrun, joblog.parentlogid,
-           job.jobid, job.jobname, job.createdat, job.tags, job."interval", job.misfire, job.grace,
-           job.overlap, job.concurrency, job.deletedat,
-           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
-           ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets
-    FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
-    FOR NO KEY UPDATE OF job SKIP LOCKED
-    """,
-    StartRules,
-)
-
-
-class Policies(NamedTuple):
-    """What a job says of what follows a run."""
-
-    logid: int
-    misfire: str
-    grace: int
-    overlap: bool
-    autopause: int | None
-    pausedat: datetime | None
-    deletedat: datetime | None
-    target: str | None
-    """As JSON, without what is sent to it."""
-    refined: bool
-    """Whether there is more to its schedule than an interval, or one start."""
-    followed: bool
-    """Whether other jobs run after it."""
-
-
-_RULES = f"""
-    SELECT joblog.logid, job.misfire, job.grace, job.overlap, job.autopause, job.pausedat, job.deletedat,
-           CAST({SHORT_TARGET} AS text) AS target,
-           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed
-    FROM joblog JOIN job USING (jobid) WHERE joblog.logid = ANY(:logids)
-"""
-RULES = Statement(_RULES, Policies)
-FREE_RULES = Statement(f"{_RULES} FOR KEY SHARE OF job SKIP LOCKED", Policies)
 # The attempts are written before any request is sent. A log that has been tried before keeps
 # what its first claim decided.
 START = Statement(
     """
     WITH chosen AS (
         SELECT * FROM unnest(
-            CAST(:logids AS bigint[]), CAST(:firsts AS bool[]), CAST(:counts AS int[]),
-            CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]), CAST(:followings AS timestamptz[]),
+            CAST(:logids AS bigint[]), CAST(:firsts AS bool[]), CAST(:misses AS bigint[]),
+            CAST(:throughs AS timestamptz[]), CAST(:followings AS timestamptz[]),
             CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS chosen (logid, first, count, missed, through, following, next, try)
+        ) AS chosen (logid, first, missed, through, following, next, try)
     ), started AS (
         UPDATE joblog SET
             status = 'running', nextrun = NULL, lastrun = :now, startedat = coalesce(startedat, :now),
-            leasetoken = gen_random_uuid(), leaseuntil = :leaseuntil, runs = runs + chosen.count,
+            leasetoken = gen_random_uuid(), leaseuntil = :leaseuntil, runs = runs + CAST(chosen.first AS int),
             missed = CASE WHEN chosen.first THEN chosen.missed ELSE joblog.missed END,
             through = CASE WHEN chosen.first THEN chosen.through ELSE joblog.through END,
             following = CASE WHEN chosen.first THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.logid = chosen.logid
-        RETURNING joblog.logid, joblog.jobid, joblog.attempt, joblog.leasetoken, joblog.runs, joblog.host,
+        RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, host, leasetoken, runs, parentlogid,
                   chosen.next, chosen.try
     ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, next, try, :now, runs, host FROM started WHERE next IS NOT NULL
+        SELECT jobid, next, coalesce(try, next), :now, runs, host FROM started WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), written AS (
         INSERT INTO logattempt (logid, attempt, startedat, replica)
         SELECT logid, attempt, :now, :replica FROM started
     )
-    SELECT logid, leasetoken, started.runs, CAST(job.target AS text) AS target, jobid,
-           next IS NOT NULL AND jobid NOT IN (SELECT jobid FROM added) AS conflict
-    FROM started JOIN job USING (jobid)
-    """
+    SELECT logid, job.jobid, scheduledfor, cause, attempt, started.host, parentlogid, runs,
+           CAST(:now AS timestamptz) AS now, leasetoken AS token, jobname, createdat,
+           CAST(job.target AS text) AS document,
+           ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
+           next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
+    FROM started JOIN job ON job.jobid = started.jobid
+    """,
+    Started,
 )
 NEXT_CALL = Statement(
     """
@@ -199,30 +164,13 @@ NEXT_CALL = Statement(
 )
 
 
-class Start(NamedTuple):
-    """A log to be marked as running."""
-
-    logid: int
-    first: bool
-    """Whether nothing has been decided for it yet: it is the first attempt of an occurrence."""
-    counted: int = 0
-    """1 where it is another run that the schedule makes."""
-    missed: int = 0
-    through: datetime | None = None
-    following: datetime | None = None
-    """The occurrence to add when it settles."""
-    next: datetime | None = None
-    """The occurrence to add now."""
-    tried: datetime | None = None
-
-
 async def take_turn(session: Session) -> None:
     """Wait until no other claim of calls is under way; the turn ends with the transaction."""
     await session.all(TAKE_TURN, key=CLAIM_KEY)
 
 
-async def bounds(session: Session) -> list[asyncpg.Record]:
-    """Everything that bounds a claim: (kind, name, jobids, runs, calls, limit, rate, until)."""
+async def bounds(session: Session) -> list[Bound]:
+    """Everything that bounds a claim."""
     return await session.all(BOUNDS)
 
 
@@ -233,55 +181,27 @@ async def due(
     jobids: Sequence[int],
     tags: Sequence[str],
     floor: datetime,
-) -> list[DueCall]:
+) -> list[DueLog]:
     """Lock the oldest calls to these hosts that are due from `floor` to `due`.
 
     Up to so many to each host, but none of these jobs or tags.
     """
     hosts, counts = list(shares), list(shares.values())
     asked = {"hosts": hosts, "shares": counts, "jobids": jobids, "tags": tags}
-    return await session.all(DUE, **asked, due=due, floor=floor)
-
-
-async def known(session: Session, logids: Sequence[int]) -> dict[int, StartRules]:
-    """What there is to know of these logs and their jobs before they run, by logid; of those jobs only that
-    nobody else holds, which are locked."""
-    return {found.logid: found for found in await session.all(KNOWN, logids=logids)}
-
-
-async def rules(session: Session, logids: Sequence[int]) -> dict[int, Policies]:
-    """What their jobs say of what follows from these logs, by logid."""
-    return {found.logid: found for found in await session.all(RULES, logids=logids)}
-
-
-async def free_rules(session: Session, logids: Sequence[int]) -> dict[int, Policies]:
-    """The same for those jobs only that nobody else holds; what is settled may refer to them."""
-    return {found.logid: found for found in await session.all(FREE_RULES, logids=logids)}
+    return await session.all(DUE_CALLS, **asked, due=due, floor=floor)
 
 
 async def start(
-    session: Session, now: datetime, replica: str, lease: timedelta, starts: Sequence[Start]
-) -> dict[int, asyncpg.Record]:
-    """Mark logs as running and write their attempts; (leasetoken, runs, target, jobid, conflict) by logid.
-
-    `conflict`: the next occurrence had a row already.
-    """
-    logids, firsts, counts, misses, throughs, followings, nexts, tries = map(list, zip(*starts, strict=True))
-    rows = await session.all(
-        START,
-        now=now,
-        replica=replica,
-        leaseuntil=now + lease,
-        logids=logids,
-        firsts=firsts,
-        counts=counts,
-        misses=misses,
-        throughs=throughs,
-        followings=followings,
-        nexts=nexts,
-        tries=tries,
-    )
-    return {row["logid"]: row for row in rows}
+    session: Session, now: datetime, replica: str, lease: timedelta, results: Sequence[Result]
+) -> dict[int, Started]:
+    """Mark logs as running, write their attempts and the next rows; the runs, by logid."""
+    chosen = [
+        (one.logid, one.how == "at once", one.missed, one.through, one.following, one.next, one.tried)
+        for one in results
+    ]
+    names = ("logids", "firsts", "misses", "throughs", "followings", "nexts", "tries")
+    values = {"now": now, "replica": replica, "leaseuntil": now + lease}
+    return {row.logid: row for row in await session.all(START, **values, **columns(names, chosen))}
 
 
 async def next_call(session: Session, after: datetime) -> datetime | None:

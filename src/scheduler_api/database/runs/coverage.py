@@ -4,10 +4,36 @@ A row that is read as a record costs as much as twenty that come in an array.
 """
 
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+
+
+class CoveredPart(NamedTuple):
+    """Some of the schedule's rows, in order, all in one."""
+
+    rows: int
+    last: datetime
+    """The occurrence of the last row."""
+    missed: int
+    """How many further occurrences all of them stand for."""
+    runs: int
+    """The highest number of runs."""
+    status: str
+    """Of the last row."""
+    logid: int
+    """Of the last row."""
+    writtenoff: bool
+    """Whether any was written off by an edit or by the end of the schedule."""
+    firsts: list[int]
+    """The occurrence of each row, in microseconds since 1970."""
+    lasts: list[int] | None
+    """The last one that each tells of; None: each row is of one."""
+    misses: list[int] | None
+    """How many further ones each stands for; None: each row is of one."""
+    blocked: list[bool] | None
+    """Whether the schedule itself kept each from running; None: none."""
+
 
 # Whatever else is to be known of each row, to judge it, has to be told here of all together: those that are
 # unremarkable are looked at in no other way.
@@ -30,19 +56,13 @@ PART = Statement(
           AND scheduledfor > :after AND scheduledfor < :before
         ORDER BY scheduledfor LIMIT :limit
     ) AS part
-    """
+    """,
+    CoveredPart,
 )
 
 
 async def part(
     session: Session, jobid: int, after: datetime, before: datetime, blocked: list[str], limit: int
-) -> asyncpg.Record:
-    """Up to `limit` of the schedule's verdicts between two instants, in order, as one record.
-
-    `firsts` and `lasts` are the occurrences that each row tells of, in microseconds since 1970, `misses` how
-    many further ones it stands for; `blocked` whether its reason is one of those. Null: each row is of one,
-    or none is blocked. `rows` is how many there are, `missed` the sum of `misses`, `runs` the highest number
-    of runs, `writtenoff` whether any was, by an edit or the end of the schedule; `last`, `status` and `logid`
-    are the last row's occurrence, status and logid.
-    """
+) -> CoveredPart:
+    """Up to `limit` of the schedule's rows between two instants, in order; `blocked` are reasons."""
     return await session.one(PART, jobid=jobid, after=after, before=before, blocked=blocked, limit=limit)

@@ -1,10 +1,27 @@
 """What no log of a job may say, whatever happened; and how often the job's schedule has made it run."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-
 from scheduler_api.database.statements import Session, Statement
+
+
+@dataclass
+class TallyRow:
+    """The logs of a job that have one fault in common, or none."""
+
+    fault: str | None
+    count: int
+    first: datetime | None
+    logid: int | None
+    """The first of them."""
+    told: int
+    """How many account for occurrences."""
+    ran: int
+    """How many the schedule made run."""
+    runs: int
+    """The highest number of runs that any of them has."""
+
 
 # One look at each log. `told` are those that account for occurrences, `ran` those that the schedule made run:
 # a plain log that could not even be planned, or a call that could not be begun, has failed and did not. The
@@ -48,12 +65,13 @@ TALLY = Statement(
            ) AS ran,
            coalesce(max(runs) FILTER (WHERE cause = 'schedule'), 0) AS runs
     FROM judged GROUP BY fault
-    """
+    """,
+    TallyRow,
 )
 
 
-async def tally(session: Session, jobid: int, targeted: datetime) -> list[asyncpg.Record]:
-    """The job's logs by their faults (none: null): how many, the first of them; what they tell, how many ran.
+async def tally(session: Session, jobid: int, targeted: datetime) -> list[TallyRow]:
+    """The job's logs by their faults.
 
     `targeted` is since when the job has the target that it has.
     """

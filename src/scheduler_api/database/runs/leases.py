@@ -1,18 +1,37 @@
 """Statements on running logs and the leases that they are held under."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
+from scheduler_api.database.jobs.definitions import (
+    IS_FOLLOWED,
+    IS_REFINED,
+    SCHEDULE,
+    SHORT_TARGET,
+    ScheduleRow,
+)
 from scheduler_api.database.statements import Session, Statement
 
 
-class LeasedLog(NamedTuple):
-    """A log as those need it who settle it, locked."""
+@dataclass
+class LeasedLog(ScheduleRow):
+    """A log as those need it who settle it, locked; with its job's schedule and rules."""
 
+    misfire: str
+    grace: int
+    overlap: bool
+    autopause: int | None
+    pausedat: datetime | None
+    deletedat: datetime | None
+    target: str | None
+    """As JSON, without what is sent to it."""
+    refined: bool
+    """Whether there is more to the schedule than an interval, or one start."""
+    followed: bool
+    """Whether other jobs run after it."""
     logid: int
-    jobid: int
     cause: str
     status: str
     attempt: int
@@ -29,16 +48,32 @@ class LeasedLog(NamedTuple):
     """Whether its target has accepted the run; known only of leases that have expired."""
 
 
-_LEASED = """
-    logid, jobid, cause, status, attempt, spent, scheduledfor, startedat, following, runs, lastrun, host,
-    leasetoken, leaseuntil
+_ACCEPTED = """EXISTS (
+    SELECT FROM logattempt AS own
+    WHERE own.logid = joblog.logid AND own.attempt = joblog.attempt AND own.outcome = 'accepted'
+)"""
+
+
+def _leased(accepted: str) -> str:
+    return f"""
+    SELECT {SCHEDULE}, misfire, grace, overlap, autopause, pausedat, deletedat,
+           CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
+           logid, cause, status, attempt, spent, scheduledfor, startedat, following, runs, lastrun,
+           joblog.host, leasetoken, leaseuntil,
+           {accepted} AS accepted
+    FROM joblog JOIN job ON job.jobid = joblog.jobid
 """
-#: Of these logs, those that still run under the token that is shown, but for those that somebody else holds.
+
+
+_KNOWN = _leased("false")
+#: Rows that somebody else holds, and those of jobs that somebody else holds, are left out, not waited for:
+#: what is settled may refer to the job.
+_IF_FREE = "ORDER BY logid FOR UPDATE OF joblog SKIP LOCKED FOR KEY SHARE OF job SKIP LOCKED"
+#: Of these logs, those that still run under the token that is shown, as far as they are free.
 FENCE = Statement(
     f"""
-    SELECT {_LEASED}, false AS accepted FROM joblog
-    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
-    ORDER BY logid FOR UPDATE SKIP LOCKED
+    {_KNOWN} WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
+    {_IF_FREE}
     """,
     LeasedLog,
 )
@@ -74,18 +109,13 @@ EXPIRED = Statement(
 )
 TAKEN_OVER = Statement(
     f"""
-    SELECT {_LEASED}, EXISTS (
-        SELECT FROM logattempt
-        WHERE logattempt.logid = joblog.logid AND logattempt.attempt = joblog.attempt AND outcome = 'accepted'
-    ) AS accepted
-    FROM joblog WHERE status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens)
-    ORDER BY logid FOR UPDATE SKIP LOCKED
+    {_leased(_ACCEPTED)}
+    WHERE status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens) {_IF_FREE}
     """,
     LeasedLog,
 )
-RUNNING = Statement(
-    f"SELECT {_LEASED}, false AS accepted FROM joblog WHERE logid = :logid FOR UPDATE", LeasedLog
-)
+LOCK = Statement("SELECT FROM joblog WHERE logid = :logid FOR UPDATE")
+ONE = Statement(f"{_KNOWN} WHERE logid = :logid", LeasedLog)
 RENEW = Statement(
     """
     WITH mine AS (
@@ -137,7 +167,9 @@ async def take_over(session: Session, now: datetime, tokens: Sequence[UUID]) -> 
 
 async def lock(session: Session, logid: int) -> LeasedLog | None:
     """The log with its lease, locked."""
-    return await session.one_or_none(RUNNING, logid=logid)
+    # The lock may be waited for: what the job says is read after it.
+    await session.all(LOCK, logid=logid)
+    return await session.one_or_none(ONE, logid=logid)
 
 
 async def renew(session: Session, held: Sequence[tuple[int, UUID]], until: datetime) -> set[UUID]:

@@ -1,21 +1,66 @@
 """Statements on logs: requests, skipped occurrences, and what the rows account for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from scheduler_api.database.statements import Session, Statement
 
+
+@dataclass
+class LogRow:
+    """A log as it is shown."""
+
+    logid: int
+    jobid: int
+    scheduledfor: datetime
+    nextrun: datetime | None
+    lastrun: datetime | None
+    status: str
+    cause: str
+    attempt: int
+    missed: int
+    through: datetime | None
+    runs: int
+    startedat: datetime | None
+    finishedat: datetime | None
+    reason: str | None
+    error: str | None
+    host: str | None
+    leaseuntil: datetime | None
+    parentlogid: int | None
+
+
+class LedgerRow(NamedTuple):
+    """A log of the schedule's own, as those read it who account for occurrences."""
+
+    logid: int
+    scheduledfor: datetime
+    status: str
+    missed: int
+    through: datetime | None
+    reason: str | None
+    lastrun: datetime | None
+    runs: int
+
+    @property
+    def last(self) -> datetime:
+        """The last occurrence that it tells of."""
+        return self.through or self.scheduledfor
+
+
+_LEDGER = "logid, scheduledfor, status, missed, through, reason, lastrun, runs"
 _COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
     startedat, finishedat, reason, error, host, leaseuntil, parentlogid
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
-ONE = Statement(f"{_LOGS} WHERE logid = :logid")
-NEWEST_LOGS = Statement(f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :limit")
+ONE = Statement(f"{_LOGS} WHERE logid = :logid", LogRow)
+NEWEST_LOGS = Statement(
+    f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :limit", LogRow
+)
 
 #: How lists of logs can be narrowed down.
 FILTERS = {
@@ -33,21 +78,6 @@ _FURTHER = {
     _OF_ALL: "logid < :before",
 }
 
-# Where a row of the first occurrence is there already, it stays as it is, and the caller is told.
-SKIP = Statement(
-    """
-    INSERT INTO joblog (jobid, scheduledfor, status, missed, through, reason, finishedat, lastrun, runs)
-    SELECT * FROM unnest(
-        CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[]),
-        array_fill(CAST('skipped' AS text), ARRAY[cardinality(CAST(:jobids AS bigint[]))]),
-        CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]), CAST(:reasons AS text[]),
-        array_fill(CAST(:now AS timestamptz), ARRAY[cardinality(CAST(:jobids AS bigint[]))]),
-        CAST(:lastruns AS timestamptz[]), CAST(:runs AS int[])
-    )
-    ON CONFLICT DO NOTHING
-    RETURNING jobid, scheduledfor
-    """
-)
 REQUEST = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, host, lastrun, cause)
@@ -59,32 +89,18 @@ REQUEST = Statement(
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
     ON CONFLICT DO NOTHING
     RETURNING {_COLUMNS}
-    """
+    """,
+    LogRow,
 )
-CANCEL_REQUESTS = Statement(
-    """
-    UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'deleted'
-    WHERE jobid = :jobid AND status = 'pending'
-    """
-)
-
-# Those whose job was deleted while they were being added.
-ABANDON = Statement(
-    """
-    UPDATE joblog SET status = 'skipped', nextrun = NULL, finishedat = :now, reason = 'deleted',
-                      following = NULL
-    WHERE logid = ANY(:logids) AND status = 'pending'
-    """
-)
-
 #: What the schedule's own rows account for, in order.
 COVERAGE = Statement(
-    """
-    SELECT logid, scheduledfor, status, missed, through, runs, reason, finishedat FROM joblog
+    f"""
+    SELECT {_LEDGER} FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
       AND scheduledfor > :after AND scheduledfor < :before
     ORDER BY scheduledfor LIMIT :limit
-    """
+    """,
+    LedgerRow,
 )
 #: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
 AROUND = Statement(
@@ -96,7 +112,8 @@ AROUND = Statement(
         {_LOGS} WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor < :at
         ORDER BY scheduledfor DESC LIMIT 100
      ) AS earlier WHERE through >= :at ORDER BY scheduledfor DESC)
-    """
+    """,
+    LogRow,
 )
 #: Occurrences of a range that have run, or are under way, and those that were asked for.
 DONE = Statement(
@@ -109,20 +126,22 @@ DONE = Statement(
 
 #: What users asked to skip before its time.
 AHEAD = Statement(
-    """
-    SELECT scheduledfor, through, missed, reason FROM joblog
+    f"""
+    SELECT {_LEDGER} FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
     ORDER BY scheduledfor
-    """
+    """,
+    LedgerRow,
 )
 #: A row that was skipped ahead of its time, and of whose occurrences some have come since.
 STRADDLING = Statement(
-    """
-    SELECT logid, scheduledfor, through, reason, lastrun, runs FROM joblog
+    f"""
+    SELECT {_LEDGER} FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped'
       AND scheduledfor <= :now AND through > :now
     ORDER BY scheduledfor DESC LIMIT 1
-    """
+    """,
+    LedgerRow,
 )
 SHORTEN = Statement("UPDATE joblog SET missed = :missed, through = :through WHERE logid = :logid")
 FORGET_AHEAD = Statement(
@@ -134,17 +153,18 @@ FORGET_AHEAD = Statement(
 
 #: Rows of the schedule that tell of what is yet to come.
 TOLD_AHEAD = Statement(
-    """
-    (SELECT logid, scheduledfor, through, status, reason FROM joblog
+    f"""
+    (SELECT {_LEDGER} FROM joblog
      WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor > :now AND status <> 'pending'
      ORDER BY scheduledfor LIMIT :limit)
     UNION ALL
     (SELECT * FROM (
-        SELECT logid, scheduledfor, through, status, reason FROM joblog
+        SELECT {_LEDGER} FROM joblog
         WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor <= :now
         ORDER BY scheduledfor DESC LIMIT 100
      ) AS newest WHERE through > :now)
-    """
+    """,
+    LedgerRow,
 )
 DROP = Statement("DELETE FROM joblog WHERE logid = ANY(:logids)")
 
@@ -161,12 +181,13 @@ REACHED = Statement(
 )
 #: The newest of the schedule's rows that tell of what is later than an instant.
 TOLD_SINCE = Statement(
-    """
-    SELECT scheduledfor, through FROM joblog
+    f"""
+    SELECT {_LEDGER} FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
       AND scheduledfor > :since
     ORDER BY scheduledfor DESC LIMIT :limit
-    """
+    """,
+    LedgerRow,
 )
 #: Where the runs of a part of a job's past were used up: right after what the last of them stands for.
 SPENT = Statement(
@@ -216,64 +237,20 @@ SETTLED = Statement(
 )
 
 
-class Skipped(NamedTuple):
-    """A row for occurrences that did not run."""
-
-    jobid: int
-    first: datetime
-    missed: int
-    through: datetime | None
-    reason: str
-    lastrun: datetime | None
-    runs: int
-
-
-async def skip(session: Session, now: datetime, rows: Sequence[Skipped]) -> list[Skipped]:
-    """Write rows for occurrences that did not run; those that met a row of their first occurrence."""
-    if not rows:
-        return []
-    jobids, firsts, misses, throughs, reasons, lastruns, runs = map(list, zip(*rows, strict=True))
-    written = await session.all(
-        SKIP,
-        now=now,
-        jobids=jobids,
-        firsts=firsts,
-        misses=misses,
-        throughs=throughs,
-        reasons=reasons,
-        lastruns=lastruns,
-        runs=runs,
-    )
-    if len(written) == len(rows):
-        return []
-    known = {(row["jobid"], row["scheduledfor"]) for row in written}
-    return [row for row in rows if (row.jobid, row.first) not in known]
-
-
 async def request(
     session: Session, now: datetime, cause: str, wanted: Sequence[tuple[int, datetime]]
-) -> list[asyncpg.Record]:
+) -> list[LogRow]:
     """Ask for runs (jobid, occurrence) now; the new logs. One that was asked for before is left out."""
     jobids, firsts = map(list, zip(*wanted, strict=True)) if wanted else ([], [])
     return await session.all(REQUEST, now=now, cause=cause, jobids=jobids, firsts=firsts)
 
 
-async def cancel_requests(session: Session, now: datetime, jobid: int) -> None:
-    """Skip every pending log of the job, as the job is deleted."""
-    await session.all(CANCEL_REQUESTS, now=now, jobid=jobid)
-
-
-async def abandon(session: Session, now: datetime, logids: Sequence[int]) -> None:
-    """Skip pending logs whose jobs are deleted."""
-    await session.all(ABANDON, now=now, logids=logids)
-
-
-async def one(session: Session, logid: int) -> asyncpg.Record | None:
+async def one(session: Session, logid: int) -> LogRow | None:
     """The log."""
     return await session.one_or_none(ONE, logid=logid)
 
 
-async def logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[asyncpg.Record]:
+async def logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[LogRow]:
     """Up to `limit` logs that pass all filters (keys of FILTERS, and `before`: a logid), newest first."""
     if filters.keys() == {"jobid"}:
         return await session.all(NEWEST_LOGS, jobid=filters["jobid"], limit=limit)
@@ -281,20 +258,21 @@ async def logs(session: Session, filters: Mapping[str, Any], limit: int) -> list
 
 
 @lru_cache(maxsize=64)
-def _logs(filters: tuple[str, ...]) -> Statement[Any]:
+def _logs(filters: tuple[str, ...]) -> Statement[LogRow]:
     order = _OF_JOB if "jobid" in filters else _OF_ALL
     conditions = [_FURTHER[order] if name == "before" else FILTERS[name] for name in filters]
-    return Statement(f"{_LOGS} WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT :limit")
+    where = " AND ".join(conditions) or "true"
+    return Statement(f"{_LOGS} WHERE {where} ORDER BY {order} LIMIT :limit", LogRow)
 
 
 async def coverage(
     session: Session, jobid: int, after: datetime, before: datetime, limit: int
-) -> list[asyncpg.Record]:
+) -> list[LedgerRow]:
     """Up to `limit` of the schedule's rows between two instants, in order."""
     return await session.all(COVERAGE, jobid=jobid, after=after, before=before, limit=limit)
 
 
-async def around(session: Session, jobid: int, at: datetime, until: datetime) -> list[asyncpg.Record]:
+async def around(session: Session, jobid: int, at: datetime, until: datetime) -> list[LogRow]:
     """The job's logs from `at` up to `until`, and those of earlier occurrences that reach over `at`."""
     return await session.all(AROUND, jobid=jobid, at=at, until=until)
 
@@ -302,10 +280,10 @@ async def around(session: Session, jobid: int, at: datetime, until: datetime) ->
 async def done(session: Session, jobid: int, since: datetime, before: datetime) -> set[datetime]:
     """The occurrences of a range that have run, are under way, or are asked to run."""
     rows = await session.all(DONE, jobid=jobid, since=since, before=before)
-    return {row["scheduledfor"] for row in rows}
+    return {row[0] for row in rows}
 
 
-async def straddling(session: Session, jobid: int, now: datetime) -> asyncpg.Record | None:
+async def straddling(session: Session, jobid: int, now: datetime) -> LedgerRow | None:
     """The row of skipped occurrences that lie on both sides of now; None: there is none."""
     return await session.one_or_none(STRADDLING, jobid=jobid, now=now)
 
@@ -315,7 +293,7 @@ async def shorten(session: Session, logid: int, missed: int, through: datetime |
     await session.all(SHORTEN, logid=logid, missed=missed, through=through)
 
 
-async def ahead(session: Session, jobid: int, now: datetime) -> list[asyncpg.Record]:
+async def ahead(session: Session, jobid: int, now: datetime) -> list[LedgerRow]:
     """The skipped rows of occurrences that are yet to come, in order."""
     return await session.all(AHEAD, jobid=jobid, now=now)
 
@@ -336,7 +314,7 @@ async def forget_ahead(session: Session, jobid: int, now: datetime) -> None:
     await session.all(FORGET_AHEAD, jobid=jobid, now=now)
 
 
-async def told_ahead(session: Session, jobid: int, now: datetime, limit: int) -> list[asyncpg.Record]:
+async def told_ahead(session: Session, jobid: int, now: datetime, limit: int) -> list[LedgerRow]:
     """Up to `limit` of the schedule's rows, but pending ones, that tell of occurrences later than `now`."""
     return await session.all(TOLD_AHEAD, jobid=jobid, now=now, limit=limit)
 
@@ -348,7 +326,7 @@ async def reached(session: Session, jobid: int, now: datetime) -> datetime | Non
     return found
 
 
-async def told_since(session: Session, jobid: int, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def told_since(session: Session, jobid: int, since: datetime, limit: int) -> list[LedgerRow]:
     """The newest `limit` of the schedule's rows, but pending ones, of occurrences after `since`, in order."""
     return (await session.all(TOLD_SINCE, jobid=jobid, since=since, limit=limit))[::-1]
 

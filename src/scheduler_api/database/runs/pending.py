@@ -1,12 +1,11 @@
 """Statements on live logs: next runs, and runs under way that carry their job's future."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-import asyncpg
-
-from scheduler_api.database.jobs.definitions import DEFINITION
+from scheduler_api.database.jobs.definitions import SCHEDULE, ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 
 #: The channel on which the tickers are told of a next run that they may not have seen.
@@ -65,6 +64,12 @@ ADD = Statement(
 )
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
 RUNNING = Statement("SELECT EXISTS (SELECT FROM joblog WHERE jobid = :jobid AND status = 'running')")
+PENDING = Statement(
+    """
+    SELECT logid, scheduledfor FROM joblog
+    WHERE jobid = :jobid AND status = 'pending' ORDER BY logid FOR UPDATE
+    """
+)
 WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
 RETIME = Statement("UPDATE joblog SET nextrun = :nextrun WHERE logid = :logid")
 FOLLOW = Statement("UPDATE joblog SET following = :following WHERE logid = ANY(:logids)")
@@ -77,6 +82,19 @@ REHOST = Statement(
     """
 )
 
+
+@dataclass
+class WalkedJob(ScheduleRow):
+    """An active job that is suspicious; a single one that is not there where none is."""
+
+    last: int | None
+    """The last jobid that was looked at; None: there was none left."""
+    scheduledfor: datetime | None
+    """Its next run; None: it has none."""
+    nextrun: datetime | None
+    is_there: bool
+
+
 # Walks over active jobs in the order of their ids, and tells of those whose next run is missing, or may be
 # later than it should be: of plain intervals the database knows itself. Reads live rows only, so it costs the
 # same whatever has run before.
@@ -86,12 +104,12 @@ WALK = Statement(
         SELECT job.* FROM job WHERE jobid > :after AND active AND afterjobid IS NULL
         ORDER BY jobid LIMIT :limit
     )
-    SELECT (SELECT max(jobid) FROM walked) AS last, walked.jobid, next_run.scheduledfor, next_run.nextrun,
-           jitter, validfrom, {DEFINITION}
+    SELECT {SCHEDULE}, (SELECT max(jobid) FROM walked) AS last, next_run.scheduledfor, next_run.nextrun,
+           job.jobid IS NOT NULL AS is_there
     FROM (VALUES (1)) AS always LEFT JOIN (
-        walked LEFT JOIN LATERAL (
+        walked AS job LEFT JOIN LATERAL (
             SELECT logid, scheduledfor, nextrun, following FROM joblog
-            WHERE jobid = walked.jobid AND cause = 'schedule'
+            WHERE jobid = job.jobid AND cause = 'schedule'
               AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
             LIMIT 1
         ) AS next_run ON true
@@ -99,9 +117,9 @@ WALK = Statement(
         -- A run that the next one does not wait for carries nothing.
         WHEN next_run.logid IS NULL THEN
             overlap
-            OR NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'running'
+            OR NOT EXISTS (SELECT FROM joblog WHERE jobid = job.jobid AND status = 'running'
                            AND cause = 'schedule')
-            AND NOT EXISTS (SELECT FROM joblog WHERE jobid = walked.jobid AND status = 'pending'
+            AND NOT EXISTS (SELECT FROM joblog WHERE jobid = job.jobid AND status = 'pending'
                             AND attempt > 1 AND cause = 'schedule')
         WHEN next_run.nextrun <= :now OR next_run.following IS NOT NULL THEN false
         WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter + cardinality(exclude) = 0
@@ -110,17 +128,28 @@ WALK = Statement(
             OR next_run.scheduledfor > CAST(:now AS timestamptz) + make_interval(secs => "interval")
         ELSE true
     END
-    """
+    """,
+    WalkedJob,
 )
+
+
+@dataclass
+class ZonedRun(ScheduleRow):
+    """A next run that rests on the rules of a time zone, and its job's schedule."""
+
+    scheduledfor: datetime
+
+
 #: Next runs that rest on the rules of a time zone.
 ZONED = Statement(
     f"""
-    SELECT job.jobid, {DEFINITION}, joblog.scheduledfor
+    SELECT {SCHEDULE}, joblog.scheduledfor
     FROM job JOIN joblog ON joblog.jobid = job.jobid
          AND joblog.status = 'pending' AND joblog.attempt = 1 AND joblog.cause = 'schedule'
     WHERE job.active AND job.timezone <> 'UTC' AND job.jobid > :after
     ORDER BY job.jobid LIMIT :limit
-    """
+    """,
+    ZonedRun,
 )
 
 
@@ -165,6 +194,11 @@ async def running(session: Session, jobid: int) -> bool:
     return bool(there)
 
 
+async def pending(session: Session, jobid: int) -> list[tuple[int, datetime]]:
+    """(logid, occurrence) of every pending log of the job, whatever asked for it; locked."""
+    return [(logid, first) for logid, first in await session.all(PENDING, jobid=jobid)]
+
+
 async def withdraw(session: Session, logid: int) -> None:
     """Delete a pending row, as if it had never been there."""
     await session.all(WITHDRAW, logid=logid)
@@ -185,15 +219,11 @@ async def rehost(session: Session, jobid: int, host: str | None) -> None:
     await session.all(REHOST, jobid=jobid, host=host)
 
 
-async def walk(session: Session, now: datetime, after: int, limit: int) -> list[asyncpg.Record]:
-    """The suspicious ones of the next `limit` active jobs above a jobid.
-
-    Each row has the `last` jobid that was looked at (None: there was none), and, but for a single row where
-    none is suspicious, a job with the run that it has ahead (`scheduledfor` is None: none).
-    """
+async def walk(session: Session, now: datetime, after: int, limit: int) -> list[WalkedJob]:
+    """The suspicious ones of the next `limit` active jobs above a jobid; at least one row, without a job."""
     return await session.all(WALK, now=now, after=after, limit=limit)
 
 
-async def zoned(session: Session, after: int, limit: int) -> list[asyncpg.Record]:
+async def zoned(session: Session, after: int, limit: int) -> list[ZonedRun]:
     """Up to `limit` next runs of jobs above a jobid that are in a time zone, in order of their jobs."""
     return await session.all(ZONED, after=after, limit=limit)

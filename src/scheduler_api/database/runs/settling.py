@@ -1,57 +1,110 @@
-"""Writing down what came of attempts, and what follows for their jobs."""
+"""The two statements that write what became of a log: one for what ran, one for what never did.
 
-from collections.abc import Mapping, Sequence
+Both add the job's next row, which rests on what they have written: sibling statements of a WITH run in no
+set order, so the insert reads what the update returns. A row that is there already stays as it is, and the
+caller is told of its job.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import asyncpg
-
-from scheduler_api.database.jobs.definitions import DEFINITION
 from scheduler_api.database.statements import Session, Statement
 
-# Result or next attempt; the next row that rests on it reads what the update returns.
-SETTLE = Statement(
+RAN = Statement(
     """
-    WITH outcome AS (
+    WITH result AS (
         SELECT * FROM unnest(
-            CAST(:logids AS bigint[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]),
-            CAST(:retries AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[]),
-            CAST(:outcomes AS text[]), CAST(:failures AS text[]), CAST(:errors AS text[]),
-            CAST(:saids AS text[]), CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]),
-            CAST(:excerpts AS text[])
-        ) AS outcome (logid, attempt, status, retry, next, try,
-                      outcome, failure, error, said, httpstatus, timing, excerpt)
+            CAST(:logids AS bigint[]), CAST(:statuses AS text[]), CAST(:errors AS text[]),
+            CAST(:retries AS timestamptz[]), CAST(:hows AS text[]), CAST(:misses AS bigint[]),
+            CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+        ) AS result (logid, status, error, retry, how, missed, through, next, try)
     ), settled AS (
         UPDATE joblog SET
-            status = outcome.status, nextrun = outcome.retry, leasetoken = NULL, leaseuntil = NULL,
-            attempt = joblog.attempt + CAST(outcome.status = 'pending' AS int),
+            status = result.status, error = result.error, nextrun = result.retry,
+            leasetoken = NULL, leaseuntil = NULL,
+            finishedat = CASE WHEN result.status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
+            following = CASE WHEN result.status = 'pending' THEN following END,
+            attempt = attempt + CAST(result.status = 'pending' AS int),
             -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
-            spent = spent + CAST(outcome.status = 'pending' AND outcome.outcome = 'released' AS int),
-            startedat = CASE WHEN outcome.outcome = 'released' AND joblog.attempt = spent + 1 THEN NULL
+            spent = spent
+                + CAST(result.status = 'pending' AND result.how IS NOT DISTINCT FROM 'released' AS int),
+            -- A plain run begins as it ends.
+            startedat = CASE WHEN result.how = 'at once' THEN :now
+                             WHEN result.how = 'released' AND attempt = spent + 1 THEN NULL
                              ELSE startedat END,
-            finishedat = CASE WHEN outcome.status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
-            error = CASE WHEN outcome.status = 'failed' THEN outcome.error END,
-            following = CASE WHEN outcome.status = 'pending' THEN following END
-        FROM outcome WHERE joblog.logid = outcome.logid
-        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, outcome.next, outcome.try
+            lastrun = CASE WHEN result.how = 'at once' THEN :now ELSE lastrun END,
+            missed = CASE WHEN result.how = 'at once' THEN result.missed ELSE joblog.missed END,
+            through = CASE WHEN result.how = 'at once' THEN result.through ELSE joblog.through END,
+            runs = runs + CAST(result.how IS NOT DISTINCT FROM 'at once' AND result.status = 'finished'
+                               AND cause = 'schedule' AS int)
+        -- What has ended keeps its result.
+        FROM result WHERE joblog.logid = result.logid AND joblog.status IN ('pending', 'running')
+        RETURNING joblog.jobid, lastrun, runs, result.next, result.try,
+                  -- What its job calls may have changed meanwhile.
+                  CASE WHEN result.how = 'at once' THEN host
+                       ELSE (SELECT host FROM job WHERE jobid = joblog.jobid) END AS host
     ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, next, try, lastrun, runs, job.host FROM settled JOIN job USING (jobid)
-        WHERE next IS NOT NULL
+        SELECT jobid, next, coalesce(try, next), lastrun, runs, host FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING jobid
-    ), told AS (
-    UPDATE logattempt SET
-        outcome = outcome.outcome, failure = outcome.failure, error = outcome.said, finishedat = :now,
-        httpstatus = coalesce(outcome.httpstatus, logattempt.httpstatus),
-        timing = coalesce(outcome.timing, logattempt.timing),
-        excerpt = coalesce(outcome.excerpt, logattempt.excerpt)
-    FROM outcome WHERE logattempt.logid = outcome.logid AND logattempt.attempt = outcome.attempt
+    ), written AS (
+        UPDATE logattempt SET
+            outcome = ended.outcome, failure = ended.failure, error = ended.error, finishedat = :now,
+            httpstatus = coalesce(ended.httpstatus, logattempt.httpstatus),
+            timing = coalesce(ended.timing, logattempt.timing),
+            excerpt = coalesce(ended.excerpt, logattempt.excerpt)
+        FROM unnest(
+            CAST(:called AS bigint[]), CAST(:attempts AS int[]), CAST(:outcomes AS text[]),
+            CAST(:failures AS text[]), CAST(:reasons AS text[]), CAST(:httpstatuses AS int[]),
+            CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
+        ) AS ended (logid, attempt, outcome, failure, error, httpstatus, timing, excerpt)
+        WHERE logattempt.logid = ended.logid AND logattempt.attempt = ended.attempt
     )
     SELECT jobid FROM settled WHERE next IS NOT NULL EXCEPT SELECT jobid FROM added
     """
 )
-ACCEPT = Statement(
+# Pending logs that are not to run, and occurrences that have no log.
+SKIPPED = Statement(
+    """
+    WITH given AS (
+        SELECT * FROM unnest(
+            CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[]), CAST(:reasons AS text[]),
+            CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]), CAST(:lastruns AS timestamptz[]),
+            CAST(:runs AS int[]), CAST(:parents AS bigint[]), CAST(:logids AS bigint[]),
+            CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+        ) AS given (jobid, first, reason, missed, through, lastrun, runs, parent, logid, next, try)
+    ), settled AS (
+        UPDATE joblog SET
+            status = 'skipped', reason = given.reason, nextrun = NULL, finishedat = :now, following = NULL,
+            missed = coalesce(given.missed, joblog.missed),
+            through = CASE WHEN given.missed IS NULL THEN joblog.through ELSE given.through END
+        FROM given WHERE joblog.logid = given.logid AND joblog.status = 'pending'
+        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, host, given.next, given.try
+    ), following AS (
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
+        SELECT jobid, next, coalesce(try, next), lastrun, runs, host FROM settled WHERE next IS NOT NULL
+        ON CONFLICT DO NOTHING
+        RETURNING jobid
+    ), added AS (
+        INSERT INTO joblog (jobid, scheduledfor, status, cause, reason, missed, through, finishedat,
+                            lastrun, runs, parentlogid)
+        SELECT jobid, first, 'skipped', CASE WHEN parent IS NULL THEN 'schedule' ELSE 'after' END,
+               reason, coalesce(missed, 0), through, :now, lastrun, runs, parent
+        FROM given WHERE logid IS NULL
+        ON CONFLICT DO NOTHING
+        RETURNING jobid, scheduledfor
+    )
+    SELECT jobid, CAST(NULL AS timestamptz) FROM settled
+    WHERE next IS NOT NULL AND jobid NOT IN (SELECT jobid FROM following)
+    UNION ALL
+    SELECT jobid, first FROM given
+    WHERE logid IS NULL AND (jobid, first) NOT IN (SELECT jobid, scheduledfor FROM added)
+    """
+)
+# The target goes on by itself: the run lasts, and only the answer is written.
+ACCEPTED = Statement(
     """
     WITH accepted AS (
         SELECT * FROM unnest(
@@ -67,87 +120,71 @@ ACCEPT = Statement(
     FROM accepted WHERE logattempt.logid = accepted.logid AND logattempt.attempt = accepted.attempt
     """
 )
-# A job whose next run is there goes on, whatever others do meanwhile.
-LOCK_JOBS = Statement(
-    """
-    SELECT jobid FROM job WHERE jobid = ANY(:jobids) AND NOT EXISTS (
-        SELECT FROM joblog
-        WHERE jobid = job.jobid AND cause = 'schedule' AND status = 'pending' AND attempt = 1
-    )
-    ORDER BY jobid FOR NO KEY UPDATE
-    """
-)
-_IDLE = """
-    jobid = ANY(:jobids) AND afterjobid IS NULL
-    AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL) AND NOT EXISTS (
-        SELECT FROM joblog
-        WHERE jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
-    )
-"""
-_RETIRED = "active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL"
-# Over at once is what has nothing to come by the look of it: the run that ended is the newest, and either
-# made no next one or lies at the end of the schedule. Of all others the schedule has to be asked: rows may
-# lie ahead by a clock that was, and have been taken back.
-RETIRE_IDLE = Statement(
-    f"""
-    WITH retired AS (
-        UPDATE job SET {_RETIRED}
-        FROM unnest(CAST(:jobids AS bigint[]), CAST(:endeds AS timestamptz[]), CAST(:counts AS int[]))
-             AS given (id, ended, count)
-        WHERE jobid = id AND {_IDLE} AND (
-            "interval" IS NULL AND cron IS NULL
-            OR ended <= :now AND (NOT overlap OR until <= :now OR count >= maxruns)
-            AND ended = (SELECT max(scheduledfor) FROM joblog WHERE jobid = job.jobid AND cause = 'schedule')
-        )
-        RETURNING jobid
-    )
-    SELECT jobid, createdat, resumefrom, maxruns, {DEFINITION} FROM job
-    WHERE {_IDLE} AND jobid NOT IN (SELECT jobid FROM retired)
-    """
-)
-RETIRE = Statement(f"UPDATE job SET {_RETIRED} WHERE {_IDLE}")
-#: How many of each job's newest results are failures, from the newest on.
-FAILED_IN_A_ROW = Statement(
-    """
-    SELECT asked.jobid, counted.failures
-    FROM unnest(CAST(:jobids AS bigint[]), CAST(:limits AS int[])) AS asked (jobid, count)
-    CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE others = 0) AS failures FROM (
-            SELECT count(*) FILTER (WHERE status <> 'failed')
-                   OVER (ORDER BY scheduledfor DESC, logid DESC) AS others
-            FROM (
-                SELECT status, scheduledfor, logid FROM joblog
-                WHERE joblog.jobid = asked.jobid AND status IN ('finished', 'failed')
-                ORDER BY scheduledfor DESC, logid DESC LIMIT asked.count
-            ) AS newest
-        ) AS runs
-    ) AS counted
-    """
-)
 
 
-class Settlement(NamedTuple):
-    """What becomes of a running log, and what to write down of its attempt."""
+class Result(NamedTuple):
+    """What becomes of a log that is to run, runs, or has run."""
+
+    logid: int
+    status: str
+    """`running`, `finished`, `failed`, or `pending`: another attempt."""
+    error: str | None = None
+    """Why it has failed."""
+    retry: datetime | None = None
+    """When the next attempt is due."""
+    how: str | None = None
+    """`at once`: it begins as it ends; `released`: no request was made, so the attempt does not count."""
+    missed: int = 0
+    """How many further occurrences it stands for."""
+    through: datetime | None = None
+    """The last of these."""
+    next: datetime | None = None
+    """The job's next occurrence: its row is added now."""
+    tried: datetime | None = None
+    """When that is tried, if not at its own time."""
+    following: datetime | None = None
+    """Of a run that begins: the occurrence to add when it ends."""
+
+
+class AttemptEnd(NamedTuple):
+    """How an attempt ended."""
 
     logid: int
     attempt: int
-    status: str
-    """`finished`, `failed`, or `pending`: another attempt."""
-    retry: datetime | None
-    """When the next attempt is due."""
-    next: datetime | None
-    """The job's next occurrence."""
-    tried: datetime | None
     outcome: str
     failure: str | None
     error: str | None
-    """What the log says of its failure."""
-    said: str | None
-    """What the attempt says of its own."""
     httpstatus: int | None
     timing: str | None
     """As JSON."""
     excerpt: str | None
+
+
+class Skipped(NamedTuple):
+    """An occurrence, or many, that did not run: a pending log that is not to run, or one that has no log."""
+
+    jobid: int
+    first: datetime
+    reason: str
+    missed: int | None = 0
+    """How many further occurrences it stands for; None: as its log says."""
+    through: datetime | None = None
+    """The last of these."""
+    lastrun: datetime | None = None
+    runs: int = 0
+    parentlogid: int | None = None
+    """The log that it was to run after."""
+    logid: int | None = None
+    """The pending log; None: there is none."""
+    next: datetime | None = None
+    """The job's next occurrence: its row is added now."""
+    tried: datetime | None = None
+    """When that is tried, if not at its own time."""
+
+    @property
+    def status(self) -> str:
+        """What becomes of it."""
+        return "skipped"
 
 
 class Acceptance(NamedTuple):
@@ -161,59 +198,44 @@ class Acceptance(NamedTuple):
     excerpt: str | None
 
 
-async def settle(session: Session, now: datetime, settlements: Sequence[Settlement]) -> list[int]:
-    """Write results of running logs that are locked, their attempts, and the next rows.
+async def ran(
+    session: Session, now: datetime, results: Sequence[Result], ends: Sequence[AttemptEnd] = ()
+) -> list[int]:
+    """Write the results of logs that are locked, the ends of their attempts, and the next rows.
 
     Gives back the jobs whose next occurrence had a row already.
     """
+    names = ("logids", "statuses", "errors", "retries", "hows", "misses", "throughs", "nexts", "tries")
+    of_ends = ("called", "attempts", "outcomes", "failures", "reasons", "httpstatuses", "timings", "excerpts")
+    rows = await session.all(
+        RAN, now=now, **columns(names, [one[:-1] for one in results]), **columns(of_ends, ends)
+    )
+    return [row[0] for row in rows]
+
+
+async def skip(
+    session: Session, now: datetime, rows: Sequence[Skipped]
+) -> tuple[list[int], set[tuple[int, datetime]]]:
+    """Let pending logs not run, and write logs of occurrences that have none.
+
+    Gives back the jobs whose next occurrence had a row already, and the (jobid, first) of those that met a
+    row of their first occurrence.
+    """
     names = (
-        "logids", "attempts", "statuses", "retries", "nexts", "tries",
-        "outcomes", "failures", "errors", "saids", "httpstatuses", "timings", "excerpts",
+        "jobids", "firsts", "reasons", "misses", "throughs", "lastruns", "runs", "parents", "logids",
+        "nexts", "tries",
     )  # fmt: skip
-    return [row[0] for row in await session.all(SETTLE, now=now, **_arrays(names, settlements))]
+    met = await session.all(SKIPPED, now=now, **columns(names, rows))
+    return [row[0] for row in met if row[1] is None], {tuple(row) for row in met if row[1] is not None}
 
 
 async def accept(session: Session, acceptances: Sequence[Acceptance]) -> None:
     """Leave running logs, which are locked, to their targets."""
     names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
-    await session.all(ACCEPT, **_arrays(names, acceptances))
+    await session.all(ACCEPTED, **columns(names, acceptances))
 
 
-def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-
-
-class Last(NamedTuple):
-    """The newest run of a job that has ended just now."""
-
-    scheduledfor: datetime
-    runs: int
-    """How many the schedule had made with it."""
-
-
-async def retire_idle(
-    session: Session, now: datetime, ended: Mapping[int, Last], *, overlapping: bool
-) -> list[asyncpg.Record]:
-    """Mark jobs as completed that have nothing to come and no live log, if paused, too.
-
-    Where that cannot be seen at once, they are left as they are, and given back.
-    """
-    jobids = sorted(ended)
-    if overlapping:
-        # Two runs that end together would each see the other as live; so they come one after the other.
-        await session.all(LOCK_JOBS, jobids=jobids)
-    endeds, counts = zip(*(ended[jobid] for jobid in jobids), strict=True)
-    return await session.all(RETIRE_IDLE, now=now, jobids=jobids, endeds=list(endeds), counts=list(counts))
-
-
-async def retire(session: Session, jobids: Sequence[int]) -> None:
-    """Mark those of the jobs as completed that are idle still."""
-    await session.all(RETIRE, jobids=jobids)
-
-
-async def failed_in_a_row(session: Session, limits: Mapping[int, int]) -> dict[int, int]:
-    """How many of the newest runs of each job failed one after the other, counted up to its limit."""
-    if not limits:
-        return {}
-    rows = await session.all(FAILED_IN_A_ROW, jobids=list(limits), limits=list(limits.values()))
-    return {row["jobid"]: row["failures"] for row in rows}
+def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Rows as a statement with `unnest` wants them: one list for each column, by its name."""
+    found = map(list, zip(*rows, strict=True)) if rows else ([] for _ in names)
+    return dict(zip(names, found, strict=True))

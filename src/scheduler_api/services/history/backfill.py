@@ -28,13 +28,13 @@ async def backfill(session: Session, now: datetime, jobid: int, order: Backfill)
     locked = await definitions.share(session, jobid)
     if locked is None:
         raise JobNotFound(jobid)
-    if locked["deletedat"] is not None:
+    if locked.deletedat is not None:
         raise JobIsDeleted(jobid)
     versions = await versions_of(session, jobid)
     wanted = await _wanted(session, now, versions, order)
     if not order.dryrun:
         rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
-        wanted = sorted(row["scheduledfor"] for row in rows)
+        wanted = sorted(row.scheduledfor for row in rows)
         if wanted:
             await pending.announce(session)
     verb = "would run" if order.dryrun else "will run now"
@@ -52,12 +52,12 @@ async def _wanted(
 ) -> list[datetime]:
     """The occurrences to run, in order. Raises InvalidInput where there are too many, and TooLong."""
     job = versions.job
-    goes_on = job["nextoccurrence"] or job["resumefrom"] or await _end(session, versions)
+    goes_on = job.goes_on or await _end(session, versions)
     ranges = []
     for version in versions.all:
         # What came before an edit is accounted for but where the schedule after it kept it.
         end = version.to + datetime.resolution if version.to else goes_on
-        spent = await logs.spent(session, job["jobid"], version.begins, end, version.maxruns)
+        spent = await logs.spent(session, job.jobid, version.begins, end, version.maxruns)
         before = min(order.until, now, end, spent or end)
         if order.since < before:
             ranges.append((version, order.since, before))
@@ -67,7 +67,7 @@ async def _wanted(
     if not called_for:
         return []
     first, last = called_for[0], called_for[-1] + datetime.resolution
-    done = set() if order.every else await logs.done(session, job["jobid"], first, last)
+    done = set() if order.every else await logs.done(session, job.jobid, first, last)
     return [instant for instant in called_for if instant not in done]
 
 
@@ -96,6 +96,6 @@ def _called_for(budget: Budget, ranges: Sequence[tuple[Version, datetime, dateti
 
 async def _end(session: Session, versions: ScheduleVersions) -> datetime:
     """Where the rows of a job without a future end."""
-    said = await logs.standing(session, versions.job["jobid"])
-    accounted: datetime = said.accounted or versions.job["validfrom"]
+    said = await logs.standing(session, versions.job.jobid)
+    accounted: datetime = said.accounted or versions.job.validfrom
     return accounted + datetime.resolution

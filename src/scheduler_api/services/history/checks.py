@@ -7,23 +7,25 @@ those on both sides of a holiday.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from time import monotonic
-from typing import Any
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.jobs import chains, definitions
+from scheduler_api.database.jobs.definitions import JobRow
 from scheduler_api.database.runs import attempts, coverage, logs, pending
+from scheduler_api.database.runs.coverage import CoveredPart
+from scheduler_api.database.runs.logs import LedgerRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import END, TICK, Block, Budget, Reason, Schedule, holds, instant_at
 from scheduler_api.services.history.invariants import Findings, check_logs
 from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
-from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs import planning
 
 #: Jobs and rows read at once, and rows looked at one by one.
 BATCH, SINGLE = 5000, 1000
@@ -70,7 +72,7 @@ class _Walk:
     schedule: Schedule
     """What of it is its own."""
     cursor: dict[bool, datetime]
-    newest: Mapping[str, Any] | None = None
+    newest: LedgerRow | CoveredPart | None = None
     """The last row on the schedule: its runs and its status."""
 
 
@@ -82,46 +84,46 @@ async def _check_version(
     if not parts:
         return
     before, start = _end(job, version), parts[0].first - TICK
-    goes_on = job["nextoccurrence"] or job["resumefrom"]
+    goes_on = job.goes_on
     if version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
         report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
     walk, after = _Walk(version, schedule, {False: start, True: start}), start
     while report.has_time():
-        part = await coverage.part(session, job["jobid"], after, before, sorted(BLOCKED), BATCH)
-        if not part["rows"]:
+        part = await coverage.part(session, job.jobid, after, before, sorted(BLOCKED), BATCH)
+        if not part.rows:
             break
         if _may_be_unremarkable(version, part) and await QUESTIONS.compute(_is_unremarkable, walk, part):
-            report.count(part["rows"] + part["missed"], part["rows"])
+            report.count(part.rows + part.missed, part.rows)
         else:
-            await _check_singly(session, job["jobid"], (after, part["last"] + TICK), walk, report)
-        after = part["last"]
+            await _check_singly(session, job.jobid, (after, part.last + TICK), walk, report)
+        after = part.last
     if not report.has_time() or await _has_ended(session, job, version, walk.newest):
         return
     for is_blocked in (False, True):
         _check_rest(job, schedule, is_blocked, walk.cursor[is_blocked], before, report)
 
 
-def _may_be_unremarkable(version: Version, part: Mapping[str, Any]) -> bool:
+def _may_be_unremarkable(version: Version, part: CoveredPart) -> bool:
     """Whether all rows of a part are the schedule's own, and none of them can break a bound."""
-    if version.kept or version.given or part["writtenoff"]:
+    if version.kept or version.given or part.writtenoff:
         return False
-    return version.maxruns is None or part["runs"] <= version.maxruns
+    return version.maxruns is None or part.runs <= version.maxruns
 
 
-def _is_unremarkable(_: Budget, walk: _Walk, part: Mapping[str, Any]) -> bool:
+def _is_unremarkable(_: Budget, walk: _Walk, part: CoveredPart) -> bool:
     """Whether each row of a part accounts for exactly what comes next; then the walk has gone over them."""
-    firsts, lasts, misses = part["firsts"], part["lasts"], part["misses"]
-    blocked = part["blocked"] or [False] * len(firsts)
+    firsts, lasts, misses = part.firsts, part.lasts, part.misses
+    blocked = part.blocked or [False] * len(firsts)
     reached: dict[bool, datetime] = {}
     schedule = walk.version.schedule
     for kind in {*blocked}:
-        mine = [n for n, one in enumerate(blocked) if one == kind] if part["blocked"] else range(len(firsts))
+        mine = [n for n, one in enumerate(blocked) if one == kind] if part.blocked else range(len(firsts))
         end = instant_at((lasts or firsts)[mine[-1]]) + TICK
         since = walk.cursor[kind] + TICK
         if schedule.count_between(since, end) > len(firsts) + MAX_SPANNED:
             return False
         grid = schedule.ticks_that(since, end, are_blocked=kind)
-        if lasts is None:
+        if lasts is None or misses is None:
             is_clean = grid == [firsts[n] for n in mine]
         else:
             is_clean = _follow(grid, ((firsts[n], lasts[n], misses[n]) for n in mine))
@@ -150,59 +152,59 @@ async def _check_singly(
     after, before = span
     while found := await logs.coverage(session, jobid, after, before, SINGLE):
         await QUESTIONS.compute(_check_rows, walk, found, report)
-        after = found[-1]["scheduledfor"]
+        after = found[-1].scheduledfor
 
 
-def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[Mapping[str, Any]], report: Findings) -> None:
+def _check_rows(budget: Budget, walk: _Walk, rows: Sequence[LedgerRow], report: Findings) -> None:
     schedule, cursor = walk.schedule, walk.cursor
     parts = walk.version.within
     for row in budget.within(rows):
-        if not holds(parts, row["scheduledfor"]):
+        if not holds(parts, row.scheduledfor):
             continue
-        is_blocked = row["reason"] in BLOCKED
-        if not schedule.calls_for(row["scheduledfor"]) or _is_blocked(schedule, row) != is_blocked:
-            report.find("stray", row["scheduledfor"], 1, f"Log {row['logid']} is not on the schedule.")
+        is_blocked = row.reason in BLOCKED
+        if not schedule.calls_for(row.scheduledfor) or _is_blocked(schedule, row) != is_blocked:
+            report.find("stray", row.scheduledfor, 1, f"Log {row.logid} is not on the schedule.")
             continue
         report.rows += 1
         _check_bounds(walk.version, row, report)
         _check_row(schedule, row, is_blocked, cursor[is_blocked], report)
-        cursor[is_blocked] = max(cursor[is_blocked], row["through"] or row["scheduledfor"])
+        cursor[is_blocked] = max(cursor[is_blocked], row.last)
         walk.newest = row
     if budget.is_spent:
         report.cut_short()
 
 
-def _check_bounds(version: Version, row: Mapping[str, Any], report: Findings) -> None:
+def _check_bounds(version: Version, row: LedgerRow, report: Findings) -> None:
     """No run may be one too many, and nothing may be written off for what did not happen."""
-    at, name = row["scheduledfor"], f"Log {row['logid']}"
-    if version.maxruns is not None and row["runs"] > version.maxruns:
-        report.find("invariant", at, 1, f"{name} is run {row['runs']}; maxruns is {version.maxruns}.")
-    if row["reason"] == Reason.SUPERSEDED and version.to is None:
+    at, name = row.scheduledfor, f"Log {row.logid}"
+    if version.maxruns is not None and row.runs > version.maxruns:
+        report.find("invariant", at, 1, f"{name} is run {row.runs}; maxruns is {version.maxruns}.")
+    if row.reason == Reason.SUPERSEDED and version.to is None:
         report.find("invariant", at, 1, f"{name} was superseded, but its schedule holds.")
-    if row["reason"] == Reason.UNTIL and version.definition.until is None:
+    if row.reason == Reason.UNTIL and version.definition.until is None:
         report.find("invariant", at, 1, f"{name} came after the end of a schedule that has none.")
 
 
 def _check_row(
-    schedule: Schedule, row: Mapping[str, Any], is_blocked: bool, cursor: datetime, report: Findings
+    schedule: Schedule, row: LedgerRow, is_blocked: bool, cursor: datetime, report: Findings
 ) -> None:
-    first, last = row["scheduledfor"], row["through"] or row["scheduledfor"]
+    first, last = row.scheduledfor, row.last
     if first <= cursor:
-        report.find("double", first, 1, f"Log {row['logid']} tells of what an earlier one accounts for.")
+        report.find("double", first, 1, f"Log {row.logid} tells of what an earlier one accounts for.")
         return
     lost = schedule.counts(cursor + TICK, first)[is_blocked]
     if lost:
         report.find("hole", _first_of(schedule, cursor, is_blocked), lost, "No log accounts for them.")
     stands_for = schedule.counts(first, last + TICK)[is_blocked]
-    if stands_for != row["missed"] + 1:
-        said = f"Log {row['logid']} says that it stands for {row['missed'] + 1}, but there are {stands_for}."
+    if stands_for != row.missed + 1:
+        said = f"Log {row.logid} says that it stands for {row.missed + 1}, but there are {stands_for}."
         report.find("miscount", first, 1, said)
     report.expected += lost + stands_for
     report.accounted += stands_for
 
 
 def _check_rest(
-    job: Mapping[str, Any],
+    job: JobRow,
     schedule: Schedule,
     is_blocked: bool,
     cursor: datetime,
@@ -214,7 +216,7 @@ def _check_rest(
         return
     if before == END:
         if not is_blocked:
-            said = f"It is {job['state']}, but its schedule goes on."
+            said = f"It is {job.state}, but its schedule goes on."
             report.find("invariant", schedule.next_after(cursor), 1, said)
         return
     lost = schedule.counts(cursor + TICK, before)[is_blocked]
@@ -223,38 +225,38 @@ def _check_rest(
         report.find("hole", _first_of(schedule, cursor, is_blocked), lost, "No log accounts for them.")
 
 
-def _end(job: Mapping[str, Any], version: Version) -> datetime:
+def _end(job: JobRow, version: Version) -> datetime:
     """The first instant that the ledger need not account for under a version."""
     if version.to is not None:
         return version.to + TICK
-    first: datetime | None = job["nextoccurrence"] or job["resumefrom"]
+    first = job.goes_on
     if first is not None:
         return first if version.kept else max(first, version.since)
-    if job["state"] == "deleted":
-        deleted: datetime = job["deletedat"]
-        return deleted + TICK
+    if job.state == "deleted":
+        assert job.deletedat is not None
+        return job.deletedat + TICK
     return END
 
 
 async def _has_ended(
-    session: Session, job: Mapping[str, Any], version: Version, newest: Mapping[str, Any] | None
+    session: Session, job: JobRow, version: Version, newest: LedgerRow | CoveredPart | None
 ) -> bool:
     """Whether a schedule ended before its time: by maxruns, or as a run could not even be tried."""
     if version.to is None:
-        if job["nextoccurrence"] is not None or job["resumefrom"] is not None:
+        if job.nextoccurrence is not None or job.resumefrom is not None:
             return False
-        if job["state"] == "paused" or (job["active"] and not await pending.live(session, job["jobid"])):
+        if job.state == "paused" or (job.active and not await pending.live(session, job.jobid)):
             # It goes on where its rows end. That an active job has no next run is found apart.
             return True
     if newest is None:
         return False
-    if version.maxruns is not None and newest["runs"] >= version.maxruns:
+    if version.maxruns is not None and newest.runs >= version.maxruns:
         return True
-    return newest["status"] == "failed" and not await attempts.latest(session, [newest["logid"]])
+    return newest.status == "failed" and not await attempts.latest(session, [newest.logid])
 
 
-def _is_blocked(schedule: Schedule, row: Mapping[str, Any]) -> bool:
-    return schedule.block(row["scheduledfor"]) is not None
+def _is_blocked(schedule: Schedule, row: LedgerRow) -> bool:
+    return schedule.block(row.scheduledfor) is not None
 
 
 def _first_of(schedule: Schedule, after: datetime, is_blocked: bool) -> datetime | None:
@@ -267,29 +269,25 @@ def _first_of(schedule: Schedule, after: datetime, is_blocked: bool) -> datetime
     return first
 
 
-async def _check_state(session: Session, job: Mapping[str, Any], report: Findings) -> None:
-    if job["after"] is not None:
-        lost = await chains.lost(session, job["jobid"])
-        if lost["count"]:
-            report.expected += lost["count"]
-            report.find(
-                "hole", lost["first"], lost["count"], "It should have run after another job, and did not."
-            )
-    elif job["active"] and job["nextoccurrence"] is None and not await pending.live(session, job["jobid"]):
+async def _check_state(session: Session, job: JobRow, report: Findings) -> None:
+    if job.after is not None:
+        lost = await chains.lost(session, job.jobid)
+        if lost.count:
+            report.expected += lost.count
+            report.find("hole", lost.first, lost.count, "It should have run after another job, and did not.")
+    elif job.active and job.nextoccurrence is None and not await pending.live(session, job.jobid):
         report.find("invariant", None, 1, "It is active but has no scheduled run.")
-    if job["state"] == "paused" and job["after"] is None and job["resumefrom"] is None:
+    if job.state == "paused" and job.after is None and job.resumefrom is None:
         await _check_pause(session, job, report)
-    if not job["active"] and job["nextoccurrence"] is not None:
-        report.find(
-            "invariant", job["nextoccurrence"], 1, f"It is {job['state']}, but it has a scheduled run."
-        )
+    if not job.active and job.nextoccurrence is not None:
+        report.find("invariant", job.nextoccurrence, 1, f"It is {job.state}, but it has a scheduled run.")
 
 
-async def _check_pause(session: Session, job: Mapping[str, Any], report: Findings) -> None:
+async def _check_pause(session: Session, job: JobRow, report: Findings) -> None:
     """A paused job that has nothing to go on with is completed, unless its last run is under way."""
     with contextlib.suppress(ScheduleUnusable):
-        said = await logs.standing(session, job["jobid"])
-        since = max(said.accounted or job["validfrom"], job["validfrom"])
-        over = locking.future_of(job, said).next_after(since) is None
-        if over and not await pending.live(session, job["jobid"]):
+        said = await logs.standing(session, job.jobid)
+        since = max(said.accounted or job.validfrom, job.validfrom)
+        over = planning.future_of(job, said).next_after(since) is None
+        if over and not await pending.live(session, job.jobid):
             report.find("invariant", None, 1, "It is paused, but nothing of it is to come.")

@@ -1,13 +1,13 @@
 """Why a job did, or did not, run at an instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs import breakers, logs, pending
+from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Block, Budget, Reason
 from scheduler_api.services.history.upcoming import occurrence_of
@@ -40,13 +40,13 @@ def _answer(
     now: datetime,
     at: datetime,
     versions: ScheduleVersions,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[LogRow],
     spent: bool,
 ) -> Explanation:
     version = versions.at(at)
     schedule, zone = version.schedule, version.definition.timezone
     scheduled = version.own.calls_for(at)
-    logs = _telling(versions, [Log.model_validate(dict(row)) for row in rows], at, scheduled)
+    logs = _telling(versions, [Log.model_validate(vars(row)) for row in rows], at, scheduled)
     outcome, sentence = _judge(budget, versions, at, now, scheduled=scheduled, spent=spent, logs=logs)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
@@ -65,12 +65,12 @@ def _answer(
 async def _is_spent(session: Session, versions: ScheduleVersions, at: datetime) -> bool:
     """Whether the job will have run, before the instant, as often as it may."""
     job = versions.job
-    if job["maxruns"] is None:
+    if job.maxruns is None:
         return False
-    runs = (await logs.standing(session, job["jobid"])).runs or 0
-    first = job["nextoccurrence"] or job["resumefrom"]
+    runs = (await logs.standing(session, job.jobid)).runs or 0
+    first = job.goes_on
     ahead = 0 if first is None or first >= at else versions.all[-1].own.counts(first, at)[0]
-    return bool(runs + ahead >= job["maxruns"])
+    return bool(runs + ahead >= job.maxruns)
 
 
 def _telling(versions: ScheduleVersions, logs: Sequence[Log], at: datetime, scheduled: bool) -> list[Log]:
@@ -103,18 +103,18 @@ def _judge(
         # The schedule's own run says more than a manual one at the same time.
         if log.cause == "schedule" or not scheduled:
             return explanations.of_log(log, at, zone)
-    if at < job["createdat"]:
+    if at < job.createdat:
         return (
             ExplanationOutcome.NOT_CREATED,
-            f"The job did not exist yet: it was created at {local(job['createdat'], zone)}.",
+            f"The job did not exist yet: it was created at {local(job.createdat, zone)}.",
         )
-    if job["deletedat"] is not None and at > job["deletedat"]:
-        return ExplanationOutcome.DELETED, f"The job was deleted at {local(job['deletedat'], zone)}."
+    if job.deletedat is not None and at > job.deletedat:
+        return ExplanationOutcome.DELETED, f"The job was deleted at {local(job.deletedat, zone)}."
     if not scheduled:
         more = _edited(budget, versions, at, zone) + explanations.neighbours(version.schedule, at, zone)
         return ExplanationOutcome.NOT_SCHEDULED, f"The schedule does not include {when}.{more}"
-    if spent and job["state"] != "deleted":
-        said = f"By then it has run as often as maxruns ({job['maxruns']}) allows"
+    if spent and job.state != "deleted":
+        said = f"By then it has run as often as maxruns ({job.maxruns}) allows"
         return ExplanationOutcome.COMPLETED, f"{said}, so it does not run at {when}."
     return _unaccounted(versions, at, now, when, zone)
 
@@ -124,12 +124,12 @@ def _unaccounted(
 ) -> tuple[ExplanationOutcome, str]:
     """Called for, and without a log."""
     job, pause = versions.job, versions.pause_at(min(at, now))
-    if job["state"] == "paused":
+    if job.state == "paused":
         how = explanations.paused(pause, zone) if pause else ", and has been since it was created"
         return ExplanationOutcome.PAUSED, f"The job is paused{how}; {when} is handled when it is resumed."
-    if job["state"] == "completed":
+    if job.state == "completed":
         return ExplanationOutcome.COMPLETED, f"The job is completed, so it does not run at {when}."
-    if job["nextoccurrence"] is None or at < job["nextoccurrence"]:
+    if job.nextoccurrence is None or at < job.nextoccurrence:
         return (
             ExplanationOutcome.MISSING,
             f"The schedule includes {when}, but there is no record of it.",
@@ -143,7 +143,7 @@ def _still_to_come(versions: ScheduleVersions, at: datetime, now: datetime, when
         return f"It will not run at {when}, because {SKIPS[Reason(block)].because}."
     if at > now:
         return f"{when} is scheduled and in the future."
-    return f"{when} is due; it runs as the misfire policy ({versions.job['misfire']}) says."
+    return f"{when} is due; it runs as the misfire policy ({versions.job.misfire}) says."
 
 
 async def _held_back(session: Session, logs: Sequence[Log], now: datetime, zone: str, hostlimit: int) -> str:

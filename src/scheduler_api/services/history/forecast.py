@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scheduler_api.contracts.history.forecast import CollidingJob, Collision, Forecast
 from scheduler_api.database.jobs import definitions
+from scheduler_api.database.jobs.definitions import ForecastRow
 from scheduler_api.database.runs import history
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Budget, Every, Schedule, tick_of
-from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs import planning
 
 MINUTES = 24 * 60
 MINUTE = timedelta(minutes=1)
@@ -40,7 +41,7 @@ class _Group:
     """The jobs of one pattern."""
 
     pattern: Pattern
-    rows: list[tuple[Mapping[str, Any], float]] = field(default_factory=list)
+    rows: list[tuple[ForecastRow, float]] = field(default_factory=list)
     load: float = 0.0
 
 
@@ -48,7 +49,7 @@ class Seen(NamedTuple):
     """What a forecast rests on."""
 
     now: datetime
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[ForecastRow]
     """The schedules of active jobs."""
     medians: Mapping[int, timedelta]
     """How long a run of each takes."""
@@ -57,7 +58,7 @@ class Seen(NamedTuple):
 async def look(session: Session, now: datetime) -> Seen:
     """Read what a forecast rests on."""
     rows = await definitions.active_definitions(session, MAX_JOBS)
-    medians = await history.medians(session, [row["jobid"] for row in rows if row["calls"]])
+    medians = await history.medians(session, [row.jobid for row in rows if row.calls])
     return Seen(now, rows, medians)
 
 
@@ -86,11 +87,11 @@ def _grouped(budget: Budget, seen: Seen, since: datetime) -> list[_Group]:
     groups: dict[object, _Group] = {}
     for row in budget.within(seen.rows):
         try:
-            schedule = locking.schedule_in(row)
+            schedule = planning.schedule_in(row)
         except ScheduleUnusable:
             continue
-        delay = locking.spread(row["jobid"], row["jitter"])
-        runs_left = None if row["maxruns"] is None else max(0, row["maxruns"] - (row["runs"] or 0))
+        delay = planning.spread(row.jobid, row.jitter)
+        runs_left = None if row.maxruns is None else max(0, row.maxruns - (row.runs or 0))
         key = (_key(schedule, row, since, delay), runs_left)
         group = groups.get(key)
         if group is None:
@@ -98,21 +99,21 @@ def _grouped(budget: Budget, seen: Seen, since: datetime) -> list[_Group]:
             if not budget.allows(len(group.pattern.minutes)):
                 break
             groups[key] = group
-        known = seen.medians.get(row["jobid"])
+        known = seen.medians.get(row.jobid)
         work = UNKNOWN if known is None else known.total_seconds()
         group.rows.append((row, work))
         group.load += work
     return list(groups.values())
 
 
-def _key(schedule: Schedule, row: Mapping[str, Any], since: datetime, delay: timedelta) -> object:
+def _key(schedule: Schedule, row: ForecastRow, since: datetime, delay: timedelta) -> object:
     """What schedules of one pattern have in common."""
     cadence = schedule.cadence
     if isinstance(cadence, Every) and schedule.is_plain and cadence.start < since:
         # When it runs first is all that matters: to the minute, if all others are whole minutes later.
         first = (cadence.start + delay - since) % cadence.interval
         return cadence.interval, first // MINUTE if not cadence.interval % MINUTE else first
-    return locking.definition_of(row), delay
+    return planning.definition_of(row), delay
 
 
 def _pattern(schedule: Schedule, since: datetime, delay: timedelta, left: int | None) -> Pattern:
@@ -138,7 +139,7 @@ def _collisions(
 ) -> list[Collision]:
     """The busiest minutes in which more than one job runs."""
     busiest = sorted(range(MINUTES), key=lambda minute: -load[minute])[: 4 * BUSIEST]
-    found: defaultdict[int, list[tuple[Mapping[str, Any], float, Pattern]]] = defaultdict(list)
+    found: defaultdict[int, list[tuple[ForecastRow, float, Pattern]]] = defaultdict(list)
     wanted = set(busiest)
     for group in groups:
         # What runs every minute makes no minute busier than another.
@@ -153,9 +154,9 @@ def _collisions(
 
 
 def _collision(
-    at: datetime, runs: int, load: float, found: list[tuple[Mapping[str, Any], float, Pattern]]
+    at: datetime, runs: int, load: float, found: list[tuple[ForecastRow, float, Pattern]]
 ) -> Collision:
-    heaviest = sorted(found, key=lambda one: (-one[1], one[0]["jobid"]))[:NAMED]
+    heaviest = sorted(found, key=lambda one: (-one[1], one[0].jobid))[:NAMED]
     return Collision(
         at=at,
         runs=runs,
@@ -163,11 +164,11 @@ def _collision(
         count=len(found),
         jobs=[
             CollidingJob(
-                jobid=row["jobid"],
-                jobname=row["jobname"],
+                jobid=row.jobid,
+                jobname=row.jobname,
                 load=round(work, 3),
-                jitter=row["jitter"],
-                offer=_offer(row["jitter"], pattern.gap),
+                jitter=row.jitter,
+                offer=_offer(row.jitter, pattern.gap),
             )
             for row, work, pattern in heaviest
         ],

@@ -1,12 +1,11 @@
 """What holds for each of a job's logs by itself, whatever its schedule; and what was found by a check."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from time import monotonic
-from typing import Any
 
 from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
+from scheduler_api.database.jobs.definitions import JobRow
 from scheduler_api.database.runs import invariants
 from scheduler_api.database.statements import Session
 from scheduler_api.services.history.versions import ScheduleVersions
@@ -89,21 +88,21 @@ class Findings:
 async def check_logs(session: Session, versions: ScheduleVersions, report: Findings) -> None:
     """What holds for each log by itself, how many of them ran, and that none was left out above."""
     job = versions.job
-    rows = await invariants.tally(session, job["jobid"], versions.targeted)
+    rows = await invariants.tally(session, job.jobid, versions.targeted)
     for row in rows:
-        if row["fault"] is not None:
-            more = f", and {row['count'] - 1} more like it" if row["count"] > 1 else ""
-            said = f"Log {row['logid']} {FAULTS[row['fault']]}{more}."
-            report.find("invariant", row["first"], row["count"], said)
-    told, ran = sum(row["told"] for row in rows), sum(row["ran"] for row in rows)
-    counted = max((row["runs"] for row in rows), default=0)
+        if row.fault is not None:
+            more = f", and {row.count - 1} more like it" if row.count > 1 else ""
+            said = f"Log {row.logid} {FAULTS[row.fault]}{more}."
+            report.find("invariant", row.first, row.count, said)
+    told, ran = sum(row.told for row in rows), sum(row.ran for row in rows)
+    counted = max((row.runs for row in rows), default=0)
     if ran > counted:
         report.find("invariant", None, 1, f"It has run {ran} times, but {counted} are counted.")
-    if job["maxruns"] is not None and max(ran, counted) > job["maxruns"]:
-        said = f"It has run {max(ran, counted)} times; maxruns is {job['maxruns']}."
+    if job.maxruns is not None and max(ran, counted) > job.maxruns:
+        said = f"It has run {max(ran, counted)} times; maxruns is {job.maxruns}."
         report.find("invariant", None, 1, said)
-    goes_on = job["nextoccurrence"] or job["resumefrom"]
-    spent = job["maxruns"] is not None and counted >= job["maxruns"]
+    goes_on = job.goes_on
+    spent = job.maxruns is not None and counted >= job.maxruns
     if spent and goes_on is not None and await _stands_still(session, job):
         report.find("invariant", goes_on, 1, "It is to run again, but has run as often as maxruns says.")
     if told > report.seen and report.computed and report.has_time() and await _stands_still(session, job):
@@ -111,7 +110,7 @@ async def check_logs(session: Session, versions: ScheduleVersions, report: Findi
         report.find("stray", None, told - report.seen, said)
 
 
-async def _stands_still(session: Session, job: Mapping[str, Any]) -> bool:
+async def _stands_still(session: Session, job: JobRow) -> bool:
     """Whether the job is as it was when it was read; if it has gone on, new logs were not looked at."""
-    now = await definitions.one(session, job["jobid"])
-    return now is not None and all(now[name] == job[name] for name in STANDING)
+    now = await definitions.one(session, job.jobid)
+    return now is not None and all(getattr(now, name) == getattr(job, name) for name in STANDING)

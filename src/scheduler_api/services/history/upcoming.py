@@ -4,11 +4,11 @@ What is read and what is computed are apart: computing takes long for some sched
 and no connection waits for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.schedules import (
@@ -19,10 +19,11 @@ from scheduler_api.contracts.jobs.schedules import (
     Upcoming,
 )
 from scheduler_api.database.jobs import definitions
+from scheduler_api.database.jobs.definitions import JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import Budget, Schedule
-from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
 from scheduler_api.services.jobs.drafts import patched, schedule_of_draft
 from scheduler_api.services.jobs.retiming import succession
@@ -35,7 +36,6 @@ LISTED_LIMIT = 5000
 #: How many changed runs an edit's preview names.
 NAMED_LIMIT = 100
 
-Row = Mapping[str, Any]
 Shown = TypeVar("Shown", bound=Occurrence)
 
 
@@ -56,17 +56,17 @@ class Listed(NamedTuple, Generic[Shown]):
     """Whether all that were asked for are there; else the time for it ran out."""
 
 
-async def job_now(session: Session, now: datetime, jobid: int) -> tuple[datetime, Row]:
+async def job_now(session: Session, now: datetime, jobid: int) -> tuple[datetime, JobRow]:
     """The instant, and what `upcoming` knows of a job. Raises JobNotFound."""
     return now, _there(jobid, await definitions.summary(session, jobid))
 
 
-async def job_to_edit(session: Session, now: datetime, jobid: int) -> tuple[datetime, Row]:
+async def job_to_edit(session: Session, now: datetime, jobid: int) -> tuple[datetime, JobRow]:
     """The instant, and what `preview_edit` knows of a job, all of its target too. Raises JobNotFound."""
     return now, _there(jobid, await definitions.one(session, jobid))
 
 
-def _there(jobid: int, row: Row | None) -> Row:
+def _there(jobid: int, row: JobRow | None) -> JobRow:
     if row is None:
         raise JobNotFound(jobid)
     return row
@@ -74,7 +74,7 @@ def _there(jobid: int, row: Row | None) -> Row:
 
 async def jobs_until(
     session: Session, now: datetime, hours: int, limit: int
-) -> tuple[datetime, Sequence[Row]]:
+) -> tuple[datetime, Sequence[JobRow]]:
     """The instant, and what `upcoming_of_all` knows of up to `limit` jobs that run within the next hours."""
     return now, await definitions.active_until(session, now + timedelta(hours=hours), limit)
 
@@ -93,18 +93,20 @@ def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePrev
     )
 
 
-def upcoming(budget: Budget, now: datetime, row: Row, count: int) -> Listed[Occurrence]:
+def upcoming(budget: Budget, now: datetime, row: JobRow, count: int) -> Listed[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises ScheduleUnusable."""
     # With its last run under way, a job is active still, and has nothing to come.
-    if not row["active"] or row["nextoccurrence"] is None:
+    if not row.active or row.nextoccurrence is None:
         return Listed([], True)
-    schedule, delay = locking.schedule_in(row), locking.spread(row["jobid"], row["jitter"])
+    schedule, delay = planning.schedule_in(row), planning.spread(row.jobid, row.jitter)
     found = budget.within(islice(_from(schedule, _open_after(row, now)), _left(row, count)))
-    listed = [occurrence_of(schedule, row["timezone"], instant, now, delay) for instant in found]
+    listed = [occurrence_of(schedule, row.timezone, instant, now, delay) for instant in found]
     return Listed(listed, not budget.is_spent)
 
 
-def upcoming_of_all(budget: Budget, now: datetime, rows: Sequence[Row], window: Window) -> Listed[Upcoming]:
+def upcoming_of_all(
+    budget: Budget, now: datetime, rows: Sequence[JobRow], window: Window
+) -> Listed[Upcoming]:
     """The occurrences of these jobs within a window, in order.
 
     A job whose schedule cannot be computed has none; its page says so.
@@ -116,14 +118,14 @@ def upcoming_of_all(budget: Budget, now: datetime, rows: Sequence[Row], window: 
     return Listed(listed, not budget.is_spent)
 
 
-def preview_edit(budget: Budget, now: datetime, row: Row, patch: JobPatch) -> EditPreview:
+def preview_edit(budget: Budget, now: datetime, row: JobRow, patch: JobPatch) -> EditPreview:
     """What an edit would change. Raises InvalidInput, JobIsDeleted."""
-    if row["state"] == "deleted":
-        raise JobIsDeleted(row["jobid"])
-    draft = patched(written(row), patch)
+    if row.state == "deleted":
+        raise JobIsDeleted(row.jobid)
+    draft = patched(written(vars(row)), patch)
     new = schedule_of_draft(draft)
     try:
-        old: Schedule | None = locking.schedule_in(row)
+        old: Schedule | None = planning.schedule_in(row)
     except ScheduleUnusable:
         old = None
     before, after = (_Ahead(budget, schedule, now) for schedule in (old, new))
@@ -131,7 +133,7 @@ def preview_edit(budget: Budget, now: datetime, row: Row, patch: JobPatch) -> Ed
     gone = sorted(before.runs(until) - after.runs(until))
     come = sorted(after.runs(until) - before.runs(until))
     zone = draft.timezone
-    changed = old is None or draft.definition != locking.definition_of(row)
+    changed = old is None or draft.definition != planning.definition_of(row)
     return EditPreview(
         words=describe(draft.definition),
         until=until,
@@ -189,33 +191,33 @@ def _from(schedule: Schedule, after: datetime) -> Iterator[datetime]:
         instant = schedule.next_after(instant)
 
 
-def _open_after(row: Row, now: datetime) -> datetime:
+def _open_after(row: JobRow, now: datetime) -> datetime:
     """The instant after which the job's open occurrences come: a due one is still to run."""
-    first: datetime | None = row["nextoccurrence"]
+    first: datetime | None = row.nextoccurrence
     return now if first is None else first - datetime.resolution
 
 
-def _left(row: Row, count: int) -> int:
-    return count if row["maxruns"] is None else min(count, max(0, row["maxruns"] - (row["runs"] or 0)))
+def _left(row: JobRow, count: int) -> int:
+    return count if row.maxruns is None else min(count, max(0, row.maxruns - (row.runs or 0)))
 
 
-def _of_job(budget: Budget, row: Row, now: datetime, until: datetime) -> Iterator[Upcoming]:
+def _of_job(budget: Budget, row: JobRow, now: datetime, until: datetime) -> Iterator[Upcoming]:
     # The first one takes longest: the schedule has to be read.
     if not budget.allows():
         return
     try:
-        schedule, zone = locking.schedule_in(row), row["timezone"]
+        schedule, zone = planning.schedule_in(row), row.timezone
     except ScheduleUnusable:
         return
-    delay = locking.spread(row["jobid"], row["jitter"])
+    delay = planning.spread(row.jobid, row.jitter)
     found = islice(_from(schedule, _open_after(row, now)), _left(row, LISTED_LIMIT))
     for instant in budget.within(found):
         if instant > until:
             return
         known = occurrence_of(schedule, zone, instant, now, delay).model_dump()
-        yield Upcoming(**known, jobid=row["jobid"], jobname=row["jobname"], timezone=zone)
+        yield Upcoming(**known, jobid=row.jobid, jobname=row.jobname, timezone=zone)
 
 
-def _superseded(row: Row, schedule: Schedule, now: datetime) -> int:
-    change = succession(row, schedule, row["nextoccurrence"] or row["resumefrom"], now)
+def _superseded(row: JobRow, schedule: Schedule, now: datetime) -> int:
+    change = succession(row, schedule, row.goes_on, now)
     return 0 if change is None else change.gone.counts(change.since, now + datetime.resolution)[0]

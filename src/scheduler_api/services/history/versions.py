@@ -1,16 +1,17 @@
 """A job's past: which schedule held when, and when it was paused."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import date, datetime, time
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.definitions import DefinitionRow, JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import END, Definition, Part, Schedule, holds, schedule_of, without
-from scheduler_api.services.jobs import locking
+from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
 
 #: How often to read a job again that is edited while it is read.
@@ -60,7 +61,7 @@ class Version(NamedTuple):
 class ScheduleVersions:
     """A job as it is, and what led there."""
 
-    job: Mapping[str, Any]
+    job: JobRow
     changes: list[dict[str, Any]]
 
     @cached_property
@@ -79,7 +80,7 @@ class ScheduleVersions:
     def targeted(self) -> datetime:
         """Since when the job has the target that it has, or none."""
         edits = [change for change in self.changes if "target" in (change["after"] or {})]
-        found: datetime = edits[-1]["at"] if edits else self.job["createdat"]
+        found: datetime = edits[-1]["at"] if edits else self.job.createdat
         return found
 
     def pause_at(self, instant: datetime) -> dict[str, Any] | None:
@@ -93,22 +94,22 @@ class ScheduleVersions:
 
 async def versions_of(session: Session, jobid: int) -> ScheduleVersions:
     """The job and its history, which belong together although others edit. Raises JobNotFound."""
-    row: Mapping[str, Any] | None = await definitions.summary(session, jobid)
+    row: JobRow | None = await definitions.summary(session, jobid)
     for _ in range(TRIES):
         if row is None:
             break
         known = await changes.of_schedule(session, jobid)
         before, row = row, await definitions.summary(session, jobid)
-        if row is not None and row["version"] == before["version"]:
+        if row is not None and row.version == before.version:
             return ScheduleVersions(before, known)
     if row is None:
         raise JobNotFound(jobid)
     raise DatabaseBusy("The job kept changing; try again.")
 
 
-def _versions(row: Mapping[str, Any], known: list[dict[str, Any]]) -> list[Version]:
+def _versions(row: JobRow, known: list[dict[str, Any]]) -> list[Version]:
     """From the present definition back through what each edit replaced."""
-    document = written(row)
+    document = written(vars(row))
     found: list[Version] = []
     to: datetime | None = None
     given: tuple[Part, ...] = ()
@@ -120,20 +121,23 @@ def _versions(row: Mapping[str, Any], known: list[dict[str, Any]]) -> list[Versi
         if opens:
             since = datetime.fromisoformat(change["after"]["validfrom"])
             ends = [datetime.fromisoformat(end) for end in change["after"].get("kept", ())]
-            kept = locking.parts_of(ends)
+            kept = planning.parts_of(ends)
             found.append(Version(since, to, _definition(document), maxruns, kept, given))
             to, given = since, kept
         document |= {name: value for name, value in change["before"].items() if name != "validfrom"}
         if opens:
             maxruns = document["maxruns"]
-    found.append(Version(row["createdat"], to, _definition(document), maxruns, (), given))
+    found.append(Version(row.createdat, to, _definition(document), maxruns, (), given))
     return found[::-1]
 
 
 def _definition(document: dict[str, Any]) -> Definition:
     """The definition of a job as JSON has it."""
     parsed = {name: parse(document[name]) for name, parse in PARSERS.items() if document[name] is not None}
-    return locking.definition_of(document | parsed)
+    values = document | parsed
+    return planning.definition_of(
+        DefinitionRow(**{one.name: values[one.name] for one in fields(DefinitionRow)})
+    )
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {

@@ -13,7 +13,7 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
-from scheduler_api.database.runs.logs import Skipped
+from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
@@ -26,7 +26,7 @@ from scheduler_api.errors import (
     ScheduleUnusable,
 )
 from scheduler_api.schedule import Future, Misfire, Reason
-from scheduler_api.services.jobs import locking, opening
+from scheduler_api.services.jobs import locking, opening, planning, skipping
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
@@ -67,7 +67,7 @@ async def pause_untold(
 async def _open_from(session: Session, locked: LockedJob) -> datetime | None:
     """The occurrence that a job is to go on with when it is resumed; None: there is none, or is unknown."""
     try:
-        future = locking.future_of(locked.job, await logs.standing(session, locked.job["jobid"]))
+        future = planning.future_of(locked.job, await logs.standing(session, locked.job.jobid))
     except ScheduleUnusable:
         return locked.open_from
     return await opening.first_open(session, locked, future)
@@ -90,7 +90,7 @@ async def resume_untold(
     locked = await locking.lock(session, now, jobid, version)
     now = locked.now
     _require_future(locked)
-    if locked.is_paused:
+    if locked.job.is_paused:
         await _go_on(session, now, locked, order.missed, client)
 
 
@@ -138,10 +138,10 @@ async def pauses_over(session: Session, after: tuple[datetime, int], limit: int)
     """Up to `limit` pauses that are over, after a place in their order."""
     now = await definitions.clock(session)
     rows = await definitions.pauses_over(session, now, after, limit)
-    last = (rows[-1]["pauseduntil"], rows[-1]["jobid"]) if rows else after
+    last = (rows[-1].pauseduntil, rows[-1].jobid) if rows else after
     following = await definitions.next_pause(session, now)
     seconds = None if following is None else (following - now).total_seconds()
-    return PausesOver([row["jobid"] for row in rows], last, seconds)
+    return PausesOver([row.jobid for row in rows], last, seconds)
 
 
 async def resume_all(session: Session, now: datetime, jobids: Sequence[int]) -> int:
@@ -150,7 +150,7 @@ async def resume_all(session: Session, now: datetime, jobids: Sequence[int]) -> 
     async def resume_due(jobid: int) -> None:
         with contextlib.suppress(JobNotFound, JobIsDeleted):
             locked = await locking.lock(session, now, jobid)
-            until = locked.job["pauseduntil"]
+            until = locked.job.pauseduntil
             # Another replica may have come first, or somebody paused it anew.
             if until is not None and until <= locked.now:
                 await _go_on(session, locked.now, locked, Missed.POLICY, None)
@@ -168,15 +168,15 @@ async def _go_on(
     job = locked.job
     future, first = None, None
     try:
-        future = locking.future_of(job, await logs.standing(session, job["jobid"]))
+        future = planning.future_of(job, await logs.standing(session, job.jobid))
         first = await _catch_up(session, now, locked, future, missed)
     except ScheduleUnusable:
-        log.exception("a paused job cannot go on", jobid=job["jobid"])
+        log.exception("a paused job cannot go on", jobid=job.jobid)
     # Completed, but for a run under way: that retires the job when it settles.
-    await definitions.resume(session, job["jobid"], active=first is not None or _lasts(locked))
+    await definitions.resume(session, job.jobid, active=first is not None or _lasts(locked))
     if future is not None and first is not None:
-        await locking.go_on(session, now, locked, job, future, first)
-    await changes.record(session, now, job["jobid"], "resumed", client, after={"missed": missed})
+        await locking.go_on(session, now, locked, future, first, overlap=job.overlap)
+    await changes.record(session, now, job.jobid, "resumed", client, after={"missed": missed})
 
 
 async def _catch_up(
@@ -194,12 +194,12 @@ async def _catch_up(
     last = None
     if missed is Missed.SKIP:
         last = now
-    elif job["misfire"] == Misfire.SKIP:
+    elif job.misfire == Misfire.SKIP:
         # Later than grace: now - occurrence > grace.
-        last = now - timedelta(seconds=job["grace"]) - datetime.resolution
+        last = now - timedelta(seconds=job.grace) - datetime.resolution
     if last is None or first > last:
         return first
-    return await locking.write_off(session, now, job["jobid"], future, first, last, Reason.PAUSED)
+    return await skipping.write_off(session, now, job.jobid, future, (first, last), Reason.PAUSED)
 
 
 async def run_now(session: Session, now: datetime, jobid: int) -> Log:
@@ -210,15 +210,15 @@ async def run_now(session: Session, now: datetime, jobid: int) -> Log:
     job = await definitions.share(session, jobid)
     if job is None:
         raise JobNotFound(jobid)
-    if job["deletedat"] is not None:
+    if job.deletedat is not None:
         raise JobIsDeleted(jobid)
     rows = await logs.request(session, now, "manual", [(jobid, now)])
     await pending.announce(session)
     if not rows:
         # Somebody else asked at the very same microsecond: one run is what both get.
         found = await logs.around(session, jobid, now, now + datetime.resolution)
-        rows = [row for row in found if row["cause"] == "manual"]
-    return Log.model_validate(dict(rows[0]))
+        rows = [row for row in found if row.cause == "manual"]
+    return Log.model_validate(vars(rows[0]))
 
 
 async def skip_next(
@@ -235,12 +235,12 @@ async def skip_next(
     locked = await locking.lock(session, now, jobid, version)
     now = locked.now
     _require_future(locked)
-    if locked.is_paused:
+    if locked.job.is_paused:
         raise JobIsPaused(jobid)
     job, carrier, first = locked.job, locked.carrier, locked.open_from
     if carrier is None or first is None:
         raise JobHasNoFuture(f"Job {jobid} has no upcoming run to skip.")
-    future = locking.future_of(job, carrier)
+    future = planning.future_of(job, carrier)
     skipped = future.schedule.first_free(first)
     if skipped is None:
         raise JobHasNoFuture(f"All remaining runs of job {jobid} are excluded.")
@@ -249,12 +249,13 @@ async def skip_next(
     open_from: datetime | None = first
     for last in (now, skipped - datetime.resolution):
         if open_from is not None and open_from <= last < skipped:
-            open_from = await locking.write_off(session, now, jobid, future, open_from, last, Reason.REQUEST)
-    row = Skipped(jobid, skipped, 0, None, Reason.REQUEST, future.lastrun, future.runs)
-    await logs.skip(session, now, [row])
+            span = open_from, last
+            open_from = await skipping.write_off(session, now, jobid, future, span, Reason.REQUEST)
+    row = Skipped(jobid, skipped, Reason.REQUEST, lastrun=future.lastrun, runs=future.runs)
+    await skipping.skip(session, now, [row])
     following = future.next_after(skipped)
     if following is not None:
-        await locking.go_on(session, now, locked, job, future, following)
+        await locking.go_on(session, now, locked, future, following, overlap=job.overlap)
     elif not locked.under_way:
         await definitions.retire(session, [jobid])
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
@@ -264,11 +265,11 @@ async def skip_next(
 
 def _lasts(locked: LockedJob) -> bool:
     """Whether a job stays active without a next run: one is under way, or it runs after another job."""
-    return bool(locked.under_way) or locked.job["after"] is not None
+    return bool(locked.under_way) or locked.job.afterjobid is not None
 
 
 def _require_future(locked: LockedJob) -> None:
     """Raise JobHasNoFuture for a completed job."""
-    if not locked.job["active"] and not locked.is_paused:
-        jobid = locked.job["jobid"]
+    if not locked.job.active and not locked.job.is_paused:
+        jobid = locked.job.jobid
         raise JobHasNoFuture(f"Job {jobid} is completed: its schedule has no further run.")

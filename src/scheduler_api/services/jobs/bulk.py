@@ -54,20 +54,20 @@ async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -
     report = BatchReport()
     give_up = monotonic() + BATCH_SECONDS
     for row in rows:
-        if _is_so(asked.order.action, row["state"]):
+        if _is_so(asked.order.action, row.state):
             report.unchanged += 1
-            report.last = row["jobid"]
+            report.last = row.jobid
             continue
         # Locks of all these jobs are held meanwhile; the next batch goes on from here.
         if report.done and monotonic() >= give_up:
             break
-        report.last = row["jobid"]
+        report.last = row.jobid
         try:
             async with savepoint(session):
-                await verb(session, now, row["jobid"])
-            report.done.append(row["jobid"])
+                await verb(session, now, row.jobid)
+            report.done.append(row.jobid)
         except SchedulerError as error:
-            report.failures.append(BulkFailure(jobid=row["jobid"], code=error.code, detail=str(error)))
+            report.failures.append(BulkFailure(jobid=row.jobid, code=error.code, detail=str(error)))
     return report
 
 

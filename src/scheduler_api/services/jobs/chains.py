@@ -6,8 +6,11 @@ from datetime import datetime
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import pending
+from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, JobHasFollowers
+from scheduler_api.schedule import Reason
+from scheduler_api.services.jobs.skipping import skip
 
 #: The most jobs in a row, each after the one before.
 LONGEST = 100
@@ -16,8 +19,15 @@ MAX_NAMED = 5
 
 
 async def fire(session: Session, now: datetime, logids: Sequence[int]) -> None:
-    """Ask for the runs that come after these logs, in the transaction that gives them their verdicts."""
-    if logids and await chains.fire(session, now, logids):
+    """Ask for the runs that come after these logs, in the transaction that gives them their results.
+
+    A paused follower does not run, and its ledger says so.
+    """
+    followers = await chains.fire(session, now, logids) if logids else []
+    asleep = [one for one in followers if not one.active]
+    rows = [Skipped(one.jobid, now, Reason.PAUSED, parentlogid=one.parentlogid) for one in asleep]
+    await skip(session, now, rows)
+    if len(followers) > len(asleep):
         await pending.announce(session)
 
 
@@ -26,7 +36,7 @@ async def require_parent(session: Session, after: After, jobid: int | None = Non
     # Two edits at once could each see no circle, and make one together.
     await chains.take_turn(session)
     parent = await definitions.share(session, after.jobid)
-    if parent is None or parent["deletedat"] is not None:
+    if parent is None or parent.deletedat is not None:
         raise InvalidInput(FieldError(("after", "jobid"), f"Job {after.jobid} does not exist."))
     chain = await chains.chain(session, after.jobid, LONGEST)
     if jobid is not None and jobid in chain:

@@ -10,6 +10,7 @@ from scheduler_api.schedule import Future
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.jobs.documents import recorded, written
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
+from scheduler_api.services.jobs.planning import spread
 
 
 async def create(session: Session, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
@@ -23,8 +24,8 @@ async def create(session: Session, now: datetime, draft: JobDraft, client: str |
     jobid = await definitions.create(session, now, values, None if draft.active else first)
     nextrun = None
     if draft.active and first is not None:
-        future = Future(schedule, draft.maxruns)
-        nextrun = await locking.schedule_next(session, now, values | {"jobid": jobid}, future, first)
+        future = Future(schedule, draft.maxruns, delay=spread(jobid, draft.jitter))
+        nextrun = await locking.schedule_next(session, now, jobid, future, first)
     await changes.record(session, now, jobid, "created", client, after=recorded(written(values)))
     return Job(
         **values,

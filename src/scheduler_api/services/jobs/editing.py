@@ -8,10 +8,11 @@ from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Reason
-from scheduler_api.services.jobs import chains, locking, retiming
+from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
 from scheduler_api.services.jobs.documents import difference, plain, written
 from scheduler_api.services.jobs.drafts import patched
 from scheduler_api.services.jobs.locking import LockedJob
@@ -33,7 +34,7 @@ async def edit(
     """
     locked = await locking.lock(session, now, jobid, version)
     now = locked.now
-    before = written(locked.job) | {"target": await definitions.target(session, jobid)}
+    before = written(await definitions.as_written(session, jobid))
     draft = patched(before, patch)
     values = draft.model_dump() | {"host": draft.host}
     after = written(values)
@@ -45,7 +46,7 @@ async def edit(
             await pending.rehost(session, jobid, draft.host)
         was, became = difference(before, after)
         if state.validfrom == now:
-            was["validfrom"], became["validfrom"] = plain(locked.job["validfrom"]), plain(now)
+            was["validfrom"], became["validfrom"] = plain(locked.job.validfrom), plain(now)
             became["kept"] = [plain(end) for end in state.kept]
         await changes.record(session, now, jobid, "edited", client, was, became)
     return await get(session, jobid)
@@ -54,13 +55,19 @@ async def edit(
 async def _close(session: Session, now: datetime, locked: LockedJob) -> None:
     """Take back the next run, and write off what was due; a schedule that cannot be computed had nothing."""
     await locking.take_back(session, locked)
-    first, jobid = locked.open_from, locked.job["jobid"]
+    first, jobid = locked.open_from, locked.job.jobid
     if first is None or first > now:
         return
     # Or nobody could delete such a job.
     with contextlib.suppress(ScheduleUnusable):
-        future = locking.future_of(locked.job, await logs.standing(session, jobid))
-        await locking.write_off(session, now, jobid, future, first, now, Reason.DELETED)
+        future = planning.future_of(locked.job, await logs.standing(session, jobid))
+        await skipping.write_off(session, now, jobid, future, (first, now), Reason.DELETED)
+
+
+async def _asked_for(session: Session, jobid: int) -> list[Skipped]:
+    """What is pending still, of whatever cause, as skipped."""
+    logs = await pending.pending(session, jobid)
+    return [Skipped(jobid, first, Reason.DELETED, missed=None, logid=logid) for logid, first in logs]
 
 
 async def delete(
@@ -82,6 +89,6 @@ async def delete(
         await definitions.remove(session, jobid)
         return
     await _close(session, now, locked)
-    await logs.cancel_requests(session, now, jobid)
+    await skipping.skip(session, now, await _asked_for(session, jobid))
     await definitions.bury(session, now, jobid)
     await changes.record(session, now, jobid, "deleted", client)

@@ -6,28 +6,30 @@ from scheduler_api.database.jobs import changes
 from scheduler_api.database.runs import logs
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import TICK, Future
-from scheduler_api.services.jobs.locking import MAX_ROWS, LockedJob, first_beside
+from scheduler_api.services.jobs.locking import LockedJob
+from scheduler_api.services.jobs.planning import first_beside
+from scheduler_api.services.jobs.skipping import MAX_ROWS
 
 
 async def first_open(session: Session, locked: LockedJob, future: Future) -> datetime | None:
     """The first occurrence that the ledger does not account for, due or not; None: nothing is to come."""
     if locked.open_from is not None:
         return future.admit(locked.open_from)
-    jobid, validfrom = locked.job["jobid"], locked.job["validfrom"]
-    if locked.job["kept"]:
-        since = await logs.settled(session, jobid) or locked.job["createdat"]
+    jobid, validfrom = locked.job.jobid, locked.job.validfrom
+    if locked.job.kept:
+        since = await logs.settled(session, jobid) or locked.job.createdat
         if since < validfrom:
             return future.next_after(since)
     # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
     since = max(validfrom, await _accounted(session, locked) or validfrom)
     rows = await logs.told_since(session, jobid, since, MAX_ROWS)
     if len(rows) == MAX_ROWS:
-        since = max(since, rows[0]["scheduledfor"] - TICK)
+        since = max(since, rows[0].scheduledfor - TICK)
     return future.admit(first_beside(future.schedule, since, rows))
 
 
 async def _accounted(session: Session, locked: LockedJob) -> datetime | None:
     """Up to when all is accounted for, though it may be for more: only a repair takes rows back."""
-    jobid, until = locked.job["jobid"], locked.now
+    jobid, until = locked.job.jobid, locked.now
     repaired = await changes.repaired(session, jobid)
     return await logs.reached(session, jobid, until if repaired is None else min(until, repaired))

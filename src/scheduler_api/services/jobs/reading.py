@@ -9,6 +9,7 @@ from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import changes, definitions, lists
+from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.runs import logs
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
@@ -22,7 +23,7 @@ async def get(session: Session, jobid: int) -> Job:
     row = await definitions.one(session, jobid)
     if row is None:
         raise JobNotFound(jobid)
-    return Job.model_validate(dict(row))
+    return Job.model_validate(vars(row))
 
 
 async def get_summary(session: Session, jobid: int) -> JobSummary:
@@ -30,7 +31,7 @@ async def get_summary(session: Session, jobid: int) -> JobSummary:
     row = await definitions.summary(session, jobid)
     if row is None:
         raise JobNotFound(jobid)
-    return JobSummary.model_validate(dict(row))
+    return JobSummary.model_validate(vars(row))
 
 
 async def get_with_logs(session: Session, jobid: int, limit: int, before: int | None = None) -> JobWithLogs:
@@ -43,11 +44,11 @@ async def get_with_logs(session: Session, jobid: int, limit: int, before: int | 
 async def list_logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[Log]:
     """Up to `limit` logs that pass the filters (see logs.FILTERS), newest first."""
     rows = await logs.logs(session, filters, limit)
-    return await in_turns(lambda row: Log.model_validate(dict(row)), rows)
+    return await in_turns(lambda row: Log.model_validate(vars(row)), rows)
 
 
-async def names(session: Session, jobids: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
-    """What each of these jobs is called, and whether it still `calls` a target, by jobid."""
+async def names(session: Session, jobids: Sequence[int]) -> Mapping[int, NamedJob]:
+    """What each of these jobs is called, by jobid."""
     return await definitions.names(session, jobids)
 
 
@@ -78,4 +79,4 @@ async def listing(
 ) -> list[JobSummary]:
     """Up to `limit` jobs that pass the filters (see lists.FILTERS), in order, after a place in it."""
     rows = await lists.page(session, filters, sort, after, limit)
-    return await in_turns(lambda row: JobSummary.model_validate(dict(row)), rows)
+    return await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)

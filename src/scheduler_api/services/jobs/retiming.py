@@ -5,18 +5,18 @@ was skipped ahead of its time. The new schedule calls for nothing else of the ti
 """
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from itertools import chain
-from typing import Any
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.database.jobs.definitions import Continuation
+from scheduler_api.database.jobs.definitions import Continuation, ScheduleRow
 from scheduler_api.database.runs import logs
+from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
-from scheduler_api.services.jobs import chains, locking, opening
+from scheduler_api.services.jobs import chains, locking, opening, planning, skipping
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
 from scheduler_api.services.jobs.locking import LockedJob
 
@@ -29,11 +29,12 @@ async def retime(
     Raises InvalidInput where the new definition has no run ahead.
     """
     job = locked.job
-    redefined = draft.definition != locking.definition_of(job) or "after" in changed
+    redefined = draft.definition != planning.definition_of(job) or "after" in changed
     if not redefined and not {"jitter", "maxruns"} & set(changed):
-        return Continuation(job["active"], job["validfrom"], job["resumefrom"], job["kept"])
-    said = await logs.standing(session, job["jobid"])
-    future = Future(schedule_of_draft(draft), draft.maxruns, said.runs or 0, said.lastrun)
+        return Continuation(job.active, job.validfrom, job.resumefrom, job.kept)
+    said = await logs.standing(session, job.jobid)
+    delay = planning.spread(job.jobid, draft.jitter)
+    future = Future(schedule_of_draft(draft), draft.maxruns, said.runs or 0, said.lastrun, delay)
     if future.is_spent and (redefined or "maxruns" in changed):
         sentence = f"Must be greater than {future.runs}, the number of runs so far."
         raise InvalidInput(FieldError(("maxruns",), sentence))
@@ -48,16 +49,16 @@ async def _keep(
     session: Session, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
 ) -> Continuation:
     """Go on with the same schedule; a completed job that may run again does so from now on."""
-    job, validfrom, ends = locked.job, locked.job["validfrom"], locked.job["kept"]
-    schedule = locking.keeping(future.schedule, locking.parts_of(ends), validfrom)
+    job, validfrom, ends = locked.job, locked.job.validfrom, locked.job.kept
+    schedule = planning.keeping(future.schedule, planning.parts_of(ends), validfrom)
     future = future._replace(schedule=schedule)
-    if job["active"] or locked.open_from is not None:
+    if job.active or locked.open_from is not None:
         first = await opening.first_open(session, locked, future)
     else:
-        accounted = (await logs.standing(session, job["jobid"])).accounted
+        accounted = (await logs.standing(session, job.jobid)).accounted
         first = future.next_after(max(accounted or now, now))
         # More runs are for what comes from now on, even if nothing does: they were spent until now.
-        if first is not None or draft.maxruns != job["maxruns"]:
+        if first is not None or draft.maxruns != job.maxruns:
             validfrom, ends = now, []
     return await _go_on(session, now, locked, draft, future, Continuation(True, validfrom, first, ends))
 
@@ -66,13 +67,13 @@ async def _replace(
     session: Session, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
 ) -> Continuation:
     """Go on with another schedule: what is due by both stays, what is due by the old one alone is over."""
-    jobid = locked.job["jobid"]
+    jobid = locked.job.jobid
     if draft.after is not None:
         await chains.require_parent(session, draft.after, jobid)
     change = succession(locked.job, future.schedule, locked.open_from, now)
     first: datetime | None = None
     if change is not None and change.kept:
-        schedule = locking.keeping(future.schedule, change.kept, now)
+        schedule = planning.keeping(future.schedule, change.kept, now)
         first, future = schedule.next_after(change.kept[0].first - TICK), future._replace(schedule=schedule)
     elif draft.after is None:
         if isinstance(future.schedule.cadence, Once):
@@ -85,12 +86,12 @@ async def _replace(
         gone = change.gone.next_after(change.since - TICK)
         if gone is not None:
             old = Future(change.gone, None, future.runs, future.lastrun)
-            await locking.write_off(session, now, jobid, old, gone, now, Reason.SUPERSEDED)
+            await skipping.write_off(session, now, jobid, old, (gone, now), Reason.SUPERSEDED)
     return await _go_on(session, now, locked, draft, future, Continuation(True, now, first, ends))
 
 
 def succession(
-    job: Mapping[str, Any], schedule: Schedule, since: datetime | None, now: datetime
+    job: ScheduleRow, schedule: Schedule, since: datetime | None, now: datetime
 ) -> Succession | None:
     """What becomes of a job's due occurrences, from `since` on, under another schedule; None: none is due.
 
@@ -99,7 +100,7 @@ def succession(
     if since is None or since > now:
         return None
     try:
-        return succeed(locking.schedule_in(job), schedule, Part(since, now))
+        return succeed(planning.schedule_in(job), schedule, Part(since, now))
     except ScheduleUnusable:
         return None
 
@@ -109,19 +110,18 @@ async def _skipped_up_to(session: Session, now: datetime, locked: LockedJob, sch
 
     What the new schedule does not call for, or not next, is forgotten.
     """
-    jobid, last = locked.job["jobid"], now
+    jobid, last = locked.job.jobid, now
     with contextlib.suppress(ScheduleUnusable):
-        await _part(session, now, jobid, locking.schedule_in(locked.job))
-    if locked.job["active"] or locked.is_paused:
+        await _part(session, now, jobid, planning.schedule_in(locked.job))
+    if locked.job.active or locked.job.is_paused:
         for row in await logs.ahead(session, jobid, now):
-            reach = row["through"] or row["scheduledfor"]
-            if schedule.next_after(last) != row["scheduledfor"]:
+            if schedule.next_after(last) != row.scheduledfor:
                 break
-            span = next(schedule.spans(row["scheduledfor"], reach))
+            span = next(schedule.spans(row.scheduledfor, row.last))
             said = Reason.REQUEST if span.block is None else Reason(span.block)
-            if (span.last, span.size, said) != (reach, row["missed"] + 1, row["reason"]):
+            if (span.last, span.size, said) != (row.last, row.missed + 1, row.reason):
                 break
-            last = reach
+            last = row.last
     await logs.forget_ahead(session, jobid, last)
     return last
 
@@ -132,15 +132,16 @@ async def _part(session: Session, now: datetime, jobid: int, old: Schedule) -> N
     first = old.next_after(now)
     if row is None or first is None:
         return
-    parts = (row["scheduledfor"], now), (first, row["through"])
+    parts = (row.scheduledfor, now), (first, row.last)
     (missed, through), (further, last) = (
         (count - 1, old.last_before(end + TICK) if count > 1 else None)
         for start, end in parts
         for count in [old.count_between(start, end + TICK)]
     )
-    await logs.shorten(session, row["logid"], missed, through)
-    rest = logs.Skipped(jobid, first, further, last, row["reason"], row["lastrun"], row["runs"])
-    await logs.skip(session, now, [rest])
+    await logs.shorten(session, row.logid, missed, through)
+    assert row.reason is not None
+    rest = Skipped(jobid, first, row.reason, further, last, row.lastrun, row.runs)
+    await skipping.skip(session, now, [rest], old)
 
 
 async def _go_on(
@@ -153,13 +154,12 @@ async def _go_on(
 ) -> Continuation:
     """Promise what the job is to go on with, unless it is paused; how the job stands then."""
     first = wanted.resumefrom
-    if locked.is_paused:
+    if locked.job.is_paused:
         return wanted._replace(active=False)
     await locking.take_back(session, locked, but=first)
     if first is None:
         # Completed, but for a run under way: that retires the job when it settles.
         lasts = bool(locked.under_way) or draft.after is not None
         return wanted._replace(active=lasts)
-    timed = {"jobid": locked.job["jobid"], "jitter": draft.jitter, "overlap": draft.overlap}
-    await locking.go_on(session, now, locked, timed, future, first)
+    await locking.go_on(session, now, locked, future, first, overlap=draft.overlap)
     return wanted._replace(resumefrom=None)

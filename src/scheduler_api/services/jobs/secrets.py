@@ -20,13 +20,13 @@ async def add(session: Session, now: datetime, jobid: int, cipher: Cipher) -> Ne
     job = await definitions.lock(session, jobid)
     if job is None:
         raise JobNotFound(jobid)
-    if job["deletedat"] is not None:
+    if job.deletedat is not None:
         raise JobIsDeleted(jobid)
     if len(await secrets.of_job(session, jobid)) >= MOST:
         raise TooManySecrets(f"Job {jobid} has {MOST} secrets; remove the older one before you add another.")
     secret = signatures.new_secret()
     row = await secrets.add(session, now, jobid, cipher.encrypt(secret))
-    return NewSecret(**dict(row), secret=secret)
+    return NewSecret(**row._asdict(), secret=secret)
 
 
 async def listing(session: Session, jobid: int) -> list[Secret]:
@@ -38,7 +38,7 @@ async def listing(session: Session, jobid: int) -> list[Secret]:
 
 async def kept(session: Session, jobid: int) -> list[Secret]:
     """The same of a job that is there."""
-    return [Secret.model_validate(dict(row)) for row in await secrets.of_job(session, jobid)]
+    return [Secret.model_validate(row._asdict()) for row in await secrets.of_job(session, jobid)]
 
 
 async def remove(session: Session, _: datetime, jobid: int, secretid: int) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from scheduler_api.database.runs import breakers
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.statements import Session
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs.ends import Ended
 from scheduler_api.targets import HOST_FAILURES
 
 #: Failures in a row from which on a host is left alone; seconds for which, doubled with each so many more.

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from scheduler_api.database.runs.claims import DueCall, StartRules
+from scheduler_api.database.runs.claims import Bound
+from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out
 from scheduler_api.targets.rates import Rate
 
@@ -16,7 +17,7 @@ Named = tuple[str, str]
 class Admitted(NamedTuple):
     """A due call that may start."""
 
-    entry: DueCall
+    log: DueLog
     reach: Reach
     """Up to which of the places."""
 
@@ -24,9 +25,7 @@ class Admitted(NamedTuple):
 class Bounds:
     """What is free, counted down as calls are admitted."""
 
-    def __init__(
-        self, rows: Iterable[Mapping[str, Any]], now: datetime, hostmost: int, breaks: int, room: Room
-    ) -> None:
+    def __init__(self, rows: Iterable[Bound], now: datetime, hostmost: int, breaks: int, room: Room) -> None:
         self._now, self._hostmost, self._breaks, self._room = now, hostmost, breaks, room
         # Runs under way, and those of them that have a call under way and so take a place.
         self._job_runs, self._job_calls = Counter[int](), Counter[int]()
@@ -43,7 +42,7 @@ class Bounds:
         self.crowded = False
         """Whether due calls were left for lack of a place that they may have."""
         for row in rows:
-            kind, name, jobids, runs, calls, limit, rate, until = row.values()
+            kind, name, jobids, runs, calls, limit, rate, until = row
             if kind == "jobs":
                 self._note_jobs(jobids, runs, calls, limit)
             elif kind == "host":
@@ -126,92 +125,90 @@ class Bounds:
         rates = (rate._replace(busyuntil=self._used(named)) for named, rate in self._rates.items())
         return min((rate.next(self._now) for rate in rates if rate.free(self._now) <= 0), default=None)
 
-    def admit(self, entries: Sequence[DueCall], known: Mapping[int, StartRules]) -> list[Admitted]:
+    def admit(self, logs: Sequence[DueLog], rules: Mapping[int, JobRules]) -> list[Admitted]:
         """Those of the due calls (oldest first) that may start; their places are taken."""
         admitted = []
-        for entry in self._in_turn(entries):
-            job = known[entry.logid]
-            if not self._fits(entry, job):
+        for log in self._in_turn(logs):
+            job = rules[log.jobid]
+            if not self._fits(log, job):
                 self._refused = True
                 continue
-            reach = self._reach(entry, job.tags)
+            reach = self._reach(log, job.tags)
             if not self._admits(reach):
                 self.crowded = True
                 continue
-            self._take(entry, job.tags)
-            admitted.append(Admitted(entry, reach))
+            self._take(log, job.tags)
+            admitted.append(Admitted(log, reach))
         return admitted
 
-    def rates_of(self, entries: Iterable[DueCall], known: Mapping[int, StartRules]) -> list[Named]:
+    def rates_of(self, logs: Iterable[DueLog], rules: Mapping[int, JobRules]) -> list[Named]:
         """The rates that these calls count against."""
-        return list(self._rates_of(entries, known))
+        return list(self._rates_of(logs, rules))
 
     def keep_rates(self, locked: Iterable[Named]) -> None:
         """Let nothing start that counts against a rate which is not among those that could be locked."""
         self._locked = frozenset(locked)
 
-    def used_rates(
-        self, started: Iterable[DueCall], known: Mapping[int, StartRules]
-    ) -> dict[Named, datetime]:
+    def used_rates(self, started: Iterable[DueLog], rules: Mapping[int, JobRules]) -> dict[Named, datetime]:
         """Until when the rates are used up once these calls have started."""
-        counts = self._rates_of(started, known)
+        counts = self._rates_of(started, rules)
         return {named: self._rates[named].used(self._now, count) for named, count in counts.items()}
 
-    def _rates_of(self, entries: Iterable[DueCall], known: Mapping[int, StartRules]) -> Counter[Named]:
+    def _rates_of(self, logs: Iterable[DueLog], rules: Mapping[int, JobRules]) -> Counter[Named]:
         if not self._rates:
             return Counter()
-        named = (one for entry in entries for one in _named_by(entry, known[entry.logid].tags))
+        named = (one for log in logs for one in _named_by(log, rules[log.jobid].tags))
         return Counter(one for one in named if one in self._rates)
 
     def _used(self, named: Named) -> datetime | None:
         rate, calls = self._rates[named], self._paced[named]
         return rate.used(self._now, calls) if calls else rate.busyuntil
 
-    def _in_turn(self, entries: Sequence[DueCall]) -> list[DueCall]:
+    def _in_turn(self, logs: Sequence[DueLog]) -> list[DueLog]:
         """In the order in which they get places.
 
         Of hosts, and of the jobs of one, those with the fewest calls under way come first; then the oldest.
         """
-        if len(entries) <= self._room.free[Reach.LENT]:
-            return list(entries)
+        if len(logs) <= self._room.free[Reach.LENT]:
+            return list(logs)
         jobs, hosts = self._job_calls.copy(), self._host_calls.copy()
         by_job, by_host = [], []
-        for age, entry in enumerate(entries):
-            jobs[entry.jobid] += 1
-            by_job.append((jobs[entry.jobid], age, entry))
+        for age, log in enumerate(logs):
+            jobs[log.jobid] += 1
+            by_job.append((jobs[log.jobid], age, log))
         by_job.sort()
-        for _, age, entry in by_job:
-            hosts[entry.host] += 1
-            by_host.append((hosts[entry.host], age, entry))
+        for _, age, log in by_job:
+            hosts[_host(log)] += 1
+            by_host.append((hosts[_host(log)], age, log))
         by_host.sort()
-        return [entry for _, _, entry in by_host]
+        return [log for _, _, log in by_host]
 
-    def _fits(self, entry: DueCall, job: StartRules) -> bool:
+    def _fits(self, log: DueLog, job: JobRules) -> bool:
         """Whether all limits let it start."""
         limit = job.concurrency if job.concurrency or job.overlap else 1
-        if limit is not None and self._job_runs[entry.jobid] >= limit:
+        if limit is not None and self._job_runs[log.jobid] >= limit:
             return False
-        named = _named_by(entry, job.tags)
+        named = _named_by(log, job.tags)
         return all(self._left(*one) > 0 and (one not in self._rates or one in self._locked) for one in named)
 
-    def _reach(self, entry: DueCall, tags: Iterable[str]) -> Reach:
-        if self._job_calls[entry.jobid]:
+    def _reach(self, log: DueLog, tags: Iterable[str]) -> Reach:
+        if self._job_calls[log.jobid]:
             return Reach.LENT
-        if not self._is_idle(entry.host):
+        if not self._is_idle(_host(log)):
             return Reach.JOB
         return Reach.HOST if any(self._tag_calls[tag] for tag in tags) else Reach.NEWCOMER
 
     def _admits(self, reach: Reach) -> bool:
         return self._started < self._room.free[reach]
 
-    def _take(self, entry: DueCall, tags: Sequence[str]) -> None:
+    def _take(self, log: DueLog, tags: Sequence[str]) -> None:
         self._started += 1
-        self._job_runs[entry.jobid] += 1
-        self._job_calls[entry.jobid] += 1
-        self._host_calls[entry.host] += 1
+        self._job_runs[log.jobid] += 1
+        self._job_calls[log.jobid] += 1
+        self._host_calls[_host(log)] += 1
         self._tag_runs.update(tags)
         self._tag_calls.update(tags)
-        self._paced.update(named for named in _named_by(entry, tags) if named in self._rates)
+        self._paced.update(named for named in _named_by(log, tags) if named in self._rates)
 
     def _is_idle(self, host: str) -> bool:
         return not self._host_calls[host]
@@ -234,6 +231,11 @@ class Bounds:
 UNLIMITED = 2**31
 
 
-def _named_by(entry: DueCall, tags: Iterable[str]) -> list[Named]:
+def _host(log: DueLog) -> str:
+    assert log.host is not None
+    return log.host
+
+
+def _named_by(log: DueLog, tags: Iterable[str]) -> list[Named]:
     """The limits, where there are such, that a call counts against."""
-    return [("host", entry.host), *(("tag", tag) for tag in tags)]
+    return [("host", _host(log)), *(("tag", tag) for tag in tags)]

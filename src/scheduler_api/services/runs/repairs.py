@@ -6,22 +6,25 @@ job goes on with the first occurrence that no row tells of.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from scheduler_api.computing import in_turns
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.definitions import ScheduleRow
 from scheduler_api.database.runs import logs, pending
-from scheduler_api.database.runs.pending import LiveLog
+from scheduler_api.database.runs.logs import LedgerRow
+from scheduler_api.database.runs.pending import LiveLog, WalkedJob, ZonedRun
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Reason, Schedule
-from scheduler_api.services.jobs import locking, opening
+from scheduler_api.schedule import Future, Reason, Schedule
+from scheduler_api.services.jobs import locking, opening, planning
 from scheduler_api.services.jobs.documents import plain
+from scheduler_api.services.jobs.planning import Carried
 
 log = structlog.get_logger(__name__)
 
@@ -47,28 +50,32 @@ async def suspects(session: Session, after: int, limit: int) -> Suspects:
     rows = await pending.walk(session, now, after, limit)
     # Many jobs share one schedule, which is one object.
     nexts: dict[int, datetime | None] = {}
-    shown = [row for row in rows if row["jobid"] is not None]
+    shown = [row for row in rows if row.is_there]
     found = await in_turns(lambda row: _is_suspicious(row, now, nexts), shown)
-    jobids = [row["jobid"] for row, is_suspicious in zip(shown, found, strict=True) if is_suspicious]
-    return Suspects(jobids, rows[0]["last"])
+    jobids = [row.jobid for row, is_suspicious in zip(shown, found, strict=True) if is_suspicious]
+    return Suspects(jobids, rows[0].last)
 
 
-def _is_suspicious(row: Mapping[str, Any], now: datetime, nexts: dict[int, datetime | None]) -> bool:
-    if row["scheduledfor"] is None:
+def _is_suspicious(row: WalkedJob, now: datetime, nexts: dict[int, datetime | None]) -> bool:
+    if row.scheduledfor is None:
         return True
     try:
-        schedule = locking.schedule_in(row)
+        schedule = planning.schedule_in(row)
     except ScheduleUnusable:
         # The claim of the next run will say so.
         return False
-    if row["nextrun"] > locking.tried_at(schedule, row["scheduledfor"], row["jobid"], row["jitter"]):
+    if row.nextrun is None or row.nextrun > _future(row, schedule).tried_at(row.scheduledfor):
         return True
-    if row["validfrom"] > now:
+    if row.validfrom > now:
         return False
     if id(schedule) not in nexts:
         nexts[id(schedule)] = schedule.next_after(now)
     following = nexts[id(schedule)]
-    return following is not None and row["scheduledfor"] > following
+    return following is not None and row.scheduledfor > following
+
+
+def _future(row: ScheduleRow, schedule: Schedule) -> Future:
+    return planning.future_of(row, Carried(None, None), schedule)
 
 
 async def repair(session: Session, now: datetime, jobid: int) -> bool:
@@ -80,9 +87,9 @@ async def repair(session: Session, now: datetime, jobid: int) -> bool:
         locked = await locking.lock(session, now, jobid)
     except (JobNotFound, JobIsDeleted):
         return False
-    if not locked.job["active"] or locked.job["after"] is not None:
+    if not locked.job.active or locked.job.afterjobid is not None:
         return False
-    if not locked.live or (locked.carrier is None and locked.job["overlap"]):
+    if not locked.live or (locked.carrier is None and locked.job.overlap):
         return await _restore(session, locked)
     return locked.next_run is not None and await _advance(session, locked, locked.next_run)
 
@@ -107,26 +114,26 @@ async def realign(session: Session, now: datetime, after: int, limit: int) -> in
     for row, is_off in zip(rows, await in_turns(_is_off, rows), strict=True):
         if is_off:
             with contextlib.suppress(ScheduleUnusable, JobNotFound, JobIsDeleted):
-                await _realign(session, now, row["jobid"])
-    return rows[-1]["jobid"] if rows else None
+                await _realign(session, now, row.jobid)
+    return rows[-1].jobid if rows else None
 
 
-def _is_off(row: Mapping[str, Any]) -> bool:
+def _is_off(row: ZonedRun) -> bool:
     """Whether the schedule does not call for the next run."""
     try:
-        return not locking.schedule_in(row).calls_for(row["scheduledfor"])
+        return not planning.schedule_in(row).calls_for(row.scheduledfor)
     except ScheduleUnusable:
         return False
 
 
 async def _realign(session: Session, now: datetime, jobid: int) -> None:
     locked = await locking.lock(session, now, jobid)
-    schedule = locking.schedule_in(locked.job)
+    schedule = planning.schedule_in(locked.job)
     # Whoever came first may have done it.
     if locked.next_run is None or schedule.calls_for(locked.next_run.scheduledfor):
         return
     await pending.withdraw(session, locked.next_run.logid)
-    future = locking.future_of(locked.job, locked.next_run, schedule)
+    future = planning.future_of(locked.job, locked.next_run, schedule)
     occurrence = await opening.first_open(session, locked._replace(live=locked.under_way), future)
     log.warning(
         "the rules of a time zone have changed: a run is re-timed",
@@ -137,15 +144,15 @@ async def _realign(session: Session, now: datetime, jobid: int) -> None:
     if occurrence is None:
         await definitions.retire(session, [jobid])
     else:
-        await locking.schedule_next(session, now, locked.job, future, occurrence)
+        await locking.schedule_next(session, now, jobid, future, occurrence)
 
 
 async def _restore(session: Session, locked: locking.LockedJob) -> bool:
     """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
-    jobid, now = locked.job["jobid"], locked.now
+    jobid, now = locked.job.jobid, locked.now
     future, occurrence = None, None
     with contextlib.suppress(ScheduleUnusable):
-        future = locking.future_of(locked.job, await logs.standing(session, jobid))
+        future = planning.future_of(locked.job, await logs.standing(session, jobid))
         occurrence = await opening.first_open(session, locked, future)
     if occurrence is None and locked.live:
         return False
@@ -154,7 +161,7 @@ async def _restore(session: Session, locked: locking.LockedJob) -> bool:
     if future is None or occurrence is None:
         await definitions.retire(session, [jobid])
     else:
-        await locking.schedule_next(session, now, locked.job, future, occurrence)
+        await locking.schedule_next(session, now, jobid, future, occurrence)
     return True
 
 
@@ -162,44 +169,42 @@ async def _advance(session: Session, locked: locking.LockedJob, ahead: LiveLog) 
     """Give the job its first open occurrence, where its next run is later for no reason that is known."""
     job, now = locked.job, locked.now
     try:
-        future = locking.future_of(job, ahead)
+        future = planning.future_of(job, ahead)
     except ScheduleUnusable:
         return False
     schedule = future.schedule
-    rows = await logs.told_ahead(session, job["jobid"], now, MAX_AHEAD)
+    rows = await logs.told_ahead(session, job.jobid, now, MAX_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
     right = [row for row in rows if not _is_too_early(row, now)]
-    first = future.admit(locking.first_beside(schedule, max(now, job["validfrom"]), right))
+    first = future.admit(planning.first_beside(schedule, max(now, job.validfrom), right))
     occurrence = ahead.scheduledfor if first is None else min(first, ahead.scheduledfor)
-    tried = locking.tried_at(schedule, occurrence, job["jobid"], job["jitter"])
+    tried = future.tried_at(occurrence)
     if occurrence == ahead.scheduledfor and ahead.nextrun is not None and ahead.nextrun <= tried:
         return False
-    log.warning("a job's next run was too late", jobid=job["jobid"], was=ahead.nextrun, now=tried)
+    log.warning("a job's next run was too late", jobid=job.jobid, was=ahead.nextrun, now=tried)
     await _record(session, locked, ahead.nextrun, tried)
     await pending.withdraw(session, ahead.logid)
     await _take_back(session, now, schedule, wrong)
-    await locking.schedule_next(session, now, job, future, occurrence)
+    await locking.schedule_next(session, now, job.jobid, future, occurrence)
     return True
 
 
-def _is_too_early(row: Mapping[str, Any], now: datetime) -> bool:
+def _is_too_early(row: LedgerRow, now: datetime) -> bool:
     """Whether a row says of what is yet to come what nobody can know."""
-    if row["reason"] == Reason.REQUEST:
+    if row.reason == Reason.REQUEST:
         return False
-    return row["scheduledfor"] <= now or row["reason"] in TOO_EARLY
+    return row.scheduledfor <= now or row.reason in TOO_EARLY
 
 
-async def _take_back(
-    session: Session, now: datetime, schedule: Schedule, rows: Sequence[Mapping[str, Any]]
-) -> None:
+async def _take_back(session: Session, now: datetime, schedule: Schedule, rows: Sequence[LedgerRow]) -> None:
     """Let rows say nothing of what is yet to come."""
-    await logs.drop(session, [row["logid"] for row in rows if row["scheduledfor"] > now])
+    await logs.drop(session, [row.logid for row in rows if row.scheduledfor > now])
     for row in rows:
-        if row["scheduledfor"] > now:
+        if row.scheduledfor > now:
             continue
-        free, _ = schedule.counts(row["scheduledfor"], now + datetime.resolution)
+        free, _ = schedule.counts(row.scheduledfor, now + datetime.resolution)
         through = schedule.last_before(now + datetime.resolution)
-        await logs.shorten(session, row["logid"], max(0, free - 1), through if free > 1 else None)
+        await logs.shorten(session, row.logid, max(0, free - 1), through if free > 1 else None)
 
 
 async def _record(
@@ -207,4 +212,4 @@ async def _record(
 ) -> None:
     """Tell those who look after the job."""
     before, after = ({"nextrun": plain(instant)} for instant in (was, became))
-    await changes.record(session, locked.now, locked.job["jobid"], "repaired", None, before, after)
+    await changes.record(session, locked.now, locked.job.jobid, "repaired", None, before, after)

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from scheduler_api.contracts.runs.reports import Report, ReportedStatus, RunState
-from scheduler_api.database.runs import attempts, claims, leases, pending
+from scheduler_api.database.runs import attempts, leases, pending
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import LogNotFound, RunIsOver
-from scheduler_api.services.runs.claims import settle_held
-from scheduler_api.services.runs.settling import Ended, target_in
+from scheduler_api.services.runs.ends import Ended, target_in
+from scheduler_api.services.runs.holding import settle_held
 from scheduler_api.targets import Failure
 
 #: Lines of one attempt that are kept.
@@ -28,8 +28,7 @@ async def report(session: Session, now: datetime, logid: int, token: UUID, told:
         raise RunIsOver(
             f"This attempt of run {logid} is over: it ended, was cancelled, or another one replaced it."
         )
-    known = await claims.rules(session, [logid])
-    target = target_in(known[logid].target)
+    target = target_in(row.target)
     timeout = HEARTBEAT_TIMEOUT if target is None else target.heartbeattimeout
     until = max(now + timedelta(seconds=timeout), row.leaseuntil or now)
     await attempts.tell(session, logid, row.attempt, until, told.progress, told.message)
@@ -37,9 +36,9 @@ async def report(session: Session, now: datetime, logid: int, token: UUID, told:
         await attempts.add_lines(session, now, logid, row.attempt, told.lines, MAX_LINES)
     if told.status is None:
         return RunState(logid=logid, attempt=row.attempt, status="running", leaseuntil=until)
-    (settled,) = await settle_held(session, now, [(row, _ended(logid, token, told))], known)
+    status = await settle_held(session, now, row, _ended(logid, token, told))
     await pending.announce(session)
-    return RunState(logid=logid, attempt=row.attempt, status=settled.status, leaseuntil=None)
+    return RunState(logid=logid, attempt=row.attempt, status=status, leaseuntil=None)
 
 
 def _ended(logid: int, token: UUID, told: Report) -> Ended:

@@ -8,7 +8,8 @@ from uuid import UUID
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import definitions
-from scheduler_api.database.runs import attempts, claims, leases, logs, pending
+from scheduler_api.database.runs import attempts, leases, logs, pending
+from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     JobHasNoTarget,
@@ -19,8 +20,10 @@ from scheduler_api.errors import (
     RunNotStarted,
     SchedulerError,
 )
-from scheduler_api.services.runs.claims import settle_held
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.schedule import Reason
+from scheduler_api.services.jobs.skipping import skip
+from scheduler_api.services.runs.ends import Ended
+from scheduler_api.services.runs.holding import settle_held
 from scheduler_api.targets import Failure
 
 #: Logs that are tried again in one transaction.
@@ -33,15 +36,15 @@ async def get_log(session: Session, logid: int) -> LogWithAttempts:
     """A log with its attempts, and what they told. Raises LogNotFound."""
     return LogWithAttempts(
         log=await _log(session, logid),
-        attempts=[Attempt.model_validate(dict(row)) for row in await attempts.of_log(session, logid)],
-        lines=[Line.model_validate(dict(row)) for row in await attempts.lines(session, logid, MAX_LINES)],
+        attempts=[Attempt.model_validate(vars(row)) for row in await attempts.of_log(session, logid)],
+        lines=[Line.model_validate(row._asdict()) for row in await attempts.lines(session, logid, MAX_LINES)],
     )
 
 
 async def latest_attempts(session: Session, logids: Sequence[int]) -> dict[int, Attempt]:
     """The last attempt of each of these logs that calls a target, by logid; without the excerpts."""
     rows = await attempts.latest(session, logids)
-    return {logid: Attempt.model_validate(dict(row)) for logid, row in rows.items()}
+    return {logid: Attempt.model_validate(vars(row)) for logid, row in rows.items()}
 
 
 async def retry(session: Session, now: datetime, logid: int) -> Log:
@@ -56,11 +59,11 @@ async def retry(session: Session, now: datetime, logid: int) -> Log:
         raise NothingToRetry(f"Run {logid} is {row.status}; only failed runs can be retried.")
     job = await definitions.share(session, row.jobid)
     assert job is not None
-    if job["deletedat"] is not None:
+    if job.deletedat is not None:
         raise JobIsDeleted(row.jobid)
-    if job["host"] is None or row.host is None:
+    if job.host is None or row.host is None:
         raise JobHasNoTarget(f"Job {row.jobid} no longer has a target.")
-    await attempts.retry(session, now, logid, job["host"])
+    await attempts.retry(session, now, logid, job.host)
     await pending.announce(session)
     return await _log(session, logid)
 
@@ -99,11 +102,12 @@ async def cancel(session: Session, now: datetime, logid: int) -> Log:
     if is_first and row.cause == "schedule":
         raise RunNotStarted(f"Run {logid} has not started; use POST /jobs/{row.jobid}/skip to skip it.")
     if is_first:
-        await attempts.cancel_pending(session, now, logid)
+        skipped = Skipped(row.jobid, row.scheduledfor, Reason.CANCELLED, missed=None, logid=logid)
+        await skip(session, now, [skipped])
     else:
         error = "It was cancelled by request."
         ended = Ended(logid, row.leasetoken or UUID(int=0), "cancelled", Failure.CANCELLED, error)
-        await settle_held(session, now, [(row, ended)], await claims.rules(session, [logid]))
+        await settle_held(session, now, row, ended)
     await pending.announce(session)
     return await _log(session, logid)
 
@@ -112,4 +116,4 @@ async def _log(session: Session, logid: int) -> Log:
     row = await logs.one(session, logid)
     if row is None:
         raise LogNotFound(logid)
-    return Log.model_validate(dict(row))
+    return Log.model_validate(vars(row))

@@ -8,12 +8,12 @@ from pydantic_core import to_json
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import TestAnswer
+from scheduler_api.database.runs.claims import Started
 from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
-from scheduler_api.services.runs.claims import Started
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs.ends import Ended, target_in
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
 from scheduler_api.workers.delivery.client import Call, Client
-from scheduler_api.workers.delivery.requests import request_of
+from scheduler_api.workers.delivery.requests import attempt_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,13 +35,14 @@ class Caller:
 
         Raises OutOfDescriptors where no request was made.
         """
-        entry = started.entry
         try:
-            target, call = await self._prepare(started, f"{self._runsurl}/{entry.logid}/{started.token.hex}")
+            target, call = await self._prepare(
+                started, f"{self._runsurl}/{started.logid}/{started.token.hex}"
+            )
         except (JobHasNoTarget, SecretsUnavailable) as error:
             return _unmade(started, str(error))
         except Exception as error:  # one request that cannot be made is no reason to stop
-            log.exception("a request cannot be put together", jobid=entry.jobid, logid=entry.logid)
+            log.exception("a request cannot be put together", jobid=started.jobid, logid=started.logid)
             return _unmade(started, f"The request cannot be put together: {error}")
         answer = await self._client.call(call)
         judgement = _judge(target, answer)
@@ -76,11 +77,11 @@ class Caller:
             return await asyncio.to_thread(self._put_together, started, runurl)
 
     def _put_together(self, started: Started, runurl: str | None) -> tuple[Target, Call]:
-        target = started.target
+        target = target_in(started.document)
         if target is None:
             raise JobHasNoTarget("The job has no target any more, or none that can be understood.")
         secrets = [self._cipher.decrypt(secret) for secret in started.secrets]
-        return target, request_of(target, started, secrets, runurl)
+        return target, attempt_of(target, started, secrets, runurl)
 
 
 def _judge(target: Target, answer: Answer) -> Judgement:
@@ -88,7 +89,7 @@ def _judge(target: Target, answer: Answer) -> Judgement:
 
 
 def _unmade(started: Started, error: str) -> Ended:
-    return Ended(started.entry.logid, started.token, "failed", Failure.TEMPLATE, error)
+    return Ended(started.logid, started.token, "failed", Failure.TEMPLATE, error)
 
 
 def _ended(started: Started, answer: Answer, judgement: Judgement) -> Ended:
@@ -97,7 +98,7 @@ def _ended(started: Started, answer: Answer, judgement: Judgement) -> Ended:
     if asked is not None and asked > backoff.MAX_RETRY_AFTER:
         error, asked = f"{error} It asks to wait for longer than a day; a day it is.", backoff.MAX_RETRY_AFTER
     return Ended(
-        started.entry.logid,
+        started.logid,
         started.token,
         "accepted" if judgement.accepted else "failed" if judgement.failure else "finished",
         judgement.failure,
@@ -113,9 +114,9 @@ def _ended(started: Started, answer: Answer, judgement: Judgement) -> Ended:
 def _tell(started: Started, judgement: Judgement) -> None:
     log.info(
         "a call failed",
-        jobid=started.entry.jobid,
-        logid=started.entry.logid,
-        attempt=started.entry.attempt,
+        jobid=started.jobid,
+        logid=started.logid,
+        attempt=started.attempt,
         failure=str(judgement.failure),
         error=judgement.error,
     )

@@ -5,7 +5,7 @@ import codecs
 import os
 import re
 import ssl
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes | None
     timeout: float
     """Seconds for everything, from the lookup of the name to the end of the body."""

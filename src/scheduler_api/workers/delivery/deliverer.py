@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -14,13 +14,15 @@ import structlog
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import explain
+from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
 from scheduler_api.services.runs import claims
-from scheduler_api.services.runs.claims import Claim, Started, Terms
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs.claims import Claim
+from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Reach, Room
-from scheduler_api.workers.delivery import claiming, ends
+from scheduler_api.services.runs.starting import Terms
+from scheduler_api.workers.delivery import ends
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
 from scheduler_api.workers.delivery.leases import HeldRun, Leases
@@ -29,6 +31,7 @@ from scheduler_api.workers.delivery.settler import Settler
 from scheduler_api.workers.delivery.thrift import PAUSE
 from scheduler_api.workers.floor import FLOOR_MARGIN, Floor
 from scheduler_api.workers.loops import backoff, spread
+from scheduler_api.workers.singly import whole_else_singly
 
 log = structlog.get_logger(__name__)
 
@@ -297,7 +300,7 @@ class Deliverer:
             # Who asks for all that is due gets it.
             floor, told = self._floor.at if due is None else BEGINNING, self._floor.told
             where = room._replace(after=self._walked, floor=floor, held=self._held)
-            claim = await claiming.claim(self._database, where, self._terms, due)
+            claim = await self._claim_once(where, due)
             self._walked, self._held = claim.after, claim.held
             self._floor.saw(claim.oldest, told)
             self._crowded = (self._crowded or began) if claim.crowded else None
@@ -307,14 +310,20 @@ class Deliverer:
             tokens = [started.token for started in claim.started] if due is not None else []
             futures = [self._settler.awaited(token) for token in tokens]
             for started in claim.started:
-                self._leases.hold(HeldRun(started.entry.logid, started.token, began))
-                self._places.put(started)
+                self._leases.hold(HeldRun(started.logid, started.token, began))
+                self._places.put(started, claim.reaches[started.logid])
             if self._stopping:
                 self._hand_back_queue()
             self._fill_places()
             return claim, futures
 
         return await undisturbed(claim_and_begin())
+
+    async def _claim_once(self, room: Room, due: datetime | None) -> Claim:
+        def claim(singly: bool) -> Awaitable[Claim]:
+            return self._database.transact(claims.claim, room, self._terms, due, singly=singly)
+
+        return await whole_else_singly("a claim of calls", claim)
 
     def _hand_back_queue(self) -> None:
         for started in self._places.empty():

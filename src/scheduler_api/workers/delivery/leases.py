@@ -1,7 +1,7 @@
 """The runs that this replica holds: their leases are renewed, those of replicas that are gone taken over."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -12,8 +12,9 @@ import structlog
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import explain
 from scheduler_api.errors import ReplicaOutdated
-from scheduler_api.services.runs import claims
+from scheduler_api.services.runs import holding
 from scheduler_api.workers.loops import spread
+from scheduler_api.workers.singly import whole_else_singly
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +124,7 @@ class Leases:
         if not mine:
             return
         tokens = [(held.logid, held.token) for held in mine]
-        still = await self._database.transact(claims.renew, tokens, self._lease)
+        still = await self._database.transact(holding.renew, tokens, self._lease)
         for held in mine:
             if held.token in still.renewed:
                 held.renewed = began
@@ -138,9 +139,13 @@ class Leases:
         table: from when that is over, the replica that holds it has the time to do so.
         """
         before, self._expired = self._expired, {}
-        expired, now = await self._database.transact(claims.expired), monotonic()
+        expired, now = await self._database.transact(holding.expired), monotonic()
         self._expired = {token: before.get(token, now) for token in expired}
         sure = [token for token, seen in self._expired.items() if now - seen >= confirm]
-        if sure and (reaped := await self._database.transact(claims.reap, sure)):
-            log.warning("runs were left behind, and are taken over", runs=len(reaped))
+
+        def reap(singly: bool) -> Awaitable[int]:
+            return self._database.transact(holding.reap, sure, singly=singly)
+
+        if sure and (reaped := await whole_else_singly("a takeover", reap)):
+            log.warning("runs were left behind, and are taken over", runs=reaped)
             self._found()

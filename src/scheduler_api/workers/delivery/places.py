@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from scheduler_api.services.runs.claims import Started
+from scheduler_api.database.runs.claims import Started
 from scheduler_api.services.runs.shares import PerReach, Reach, Room, thresholds
 from scheduler_api.workers.delivery.thrift import Thrift
 
@@ -49,10 +49,10 @@ class Places:
         first, second, third, fourth = (max(0, limit - taken + more) for limit in limits)
         return Room((first, second, third, fourth))
 
-    def put(self, started: Started) -> None:
-        """Let a claimed run wait for a place."""
+    def put(self, started: Started, reach: Reach) -> None:
+        """Let a claimed run wait for a place that it may have."""
         self._queued += 1
-        self._queues[started.reach].append((self._queued, started))
+        self._queues[reach].append((self._queued, started))
 
     def take(self) -> Started | None:
         """The next run that waits and may have a place, the one that has waited longest first; None: none."""

@@ -7,54 +7,53 @@ from datetime import datetime
 from pydantic_core import to_json
 
 from scheduler_api.contracts.jobs.targets import Target
-from scheduler_api.services.runs.claims import Started
+from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.database.runs.claims import Started
 from scheduler_api.targets import Values, signatures, templates
 from scheduler_api.workers.delivery.client import Call
 
 
-def values_of(started: Started) -> Values:
+def values_of(run: Started | Log, jobname: str, createdat: datetime) -> Values:
     """What `{{…}}` stands for in the target of a run."""
-    entry = started.entry
+    # What sets apart runs of a job at one instant: why they came to be, and after which log.
+    cause = run.cause if run.parentlogid is None else f"{run.cause} {run.parentlogid}"
     return {
-        "jobid": entry.jobid,
-        "jobname": started.jobname,
-        "logid": entry.logid,
-        "scheduledfor": _written(entry.scheduledfor),
-        "attempt": entry.attempt,
-        "runs": started.runs,
-        "deliveryid": delivery_id(started),
-        "parentlogid": started.parentlogid,
+        "jobid": run.jobid,
+        "jobname": jobname,
+        "logid": run.logid,
+        "scheduledfor": _written(run.scheduledfor),
+        "attempt": run.attempt,
+        "runs": run.runs,
+        "deliveryid": signatures.delivery_id(run.jobid, createdat, run.scheduledfor, cause),
+        "parentlogid": run.parentlogid,
     }
 
 
-def delivery_id(started: Started) -> str:
-    """The id that all attempts of an occurrence have in common."""
-    entry = started.entry
-    # What else sets apart runs of a job at one instant: why they came to be, and after which log.
-    cause = entry.cause if started.parentlogid is None else f"{entry.cause} {started.parentlogid}"
-    return signatures.delivery_id(entry.jobid, started.createdat, entry.scheduledfor, cause)
-
-
-def request_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
-    """The request. `secrets` sign it; `runurl` is where an accepted run reports."""
-    values = values_of(started)
+def request_of(target: Target, values: Values) -> Call:
+    """The request, as all attempts of the run have it in common."""
     data, kind = _body(target, values)
-    msgid = str(values["deliveryid"])
     headers = {} if kind is None else {"Content-Type": kind}
     for name, text in target.headers.items():
         # One of the user's own comes instead.
         if name.lower() == "content-type":
             headers.pop("Content-Type", None)
         headers[name] = templates.fill_header(text, values)
-    headers["webhook-id"] = msgid
-    headers["webhook-timestamp"] = str(int(started.now.timestamp()))
-    if secrets:
-        headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, (data or b"").decode())
-    headers["traceparent"] = signatures.traceparent(msgid, f"{random.getrandbits(64) or 1:016x}")
-    if runurl is not None:
-        headers["scheduler-run"] = runurl
+    headers["webhook-id"] = str(values["deliveryid"])
     url = templates.fill_url(target.url, values)
     return Call(target.method.value, url, headers, data, float(target.timeout))
+
+
+def attempt_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
+    """The request of one attempt. `secrets` sign it; `runurl` is where an accepted run reports."""
+    call = request_of(target, values_of(started, started.jobname, started.createdat))
+    msgid, body = call.headers["webhook-id"], (call.body or b"").decode()
+    call.headers["webhook-timestamp"] = str(int(started.now.timestamp()))
+    if secrets:
+        call.headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, body)
+    call.headers["traceparent"] = signatures.traceparent(msgid, f"{random.getrandbits(64) or 1:016x}")
+    if runurl is not None:
+        call.headers["scheduler-run"] = runurl
+    return call
 
 
 def _body(target: Target, values: Values) -> tuple[bytes | None, str | None]:

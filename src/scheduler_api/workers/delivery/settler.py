@@ -1,18 +1,19 @@
 """Writing down what came of calls, many in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import DATABASE_ERRORS, explain, is_of_a_row
+from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import ReplicaOutdated, SchedulerError
-from scheduler_api.services.runs import claims
-from scheduler_api.services.runs.claims import Batch
-from scheduler_api.services.runs.settling import Ended
+from scheduler_api.services.runs import holding
+from scheduler_api.services.runs.ends import Ended
+from scheduler_api.services.runs.holding import Batch
 from scheduler_api.workers.loops import backoff
+from scheduler_api.workers.singly import whole_else_singly
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +77,7 @@ class Settler:
             over = [ended for ended in batch if ended.token not in done.held]
             self._settled(over)
             for ended in over:
-                settled = done.settled.get(ended.token)
-                self._resolve(ended.token, None if settled is None else settled.status)
+                self._resolve(ended.token, done.settled.get(ended.token))
 
     @property
     def issue(self) -> str | None:
@@ -100,20 +100,17 @@ class Settler:
 
     async def _settle_surely(self, batch: Sequence[Ended]) -> Batch:
         """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
-        tries, singly = 0, False
+        tries = 0
         while True:
             try:
-                done = await self._settle(batch, singly=singly)
+                done = await self._settle(batch)
             except ReplicaOutdated:
                 return await self._hand_back(batch)
             except (SchedulerError, *DATABASE_ERRORS) as error:
-                self._failures += singly or not is_of_a_row(error)
+                self._failures += 1
                 log.warning(
                     "runs are not settled yet", error=explain(error.__cause__ or error), runs=len(batch)
                 )
-                if not singly and is_of_a_row(error):
-                    singly = True
-                    continue
             except Exception:  # nothing may end the loop
                 return await self._settle_apart(batch)
             else:
@@ -130,7 +127,7 @@ class Settler:
         released = [ended for ended in batch if ended.outcome == "released"]
         try:
             if released:
-                await self._database.transact_unfenced(claims.settle, released, self.failing)
+                await self._database.transact_unfenced(holding.settle_ends, released, self.failing)
         except (SchedulerError, *DATABASE_ERRORS) as error:
             log.warning(
                 "runs are not handed back", error=explain(error.__cause__ or error), runs=len(released)
@@ -146,11 +143,13 @@ class Settler:
         settled = {token: one for part in parts for token, one in part.settled.items()}
         return Batch(settled, frozenset().union(*(part.held for part in parts)))
 
-    async def _settle(self, batch: Sequence[Ended], *, singly: bool) -> Batch:
-        done = await self._database.transact(claims.settle, batch, self.failing, singly=singly)
-        following = [one.next for one in done.settled.values() if one.next is not None]
-        if following:
-            self._hasten(min(following))
+    async def _settle(self, batch: Sequence[Ended]) -> Batch:
+        def settle(singly: bool) -> Awaitable[Batch]:
+            return self._database.transact(holding.settle_ends, batch, self.failing, singly=singly)
+
+        done = await whole_else_singly("a batch of results", settle)
+        if done.next is not None:
+            self._hasten(done.next)
         if dropped := [e.logid for e in batch if e.token not in done.settled and e.token not in done.held]:
             log.warning("runs were taken over meanwhile; their results are dropped", logids=dropped)
         return done

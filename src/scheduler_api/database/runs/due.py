@@ -1,0 +1,74 @@
+"""What is due, and what its jobs say: what passes and claims of calls have in common."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SCHEDULE, ScheduleRow
+from scheduler_api.database.statements import Session, Statement
+
+
+class DueLog(NamedTuple):
+    """A pending log that was claimed: locked until the end of the transaction."""
+
+    logid: int
+    jobid: int
+    scheduledfor: datetime
+    cause: str
+    attempt: int
+    host: str | None
+    """Whom it calls; None: nobody, the run is plain."""
+    lastrun: datetime | None
+    """When the job ran before."""
+    runs: int
+    """How often the schedule has made the job run before."""
+
+
+#: The columns of a DueLog.
+DUE = "logid, jobid, scheduledfor, cause, attempt, host, lastrun, runs"
+
+
+class JobRules(NamedTuple):
+    """What a job says about its runs."""
+
+    jobid: int
+    interval: int | None
+    misfire: str
+    grace: int
+    overlap: bool
+    concurrency: int | None
+    tags: list[str]
+    refined: bool
+    """Whether there is more to its schedule than an interval, or one start."""
+    followed: bool
+    """Whether other jobs run after it."""
+    deleted: bool
+    """Whether it was deleted, while what asked for this run was under way."""
+
+
+# Most jobs of most services are plain intervals: the schedules of the others are read apart. What is settled
+# may have to change the job, or refer to it: one that somebody else holds is left out, not waited for. Read
+# after the logs are locked, this is never stale.
+RULES = Statement(
+    f"""
+    SELECT jobid, "interval", misfire, grace, overlap, concurrency, tags,
+           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed, deletedat IS NOT NULL AS deleted
+    FROM job WHERE jobid = ANY(:jobids)
+    FOR NO KEY UPDATE SKIP LOCKED
+    """,
+    JobRules,
+)
+SCHEDULES = Statement(f"SELECT {SCHEDULE} FROM job WHERE jobid = ANY(:jobids)", ScheduleRow)
+
+
+async def rules_of(session: Session, logs: Sequence[DueLog]) -> dict[int, JobRules]:
+    """Lock those of the logs' jobs that nobody else holds; their rules, by jobid."""
+    jobids = [log.jobid for log in logs]
+    return {rules.jobid: rules for rules in await session.all(RULES, jobids=jobids)}
+
+
+async def schedules_of(session: Session, jobids: Sequence[int]) -> dict[int, ScheduleRow]:
+    """The schedules of these jobs, by jobid."""
+    if not jobids:
+        return {}
+    return {row.jobid: row for row in await session.all(SCHEDULES, jobids=jobids)}

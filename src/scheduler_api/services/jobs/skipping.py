@@ -1,0 +1,55 @@
+"""The only writer of what never ran: occurrences that are written off, and logs that are not to run."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import logs, settling
+from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.statements import Session
+from scheduler_api.schedule import TICK, Future, Reason, Schedule
+from scheduler_api.services.jobs.planning import between, schedule_in, written_off
+
+#: The newest rows, among which what no row tells of is looked for.
+MAX_ROWS = 1000
+
+
+async def write_off(
+    session: Session,
+    now: datetime,
+    jobid: int,
+    future: Future,
+    span: tuple[datetime, datetime],
+    reason: Reason,
+) -> datetime | None:
+    """Account for all occurrences of a span, both ends included, as skipped; which one comes next."""
+    rows, following = written_off(jobid, future, *span, reason)
+    await skip(session, now, rows, future.schedule)
+    return following
+
+
+async def skip(
+    session: Session, now: datetime, rows: Sequence[Skipped], schedule: Schedule | None = None
+) -> list[int]:
+    """Write what did not run, by the schedule that is given, or by that of each job.
+
+    Occurrences may have run already, by a clock that was ahead: then what lies between them gets rows. Gives
+    back the jobs whose next occurrence had a row already.
+    """
+    if not rows:
+        return []
+    conflicts, met = await settling.skip(session, now, rows)
+    for row in rows:
+        if row.logid is None and row.through is not None and (row.jobid, row.first) in met:
+            await _skip_between(session, now, row, schedule)
+    return conflicts
+
+
+async def _skip_between(session: Session, now: datetime, row: Skipped, schedule: Schedule | None) -> None:
+    if schedule is None:
+        job = await definitions.one(session, row.jobid)
+        assert job is not None
+        schedule = schedule_in(job)
+    told = await logs.told_since(session, row.jobid, row.first - TICK, MAX_ROWS)
+    if parts := between(row, schedule, told):
+        await settling.skip(session, now, parts)

@@ -1,0 +1,126 @@
+"""What becomes of a log that is due, by its job's schedule and policies; nothing here is written."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import structlog
+
+from scheduler_api.computing import in_turns
+from scheduler_api.database.jobs.definitions import ScheduleRow
+from scheduler_api.database.runs import due
+from scheduler_api.database.runs.due import DueLog, JobRules
+from scheduler_api.database.runs.settling import Result, Skipped
+from scheduler_api.database.singly import Tried
+from scheduler_api.database.statements import Session
+from scheduler_api.schedule import Decision, Every, Misfire, Once, Reason, Schedule, Status, decide
+from scheduler_api.services.jobs import planning
+from scheduler_api.services.jobs.planning import Carried
+from scheduler_api.services.runs.settling import Judged
+
+logger = structlog.get_logger(__name__)
+
+#: Seconds of planning in one transaction, which holds the rows of all that it has claimed.
+PLANNING = 0.5
+MISFIRES = {policy.value: policy for policy in Misfire}
+
+
+async def judge(
+    session: Session, now: datetime, logs: Sequence[DueLog], rules: Mapping[int, JobRules]
+) -> list[Judged]:
+    """What becomes of claimed logs, by the schedules and policies of their jobs: those decide once.
+
+    Those that there is no time for are left out: the first so many are judged. They keep their place, as they
+    are let go with the transaction, and taken by the next claim.
+    """
+    refined = [log.jobid for log in logs if rules[log.jobid].refined and log.attempt == 1]
+    schedules = await due.schedules_of(session, refined)
+
+    def judge_one(log: DueLog) -> Judged:
+        job = rules[log.jobid]
+        result, beside = fate_of(log, job, schedules.get(log.jobid), now)
+        return Judged(log, job, result, beside)
+
+    return await in_turns(judge_one, logs, PLANNING)
+
+
+Fate = tuple[Result | Skipped, Sequence[Skipped]]
+
+
+def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime) -> Fate:
+    """What becomes of one log, and the rows of those that its schedule keeps from running.
+
+    A log that cannot be planned fails alone, and its job stops.
+    """
+    if rules.deleted:
+        return Skipped(log.jobid, log.scheduledfor, Reason.DELETED, missed=None, logid=log.logid), ()
+    if log.cause != "schedule" or log.attempt > 1:
+        return Result(log.logid, Status.FINISHED, how="at once" if log.attempt == 1 else None), ()
+    try:
+        misfire, grace = MISFIRES[rules.misfire], _seconds(rules.grace)
+        if row is not None:
+            return _refined(log, row, now, misfire, grace)
+        schedule = _plain_schedule(log, rules.interval)
+        return _fate(log, decide(schedule, log.scheduledfor, now, misfire, grace)), ()
+    except (ArithmeticError, LookupError, ValueError) as error:
+        logger.error(
+            "a job's schedule cannot be computed",
+            jobid=log.jobid,
+            logid=log.logid,
+            exc_info=error,
+        )
+        why = f"The schedule cannot be computed: {error}"
+        return Result(log.logid, Status.FAILED, why, how="at once"), ()
+
+
+def _plain_schedule(log: DueLog, interval: int | None) -> Schedule:
+    # The grid through any of its occurrences is the grid.
+    if interval is not None:
+        return Schedule(Every(log.scheduledfor, _seconds(interval)))
+    return Schedule(Once(log.scheduledfor))
+
+
+def _fate(log: DueLog, decision: Decision) -> Result | Skipped:
+    missed, through, following = decision.missed, decision.through, decision.next
+    if decision.status is Status.SKIPPED:
+        return Skipped(
+            log.jobid,
+            log.scheduledfor,
+            str(decision.reason),
+            missed,
+            through,
+            logid=log.logid,
+            next=following,
+        )
+    return Result(log.logid, Status.FINISHED, None, None, "at once", missed, through, following)
+
+
+def _refined(log: DueLog, row: ScheduleRow, now: datetime, misfire: Misfire, grace: timedelta) -> Fate:
+    """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
+    future = planning.future_of(row, Carried(log.lastrun, log.runs), planning.computed(row))
+    decision = decide(future.schedule, log.scheduledfor, now - future.delay, misfire, grace)
+    if decision.status is Status.FINISHED:
+        future = future.ran(now)
+    following = future.admit(decision.next)
+    tried = following and future.tried_at(following)
+    ending = future.lastrun, future.runs
+    blocked = [
+        Skipped(log.jobid, span.first, str(span.block), span.size - 1, span.reaches, *ending)
+        for span in decision.blocked
+    ]
+    return _fate(log, decision)._replace(next=following, tried=tried), blocked
+
+
+# A pass plans thousands of rows, and few intervals differ.
+@lru_cache(maxsize=1024)
+def _seconds(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
+def refused(what: str, tried: Tried[Judged]) -> Judged:
+    """The run fails, as the database does not take what became of it."""
+    one = tried.item
+    logger.error("a run does not settle", logid=one.log.logid, error=tried.refusal)
+    error = f"The {what}: {tried.refusal}"
+    result = Result(one.log.logid, Status.FAILED, error, how="at once" if one.log.attempt == 1 else None)
+    return one._replace(result=result, beside=())

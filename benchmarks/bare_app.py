@@ -78,7 +78,13 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             first = instant_of(datetime.combine(draft.startdate, draft.starttime), draft.timezone)
             if first <= now:
                 raise HTTPException(422)
-            nowhere = {"host": None, "afterjobid": None, "pausedat": None, "resumefrom": None}
+            nowhere = {
+                "kind": "plain",
+                "host": None,
+                "afterjobid": None,
+                "pausedat": None,
+                "resumefrom": None,
+            }
             jobid = await run(definitions.CREATE, **values, **nowhere, now=now)
             promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
             await run(pending.ADD, jobid=jobid, **promise)

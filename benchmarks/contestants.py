@@ -25,7 +25,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 BARE_PASS = f"""
     WITH due AS (
         SELECT logid, jobid, scheduledfor FROM joblog
-        WHERE status = 'pending' AND host IS NULL AND nextrun <= $1
+        WHERE status = 'pending' AND kind = 'plain' AND nextrun <= $1
         ORDER BY nextrun, logid LIMIT {BATCH}
         FOR UPDATE SKIP LOCKED
     ), planned AS (

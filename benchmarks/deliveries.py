@@ -24,14 +24,15 @@ OWN_HEADERS = {"host", "content-length", "accept", "accept-encoding"}
 
 DUE_CALLS = f"""
     WITH made AS (
-        INSERT INTO job (jobname, startdate, starttime, repeat, active, createdat, validfrom, target, host)
+        INSERT INTO job (jobname, startdate, starttime, repeat, active, createdat, validfrom, target,
+                         kind, host)
         SELECT 'job ' || n, current_date - 1, '00:00', false, true, '2020-01-01', '2020-01-01',
-               jsonb_set($2::jsonb, '{{url}}', to_jsonb($3::text || n % {HOOKS})), $4
+               jsonb_set($2::jsonb, '{{url}}', to_jsonb($3::text || n % {HOOKS})), 'http', $4
         FROM generate_series(1, $1::int) AS n
-        RETURNING jobid, host
+        RETURNING jobid, kind, host
     )
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
-    SELECT jobid, due, due, host
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host)
+    SELECT jobid, due, due, kind, host
     FROM made, LATERAL (SELECT current_date - interval '1 day') AS occurrence (due)
 """
 UNSETTLED = "SELECT EXISTS (SELECT FROM joblog WHERE status IN ('pending', 'running'))"

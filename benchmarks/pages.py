@@ -35,28 +35,30 @@ PATHS = [
 
 JOBS = """
     INSERT INTO job (jobname, startdate, starttime, repeat, interval, active, createdat, validfrom, tags,
-                     target, host)
+                     target, kind, host)
     SELECT 'Job ' || n, '2020-01-01', '00:00', true, 3600 * (1 + n % 24), true, '2020-01-01Z', '2020-01-01Z',
            ARRAY['t' || n % 10],
            CASE WHEN n % 2 = 0 THEN '{"url": "http://example.com/"}'::jsonb END,
+           CASE WHEN n % 2 = 0 THEN 'http' ELSE 'plain' END,
            CASE WHEN n % 2 = 0 THEN 'example.com' END
     FROM generate_series(1, $1::int) AS n
 """
 VERSIONS = """
-    INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)
+    INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error)
     SELECT jobid, at, CASE WHEN failed THEN 'failed' ELSE 'finished' END,
-           at, at + interval '1 second', at, host, CASE WHEN failed THEN 'The target answered 503.' END
+           at, at + interval '1 second', at, kind, host, CASE WHEN failed THEN 'The target answered 503.' END
     FROM (
-        SELECT jobid, host, jobid % 20 = 0 AND (jobid / 20 + n) % 7 = 0 AS failed,
+        SELECT jobid, kind, host, jobid % 20 = 0 AND (jobid / 20 + n) % 7 = 0 AS failed,
                date_trunc('hour', now()) - n * interval '1 hour' AS at
         FROM generate_series($1::int, 1, -1) AS n, job
     ) AS told
 """
 AHEAD = """
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
-    SELECT jobid, at, at, host
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host)
+    SELECT jobid, at, at, kind, host
     FROM (
-        SELECT jobid, host, date_trunc('hour', now()) + (1 + jobid % 24) * interval '1 hour' AS at FROM job
+        SELECT jobid, kind, host,
+               date_trunc('hour', now()) + (1 + jobid % 24) * interval '1 hour' AS at FROM job
     ) AS promised
 """
 

@@ -42,11 +42,8 @@ MUTANTS = [
         "the next row is made outside the transaction of the result",
         "src/scheduler_api/database/runs/settling.py",
         {
-            "FROM settled WHERE next IS NOT NULL\n        ON CONFLICT DO NOTHING\n"
-            "        RETURNING jobid\n    ), written": (
-                "FROM settled WHERE false\n        ON CONFLICT DO NOTHING\n"
-                "        RETURNING jobid\n    ), written"
-            ),
+            "WHERE next IS NOT NULL AND same\n": "WHERE false\n",
+            "WHERE next IS NOT NULL AND NOT same\n": "WHERE false\n",
             "FROM settled WHERE next IS NOT NULL EXCEPT": "FROM settled WHERE false EXCEPT",
         },
     ),

@@ -68,13 +68,15 @@ async def add_job(database: Database, *, due: datetime | None = NOON, **values: 
         "active": True,
         "createdat": LONG_AGO,
         "validfrom": LONG_AGO,
+        "kind": "http" if "target" in values else "plain",
         "host": host_of(values["target"]["url"]) if "target" in values else None,
     } | values
 
     async def work(session: Session, _: datetime) -> int:
         jobid = (await session.execute(insert(job).values(values).returning(job.c.jobid))).scalar_one()
         if due is not None:
-            promise = {"jobid": jobid, "scheduledfor": due, "nextrun": due, "host": values["host"]}
+            promise = {"jobid": jobid, "scheduledfor": due, "nextrun": due, "kind": values["kind"]}
+            promise["host"] = values["host"]
             await session.execute(insert(joblog).values(promise))
         return int(jobid)
 

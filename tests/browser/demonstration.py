@@ -108,7 +108,13 @@ async def _runs(database: Database, runs: Sequence[tuple[datetime, int, str | No
     """Runs that finished within a second: when, of which job, what they called."""
     taken = timedelta(milliseconds=132)
     rows = [
-        {"jobid": jobid, "host": host, "status": "finished", "finishedat": at + taken}
+        {
+            "jobid": jobid,
+            "kind": "plain" if host is None else "http",
+            "host": host,
+            "status": "finished",
+            "finishedat": at + taken,
+        }
         | dict.fromkeys(("scheduledfor", "lastrun", "startedat"), at)
         for at, jobid, host in runs
     ]
@@ -117,7 +123,7 @@ async def _runs(database: Database, runs: Sequence[tuple[datetime, int, str | No
         database,
         "INSERT INTO logattempt (logid, attempt, startedat, finishedat, outcome, httpstatus, replica)"
         " SELECT logid, 1, startedat, finishedat, 'finished', 200, 'replica-1:71' FROM joblog"
-        " WHERE host IS NOT NULL AND status = 'finished' ON CONFLICT DO NOTHING",
+        " WHERE kind = 'http' AND status = 'finished' ON CONFLICT DO NOTHING",
     )
 
 

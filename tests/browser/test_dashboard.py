@@ -35,8 +35,8 @@ async def add_failed(site: Site) -> int:
     await add_jobs(site, "Failing", target=TARGET)
     await execute(
         site.database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)"
-        " SELECT 1, at, 'failed', at, at, at, '127.0.0.1:9', 'No connection.'"
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error)"
+        " SELECT 1, at, 'failed', at, at, at, 'http', '127.0.0.1:9', 'No connection.'"
         " FROM (SELECT clock_timestamp() - interval '1 hour' AS at) AS clock",
     )
     return int(await scalar(site.database, "SELECT max(logid) FROM joblog"))

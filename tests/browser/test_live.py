@@ -79,8 +79,8 @@ async def test_the_focus_stays_with_its_run(site: Site, page: Page) -> None:
     await expect(chosen).to_have_class(re.compile("at"))
     await execute(
         site.database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)"
-        " SELECT 1, at, 'failed', at, at, at, '127.0.0.1:9', 'Again.'"
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error)"
+        " SELECT 1, at, 'failed', at, at, at, 'http', '127.0.0.1:9', 'Again.'"
         " FROM (SELECT clock_timestamp() AS at) AS now",
     )
     await execute(site.database, TELL)

@@ -243,24 +243,26 @@ async def asked(app: Callable[..., Any], method: str, path: str, ask: Ask) -> in
 FILL_JOBS = """
     WITH added AS (
         INSERT INTO job
-            (jobname, timezone, repeat, cron, exclude, tags, target, host, active, createdat, validfrom)
+            (jobname, timezone, repeat, cron, exclude, tags, target, kind, host, active, createdat, validfrom)
         SELECT 'Heavy' || repeat('y', 90), 'Europe/Berlin', true, row ->> 0, CAST(:exclude AS text[]),
                CAST(:tags AS text[]), nullif(row -> 1, 'null'),
+               CASE WHEN row -> 1 <> 'null' THEN 'http' ELSE 'plain' END,
                CASE WHEN row -> 1 <> 'null' THEN '127.0.0.1:9' END, true,
                now() - interval '4 years', now() - interval '4 years'
         FROM jsonb_array_elements(CAST(:rows AS jsonb)) WITH ORDINALITY AS given (row, n) ORDER BY n
-        RETURNING jobid, host
+        RETURNING jobid, kind, host
     )
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
-    SELECT jobid, CAST(row ->> 2 AS timestamptz), now() + interval '1 hour', host
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host)
+    SELECT jobid, CAST(row ->> 2 AS timestamptz), now() + interval '1 hour', kind, host
     FROM added JOIN jsonb_array_elements(CAST(:rows AS jsonb)) WITH ORDINALITY AS given (row, n) ON n = jobid
 """
 FILL_LOGS = """
-    INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, host, error)
-    SELECT jobid, at, status, at, at, at, host, CASE WHEN status = 'failed' THEN repeat('It failed. ', 20) END
+    INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, kind, host, error)
+    SELECT jobid, at, status, at, at, at, kind, host,
+           CASE WHEN status = 'failed' THEN repeat('It failed. ', 20) END
     FROM (
-        SELECT job.jobid, job.host, scheduledfor - n * interval '1 second' AS at,
-               CASE WHEN job.host IS NOT NULL AND n < 20 THEN 'failed' ELSE 'finished' END AS status
+        SELECT job.jobid, job.kind, job.host, scheduledfor - n * interval '1 second' AS at,
+               CASE WHEN job.kind = 'http' AND n < 20 THEN 'failed' ELSE 'finished' END AS status
         FROM job JOIN joblog USING (jobid), generate_series(1, :logs) AS n
         WHERE jobid <= 2 OR (jobid <= 60 AND n <= 60)
     ) AS run

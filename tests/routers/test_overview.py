@@ -50,8 +50,8 @@ async def test_a_job_that_fails_is_told_with_since_when(client: AsyncClient, dat
     for hours, status in ((4, "failed"), (3, "finished"), (2, "failed"), (1, "failed")):
         await execute(
             database,
-            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error)"
-            " VALUES (:jobid, :at, :status, :at, :at, :at, 'x', :error)",
+            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host,"
+            " error) VALUES (:jobid, :at, :status, :at, :at, :at, 'http', 'x', :error)",
             jobid=jobid,
             at=now - timedelta(hours=hours),
             status=status,
@@ -149,9 +149,9 @@ async def test_what_runs_shows_how_far_it_is(client: AsyncClient, database: Data
     jobid = await add_job(database, jobname="Long one", target=TARGET, interval=60, due=None)
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, host, leasetoken, leaseuntil,"
-        " following)"
-        " SELECT :jobid, now, 'running', now, now, 'x', gen_random_uuid(), now + interval '1 hour',"
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, kind, host, leasetoken,"
+        " leaseuntil, following)"
+        " SELECT :jobid, now, 'running', now, now, 'http', 'x', gen_random_uuid(), now + interval '1 hour',"
         " now + interval '1 hour' FROM (SELECT clock_timestamp() - interval '5 seconds' AS now) AS clock",
         jobid=jobid,
     )
@@ -174,9 +174,9 @@ async def add_run(database: Database, jobid: int, status: str, hours: float, **m
     values = {"ended": at, "missed": 0, "through": None, "attempt": 1} | more
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, host, error,"
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error,"
         " missed, through, nextrun, attempt, reason)"
-        " VALUES (:jobid, :at, :status, :at, :ended, :at, 'x', :error,"
+        " VALUES (:jobid, :at, :status, :at, :ended, :at, 'http', 'x', :error,"
         " :missed, :through, :nextrun, :attempt, :reason)",
         jobid=jobid,
         at=at,
@@ -221,8 +221,8 @@ async def test_a_noisy_job_hides_no_other_and_its_streak_is_counted(
     await add_run(database, 2, "failed", 500)
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, host, error)"
-        " SELECT 1, at, 'failed', at, at, 'x', 'boom' FROM ("
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, kind, host, error)"
+        " SELECT 1, at, 'failed', at, at, 'http', 'x', 'boom' FROM ("
         "SELECT clock_timestamp() - n * interval '1 s' AS at FROM generate_series(1, 1500) AS n) AS told",
     )
     issues = {t["jobid"]: t["what"] for t in (await overview(client))["issues"]}

@@ -432,7 +432,8 @@ def test_whatever_a_job_holds_is_text() -> None:
 def test_whatever_a_log_holds_is_text() -> None:
     log = dict.fromkeys(Log.model_fields) | {
         "logid": 1, "jobid": 1, "scheduledfor": NOW, "startedat": NOW, "leaseuntil": NOW, "attempt": 2,
-        "status": "running", "cause": "manual", "host": MARKUP, "missed": 0, "runs": 1, "reason": "cancelled",
+        "status": "running", "cause": "manual", "kind": "http",
+        "host": MARKUP, "missed": 0, "runs": 1, "reason": "cancelled",
         "error": MARKUP,
     }  # fmt: skip
     attempt = dict.fromkeys(Attempt.model_fields) | {

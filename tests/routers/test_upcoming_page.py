@@ -68,8 +68,8 @@ async def test_the_load_weighs_runs_by_their_median_length(client: AsyncClient, 
     for seconds in (1, 30, 90):
         await execute(
             database,
-            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, host)"
-            " VALUES (:jobid, :at, 'finished', :at, :end, 'x.example')",
+            "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, kind, host)"
+            " VALUES (:jobid, :at, 'finished', :at, :end, 'http', 'x.example')",
             jobid=jobid,
             at=now - timedelta(hours=seconds),
             end=now - timedelta(hours=seconds) + timedelta(seconds=seconds),

@@ -421,7 +421,7 @@ DAMAGE = {
     "startedat = scheduledfor - interval '1 s'": "before its instant",
     "finishedat = startedat - interval '1 s'": "before it began",
     "startedat = NULL": "never began",
-    "host = NULL": "without a call",
+    "host = NULL, kind = 'plain'": "without a call",
     "status = 'failed', error = 'No.'": "an attempt of it has finished",
     "status = 'skipped', reason = 'misfire'": "a request was made",
     "runs = 9": "maxruns is 3",
@@ -432,7 +432,7 @@ DAMAGE = {
 FURTHER_DAMAGE = {
     "DELETE FROM logattempt": "no attempt of it has",
     "UPDATE logattempt SET outcome = 'failed'": "no attempt of it has",
-    "UPDATE joblog SET host = NULL WHERE status = 'pending'": "another host",
+    "UPDATE joblog SET host = NULL, kind = 'plain' WHERE status = 'pending'": "another host",
     "UPDATE job SET maxruns = 1": "as often as maxruns says",
     "UPDATE job SET until = '2030-01-31 12:00:30Z'": "not on its schedule",
     "UPDATE job SET active = false, pausedat = now()": "it has a scheduled run",
@@ -500,8 +500,8 @@ async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(datab
     # As it was once left behind: it ran a second time, and stayed paused for ever.
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, host, runs, missed)"
-        " VALUES (:jobid, :at, 'finished', :at, :at, 'a.example', 2, 0)",
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, kind, host, runs, missed)"
+        " VALUES (:jobid, :at, 'finished', :at, :at, 'http', 'a.example', 2, 0)",
         jobid=jobid,
         at=after(60),
     )

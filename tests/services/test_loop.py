@@ -40,19 +40,21 @@ BODY = [list(range(10)) for _ in range(2700)]
 
 ADD = """
     WITH added AS (
-        INSERT INTO job (jobname, timezone, repeat, cron, misfire, dstgap, dstfold, exclude, target, host,
+        INSERT INTO job (jobname, timezone, repeat, cron, misfire, dstgap, dstfold, exclude, target,
+                         kind, host,
                          active, createdat, validfrom)
         SELECT 'Job ' || n, 'Europe/Berlin', true, kind ->> 'cron', kind ->> 'misfire',
                coalesce(kind ->> 'dstgap', 'after'), coalesce(kind ->> 'dstfold', 'once'),
                CAST(:exclude AS text[]), kind -> 'target',
-               CASE WHEN kind ? 'target' THEN 'a.example' END, true, '2020-01-01Z', '2020-01-01Z'
+               CASE WHEN given.kind ? 'target' THEN 'http' ELSE 'plain' END,
+               CASE WHEN given.kind ? 'target' THEN 'a.example' END, true, '2020-01-01Z', '2020-01-01Z'
         FROM generate_series(1, :count) AS n
         JOIN jsonb_array_elements(CAST(:kinds AS jsonb)) WITH ORDINALITY AS given (kind, number)
           ON number = 1 + n % :size
-        RETURNING jobid, host, cron
+        RETURNING jobid, kind, host, cron
     )
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, host)
-    SELECT jobid, CAST(CAST(:firsts AS jsonb) ->> cron AS timestamptz), '2023-12-20Z', host FROM added
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host)
+    SELECT jobid, CAST(CAST(:firsts AS jsonb) ->> cron AS timestamptz), '2023-12-20Z', kind, host FROM added
 """
 
 

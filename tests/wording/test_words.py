@@ -92,7 +92,8 @@ def a_log(**values: Any) -> Log:
         "missed": 0,
         "runs": 0,
     }
-    return Log.model_validate(defaults | values)
+    kind = "http" if (defaults | values)["host"] else "plain"
+    return Log.model_validate(defaults | {"kind": kind} | values)
 
 
 def made(*seconds: float) -> list[Attempt]:

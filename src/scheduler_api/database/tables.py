@@ -57,7 +57,8 @@ job = Table(
     Column("misfire", Text, nullable=False, server_default="once"),
     Column("grace", Integer, nullable=False, server_default="60"),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
-    # The request that a run makes, and the host that it goes to; null: the run is the bookkeeping.
+    # What a run does: `plain` ones are the bookkeeping, `http` ones make a request, to a host.
+    Column("kind", Text, nullable=False, server_default="plain"),
     Column("target", JSONB),
     Column("host", Text),
     # Instead of a schedule: the job that it runs after, and after which ends.
@@ -103,6 +104,7 @@ job = Table(
     CheckConstraint("misfire IN ('once', 'all', 'skip')", name="misfire"),
     CheckConstraint("grace >= 1", name="grace"),
     CheckConstraint("(target IS NULL) = (host IS NULL)", name="target"),
+    CheckConstraint("kind IN ('plain', 'http') AND (kind = 'http') = (host IS NOT NULL)", name="runkind"),
     CheckConstraint("concurrency >= 1", name="concurrency"),
     CheckConstraint("autopause >= 1", name="autopause"),
     CheckConstraint("NOT (active AND num_nonnulls(pausedat, deletedat) > 0)", name="active"),
@@ -139,7 +141,8 @@ joblog = Table(
     Column("error", Text),
     # The log that it ran after.
     Column("parentlogid", BigInteger),
-    # Which host the run calls; null: none, the run is the bookkeeping.
+    # What the run does, and which host it calls.
+    Column("kind", Text, nullable=False, server_default="plain"),
     Column("host", Text),
     # While the run is under way: the occurrence to add when it settles. Then it carries the job's future.
     Column("following", Instant),
@@ -158,6 +161,7 @@ joblog = Table(
         postgresql_nulls_not_distinct=True,
     ),
     CheckConstraint("status IN ('pending', 'running', 'finished', 'failed', 'skipped')", name="status"),
+    CheckConstraint("kind IN ('plain', 'http') AND (kind = 'http') = (host IS NOT NULL)", name="runkind"),
     CheckConstraint("cause IN ('schedule', 'manual', 'backfill', 'after')", name="cause"),
     CheckConstraint("(cause = 'after') = (parentlogid IS NOT NULL)", name="parentlogid"),
     CheckConstraint("attempt >= 1", name="attempt"),
@@ -189,12 +193,14 @@ joblog = Table(
         ),
     ),
     # The claims' indexes hold live rows only, so their cost does not grow with history.
-    Index("ix_joblog_due", "nextrun", "logid", postgresql_where=text("status = 'pending' AND host IS NULL")),
+    Index(
+        "ix_joblog_due", "nextrun", "logid", postgresql_where=text("status = 'pending' AND kind = 'plain'")
+    ),
     Index(
         "ix_joblog_calls",
         "nextrun",
         "logid",
-        postgresql_where=text("status = 'pending' AND host IS NOT NULL"),
+        postgresql_where=text("status = 'pending' AND kind = 'http'"),
     ),
     # Claims go from host to host where many calls are due.
     Index(
@@ -202,7 +208,7 @@ joblog = Table(
         "host",
         "nextrun",
         "logid",
-        postgresql_where=text("status = 'pending' AND host IS NOT NULL"),
+        postgresql_where=text("status = 'pending' AND kind = 'http'"),
     ),
     Index("ix_joblog_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
     # The newest run that the schedule did not make; its own come in the order of their occurrences.

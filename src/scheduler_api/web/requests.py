@@ -21,7 +21,7 @@ class Shown(NamedTuple):
 
 def shown(job: Job, log: Log) -> Shown | None:
     """The request of a log's attempt; None: it makes none, or none can be put together."""
-    if job.target is None or log.host is None:
+    if job.target is None or log.kind == "plain":
         return None
     try:
         call = request_of(job.target, values_of(log, job.jobname, job.createdat))

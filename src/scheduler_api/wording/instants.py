@@ -27,7 +27,7 @@ def milliseconds(value: float) -> str:
 
 def taken(log: Log, now: datetime) -> str | None:
     """How long a run took, with its pauses; None: it has not run, or calls nothing."""
-    if log.startedat is None or log.host is None:
+    if log.startedat is None or log.kind == "plain":
         return None
     if log.finishedat is None:
         return f"{_length(now - log.startedat)} so far" if log.status == "running" else None

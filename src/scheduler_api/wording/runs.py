@@ -75,7 +75,7 @@ PHASES = {
 def note(log: Log, zone: str = "UTC") -> str:
     """What else there is to say of a log: what went wrong, what is to come, what it stands for."""
     said = _said(log, f"attempt {log.attempt}", "at", zone)
-    if log.host is not None and log.status != "skipped":
+    if log.kind == "http" and log.status != "skipped":
         said.append(f"{'calls' if log.status in UNDER_WAY else 'called'} {log.host}")
     return _joined(said)
 
@@ -109,7 +109,7 @@ def _joined(said: list[str]) -> str:
 def retriable(log: Log, job: Job) -> bool:
     """Whether the log's call can be made again by request."""
     is_there = job.target is not None and job.state is not JobState.DELETED
-    return is_there and log.host is not None and log.status == "failed"
+    return is_there and log.kind == "http" and log.status == "failed"
 
 
 def cancelling(log: Log) -> str | None:

@@ -20,7 +20,7 @@ WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
 
 def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str:
     """Which attempt a log is at: `3 of at most 4`."""
-    if target is None or log.host is None:
+    if target is None or log.kind == "plain":
         return f"{log.attempt}"
     limit = _spent(log, attempts) + target.retries + 1
     # The target may have been edited meanwhile.
@@ -29,7 +29,7 @@ def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str
 
 def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: str) -> str | None:
     """What follows if the attempt that is to come, or under way, fails; None: it is over, or has none."""
-    if target is None or log.host is None or log.status not in UNDER_WAY:
+    if target is None or log.kind == "plain" or log.status not in UNDER_WAY:
         return None
     tried = log.attempt - _spent(log, attempts)
     if tried > target.retries:

@@ -22,8 +22,8 @@ async def add_calls(database: Database, count: int) -> None:
     jobid = await add_job(database, due=None, target={"url": HOG})
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, nextrun, host, cause)"
-        " SELECT jobid, at, at, host, 'manual'"
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, cause)"
+        " SELECT jobid, at, at, kind, host, 'manual'"
         " FROM job, generate_series(CAST(:noon AS timestamptz) - make_interval(secs => :count),"
         " :noon - interval '1 s', interval '1 s') AS at WHERE jobid = :jobid",
         jobid=jobid,

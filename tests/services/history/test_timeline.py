@@ -36,6 +36,7 @@ def row(jobid: int, log: tuple[int, str, int, int]) -> dict[str, Any]:
     ran = status != "skipped"
     return {
         "jobid": jobid, "scheduledfor": at, "status": status, "missed": missed, "host": "x" if ran else None,
+        "kind": "http" if ran else "plain",
         "through": at if missed else None, "startedat": at if ran else None,
         "finishedat": at + timedelta(seconds=took), "reason": None if ran else "paused",
         "error": "x" if status == "failed" else None,

@@ -383,8 +383,8 @@ async def test_many_runs_of_a_job_that_somebody_holds_keep_no_other_from_the_sam
     held = await add_job(database, target={"url": receiver.url}, due=None, overlap=True)
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, nextrun, host, cause)"
-        " SELECT jobid, at, at, host, 'manual' FROM job,"
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, cause)"
+        " SELECT jobid, at, at, kind, host, 'manual' FROM job,"
         " generate_series(CAST(:now AS timestamptz) - interval '40 s', :now, interval '1 s') AS at",
         now=now,
     )

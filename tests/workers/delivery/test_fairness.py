@@ -63,13 +63,14 @@ async def add_runs(database: Database, receiver: Receiver, count: int, **values:
     """So many jobs with a run each that is due since a minute, and may take an hour."""
     target = {"url": receiver.url, "timeout": HOUR, "retries": 0}
     jobid = await add_job(database, target=target, due=None, **values)
-    jobs = "jobname, startdate, starttime, timezone, repeat, target, host, tags, overlap, active, createdat"
+    jobs = "jobname, startdate, starttime, timezone, repeat, target, kind, host, tags, overlap, active"
     await execute(
         database,
-        f"WITH same AS (INSERT INTO job ({jobs}, validfrom) SELECT {jobs}, validfrom FROM job"
-        " CROSS JOIN generate_series(1, :count) WHERE jobid = :jobid RETURNING jobid, host)"
-        " INSERT INTO joblog (jobid, scheduledfor, nextrun, host)"
-        " SELECT jobid, now(), now() - interval '1 minute', host FROM same",
+        f"WITH same AS (INSERT INTO job ({jobs}, createdat, validfrom)"
+        f" SELECT {jobs}, createdat, validfrom FROM job"
+        " CROSS JOIN generate_series(1, :count) WHERE jobid = :jobid RETURNING jobid, kind, host)"
+        " INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host)"
+        " SELECT jobid, now(), now() - interval '1 minute', kind, host FROM same",
         jobid=jobid,
         count=count,
     )
@@ -150,8 +151,8 @@ async def test_healthy_jobs_beside_one_that_overlaps_and_hangs(
     jobid = await add_job(database, target=target, overlap=True, due=None)
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, nextrun, host, cause)"
-        " SELECT jobid, now() - n * interval '1 second', now() - interval '1 minute', host, 'manual'"
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, cause)"
+        " SELECT jobid, now() - n * interval '1 second', now() - interval '1 minute', kind, host, 'manual'"
         " FROM job CROSS JOIN generate_series(1, 300) AS n WHERE jobid = :jobid",
         jobid=jobid,
     )

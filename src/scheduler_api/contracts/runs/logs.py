@@ -28,6 +28,13 @@ class LogCause(StrEnum):
     AFTER = "after"
 
 
+class LogKind(StrEnum):
+    """What a run does: nothing but keep the record, or make an HTTP request."""
+
+    PLAIN = "plain"
+    HTTP = "http"
+
+
 class Log(BaseModel):
     """One run: the record of one occurrence, `pending` at first."""
 
@@ -42,6 +49,9 @@ class Log(BaseModel):
     cause: LogCause
     parentlogid: int | None = Field(description="The upstream run.")
     attempt: int = Field(description="The number of the attempt, from 1. While pending, of the next one.")
+    kind: LogKind = Field(
+        description="What the run does: nothing but keep the record, or make an HTTP request."
+    )
     host: str | None = Field(description="The target's host; null without a target.")
     leaseuntil: datetime | None = Field(description="While running: when its lease expires.")
     missed: int = Field(description="The number of missed occurrences that it covers.")

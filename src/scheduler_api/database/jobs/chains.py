@@ -25,14 +25,14 @@ class Follower(NamedTuple):
 FIRE = Statement(
     """
     WITH follower AS (
-        SELECT follower.jobid, follower.active, follower.host, parent.logid
+        SELECT follower.jobid, follower.active, follower.kind, follower.host, parent.logid
         FROM joblog AS parent JOIN job AS follower ON follower.afterjobid = parent.jobid
         WHERE parent.logid = ANY(:logids) AND parent.status IN ('finished', 'failed')
           AND follower.after ->> 'on' IN ('any', parent.status) AND follower.deletedat IS NULL
           AND (follower.active OR follower.pausedat IS NOT NULL)
     ), asked AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, cause, host, parentlogid)
-        SELECT jobid, :now, :now, 'after', host, logid FROM follower WHERE active
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, cause, kind, host, parentlogid)
+        SELECT jobid, :now, :now, 'after', kind, host, logid FROM follower WHERE active
         ON CONFLICT DO NOTHING
     )
     SELECT jobid, active, logid AS parentlogid FROM follower

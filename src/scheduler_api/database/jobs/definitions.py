@@ -181,7 +181,7 @@ class ForecastRow(ScheduleRow):
 
 ACTIVE_DEFINITIONS = Statement(
     f"""
-    SELECT {SCHEDULE}, jobname, host IS NOT NULL AS calls, next_run.runs
+    SELECT {SCHEDULE}, jobname, kind = 'http' AS calls, next_run.runs
     FROM job {NEXT_RUN}
     -- With its last run under way, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
@@ -203,7 +203,7 @@ class NamedJob(NamedTuple):
 
 NAMES = Statement(
     """
-    SELECT jobid, jobname, timezone, host IS NOT NULL AND deletedat IS NULL AS calls
+    SELECT jobid, jobname, timezone, kind = 'http' AND deletedat IS NULL AS calls
     FROM job WHERE jobid = ANY(:jobids)
     """,
     NamedJob,
@@ -213,16 +213,16 @@ IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT
 
 CREATE = Statement(
     f"""
-    INSERT INTO job ({_COLUMNS}, host, afterjobid, active, pausedat, resumefrom, createdat, validfrom)
+    INSERT INTO job ({_COLUMNS}, kind, host, afterjobid, active, pausedat, resumefrom, createdat, validfrom)
     VALUES ({", ".join(f":{column}" for column in WRITTEN)},
-            :host, :afterjobid, :active, :pausedat, :resumefrom, :now, :now)
+            :kind, :host, :afterjobid, :active, :pausedat, :resumefrom, :now, :now)
     RETURNING jobid
     """
 )
 EDIT = Statement(
     f"""
     UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
-        host = :host, afterjobid = :afterjobid, active = :active, validfrom = :validfrom,
+        kind = :kind, host = :host, afterjobid = :afterjobid, active = :active, validfrom = :validfrom,
         resumefrom = :resumefrom, kept = :kept, version = version + 1
     WHERE jobid = :jobid
     """
@@ -310,7 +310,11 @@ async def create(
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that the author decides, and what follows from them."""
     documents = {name: values[name] and json.dumps(values[name]) for name in ("target", "after")}
-    derived = {"host": values["host"], "afterjobid": values["after"] and values["after"]["jobid"]}
+    derived = {
+        "kind": "plain" if values["host"] is None else "http",
+        "host": values["host"],
+        "afterjobid": values["after"] and values["after"]["jobid"],
+    }
     return {column: values[column] for column in WRITTEN} | documents | derived
 
 

@@ -147,6 +147,6 @@ async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
 
 @lru_cache(maxsize=64)
 def _failed(filters: tuple[str, ...], what: str = "logid") -> Statement[Any]:
-    conditions = ["status = 'failed'", "host IS NOT NULL", "logid > :after", *(FILTERS[n] for n in filters)]
+    conditions = ["status = 'failed'", "kind = 'http'", "logid > :after", *(FILTERS[n] for n in filters)]
     order = " ORDER BY logid" if what == "logid" else ""
     return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :limit")

@@ -80,7 +80,8 @@ DUE_CALLS = Statement(
     CROSS JOIN LATERAL (
         SELECT {DUE}, nextrun
         FROM joblog
-        WHERE status = 'pending' AND host = given.asked AND nextrun <= :due AND nextrun >= :floor
+        WHERE status = 'pending' AND kind = 'http' AND host = given.asked
+          AND nextrun <= :due AND nextrun >= :floor
           AND jobid <> ALL(:jobids)
           AND (cardinality(CAST(:tags AS text[])) = 0
                OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid AND job.tags && :tags))
@@ -137,11 +138,12 @@ START = Statement(
             through = CASE WHEN chosen.first THEN chosen.through ELSE joblog.through END,
             following = CASE WHEN chosen.first THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.logid = chosen.logid
-        RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, host, leasetoken, runs, parentlogid,
+        RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, kind, host, leasetoken, runs,
+                  parentlogid,
                   chosen.next, chosen.try
     ), added AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, next, coalesce(try, next), :now, runs, host FROM started WHERE next IS NOT NULL
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
+        SELECT jobid, next, coalesce(try, next), :now, runs, kind, host FROM started WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), written AS (
@@ -159,7 +161,7 @@ START = Statement(
 )
 NEXT_CALL = Statement(
     """
-    SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NOT NULL AND nextrun > :after
+    SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'http' AND nextrun > :after
     """
 )
 

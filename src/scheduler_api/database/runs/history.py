@@ -12,7 +12,7 @@ RECENT = Statement(
     SELECT recent.* FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
     CROSS JOIN LATERAL (
         SELECT jobid, scheduledfor, status, missed,
-               CASE WHEN host IS NOT NULL THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
+               CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
         FROM joblog
         WHERE jobid = wanted.jobid AND (status <> 'pending' OR attempt > 1)
         ORDER BY scheduledfor DESC LIMIT :limit
@@ -25,7 +25,7 @@ TIMELINE = Statement(
     """
     WITH told AS (
         SELECT scheduledfor, through, status, missed,
-               CASE WHEN host IS NOT NULL THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
+               CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
         FROM joblog
         WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :until
           AND (status <> 'pending' OR attempt > 1)
@@ -64,7 +64,7 @@ MEDIANS = Statement(
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY finishedat - startedat) AS took
         FROM (
             SELECT startedat, finishedat FROM joblog
-            WHERE jobid = wanted.jobid AND host IS NOT NULL AND status IN ('finished', 'failed')
+            WHERE jobid = wanted.jobid AND kind = 'http' AND status IN ('finished', 'failed')
             ORDER BY scheduledfor DESC LIMIT 20
         ) AS latest
     ) AS median

@@ -30,11 +30,12 @@ TALLY = Statement(
     """
     WITH seen AS (
         SELECT log.logid, log.scheduledfor, log.status, log.reason, log.runs, log.cause, log.attempt,
-               log.startedat, log.finishedat, log.host, sent.outcomes, job.deletedat, job.host AS jobhost
+               log.startedat, log.finishedat, log.kind, log.host, sent.outcomes,
+               job.deletedat, job.kind AS jobkind, job.host AS jobhost
         FROM job JOIN joblog AS log USING (jobid)
         LEFT JOIN LATERAL (
             SELECT array_agg(outcome) AS outcomes FROM logattempt
-            WHERE logattempt.logid = log.logid AND log.host IS NOT NULL
+            WHERE logattempt.logid = log.logid AND log.kind = 'http'
         ) AS sent ON true
         WHERE job.jobid = :jobid
     ), judged AS (
@@ -42,9 +43,9 @@ TALLY = Statement(
             WHEN startedat < scheduledfor THEN 'early'
             WHEN status IN ('finished', 'failed') AND finishedat < startedat THEN 'backwards'
             WHEN status = 'finished' AND startedat IS NULL AND runs > 0 THEN 'unstarted'
-            WHEN status = 'finished' AND host IS NOT NULL AND NOT coalesce('finished' = ANY(outcomes), false)
+            WHEN status = 'finished' AND kind = 'http' AND NOT coalesce('finished' = ANY(outcomes), false)
                 THEN 'unsent'
-            WHEN status = 'finished' AND host IS NULL AND jobhost IS NOT NULL AND cause = 'schedule'
+            WHEN status = 'finished' AND kind = 'plain' AND jobkind = 'http' AND cause = 'schedule'
                  AND finishedat > :targeted THEN 'uncalled'
             WHEN status = 'failed' AND 'finished' = ANY(outcomes) THEN 'contradicted'
             WHEN status = 'skipped' AND reason <> 'deleted' AND outcomes IS NOT NULL THEN 'sent'

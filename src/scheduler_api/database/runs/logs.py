@@ -28,6 +28,7 @@ class LogRow:
     finishedat: datetime | None
     reason: str | None
     error: str | None
+    kind: str
     host: str | None
     leaseuntil: datetime | None
     parentlogid: int | None
@@ -54,7 +55,7 @@ class LedgerRow(NamedTuple):
 _LEDGER = "logid, scheduledfor, status, missed, through, reason, lastrun, runs"
 _COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
-    startedat, finishedat, reason, error, host, leaseuntil, parentlogid
+    startedat, finishedat, reason, error, kind, host, leaseuntil, parentlogid
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
 ONE = Statement(f"{_LOGS} WHERE logid = :logid", LogRow)
@@ -80,13 +81,14 @@ _FURTHER = {
 
 REQUEST = Statement(
     f"""
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, host, lastrun, cause)
-    SELECT jobid, first, :now, (SELECT host FROM job WHERE jobid = wanted.jobid), (
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, lastrun, cause)
+    SELECT jobid, first, :now, job.kind, job.host, (
         SELECT max(lastrun) FROM (
             SELECT lastrun FROM joblog WHERE jobid = wanted.jobid ORDER BY scheduledfor DESC LIMIT 5
         ) AS recent
     ), :cause
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
+    JOIN job USING (jobid)
     ON CONFLICT DO NOTHING
     RETURNING {_COLUMNS}
     """,

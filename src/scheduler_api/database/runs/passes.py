@@ -31,7 +31,7 @@ CLAIM = Statement(
     f"""
     SELECT {DUE}
     FROM joblog
-    WHERE status = 'pending' AND host IS NULL AND nextrun <= :due AND nextrun >= :floor
+    WHERE status = 'pending' AND kind = 'plain' AND nextrun <= :due AND nextrun >= :floor
       AND jobid <> ALL(:held)
     ORDER BY nextrun, logid
     LIMIT :limit
@@ -43,7 +43,7 @@ CLAIM = Statement(
 NEXT_DUE = Statement(
     """
     SELECT clock_timestamp() AS now, (
-        SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL AND nextrun >= :floor
+        SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'plain' AND nextrun >= :floor
     ) AS due
     """,
     NextDue,
@@ -51,8 +51,8 @@ NEXT_DUE = Statement(
 OLDEST = Statement(
     """
     SELECT clock_timestamp() AS now, least(
-        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NULL),
-        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND host IS NOT NULL)
+        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'plain'),
+        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'http')
     ) AS due
     """,
     NextDue,

@@ -52,11 +52,11 @@ LOCK_LIVE = Statement(
     LiveLog,
 )
 
-# The host is the job's, so that the caller need not know it.
+# What it does is as its job says, so that the caller need not know it.
 ADD = Statement(
     """
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-    SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs, host
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
+    SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs, kind, host
     FROM job WHERE jobid = :jobid
     ON CONFLICT DO NOTHING
     RETURNING logid
@@ -76,7 +76,7 @@ FOLLOW = Statement("UPDATE joblog SET following = :following WHERE logid = ANY(:
 # A run that waits for another attempt stays a call: the attempts before it were.
 REHOST = Statement(
     """
-    UPDATE joblog SET host = :host
+    UPDATE joblog SET host = :host, kind = CASE WHEN CAST(:host AS text) IS NULL THEN 'plain' ELSE 'http' END
     WHERE jobid = :jobid AND status = 'pending' AND host IS DISTINCT FROM :host
       AND (CAST(:host AS text) IS NOT NULL OR attempt = 1)
     """

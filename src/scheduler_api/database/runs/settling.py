@@ -40,13 +40,16 @@ RAN = Statement(
                                AND cause = 'schedule' AS int)
         -- What has ended keeps its result.
         FROM result WHERE joblog.logid = result.logid AND joblog.status IN ('pending', 'running')
-        RETURNING joblog.jobid, lastrun, runs, result.next, result.try,
-                  -- What its job calls may have changed meanwhile.
-                  CASE WHEN result.how = 'at once' THEN host
-                       ELSE (SELECT host FROM job WHERE jobid = joblog.jobid) END AS host
+        RETURNING joblog.jobid, lastrun, runs, kind, host, result.next, result.try,
+                  result.how IS NOT DISTINCT FROM 'at once' AS same
     ), added AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, next, coalesce(try, next), lastrun, runs, host FROM settled WHERE next IS NOT NULL
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
+        SELECT jobid, next, coalesce(try, next), lastrun, runs, kind, host FROM settled
+        WHERE next IS NOT NULL AND same
+        UNION ALL
+        -- What its job does may have changed while it ran.
+        SELECT jobid, next, coalesce(try, next), lastrun, runs, job.kind, job.host
+        FROM settled JOIN job USING (jobid) WHERE next IS NOT NULL AND NOT same
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), written AS (
@@ -81,10 +84,10 @@ SKIPPED = Statement(
             missed = coalesce(given.missed, joblog.missed),
             through = CASE WHEN given.missed IS NULL THEN joblog.through ELSE given.through END
         FROM given WHERE joblog.logid = given.logid AND joblog.status = 'pending'
-        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, host, given.next, given.try
+        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, kind, host, given.next, given.try
     ), following AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, host)
-        SELECT jobid, next, coalesce(try, next), lastrun, runs, host FROM settled WHERE next IS NOT NULL
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
+        SELECT jobid, next, coalesce(try, next), lastrun, runs, kind, host FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), added AS (

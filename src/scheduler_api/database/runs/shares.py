@@ -12,16 +12,16 @@ ASKING = Statement(
     """
     WITH RECURSIVE head AS MATERIALIZED (
         SELECT host FROM joblog
-        WHERE status = 'pending' AND host IS NOT NULL AND nextrun <= :due AND nextrun >= :floor
+        WHERE status = 'pending' AND kind = 'http' AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT :window
     ), walk (host, step) AS (
         (SELECT host, 1 FROM joblog
-         WHERE status = 'pending' AND host IS NOT NULL AND host > :after
+         WHERE status = 'pending' AND kind = 'http' AND host > :after
            AND (SELECT count(*) FROM head) = :window
          ORDER BY host LIMIT 1)
         UNION ALL
         SELECT (SELECT joblog.host FROM joblog
-                WHERE status = 'pending' AND joblog.host IS NOT NULL AND joblog.host > walk.host
+                WHERE status = 'pending' AND joblog.kind = 'http' AND joblog.host > walk.host
                 ORDER BY joblog.host LIMIT 1), step + 1
         FROM walk WHERE walk.host IS NOT NULL AND step < :steps
     )
@@ -30,7 +30,8 @@ ASKING = Statement(
     FROM (SELECT host FROM head UNION SELECT host FROM walk WHERE host IS NOT NULL) AS found
     CROSS JOIN LATERAL (
         SELECT nextrun, logid FROM joblog
-        WHERE status = 'pending' AND joblog.host = found.host AND nextrun <= :due AND nextrun >= :floor
+        WHERE status = 'pending' AND kind = 'http' AND joblog.host = found.host
+          AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT 1
     ) AS oldest
     ORDER BY oldest.nextrun, oldest.logid
@@ -58,7 +59,7 @@ WAITING = Statement(
     """
     SELECT count(*), min(nextrun) FROM (
         SELECT nextrun FROM joblog
-        WHERE status = 'pending' AND host IS NOT NULL AND nextrun <= :now
+        WHERE status = 'pending' AND kind = 'http' AND nextrun <= :now
         ORDER BY nextrun, logid LIMIT :limit
     ) AS waiting
     """

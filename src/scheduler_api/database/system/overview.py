@@ -42,12 +42,13 @@ RUNNING = Statement(
 )
 _WAITING = """
     SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE status = 'pending' AND host IS {} NULL AND nextrun < :before ORDER BY nextrun, logid LIMIT :limit
+    WHERE status = 'pending' AND kind = '{}' AND nextrun < :before ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(
     f"""
     SELECT waiting.*, job.jobname, job.timezone
-    FROM (({_WAITING.format("")}) UNION ALL ({_WAITING.format("NOT")})) AS waiting JOIN job USING (jobid)
+    FROM (({_WAITING.format("plain")}) UNION ALL ({_WAITING.format("http")})) AS waiting
+    JOIN job USING (jobid)
     ORDER BY nextrun, logid LIMIT :limit
     """
 )

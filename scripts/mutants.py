@@ -42,8 +42,8 @@ MUTANTS = [
         "the next row is made outside the transaction of the result",
         "src/scheduler_api/database/runs/settling.py",
         {
-            "WHERE next IS NOT NULL AND same\n": "WHERE false\n",
-            "WHERE next IS NOT NULL AND NOT same\n": "WHERE false\n",
+            "WHERE next IS NOT NULL AND first\n": "WHERE false\n",
+            "WHERE next IS NOT NULL AND NOT first\n": "WHERE false\n",
             "FROM settled WHERE next IS NOT NULL EXCEPT": "FROM settled WHERE false EXCEPT",
         },
     ),

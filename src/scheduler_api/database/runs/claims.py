@@ -126,17 +126,17 @@ START = Statement(
     """
     WITH chosen AS (
         SELECT * FROM unnest(
-            CAST(:logids AS bigint[]), CAST(:firsts AS bool[]), CAST(:misses AS bigint[]),
-            CAST(:throughs AS timestamptz[]), CAST(:followings AS timestamptz[]),
-            CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS chosen (logid, first, missed, through, following, next, try)
+            CAST(:logids AS bigint[]), CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]),
+            CAST(:followings AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+        ) AS chosen (logid, missed, through, following, next, try)
     ), started AS (
         UPDATE joblog SET
             status = 'running', nextrun = NULL, lastrun = :now, startedat = coalesce(startedat, :now),
-            leasetoken = gen_random_uuid(), leaseuntil = :leaseuntil, runs = runs + CAST(chosen.first AS int),
-            missed = CASE WHEN chosen.first THEN chosen.missed ELSE joblog.missed END,
-            through = CASE WHEN chosen.first THEN chosen.through ELSE joblog.through END,
-            following = CASE WHEN chosen.first THEN chosen.following ELSE joblog.following END
+            leasetoken = gen_random_uuid(), leaseuntil = :leaseuntil,
+            runs = runs + CAST(chosen.missed IS NOT NULL AS int),
+            missed = coalesce(chosen.missed, joblog.missed),
+            through = CASE WHEN chosen.missed IS NOT NULL THEN chosen.through ELSE joblog.through END,
+            following = CASE WHEN chosen.missed IS NOT NULL THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.logid = chosen.logid
         RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, kind, host, leasetoken, runs,
                   parentlogid,
@@ -197,11 +197,8 @@ async def start(
     session: Session, now: datetime, replica: str, lease: timedelta, results: Sequence[Result]
 ) -> dict[int, Started]:
     """Mark logs as running, write their attempts and the next rows; the runs, by logid."""
-    chosen = [
-        (one.logid, one.how == "at once", one.missed, one.through, one.following, one.next, one.tried)
-        for one in results
-    ]
-    names = ("logids", "firsts", "misses", "throughs", "followings", "nexts", "tries")
+    chosen = [(one.logid, one.missed, one.through, one.following, one.next, one.tried) for one in results]
+    names = ("logids", "misses", "throughs", "followings", "nexts", "tries")
     values = {"now": now, "replica": replica, "leaseuntil": now + lease}
     return {row.logid: row for row in await session.all(START, **values, **columns(names, chosen))}
 

@@ -16,9 +16,9 @@ RAN = Statement(
     WITH result AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:statuses AS text[]), CAST(:errors AS text[]),
-            CAST(:retries AS timestamptz[]), CAST(:hows AS text[]), CAST(:misses AS bigint[]),
+            CAST(:retries AS timestamptz[]), CAST(:releases AS bool[]), CAST(:misses AS bigint[]),
             CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS result (logid, status, error, retry, how, missed, through, next, try)
+        ) AS result (logid, status, error, retry, released, missed, through, next, try)
     ), settled AS (
         UPDATE joblog SET
             status = result.status, error = result.error, nextrun = result.retry,
@@ -28,28 +28,28 @@ RAN = Statement(
             attempt = attempt + CAST(result.status = 'pending' AS int),
             -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
             spent = spent
-                + CAST(result.status = 'pending' AND result.how IS NOT DISTINCT FROM 'released' AS int),
+                + CAST(result.released AND result.status = 'pending' AS int),
             -- A plain run begins as it ends.
-            startedat = CASE WHEN result.how = 'at once' THEN :now
-                             WHEN result.how = 'released' AND attempt = spent + 1 THEN NULL
+            startedat = CASE WHEN result.missed IS NOT NULL THEN :now
+                             WHEN result.released AND attempt = spent + 1 THEN NULL
                              ELSE startedat END,
-            lastrun = CASE WHEN result.how = 'at once' THEN :now ELSE lastrun END,
-            missed = CASE WHEN result.how = 'at once' THEN result.missed ELSE joblog.missed END,
-            through = CASE WHEN result.how = 'at once' THEN result.through ELSE joblog.through END,
-            runs = runs + CAST(result.how IS NOT DISTINCT FROM 'at once' AND result.status = 'finished'
-                               AND cause = 'schedule' AS int)
+            lastrun = CASE WHEN result.missed IS NOT NULL THEN :now ELSE lastrun END,
+            missed = coalesce(result.missed, joblog.missed),
+            through = CASE WHEN result.missed IS NOT NULL THEN result.through ELSE joblog.through END,
+            runs = runs
+                + CAST(result.missed IS NOT NULL AND result.status = 'finished' AND cause = 'schedule' AS int)
         -- What has ended keeps its result.
         FROM result WHERE joblog.logid = result.logid AND joblog.status IN ('pending', 'running')
         RETURNING joblog.jobid, lastrun, runs, kind, host, result.next, result.try,
-                  result.how IS NOT DISTINCT FROM 'at once' AS same
+                  result.missed IS NOT NULL AS first
     ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
         SELECT jobid, next, coalesce(try, next), lastrun, runs, kind, host FROM settled
-        WHERE next IS NOT NULL AND same
+        WHERE next IS NOT NULL AND first
         UNION ALL
-        -- What its job does may have changed while it ran.
+        -- What its job does may have changed while a call was made.
         SELECT jobid, next, coalesce(try, next), lastrun, runs, job.kind, job.host
-        FROM settled JOIN job USING (jobid) WHERE next IS NOT NULL AND NOT same
+        FROM settled JOIN job USING (jobid) WHERE next IS NOT NULL AND NOT first
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), written AS (
@@ -135,10 +135,13 @@ class Result(NamedTuple):
     """Why it has failed."""
     retry: datetime | None = None
     """When the next attempt is due."""
-    how: str | None = None
-    """`at once`: it begins as it ends; `released`: no request was made, so the attempt does not count."""
-    missed: int = 0
-    """How many further occurrences it stands for."""
+    released: bool = False
+    """Whether no request was made: then the attempt does not count."""
+    missed: int | None = None
+    """Of a run that begins (and ends at once, if it is plain): how many further occurrences it stands for.
+
+    None: it has begun, and what it stands for has been written.
+    """
     through: datetime | None = None
     """The last of these."""
     next: datetime | None = None
@@ -208,11 +211,11 @@ async def ran(
 
     Gives back the jobs whose next occurrence had a row already.
     """
-    names = ("logids", "statuses", "errors", "retries", "hows", "misses", "throughs", "nexts", "tries")
+    names = (
+        "logids", "statuses", "errors", "retries", "releases", "misses", "throughs", "nexts", "tries",
+    )  # fmt: skip
     of_ends = ("called", "attempts", "outcomes", "failures", "reasons", "httpstatuses", "timings", "excerpts")
-    rows = await session.all(
-        RAN, now=now, **columns(names, [one[:-1] for one in results]), **columns(of_ends, ends)
-    )
+    rows = await session.all(RAN, now=now, **columns(names, results), **columns(of_ends, ends))
     return [row[0] for row in rows]
 
 
@@ -239,6 +242,6 @@ async def accept(session: Session, acceptances: Sequence[Acceptance]) -> None:
 
 
 def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    """Rows as a statement with `unnest` wants them: one list for each column, by its name."""
+    """Rows as a statement with `unnest` wants them: a list for each of their first columns, by its name."""
     found = map(list, zip(*rows, strict=True)) if rows else ([] for _ in names)
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, found, strict=False))

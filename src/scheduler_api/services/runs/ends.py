@@ -54,7 +54,7 @@ def target_in(document: str | None) -> Target | None:
 def judge(now: datetime, log: LeasedLog, end: Ended) -> tuple[Result, Sequence[Skipped]]:
     """What becomes of a run, and the rows for what its job skips."""
     again, why = (None, None) if end.outcome == "finished" else _again_at(now, log, end)
-    result = Result(log.logid, "pending", retry=again, how="released" if end.outcome == "released" else None)
+    result = Result(log.logid, "pending", retry=again, released=end.outcome == "released")
     if again is not None:
         return result, ()
     if end.outcome == "finished":

@@ -55,7 +55,7 @@ def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime
     if rules.deleted:
         return Skipped(log.jobid, log.scheduledfor, Reason.DELETED, missed=None, logid=log.logid), ()
     if log.cause != "schedule" or log.attempt > 1:
-        return Result(log.logid, Status.FINISHED, how="at once" if log.attempt == 1 else None), ()
+        return Result(log.logid, Status.FINISHED, missed=0 if log.attempt == 1 else None), ()
     try:
         misfire, grace = MISFIRES[rules.misfire], _seconds(rules.grace)
         if row is not None:
@@ -70,7 +70,7 @@ def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime
             exc_info=error,
         )
         why = f"The schedule cannot be computed: {error}"
-        return Result(log.logid, Status.FAILED, why, how="at once"), ()
+        return Result(log.logid, Status.FAILED, why, missed=0), ()
 
 
 def _plain_schedule(log: DueLog, interval: int | None) -> Schedule:
@@ -92,7 +92,7 @@ def _fate(log: DueLog, decision: Decision) -> Result | Skipped:
             logid=log.logid,
             next=following,
         )
-    return Result(log.logid, Status.FINISHED, None, None, "at once", missed, through, following)
+    return Result(log.logid, Status.FINISHED, None, None, False, missed, through, following)
 
 
 def _refined(log: DueLog, row: ScheduleRow, now: datetime, misfire: Misfire, grace: timedelta) -> Fate:
@@ -122,5 +122,5 @@ def refused(what: str, tried: Tried[Judged]) -> Judged:
     one = tried.item
     logger.error("a run does not settle", logid=one.log.logid, error=tried.refusal)
     error = f"The {what}: {tried.refusal}"
-    result = Result(one.log.logid, Status.FAILED, error, how="at once" if one.log.attempt == 1 else None)
+    result = Result(one.log.logid, Status.FAILED, error, missed=0 if one.log.attempt == 1 else None)
     return one._replace(result=result, beside=())

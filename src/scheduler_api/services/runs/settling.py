@@ -45,11 +45,6 @@ class Judged(NamedTuple):
         """Whether it has its final status."""
         return self.result.status not in {"pending", "running"}
 
-    @property
-    def failed_call(self) -> Ended | None:
-        """How its last attempt ended, if that makes it fail."""
-        return self.end if self.result.status == "failed" else None
-
 
 async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Write what became of runs whose rows are locked, and do all that follows from it."""
@@ -86,8 +81,8 @@ async def complete(session: Session, now: datetime, judged: Sequence[Judged]) ->
     overlapping = False
     for one in judged:
         log, result = one.log, one.result
-        if one.is_over and log.cause == "schedule" and result.next is None:
-            runs = log.runs + (isinstance(result, Result) and result.how is not None)
+        if result.next is None and one.is_over and log.cause == "schedule":
+            runs = log.runs + (isinstance(result, Result) and result.missed is not None)
             idle[log.jobid] = max((log.scheduledfor, runs), idle.get(log.jobid, (log.scheduledfor, runs)))
             overlapping |= one.rules.overlap
     if not idle:
@@ -114,7 +109,7 @@ async def _is_over(session: Session, now: datetime, job: StateRow) -> bool:
 
 async def fire_chains(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Jobs that run after these do."""
-    await chains.fire(session, now, [one.log.logid for one in judged if one.is_over and one.rules.followed])
+    await chains.fire(session, now, [one.log.logid for one in judged if one.rules.followed and one.is_over])
 
 
 async def pause_failing(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
@@ -122,16 +117,18 @@ async def pause_failing(session: Session, now: datetime, judged: Sequence[Judged
     failed = {
         one.log.jobid: (one.log, one.end, one.result)
         for one in judged
-        if isinstance(one.log, LeasedLog) and one.failed_call is not None and one.log.pausedat is None
+        if one.end is not None
+        and one.result.status == "failed"
+        and isinstance(one.log, LeasedLog)
+        and one.log.pausedat is None
     }
     counted = {
         jobid: log.autopause
         for jobid, (log, end, _) in failed.items()
-        if log.autopause is not None and end is not None and end.failure is not Failure.CANCELLED
+        if log.autopause is not None and end.failure is not Failure.CANCELLED
     }
     failures = await following.failed_in_a_row(session, counted)
     for jobid, (log, end, result) in sorted(failed.items(), key=lambda item: item[0]):
-        assert end is not None
         assert isinstance(result, Result)
         reason = _why_pause(log, end, result, failures.get(jobid, 0))
         if reason is not None:

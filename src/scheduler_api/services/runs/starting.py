@@ -83,8 +83,9 @@ def _starting(one: Judged) -> Judged:
     result = one.result
     if not isinstance(result, Result) or result.status != Status.FINISHED:
         return one
-    how = result.how if one.log.cause == "schedule" else None
-    result = result._replace(status="running", how=how)
+    # Only the schedule's own runs stand for occurrences.
+    missed = result.missed if one.log.cause == "schedule" else None
+    result = result._replace(status="running", missed=missed)
     if not one.rules.overlap:
         result = result._replace(next=None, tried=None, following=result.next)
     return one._replace(result=result)

@@ -1,13 +1,18 @@
 """Issues: what needs attention on the overview, why, and what to do about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from scheduler_api.contracts.system.overview import Issue, IssueKind, Restore
+from scheduler_api.database.runs.breakers import UnreachableHost
+from scheduler_api.database.system.overview import (
+    FailingJob,
+    GivenUpJob,
+    LateRow,
+    OldTransaction,
+    RepairedJob,
+)
 from scheduler_api.wording.schedules import duration
-
-Row = Mapping[str, Any]
 
 
 def replica(sentence: str) -> Issue:
@@ -21,7 +26,7 @@ def replica(sentence: str) -> Issue:
     )
 
 
-def late(now: datetime, rows: Sequence[Row], replicas: Sequence[str], limit: int) -> Issue:
+def late(now: datetime, rows: Sequence[LateRow], replicas: Sequence[str], limit: int) -> Issue:
     """Runs are late, the oldest first; at most `limit` rows were read."""
     first, runs = rows[0], "run is" if len(rows) == 1 else "runs are"
     count = f"{len(rows)}" if len(rows) < limit else f"At least {limit}"
@@ -35,13 +40,13 @@ def late(now: datetime, rows: Sequence[Row], replicas: Sequence[str], limit: int
         action = "No scheduler process is running. Start one, and make sure that SCHEDULER_TICKER is on."
     return Issue(
         kind=IssueKind.LATE,
-        what=f"{count} {runs} late ({oldest}by {_since(first['nextrun'], now)})",
-        since=first["nextrun"],
-        why=f"The oldest is a run of “{first['jobname']}”.",
+        what=f"{count} {runs} late ({oldest}by {_since(first.nextrun, now)})",
+        since=first.nextrun,
+        why=f"The oldest is a run of “{first.jobname}”.",
         action=action,
-        jobid=first["jobid"],
-        logid=first["logid"],
-        timezone=first["timezone"],
+        jobid=first.jobid,
+        logid=first.logid,
+        timezone=first.timezone,
     )
 
 
@@ -57,70 +62,71 @@ def crowded(since: datetime, calls: int, limit: int) -> Issue:
     )
 
 
-def host(now: datetime, row: Row) -> Issue:
+def host(now: datetime, row: UnreachableHost) -> Issue:
     """A host does not answer."""
-    again = f"in {_since(now, row['openuntil'])}" if row["openuntil"] > now else "next"
+    is_left_alone = row.openuntil is not None and row.openuntil > now
+    again = f"in {_since(now, row.openuntil or now)}" if is_left_alone else "next"
     return Issue(
         kind=IssueKind.HOST,
-        what=f"{row['host']} is unreachable ({row['failures']:,} consecutive failures)",
-        since=row["since"],
-        why=row["error"],
+        what=f"{row.host} is unreachable ({row.failures:,} consecutive failures)",
+        since=row.since,
+        why=row.error,
         action=f"Check that host. Runs to it wait, and one tries {again}. "
         "Failed runs can be retried from the runs page.",
     )
 
 
-def failing(row: Row, limit: int) -> Issue:
+def failing(row: FailingJob, limit: int) -> Issue:
     """The newest run of a job has failed, and maybe some before it; they were counted up to `limit`."""
-    least = "at least " if row["times"] == limit else ""
-    streak = "" if row["times"] == 1 else f" {least}{row['times']:,} times in a row"
+    least = "at least " if row.times == limit else ""
+    streak = "" if row.times == 1 else f" {least}{row.times:,} times in a row"
     return Issue(
         kind=IssueKind.FAILING,
-        what=f"“{row['jobname']}” failed{streak}",
-        since=row["since"],
-        why=row["error"],
+        what=f"“{row.jobname}” failed{streak}",
+        since=row.since,
+        why=row.error,
         action="Check the response, fix the target, then retry.",
-        jobid=row["jobid"],
-        logid=row["logid"],
-        timezone=row["timezone"],
+        jobid=row.jobid,
+        logid=row.logid,
+        timezone=row.timezone,
     )
 
 
-def given_up(row: Row) -> Issue:
+def given_up(row: GivenUpJob) -> Issue:
     """The service has paused a job, as it failed."""
     return Issue(
         kind=IssueKind.GIVENUP,
-        what=f"“{row['jobname']}” was paused automatically",
-        since=row["pausedat"],
-        why=row["pausereason"],
+        what=f"“{row.jobname}” was paused automatically",
+        since=row.pausedat,
+        why=row.pausereason,
         action="Fix the target, then resume. Missed runs follow the job’s catch-up policy.",
-        jobid=row["jobid"],
-        timezone=row["timezone"],
+        jobid=row.jobid,
+        timezone=row.timezone,
     )
 
 
-def repaired(row: Row) -> Issue:
+def repaired(row: RepairedJob) -> Issue:
     """A job's next run was missing, or too late, for no reason that is known."""
-    what = "missing" if row["was"] is None else "too late"
+    what = "missing" if row.was is None else "too late"
     return Issue(
         kind=IssueKind.REPAIRED,
-        what=f"The next run of “{row['jobname']}” was {what} and has been repaired",
-        since=row["at"],
-        why=f"Was: {row['was'] or 'none'}. Is: {row['became'] or 'none: the schedule is over'}.",
+        what=f"The next run of “{row.jobname}” was {what} and has been repaired",
+        since=row.at,
+        why=f"Was: {row.was or 'none'}. Is: {row.became or 'none: the schedule is over'}.",
         action="Find out who changed the tables or the database’s clock.",
-        jobid=row["jobid"],
-        timezone=row["timezone"],
+        jobid=row.jobid,
+        timezone=row.timezone,
     )
 
 
-def transaction(now: datetime, row: Row) -> Issue:
+def transaction(now: datetime, row: OldTransaction) -> Issue:
     """A transaction has been open for long."""
-    name = row["application_name"] or "a program without a name"
+    name = row.application_name or "a program without a name"
     return Issue(
         kind=IssueKind.TRANSACTION,
-        what=f"A transaction has been open for {_since(row['since'], now)}",
-        since=row["since"],
-        why=f"It belongs to {name}." if row["pid"] is None else f"It belongs to {name}, pid {row['pid']}.",
+        what=f"A transaction has been open for {_since(row.since, now)}",
+        since=row.since,
+        why=f"It belongs to {name}." if row.pid is None else f"It belongs to {name}, pid {row.pid}.",
         action="It delays runs while it is open. End it, for example with pg_terminate_backend(pid).",
     )
 

@@ -1,14 +1,21 @@
 """Statements on idempotency keys: what a request was answered, so that its repetition gets the same."""
 
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
 
+
+class Kept(NamedTuple):
+    """What a key was used for."""
+
+    digest: bytes
+    answer: str
+
+
 # Held to the end of the transaction: whoever comes meanwhile is told so, and does not wait.
 TAKE = Statement("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 7))")
-FIND = Statement("SELECT digest, answer FROM idempotencykey WHERE key = :key AND at > :since")
+FIND = Statement("SELECT digest, answer FROM idempotencykey WHERE key = :key AND at > :since", Kept)
 KEEP = Statement("INSERT INTO idempotencykey (key, digest, at, answer) VALUES (:key, :digest, :now, :answer)")
 FORGET = Statement(
     """
@@ -25,7 +32,7 @@ async def take(session: Session, key: str) -> bool:
     return bool(taken)
 
 
-async def find(session: Session, key: str, since: datetime) -> asyncpg.Record | None:
+async def find(session: Session, key: str, since: datetime) -> Kept | None:
     """What the key was used for, later than `since`."""
     return await session.one_or_none(FIND, key=key, since=since)
 

@@ -53,6 +53,13 @@ FORGET = Statement(
     """
 )
 LEFT_ALONE = Statement("SELECT count(*) FROM hostfailure WHERE openuntil IS NOT NULL")
+ALL_DOWN = Statement(
+    """
+    SELECT host, failures, since, openuntil, error FROM hostfailure
+    WHERE openuntil IS NOT NULL ORDER BY since, host LIMIT :limit
+    """,
+    UnreachableHost,
+)
 DOWN = Statement(
     "SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host", UnreachableHost
 )
@@ -88,6 +95,11 @@ async def left_alone(session: Session) -> int:
     """To how many hosts nothing is sent for now."""
     (number,) = await session.one(LEFT_ALONE)
     return int(number)
+
+
+async def all_down(session: Session, limit: int) -> list[UnreachableHost]:
+    """Up to `limit` hosts that do not answer."""
+    return await session.all(ALL_DOWN, limit=limit)
 
 
 async def down(session: Session, host: str) -> UnreachableHost | None:

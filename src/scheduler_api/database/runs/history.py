@@ -2,22 +2,50 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+
+
+class RecentRow(NamedTuple):
+    """A log that was begun or decided."""
+
+    jobid: int
+    scheduledfor: datetime
+    status: str
+    missed: int
+    took: float | None
+    """Milliseconds, if it called a target."""
+
+
+class BucketRow(NamedTuple):
+    """What became of the occurrences of a stretch of time."""
+
+    bucket: int | None
+    """The number of the stretch; None: all of them."""
+    logs: int
+    finished: int
+    failed: int
+    running: int
+    skipped: int
+    missed: int
+    p50: float | None
+    p95: float | None
+
 
 RECENT = Statement(
     """
     SELECT recent.* FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
     CROSS JOIN LATERAL (
         SELECT jobid, scheduledfor, status, missed,
-               CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
+               CAST(CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) END AS float8)
+                   * 1000 AS took
         FROM joblog
         WHERE jobid = wanted.jobid AND (status <> 'pending' OR attempt > 1)
         ORDER BY scheduledfor DESC LIMIT :limit
     ) AS recent
-    """
+    """,
+    RecentRow,
 )
 # What a row stands for beside its own occurrence counts when the last of that was due; earlier rows may reach
 # into the time, and the newest of them do. Skipped rows stand for skipped ones, others for missed ones.
@@ -25,7 +53,8 @@ TIMELINE = Statement(
     """
     WITH told AS (
         SELECT scheduledfor, through, status, missed,
-               CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) * 1000 END AS took
+               CAST(CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) END AS float8)
+                   * 1000 AS took
         FROM joblog
         WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :until
           AND (status <> 'pending' OR attempt > 1)
@@ -55,7 +84,8 @@ TIMELINE = Statement(
            percentile_cont(0.95) WITHIN GROUP (ORDER BY took) AS p95
     FROM counted
     GROUP BY GROUPING SETS ((1), ())
-    """
+    """,
+    BucketRow,
 )
 MEDIANS = Statement(
     """
@@ -73,14 +103,14 @@ MEDIANS = Statement(
 )
 
 
-async def recent(session: Session, jobids: Sequence[int], limit: int) -> list[asyncpg.Record]:
+async def recent(session: Session, jobids: Sequence[int], limit: int) -> list[RecentRow]:
     """The newest `limit` logs of each job that were begun or decided, newest first; `took` milliseconds."""
     return await session.all(RECENT, jobids=jobids, limit=limit)
 
 
 async def timeline(
     session: Session, jobid: int, since: datetime, until: datetime, width: timedelta, limit: int
-) -> list[asyncpg.Record]:
+) -> list[BucketRow]:
     """What became of a job's occurrences, in buckets of a `width`; the sum of all has no bucket.
 
     Only the newest `limit` logs are counted.
@@ -91,4 +121,4 @@ async def timeline(
 
 async def medians(session: Session, jobids: Sequence[int]) -> dict[int, timedelta]:
     """How long a call of each job takes, by its twenty newest; those that never called are left out."""
-    return {row["jobid"]: row["took"] for row in await session.all(MEDIANS, jobids=jobids)}
+    return {row[0]: row[1] for row in await session.all(MEDIANS, jobids=jobids)}

@@ -1,13 +1,103 @@
 """Statements on the service as a whole: what runs, what waits, what fails, who is there."""
 
 from datetime import datetime
-
-import asyncpg
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
+
+
+class Totals(NamedTuple):
+    """What became of occurrences, by their number."""
+
+    logs: int
+    finished: int
+    failed: int
+    running: int
+    skipped: int
+    missed: int
+
+
+class RunningRow(NamedTuple):
+    """A run that is under way."""
+
+    logid: int
+    jobid: int
+    jobname: str
+    timezone: str
+    startedat: datetime
+    attempt: int
+    host: str | None
+    progress: int | None
+    message: str | None
+
+
+class LateRow(NamedTuple):
+    """A log that was to be tried before."""
+
+    logid: int
+    jobid: int
+    nextrun: datetime
+    attempt: int
+    jobname: str
+    timezone: str
+
+
+class FailingJob(NamedTuple):
+    """A job whose newest run that ended failed."""
+
+    jobid: int
+    jobname: str
+    timezone: str
+    logid: int
+    error: str
+    times: int
+    """How often in a row."""
+    since: datetime
+
+
+class GivenUpJob(NamedTuple):
+    """A job that the service has paused itself."""
+
+    jobid: int
+    jobname: str
+    timezone: str
+    pausedat: datetime
+    pausereason: str | None
+
+
+class FailedRow(NamedTuple):
+    """A log that failed."""
+
+    logid: int
+    jobid: int
+    jobname: str
+    timezone: str
+    finishedat: datetime
+    error: str
+
+
+class RepairedJob(NamedTuple):
+    """A job whose next run was missing, or too late, and what that was changed to."""
+
+    jobid: int
+    jobname: str
+    timezone: str
+    at: datetime
+    was: str | None
+    became: str | None
+
+
+class OldTransaction(NamedTuple):
+    """A transaction that has been open for long."""
+
+    pid: int | None
+    """Of its process; None: it is prepared."""
+    application_name: str
+    since: datetime
+
 
 # By the block ranges of an index; the bound keeps a page quick on any number of runs. What a row stands for
 # beside its own occurrence counts when the last of that was due.
@@ -29,16 +119,18 @@ TOTALS = Statement(
         (SELECT false, status, attempt, missed FROM joblog
          WHERE through > :since AND through <= :now LIMIT :limit)
     ) AS told
-    """
+    """,
+    Totals,
 )
 RUNNING = Statement(
     """
-    SELECT joblog.logid, jobid, job.jobname, job.timezone, joblog.startedat, logattempt.startedat AS triedat,
+    SELECT joblog.logid, jobid, job.jobname, job.timezone, joblog.startedat,
            joblog.attempt, joblog.host, logattempt.progress, logattempt.message
     FROM joblog JOIN job USING (jobid)
     LEFT JOIN logattempt ON logattempt.logid = joblog.logid AND logattempt.attempt = joblog.attempt
     WHERE status = 'running' ORDER BY joblog.startedat LIMIT :limit
-    """
+    """,
+    RunningRow,
 )
 _WAITING = """
     SELECT logid, jobid, nextrun, attempt FROM joblog
@@ -46,11 +138,12 @@ _WAITING = """
 """
 LATE = Statement(
     f"""
-    SELECT waiting.*, job.jobname, job.timezone
+    SELECT waiting.logid, jobid, waiting.nextrun, waiting.attempt, job.jobname, job.timezone
     FROM (({_WAITING.format("plain")}) UNION ALL ({_WAITING.format("http")})) AS waiting
     JOIN job USING (jobid)
     ORDER BY nextrun, logid LIMIT :limit
-    """
+    """,
+    LateRow,
 )
 # Each job that ever failed is found by one step along the index of failures. Those fail whose newest run that
 # ended failed: of active ones, and of ones that are over since less than a day.
@@ -89,7 +182,8 @@ FAILING = Statement(
         WHERE inarow
     ) AS row
     ORDER BY row.since DESC, jobid
-    """
+    """,
+    FailingJob,
 )
 #: Jobs that the service itself has paused, as they failed too often.
 GIVEN_UP = Statement(
@@ -101,19 +195,15 @@ GIVEN_UP = Statement(
     ) AS change
     WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.client IS NULL
     ORDER BY job.pausedat DESC, job.jobid LIMIT :limit
-    """
-)
-HOSTS = Statement(
-    """
-    SELECT host, failures, since, openuntil, error FROM hostfailure
-    WHERE openuntil IS NOT NULL ORDER BY since, host LIMIT :limit
-    """
+    """,
+    GivenUpJob,
 )
 LAST_ERROR = Statement(
     """
     SELECT logid, jobid, job.jobname, job.timezone, finishedat, error FROM joblog JOIN job USING (jobid)
     WHERE status = 'failed' ORDER BY finishedat DESC LIMIT 1
-    """
+    """,
+    FailedRow,
 )
 #: Jobs whose next run was missing, or too late, and what it was changed to.
 REPAIRED = Statement(
@@ -125,7 +215,8 @@ REPAIRED = Statement(
         WHERE action = 'repaired' AND at > :since ORDER BY jobid, at DESC
     ) AS repair JOIN job USING (jobid)
     WHERE job.deletedat IS NULL ORDER BY repair.at DESC LIMIT :limit
-    """
+    """,
+    RepairedJob,
 )
 # What a transaction can see cannot be cleaned up: each look for due runs walks over it.
 OLD_TRANSACTIONS = Statement(
@@ -137,7 +228,8 @@ OLD_TRANSACTIONS = Statement(
     SELECT NULL, 'the prepared transaction ' || gid, prepared FROM pg_prepared_xacts
     WHERE database = current_database() AND prepared < :before
     ORDER BY since LIMIT :limit
-    """
+    """,
+    OldTransaction,
 )
 REPLICAS = Statement(
     """
@@ -147,22 +239,22 @@ REPLICAS = Statement(
 )
 
 
-async def totals(session: Session, since: datetime, now: datetime, limit: int) -> asyncpg.Record:
+async def totals(session: Session, since: datetime, now: datetime, limit: int) -> Totals:
     """What became of the occurrences after `since`, up to now; of `limit` logs at most."""
     return await session.one(TOTALS, since=since, now=now, limit=limit)
 
 
-async def running(session: Session, limit: int) -> list[asyncpg.Record]:
+async def running(session: Session, limit: int) -> list[RunningRow]:
     """Up to `limit` runs that are under way, the oldest first."""
     return await session.all(RUNNING, limit=limit)
 
 
-async def late(session: Session, before: datetime, limit: int) -> list[asyncpg.Record]:
+async def late(session: Session, before: datetime, limit: int) -> list[LateRow]:
     """Up to `limit` logs that were to be tried before then, the latest first."""
     return await session.all(LATE, before=before, limit=limit)
 
 
-async def failing(session: Session, recent: datetime, longest: int, limit: int) -> list[asyncpg.Record]:
+async def failing(session: Session, recent: datetime, longest: int, limit: int) -> list[FailingJob]:
     """Up to `limit` jobs whose newest run that ended failed, the newest trouble first.
 
     Those that are over count if they failed after `recent`. Failures in a row are counted up to `longest`.
@@ -170,31 +262,26 @@ async def failing(session: Session, recent: datetime, longest: int, limit: int) 
     return await session.all(FAILING, recent=recent, longest=longest, limit=limit)
 
 
-async def given_up(session: Session, limit: int) -> list[asyncpg.Record]:
+async def given_up(session: Session, limit: int) -> list[GivenUpJob]:
     """Up to `limit` jobs that the service has paused itself."""
     return await session.all(GIVEN_UP, limit=limit)
 
 
-async def hosts(session: Session, limit: int) -> list[asyncpg.Record]:
-    """Up to `limit` hosts that do not answer."""
-    return await session.all(HOSTS, limit=limit)
-
-
-async def last_error(session: Session) -> asyncpg.Record | None:
+async def last_error(session: Session) -> FailedRow | None:
     """The newest failed log."""
     return await session.one_or_none(LAST_ERROR)
 
 
-async def repaired(session: Session, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def repaired(session: Session, since: datetime, limit: int) -> list[RepairedJob]:
     """Up to `limit` jobs whose next run had to be put right after `since`, the newest first."""
     return await session.all(REPAIRED, since=since, limit=limit)
 
 
-async def old_transactions(session: Session, before: datetime, limit: int) -> list[asyncpg.Record]:
+async def old_transactions(session: Session, before: datetime, limit: int) -> list[OldTransaction]:
     """Up to `limit` transactions on this database that began before then and are still open, oldest first."""
     return await session.all(OLD_TRANSACTIONS, before=before, limit=limit)
 
 
 async def replicas(session: Session) -> list[str]:
     """The replicas that are connected to the database, as they call themselves."""
-    return [row["replica"] for row in await session.all(REPLICAS, prefix=REPLICA)]
+    return [row[0] for row in await session.all(REPLICAS, prefix=REPLICA)]

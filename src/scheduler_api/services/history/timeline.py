@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
+from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.database.runs import history
 from scheduler_api.database.statements import Session
 
@@ -24,12 +25,12 @@ async def recent(session: Session, jobids: Sequence[int]) -> dict[int, list[Rece
     """The newest runs of each of these jobs, oldest first."""
     found: defaultdict[int, list[Recent]] = defaultdict(list)
     for row in await history.recent(session, jobids, GLANCE):
-        found[row["jobid"]].append(
+        found[row.jobid].append(
             Recent.model_construct(
-                scheduledfor=row["scheduledfor"],
-                status=row["status"],
-                missed=row["missed"],
-                took=None if row["took"] is None else float(row["took"]),
+                scheduledfor=row.scheduledfor,
+                status=LogStatus(row.status),
+                missed=row.missed,
+                took=row.took,
             )
         )
     for runs in found.values():
@@ -43,7 +44,7 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
     until = _ceiling(now, width)
     since = until - length
     rows = await history.timeline(session, jobid, since, until, width, MAX_COUNTED)
-    told = {row["bucket"]: dict(row) for row in rows}
+    told = {row.bucket: row._asdict() for row in rows}
     total = told.pop(None)
     return Timeline(
         span=span,

@@ -40,11 +40,11 @@ async def create_once(
     digest = sha256(draft.model_dump_json(exclude_unset=True).encode()).digest()
     found = await idempotency.find(session, key, now - LIFETIME)
     if found is not None:
-        if found["digest"] != digest:
+        if found.digest != digest:
             raise KeyReused("This Idempotency-Key was used for another job; use a new key.")
         await marks.leave(session)
-        job = json.loads(found["answer"])
-        return Created(job["jobid"], job["version"], found["answer"], is_replayed=True)
+        job = json.loads(found.answer)
+        return Created(job["jobid"], job["version"], found.answer, is_replayed=True)
     await idempotency.forget(session, now - LIFETIME)
     created = await creating.create(session, now, draft, client)
     answer = created.model_dump_json()

@@ -1,8 +1,7 @@
 """How the service as a whole does: what is wrong, since when, and what to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from scheduler_api.contracts.history.timeline import Tally
 from scheduler_api.contracts.system.overview import (
@@ -12,9 +11,10 @@ from scheduler_api.contracts.system.overview import (
     Overview,
     RunningRun,
 )
-from scheduler_api.database.runs import history, passes
+from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
+from scheduler_api.database.system.overview import LateRow, RunningRow
 from scheduler_api.services.system import health, restore
 from scheduler_api.services.system.health import LATE
 from scheduler_api.wording import issues
@@ -46,7 +46,7 @@ async def look(
     """
     total = await overview.totals(session, now - DAY, now, MAX_COUNTED)
     running = await overview.running(session, SHOWN)
-    medians = await history.medians(session, sorted({row["jobid"] for row in running}))
+    medians = await history.medians(session, sorted({row.jobid for row in running}))
     late = await overview.late(session, now - LATE, SHOWN)
     oldest = (await passes.oldest(session)).due
     replicas = await overview.replicas(session)
@@ -59,27 +59,26 @@ async def look(
             *_lateness(now, late, replicas),
             *await _crowd(session, now, crowded),
             *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
-            *(issues.host(now, row) for row in await overview.hosts(session, SHOWN)),
+            *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
             *await _jobs(session, now),
         ],
-        total=Tally(**total),
-        complete=total["logs"] < MAX_COUNTED,
-        running=[_running(row, medians.get(row["jobid"])) for row in running],
-        late=[LateRun(**row) for row in late],
+        total=Tally(**total._asdict()),
+        complete=total.logs < MAX_COUNTED,
+        running=[_running(row, medians.get(row.jobid)) for row in running],
+        late=[LateRun(**row._asdict()) for row in late],
         lag=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
         oldestpending=oldest,
         replicas=replicas,
-        lasterror=error and LastError(**error),
+        lasterror=error and LastError(**error._asdict()),
     )
 
 
-def _running(row: Mapping[str, Any], usual: timedelta | None) -> RunningRun:
-    values = {name: row[name] for name in RunningRun.model_fields if name != "usual"}
-    return RunningRun(**values, usual=usual and usual.total_seconds())
+def _running(row: RunningRow, usual: timedelta | None) -> RunningRun:
+    return RunningRun(**row._asdict(), usual=usual and usual.total_seconds())
 
 
-def _lateness(now: datetime, late: Sequence[Mapping[str, Any]], replicas: Sequence[str]) -> list[Issue]:
-    if not late or now - late[0]["nextrun"] < STUCK:
+def _lateness(now: datetime, late: Sequence[LateRow], replicas: Sequence[str]) -> list[Issue]:
+    if not late or now - late[0].nextrun < STUCK:
         return []
     return [issues.late(now, late, replicas, SHOWN)]
 

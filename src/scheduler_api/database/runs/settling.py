@@ -27,8 +27,7 @@ RAN = Statement(
             following = CASE WHEN result.status = 'pending' THEN following END,
             attempt = attempt + CAST(result.status = 'pending' AS int),
             -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
-            spent = spent
-                + CAST(result.released AND result.status = 'pending' AS int),
+            spent = spent + CAST(result.released AND result.status = 'pending' AS int),
             -- A plain run begins as it ends.
             startedat = CASE WHEN result.missed IS NOT NULL THEN :now
                              WHEN result.released AND attempt = spent + 1 THEN NULL

@@ -12,12 +12,12 @@ from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.jobs import definitions, secrets
 from scheduler_api.database.runs import claims, shares
 from scheduler_api.database.runs.claims import Started
-from scheduler_api.database.runs.due import DueLog, rules_of
+from scheduler_api.database.runs.due import DueLog, JobRules, rules_of
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services.runs import breakers, starting
-from scheduler_api.services.runs.concurrency import Bounds
+from scheduler_api.services.runs.concurrency import Admitted, Bounds
 from scheduler_api.services.runs.ends import seconds_to
 from scheduler_api.services.runs.shares import Reach, Room
 from scheduler_api.services.runs.starting import Terms
@@ -81,10 +81,7 @@ async def claim(
     rules = await rules_of(session, logs) if logs else {}
     free = [log for log in logs if log.jobid in rules]
     held = frozenset(log.jobid for log in logs if log.jobid not in rules)
-    deleted = [log for log in free if rules[log.jobid].deleted]
-    wanted = [log for log in free if not rules[log.jobid].deleted]
-    bounds.keep_rates(await shares.lock_rates(session, bounds.rates_of(wanted, rules)))
-    taken = bounds.admit(wanted, rules)
+    deleted, taken = await _admit(session, bounds, free, rules)
     chosen = [*deleted, *(one.log for one in taken)]
     begun = await starting.begin(session, now, terms, chosen, rules, singly=singly)
     started = [one for one in taken if one.log.logid in begun.started]
@@ -109,6 +106,16 @@ async def claim(
         nextdue=None if more else await _until_next(session, now, bounds.next_paced),
         failing=bounds.failing,
     )
+
+
+async def _admit(
+    session: Session, bounds: Bounds, logs: Sequence[DueLog], rules: Mapping[int, JobRules]
+) -> tuple[list[DueLog], list[Admitted]]:
+    """Those of deleted jobs, which are only written off; and those that may start within all limits."""
+    deleted = [log for log in logs if rules[log.jobid].deleted]
+    wanted = [log for log in logs if not rules[log.jobid].deleted]
+    bounds.keep_rates(await shares.lock_rates(session, bounds.rates_of(wanted, rules)))
+    return deleted, bounds.admit(wanted, rules)
 
 
 def _fills_a_share(logs: Sequence[DueLog], counts: Mapping[str, int]) -> bool:

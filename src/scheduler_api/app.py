@@ -22,7 +22,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.descriptors import Shares
-from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError, default_data_dir
+from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
 from scheduler_api.routers import (
     actions,
     bulk,
@@ -53,7 +53,8 @@ from scheduler_api.workers.delivery.client import Client
 from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.workers.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
 from scheduler_api.workers.forecast_cache import Forecasts
-from scheduler_api.workers.listener import listen_forever
+from scheduler_api.workers.listener import listener
+from scheduler_api.workers.loops import Loop
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
 from scheduler_api.workers.ticker import Ticker
@@ -283,17 +284,14 @@ async def _listening(
             deliverer.wake()
 
     heard = {pending.CHANNEL: scheduled, pending.CHANGES: feed.receive}
-    tasks = [
-        asyncio.create_task(listen_forever(database, heard), name="listener"),
-        asyncio.create_task(feed.run(), name="change feed"),
-    ]
+    loops = (listener(database, heard), feed.loop)
+    for loop in loops:
+        loop.start()
     try:
         yield
     finally:
         feed.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*(loop.cancel() for loop in loops))
 
 
 @contextlib.asynccontextmanager
@@ -305,11 +303,12 @@ async def database_server(settings: Settings) -> AsyncIterator[URL]:
         return
     server = EmbeddedServer(settings.data_dir or default_data_dir())
     url = await server.start()
-    keeper = asyncio.create_task(_keep_up(server), name="embedded server's keeper")
+    keeper = _keeper(server)
+    keeper.start()
     try:
         yield url
     finally:
-        keeper.cancel()
+        await keeper.cancel()
         await server.stop()
 
 
@@ -345,13 +344,13 @@ def _own_database(
     )
 
 
-async def _keep_up(server: EmbeddedServer) -> None:
-    """Start the embedded server again whenever it ends before the service does."""
-    while True:
+def _keeper(server: EmbeddedServer) -> Loop:
+    """Starts the embedded server again whenever it ends before the service does."""
+
+    async def keep() -> float:
         code = await server.ended()
         log.error("the embedded server ended; starting it again", exit_code=code)
-        try:
-            await server.start()
-        except EmbeddedServerError as error:
-            log.error("the embedded server does not start", error=str(error))
-            await asyncio.sleep(RESTART_PAUSE)
+        await server.start()
+        return 0.0
+
+    return Loop("restart of the embedded server", keep, max_backoff=RESTART_PAUSE)

@@ -18,8 +18,7 @@ from scheduler_api.database.runs.pending import CHANNEL
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.workers import floor, loops
 from scheduler_api.workers import ticker as ticker_module
-from scheduler_api.workers.listener import listen_forever
-from scheduler_api.workers.loops import Loop
+from scheduler_api.workers.listener import listener
 from scheduler_api.workers.runner import Runner
 from scheduler_api.workers.ticker import Ticker
 from scheduler_api.workers.upkeep import Upkeep
@@ -32,13 +31,13 @@ LONG = 3600.0
 @contextlib.asynccontextmanager
 async def ticking(database: Database, interval: float) -> AsyncIterator[Ticker]:
     ticker = Ticker(database, Runner(database, 100), Upkeep(database), interval)
-    listening = asyncio.create_task(listen_forever(database, {CHANNEL: ticker.wake}))
+    listening = listener(database, {CHANNEL: ticker.wake})
+    listening.start()
     ticker.start()
     try:
         yield ticker
     finally:
-        listening.cancel()
-        await asyncio.wait([listening])
+        await listening.cancel()
         await ticker.stop()
 
 
@@ -133,7 +132,7 @@ async def test_a_backlog_is_done_before_it_sleeps(database: Database) -> None:
 async def test_failures_neither_end_it_nor_stay_hidden(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loops, "MAX_BACKOFF", 0.02)
+    monkeypatch.setattr(loops, "FIRST_BACKOFF", 0.001)
     await execute(database, "ALTER TABLE joblog RENAME TO gone")
     try:
         async with ticking(database, 0.05) as ticker:
@@ -168,14 +167,13 @@ async def test_what_another_holds_does_not_make_it_spin(
 ) -> None:
     await add_due_jobs(database, 1)
     pauses = []
-    sleep = Loop._sleep
+    tick = Ticker._tick
 
-    async def record(self: Loop, seconds: float) -> None:
-        if self.name == "ticker":
-            pauses.append(seconds)
-        await sleep(self, seconds)
+    async def record(self: Ticker) -> float:
+        pauses.append(await tick(self))
+        return pauses[-1]
 
-    monkeypatch.setattr(Loop, "_sleep", record)
+    monkeypatch.setattr(Ticker, "_tick", record)
     async with database.transactional.connect() as holder:
         await holder.exec_driver_sql("SELECT FROM joblog FOR UPDATE")
         async with ticking(database, LONG), asyncio.timeout(PATIENCE):

@@ -14,21 +14,19 @@ from scheduler_api.errors import TooManyStreams
 from scheduler_api.routers.events import Publishing
 from scheduler_api.workers import change_feed
 from scheduler_api.workers.change_feed import ChangeFeed, Subscribers
-from scheduler_api.workers.listener import listen_forever
+from scheduler_api.workers.listener import listener
 
 
 @contextlib.asynccontextmanager
 async def replica(database: Database) -> AsyncIterator[ChangeFeed]:
     """One replica's change feed, with its listener."""
     feed = ChangeFeed(database)
-    tasks = [
-        asyncio.create_task(listen_forever(database, {CHANGES: feed.receive})),
-        asyncio.create_task(feed.run()),
-    ]
+    loops = (listener(database, {CHANGES: feed.receive}), feed.loop)
+    for loop in loops:
+        loop.start()
     yield feed
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    for loop in loops:
+        await loop.cancel()
 
 
 async def received(feed: ChangeFeed, publisher: ChangeFeed) -> bool:

@@ -11,19 +11,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Address, IPv6Network, ip_address
-
-import structlog
+from time import monotonic
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import explain
 from scheduler_api.database.runs import pending
 from scheduler_api.errors import TooManyStreams
-
-log = structlog.get_logger(__name__)
+from scheduler_api.workers.loops import Loop
 
 #: Seconds between two notifications: transactions that notify commit one after the other, so the runs
 #: themselves must not do it.
 PAUSE = 1.0
+#: Seconds to sleep while nothing changes.
+IDLE = 60.0
 #: How many may subscribe at one replica, and how many of them from one address.
 SUBSCRIBERS_LIMIT, ADDRESS_LIMIT = 200, 20
 
@@ -34,28 +33,28 @@ class ChangeFeed:
     def __init__(self, database: Database, subscribers: int = SUBSCRIBERS_LIMIT) -> None:
         self._database = database
         self._subscribers = Subscribers(subscribers)
-        self._unpublished = asyncio.Event()
+        self._is_unpublished = False
+        self._next = 0.0
         # How often a change was received: a subscriber that was busy meanwhile sees that it missed one.
         self._count = 0
         self._received = asyncio.Event()
         # Counts are told apart from those of other replicas, and of earlier lives.
         self._life = secrets.token_hex(4)
         self._closed = False
+        self.loop = Loop("change feed", self._notify, IDLE, PAUSE)
 
     def publish(self) -> None:
         """Something has changed here; returns at once."""
-        self._unpublished.set()
+        self._is_unpublished = True
+        self.loop.hasten(self._next - monotonic())
 
-    async def run(self) -> None:
-        """Notify all replicas of what is published here, this one too, until cancelled."""
-        while True:
-            await self._unpublished.wait()
-            self._unpublished.clear()
-            try:
-                await self._database.read(pending.publish_changes)
-            except Exception as error:  # nothing may end the loop
-                log.debug("changes were not published", error=explain(error))
-            await asyncio.sleep(PAUSE)
+    async def _notify(self) -> float:
+        """Notify all replicas of what is published here, this one too."""
+        if self._is_unpublished:
+            self._is_unpublished = False
+            self._next = monotonic() + PAUSE
+            await self._database.read(pending.publish_changes)
+        return IDLE
 
     def receive(self) -> None:
         """A replica, maybe this one, has published a change."""

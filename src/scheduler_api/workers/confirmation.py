@@ -1,14 +1,12 @@
 """The start of what runs by itself: at once, or after a restore, when somebody confirms it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import DATABASE_ERRORS, explain
-from scheduler_api.errors import ReplicaOutdated, SchedulerError
 from scheduler_api.services.system import restore
+from scheduler_api.workers.loops import Loop
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +20,7 @@ class Confirmation:
     def __init__(self, database: Database, *, wanted: bool) -> None:
         self._database = database
         self._wanted = wanted
-        self._task: asyncio.Task[None] | None = None
+        self._loop: Loop | None = None
         self.is_awaited = False
         """Whether this process runs nothing until somebody confirms."""
 
@@ -37,23 +35,19 @@ class Confirmation:
             await begin()
             return
         log.warning("nothing is run until the restore of the database is confirmed")
-        self._task = asyncio.create_task(self._wait(begin), name="confirmation")
+
+        async def look() -> float:
+            if not await self._database.transact(restore.is_awaited):
+                await begin()
+                self.is_awaited = False
+                loop.cease()
+                log.info("the restore is confirmed; what is due is run from now on")
+            return PAUSE
+
+        self._loop = loop = Loop("wait for the confirmation", look, PAUSE, PAUSE)
+        loop.start()
 
     async def stop(self) -> None:
         """Wait no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def _wait(self, begin: Callable[[], Awaitable[None]]) -> None:
-        while self.is_awaited:
-            await asyncio.sleep(PAUSE)
-            try:
-                if not await self._database.transact(restore.is_awaited):
-                    await begin()
-                    self.is_awaited = False
-            except ReplicaOutdated:
-                return
-            except (SchedulerError, *DATABASE_ERRORS) as error:
-                log.warning("cannot see whether to begin", error=explain(error.__cause__ or error))
-        log.info("the restore is confirmed; what is due is run from now on")
+        if self._loop is not None:
+            await self._loop.cancel()

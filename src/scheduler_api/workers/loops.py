@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -22,16 +23,25 @@ BROKEN_AFTER = 3
 class Loop:
     """Takes steps until it is stopped.
 
-    `step` says how many seconds to wait before the next one, `longest` how many that may be at most; `wake`
-    ends the wait. A step that fails is repeated, after a pause that grows with each failure in a row. It all
-    ends where only newer code may write by now.
+    `step` says how many seconds to wait before the next one; `longest`, how many that may be at most: without
+    it, steps wait for something themselves. A step that fails is repeated after a pause that grows with each
+    failure in a row, up to `max_backoff` seconds. It all ends where only newer code may write by now.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[float]], longest: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float]],
+        longest: float = math.inf,
+        max_backoff: float = MAX_BACKOFF,
+    ) -> None:
         self.name = name
         self._step = step
         self._longest = longest
-        self._wake = asyncio.Event()
+        self._max_backoff = max_backoff
+        # When the next step is due; it may come nearer while one is being taken, and while it is waited for.
+        self._next = math.inf
+        self._nearer = asyncio.Event()
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
@@ -42,20 +52,31 @@ class Loop:
         self._last_done = monotonic()
         self._task = asyncio.create_task(self._run(), name=self.name)
 
+    def cease(self) -> None:
+        """Take no further step."""
+        self._is_stopping = True
+        self._nearer.set()
+
     async def stop(self) -> None:
         """Finish the step under way, take no other, and end."""
         self.cease()
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def cease(self) -> None:
-        """Take no further step."""
-        self._is_stopping = True
-        self._wake.set()
+    async def cancel(self) -> None:
+        """End at once, in the midst of a step too."""
+        if self._task is not None:
+            self._task.cancel()
+        await self.stop()
 
     def wake(self) -> None:
-        """Take the next step at once."""
-        self._wake.set()
+        """Take the next step at once, whatever failed."""
+        self._take_at(monotonic())
+
+    def hasten(self, seconds: float) -> None:
+        """Take the next step in so many seconds, if not before. After a failure its pause is kept."""
+        if not self._failures:
+            self._take_at(monotonic() + seconds)
 
     @property
     def is_stopping(self) -> bool:
@@ -64,39 +85,45 @@ class Loop:
 
     @property
     def silence(self) -> float:
-        """Seconds since a step last succeeded."""
-        return monotonic() - self._last_done
+        """Seconds since a step last succeeded; 0 before the start."""
+        return 0.0 if self._task is None else monotonic() - self._last_done
 
     @property
     def issue(self) -> str | None:
         """What is wrong, in a sentence; None: nothing."""
         if self._failures >= BROKEN_AFTER:
             return f"The last {self._failures} steps of the {self.name} failed."
-        if self._task is not None and self.silence > 3 * self._longest + MAX_BACKOFF:
+        if self.silence > 3 * self._longest + MAX_BACKOFF:
             return f"The {self.name} has done nothing for {self.silence:.0f} s."
         return None
 
     async def _run(self) -> None:
         while not self._is_stopping:
-            # Before the step: what happens meanwhile wakes it again.
-            self._wake.clear()
+            self._next = math.inf
             try:
-                pause = await self._step()
+                pause = min(await self._step(), self._longest)
                 self._last_done = monotonic()
                 self._failures = 0
             except ReplicaOutdated:
                 return
             except Exception as error:  # nothing else may end the loop but stop()
                 self._failures += 1
-                pause = backoff(self._failures)
+                pause = backoff(self._failures, self._max_backoff)
                 self._complain(error, pause)
-            await self._sleep(min(pause, max(self._longest, MAX_BACKOFF)))
+            self._take_at(monotonic() + pause)
+            await self._sleep()
 
-    async def _sleep(self, seconds: float) -> None:
-        if seconds > 0 and not self._is_stopping:
+    def _take_at(self, at: float) -> None:
+        if at < self._next:
+            self._next = at
+            self._nearer.set()
+
+    async def _sleep(self) -> None:
+        while (left := self._next - monotonic()) > 0 and not self._is_stopping:
+            self._nearer.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
+                async with asyncio.timeout(left):
+                    await self._nearer.wait()
 
     def _complain(self, error: Exception, pause: float) -> None:
         tell = log.error if self._failures >= BROKEN_AFTER else log.warning

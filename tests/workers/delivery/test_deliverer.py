@@ -369,7 +369,7 @@ async def test_what_was_missed_during_a_long_call_follows_it_at_once(
     deliverer = await deliverers()
     await receiver.arrived(1)
     # What follows is not promised yet, so that a look finds nothing.
-    deliverer._hasten(0)
+    deliverer._loop.hasten(0)
     while deliverer._floor.at < due + timedelta(minutes=45):
         await asyncio.sleep(0.01)
     go_on.set()

@@ -13,10 +13,9 @@ import structlog
 
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
-from scheduler_api.database.failures import explain
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.errors import OutOfDescriptors, ReplicaOutdated
+from scheduler_api.errors import OutOfDescriptors
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended
@@ -30,7 +29,7 @@ from scheduler_api.workers.delivery.places import Places
 from scheduler_api.workers.delivery.settler import Settler
 from scheduler_api.workers.delivery.thrift import PAUSE
 from scheduler_api.workers.floor import FLOOR_MARGIN, Floor
-from scheduler_api.workers.loops import backoff, spread
+from scheduler_api.workers.loops import Loop, spread
 from scheduler_api.workers.singly import whole_else_singly
 
 log = structlog.get_logger(__name__)
@@ -43,8 +42,6 @@ MAX_AHEAD = 256
 BOUNDED_PAUSE = 1.0
 #: The longest wait after failures, in seconds.
 MAX_BACKOFF = 10.0
-#: Failures in a row from which on the deliverer counts as broken.
-BROKEN_AFTER = 3
 #: Seconds that the database has at the end to take the last results.
 LAST_WORDS = 5.0
 NOT_MADE = "The service was stopped before the call was made."
@@ -98,13 +95,8 @@ class Deliverer:
         self._held = frozenset[int]()
         self._crowded: float | None = None
         self._floor = Floor()
-        self._look_at = monotonic()
-        self._wake = asyncio.Event()
-        self._stopping = False
         self._ceased = 0.0
-        self._loops: list[asyncio.Task[None]] = []
-        self._claiming: asyncio.Task[None] | None = None
-        self._failures, self._last_claim = 0, monotonic()
+        self._loop = Loop("deliverer", self._tick, capacity.interval, MAX_BACKOFF)
 
     async def start(self, *, claiming: bool) -> None:
         """Begin, in the background; without `claiming`, only what is asked for is done."""
@@ -117,26 +109,21 @@ class Deliverer:
 
     def begin(self, *, claiming: bool) -> None:
         """Begin, once open."""
-        self._last_claim = monotonic()
-        self._loops = [
-            asyncio.create_task(self._settler.run(), name="settler"),
-            asyncio.create_task(self._leases.look_after(), name="leases"),
-        ]
+        self._settler.loop.start()
+        self._leases.loop.start()
         if claiming:
-            self._claiming = asyncio.create_task(self._claim_forever(), name="deliverer")
+            self._loop.start()
 
     def cease(self) -> None:
         """Claim nothing new from now on; the time that calls still have begins."""
-        self._stopping = True
+        self._loop.cease()
         self._ceased = self._ceased or monotonic()
-        self._wake.set()
         self._hand_back_queue()
 
     async def stop(self, grace: float) -> None:
         """Claim nothing new, let calls end for `grace` seconds, give up the rest, and end."""
         self.cease()
-        if self._claiming is not None:
-            await asyncio.wait([self._claiming])
+        await self._loop.stop()
         if tasks := self._tasks:
             left = max(0.0, self._ceased + grace - monotonic())
             _, late = await asyncio.wait(tasks, timeout=left)
@@ -147,30 +134,24 @@ class Deliverer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
                 await self._leases.settled()
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await asyncio.gather(self._settler.loop.cancel(), self._leases.loop.cancel())
         await self._client.close()
 
     def wake(self) -> None:
         """Look at once: something may be due, since however long."""
         self._floor.forget()
-        self._hasten(0.0)
+        self._loop.wake()
 
     @property
     def issues(self) -> dict[str, str | None]:
         """What is wrong with each part of the work, in a sentence; None: nothing."""
-        claims = f"The last {self._failures} claims of calls failed." if self._is_broken else None
-        return {"claims": claims, "settling": self._settler.issue, "leases": self._leases.issue}
+        loops = {"claims": self._loop, "settling": self._settler.loop, "leases": self._leases.loop}
+        return {part: loop.issue for part, loop in loops.items()}
 
     @property
     def silence(self) -> float:
         """Seconds since it last looked at what is due, and could claim it; 0 where it does not claim."""
-        return 0.0 if self._claiming is None else monotonic() - self._last_claim
-
-    @property
-    def _is_broken(self) -> bool:
-        return self._failures >= BROKEN_AFTER
+        return self._loop.silence
 
     @property
     def crowded(self) -> float:
@@ -185,7 +166,7 @@ class Deliverer:
         give_up = monotonic() + seconds
         mine: list[asyncio.Future[str | None]] = []
         counts: Counter[str] = Counter()
-        while (left := give_up - monotonic()) > 0 and not self._stopping:
+        while (left := give_up - monotonic()) > 0 and not self._loop.is_stopping:
             async with self._turn:
                 room = self._places.room(0)
                 claim, futures = await self._claim(room, due) if room.limit else (Claim(crowded=True), [])
@@ -211,42 +192,11 @@ class Deliverer:
         """
         return await self._caller.test(await self._database.transact(claims.sample, jobid))
 
-    async def _claim_forever(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            # What is scheduled from here on and due before then, is looked at before then.
-            self._look_at = monotonic() + self._capacity.interval
-            try:
-                pause = await self._tick()
-                self._failures, self._last_claim = 0, monotonic()
-            except ReplicaOutdated:
-                return
-            except Exception as error:  # nothing else may end the loop but stop()
-                self._failures += 1
-                pause = backoff(self._failures, MAX_BACKOFF)
-                log.warning("claiming calls failed", error=explain(error.__cause__ or error))
-            self._look_at = min(self._look_at, monotonic() + pause)
-            await self._sleep()
-
-    async def _sleep(self) -> None:
-        """Until it is time to look; that may come nearer meanwhile."""
-        while (left := self._look_at - monotonic()) > 0 and not self._stopping:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._wake.wait()
-            self._wake.clear()
-
     def _expect(self, seconds: float) -> None:
         """What was written is due in so many seconds, or since."""
         if -seconds > FLOOR_MARGIN.total_seconds() / 2:
             self._floor.forget()
-        self._hasten(seconds)
-
-    def _hasten(self, seconds: float) -> None:
-        """Look in so many seconds, if not before."""
-        if (at := monotonic() + seconds) < self._look_at:
-            self._look_at = at
-            self._wake.set()
+        self._loop.hasten(seconds)
 
     async def _tick(self) -> float:
         """Claim what is due and there is room for; how many seconds to sleep then."""
@@ -312,7 +262,7 @@ class Deliverer:
             for started in claim.started:
                 self._leases.hold(HeldRun(started.logid, started.token, began))
                 self._places.put(started, claim.reaches[started.logid])
-            if self._stopping:
+            if self._loop.is_stopping:
                 self._hand_back_queue()
             self._fill_places()
             return claim, futures
@@ -377,7 +327,7 @@ class Deliverer:
             self._settler.put(ends.broken(started, error))
         self._fill_places()
         if self._is_full:
-            self._hasten(0.0 if self._has_room else CLAIM_AFTER)
+            self._loop.hasten(0.0 if self._has_room else CLAIM_AFTER)
 
     def _give_up(self, held: HeldRun) -> None:
         """A run is ours no more: what its target answers would be dropped anyway."""
@@ -395,7 +345,7 @@ class Deliverer:
             self._leases.let_go(ended.token)
         self._changed()
         if self._is_bounded:
-            self._hasten(0.0)
+            self._loop.hasten(0.0)
 
 
 def _outcome(future: asyncio.Future[str | None]) -> str:

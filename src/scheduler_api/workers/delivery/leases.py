@@ -10,10 +10,8 @@ from uuid import UUID
 import structlog
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.failures import explain
-from scheduler_api.errors import ReplicaOutdated
 from scheduler_api.services.runs import holding
-from scheduler_api.workers.loops import spread
+from scheduler_api.workers.loops import Loop, spread
 from scheduler_api.workers.singly import whole_else_singly
 
 log = structlog.get_logger(__name__)
@@ -22,8 +20,6 @@ log = structlog.get_logger(__name__)
 LOOKS_A_LEASE = 3
 #: How many times as long as a holder takes to renew a lease one that has run out is left to him.
 CONFIRM = 1.2
-#: Failures in a row from which on looking after leases counts as broken.
-BROKEN_AFTER = 3
 
 
 @dataclass(slots=True)
@@ -63,7 +59,8 @@ class Leases:
         self._held: dict[UUID, HeldRun] = {}
         # Leases that have run out, and since when that is known here.
         self._expired: dict[UUID, float] = {}
-        self._failures = 0
+        self._pause = lease.total_seconds() / LOOKS_A_LEASE
+        self.loop = Loop("keeper of leases", self._look_after, self._pause, self._pause)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -95,28 +92,11 @@ class Leases:
         """All that is held."""
         return list(self._held.values())
 
-    async def look_after(self) -> None:
-        """Renew and take over, until cancelled."""
-        pause = self._lease.total_seconds() / LOOKS_A_LEASE
-        while True:
-            await asyncio.sleep(spread(pause))
-            try:
-                await self._renew()
-                await self._take_over(CONFIRM * pause)
-                self._failures = 0
-            except ReplicaOutdated:
-                # What it still does others take over, as its leases run out.
-                return
-            except Exception as error:  # nothing else may end the loop
-                self._failures += 1
-                log.warning("looking after leases failed", error=explain(error.__cause__ or error))
-
-    @property
-    def issue(self) -> str | None:
-        """What is wrong, in a sentence; None: nothing."""
-        if self._failures >= BROKEN_AFTER:
-            return f"The last {self._failures} tries to renew leases failed."
-        return None
+    async def _look_after(self) -> float:
+        """Renew what is held here, and take over what others have left behind."""
+        await self._renew()
+        await self._take_over(CONFIRM * self._pause)
+        return spread(self._pause)
 
     async def _renew(self) -> None:
         # The lease counts from when the database hears of it, which is later.

@@ -1,6 +1,7 @@
 """Writing down what came of calls, many in one transaction."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
@@ -12,19 +13,17 @@ from scheduler_api.errors import ReplicaOutdated, SchedulerError
 from scheduler_api.services.runs import holding
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.holding import Batch
-from scheduler_api.workers.loops import backoff
+from scheduler_api.workers.loops import Loop
 from scheduler_api.workers.singly import whole_else_singly
 
 log = structlog.get_logger(__name__)
 
 #: The most that one transaction settles.
 BATCH = 500
-#: The longest wait after failures of the database, in seconds.
-MAX_BACKOFF = 5.0
+#: The longest sleep while nothing ends, and the longest wait after failures of the database, in seconds.
+IDLE, MAX_BACKOFF = 60.0, 5.0
 #: Seconds to leave a run alone whose row somebody else holds.
 HELD_PAUSE = 0.25
-#: Failures in a row from which on settling counts as broken.
-BROKEN_AFTER = 3
 
 
 class Settler:
@@ -44,16 +43,17 @@ class Settler:
         self._settled = settled
         self._hasten = hasten
         self._waiting: list[Ended] = []
-        self._filled = asyncio.Event()
+        # Taken from what waits, and tried until they are settled: the tokens make it safe to repeat.
+        self._batches: deque[Sequence[Ended]] = deque()
         self._awaited: dict[UUID, asyncio.Future[str | None]] = {}
-        self._failures = 0
+        self.loop = Loop("settler", self._settle_next, IDLE, MAX_BACKOFF)
         self.failing: frozenset[str] = frozenset()
         """Hosts with failures on their account, as the last claim saw them."""
 
     def put(self, ended: Ended) -> None:
         """Have it settled."""
         self._waiting.append(ended)
-        self._filled.set()
+        self.loop.hasten(0.0)
 
     def awaited(self, token: UUID) -> asyncio.Future[str | None]:
         """The status that a run will have once it is settled; None if it is no longer ours to settle."""
@@ -65,26 +65,26 @@ class Settler:
         """It will not be put."""
         self._resolve(token, None)
 
-    async def run(self) -> None:
-        """Settle until cancelled. What the database does not take now, it takes later."""
-        while True:
-            await self._filled.wait()
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            if not self._waiting:
-                self._filled.clear()
-            done = await self._settle_surely(batch)
-            self._put_later([ended for ended in batch if ended.token in done.held])
-            over = [ended for ended in batch if ended.token not in done.held]
-            self._settled(over)
-            for ended in over:
-                self._resolve(ended.token, done.settled.get(ended.token))
+    async def _settle_next(self) -> float:
+        """Settle a batch; what the database does not take now, it takes at a later step."""
+        if not self._batches and self._waiting:
+            self._batches.append(self._waiting[:BATCH])
+            self._waiting = self._waiting[BATCH:]
+        if self._batches:
+            self._end(self._batches[0], await self._settle_or_part(self._batches[0]))
+        return 0.0 if self._batches or self._waiting else IDLE
 
-    @property
-    def issue(self) -> str | None:
-        """What is wrong, in a sentence; None: nothing."""
-        if self._failures >= BROKEN_AFTER:
-            return f"The last {self._failures} tries to settle runs failed."
-        return None
+    def _end(self, batch: Sequence[Ended], done: Batch | None) -> None:
+        """A batch was done with; None: each of it is settled by itself."""
+        self._batches.popleft()
+        if done is None:
+            self._batches.extendleft([ended] for ended in reversed(batch))
+            return
+        self._put_later([ended for ended in batch if ended.token in done.held])
+        over = [ended for ended in batch if ended.token not in done.held]
+        self._settled(over)
+        for ended in over:
+            self._resolve(ended.token, done.settled.get(ended.token))
 
     def _put_later(self, held: Sequence[Ended]) -> None:
         """Try again soon what somebody else holds; the others do not wait for it."""
@@ -98,26 +98,19 @@ class Settler:
         if future is not None and not future.done():
             future.set_result(status)
 
-    async def _settle_surely(self, batch: Sequence[Ended]) -> Batch:
-        """Settle a batch, however long the database is away: the tokens make it safe to repeat."""
-        tries = 0
-        while True:
-            try:
-                done = await self._settle(batch)
-            except ReplicaOutdated:
-                return await self._hand_back(batch)
-            except (SchedulerError, *DATABASE_ERRORS) as error:
-                self._failures += 1
-                log.warning(
-                    "runs are not settled yet", error=explain(error.__cause__ or error), runs=len(batch)
-                )
-            except Exception:  # nothing may end the loop
-                return await self._settle_apart(batch)
-            else:
-                self._failures = 0
-                return done
-            tries += 1
-            await asyncio.sleep(backoff(tries, MAX_BACKOFF))
+    async def _settle_or_part(self, batch: Sequence[Ended]) -> Batch | None:
+        """What came of a batch; None: one run makes the service itself fail, and must hold back no other."""
+        try:
+            return await self._settle(batch)
+        except ReplicaOutdated:
+            return await self._hand_back(batch)
+        except (SchedulerError, *DATABASE_ERRORS):
+            raise
+        except Exception:
+            if len(batch) > 1:
+                return None
+            log.exception("a run cannot be settled", logid=batch[0].logid)
+            return Batch({}, frozenset())
 
     async def _hand_back(self, batch: Sequence[Ended]) -> Batch:
         """Only newer code may write by now: let go of what was not begun, and leave the rest to others.
@@ -133,15 +126,6 @@ class Settler:
                 "runs are not handed back", error=explain(error.__cause__ or error), runs=len(released)
             )
         return Batch({}, frozenset())
-
-    async def _settle_apart(self, batch: Sequence[Ended]) -> Batch:
-        """So that one run that makes the service itself fail does not hold back the others."""
-        if len(batch) == 1:
-            log.exception("a run cannot be settled", logid=batch[0].logid)
-            return Batch({}, frozenset())
-        parts = [await self._settle_surely([ended]) for ended in batch]
-        settled = {token: one for part in parts for token, one in part.settled.items()}
-        return Batch(settled, frozenset().union(*(part.held for part in parts)))
 
     async def _settle(self, batch: Sequence[Ended]) -> Batch:
         def settle(singly: bool) -> Awaitable[Batch]:

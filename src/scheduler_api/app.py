@@ -31,7 +31,7 @@ from scheduler_api.routers import (
     jobs,
     limits,
     logs,
-    preferences,
+    pages,
     runs,
     schedules,
     secrets,
@@ -40,8 +40,8 @@ from scheduler_api.routers import (
 from scheduler_api.routers.events import Publishing
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
+from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.routers.http.headers import StandardHeaders
-from scheduler_api.routers.http.wiring import AppState
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
@@ -62,8 +62,9 @@ from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
-#: In this order: /jobs/run must not be taken for a job.
+#: In this order: what browsers get stands before what programs get at the same addresses.
 PARTS = (
+    *pages.PARTS,
     runs,
     bulk,
     jobs,
@@ -75,7 +76,6 @@ PARTS = (
     schedules,
     system,
     events,
-    preferences,
     documentation,
 )
 

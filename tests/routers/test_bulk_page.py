@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient, Response
 
 from scheduler_api.database.engine import Database
-from scheduler_api.routers import bulk
+from scheduler_api.routers.pages import bulk
 from tests.factories import add_job, is_active, scalar
 from tests.routers.test_pages import HTML, MARKUP, Page
 

@@ -134,8 +134,11 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
                 assert "content" not in answer, name
     create = dict(found)["POST /jobs"]
     content = create["requestBody"]["content"]["application/json"]
-    assert content["schema"]["required"] == ["jobname"]
-    assert len(content["examples"]) == 4
+    assert content == {"schema": {"$ref": "#/components/schemas/JobDraft"}}
+    draft = document["components"]["schemas"]["JobDraft"]
+    assert draft["required"] == ["jobname"]
+    assert len(draft["examples"]) == 4
+    assert [one["name"] for one in create["parameters"] if one["in"] == "header"] == ["idempotency-key"]
 
 
 @pytest.mark.parametrize(("silence", "status"), [(59.0, 200), (61.0, 503)])

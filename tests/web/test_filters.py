@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler_api.routers.http.queries import with_offset
+from scheduler_api.routers.http.routes import with_offset
 from scheduler_api.web import filters
 
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler_api.routers.http.access import SAFE_METHODS
 from scheduler_api.routers.http.documentation import problems
-from scheduler_api.routers.http.queries import StrictRoute
+from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.workers.change_feed import ChangeFeed
 
 router = APIRouter(tags=["system"], route_class=StrictRoute)

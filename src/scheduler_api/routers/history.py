@@ -3,31 +3,19 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
-from scheduler_api.computing import aside
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.routers.http.answers import json_answer, page_answer
-from scheduler_api.routers.http.bodies import content_type, json_body
-from scheduler_api.routers.http.documentation import OR_PAGE, body_of, problems
-from scheduler_api.routers.http.paging import with_next
-from scheduler_api.routers.http.patience import array, while_connected
-from scheduler_api.routers.http.queries import StrictRoute, query_instant
-from scheduler_api.routers.http.wiring import (
-    JobId,
-    Limit,
-    database_of,
-    pages_of,
-    wants_page,
-)
+from scheduler_api.routers.http.dependencies import LIST_LIMIT, DatabaseDep, JobId, Limit, SettingsDep
+from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.paging import AtInstant, LinkDep
+from scheduler_api.routers.http.patience import while_connected
+from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import reading
-from scheduler_api.services.system import health
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -35,75 +23,46 @@ router = APIRouter(tags=["history"], route_class=StrictRoute)
 CHECK_SECONDS = 20.0
 
 
-@router.get("/jobs/{jobid:jobid}/changes", response_model=list[Change], responses=problems(404, 422, 503))
+@router.get("/jobs/{jobid:jobid}/changes", responses=problems(404, 422, 503))
 async def list_changes(
-    request: Request,
     jobid: JobId,
+    database: DatabaseDep,
+    link: LinkDep,
     before: Annotated[
         int | None, Query(ge=1, le=MAX_ID, description="Only changes older than this changeid.")
     ] = None,
-    limit: Limit = 100,
-) -> Response:
+    limit: Limit = LIST_LIMIT,
+) -> list[Change]:
     """List who changed a job, when, and what, newest first."""
-    found = await database_of(request).read(reading.changes_of, jobid, before or MAX_ID, limit + 1)
-    further = with_next(request, before=found[limit - 1].changeid) if found[limit:] else None
-    return json_answer(await array(found[:limit]), further=further)
+    found = await database.read(reading.changes_of, jobid, before or MAX_ID, limit + 1)
+    if found[limit:]:
+        link.to(before=found[limit - 1].changeid)
+    return found[:limit]
 
 
-@router.get(
-    "/jobs/{jobid:jobid}/explain",
-    response_model=Explanation,
-    responses=problems(404, 409, 422, 503) | OR_PAGE,
-)
+@router.get("/jobs/{jobid:jobid}/explain", responses=problems(404, 409, 422, 503) | OR_PAGE)
 async def explain_instant(
-    request: Request,
-    jobid: JobId,
-    at: Annotated[
-        str,
-        Query(
-            max_length=40,
-            description="The instant, in RFC 3339 with an offset.",
-            examples=["2026-11-01T02:30:00+01:00"],
-        ),
-    ],
-) -> Response:
+    request: Request, jobid: JobId, at: AtInstant, database: DatabaseDep, settings: SettingsDep
+) -> Explanation:
     """Explain why a job did or did not run at an instant."""
-    instant = query_instant("at", at)
-    database = database_of(request)
-    hostlimit = request.state.settings.host_concurrency
-    found = await while_connected(request, database.transact(explain.explain, jobid, instant, hostlimit))
-    if wants_page(request):
-        job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
-        page = await aside(pages_of(request).explanation, now, job, found)
-        return page_answer(page)
-    return json_answer(found)
+    answer = database.transact(explain.explain, jobid, at, settings.host_concurrency)
+    return await while_connected(request, answer)
 
 
-@router.get("/jobs/{jobid:jobid}/check", response_model=JobCheck, responses=problems(404, 422, 503))
-async def check_history(request: Request, jobid: JobId) -> Response:
+@router.get("/jobs/{jobid:jobid}/check", responses=problems(404, 422, 503))
+async def check_history(request: Request, jobid: JobId, database: DatabaseDep) -> JobCheck:
     """Compare a job's runs with its schedule and its edits: missing runs, duplicates, broken rules.
 
     Stops after 20 seconds and returns what it has found by then. `scheduler-api check` has no time
     limit.
     """
-    check = database_of(request).read(checks.check_job, jobid, CHECK_SECONDS)
-    found = await while_connected(request, check)
-    return json_answer(found)
+    return await while_connected(request, database.read(checks.check_job, jobid, CHECK_SECONDS))
 
 
-@router.post(
-    "/jobs/{jobid:jobid}/backfill",
-    response_model=BackfillReport,
-    openapi_extra=body_of(Backfill),
-    responses=problems(400, 404, 408, 409, 413, 415, 422, 503),
-)
-async def backfill_runs(request: Request, jobid: JobId) -> Response:
+@router.post("/jobs/{jobid:jobid}/backfill", responses=problems(400, 404, 408, 409, 413, 415, 422, 503))
+async def backfill_runs(jobid: JobId, order: Backfill, database: DatabaseDep) -> BackfillReport:
     """Run past occurrences that did not run. The schedule is unchanged.
 
     At most 1,000 at once; each occurrence is backfilled at most once. `dryrun` only lists them.
     """
-    if content_type(request) != "application/json":
-        raise HTTPException(415, "Send the range as application/json.")
-    order = await json_body(request, Backfill)
-    report = await database_of(request).transact(backfill.backfill, jobid, order)
-    return json_answer(report)
+    return await database.transact(backfill.backfill, jobid, order)

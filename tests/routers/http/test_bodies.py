@@ -17,10 +17,11 @@ from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http import bodies
-from scheduler_api.routers.http.bodies import json_body
 from tests.factories import scalar
 
 GOOD = b'{"jobname": "Good job", "startdate": "2030-01-31", "starttime": "02:00"}'
+
+JSON = [(b"content-type", b"application/json")]
 
 
 async def post(client: AsyncClient, content: bytes, kind: str | None = "application/json") -> Response:
@@ -127,7 +128,7 @@ class SlowRequest(Request):
 async def test_a_body_that_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_DEADLINE", 0.01)
     with pytest.raises(HTTPException) as raised:
-        await json_body(SlowRequest({"type": "http"}), JobDraft)
+        await bodies.read(SlowRequest({"type": "http", "headers": JSON}), JobDraft, required=True)
     assert raised.value.status_code == 408
 
 
@@ -135,7 +136,7 @@ def request_with(content: bytes) -> Request:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": content, "more_body": False}
 
-    return Request({"type": "http"}, receive)
+    return Request({"type": "http", "headers": JSON}, receive)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -154,7 +155,7 @@ json_values = (
 )
 async def test_whatever_comes_is_a_job_or_a_clear_answer(content: bytes) -> None:
     with contextlib.suppress(HTTPException, InvalidInput):
-        draft = await json_body(request_with(content), JobDraft)
+        draft = await (await bodies.read(request_with(content), JobDraft, required=True)).json()
         assert len(draft.jobname) >= 3
 
 

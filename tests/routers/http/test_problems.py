@@ -12,7 +12,7 @@ from scheduler_api.app import PARTS
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import SchedulerError
 from scheduler_api.routers.http import problems
-from scheduler_api.routers.http.queries import StrictRoute
+from scheduler_api.routers.http.routes import StrictRoute
 from tests.factories import add_job, scalar
 
 #: These end the process at its start and reach no client.

@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections import Counter
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
+from fastapi import Depends
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -17,7 +18,7 @@ from scheduler_api.routers.http.forms import model_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
-FORM = "application/x-www-form-urlencoded"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 #: Bytes; the whole body.
 MAX_BODY = 262_144
@@ -31,13 +32,39 @@ BODY_DEADLINE = 10.0
 MAX_FIELDS = 1100
 
 
-async def json_body(request: Request, model: type[Model]) -> Model:
-    """The JSON body as a `model`. Raises InvalidInput, and HTTPException for what is no JSON at all."""
-    content = await _content(request)
-    return _read(content, model) if len(content) <= SMALL else await aside(_read, content, model)
+class _Read(Request):
+    """A request whose body was read: FastAPI gets the model that was made of it."""
+
+    def __init__(self, request: Request, content: bytes, value: BaseModel | None) -> None:
+        super().__init__(request.scope, request.receive)
+        self._content = content
+        self._value = value
+
+    async def body(self) -> bytes:
+        """What was sent."""
+        return self._content
+
+    async def json(self) -> Any:
+        """What it means."""
+        return self._value
 
 
-def _read(content: bytes, model: type[Model]) -> Model:
+async def read(request: Request, model: Any, *, required: bool) -> Request:
+    """The request with its JSON body as a `model`; without one, if it may be left out.
+
+    Raises InvalidInput, and HTTPException for what is no JSON at all.
+    """
+    if content_type(request) == JSON:
+        content = await _content(request)
+        value = _model(content, model) if len(content) <= SMALL else await aside(_model, content, model)
+        return _Read(request, content, value)
+    headers = request.headers
+    if not required and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return _Read(request, b"", None)
+    raise HTTPException(415, f"Send {JSON}{'' if required else ', or nothing at all'}.")
+
+
+def _model(content: bytes, model: type[Model]) -> Model:
     _check_json(content)
     try:
         return model.model_validate_json(content)
@@ -45,10 +72,24 @@ def _read(content: bytes, model: type[Model]) -> Model:
         raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
 
 
-async def form_body(request: Request) -> dict[str, str]:
+async def form_fields(request: Request) -> dict[str, str]:
     """The fields of a form, each at most once. Raises InvalidInput, and HTTPException."""
+    if content_type(request) != FORM:
+        raise HTTPException(415, "Send a form; the API documentation says what programs send.")
     content = await _content(request)
     return _fields(content) if len(content) <= SMALL else await aside(_fields, content)
+
+
+FormFields = Annotated[dict[str, str], Depends(form_fields)]
+
+
+def form_of(model: type[Model]) -> Any:
+    """The dependency on a form's fields as a `model`; an empty field counts as left out."""
+
+    async def made(fields: FormFields) -> Model:
+        return model_of(fields, model)
+
+    return Depends(made)
 
 
 def _fields(content: bytes) -> dict[str, str]:
@@ -59,18 +100,6 @@ def _fields(content: bytes) -> dict[str, str]:
     except ValueError:
         raise HTTPException(400, "The body is not a form in UTF-8, or has too many fields.") from None
     return _without_duplicates(pairs)
-
-
-async def order_body(request: Request, model: type[Model]) -> Model:
-    """The body, which may be left out; a form's fields just as well. Raises as `json_body` does."""
-    kind = content_type(request)
-    if kind == FORM:
-        return model_of(await form_body(request), model)
-    if kind == "application/json":
-        return await json_body(request, model)
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return model()
-    raise HTTPException(415, "Send application/json, or nothing at all.")
 
 
 def content_type(request: Request) -> str:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel
-from starlette.responses import Response
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.system.problems import Problem
-from scheduler_api.routers.http.wiring import pages_of
+from scheduler_api.routers.http.dependencies import PagesDep
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,53 +31,6 @@ REASONS = {
     415: "The body is neither JSON nor a form.",
     422: "Something in the input is wrong; `errors` names each place.",
     503: "The database cannot serve the request at the moment; `Retry-After` says when to try again.",
-}
-
-
-def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """The body of an operation: read by our own strict parser, so FastAPI cannot derive it."""
-    schema = model.model_json_schema(ref_template="{model}")
-    kinds = schema.pop("$defs", {})
-    examples = schema.pop("examples", [])
-    content = {
-        "schema": _without_references(schema, kinds),
-        "examples": {f"example {number}": {"value": value} for number, value in enumerate(examples, 1)},
-    }
-    return {"requestBody": {"required": required, "content": {"application/json": content}}}
-
-
-def _without_references(schema: Any, kinds: dict[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_without_references(item, kinds) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        rest = {key: value for key, value in schema.items() if key != "$ref"}
-        return _without_references(kinds[schema["$ref"]] | rest, kinds)
-    return {key: _without_references(value, kinds) for key, value in schema.items()}
-
-
-IF_MATCH: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "If-Match",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string"},
-            "description": "The job's ETag: change the job only if it has not changed since.",
-        }
-    ]
-}
-IDEMPOTENCY: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-            "description": "Makes the request safe to repeat: a name of your own for it, for 24 hours.",
-        }
-    ]
 }
 
 
@@ -111,7 +63,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-@router.get("/swagger-ui")
-async def swagger_ui(request: Request) -> Response:
+@router.get("/swagger-ui", response_class=HTMLResponse)
+async def swagger_ui(pages: PagesDep) -> str:
     """The interactive API documentation, from files of our own: it works offline."""
-    return Response(await aside(pages_of(request).documentation), media_type="text/html")
+    return await aside(pages.documentation)

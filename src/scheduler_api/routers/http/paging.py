@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from starlette.requests import Request
+from fastapi import Depends, Query, Request, Response
 
+from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
+from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.dependencies import Before
+from scheduler_api.routers.http.routes import query_instant, wants_page, with_offset
 from scheduler_api.services.system.health import LATE
 
 WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
@@ -42,6 +46,82 @@ def job_filters(
     if jobids is not None:
         filters["jobids"] = list(jobids)
     return _storable(filters)
+
+
+Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
+InState = Annotated[
+    Condition | None,
+    Query(
+        description="Only jobs in this state; or active ones that are `running`, `failing` (their last "
+        "run failed) or `overdue`. Deleted ones show only if asked for."
+    ),
+]
+WithLast = Annotated[LastStatus | None, Query(description="Only jobs whose last run is so.")]
+WithPause = Annotated[UUID | None, Query(description="Only jobs that this order to many jobs paused.")]
+WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
+
+
+def filters_of_order(order: BulkOrder) -> dict[str, Any]:
+    """The filters that an order to many jobs gives."""
+    return job_filters(**order.filter.model_dump(), pauseid=order.pauseid)
+
+
+async def _job_filters(
+    name: Name = None,
+    state: InState = None,
+    laststatus: WithLast = None,
+    tag: WithTag = None,
+    pauseid: WithPause = None,
+) -> dict[str, Any]:
+    return job_filters(name, state, laststatus, tag, pauseid=pauseid)
+
+
+JobFilters = Annotated[dict[str, Any], Depends(_job_filters)]
+"""The filters that a query gives, as the list of jobs takes them."""
+
+Status = Annotated[LogStatus | None, Query(description="Only logs with this status.")]
+Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
+Since = Annotated[
+    str | None, Query(max_length=40, description="Only occurrences from this instant on (RFC 3339).")
+]
+Until = Annotated[
+    str | None, Query(max_length=40, description="Only occurrences before this instant (RFC 3339).")
+]
+
+
+async def _log_filters(
+    request: Request,
+    status: Status = None,
+    cause: Cause = None,
+    since: Since = None,
+    until: Until = None,
+    before: Before = None,
+) -> dict[str, Any]:
+    texts = {"since": since, "until": until}
+    if wants_page(request):
+        texts = {name: text and with_offset(text) for name, text in texts.items()}
+    span = {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
+    return {"status": status, "cause": cause, "before": before} | span
+
+
+LogFilters = Annotated[dict[str, Any], Depends(_log_filters)]
+"""The filters that a query gives, as the lists of runs take them; those that it does not give are None."""
+
+
+async def _at(
+    at: Annotated[
+        str,
+        Query(
+            max_length=40,
+            description="The instant, in RFC 3339 with an offset.",
+            examples=["2026-11-01T02:30:00+01:00"],
+        ),
+    ],
+) -> datetime:
+    return query_instant("at", at)
+
+
+AtInstant = Annotated[datetime, Depends(_at)]
 
 
 def given(filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +161,49 @@ def place_of(sort: JobSort, after: str | None) -> tuple[int, Any] | None:
         raise InvalidInput(FieldError(("?after",), "Not a valid cursor for this list.")) from None
 
 
-def with_next(request: Request, **changed: Any) -> str:
-    """The address of this request with some of its query changed."""
-    kept = {name: value for name, value in request.query_params.items() if name not in changed}
-    query = {name: str(value) for name, value in changed.items()} | kept
-    return f"{request.url.path}?{urlencode(query)}"
+class Place(NamedTuple):
+    """Where a list of jobs goes on."""
+
+    sort: JobSort
+    after: tuple[int, Any] | None
+
+
+async def _place(
+    sort: Annotated[JobSort, Query(description="The order.")] = JobSort.JOBID,
+    after: Annotated[
+        str | None,
+        Query(
+            pattern=r"^\d{1,19}(:.*)?$",
+            max_length=600,
+            description="Only what comes after this place in the order: a jobid; for other orders than by "
+            "jobid, what the Link header says.",
+        ),
+    ] = None,
+) -> Place:
+    return Place(sort, place_of(sort, after))
+
+
+PlaceDep = Annotated[Place, Depends(_place)]
+
+
+class Link:
+    """Says where a list goes on."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        self._request = request
+        self._response = response
+
+    def to(self, **place: Any) -> str:
+        """At the address of this request, with some of its query changed; the address."""
+        kept = {name: value for name, value in self._request.query_params.items() if name not in place}
+        query = {name: str(value) for name, value in place.items()} | kept
+        further = f"{self._request.url.path}?{urlencode(query)}"
+        self._response.headers["Link"] = f'<{further}>; rel="next"'
+        return further
+
+
+async def _link(request: Request, response: Response) -> Link:
+    return Link(request, response)
+
+
+LinkDep = Annotated[Link, Depends(_link)]

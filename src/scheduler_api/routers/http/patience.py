@@ -1,17 +1,16 @@
 """Answers that take long are for those who wait for them."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from scheduler_api.computing import QUESTIONS, in_turns
+from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.schedules import EditPreview
-from scheduler_api.routers.http.wiring import database_of
+from scheduler_api.database.engine import Database
 from scheduler_api.services.history import upcoming
 
 T = TypeVar("T")
@@ -36,18 +35,13 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait({task})
 
 
-async def array(items: Sequence[BaseModel]) -> str:
-    """The items as a JSON array, made with turns for others in between."""
-    return f"[{','.join(await in_turns(lambda item: item.model_dump_json(), items))}]"
-
-
 async def _hang_up(request: Request) -> None:
     """Wait until the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def preview_edit(request: Request, jobid: int, patch: JobPatch) -> EditPreview:
+async def preview_edit(request: Request, database: Database, jobid: int, patch: JobPatch) -> EditPreview:
     """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
-    now, row = await database_of(request).transact(upcoming.job_to_edit, jobid)
+    now, row = await database.transact(upcoming.job_to_edit, jobid)
     return await while_connected(request, QUESTIONS.compute(upcoming.preview_edit, now, row, patch))

@@ -1,10 +1,11 @@
 """Back to the page that asked, which says what was done."""
 
 import re
+from typing import Annotated
 from urllib.parse import urlencode
 
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from fastapi import Depends, Request
+from starlette.responses import RedirectResponse
 
 #: Pages that have a place for what was just done.
 TELLING = {"/jobs", "/upcoming"}
@@ -12,11 +13,25 @@ TELLING = {"/jobs", "/upcoming"}
 HERE = re.compile(r"/(?![/\\])[\w\-./?=&%+:~,@!*]{0,2000}", re.ASCII)
 
 
-def back_telling(request: Request, otherwise: str, **done: int) -> Response:
-    """Back to the page that asked for it; those that have a place for it say what was done."""
-    page = back_to(request.query_params.get("back"), otherwise)
-    told = f"{'&' if '?' in page else '?'}{urlencode(done)}" if page.partition("?")[0] in TELLING else ""
-    return RedirectResponse(page + told, 303)
+class Back:
+    """The page that asked."""
+
+    def __init__(self, asked: str | None) -> None:
+        self._asked = asked
+
+    def to(self, otherwise: str, **done: int) -> RedirectResponse:
+        """A redirect to it, or to `otherwise`; pages that have a place for it say what was done."""
+        page = back_to(self._asked, otherwise)
+        if done and page.partition("?")[0] in TELLING:
+            page += f"{'&' if '?' in page else '?'}{urlencode(done)}"
+        return RedirectResponse(page, 303)
+
+
+async def _back(request: Request) -> Back:
+    return Back(request.query_params.get("back"))
+
+
+BackDep = Annotated[Back, Depends(_back)]
 
 
 def back_to(given: str | None, otherwise: str) -> str:

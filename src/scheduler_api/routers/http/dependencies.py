@@ -1,0 +1,222 @@
+"""What handlers depend on: what the lifespan made, who asks, and the parameters they share."""
+
+import re
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Header, Path, Query, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from scheduler_api.ciphers import Cipher
+from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.system.overview import Overview
+from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import FieldError, InvalidInput, RestoreNotConfirmed
+from scheduler_api.services.system import overview
+from scheduler_api.settings import Settings
+from scheduler_api.targets import Guard, urls
+from scheduler_api.web.filters import address
+from scheduler_api.web.pages import Pages, Reader
+from scheduler_api.web.times import chosen
+from scheduler_api.wording.notices import NAMES as NOTICES
+from scheduler_api.workers.change_feed import ChangeFeed
+from scheduler_api.workers.confirmation import Confirmation
+from scheduler_api.workers.delivery.deliverer import Deliverer
+from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.retirement import Retirement
+from scheduler_api.workers.runner import Runner
+from scheduler_api.workers.ticker import Ticker
+
+
+class AppState(TypedDict):
+    """What the lifespan hands to every request."""
+
+    settings: Settings
+    database: Database
+    runner: Runner
+    ticker: Ticker | None
+    deliverer: Deliverer
+    feed: ChangeFeed
+    forecasts: Forecasts
+    guard: Guard
+    cipher: Cipher
+    retirement: Retirement
+    confirmation: Confirmation
+
+
+# FastAPI runs plain functions in threads: all of these are coroutines.
+async def _database(request: Request) -> Database:
+    database: Database = request.state.database
+    return database
+
+
+async def _runner(request: Request) -> Runner:
+    runner: Runner = request.state.runner
+    return runner
+
+
+async def _confirmed_runner(request: Request, runner: Annotated[Runner, Depends(_runner)]) -> Runner:
+    if request.state.confirmation.is_awaited:
+        raise RestoreNotConfirmed
+    return runner
+
+
+async def _deliverer(request: Request) -> Deliverer:
+    deliverer: Deliverer = request.state.deliverer
+    return deliverer
+
+
+async def _forecasts(request: Request) -> Forecasts:
+    forecasts: Forecasts = request.state.forecasts
+    return forecasts
+
+
+async def _guard(request: Request) -> Guard:
+    guard: Guard = request.state.guard
+    return guard
+
+
+async def _cipher(request: Request) -> Cipher:
+    cipher: Cipher = request.state.cipher
+    return cipher
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.state.settings
+    return settings
+
+
+async def _pages(request: Request) -> Pages:
+    pages: Pages = request.app.state.pages
+    times = chosen(request.cookies.get("clock"), request.cookies.get("zone"))
+    # What was just done is told once.
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
+    here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
+    return pages.seen_by(Reader(times, here, request.scope["mark"]))
+
+
+async def _client(request: Request) -> str:
+    program = request.headers.get("user-agent", "unknown program")[:200]
+    machine = request.client.host if request.client else "this machine"
+    return f"{program}, {machine}"
+
+
+async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
+    ticker, deliverer = request.state.ticker, request.state.deliverer
+    told = [] if ticker is None else ticker.issues
+    told += [issue for issue in deliverer.issues.values() if issue is not None]
+    paused = request.state.confirmation.is_awaited
+    return await database.transact(overview.look, told, paused=paused, crowded=deliverer.crowded)
+
+
+DatabaseDep = Annotated[Database, Depends(_database)]
+"""The connections for requests."""
+RunnerDep = Annotated[Runner, Depends(_runner)]
+"""The engine behind POST /jobs/run."""
+ConfirmedRunnerDep = Annotated[Runner, Depends(_confirmed_runner)]
+"""The same. Raises RestoreNotConfirmed where nothing is run until somebody confirms a restore."""
+DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
+"""What makes the calls."""
+ForecastsDep = Annotated[Forecasts, Depends(_forecasts)]
+"""The forecast of the load."""
+GuardDep = Annotated[Guard, Depends(_guard)]
+"""Which addresses may be called."""
+CipherDep = Annotated[Cipher, Depends(_cipher)]
+"""What encrypts secrets."""
+SettingsDep = Annotated[Settings, Depends(_settings)]
+OverviewDep = Annotated[Overview, Depends(_overview)]
+"""How the service does."""
+PagesDep = Annotated[Pages, Depends(_pages)]
+"""The renderer of pages, as this reader wants them."""
+ActorDep = Annotated[str, Depends(_client)]
+"""Who asks, as far as that is known: the program and the machine."""
+
+
+def check_target(guard: Guard, target: Target | None) -> None:
+    """Refuse an address that is never called, before a job has it. Raises InvalidInput.
+
+    What a name leads to is looked at with each call.
+    """
+    if target is None:
+        return
+    address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
+    refusal = None if address is None else guard.refusal(address)
+    if refusal is not None:
+        raise InvalidInput(
+            FieldError(("target", "url"), f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks.")
+        )
+
+
+ENTITY_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
+
+
+async def _version(
+    if_match: Annotated[
+        str | None,
+        Header(description="The job's ETag: change the job only if it has not changed since."),
+    ] = None,
+) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = ENTITY_TAG.fullmatch(if_match.strip())
+    return int(found.group(1)) if found else 0
+
+
+IfMatch = Annotated[int | None, Depends(_version)]
+"""The version that a job must have; one that none ever has for what is no entity tag of ours."""
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+async def _key(
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="Makes the request safe to repeat: a name of your own for it, for 24 hours."),
+    ] = None,
+) -> str | None:
+    if idempotency_key is not None and not KEY.fullmatch(idempotency_key):
+        sentence = "Must be 1 to 255 printable ASCII characters without spaces."
+        raise InvalidInput(FieldError(("Idempotency-Key",), sentence))
+    return idempotency_key
+
+
+IdempotencyKey = Annotated[str | None, Depends(_key)]
+"""Under which the request may come again. Raises InvalidInput."""
+
+
+def tag(response: Response, version: int) -> None:
+    """Name the job's version in the answer."""
+    response.headers["ETag"] = f'"{version}"'
+
+
+class JobIdConvertor(StringConvertor):
+    """One segment of a path, but not `run` and `bulk`: those are addresses of their own."""
+
+    regex = "(?!(?:run|bulk)$)[^/]+"
+
+
+class LogIdConvertor(StringConvertor):
+    """One segment of a path, but not `retry`: that is an address of its own."""
+
+    regex = "(?!retry$)[^/]+"
+
+
+register_url_convertor("jobid", JobIdConvertor())
+register_url_convertor("logid", LogIdConvertor())
+
+JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which job.", examples=[1])]
+LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=[1])]
+SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
+Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs older than this logid.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+LIST_LIMIT = 100
+#: Pages tell more of each, and are to be light.
+PAGE_LIMIT, MAX_PAGE = 20, 50
+
+
+async def _page_size(limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_LIMIT) -> int:
+    return min(limit, MAX_PAGE)
+
+
+PageSize = Annotated[int, Depends(_page_size)]
+"""How many of a list a page shows."""

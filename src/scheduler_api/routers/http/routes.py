@@ -1,0 +1,164 @@
+"""Routes: for programs, for pages and for forms; all with parameters that are known."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, APIRouter
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Match
+from starlette.types import Scope
+
+from scheduler_api.contracts.values import Instant
+from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http import bodies
+from scheduler_api.routers.http.forms import LOCAL
+from scheduler_api.routers.http.negotiation import Media, preferred
+from scheduler_api.web.filters import address
+from scheduler_api.wording import notices
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
+NOTICES = frozenset(notices.NAMES)
+#: How a query says yes.
+TRUE = {"true", "1", "yes", "on", "t", "y"}
+INSTANT = TypeAdapter(Instant)
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters that it does not know, and reads its body strictly.
+
+    A misspelled filter would show everything. The form of a page sends the fields, too, that are empty: a
+    browser is redirected to the address without them. No cache keeps an answer.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, behind a look at the query and the body."""
+        handle, known = super().get_route_handler(), _names(self.dependant) | {"back"}
+        body = None if self.body_field is None else self.body_field.field_info
+
+        async def handle_strictly(request: Request) -> Response:
+            if request.url.query:
+                is_page = request.method == "GET" and wants_page(request)
+                if is_page and (tidy := _tidy(request)):
+                    return tidy
+                _refuse_unknown(request, known | NOTICES if is_page else known)
+            if body is not None:
+                request = await bodies.read(request, body.annotation, required=body.is_required())
+            response = await handle(request)
+            for name, value in NEGOTIATED.items():
+                response.headers.setdefault(name, value)
+            return response
+
+        return handle_strictly
+
+
+class PageRoute(StrictRoute):
+    """A route for those who prefer a page of HTML, or ask for a form; others find what stands behind it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the route is meant."""
+        match, child = super().matches(scope)
+        is_meant = match is Match.NONE or wants_page(Request(scope)) or _asks_for_form(scope)
+        return (match, child) if is_meant else (Match.NONE, {})
+
+
+class FormRoute(StrictRoute):
+    """A route for forms that browsers send; what programs send goes to what stands behind it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the route is meant."""
+        match, child = super().matches(scope)
+        is_meant = match is Match.NONE or bodies.content_type(Request(scope)) == bodies.FORM
+        return (match, child) if is_meant else (Match.NONE, {})
+
+
+class BrowserRouter(APIRouter):
+    """What browsers get: before what programs get at the same addresses, and not in the OpenAPI document."""
+
+    def page(self, path: str, method: str = "GET") -> Callable[[Handler], Handler]:
+        """For those who prefer a page."""
+        return self._add(path, method, PageRoute)
+
+    def form(self, path: str) -> Callable[[Handler], Handler]:
+        """For forms, at an address that programs use as well."""
+        return self._add(path, "POST", FormRoute)
+
+    def only_form(self, path: str) -> Callable[[Handler], Handler]:
+        """For forms, at an address of their own; they cannot send PATCH and DELETE."""
+        return self._add(path, "POST", StrictRoute)
+
+    def _add(self, path: str, method: str, route_class: type[StrictRoute]) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            self.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                # What is not text is an answer already.
+                response_model=None,
+                response_class=HTMLResponse,
+                include_in_schema=False,
+                route_class_override=route_class,
+            )
+            return handler
+
+        return add
+
+
+def wants_page(request: Request) -> bool:
+    """Whether the client prefers a page of HTML."""
+    return preferred(request.headers.get("accept")) is Media.HTML
+
+
+def _asks_for_form(scope: Scope) -> bool:
+    values = parse_qs(scope["query_string"].decode("latin-1")).get("form", ())
+    return any(value.lower() in TRUE for value in values)
+
+
+def _names(dependant: Dependant) -> frozenset[str]:
+    """The query parameters of a handler and of what it depends on."""
+    own = frozenset(field.alias for field in dependant.query_params)
+    return own.union(*(_names(further) for further in dependant.dependencies))
+
+
+def _refuse_unknown(request: Request, known: frozenset[str]) -> None:
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [
+                {"type": "unknown_parameter", "loc": ("query", name), "msg": "", "input": None}
+                for name in unknown
+            ]
+        )
+
+
+def _tidy(request: Request) -> Response | None:
+    pairs = request.query_params.multi_items()
+    filled = [(name, value) for name, value in pairs if value.strip()]
+    if len(filled) == len(pairs):
+        return None
+    return RedirectResponse(address(request.url.path, filled), 303, NEGOTIATED)
+
+
+def with_offset(text: str) -> str:
+    """What a browser sends for a date with a time, as an instant in UTC; all else as it is."""
+    if not LOCAL.fullmatch(text):
+        return text
+    return f"{text}Z" if text.count(":") > 1 else f"{text}:00Z"
+
+
+def query_instant(name: str, text: str) -> datetime:
+    """An instant that a query gives. Raises InvalidInput."""
+    # In a query, the plus of an offset that was not encoded arrives as a blank.
+    text = text if text[10:11] == " " else text.replace(" ", "+")
+    try:
+        instant: datetime = INSTANT.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
+    return instant

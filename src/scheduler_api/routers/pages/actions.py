@@ -1,0 +1,75 @@
+"""What people do with a job beside editing it, from a page."""
+
+from typing import Annotated
+
+from starlette.responses import RedirectResponse
+
+from scheduler_api.computing import aside
+from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.routers.http.bodies import form_of
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    DatabaseDep,
+    DelivererDep,
+    IfMatch,
+    JobId,
+    PagesDep,
+)
+from scheduler_api.routers.http.redirects import BackDep
+from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.services.jobs import actions, reading
+from scheduler_api.services.system import health
+
+router = BrowserRouter()
+
+
+@router.form("/jobs/{jobid:jobid}/pause")
+async def pause_by_form(
+    jobid: JobId,
+    order: Annotated[Pause, form_of(Pause)],
+    version: IfMatch,
+    database: DatabaseDep,
+    actor: ActorDep,
+    back: BackDep,
+) -> RedirectResponse:
+    """Pause a job."""
+    await database.transact(actions.pause, jobid, order, version, actor)
+    return back.to(f"/jobs/{jobid}", paused=jobid)
+
+
+@router.form("/jobs/{jobid:jobid}/resume")
+async def resume_by_form(
+    jobid: JobId,
+    order: Annotated[Resume, form_of(Resume)],
+    version: IfMatch,
+    database: DatabaseDep,
+    actor: ActorDep,
+    back: BackDep,
+) -> RedirectResponse:
+    """Resume a paused job."""
+    await database.transact(actions.resume, jobid, order, version, actor)
+    return back.to(f"/jobs/{jobid}", resumed=jobid)
+
+
+@router.form("/jobs/{jobid:jobid}/run")
+async def run_by_form(jobid: JobId, database: DatabaseDep, back: BackDep) -> RedirectResponse:
+    """Run a job now."""
+    await database.transact(actions.run_now, jobid)
+    return back.to(f"/jobs/{jobid}", started=jobid)
+
+
+@router.form("/jobs/{jobid:jobid}/skip")
+async def skip_by_form(
+    jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
+    """Skip the job's next run."""
+    await database.transact(actions.skip_next, jobid, version, actor)
+    return back.to(f"/jobs/{jobid}", skippednext=jobid)
+
+
+@router.page("/jobs/{jobid:jobid}/test", "POST")
+async def test_page(jobid: JobId, database: DatabaseDep, deliverer: DelivererDep, pages: PagesDep) -> str:
+    """Send one request to a job's target now, and show what came of it."""
+    answer = await deliverer.test(jobid)
+    job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
+    return await aside(pages.test, now, job, answer)

@@ -1,0 +1,165 @@
+"""Pages of jobs: their list, the forms that create and edit them, one job with its runs."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from scheduler_api.computing import QUESTIONS, aside
+from scheduler_api.contracts.history.timeline import TimeRange
+from scheduler_api.contracts.jobs.actions import History
+from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.job import Job, JobState
+from scheduler_api.contracts.jobs.schedules import Occurrence
+from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
+from scheduler_api.routers.http import forms
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    Before,
+    DatabaseDep,
+    GuardDep,
+    IfMatch,
+    JobId,
+    PagesDep,
+    PageSize,
+    check_target,
+)
+from scheduler_api.routers.http.paging import JobFilters, LinkDep, PlaceDep, job_place
+from scheduler_api.routers.http.patience import while_connected
+from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.services import views
+from scheduler_api.services.history import upcoming
+from scheduler_api.services.jobs import creating, editing, reading
+from scheduler_api.services.system import health
+
+router = BrowserRouter()
+
+#: How many next runs the page of a job shows.
+SHOWN_AHEAD = 20
+STALE = "This job was edited after you opened it. Save again to overwrite."
+JOBID, VERSION = re.compile(r"\d{1,18}", re.ASCII), re.compile(r"\d{1,9}", re.ASCII)
+
+
+@router.page("/jobs")
+async def jobs_page(
+    request: Request,
+    database: DatabaseDep,
+    pages: PagesDep,
+    filters: JobFilters,
+    place: PlaceDep,
+    link: LinkDep,
+    size: PageSize,
+    form: bool = False,
+    like: Annotated[int | None, Query(alias="from", ge=1, le=MAX_ID)] = None,
+) -> str:
+    """The list of jobs; or the form for a new one."""
+    if form:
+        job = None if like is None else await database.read(reading.get, like)
+        return await aside(pages.form, await database.read(health.clock), like=job)
+    view = await database.read(views.of_jobs, filters, place.sort, place.after, size)
+    further = link.to(after=job_place(place.sort, view.jobs[size - 1])) if view.jobs[size:] else None
+    return await aside(pages.jobs, view, size, further, request.query_params)
+
+
+@router.form("/jobs")
+async def create_by_form(
+    fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep, guard: GuardDep
+) -> Response:
+    """Create a job, and return to the list; or show the form with its errors."""
+    like = await _job_named(database, fields.get("from"))
+    try:
+        draft = await aside(forms.draft_of, fields, like)
+        check_target(guard, draft.target)
+        job = await database.transact(creating.create, draft, actor)
+    except InvalidInput as error:
+        now = await database.read(health.clock)
+        return HTMLResponse(await aside(pages.form, now, fields, error.field_errors, like=like), 422)
+    return RedirectResponse(f"/jobs?created={job.jobid}", 303)
+
+
+@router.page("/jobs/{jobid:jobid}")
+async def job_page(
+    request: Request,
+    jobid: JobId,
+    database: DatabaseDep,
+    pages: PagesDep,
+    link: LinkDep,
+    size: PageSize,
+    before: Before = None,
+    form: bool = False,
+    span: TimeRange = TimeRange.DAY,
+) -> str:
+    """A job with its runs; or the form that edits it."""
+    if form:
+        job = await database.read(reading.get, jobid)
+        if job.state is JobState.DELETED:
+            raise JobIsDeleted(jobid)
+        return await aside(pages.form, await database.read(health.clock), editing=job)
+    view = await database.read(views.of_job, jobid, size, before, span)
+    older = None
+    if view.job.logs[size:]:
+        view.job.logs.pop()
+        older = link.to(before=view.job.logs[-1].logid, limit=size)
+    ahead: Sequence[Occurrence] = ()
+    issue = None
+    try:
+        asked = QUESTIONS.compute(upcoming.upcoming, view.now, view.row, SHOWN_AHEAD)
+        ahead = (await while_connected(request, asked)).occurrences
+    except ScheduleUnusable as error:
+        issue = str(error)
+    return await aside(pages.job, view, older, ahead, issue)
+
+
+@router.only_form("/jobs/{jobid:jobid}/edit")
+async def edit_by_form(
+    jobid: JobId,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    guard: GuardDep,
+) -> Response:
+    """Change a job; for browsers, whose forms cannot send PATCH."""
+    job = await database.read(reading.get, jobid)
+    seen = fields.get("version", "")
+    version = int(seen) if VERSION.fullmatch(seen) else None
+    meanwhile: list[Change] = []
+    try:
+        draft = await aside(forms.draft_of, fields, job)
+        check_target(guard, draft.target)
+        patch = await aside(forms.patch_of, draft)
+        await database.transact(editing.edit, jobid, patch, version, actor)
+    except InvalidInput as error:
+        field_errors, status = error.field_errors, 422
+    except StaleVersion:
+        field_errors, status = (FieldError((), STALE),), 412
+        job = await database.read(reading.get, jobid)
+        meanwhile = await database.read(reading.changes_since, job, version or 0)
+        # Who sends it again has been told; who only fixes a field has not.
+        fields["version"] = str(job.version)
+    else:
+        return RedirectResponse(f"/jobs/{jobid}", 303)
+    now = await database.read(health.clock)
+    page = await aside(pages.form, now, fields, field_errors, editing=job, meanwhile=meanwhile)
+    return HTMLResponse(page, status)
+
+
+@router.only_form("/jobs/{jobid:jobid}/delete")
+async def delete_by_form(
+    jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep
+) -> RedirectResponse:
+    """Delete a job; for browsers, whose forms cannot send DELETE."""
+    await database.transact(editing.delete, jobid, History.KEEP, version, actor)
+    return RedirectResponse(f"/jobs?deleted={jobid}", 303)
+
+
+async def _job_named(database: Database, text: str | None) -> Job | None:
+    """The job that a form names; None for what is no jobid."""
+    if text is None or not JOBID.fullmatch(text):
+        return None
+    return await database.read(reading.get, int(text))

@@ -1,0 +1,65 @@
+"""Pages of runs, and what people do with them there."""
+
+from fastapi import Request
+from starlette.responses import RedirectResponse
+
+from scheduler_api.computing import aside
+from scheduler_api.contracts.runs.logs import LogStatus
+from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import DatabaseDep, LogId, PagesDep, PageSize, RunnerDep
+from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.paging import LinkDep, LogFilters, given
+from scheduler_api.routers.http.redirects import BackDep
+from scheduler_api.routers.http.routes import BrowserRouter, with_offset
+from scheduler_api.services import views
+from scheduler_api.services.runs import retrying
+
+router = BrowserRouter()
+
+
+@router.page("/logs")
+async def runs_page(
+    request: Request,
+    database: DatabaseDep,
+    pages: PagesDep,
+    filters: LogFilters,
+    link: LinkDep,
+    size: PageSize,
+) -> str:
+    """The runs of all jobs, newest first."""
+    span = filters["since"], filters["until"]
+    # Those that can be tried again, whatever their cause.
+    failed = given({"since": span[0], "until": span[1]}) if filters["status"] is LogStatus.FAILED else None
+    view = await database.read(views.of_runs, given(filters), size, failed)
+    further = link.to(before=view.logs[size - 1].logid) if view.logs[size:] else None
+    return await aside(pages.runs, view, size, further, request.query_params, span)
+
+
+@router.page("/logs/{logid:logid}")
+async def log_page(logid: LogId, database: DatabaseDep, pages: PagesDep) -> str:
+    """A run with its attempts and its output."""
+    return await aside(pages.log, *await database.read(views.of_log, logid))
+
+
+@router.form("/logs/{logid:logid}/retry")
+async def retry_by_form(logid: LogId, database: DatabaseDep, back: BackDep) -> RedirectResponse:
+    """Retry a failed run now."""
+    await database.transact(retrying.retry, logid)
+    return back.to(f"/logs/{logid}")
+
+
+@router.form("/logs/{logid:logid}/cancel")
+async def cancel_by_form(logid: LogId, database: DatabaseDep, back: BackDep) -> RedirectResponse:
+    """Cancel a run."""
+    await database.transact(retrying.cancel, logid)
+    return back.to(f"/logs/{logid}")
+
+
+@router.form("/logs/retry")
+async def retry_failed_by_form(fields: FormFields, runner: RunnerDep) -> RedirectResponse:
+    """Retry all failed runs that match a filter, and show those that are pending."""
+    wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
+    report = await runner.retry_failed(RetryOrder(filter=wanted), given(wanted.model_dump()))
+    left = "&left=1" if report.more else ""
+    return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

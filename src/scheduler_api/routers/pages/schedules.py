@@ -1,0 +1,85 @@
+"""Looking ahead, in a browser: the form with its preview, and the page of what is to come."""
+
+import re
+from functools import partial
+from typing import Annotated
+
+from fastapi import Query, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from scheduler_api.computing import QUESTIONS, aside
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.bodies import JSON, FormFields, form_of
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, ForecastsDep, JobId, PagesDep
+from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
+from scheduler_api.routers.http.patience import preview_edit, while_connected
+from scheduler_api.routers.http.redirects import BackDep
+from scheduler_api.routers.http.routes import BrowserRouter, wants_page
+from scheduler_api.services.history import upcoming
+from scheduler_api.services.jobs import editing, reading
+from scheduler_api.services.system import health
+
+router = BrowserRouter()
+
+JOBID = re.compile(r"\d{1,18}", re.ASCII)
+#: How many occurrences of one job a page lists: one of every second would fill it.
+EACH_ON_PAGE, MAX_ON_PAGE = 3, 50
+Many = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.form("/schedules/preview")
+async def preview_form(
+    request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep
+) -> Response:
+    """For scripts the preview; for a browser the form again, with the preview or what is wrong."""
+    now = await database.read(health.clock)
+    if not wants_page(request):
+        asked = QUESTIONS.compute(upcoming.preview, now, schedule_draft_of(fields))
+        return Response((await while_connected(request, asked)).model_dump_json(), media_type=JSON)
+    jobid = fields.get("jobid", "")
+    job = await database.read(reading.get, int(jobid)) if JOBID.fullmatch(jobid) else None
+    page, status = partial(pages.form, now, fields, editing=job), 200
+    try:
+        draft = await aside(schedule_draft_of, fields)
+        found = await while_connected(request, QUESTIONS.compute(upcoming.preview, now, draft))
+        change = None
+        if job is not None:
+            change = await preview_edit(request, database, job.jobid, schedule_patch_of(draft))
+        shown = await aside(page, preview=found, change=change)
+    except InvalidInput as error:
+        shown, status = await aside(page, error.field_errors, previewing=True), 422
+    return HTMLResponse(shown, status)
+
+
+@router.page("/upcoming")
+async def upcoming_page(
+    request: Request,
+    database: DatabaseDep,
+    forecasts: ForecastsDep,
+    pages: PagesDep,
+    hours: Annotated[int, Query(ge=1, le=168)] = 24,
+    limit: Many = MAX_ON_PAGE,
+    each: Many = EACH_ON_PAGE,
+) -> str:
+    """The next occurrences of all active jobs, with the load."""
+    window = upcoming.Window(hours, limit, each)
+    now, rows = await database.transact(upcoming.jobs_until, hours, limit)
+    found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
+    load = await forecasts.newest()
+    return await aside(pages.upcoming, now, found, load, window, request.query_params)
+
+
+@router.only_form("/jobs/{jobid:jobid}/spread")
+async def spread_by_form(
+    jobid: JobId,
+    patch: Annotated[JobPatch, form_of(JobPatch)],
+    database: DatabaseDep,
+    actor: ActorDep,
+    back: BackDep,
+) -> RedirectResponse:
+    """Set a job's jitter; for browsers, whose forms cannot send PATCH."""
+    if patch.model_fields_set != {"jitter"}:
+        raise InvalidInput(FieldError(("jitter",), "Send `jitter` in seconds, and nothing else."))
+    await database.transact(editing.edit, jobid, patch, None, actor)
+    return back.to("/upcoming", spread=jobid)

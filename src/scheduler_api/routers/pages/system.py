@@ -1,0 +1,23 @@
+"""The overview, as a page."""
+
+from starlette.responses import RedirectResponse
+
+from scheduler_api.computing import aside
+from scheduler_api.routers.http.dependencies import DatabaseDep, OverviewDep, PagesDep
+from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.services.system import restore
+
+router = BrowserRouter()
+
+
+@router.page("/overview")
+async def overview_page(found: OverviewDep, pages: PagesDep) -> str:
+    """What is wrong, what to do about it, what has run of late, and what runs now."""
+    return await aside(pages.overview, found)
+
+
+@router.form("/restore/confirm")
+async def confirm_by_form(database: DatabaseDep) -> RedirectResponse:
+    """Confirm that the database was restored, and return to the overview."""
+    await database.transact(restore.confirm)
+    return RedirectResponse("/overview", 303)

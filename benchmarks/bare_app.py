@@ -88,7 +88,13 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             jobid = await run(definitions.CREATE, **values, **nowhere, now=now)
             promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
             await run(pending.ADD, jobid=jobid, **promise)
-            change = {"action": "created", "client": None, "before": None, "after": draft.model_dump_json()}
+            change = {
+                "action": "created",
+                "actor": "local",
+                "client": None,
+                "before": None,
+                "after": draft.model_dump_json(),
+            }
             await run(changes.RECORD, jobid=jobid, at=now, **change)
         return values | NEW | {"jobid": jobid, "nextrun": first, "createdat": now}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, text
 
+from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import job, joblog
@@ -13,11 +14,15 @@ from scheduler_api.targets.urls import host_of
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
-
+#: Who does what tests ask for.
+ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 #: Far faster than TRUNCATE, which makes new files for every table and index.
 EMPTY = (
-    *(f"DELETE FROM {table}" for table in ("job", "idempotencykey", "concurrencylimit", "hostfailure")),
+    *(
+        f"DELETE FROM {table}"
+        for table in ("job", "jobchange", "idempotencykey", "concurrencylimit", "hostfailure")
+    ),
     "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
     " confirmedat = NULL WHERE restoredat IS NOT NULL",
     *(
@@ -122,6 +127,13 @@ async def is_active(database: Database, jobid: int) -> bool:
 async def scalar(database: Database, statement: str, **values: Any) -> Any:
     async def look(session: Session) -> Any:
         return await session.scalar(text(statement), values)
+
+    return await database.read(look)
+
+
+async def rows(database: Database, statement: str, **values: Any) -> list[Any]:
+    async def look(session: Session) -> list[Any]:
+        return list((await session.execute(text(statement), values)).all())
 
     return await database.read(look)
 

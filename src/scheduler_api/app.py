@@ -64,13 +64,13 @@ log = structlog.get_logger(__name__)
 
 #: In this order: what browsers get stands before what programs get at the same addresses.
 PARTS = (
-    *pages.PARTS,
-    runs,
-    bulk,
+    pages,
     jobs,
-    actions,
-    history,
     logs,
+    runs,
+    actions,
+    bulk,
+    history,
     secrets,
     limits,
     schedules,
@@ -128,6 +128,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for part in PARTS:
         app.include_router(part.router)
+    app.include_router(pages.own_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 

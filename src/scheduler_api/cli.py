@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import sys
 from collections import Counter
 from collections.abc import Coroutine
@@ -13,6 +14,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from scheduler_api import __version__, checking, logs, server
+from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.app import create_app, database_server, requests_database, shares
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
@@ -95,7 +97,8 @@ async def _confirm_restore(settings: Settings) -> Restore:
         database = requests_database(settings, url)
         try:
             await migrations.require_current(database)
-            return await database.transact(restore.confirm)
+            actor = Actor(ActorKind.LOCAL, f"scheduler-api confirm-restore, {socket.gethostname()}")
+            return await database.transact(restore.confirm, actor)
         finally:
             await database.close()
 

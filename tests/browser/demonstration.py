@@ -166,7 +166,7 @@ async def _failures(database: Database, now: datetime) -> None:
 
 
 def _changes(now: datetime) -> list[dict[str, Any]]:
-    by: dict[str, Any] = {"client": "127.0.0.1", "before": None, "after": None}
+    by: dict[str, Any] = {"actor": "local", "client": "127.0.0.1", "before": None, "after": None}
     edit = {"before": {"cron": "0 2 * * *", "tags": []}, "after": {"cron": "30 2 * * *", "tags": ["reports"]}}
     return [
         by | {"jobid": NIGHTLY, "at": now - 30 * DAY, "action": "created"},

@@ -7,6 +7,7 @@ from enum import StrEnum
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from scheduler_api.actors import ActorKind
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.runs.attempts import AttemptOutcome
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
@@ -66,6 +67,7 @@ async def test_no_impossible_log(database: Database, change: str) -> None:
         ("ck_logattempt_outcome", AttemptOutcome),
         ("ck_logattempt_failure", Failure),
         ("ck_jobchange_action", ChangeAction),
+        ("ck_jobchange_actor", ActorKind),
     ],
 )
 async def test_the_tables_hold_what_answers_can_say(

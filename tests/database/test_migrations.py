@@ -17,6 +17,7 @@ from scheduler_api.database.tables import metadata
 from scheduler_api.errors import SchemaMismatch
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, reading
+from tests.factories import ACTOR
 from tests.servers import Server
 
 
@@ -148,7 +149,7 @@ async def test_what_the_first_schema_held_is_kept_and_adds_up(fresh: Database) -
     assert [report.accounted for report in reports] == [4, 1, 0]
     shown = [await fresh.read(reading.get, jobid) for jobid in (1, 2, 3)]
     assert [job.state for job in shown] == ["active", "completed", "paused"]
-    resumed = await fresh.transact(actions.resume, 3, Resume())
+    resumed = await fresh.transact(actions.resume, ACTOR, 3, Resume())
     assert (resumed.state, resumed.nextrun) == ("active", datetime(2030, 1, 31, 8, tzinfo=UTC))
     await alembic_runs(fresh, "downgrade", "0001")
     await alembic_runs(fresh, "upgrade", "head")

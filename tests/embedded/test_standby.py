@@ -15,6 +15,7 @@ from scheduler_api.database.connections import PoolSize
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.jobs import idempotency
+from tests.factories import ACTOR
 
 from .conftest import Embed, ask, read
 
@@ -98,7 +99,7 @@ async def test_a_request_that_is_repeated_is_not_acknowledged_either(url: URL, d
     )
     for _ in range(2):
         with pytest.raises(errors.OutcomeUnknown):
-            await database.transact(idempotency.create_once, "a key", draft)
+            await database.transact(idempotency.create_once, ACTOR, "a key", draft)
         async with asyncio.timeout(20):
             while not await ask(url, "SELECT count(*) FROM job"):
                 await asyncio.sleep(0.02)

@@ -107,6 +107,7 @@ async def test_an_edit_re_times_the_promise_and_tells_the_change(
     assert (newest["action"], first["action"]) == ("edited", "created")
     assert newest["before"]["cron"] == "30 2 * * *"
     assert newest["after"]["cron"] == "0 4 * * *"
+    assert newest["actor"] == "local"
     assert "127.0.0.1" in newest["client"]
     assert first["after"]["timezone"] == "Europe/Berlin"
 
@@ -215,7 +216,7 @@ async def test_pause_until_resumes_by_itself(client: AsyncClient, database: Data
     await ran(client)
     assert (await client.get("/jobs/1")).json()["job"]["state"] == "active"
     newest = (await client.get("/jobs/1/changes")).json()[0]
-    assert (newest["action"], newest["client"]) == ("resumed", None)
+    assert (newest["action"], newest["actor"], newest["client"]) == ("resumed", "schedule", None)
 
 
 async def test_a_pause_cannot_end_in_the_past(client: AsyncClient) -> None:

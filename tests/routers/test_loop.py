@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from scheduler_api.app import PARTS
 from scheduler_api.database.engine import Database
+from scheduler_api.routers import pages
 from scheduler_api.schedule import Definition, schedule_of
 from tests.factories import execute, scalar
 from tests.loopwatch import LIMIT, watching
@@ -209,7 +210,13 @@ VALUES = {
 
 
 def test_every_route_has_its_worst() -> None:
-    routes = [route for part in PARTS for route in part.router.routes if isinstance(route, APIRoute)]
+    routers = [part.router for part in PARTS] + [
+        getattr(part, name)
+        for part in (*pages.PARTS, pages.preferences)
+        for name in ("router", "own_router")
+        if hasattr(part, name)
+    ]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     assert {(method, route.path) for route in routes for method in route.methods or ()} == set(WORST)
 
 
@@ -268,8 +275,8 @@ FILL_LOGS = """
     ) AS run
 """
 FILL_CHANGES = """
-    INSERT INTO jobchange (jobid, at, action, client, before, after)
-    SELECT jobid, now(), 'edited', 'test', told, told
+    INSERT INTO jobchange (jobid, at, action, actor, client, before, after)
+    SELECT jobid, now(), 'edited', 'local', 'test', told, told
     FROM (SELECT jobid, jsonb_build_object('target', target) AS told FROM job WHERE jobid = 1) AS first,
          generate_series(1, 30)
 """

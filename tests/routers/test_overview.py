@@ -101,14 +101,14 @@ async def test_what_the_service_has_paused_is_told_but_not_what_people_have(
     client: AsyncClient, database: Database
 ) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
-    for client_of_change in ("curl, 127.0.0.1", None):
+    for actor in ("local", "schedule"):
         jobid = await add_job(database, due=None, active=False, pausedat=now, pausereason="It failed.")
         await execute(
             database,
-            "INSERT INTO jobchange (jobid, at, action, client) VALUES (:jobid, :at, 'paused', :client)",
+            "INSERT INTO jobchange (jobid, at, action, actor) VALUES (:jobid, :at, 'paused', :actor)",
             jobid=jobid,
             at=now,
-            client=client_of_change,
+            actor=actor,
         )
     (issue,) = (await overview(client))["issues"]
     assert (issue["kind"], issue["jobid"]) == ("givenup", 2)

@@ -138,7 +138,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     draft = document["components"]["schemas"]["JobDraft"]
     assert draft["required"] == ["jobname"]
     assert len(draft["examples"]) == 4
-    assert [one["name"] for one in create["parameters"] if one["in"] == "header"] == ["idempotency-key"]
+    assert [one["name"] for one in create["parameters"] if one["in"] == "header"] == ["Idempotency-Key"]
 
 
 @pytest.mark.parametrize(("silence", "status"), [(59.0, 200), (61.0, 503)])

@@ -33,7 +33,7 @@ from scheduler_api.schedule import Budget
 from scheduler_api.services.history import backfill, checks, explain, upcoming
 from scheduler_api.services.jobs import actions, editing, planning, reading
 from scheduler_api.services.runs import holding, passes, repairs, retrying
-from tests.factories import NOON, add_job, empty, execute, is_active, logs, scalar
+from tests.factories import ACTOR, NOON, add_job, empty, execute, is_active, logs, scalar
 from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
 
 
@@ -54,41 +54,41 @@ def made_up_for(until: datetime, *, every: bool = False) -> Backfill:
 
 
 async def pause_and_resume(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), actions.pause, jobid, Pause())
+    await at(database, after(5), actions.pause, ACTOR, jobid, Pause())
     assert await scalar(database, "SELECT resumefrom FROM job") is None
-    await at(database, after(100), actions.resume, jobid, Resume())
+    await at(database, after(100), actions.resume, ACTOR, jobid, Resume())
 
 
 async def pause_and_resume_without_what_was_missed(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), actions.pause, jobid, Pause())
-    await at(database, after(100), actions.resume, jobid, Resume(missed=Missed.SKIP))
+    await at(database, after(5), actions.pause, ACTOR, jobid, Pause())
+    await at(database, after(100), actions.resume, ACTOR, jobid, Resume(missed=Missed.SKIP))
 
 
 async def pause_for_a_while(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), actions.pause, jobid, pause_until(after(100)))
+    await at(database, after(5), actions.pause, ACTOR, jobid, pause_until(after(100)))
     assert await at(database, after(100), actions.resume_all, [jobid]) == 1
 
 
 async def pause_twice(database: Database, jobid: int, _: Started) -> None:
-    await at(database, after(5), actions.pause, jobid, Pause())
-    await at(database, after(70), actions.pause, jobid, Pause(reason="Still."))
-    await at(database, after(100), actions.resume, jobid, Resume())
+    await at(database, after(5), actions.pause, ACTOR, jobid, Pause())
+    await at(database, after(70), actions.pause, ACTOR, jobid, Pause(reason="Still."))
+    await at(database, after(100), actions.resume, ACTOR, jobid, Resume())
 
 
 async def edit(database: Database, jobid: int, _: Started) -> None:
     patch = JobPatch.model_validate({"jitter": 1, "jobname": "Another"})
-    await at(database, after(100), editing.edit, jobid, patch)
+    await at(database, after(100), editing.edit, ACTOR, jobid, patch)
 
 
 async def edit_while_paused(database: Database, jobid: int, started: Started) -> None:
-    await at(database, after(5), actions.pause, jobid, Pause())
+    await at(database, after(5), actions.pause, ACTOR, jobid, Pause())
     await edit(database, jobid, started)
-    await at(database, after(110), actions.resume, jobid, Resume())
+    await at(database, after(110), actions.resume, ACTOR, jobid, Resume())
 
 
 async def skip(database: Database, jobid: int, _: Started) -> None:
     with pytest.raises(JobHasNoFuture):
-        await at(database, after(100), actions.skip_next, jobid)
+        await at(database, after(100), actions.skip_next, ACTOR, jobid)
 
 
 async def heal(database: Database, jobid: int, _: Started) -> None:
@@ -99,7 +99,7 @@ async def heal(database: Database, jobid: int, _: Started) -> None:
 
 async def make_up(database: Database, jobid: int, _: Started) -> None:
     order = made_up_for(after(100))
-    assert (await at(database, after(101), backfill.backfill, jobid, order)).count == 0
+    assert (await at(database, after(101), backfill.backfill, ACTOR, jobid, order)).count == 0
 
 
 async def lose_the_replica(database: Database, jobid: int, _: Started) -> None:
@@ -111,9 +111,9 @@ async def lose_the_replica(database: Database, jobid: int, _: Started) -> None:
 
 async def fail_and_retry(database: Database, jobid: int, started: Started) -> None:
     await settle(database, after(70), failed(started, again=False))
-    await at(database, after(80), retrying.retry, 1)
+    await at(database, after(80), retrying.retry, ACTOR, 1)
     with contextlib.suppress(JobHasNoFuture):
-        await at(database, after(90), actions.pause, jobid, Pause())
+        await at(database, after(90), actions.pause, ACTOR, jobid, Pause())
     (again,) = (await claim(database, after(100))).started
     await settle(database, after(120), finished(again))
 
@@ -145,7 +145,7 @@ async def test_what_happens_during_the_last_run_makes_no_further_one(
 async def test_a_job_that_was_paused_during_its_only_run_is_completed_by_it(database: Database) -> None:
     jobid = await add_job(database, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), actions.pause, jobid, pause_until(after(3600), reason="Moving"))
+    await at(database, after(3), actions.pause, ACTOR, jobid, pause_until(after(3600), reason="Moving"))
     assert await is_clean(database, jobid)
     await settle(database, after(4), finished(started))
     job = await database.read(reading.get, jobid)
@@ -156,10 +156,10 @@ async def test_a_job_that_was_paused_during_its_only_run_is_completed_by_it(data
 async def test_a_paused_job_that_goes_on_stays_paused_when_its_run_ends(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=2)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), actions.pause, jobid, Pause())
+    await at(database, after(3), actions.pause, ACTOR, jobid, Pause())
     await settle(database, after(4), finished(started))
     assert (await database.read(reading.get, jobid)).state == "paused"
-    await at(database, after(200), actions.resume, jobid, Resume())
+    await at(database, after(200), actions.resume, ACTOR, jobid, Resume())
     (last,) = (await claim(database, after(201))).started
     await settle(database, after(202), finished(last))
     assert (await claim(database, after(400))).started == []
@@ -170,7 +170,7 @@ async def test_a_paused_job_that_goes_on_stays_paused_when_its_run_ends(database
 async def test_more_runs_during_the_last_one_are_run(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), editing.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
+    await at(database, after(3), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 2}))
     await settle(database, after(50), finished(started))
     (last,) = (await claim(database, after(61))).started
     await settle(database, after(62), finished(last))
@@ -182,7 +182,7 @@ async def test_more_runs_after_the_end_of_a_schedule_call_for_nothing(database: 
     jobid = await add_job(database, interval=60, maxruns=1, until=after(600))
     await at(database, after(2), passes.run_pass, 10, after(2))
     assert not await is_active(database, jobid)
-    await at(database, after(900), editing.edit, jobid, JobPatch.model_validate({"maxruns": None}))
+    await at(database, after(900), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": None}))
     assert not await is_active(database, jobid)
     assert await is_clean(database, jobid)
 
@@ -195,7 +195,7 @@ async def test_a_job_that_follows_another_outlives_the_runs_of_its_former_schedu
     (started,) = (await claim(database, after(2))).started
     none = dict.fromkeys(("startdate", "starttime", "interval"))
     patch = JobPatch.model_validate(none | {"after": {"jobid": parent, "on": "any"}})
-    await at(database, after(3), editing.edit, jobid, patch)
+    await at(database, after(3), editing.edit, ACTOR, jobid, patch)
     await settle(database, after(4), finished(started))
     assert await is_active(database, jobid)
 
@@ -208,7 +208,7 @@ async def test_during_the_last_run_nothing_is_said_to_come(database: Database) -
     for state in ("active", "paused"):
         said = await at(database, after(4), explain.explain, jobid, after(600), 16)
         assert (said.outcome, "as maxruns (1) allows" in said.sentence) == ("completed", True), state
-        await at(database, after(5), actions.pause, jobid, Pause())
+        await at(database, after(5), actions.pause, ACTOR, jobid, Pause())
 
 
 async def test_what_lies_beyond_the_runs_that_are_left_is_not_expected(database: Database) -> None:
@@ -226,9 +226,9 @@ async def test_nothing_is_made_up_for_that_came_between_the_last_run_and_more_of
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), finished(started))
-    await at(database, after(190), editing.edit, jobid, JobPatch.model_validate({"maxruns": 2}))
+    await at(database, after(190), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 2}))
     order = made_up_for(after(600))
-    assert (await at(database, after(195), backfill.backfill, jobid, order)).count == 0
+    assert (await at(database, after(195), backfill.backfill, ACTOR, jobid, order)).count == 0
     assert await is_clean(database, jobid)
 
 
@@ -237,11 +237,13 @@ async def test_nothing_is_made_up_for_that_came_after_the_last_of_the_runs_that_
 ) -> None:
     jobid = await add_job(database, interval=60, maxruns=2, misfire="all")
     patch = JobPatch.model_validate({"exclude": ["2030-12-25"]})
-    await at(database, after(250), editing.edit, jobid, patch)
+    await at(database, after(250), editing.edit, ACTOR, jobid, patch)
     for second in (251, 252):
         await at(database, after(second), passes.run_pass, 10, after(second))
-    await at(database, after(400), editing.edit, jobid, JobPatch.model_validate({"maxruns": 5}))
-    assert (await at(database, after(401), backfill.backfill, jobid, made_up_for(after(400)))).count == 0
+    await at(database, after(400), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 5}))
+    assert (
+        await at(database, after(401), backfill.backfill, ACTOR, jobid, made_up_for(after(400)))
+    ).count == 0
     assert await is_clean(database, jobid)
 
 
@@ -330,11 +332,11 @@ class Machine(RuleBasedStateMachine):
     @rule(length=st.none() | st.sampled_from([10, 100, 1000]))
     def pause(self, length: int | None) -> None:
         until = None if length is None else self.now + timedelta(seconds=length)
-        self.do(actions.pause, self.jobid, pause_until(until))
+        self.do(actions.pause, ACTOR, self.jobid, pause_until(until))
 
     @rule(missed=st.sampled_from(Missed))
     def resume(self, missed: Missed) -> None:
-        self.do(actions.resume, self.jobid, Resume(missed=missed))
+        self.do(actions.resume, ACTOR, self.jobid, Resume(missed=missed))
 
     @rule()
     def resume_due(self) -> None:
@@ -349,35 +351,35 @@ class Machine(RuleBasedStateMachine):
         )
     )  # fmt: skip
     def edit(self, patch: dict[str, Any]) -> None:
-        self.do(editing.edit, self.jobid, JobPatch.model_validate(patch))
+        self.do(editing.edit, ACTOR, self.jobid, JobPatch.model_validate(patch))
 
     @rule(more=st.integers(1, 2))
     def edit_maxruns(self, more: int) -> None:
         if self.maxruns is not None and self.do(
-            editing.edit, self.jobid, JobPatch.model_validate({"maxruns": self.maxruns + more})
+            editing.edit, ACTOR, self.jobid, JobPatch.model_validate({"maxruns": self.maxruns + more})
         ):
             self.maxruns += more
 
     @rule()
     def skip(self) -> None:
-        self.do(actions.skip_next, self.jobid)
+        self.do(actions.skip_next, ACTOR, self.jobid)
 
     @rule()
     def run_now(self) -> None:
         self.now += timedelta(microseconds=1)
-        self.do(actions.run_now, self.jobid)
+        self.do(actions.run_now, ACTOR, self.jobid)
 
     @rule(every=st.booleans())
     def make_up(self, every: bool) -> None:
-        self.do(backfill.backfill, self.jobid, made_up_for(self.now, every=every))
+        self.do(backfill.backfill, ACTOR, self.jobid, made_up_for(self.now, every=every))
 
     @rule(logid=st.integers(1, 5))
     def retry(self, logid: int) -> None:
-        self.do(retrying.retry, logid)
+        self.do(retrying.retry, ACTOR, logid)
 
     @rule(logid=st.integers(1, 5))
     def cancel(self, logid: int) -> None:
-        self.do(retrying.cancel, logid)
+        self.do(retrying.cancel, ACTOR, logid)
 
     @rule()
     def heal(self) -> None:
@@ -478,7 +480,7 @@ async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(d
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), finished(started))
-    await at(database, after(190), editing.edit, jobid, JobPatch.model_validate({"maxruns": 9}))
+    await at(database, after(190), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 9}))
     assert await is_clean(database, jobid)
     await execute(
         database,
@@ -494,7 +496,7 @@ async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(d
 async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     await claim(database, after(2))
-    await at(database, after(3), actions.pause, jobid, Pause())
+    await at(database, after(3), actions.pause, ACTOR, jobid, Pause())
     report = await database.read(checks.check_job, jobid)
     assert (report.clean, report.rows, report.expected) == (True, 1, 1)
     # As it was once left behind: it ran a second time, and stayed paused for ever.

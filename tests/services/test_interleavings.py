@@ -28,7 +28,7 @@ from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
-from tests.factories import NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
+from tests.factories import ACTOR, NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
 NOW = NOON + timedelta(minutes=2, seconds=30)
 Side = Callable[[Session, datetime], Awaitable[Any]]
@@ -39,40 +39,42 @@ async def claim(session: Session, now: datetime) -> Any:
 
 
 async def edit(session: Session, now: datetime) -> Any:
-    return await editing.edit(session, now, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
+    return await editing.edit(session, now, ACTOR, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
 
 
 async def rename(session: Session, now: datetime) -> Any:
-    return await editing.edit(session, now, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5}))
+    return await editing.edit(
+        session, now, ACTOR, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5})
+    )
 
 
 async def pause(session: Session, now: datetime) -> Any:
-    return await actions.pause(session, now, 1, Pause())
+    return await actions.pause(session, now, ACTOR, 1, Pause())
 
 
 async def resume(session: Session, now: datetime) -> Any:
-    return await actions.resume(session, now, 1, Resume(missed=Missed.SKIP))
+    return await actions.resume(session, now, ACTOR, 1, Resume(missed=Missed.SKIP))
 
 
 async def delete(session: Session, now: datetime) -> Any:
-    return await editing.delete(session, now, 1, History.KEEP)
+    return await editing.delete(session, now, ACTOR, 1, History.KEEP)
 
 
 async def remove(session: Session, now: datetime) -> Any:
-    return await editing.delete(session, now, 1, History.REMOVE)
+    return await editing.delete(session, now, ACTOR, 1, History.REMOVE)
 
 
 async def run_now(session: Session, now: datetime) -> Any:
-    return await actions.run_now(session, now, 1)
+    return await actions.run_now(session, now, ACTOR, 1)
 
 
 async def skip(session: Session, now: datetime) -> Any:
-    return await actions.skip_next(session, now, 1)
+    return await actions.skip_next(session, now, ACTOR, 1)
 
 
 async def make_up(session: Session, now: datetime) -> Any:
     order = {"since": "2030-01-31T11:00:00Z", "until": "2030-01-31T13:00:00Z"}
-    return await backfill.backfill(session, now, 1, Backfill.model_validate(order))
+    return await backfill.backfill(session, now, ACTOR, 1, Backfill.model_validate(order))
 
 
 async def heal(session: Session, now: datetime) -> Any:
@@ -97,12 +99,12 @@ async def reap(session: Session, now: datetime) -> Any:
 
 
 async def cancel(session: Session, now: datetime) -> Any:
-    return await retrying.cancel(session, now, 1)
+    return await retrying.cancel(session, now, ACTOR, 1)
 
 
 async def retarget(session: Session, now: datetime) -> Any:
     patch = JobPatch.model_validate({"target": {"url": "http://b.example/"}, "overlap": True})
-    return await editing.edit(session, now, 1, patch)
+    return await editing.edit(session, now, ACTOR, 1, patch)
 
 
 TOKEN = UUID(int=1)
@@ -220,7 +222,7 @@ async def assert_clean(database: Database, order: object) -> None:
 
 
 async def at_noon(session: Session, _: datetime) -> None:
-    await actions.pause(session, NOON, 1, Pause())
+    await actions.pause(session, NOON, ACTOR, 1, Pause())
 
 
 def test_there_are_enough_pairs() -> None:

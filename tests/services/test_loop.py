@@ -20,7 +20,7 @@ from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.delivery.settler import BATCH
-from tests.factories import execute, scalar
+from tests.factories import ACTOR, execute, scalar
 from tests.loopwatch import LIMIT, watching
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
@@ -158,7 +158,7 @@ async def test_an_order_to_many_lets_go_of_them_in_time(
 ) -> None:
     await absent(database, 20)
     monkeypatch.setattr(bulk, "BATCH_SECONDS", 0.0)
-    asked = bulk.Asked(BulkOrder.model_validate({"action": "pause", "all": True}), {}, None, None)
+    asked = bulk.Asked(BulkOrder.model_validate({"action": "pause", "all": True}), {}, ACTOR, None)
     after, done = 0, list[int]()
     for _ in range(21):
         # No batch is without a job, however little time there is.

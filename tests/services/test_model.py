@@ -30,7 +30,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import actions, creating, editing, reading
 from scheduler_api.services.runs import passes
-from tests.factories import empty, logs
+from tests.factories import ACTOR, empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules
 
 Row = Any
@@ -113,7 +113,7 @@ class Machine(RuleBasedStateMachine):
         common = {"misfire": misfire, "grace": grace, "exclude": exclude, "maxruns": maxruns}
         ends = {"until": until.isoformat() if until else None}
         draft = JobDraft.model_validate({"jobname": "A job", "active": active, **written, **common, **ends})
-        self.jobid = self.do(creating.create, draft).jobid
+        self.jobid = self.do(creating.create, ACTOR, draft).jobid
         days = frozenset(datetime.fromisoformat(day).date() for day in exclude)
         rules = Rules(calls_for, days, until, maxruns, misfire, timedelta(seconds=grace))
         self.model = Model(rules, self.now, state="active" if active else "paused")
@@ -172,7 +172,7 @@ class Machine(RuleBasedStateMachine):
         if self.spent() or not rules.has_run_after(max([self.now, *self.model.fates])):
             return False
         before = self.row()
-        self.do(editing.edit, self.jobid, JobPatch.model_validate(patch))
+        self.do(editing.edit, ACTOR, self.jobid, JobPatch.model_validate(patch))
         self.model.edit(rules, self.now, redefined=self.row()["version"] != before["version"])
         return True
 
@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
     @rule(maxruns=st.none() | st.integers(1, 8))
     def edit_maxruns(self, maxruns: int | None) -> None:
         if maxruns is None or maxruns > self.model.runs:
-            self.do(editing.edit, self.jobid, JobPatch.model_validate({"maxruns": maxruns}))
+            self.do(editing.edit, ACTOR, self.jobid, JobPatch.model_validate({"maxruns": maxruns}))
             if maxruns != self.model.rules.maxruns:
                 self.model.bound(replace(self.model.rules, maxruns=maxruns), self.now)
 
@@ -190,26 +190,28 @@ class Machine(RuleBasedStateMachine):
     @precondition(exists)
     @rule(misfire=st.sampled_from(["once", "all", "skip"]), name=st.sampled_from(["A job", "Another"]))
     def edit_other_fields(self, misfire: str, name: str) -> None:
-        self.do(editing.edit, self.jobid, JobPatch.model_validate({"misfire": misfire, "jobname": name}))
+        self.do(
+            editing.edit, ACTOR, self.jobid, JobPatch.model_validate({"misfire": misfire, "jobname": name})
+        )
         self.model.edit(replace(self.model.rules, misfire=misfire), self.now, redefined=False)
 
     @precondition(lambda self: self.model.state in {"active", "paused"})
     @rule(reason=st.none() | st.just("maintenance"))
     def pause(self, reason: str | None) -> None:
-        self.do(actions.pause, self.jobid, Pause(reason=reason))
+        self.do(actions.pause, ACTOR, self.jobid, Pause(reason=reason))
         self.model.pause()
 
     @precondition(lambda self: self.model.state == "paused")
     @rule(missed=st.sampled_from(Missed))
     def resume(self, missed: Missed) -> None:
-        self.do(actions.resume, self.jobid, Resume(missed=missed))
+        self.do(actions.resume, ACTOR, self.jobid, Resume(missed=missed))
         self.model.resume(self.now, missed)
 
     @precondition(exists)
     @rule()
     def run_now(self) -> None:
         self.now += timedelta(microseconds=1)
-        self.do(actions.run_now, self.jobid)
+        self.do(actions.run_now, ACTOR, self.jobid)
         self.model.manual += 1
 
     # Or the model's few days would end before an endless schedule does.
@@ -220,7 +222,7 @@ class Machine(RuleBasedStateMachine):
     )
     @rule()
     def skip(self) -> None:
-        self.do(actions.skip_next, self.jobid)
+        self.do(actions.skip_next, ACTOR, self.jobid)
         self.model.skip(self.now)
 
     @precondition(exists)
@@ -229,14 +231,14 @@ class Machine(RuleBasedStateMachine):
         since = self.now - timedelta(hours=hours)
         until = since + timedelta(hours=length)
         order = Backfill(since=since.isoformat(), until=until.isoformat(), all=every)  # type: ignore[arg-type]
-        self.do(backfill.backfill, self.jobid, order)
+        self.do(backfill.backfill, ACTOR, self.jobid, order)
         self.model.backfill(self.now, since, until, every=every)
 
     @precondition(exists)
     @rule(sure=st.integers(0, 9))
     def delete(self, sure: int) -> None:
         if sure == 0:
-            self.do(editing.delete, self.jobid, History.KEEP)
+            self.do(editing.delete, ACTOR, self.jobid, History.KEEP)
             self.model.delete(self.now)
 
     def row(self) -> Row:

@@ -14,25 +14,25 @@ from scheduler_api.database.statements import Session
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes
-from tests.factories import add_job, logs, scalar
+from tests.factories import ACTOR, add_job, logs, scalar
 
 Verb = Callable[[Session, datetime], Awaitable[Any]]
 
 
 async def edit(session: Session, now: datetime) -> Any:
-    return await editing.edit(session, now, 1, JobPatch.model_validate({"interval": 3600}))
+    return await editing.edit(session, now, ACTOR, 1, JobPatch.model_validate({"interval": 3600}))
 
 
 async def pause(session: Session, now: datetime) -> Any:
-    return await actions.pause(session, now, 1, Pause())
+    return await actions.pause(session, now, ACTOR, 1, Pause())
 
 
 async def skip(session: Session, now: datetime) -> Any:
-    return await actions.skip_next(session, now, 1)
+    return await actions.skip_next(session, now, ACTOR, 1)
 
 
 async def delete(session: Session, now: datetime) -> Any:
-    return await editing.delete(session, now, 1, History.KEEP)
+    return await editing.delete(session, now, ACTOR, 1, History.KEEP)
 
 
 @pytest.mark.parametrize("verb", [edit, pause, skip, delete], ids=lambda verb: verb.__name__)

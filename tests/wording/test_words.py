@@ -303,7 +303,9 @@ def test_bodies() -> None:
 
 
 def changed(before: Any, after: Any) -> list[str]:
-    change = Change(changeid=1, jobid=1, at=NOW, action="edited", client=None, before=before, after=after)
+    change = Change(
+        changeid=1, jobid=1, at=NOW, action="edited", actor="local", client=None, before=before, after=after
+    )
     return words.differences(change)
 
 

@@ -10,11 +10,12 @@ import alembic.config
 import structlog
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import schemaversion
 from scheduler_api.database.versions import WRITERS_KEY
 from scheduler_api.errors import DatabaseBusy, SchemaMismatch
 
@@ -29,7 +30,7 @@ TABLE_LOCK_TIMEOUT, TRIES, PAUSE = 2, 10, 1.0
 
 HAS_VERSION = Statement("SELECT to_regclass('alembic_version') IS NOT NULL")
 REVISION = Statement("SELECT version_num FROM alembic_version")
-COMPATIBLE_FROM = Statement("SELECT compatiblefrom FROM schemaversion")
+COMPATIBLE_FROM = Statement(select(schemaversion.c.compatiblefrom))
 
 
 def directory() -> Path:

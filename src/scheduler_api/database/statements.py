@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any, Generic, TypeVar, overload
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy import ClauseElement, text
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
 
@@ -30,26 +30,41 @@ class OutOfTime(TimeoutError):
     """The unit of work has no time left, so that the server was not asked."""
 
 
-class Statement(Generic[Row]):
-    """One SQL statement with parameters such as `:jobid`, and the type of its rows.
+class _Compiler(PGCompiler_asyncpg):
+    """Writes constants into the statement: the planner knows by them which partial index holds all rows."""
 
-    `row` is a NamedTuple or a dataclass, one field a column, in their order; without it rows are the
-    driver's. A test prepares each statement and compares the columns.
+    def visit_bindparam(self, bindparam: Any, *args: Any, **kwargs: Any) -> Any:
+        if not bindparam.required:
+            kwargs["literal_binds"] = True
+        return super().visit_bindparam(bindparam, *args, **kwargs)  # type: ignore[no-untyped-call]  # untyped
+
+
+class _Dialect(PGDialect_asyncpg):
+    statement_compiler = _Compiler
+    supports_statement_cache = True
+
+
+class Statement(Generic[Row]):
+    """A statement on the tables, compiled once, and the type of its rows.
+
+    It is one of SQLAlchemy's constructs with a `bindparam` for each parameter, or SQL with parameters such as
+    `:jobid`; decision 7 says when which. `row` is a NamedTuple or a dataclass, one field a column, in their
+    order; without it rows are the driver's. A test prepares each statement and compares the columns.
     """
 
     @overload
-    def __init__(self: "Statement[asyncpg.Record]", sql: str) -> None: ...
+    def __init__(self: "Statement[asyncpg.Record]", statement: str | ClauseElement) -> None: ...
 
     @overload
-    def __init__(self, sql: str, row: type[Row]) -> None: ...
+    def __init__(self, statement: str | ClauseElement, row: type[Row]) -> None: ...
 
-    def __init__(self, sql: str, row: Any = None) -> None:
-        compiled = text(sql).compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]  # untyped
-        self.text = sql
+    def __init__(self, statement: str | ClauseElement, row: Any = None) -> None:
+        construct = text(statement) if isinstance(statement, str) else statement
+        compiled = construct.compile(dialect=_Dialect())  # type: ignore[no-untyped-call]  # untyped
         self.row = row
         self.make: Callable[[asyncpg.Record], Any] | None = _maker(row)
         self.sql = str(compiled)
-        self._names: list[str] = compiled.positiontup or []
+        self._names: list[str] = getattr(compiled, "positiontup", None) or []
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""

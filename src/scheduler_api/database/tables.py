@@ -1,14 +1,19 @@
 """The tables, with every invariant that the database itself can keep."""
 
+import dataclasses
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     ForeignKey,
+    FromClause,
     Identity,
     Index,
     Integer,
@@ -36,6 +41,16 @@ metadata = MetaData(
 )
 
 Instant = DateTime(timezone=True)
+
+
+def columns(table: FromClause, row: type) -> list[ColumnElement[Any]]:
+    """The columns that the fields of a row's type (a NamedTuple's, a dataclass') name."""
+    names = getattr(row, "_fields", None) or [field.name for field in dataclasses.fields(row)]
+    return [table.c[name] for name in names]
+
+
+#: The one row that a job goes on with: its next run, or the run that will add it when it settles.
+IS_NEXT_RUN = "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)"
 
 job = Table(
     "job",
@@ -188,9 +203,7 @@ joblog = Table(
         "uq_joblog_promise",
         "jobid",
         unique=True,
-        postgresql_where=text(
-            "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)"
-        ),
+        postgresql_where=text(IS_NEXT_RUN),
     ),
     # The claims' indexes hold live rows only, so their cost does not grow with history.
     Index(
@@ -324,17 +337,22 @@ jobchange = Table(
     "jobchange",
     metadata,
     Column("changeid", BigInteger, Identity(always=True), primary_key=True),
-    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), nullable=False),
+    # Null: a limit, or the service as a whole.
+    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE")),
     Column("at", Instant, nullable=False),
     Column("action", Text, nullable=False),
-    # Who asked for it, as far as known; null: the service itself.
+    # Who did it; and with what program on which machine, as far as known.
+    Column("actor", Text, nullable=False),
     Column("client", Text),
     Column("before", JSONB),
     Column("after", JSONB),
     CheckConstraint(
-        "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired')",
+        "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired', 'started', "
+        "'backfilled', 'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', "
+        "'restoreconfirmed')",
         name="action",
     ),
+    CheckConstraint("actor IN ('local', 'schedule')", name="actor"),
     Index("ix_jobchange_repaired", "at", postgresql_where=text("action = 'repaired'")),
     Index("ix_jobchange_jobid_changeid", "jobid", "changeid"),
 )

@@ -38,7 +38,7 @@ async def pause_job(
 
     Its missed runs are handled when it is resumed. Pausing a paused job replaces its reason and end.
     """
-    job = await database.transact(actions.pause, jobid, order, version, actor)
+    job = await database.transact(actions.pause, actor, jobid, order, version)
     tag(response, job.version)
     return job
 
@@ -58,15 +58,15 @@ async def resume_job(
 
     Missed runs follow the job's misfire policy, or are skipped on request.
     """
-    job = await database.transact(actions.resume, jobid, order, version, actor)
+    job = await database.transact(actions.resume, actor, jobid, order, version)
     tag(response, job.version)
     return job
 
 
 @router.post("/jobs/{jobid:jobid}/run", status_code=202, responses=problems(404, 409, 422, 503) | BACK)
-async def run_job(jobid: JobId, database: DatabaseDep, response: Response) -> Log:
+async def run_job(jobid: JobId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Run a job now. Its schedule is unchanged. Returns the pending run."""
-    log = await database.transact(actions.run_now, jobid)
+    log = await database.transact(actions.run_now, actor, jobid)
     response.headers["Location"] = f"/jobs/{jobid}"
     return log
 
@@ -76,7 +76,7 @@ async def skip_next_run(
     jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep, response: Response
 ) -> Job:
     """Skip the job's next run. It is recorded as `skipped`, with the reason `request`."""
-    job = await database.transact(actions.skip_next, jobid, version, actor)
+    job = await database.transact(actions.skip_next, actor, jobid, version)
     tag(response, job.version)
     return job
 

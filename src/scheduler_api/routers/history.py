@@ -2,16 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.routers.http.dependencies import LIST_LIMIT, DatabaseDep, JobId, Limit, SettingsDep
+from scheduler_api.routers.http.dependencies import (
+    LIST_LIMIT,
+    ActorDep,
+    DatabaseDep,
+    JobId,
+    Limit,
+    SettingsDep,
+)
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
-from scheduler_api.routers.http.paging import AtInstant, LinkDep
+from scheduler_api.routers.http.paging import AtInstant, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history import backfill, checks, explain
@@ -27,7 +34,8 @@ CHECK_SECONDS = 20.0
 async def list_changes(
     jobid: JobId,
     database: DatabaseDep,
-    link: LinkDep,
+    request: Request,
+    response: Response,
     before: Annotated[
         int | None, Query(ge=1, le=MAX_ID, description="Only changes older than this changeid.")
     ] = None,
@@ -36,7 +44,7 @@ async def list_changes(
     """List who changed a job, when, and what, newest first."""
     found = await database.read(reading.changes_of, jobid, before or MAX_ID, limit + 1)
     if found[limit:]:
-        link.to(before=found[limit - 1].changeid)
+        link_next(request, response, before=found[limit - 1].changeid)
     return found[:limit]
 
 
@@ -60,9 +68,11 @@ async def check_history(request: Request, jobid: JobId, database: DatabaseDep) -
 
 
 @router.post("/jobs/{jobid:jobid}/backfill", responses=problems(400, 404, 408, 409, 413, 415, 422, 503))
-async def backfill_runs(jobid: JobId, order: Backfill, database: DatabaseDep) -> BackfillReport:
+async def backfill_runs(
+    jobid: JobId, order: Backfill, database: DatabaseDep, actor: ActorDep
+) -> BackfillReport:
     """Run past occurrences that did not run. The schedule is unchanged.
 
     At most 1,000 at once; each occurrence is backfilled at most once. `dryrun` only lists them.
     """
-    return await database.transact(backfill.backfill, jobid, order)
+    return await database.transact(backfill.backfill, actor, jobid, order)

@@ -2,21 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.jobs.schedules import EditPreview
 from scheduler_api.contracts.runs.logs import JobWithLogs
-from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
     Before,
     DatabaseDep,
-    GuardDep,
     IdempotencyKey,
     IfMatch,
     JobId,
@@ -25,7 +22,7 @@ from scheduler_api.routers.http.dependencies import (
     tag,
 )
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
-from scheduler_api.routers.http.paging import JobFilters, LinkDep, PlaceDep, job_place
+from scheduler_api.routers.http.paging import JobFilters, PlaceDep, job_place, link_next
 from scheduler_api.routers.http.patience import preview_edit
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import creating, editing, idempotency, reading
@@ -33,36 +30,24 @@ from scheduler_api.services.jobs import creating, editing, idempotency, reading
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 
-async def _may_ask_for_form(
-    form: Annotated[bool, Query(description="Show the form for a new job, as HTML.")] = False,
-    like: Annotated[
-        int | None, Query(alias="from", ge=1, le=MAX_ID, description="A job to fill the form from.")
-    ] = None,
-) -> None:
-    """What only pages take."""
-
-
-async def _may_ask_for_page(
-    form: Annotated[bool, Query(description="Show the form that edits it, as HTML.")] = False,
-    span: Annotated[
-        TimeRange, Query(description="How far back a page of HTML draws what has run.")
-    ] = TimeRange.DAY,
-) -> None:
-    """What only pages take."""
-
-
-@router.get("/jobs", responses=problems(404, 422, 503) | OR_PAGE, dependencies=[Depends(_may_ask_for_form)])
+@router.get("/jobs", responses=problems(404, 422, 503) | OR_PAGE)
 async def list_jobs(
-    database: DatabaseDep, filters: JobFilters, place: PlaceDep, link: LinkDep, limit: Limit = LIST_LIMIT
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    filters: JobFilters,
+    place: PlaceDep,
+    limit: Limit = LIST_LIMIT,
 ) -> list[JobSummary]:
     """List jobs, oldest first by default.
 
     Targets are listed without their headers and bodies; `GET /jobs/{jobid}` has them. A `Link` header
-    with `rel="next"` leads to the next page. Browsers get an HTML page.
+    with `rel="next"` leads to the next page. Browsers get an HTML page; with `form=true`, the form for a
+    new job.
     """
     found = await database.read(reading.listing, filters, place.sort, place.after, limit + 1)
     if found[limit:]:
-        link.to(after=job_place(place.sort, found[limit - 1]))
+        link_next(request, response, after=job_place(place.sort, found[limit - 1]))
     return found[:limit]
 
 
@@ -74,12 +59,12 @@ async def list_jobs(
     | {303: {"description": "A form was accepted; on to the list of jobs."}},
 )
 async def create_job(
+    request: Request,
+    response: Response,
     draft: JobDraft,
-    key: IdempotencyKey,
     database: DatabaseDep,
     actor: ActorDep,
-    guard: GuardDep,
-    response: Response,
+    key: IdempotencyKey = None,
 ) -> Job | Response:
     """Create a job and schedule its first run.
 
@@ -87,13 +72,13 @@ async def create_job(
     list, or with the form and its errors. With an `Idempotency-Key` header (JSON only), repeating the
     request within 24 hours returns the first answer and creates no second job.
     """
-    check_target(guard, draft.target)
+    check_target(request, draft.target)
     if key is None:
-        job = await database.transact(creating.create, draft, actor)
+        job = await database.transact(creating.create, actor, draft)
         response.headers["Location"] = f"/jobs/{job.jobid}"
         tag(response, job.version)
         return job
-    once = await database.transact(idempotency.create_once, key, draft, actor)
+    once = await database.transact(idempotency.create_once, actor, key, draft)
     # As it was written then: an earlier version of the service may have done it.
     answer = Response(once.answer, 201, media_type="application/json")
     answer.headers["Location"] = f"/jobs/{once.jobid}"
@@ -102,27 +87,24 @@ async def create_job(
     return answer
 
 
-@router.get(
-    "/jobs/{jobid:jobid}",
-    responses=problems(404, 422, 503) | OR_PAGE,
-    dependencies=[Depends(_may_ask_for_page)],
-)
+@router.get("/jobs/{jobid:jobid}", responses=problems(404, 422, 503) | OR_PAGE)
 async def show_job(
     jobid: JobId,
     database: DatabaseDep,
-    link: LinkDep,
+    request: Request,
     response: Response,
     before: Before = None,
     limit: Limit = LIST_LIMIT,
 ) -> JobWithLogs:
     """Get a job and its runs, newest first.
 
-    A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
+    A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page; with `form=true`, the
+    form that edits it.
     """
     found = await database.read(reading.get_with_logs, jobid, limit + 1, before)
     if found.logs[limit:]:
         found.logs.pop()
-        link.to(before=found.logs[-1].logid, limit=limit)
+        link_next(request, response, before=found.logs[-1].logid, limit=limit)
     tag(response, found.job.version)
     return found
 
@@ -134,7 +116,6 @@ async def edit_job(
     version: IfMatch,
     database: DatabaseDep,
     actor: ActorDep,
-    guard: GuardDep,
     request: Request,
     response: Response,
     dryrun: Annotated[
@@ -146,15 +127,20 @@ async def edit_job(
     A new schedule takes effect at once: the pending run moves to it, and due runs of the old schedule
     that have not started are skipped as `superseded`. A paused job stays paused.
     """
-    check_target(guard, patch.target)
+    check_target(request, patch.target)
     if dryrun:
         return await preview_edit(request, database, jobid, patch)
-    job = await database.transact(editing.edit, jobid, patch, version, actor)
+    job = await database.transact(editing.edit, actor, jobid, patch, version)
     tag(response, job.version)
     return job
 
 
-@router.delete("/jobs/{jobid:jobid}", status_code=204, responses=problems(404, 409, 412, 422, 503))
+@router.delete(
+    "/jobs/{jobid:jobid}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(404, 409, 412, 422, 503),
+)
 async def delete_job(
     jobid: JobId,
     version: IfMatch,
@@ -165,4 +151,4 @@ async def delete_job(
     ] = History.KEEP,
 ) -> None:
     """Delete a job. It stops running at once; its history is kept."""
-    await database.transact(editing.delete, jobid, history, version, actor)
+    await database.transact(editing.delete, actor, jobid, history, version)

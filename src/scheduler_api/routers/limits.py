@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 
 from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.dependencies import DatabaseDep
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep
 from scheduler_api.routers.http.documentation import problems
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.system import limits
@@ -44,16 +44,20 @@ async def list_limits(database: DatabaseDep) -> list[Limit]:
 
 
 @router.put("/limits/{scope}/{name}", responses=problems(400, 408, 413, 415, 422, 503))
-async def set_limit(scope: Scope, name: Name, order: LimitOrder, database: DatabaseDep) -> Limit:
+async def set_limit(
+    scope: Scope, name: Name, order: LimitOrder, database: DatabaseDep, actor: ActorDep
+) -> Limit:
     """Limit requests to a host, or runs of jobs with a tag: concurrent (`limit`), per minute (`rate`), or
     both.
 
     Replaces an existing limit. It applies to all replicas together, from the next request on.
     """
-    return await database.transact(limits.put, scope, name, order)
+    return await database.transact(limits.put, actor, scope, name, order)
 
 
-@router.delete("/limits/{scope}/{name}", status_code=204, responses=problems(404, 422, 503))
-async def remove_limit(scope: Scope, name: Name, database: DatabaseDep) -> None:
+@router.delete(
+    "/limits/{scope}/{name}", status_code=204, response_class=Response, responses=problems(404, 422, 503)
+)
+async def remove_limit(scope: Scope, name: Name, database: DatabaseDep, actor: ActorDep) -> None:
     """Remove a limit."""
-    await database.transact(limits.remove, scope, name)
+    await database.transact(limits.remove, actor, scope, name)

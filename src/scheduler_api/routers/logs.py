@@ -3,15 +3,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Path, Response
+from fastapi import APIRouter, Body, Path, Request, Response
 
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.runs.reports import Report, RunState
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
-from scheduler_api.database.engine import Database
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
+    ActorDep,
     DatabaseDep,
     JobId,
     Limit,
@@ -19,7 +19,7 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.documentation import BACK, OR_PAGE, problems
-from scheduler_api.routers.http.paging import Link, LinkDep, LogFilters, given
+from scheduler_api.routers.http.paging import LogFilters, given, link_next
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying
@@ -33,31 +33,39 @@ PENDING: dict[int | str, dict[str, Any]] = {
 
 @router.get("/logs", responses=problems(422, 503) | OR_PAGE)
 async def list_logs(
-    database: DatabaseDep, filters: LogFilters, link: LinkDep, limit: Limit = LIST_LIMIT
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    filters: LogFilters,
+    limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List the runs of all jobs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
     """
-    return await _logs(database, filters, link, limit)
+    found = await database.read(reading.list_logs, given(filters), limit + 1)
+    if found[limit:]:
+        link_next(request, response, before=found[limit - 1].logid)
+    return found[:limit]
 
 
 @router.get("/jobs/{jobid:jobid}/logs", responses=problems(404, 422, 503))
 async def list_logs_of_job(
-    jobid: JobId, database: DatabaseDep, filters: LogFilters, link: LinkDep, limit: Limit = LIST_LIMIT
+    request: Request,
+    response: Response,
+    jobid: JobId,
+    database: DatabaseDep,
+    filters: LogFilters,
+    limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List a job's runs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs.
     """
     await database.read(reading.get_summary, jobid)
-    return await _logs(database, filters | {"jobid": jobid}, link, limit)
-
-
-async def _logs(database: Database, filters: dict[str, Any], link: Link, limit: int) -> list[Log]:
-    found = await database.read(reading.list_logs, given(filters), limit + 1)
+    found = await database.read(reading.list_logs, given(filters | {"jobid": jobid}), limit + 1)
     if found[limit:]:
-        link.to(before=found[limit - 1].logid)
+        link_next(request, response, before=found[limit - 1].logid)
     return found[:limit]
 
 
@@ -68,33 +76,33 @@ async def show_log(logid: LogId, database: DatabaseDep) -> LogWithAttempts:
 
 
 @router.post("/logs/{logid:logid}/retry", status_code=202, responses=problems(404, 409, 422, 503) | BACK)
-async def retry_log(logid: LogId, database: DatabaseDep, response: Response) -> Log:
+async def retry_log(logid: LogId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Retry a failed run now, with a full set of attempts.
 
     It keeps its `webhook-id`, so that the receiver can recognize it as the same occurrence.
     """
     response.headers["Location"] = f"/logs/{logid}"
-    return await database.transact(retrying.retry, logid)
+    return await database.transact(retrying.retry, actor, logid)
 
 
 @router.post("/logs/{logid:logid}/cancel", responses=problems(404, 409, 422, 503) | BACK)
-async def cancel_log(logid: LogId, database: DatabaseDep, response: Response) -> Log:
+async def cancel_log(logid: LogId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Cancel a run that is running, waits for a retry, or was requested manually.
 
     A running run becomes `failed`. Its target's response is ignored; a target that has accepted it gets
     410 with its next report. To skip the next scheduled run, use `POST /jobs/{jobid}/skip`.
     """
     response.headers["Location"] = f"/logs/{logid}"
-    return await database.transact(retrying.cancel, logid)
+    return await database.transact(retrying.cancel, actor, logid)
 
 
 @router.post("/logs/retry", responses=problems(400, 408, 413, 415, 422, 503) | PENDING)
-async def retry_failed(order: RetryOrder, runner: RunnerDep) -> RetryReport:
+async def retry_failed(order: RetryOrder, runner: RunnerDep, actor: ActorDep) -> RetryReport:
     """Retry all failed runs that match a filter. `dryrun` only counts them.
 
     Forms have the same fields as the filter.
     """
-    return await runner.retry_failed(order, given(order.filter.model_dump()))
+    return await runner.retry_failed(order, given(order.filter.model_dump()), actor)
 
 
 @router.post("/runs/{logid:logid}/{token}", responses=problems(400, 404, 408, 410, 413, 415, 422, 503))

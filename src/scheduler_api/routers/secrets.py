@@ -1,9 +1,9 @@
 """The secrets that sign a job's calls."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
-from scheduler_api.routers.http.dependencies import CipherDep, DatabaseDep, JobId, SecretId
+from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, JobId, SecretId
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import secrets
@@ -18,16 +18,21 @@ async def list_secrets(jobid: JobId, database: DatabaseDep) -> list[Secret]:
 
 
 @router.post("/jobs/{jobid:jobid}/secrets", status_code=201, responses=problems(404, 409, 422, 503) | OR_PAGE)
-async def add_secret(jobid: JobId, database: DatabaseDep, cipher: CipherDep) -> NewSecret:
+async def add_secret(jobid: JobId, database: DatabaseDep, actor: ActorDep, cipher: CipherDep) -> NewSecret:
     """Create a secret that signs a job's requests (Standard Webhooks) from now on.
 
     Its value is shown only in this answer. With two secrets, requests carry both signatures. To rotate:
     add the new secret, give it to the receiver, then remove the old one.
     """
-    return await database.transact(secrets.add, jobid, cipher)
+    return await database.transact(secrets.add, actor, jobid, cipher)
 
 
-@router.delete("/jobs/{jobid:jobid}/secrets/{secretid}", status_code=204, responses=problems(404, 422, 503))
-async def remove_secret(jobid: JobId, secretid: SecretId, database: DatabaseDep) -> None:
+@router.delete(
+    "/jobs/{jobid:jobid}/secrets/{secretid}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(404, 422, 503),
+)
+async def remove_secret(jobid: JobId, secretid: SecretId, database: DatabaseDep, actor: ActorDep) -> None:
     """Remove a secret. Requests are no longer signed with it."""
-    await database.transact(secrets.remove, jobid, secretid)
+    await database.transact(secrets.remove, actor, jobid, secretid)

@@ -8,7 +8,7 @@ from scheduler_api.contracts.system.health import Health
 from scheduler_api.contracts.system.overview import Overview, Restore
 from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
-from scheduler_api.routers.http.dependencies import DatabaseDep, OverviewDep
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, OverviewDep
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
 from scheduler_api.routers.http.routes import StrictRoute, wants_page
 from scheduler_api.services.system import health, restore
@@ -32,13 +32,13 @@ async def show_overview(found: OverviewDep) -> Overview:
     "/restore/confirm",
     responses=problems(503) | {303: {"description": "It was asked for by a form; back to the overview."}},
 )
-async def confirm_restore(database: DatabaseDep) -> Restore:
+async def confirm_restore(database: DatabaseDep, actor: ActorDep) -> Restore:
     """Confirm that the database was restored, and dismiss the issue on the overview.
 
     Replicas that were started with `SCHEDULER_START_PAUSED` begin to run what is due. Without a restore,
     or when it is already confirmed, nothing changes.
     """
-    return await database.transact(restore.confirm)
+    return await database.transact(restore.confirm, actor)
 
 
 @router.get("/healthz", responses=problems())

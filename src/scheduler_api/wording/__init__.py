@@ -2,7 +2,7 @@
 
 from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.wording.instants import local, milliseconds, taken
-from scheduler_api.wording.jobs import differences, schedule, whole_schedule
+from scheduler_api.wording.jobs import action, differences, schedule, whole_schedule
 from scheduler_api.wording.runs import (
     CAUSES,
     FAILURES,
@@ -31,6 +31,7 @@ __all__ = [
     "MASK",
     "OUTCOMES",
     "SKIPS",
+    "action",
     "attempt",
     "autopause",
     "body",

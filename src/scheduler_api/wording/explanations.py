@@ -1,11 +1,10 @@
 """Why a job did, or did not, run at an instant: the sentences."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.database.jobs.changes import ChangeRow
 from scheduler_api.schedule import Schedule
 from scheduler_api.wording.runs import SKIPS
 from scheduler_api.wording.schedules import local
@@ -60,10 +59,10 @@ def neighbours(schedule: Schedule, at: datetime, zone: str) -> str:
     return said + (f", the next {local(after, zone)}." if after else ", and no next one.")
 
 
-def paused(pause: Mapping[str, Any], zone: str) -> str:
+def paused(pause: ChangeRow, zone: str) -> str:
     """Since when, by whom and why a job is paused, to follow "The job is paused"."""
-    said = f" since {local(pause['at'], zone)}"
-    if pause["client"]:
-        said += f" by {pause['client']}"
-    reason = (pause["after"] or {}).get("reason")
+    said = f" since {local(pause.at, zone)}"
+    if pause.client:
+        said += f" by {pause.client}"
+    reason = (pause.after or {}).get("reason")
     return said + (f" ({reason})" if reason else "")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.changes import Change, ChangeAction
 from scheduler_api.contracts.jobs.drafts import After, Ending
 from scheduler_api.contracts.jobs.job import JobSummary
 from scheduler_api.contracts.jobs.targets import MASK
@@ -42,8 +42,27 @@ def definition(job: JobSummary) -> Definition:
     return Definition(job.startdate, job.starttime, job.timezone, *rest)
 
 
+#: What is shown of what was done beside editing.
+DONE = {
+    ChangeAction.STARTED: "run {logid}",
+    ChangeAction.RETRIED: "run {logid}",
+    ChangeAction.CANCELLED: "run {logid}",
+    ChangeAction.BACKFILLED: "{count} runs, from {since} to {until}",
+    ChangeAction.SECRET_ADDED: "secret {secretid}",
+    ChangeAction.SECRET_REMOVED: "secret {secretid}",
+}
+
+
+def action(change: Change) -> str:
+    """What was done, in a word or two."""
+    words = {ChangeAction.SECRET_ADDED: "secret added", ChangeAction.SECRET_REMOVED: "secret removed"}
+    return words.get(change.action, change.action.value)
+
+
 def differences(change: Change) -> list[str]:
     """A change, field by field; of a creation, nothing: the job shows it. Values of headers are masked."""
+    if change.action in DONE:
+        return [DONE[change.action].format_map(change.after or change.before or {})]
     if change.action == "created" or change.after is None:
         return []
     before, after = _fields(change.before, change.after), _fields(change.after, change.before)

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import structlog
 
+from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder, BulkReport
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database, undisturbed
@@ -99,7 +100,7 @@ class Runner:
             await self._lane(due, give_up, report)
         return report
 
-    async def run_bulk(self, order: BulkOrder, filters: dict[str, Any], client: str) -> BulkReport:
+    async def run_bulk(self, order: BulkOrder, filters: dict[str, Any], actor: Actor) -> BulkReport:
         """Do what is ordered with all jobs that pass the filters, for as long as a call may take."""
         count = await self._database.read(bulk.count, filters)
         report = BulkReport(
@@ -115,7 +116,7 @@ class Runner:
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
-        asked = bulk.Asked(order, filters, client, report.pauseid)
+        asked = bulk.Asked(order, filters, actor, report.pauseid)
         while not order.dryrun:
             batch = self._database.transact(bulk.run_batch, asked, after)
             part = await undisturbed(batch)
@@ -131,7 +132,7 @@ class Runner:
                 break
         return report
 
-    async def retry_failed(self, order: RetryOrder, filters: dict[str, Any]) -> RetryReport:
+    async def retry_failed(self, order: RetryOrder, filters: dict[str, Any], actor: Actor) -> RetryReport:
         """Try all failed calls that pass the filters again, for as long as a call may take."""
         count = await self._database.read(retrying.count_failed, filters)
         report = RetryReport(count=count, dryrun=order.dryrun, done=0, more=False)
@@ -141,7 +142,8 @@ class Runner:
             if monotonic() >= give_up:
                 report.more = True
                 break
-            after, done = await undisturbed(self._database.transact(retrying.retry_batch, filters, after))
+            batch = self._database.transact(retrying.retry_batch, actor, filters, after)
+            after, done = await undisturbed(batch)
             report.done += done
         return report
 

@@ -10,12 +10,12 @@ from tests.database.test_statements import statements
 SRC = Path(scheduler_api.__file__).parent
 #: What writes rows of logs: the changes to their status, or the rows with one.
 WRITES = re.compile(
-    r"UPDATE joblog SET\s+(?:(?!FROM|WHERE).)*?status = |INSERT INTO joblog \([^)]*\bstatus\b", re.DOTALL
+    r"UPDATE joblog SET\s+(?:(?!FROM|WHERE).)*?\bstatus\s*=|INSERT INTO joblog \([^)]*\bstatus\b", re.DOTALL
 )
 
 
 def test_two_statements_write_final_statuses() -> None:
-    writing = {name for name, one in statements().items() if WRITES.search(one.text)}
+    writing = {name for name, one in statements().items() if WRITES.search(one.sql)}
     assert writing == {
         "runs.settling.RAN",
         "runs.settling.SKIPPED",

@@ -14,7 +14,7 @@ from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes, repairs
 from scheduler_api.targets import Failure
-from tests.factories import NOON, add_job, execute, is_active, logs
+from tests.factories import ACTOR, NOON, add_job, execute, is_active, logs
 from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, settle
 
 SCHEDULE = {"startdate": None, "starttime": None}
@@ -75,7 +75,7 @@ async def test_ends_of_the_same_instant_are_followed_one_by_one(database: Databa
     parent = await add_job(database, due=None, target=TARGET, overlap=True)
     child = await add_follower(database, parent)
     for number in range(3):
-        await at(database, after(number), actions.run_now, parent)
+        await at(database, after(number), actions.run_now, ACTOR, parent)
     started = (await claim(database, after(5))).started
     await settle(database, after(6), *map(finished, started))
     assert [log.scheduledfor for log in await logs(database, child)] == [after(6)] * 3
@@ -107,7 +107,7 @@ async def test_a_follower_that_is_deleted_as_it_is_asked_for_does_not_run(
 
     ending = asyncio.create_task(database.transact(end))
     await worked.wait()
-    await at(database, after(2), editing.delete, child, History.KEEP)
+    await at(database, after(2), editing.delete, ACTOR, child, History.KEEP)
     go_on.set()
     await ending
     await run_pass(database, 3)
@@ -118,7 +118,7 @@ async def test_a_follower_that_is_deleted_as_it_is_asked_for_does_not_run(
 async def test_what_a_paused_follower_misses_is_told(database: Database) -> None:
     parent = await add_job(database, interval=60)
     child = await add_follower(database, parent)
-    await at(database, after(-1), actions.pause, child, Pause())
+    await at(database, after(-1), actions.pause, ACTOR, child, Pause())
     await run_pass(database, 1)
     (log,) = await logs(database, child)
     assert (log.status, log.reason, log.parentlogid) == ("skipped", "paused", 1)

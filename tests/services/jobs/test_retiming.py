@@ -16,7 +16,7 @@ from scheduler_api.services.history import explain, upcoming
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.jobs.planning import spread
 from scheduler_api.services.runs import passes, repairs
-from tests.factories import NOON, add_job, execute, logs, scalar
+from tests.factories import ACTOR, NOON, add_job, execute, logs, scalar
 from tests.services.runs.test_claims import TARGET, after, at, claim, finished, is_clean, settle
 
 MINUTELY: dict[str, Any] = {"cron": "* * * * *", "startdate": None, "starttime": None, "repeat": True}
@@ -38,7 +38,7 @@ async def add(database: Database, due: datetime = NOON, **values: Any) -> int:
 
 
 async def edit(database: Database, now: datetime, jobid: int, patch: dict[str, Any]) -> None:
-    await at(database, now, editing.edit, jobid, JobPatch.model_validate(patch))
+    await at(database, now, editing.edit, ACTOR, jobid, JobPatch.model_validate(patch))
     assert await is_clean(database, jobid)
 
 
@@ -157,11 +157,11 @@ async def test_one_edit_after_the_other_keeps_what_all_call_for(database: Databa
 
 async def test_all_that_a_pause_has_missed_stays_however_much_it_is(database: Database) -> None:
     jobid = await add(database, **MINUTELY)
-    await at(database, after(-1), actions.pause, jobid, Pause())
+    await at(database, after(-1), actions.pause, ACTOR, jobid, Pause())
     week = timedelta(days=7)
     await edit(database, NOON + week, jobid, {"exclude": ["2030-02-02", "2030-12-25"]})
     assert await scalar(database, "SELECT resumefrom FROM job") == NOON
-    await at(database, NOON + week, actions.resume, jobid, Resume())
+    await at(database, NOON + week, actions.resume, ACTOR, jobid, Resume())
     await run(database, NOON + week)
     ran, off, nextone = await logs(database, jobid)
     assert (ran.status, ran.missed) == ("finished", 6 * 24 * 60)
@@ -172,7 +172,7 @@ async def test_all_that_a_pause_has_missed_stays_however_much_it_is(database: Da
 
 async def test_of_other_cadences_the_newest_thousand_are_compared(database: Database) -> None:
     jobid = await add(database, **MINUTELY)
-    await at(database, after(-1), actions.pause, jobid, Pause())
+    await at(database, after(-1), actions.pause, ACTOR, jobid, Pause())
     now = NOON + timedelta(minutes=1199)
     await edit(database, now, jobid, {"cron": "0-59 * * * *"})
     assert await scalar(database, "SELECT resumefrom FROM job") == NOON + timedelta(minutes=200)
@@ -221,7 +221,7 @@ async def test_what_is_skipped_ahead_of_its_time_stays_so(
     database: Database, patch: dict[str, Any], rows: list[tuple[int, str]]
 ) -> None:
     jobid = await add(database, interval=60)
-    await at(database, after(-0.9), actions.skip_next, jobid)
+    await at(database, after(-0.9), actions.skip_next, ACTOR, jobid)
     await edit(database, after(-0.5), jobid, patch)
     excluded = "exclude" in patch and patch["exclude"] == ["2030-01-31"]
     found = [(row.scheduledfor, row.reason or row.status) for row in await logs(database, jobid)]
@@ -245,7 +245,7 @@ async def test_what_was_skipped_ahead_and_has_come_in_part_is_parted_by_an_edit(
                       exclude=["2030-01-31/2030-02-02"])  # fmt: skip
     days = [NOON + timedelta(days=day) for day in range(5)]
     await execute(database, "UPDATE joblog SET nextrun = :at", at=days[3])
-    await at(database, after(-0.5), actions.skip_next, jobid)
+    await at(database, after(-0.5), actions.skip_next, ACTOR, jobid)
     assert await told(database, jobid) == [
         (days[0], "excluded", 2), (days[3], "request", 0), (days[4], "pending", 0)
     ]  # fmt: skip

@@ -27,7 +27,7 @@ from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.singly import whole_else_singly
-from tests.factories import NOON, add_job, execute, is_active, logs, scalar
+from tests.factories import ACTOR, NOON, add_job, execute, is_active, logs, scalar
 
 LEASE = timedelta(seconds=15)
 TERMS = Terms("tests", LEASE, 100)
@@ -315,8 +315,8 @@ async def tried_afresh(database: Database) -> tuple[Started, Started]:
     """A run that was cancelled while its call was under way, and the one that came instead."""
     await add_job(database, target=TARGET)
     (stale,) = (await claim(database, NOON)).started
-    await at(database, after(1), retrying.cancel, 1)
-    await at(database, after(2), retrying.retry, 1)
+    await at(database, after(1), retrying.cancel, ACTOR, 1)
+    await at(database, after(2), retrying.retry, ACTOR, 1)
     (valid,) = (await claim(database, after(2))).started
     return stale, valid
 
@@ -388,7 +388,7 @@ async def test_410_pauses_the_job_and_says_so(database: Database) -> None:
     assert "410 Gone" in (job.pausereason or "")
     assert [log.status for log in await logs(database, jobid)] == ["failed"]
     assert await is_clean(database)
-    await at(database, after(200), actions.resume, jobid, Resume(missed=Missed.SKIP))
+    await at(database, after(200), actions.resume, ACTOR, jobid, Resume(missed=Missed.SKIP))
     assert await is_clean(database)
 
 
@@ -409,11 +409,11 @@ async def test_failures_in_a_row_pause_the_job_with_what_to_do(database: Databas
 async def test_a_pause_during_a_run_keeps_what_comes_next(database: Database, overlap: bool) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, overlap=overlap)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(30), actions.pause, jobid, Pause())
+    await at(database, after(30), actions.pause, ACTOR, jobid, Pause())
     await settle(database, after(40), finished(started))
     assert [log.status for log in await logs(database, jobid)] == ["finished"]
     assert await is_clean(database)
-    job = await at(database, after(50), actions.resume, jobid, Resume())
+    job = await at(database, after(50), actions.resume, ACTOR, jobid, Resume())
     assert job.nextrun == after(60)
     assert await is_clean(database)
 
@@ -421,8 +421,8 @@ async def test_a_pause_during_a_run_keeps_what_comes_next(database: Database, ov
 async def test_a_job_resumed_during_its_run_waits_for_it(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(30), actions.pause, jobid, Pause())
-    await at(database, after(40), actions.resume, jobid, Resume())
+    await at(database, after(30), actions.pause, ACTOR, jobid, Pause())
+    await at(database, after(40), actions.resume, ACTOR, jobid, Resume())
     assert (await claim(database, after(100))).started == []
     await settle(database, after(110), finished(started))
     assert [log.status for log in await logs(database, jobid)] == ["finished", "pending"]
@@ -433,7 +433,7 @@ async def test_an_edit_during_a_run_takes_effect_when_it_settles(database: Datab
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     patch = JobPatch.model_validate({"interval": 600, "target": {"url": "http://b.example/"}})
-    await at(database, after(30), editing.edit, jobid, patch)
+    await at(database, after(30), editing.edit, ACTOR, jobid, patch)
     assert await is_clean(database)
     await settle(database, after(40), finished(started))
     ran, promise = await logs(database, jobid)
@@ -445,7 +445,7 @@ async def test_an_edit_during_a_run_takes_effect_when_it_settles(database: Datab
 async def test_skipping_during_a_run_skips_the_one_that_would_follow(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(30), actions.skip_next, jobid)
+    await at(database, after(30), actions.skip_next, ACTOR, jobid)
     await settle(database, after(40), finished(started))
     rows = [(log.status, log.scheduledfor) for log in await logs(database, jobid)]
     assert rows == [("finished", NOON), ("skipped", after(60)), ("pending", after(120))]
@@ -456,7 +456,7 @@ async def test_skipping_during_a_run_skips_the_one_that_would_follow(database: D
 async def test_a_run_of_a_deleted_job_ends_and_nothing_follows(database: Database, history: History) -> None:
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(30), editing.delete, jobid, history)
+    await at(database, after(30), editing.delete, ACTOR, jobid, history)
     settled = await settle(database, after(40), finished(started))
     kept = history is History.KEEP
     assert settled == ([Settled(1, "finished")] if kept else [])
@@ -467,7 +467,7 @@ async def test_a_run_of_a_deleted_job_ends_and_nothing_follows(database: Databas
 async def test_a_call_of_a_deleted_job_is_not_repeated(database: Database, outcome: str) -> None:
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), editing.delete, jobid, History.KEEP)
+    await at(database, after(3), editing.delete, ACTOR, jobid, History.KEEP)
     if outcome == "lost":
         assert await reap(database, after(30)) == [Settled(1, "failed")]
     else:
@@ -482,7 +482,7 @@ async def test_what_is_pending_of_a_deleted_job_is_skipped(database: Database) -
     jobid = await add_job(database, interval=60, target=TARGET, tags=["slow"])
     (started,) = (await claim(database, after(2))).started
     worked, go_on = asyncio.Event(), asyncio.Event()
-    await at(database, after(3), actions.run_now, jobid)
+    await at(database, after(3), actions.run_now, ACTOR, jobid)
     await settle(database, after(4), finished(started))
     (asked,) = (await claim(database, after(5))).started
 
@@ -493,7 +493,7 @@ async def test_what_is_pending_of_a_deleted_job_is_skipped(database: Database) -
 
     failing = asyncio.create_task(database.transact(fail))
     await worked.wait()
-    await at(database, after(7), editing.delete, jobid, History.KEEP)
+    await at(database, after(7), editing.delete, ACTOR, jobid, History.KEEP)
     go_on.set()
     await failing
     taken = await claim(database, after(60))
@@ -531,6 +531,7 @@ async def test_a_retry_goes_to_where_the_target_is_now(database: Database) -> No
         database,
         after(4),
         editing.edit,
+        ACTOR,
         jobid,
         JobPatch.model_validate({"target": TARGET | {"url": "http://b.example/"}}),
     )
@@ -545,7 +546,7 @@ async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), failed(started))
-    await at(database, after(4), editing.edit, jobid, JobPatch.model_validate({"target": None}))
+    await at(database, after(4), editing.edit, ACTOR, jobid, JobPatch.model_validate({"target": None}))
     (started,) = (await claim(database, after(20))).started
     assert started.document is None
     await settle(database, after(21), failed(started, Failure.TEMPLATE, again=True))
@@ -581,7 +582,7 @@ async def test_a_failed_run_is_tried_afresh_on_request(database: Database) -> No
         (started,) = (await claim(database, after(now))).started
         await settle(database, after(now), failed(started, again=True))
     assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
-    await at(database, after(40), retrying.retry, 1)
+    await at(database, after(40), retrying.retry, ACTOR, 1)
     assert await is_clean(database)
     for now, status in ((40, "pending"), (59, "failed")):
         (started,) = (await claim(database, after(now))).started
@@ -594,7 +595,7 @@ async def test_a_failed_run_is_tried_afresh_on_request(database: Database) -> No
 async def test_cancelling_a_run_fails_it_and_the_schedule_goes_on(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
-    log = await at(database, after(3), retrying.cancel, 1)
+    log = await at(database, after(3), retrying.cancel, ACTOR, 1)
     assert (log.status, log.error) == ("failed", "It was cancelled by request.")
     assert await settle(database, after(4), finished(started)) == []
     assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
@@ -606,7 +607,7 @@ async def test_cancelling_what_waits_for_another_attempt(database: Database) -> 
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), failed(started))
-    assert (await at(database, after(4), retrying.cancel, 1)).status == "failed"
+    assert (await at(database, after(4), retrying.cancel, ACTOR, 1)).status == "failed"
     assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
     assert await is_clean(database)
 
@@ -632,7 +633,7 @@ async def test_no_more_runs_of_a_job_than_it_allows_whatever_their_cause(databas
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(1))).started
     for number in range(3):
-        await at(database, after(2 + number), actions.run_now, jobid)
+        await at(database, after(2 + number), actions.run_now, ACTOR, jobid)
     assert await claims_of(database, after(10), 10) == []
     await settle(database, after(11), finished(started))
     assert await claims_of(database, after(11), 10) == [jobid]

@@ -15,7 +15,7 @@ from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.system import limits
 from scheduler_api.targets.rates import Rate
-from tests.factories import NOON, add_job, scalar
+from tests.factories import ACTOR, NOON, add_job, scalar
 from tests.services.runs.test_claims import TARGET, TERMS, after, at, claim, claims_of, failed, said, settle
 
 MINUTE = timedelta(minutes=1)
@@ -58,7 +58,7 @@ def test_nearly_as_many_as_the_rate_says_may_begin(calls_a_minute: int) -> None:
 async def limit(
     database: Database, now: datetime, scope: str, name: str, *, limit: int | None = None, rate: int
 ) -> None:
-    await at(database, now, limits.put, LimitScope(scope), name, LimitOrder(limit=limit, rate=rate))
+    await at(database, now, limits.put, ACTOR, LimitScope(scope), name, LimitOrder(limit=limit, rate=rate))
 
 
 @pytest.mark.parametrize(("scope", "name"), [("host", "a.example"), ("tag", "slow")])
@@ -135,7 +135,7 @@ async def test_a_limit_that_somebody_holds_delays_its_own_calls_alone(database: 
     await limit(database, NOON, "host", "b.example", rate=60)
 
     async def hold(session: Session, now: datetime) -> list[int]:
-        await limits.put(session, now, LimitScope.HOST, "a.example", LimitOrder(rate=30))
+        await limits.put(session, now, ACTOR, LimitScope.HOST, "a.example", LimitOrder(rate=30))
         return [one.jobid for one in (await claim(database, after(1))).started]
 
     assert await database.transact(hold) == [other]
@@ -146,30 +146,30 @@ async def test_it_is_said_which_limit_a_run_waits_for(database: Database) -> Non
     jobid = await add_job(database, target=TARGET, tags=["slow", "other"], overlap=True)
     assert (await said(database, after(1))).endswith("12:00:00 +00:00.")
     await claim(database, after(1))
-    await at(database, after(2), actions.run_now, jobid)
+    await at(database, after(2), actions.run_now, ACTOR, jobid)
     for scope, name, order, wanted in (
         ("host", "a.example", {"limit": 1}, "a.example is at its concurrency limit of 1."),
         ("host", "a.example", {"limit": 1, "rate": 5}, "a.example is at its concurrency limit of 1."),
         ("host", "a.example", {"limit": 9, "rate": 5}, " Another run of the job is in progress."),
         ("tag", "slow", {"limit": 1}, "The tag slow is at its concurrency limit of 1."),
     ):
-        await at(database, after(2), limits.put, LimitScope(scope), name, LimitOrder(**order))
+        await at(database, after(2), limits.put, ACTOR, LimitScope(scope), name, LimitOrder(**order))
         assert (await said(database, after(3), after(2))).endswith(wanted)
-    await at(database, after(3), limits.remove, LimitScope.TAG, "slow")
+    await at(database, after(3), limits.remove, ACTOR, LimitScope.TAG, "slow")
     await limit(database, after(3), "tag", "slow", rate=5)
     assert (await claim(database, after(4))).started != []
-    await at(database, after(5), actions.run_now, jobid)
+    await at(database, after(5), actions.run_now, ACTOR, jobid)
     assert (await said(database, after(6), after(5))).endswith(
         "a.example is at its rate limit of 5 a minute."
     )
-    await at(database, after(6), limits.remove, LimitScope.HOST, "a.example")
+    await at(database, after(6), limits.remove, ACTOR, LimitScope.HOST, "a.example")
     assert (await said(database, after(6), after(5))).endswith("slow is at its rate limit of 5 a minute.")
 
 
 async def test_a_host_without_a_limit_of_its_own_has_that_of_the_settings(database: Database) -> None:
     jobid = await add_job(database, target=TARGET, overlap=True)
     for second in range(16):
-        await at(database, after(second), actions.run_now, jobid)
+        await at(database, after(second), actions.run_now, ACTOR, jobid)
     assert len((await claim(database, after(20), 16)).started) == 16
     assert "a.example is at its concurrency limit of 16." in await said(database, after(21), after(15))
 

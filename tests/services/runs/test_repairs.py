@@ -11,7 +11,7 @@ from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import pending
-from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.statements import DRIVER, Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, planning
 from scheduler_api.services.jobs.skipping import MAX_ROWS
@@ -20,7 +20,7 @@ from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.workers.upkeep import Upkeep
-from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
+from tests.factories import ACTOR, NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 
 END = datetime(9999, 12, 1, tzinfo=UTC)
 FINISH = (
@@ -182,7 +182,7 @@ async def test_a_next_run_that_is_late_for_a_reason_stays(database: Database) ->
         tried=first + planning.spread(spread, 3600),
     )
     asked = await add_job(database, due=first, **daily)
-    await database.transact(actions.skip_next, asked)
+    await database.transact(actions.skip_next, ACTOR, asked)
     today = f"{first:%Y-%m-%d}"
     excluded = await add_job(database, due=first, exclude=[today], **daily)
     await execute(
@@ -307,11 +307,11 @@ async def test_what_ran_ahead_of_its_time_does_not_stop_a_job_that_is_resumed(da
         database, due=due, interval=60, startdate=date(2020, 1, 1), starttime=time(0),
         createdat=due - minute, validfrom=due - minute,
     )  # fmt: skip
-    await database.transact(lambda session, _: actions.pause(session, now, jobid, Pause()))
+    await database.transact(lambda session, _: actions.pause(session, now, ACTOR, jobid, Pause()))
     for ahead in (1, 2):
         await execute(database, RAN, jobid=jobid, at=due + ahead * minute)
     order = Resume(missed=Missed.SKIP)
-    await database.transact(lambda session, _: actions.resume(session, now, jobid, order))
+    await database.transact(lambda session, _: actions.resume(session, now, ACTOR, jobid, order))
     assert await promised(database, jobid) == due + 3 * minute
 
 
@@ -398,9 +398,10 @@ async def test_the_search_reads_no_history_and_no_table_of_jobs_as_a_whole(datab
 
     async def plan(session: Session) -> list[str]:
         await session.all(Statement("SET plan_cache_mode = force_generic_plan"))
-        explained = Statement(f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {pending.WALK.text}")
-        now = await definitions.clock(session)
-        lines = [str(row[0]) for row in await session.all(explained, now=now, after=0, limit=100)]
+        values = {"now": await definitions.clock(session), "after": 0, "limit": 100}
+        explained = f"EXPLAIN (ANALYZE, COSTS off, TIMING off) {pending.WALK.sql}"
+        rows = await session.info[DRIVER].fetch(explained, *pending.WALK.arguments(values))
+        lines = [str(row[0]) for row in rows]
         await session.all(Statement("RESET plan_cache_mode"))
         return lines
 

@@ -23,7 +23,7 @@ from scheduler_api.workers import floor
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
 from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
-from tests.factories import NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
+from tests.factories import ACTOR, NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
 from tests.servers import dsn
 
@@ -289,8 +289,8 @@ async def test_the_call_of_a_run_that_this_replica_was_given_anew_is_given_up(
     await add_job(database, target={"url": receiver.url}, due=await now_of(database))
     deliverer = await deliverers(lease=0.6)
     await receiver.arrived(1)
-    await database.transact(retrying.cancel, 1)
-    await database.transact(retrying.retry, 1)
+    await database.transact(retrying.cancel, ACTOR, 1)
+    await database.transact(retrying.retry, ACTOR, 1)
     deliverer.wake()
     await receiver.arrived(2)
     while len(deliverer._tasks) > 1:
@@ -313,7 +313,7 @@ async def test_an_answer_is_kept_where_a_follower_is_removed_at_that_moment(
     worked, go_on = asyncio.Event(), asyncio.Event()
 
     async def remove(session: Session, now: datetime) -> None:
-        await editing.delete(session, now, child, History.REMOVE)
+        await editing.delete(session, now, ACTOR, child, History.REMOVE)
         worked.set()
         await go_on.wait()
 

@@ -18,7 +18,7 @@ from scheduler_api.workers.delivery import deliverer as delivering
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
 from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
-from tests.factories import add_job, execute, scalar
+from tests.factories import ACTOR, add_job, execute, scalar
 from tests.receiver import Receiver, receiving
 
 Make = Callable[..., Awaitable[Deliverer]]
@@ -210,7 +210,7 @@ async def test_what_a_rate_holds_back_begins_when_it_lets_go(
     monkeypatch.setattr(delivering, "BOUNDED_PAUSE", HOUR)
     healthy = receivers[-1]
     host = urls.host_of(healthy.url)
-    await database.transact(limits.put, LimitScope.HOST, host, LimitOrder(rate=119))
+    await database.transact(limits.put, ACTOR, LimitScope.HOST, host, LimitOrder(rate=119))
     await add_runs(database, healthy, 4)
     # They hang: the ends of calls are no reason to look either.
     healthy.hold()

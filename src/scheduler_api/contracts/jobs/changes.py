@@ -6,9 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from scheduler_api.actors import ActorKind
+
 
 class ChangeAction(StrEnum):
-    """What was done to a job. `repaired`: its next run was missing, or later than its schedule."""
+    """What was done: to a job, to a limit, or to the whole service.
+
+    `repaired`: the next run was missing, or later than its schedule. `started`: a run was asked for.
+    """
 
     CREATED = "created"
     EDITED = "edited"
@@ -17,6 +22,15 @@ class ChangeAction(StrEnum):
     SKIPPED = "skipped"
     DELETED = "deleted"
     REPAIRED = "repaired"
+    STARTED = "started"
+    BACKFILLED = "backfilled"
+    RETRIED = "retried"
+    CANCELLED = "cancelled"
+    SECRET_ADDED = "secretadded"  # noqa: S105 - no password
+    SECRET_REMOVED = "secretremoved"  # noqa: S105 - no password
+    LIMIT_SET = "limitset"
+    LIMIT_REMOVED = "limitremoved"
+    RESTORE_CONFIRMED = "restoreconfirmed"
 
 
 class Change(BaseModel):
@@ -26,7 +40,8 @@ class Change(BaseModel):
     jobid: int
     at: datetime
     action: ChangeAction
-    client: str | None = Field(description="Who made it, if known; null: the service itself.")
+    actor: ActorKind = Field(description="Who made it.")
+    client: str | None = Field(description="The client's program and machine, if known.")
     before: Annotated[
         dict[str, Any] | None,
         Field(

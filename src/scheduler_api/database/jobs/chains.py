@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import bindparam, select
+
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import job
 
 #: Any number that no other user of the same database takes; spells "jobafte".
 CHAIN_KEY = 0x6A6F6261667465
@@ -40,7 +43,10 @@ FIRE = Statement(
     Follower,
 )
 FOLLOWERS = Statement(
-    "SELECT jobid FROM job WHERE afterjobid = :jobid AND deletedat IS NULL ORDER BY jobid LIMIT :limit"
+    select(job.c.jobid)
+    .where(job.c.afterjobid == bindparam("jobid"), job.c.deletedat.is_(None))
+    .order_by(job.c.jobid)
+    .limit(bindparam("limit"))
 )
 #: The job, what it runs after, what that runs after, and so on.
 CHAIN = Statement(

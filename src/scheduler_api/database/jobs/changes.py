@@ -3,28 +3,58 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from sqlalchemy import bindparam, insert, select
+
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, jobchange
+
+
+class ChangeRow(NamedTuple):
+    """What was done, and by whom."""
+
+    changeid: int
+    jobid: int | None
+    at: datetime
+    action: str
+    actor: str
+    client: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
 
 RECORD = Statement(
-    """
-    INSERT INTO jobchange (jobid, at, action, client, before, after)
-    VALUES (:jobid, :at, :action, :client, CAST(:before AS jsonb), CAST(:after AS jsonb))
-    """
+    insert(jobchange)
+    .values(
+        jobid=bindparam("jobid"),
+        at=bindparam("at"),
+        action=bindparam("action"),
+        actor=bindparam("actor"),
+        client=bindparam("client"),
+        before=bindparam("before"),
+        after=bindparam("after"),
+    )
+    .inline()
 )
 NEWEST = Statement(
-    """
-    SELECT changeid, jobid, at, action, client, before, after FROM jobchange
-    WHERE jobid = :jobid AND changeid < :before ORDER BY changeid DESC LIMIT :limit
-    """
+    select(*columns(jobchange, ChangeRow))
+    .where(jobchange.c.jobid == bindparam("jobid"), jobchange.c.changeid < bindparam("before"))
+    .order_by(jobchange.c.changeid.desc())
+    .limit(bindparam("limit")),
+    ChangeRow,
 )
 #: Those that matter for what was expected of the job, oldest first.
 OF_SCHEDULE = Statement(
-    """
-    SELECT at, action, client, before, after FROM jobchange
-    WHERE jobid = :jobid AND action IN ('edited', 'paused', 'resumed', 'deleted') ORDER BY changeid
-    """
+    select(*columns(jobchange, ChangeRow))
+    .where(
+        jobchange.c.jobid == bindparam("jobid"),
+        jobchange.c.action.in_(["edited", "paused", "resumed", "deleted"]),
+    )
+    .order_by(jobchange.c.changeid),
+    ChangeRow,
 )
 
 #: Before what a repair let the job go on with, all is accounted for.
@@ -36,35 +66,39 @@ REPAIRED = Statement(
 )
 
 
-async def record(
-    session: Session,
-    now: datetime,
-    jobid: int,
-    action: str,
-    client: str | None,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> None:
-    """Write down a change: what it changed, as it was and as it is; values that JSON can hold."""
+class Event(NamedTuple):
+    """Something that was done: to a job, or where there is none to a limit or the whole service."""
+
+    action: ChangeAction
+    jobid: int | None = None
+    before: Mapping[str, Any] | None = None
+    """What it changed, as it was; values that JSON can hold."""
+    after: Mapping[str, Any] | None = None
+    """The same, as it is."""
+
+
+async def record(session: Session, now: datetime, actor: Actor, event: Event) -> None:
+    """Write down who did what."""
     await session.all(
         RECORD,
-        jobid=jobid,
+        jobid=event.jobid,
         at=now,
-        action=action,
-        client=client,
-        before=None if before is None else json.dumps(before),
-        after=None if after is None else json.dumps(after),
+        action=event.action,
+        actor=actor.kind,
+        client=actor.client,
+        before=None if event.before is None else json.dumps(event.before),
+        after=None if event.after is None else json.dumps(event.after),
     )
 
 
-async def newest(session: Session, jobid: int, before: int, limit: int) -> list[dict[str, Any]]:
+async def newest(session: Session, jobid: int, before: int, limit: int) -> list[ChangeRow]:
     """Up to `limit` changes of the job with a changeid below `before`, newest first."""
-    return [dict(row) for row in await session.all(NEWEST, jobid=jobid, before=before, limit=limit)]
+    return await session.all(NEWEST, jobid=jobid, before=before, limit=limit)
 
 
-async def of_schedule(session: Session, jobid: int) -> list[dict[str, Any]]:
+async def of_schedule(session: Session, jobid: int) -> list[ChangeRow]:
     """The edits, pauses, resumptions and the deletion of the job, oldest first."""
-    return [dict(row) for row in await session.all(OF_SCHEDULE, jobid=jobid)]
+    return await session.all(OF_SCHEDULE, jobid=jobid)
 
 
 async def repaired(session: Session, jobid: int) -> datetime | None:

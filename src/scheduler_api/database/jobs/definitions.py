@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, time
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import BigInteger, and_, any_, bindparam, delete, func, insert, select, tuple_, update
+
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import IS_NEXT_RUN, Instant, columns, job
 
 
 @dataclass
@@ -88,26 +91,22 @@ class JobRow(StateRow):
         return self.nextoccurrence or self.resumefrom
 
 
-#: The columns of a ScheduleRow, of a StateRow, of a job that is shown.
-SCHEDULE = """
-    job.startdate, job.starttime, job.timezone, job."interval", job.cron, job.until, job.exclude, job.dstgap,
-    job.dstfold, job.validfrom, job.kept, job.maxruns, job.jitter, job.jobid
-"""
-STATE = f"""
-    {SCHEDULE}, job.createdat, job.version, job.misfire, job.grace, job.overlap, job.afterjobid, job.active,
-    job.pausedat, job.pauseduntil, job.resumefrom, job.deletedat
-"""
+#: The columns of a ScheduleRow, and of a StateRow.
+SCHEDULE, STATE = (
+    ", ".join(f'job."{field.name}"' for field in fields(row)) for row in (ScheduleRow, StateRow)
+)
 #: What an author of a job writes: one column for each field of a draft.
 WRITTEN = tuple(name for name in JobDraft.model_fields if name != "active")
-_COLUMNS = ", ".join(f'"{column}"' for column in WRITTEN)
+#: What follows from that.
+DERIVED = ("kind", "host", "afterjobid")
 
 #: The next run of each job, and its newest run.
-NEXT_RUN = """
+NEXT_RUN = f"""
     LEFT JOIN (
         SELECT jobid, coalesce(following, nextrun) AS nextrun,
                coalesce(following, scheduledfor) AS scheduledfor, runs
         FROM joblog
-        WHERE cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
+        WHERE {IS_NEXT_RUN}
     ) AS next_run ON next_run.jobid = job.jobid
 """
 LATEST = """
@@ -154,7 +153,9 @@ SUMMARY = _JOB.format(target=SHORT_TARGET)
 
 ONE = Statement(f"{_JOB.format(target='job.target')} WHERE job.jobid = :jobid", JobRow)
 ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid", JobRow)
-AS_WRITTEN = Statement(f"SELECT {_COLUMNS} FROM job WHERE jobid = :jobid")
+AS_WRITTEN = Statement(
+    select(*(job.c[column] for column in WRITTEN)).where(job.c.jobid == bindparam("jobid"))
+)
 
 ACTIVE_UNTIL = Statement(
     f"""
@@ -202,87 +203,21 @@ class NamedJob(NamedTuple):
 
 
 NAMES = Statement(
-    """
-    SELECT jobid, jobname, timezone, kind = 'http' AND deletedat IS NULL AS calls
-    FROM job WHERE jobid = ANY(:jobids)
-    """,
+    select(
+        job.c.jobid,
+        job.c.jobname,
+        job.c.timezone,
+        and_(job.c.kind == "http", job.c.deletedat.is_(None)).label("calls"),
+    ).where(job.c.jobid == any_(bindparam("jobids"))),
     NamedJob,
 )
-COUNT = Statement("SELECT count(*) FROM job")
-IDS = Statement("SELECT jobid FROM job WHERE jobid > :after ORDER BY jobid LIMIT :limit")
-
-CREATE = Statement(
-    f"""
-    INSERT INTO job ({_COLUMNS}, kind, host, afterjobid, active, pausedat, resumefrom, createdat, validfrom)
-    VALUES ({", ".join(f":{column}" for column in WRITTEN)},
-            :kind, :host, :afterjobid, :active, :pausedat, :resumefrom, :now, :now)
-    RETURNING jobid
-    """
+COUNT = Statement(select(func.count()).select_from(job))
+IDS = Statement(
+    select(job.c.jobid)
+    .where(job.c.jobid > bindparam("after"))
+    .order_by(job.c.jobid)
+    .limit(bindparam("limit"))
 )
-EDIT = Statement(
-    f"""
-    UPDATE job SET {", ".join(f'"{column}" = :{column}' for column in WRITTEN)},
-        kind = :kind, host = :host, afterjobid = :afterjobid, active = :active, validfrom = :validfrom,
-        resumefrom = :resumefrom, kept = :kept, version = version + 1
-    WHERE jobid = :jobid
-    """
-)
-PAUSE = Statement(
-    """
-    UPDATE job SET active = false, pausedat = :now, pausereason = :reason, pauseduntil = :until,
-                   pauseid = :pauseid, resumefrom = :resumefrom, version = version + 1
-    WHERE jobid = :jobid
-    """
-)
-RESUME = Statement(
-    """
-    UPDATE job SET active = :active, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
-                   pauseid = NULL, resumefrom = NULL, version = version + 1
-    WHERE jobid = :jobid
-    """
-)
-BURY = Statement(
-    """
-    UPDATE job SET active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL,
-                   pauseid = NULL, resumefrom = NULL, deletedat = :now, version = version + 1
-    WHERE jobid = :jobid
-    """
-)
-REMOVE = Statement("DELETE FROM job WHERE jobid = :jobid")
-RETIRE = Statement("UPDATE job SET active = false WHERE jobid = ANY(:jobids)")
-
-CLOCK = Statement("SELECT clock_timestamp()")
-LOCK = Statement(f"SELECT {STATE} FROM job WHERE jobid = :jobid FOR NO KEY UPDATE", StateRow)
-
-
-class SharedJob(NamedTuple):
-    """A job that cannot be deleted meanwhile."""
-
-    jobid: int
-    deletedat: datetime | None
-    host: str | None
-
-
-# Keeps a job from being deleted meanwhile, and none of those who run it from going on.
-SHARE = Statement("SELECT jobid, deletedat, host FROM job WHERE jobid = :jobid FOR SHARE", SharedJob)
-
-
-class EndedPause(NamedTuple):
-    """A pause whose time has come."""
-
-    jobid: int
-    pauseduntil: datetime
-
-
-PAUSES_OVER = Statement(
-    """
-    SELECT jobid, pauseduntil FROM job
-    WHERE pauseduntil <= :now AND (pauseduntil, jobid) > (CAST(:until AS timestamptz), CAST(:after AS bigint))
-    ORDER BY pauseduntil, jobid LIMIT :limit
-    """,
-    EndedPause,
-)
-NEXT_PAUSE = Statement("SELECT min(pauseduntil) FROM job WHERE pauseduntil > :now")
 
 
 class Continuation(NamedTuple):
@@ -295,6 +230,98 @@ class Continuation(NamedTuple):
     """The first open occurrence of a paused job."""
     kept: Sequence[datetime]
     """Parts of the time before in which it holds as well: the first and the last instant of each, in turn."""
+
+
+CREATE = Statement(
+    insert(job)
+    .values(
+        {
+            **{column: bindparam(column) for column in (*WRITTEN, *DERIVED)},
+            "active": bindparam("active"),
+            "pausedat": bindparam("pausedat"),
+            "resumefrom": bindparam("resumefrom"),
+            "createdat": bindparam("now"),
+            "validfrom": bindparam("now"),
+        }
+    )
+    .returning(job.c.jobid)
+)
+EDIT = Statement(
+    update(job)
+    .where(job.c.jobid == bindparam("jobid"))
+    .values(
+        {column: bindparam(column) for column in (*WRITTEN, *DERIVED, *Continuation._fields)}
+        | {"version": job.c.version + 1}
+    )
+)
+_NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom"))
+PAUSE = Statement(
+    update(job)
+    .where(job.c.jobid == bindparam("jobid"))
+    .values(
+        active=False,
+        pausedat=bindparam("now"),
+        pausereason=bindparam("reason"),
+        pauseduntil=bindparam("until"),
+        pauseid=bindparam("pauseid"),
+        resumefrom=bindparam("resumefrom"),
+        version=job.c.version + 1,
+    )
+)
+RESUME = Statement(
+    update(job)
+    .where(job.c.jobid == bindparam("jobid"))
+    .values(_NOT_PAUSED | {"active": bindparam("active"), "version": job.c.version + 1})
+)
+BURY = Statement(
+    update(job)
+    .where(job.c.jobid == bindparam("jobid"))
+    .values(_NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
+)
+REMOVE = Statement(delete(job).where(job.c.jobid == bindparam("jobid")))
+RETIRE = Statement(update(job).where(job.c.jobid == any_(bindparam("jobids"))).values(active=False))
+
+CLOCK = Statement(select(func.clock_timestamp()))
+LOCK = Statement(
+    select(*columns(job, StateRow)).where(job.c.jobid == bindparam("jobid")).with_for_update(key_share=True),
+    StateRow,
+)
+
+
+class SharedJob(NamedTuple):
+    """A job that cannot be deleted meanwhile."""
+
+    jobid: int
+    deletedat: datetime | None
+    host: str | None
+
+
+# Keeps a job from being deleted meanwhile, and none of those who run it from going on.
+SHARE = Statement(
+    select(*columns(job, SharedJob)).where(job.c.jobid == bindparam("jobid")).with_for_update(read=True),
+    SharedJob,
+)
+
+
+class EndedPause(NamedTuple):
+    """A pause whose time has come."""
+
+    jobid: int
+    pauseduntil: datetime
+
+
+PAUSES_OVER = Statement(
+    select(*columns(job, EndedPause))
+    .where(
+        job.c.pauseduntil <= bindparam("now"),
+        tuple_(job.c.pauseduntil, job.c.jobid)
+        > tuple_(bindparam("until", type_=Instant), bindparam("after", type_=BigInteger)),
+    )
+    .order_by(job.c.pauseduntil, job.c.jobid)
+    .limit(bindparam("limit")),
+    EndedPause,
+)
+NEXT_PAUSE = Statement(select(func.min(job.c.pauseduntil)).where(job.c.pauseduntil > bindparam("now")))
 
 
 async def create(
@@ -350,7 +377,8 @@ async def ids(session: Session, after: int, limit: int) -> list[int]:
 
 async def count(session: Session) -> int:
     """How many jobs there are, deleted ones too."""
-    return int((await session.one(COUNT))["count"])
+    (number,) = await session.one(COUNT)
+    return int(number)
 
 
 async def names(session: Session, jobids: Sequence[int]) -> dict[int, NamedJob]:

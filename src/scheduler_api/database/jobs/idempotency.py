@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import bindparam, insert, select
+
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, idempotencykey
 
 
 class Kept(NamedTuple):
@@ -15,8 +18,17 @@ class Kept(NamedTuple):
 
 # Held to the end of the transaction: whoever comes meanwhile is told so, and does not wait.
 TAKE = Statement("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 7))")
-FIND = Statement("SELECT digest, answer FROM idempotencykey WHERE key = :key AND at > :since", Kept)
-KEEP = Statement("INSERT INTO idempotencykey (key, digest, at, answer) VALUES (:key, :digest, :now, :answer)")
+FIND = Statement(
+    select(*columns(idempotencykey, Kept)).where(
+        idempotencykey.c.key == bindparam("key"), idempotencykey.c.at > bindparam("since")
+    ),
+    Kept,
+)
+KEEP = Statement(
+    insert(idempotencykey).values(
+        key=bindparam("key"), digest=bindparam("digest"), at=bindparam("now"), answer=bindparam("answer")
+    )
+)
 FORGET = Statement(
     """
     DELETE FROM idempotencykey WHERE key = ANY(ARRAY(

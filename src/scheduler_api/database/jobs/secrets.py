@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import bindparam, delete, insert, select
+
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, jobsecret
 
 
 class SecretRow(NamedTuple):
@@ -15,19 +18,27 @@ class SecretRow(NamedTuple):
 
 
 SECRETS = Statement(
-    "SELECT secretid, jobid, createdat FROM jobsecret WHERE jobid = :jobid ORDER BY secretid", SecretRow
+    select(*columns(jobsecret, SecretRow))
+    .where(jobsecret.c.jobid == bindparam("jobid"))
+    .order_by(jobsecret.c.secretid),
+    SecretRow,
 )
 ADD_SECRET = Statement(
-    """
-    INSERT INTO jobsecret (jobid, createdat, ciphertext) VALUES (:jobid, :now, :ciphertext)
-    RETURNING secretid, jobid, createdat
-    """,
+    insert(jobsecret)
+    .values(jobid=bindparam("jobid"), createdat=bindparam("now"), ciphertext=bindparam("ciphertext"))
+    .returning(*columns(jobsecret, SecretRow)),
     SecretRow,
 )
 REMOVE_SECRET = Statement(
-    "DELETE FROM jobsecret WHERE jobid = :jobid AND secretid = :secretid RETURNING secretid"
+    delete(jobsecret)
+    .where(jobsecret.c.jobid == bindparam("jobid"), jobsecret.c.secretid == bindparam("secretid"))
+    .returning(jobsecret.c.secretid)
 )
-CIPHERTEXTS = Statement("SELECT ciphertext FROM jobsecret WHERE jobid = :jobid ORDER BY secretid DESC")
+CIPHERTEXTS = Statement(
+    select(jobsecret.c.ciphertext)
+    .where(jobsecret.c.jobid == bindparam("jobid"))
+    .order_by(jobsecret.c.secretid.desc())
+)
 
 
 async def of_job(session: Session, jobid: int) -> list[SecretRow]:

@@ -6,8 +6,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sqlalchemy import bindparam, select, update
+
 from scheduler_api.database.runs.logs import FILTERS
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, joblog, logattempt
 
 
 @dataclass
@@ -39,11 +42,9 @@ class LineRow(NamedTuple):
 
 
 OF_LOG = Statement(
-    """
-    SELECT logid, attempt, startedat, finishedat, outcome, failure, error, httpstatus, timing, excerpt,
-           progress, message, replica
-    FROM logattempt WHERE logid = :logid ORDER BY attempt
-    """,
+    select(*columns(logattempt, AttemptRow))
+    .where(logattempt.c.logid == bindparam("logid"))
+    .order_by(logattempt.c.attempt),
     AttemptRow,
 )
 #: The last attempt of each of these logs.
@@ -85,11 +86,18 @@ ADD_LINES = Statement(
     """
 )
 RETRY = Statement(
-    """
-    UPDATE joblog SET status = 'pending', nextrun = :now, startedat = NULL, finishedat = NULL, error = NULL,
-                      spent = attempt, attempt = attempt + 1, host = :host
-    WHERE logid = :logid
-    """
+    update(joblog)
+    .where(joblog.c.logid == bindparam("logid"))
+    .values(
+        status="pending",
+        nextrun=bindparam("now"),
+        startedat=None,
+        finishedat=None,
+        error=None,
+        spent=joblog.c.attempt,
+        attempt=joblog.c.attempt + 1,
+        host=bindparam("host"),
+    )
 )
 
 

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import any_, bindparam, delete, func, select
+
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, hostfailure
 
 
 class UnreachableHost(NamedTuple):
@@ -36,7 +39,7 @@ OPEN = Statement(
     WHERE host = ANY(:hosts) AND failures >= :breaks
     """
 )
-ANSWERED = Statement("DELETE FROM hostfailure WHERE host = ANY(:hosts)")
+ANSWERED = Statement(delete(hostfailure).where(hostfailure.c.host == any_(bindparam("hosts"))))
 #: In order, as others count failures of several; what they hold is no idle host.
 FORGET = Statement(
     """
@@ -52,16 +55,19 @@ FORGET = Statement(
     DELETE FROM hostfailure USING idle WHERE hostfailure.host = idle.host
     """
 )
-LEFT_ALONE = Statement("SELECT count(*) FROM hostfailure WHERE openuntil IS NOT NULL")
+LEFT_ALONE = Statement(
+    select(func.count()).select_from(hostfailure).where(hostfailure.c.openuntil.is_not(None))
+)
 ALL_DOWN = Statement(
-    """
-    SELECT host, failures, since, openuntil, error FROM hostfailure
-    WHERE openuntil IS NOT NULL ORDER BY since, host LIMIT :limit
-    """,
+    select(*columns(hostfailure, UnreachableHost))
+    .where(hostfailure.c.openuntil.is_not(None))
+    .order_by(hostfailure.c.since, hostfailure.c.host)
+    .limit(bindparam("limit")),
     UnreachableHost,
 )
 DOWN = Statement(
-    "SELECT host, failures, since, openuntil, error FROM hostfailure WHERE host = :host", UnreachableHost
+    select(*columns(hostfailure, UnreachableHost)).where(hostfailure.c.host == bindparam("host")),
+    UnreachableHost,
 )
 
 

@@ -10,9 +10,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import bindparam, func, select
+
 from scheduler_api.database.runs.due import DUE, DueLog
 from scheduler_api.database.runs.settling import Result, columns
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import joblog
 
 #: Any number that no other user of the same database takes; spells "jobcall".
 CLAIM_KEY = 0x6A6F6263616C6C
@@ -160,9 +163,9 @@ START = Statement(
     Started,
 )
 NEXT_CALL = Statement(
-    """
-    SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'http' AND nextrun > :after
-    """
+    select(func.min(joblog.c.nextrun)).where(
+        joblog.c.status == "pending", joblog.c.kind == "http", joblog.c.nextrun > bindparam("after")
+    )
 )
 
 

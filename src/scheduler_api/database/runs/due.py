@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SCHEDULE, ScheduleRow
+from sqlalchemy import any_, bindparam, select
+
+from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, ScheduleRow
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, job
 
 
 class DueLog(NamedTuple):
@@ -58,7 +61,9 @@ RULES = Statement(
     """,
     JobRules,
 )
-SCHEDULES = Statement(f"SELECT {SCHEDULE} FROM job WHERE jobid = ANY(:jobids)", ScheduleRow)
+SCHEDULES = Statement(
+    select(*columns(job, ScheduleRow)).where(job.c.jobid == any_(bindparam("jobids"))), ScheduleRow
+)
 
 
 async def rules_of(session: Session, logs: Sequence[DueLog]) -> dict[int, JobRules]:

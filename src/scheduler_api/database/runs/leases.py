@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import any_, bindparam, select
+
 from scheduler_api.database.jobs.definitions import (
     IS_FOLLOWED,
     IS_REFINED,
@@ -13,6 +15,7 @@ from scheduler_api.database.jobs.definitions import (
     ScheduleRow,
 )
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import joblog
 
 
 @dataclass
@@ -79,10 +82,11 @@ FENCE = Statement(
 )
 #: The same, whoever holds the rows; without any lock.
 CURRENT = Statement(
-    """
-    SELECT logid, leasetoken FROM joblog
-    WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
-    """
+    select(joblog.c.logid, joblog.c.leasetoken).where(
+        joblog.c.status == "running",
+        joblog.c.leasetoken == any_(bindparam("tokens")),
+        joblog.c.logid == any_(bindparam("logids")),
+    )
 )
 # Changes nothing of those that have run out, but could: where the row is locked, or the table, its holder
 # cannot renew the lease either. What began at an instant that is yet to come began by a clock that was ahead:

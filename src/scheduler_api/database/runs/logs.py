@@ -6,7 +6,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sqlalchemy import and_, any_, bindparam, delete, or_, select, update
+
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, joblog
 
 
 @dataclass
@@ -58,9 +61,13 @@ _COLUMNS = """
     startedat, finishedat, reason, error, kind, host, leaseuntil, parentlogid
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
-ONE = Statement(f"{_LOGS} WHERE logid = :logid", LogRow)
+ONE = Statement(select(*columns(joblog, LogRow)).where(joblog.c.logid == bindparam("logid")), LogRow)
 NEWEST_LOGS = Statement(
-    f"{_LOGS} WHERE jobid = :jobid ORDER BY scheduledfor DESC, logid DESC LIMIT :limit", LogRow
+    select(*columns(joblog, LogRow))
+    .where(joblog.c.jobid == bindparam("jobid"))
+    .order_by(joblog.c.scheduledfor.desc(), joblog.c.logid.desc())
+    .limit(bindparam("limit")),
+    LogRow,
 )
 
 #: How lists of logs can be narrowed down.
@@ -94,14 +101,17 @@ REQUEST = Statement(
     """,
     LogRow,
 )
+_OWN = select(*columns(joblog, LedgerRow)).where(
+    joblog.c.jobid == bindparam("jobid"), joblog.c.cause == "schedule"
+)
+#: The schedule's own rows but for the next run; and those that tell what did not run.
+_TOLD = _OWN.where(or_(joblog.c.status != "pending", joblog.c.attempt > 1))
+_SKIPPED = _OWN.where(joblog.c.status == "skipped")
 #: What the schedule's own rows account for, in order.
 COVERAGE = Statement(
-    f"""
-    SELECT {_LEDGER} FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
-      AND scheduledfor > :after AND scheduledfor < :before
-    ORDER BY scheduledfor LIMIT :limit
-    """,
+    _TOLD.where(joblog.c.scheduledfor > bindparam("after"), joblog.c.scheduledfor < bindparam("before"))
+    .order_by(joblog.c.scheduledfor)
+    .limit(bindparam("limit")),
     LedgerRow,
 )
 #: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
@@ -119,38 +129,40 @@ AROUND = Statement(
 )
 #: Occurrences of a range that have run, or are under way, and those that were asked for.
 DONE = Statement(
-    """
-    SELECT scheduledfor FROM joblog
-    WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :before
-      AND (status IN ('finished', 'running', 'pending') AND cause = 'schedule' OR cause = 'backfill')
-    """
+    select(joblog.c.scheduledfor).where(
+        joblog.c.jobid == bindparam("jobid"),
+        joblog.c.scheduledfor >= bindparam("since"),
+        joblog.c.scheduledfor < bindparam("before"),
+        or_(
+            and_(joblog.c.status.in_(["finished", "running", "pending"]), joblog.c.cause == "schedule"),
+            joblog.c.cause == "backfill",
+        ),
+    )
 )
 
 #: What users asked to skip before its time.
 AHEAD = Statement(
-    f"""
-    SELECT {_LEDGER} FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
-    ORDER BY scheduledfor
-    """,
-    LedgerRow,
+    _SKIPPED.where(joblog.c.scheduledfor > bindparam("now")).order_by(joblog.c.scheduledfor), LedgerRow
 )
 #: A row that was skipped ahead of its time, and of whose occurrences some have come since.
 STRADDLING = Statement(
-    f"""
-    SELECT {_LEDGER} FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped'
-      AND scheduledfor <= :now AND through > :now
-    ORDER BY scheduledfor DESC LIMIT 1
-    """,
+    _SKIPPED.where(joblog.c.scheduledfor <= bindparam("now"), joblog.c.through > bindparam("now"))
+    .order_by(joblog.c.scheduledfor.desc())
+    .limit(1),
     LedgerRow,
 )
-SHORTEN = Statement("UPDATE joblog SET missed = :missed, through = :through WHERE logid = :logid")
+SHORTEN = Statement(
+    update(joblog)
+    .where(joblog.c.logid == bindparam("logid"))
+    .values(missed=bindparam("missed"), through=bindparam("through"))
+)
 FORGET_AHEAD = Statement(
-    """
-    DELETE FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'skipped' AND scheduledfor > :now
-    """
+    delete(joblog).where(
+        joblog.c.jobid == bindparam("jobid"),
+        joblog.c.cause == "schedule",
+        joblog.c.status == "skipped",
+        joblog.c.scheduledfor > bindparam("now"),
+    )
 )
 
 #: Rows of the schedule that tell of what is yet to come.
@@ -168,7 +180,7 @@ TOLD_AHEAD = Statement(
     """,
     LedgerRow,
 )
-DROP = Statement("DELETE FROM joblog WHERE logid = ANY(:logids)")
+DROP = Statement(delete(joblog).where(joblog.c.logid == any_(bindparam("logids"))))
 
 #: How far the schedule's rows up to an instant account for it.
 REACHED = Statement(
@@ -183,12 +195,9 @@ REACHED = Statement(
 )
 #: The newest of the schedule's rows that tell of what is later than an instant.
 TOLD_SINCE = Statement(
-    f"""
-    SELECT {_LEDGER} FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
-      AND scheduledfor > :since
-    ORDER BY scheduledfor DESC LIMIT :limit
-    """,
+    _TOLD.where(joblog.c.scheduledfor > bindparam("since"))
+    .order_by(joblog.c.scheduledfor.desc())
+    .limit(bindparam("limit")),
     LedgerRow,
 )
 #: Where the runs of a part of a job's past were used up: right after what the last of them stands for.

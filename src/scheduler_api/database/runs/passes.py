@@ -9,8 +9,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from scheduler_api.database.runs.due import DUE, DueLog
+from sqlalchemy import all_, and_, bindparam, func, select
+
+from scheduler_api.database.runs.due import DueLog
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, joblog
 
 #: Before all that is ever due.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -25,27 +28,32 @@ class NextDue(NamedTuple):
     """When the next pending log is to be tried."""
 
 
+#: Read from an index of its own.
+_PLAIN = and_(joblog.c.status == "pending", joblog.c.kind == "plain")
 # The floor skips the index entries of what has run: while somebody else's transaction can still see it, they
 # cannot be removed.
 CLAIM = Statement(
-    f"""
-    SELECT {DUE}
-    FROM joblog
-    WHERE status = 'pending' AND kind = 'plain' AND nextrun <= :due AND nextrun >= :floor
-      AND jobid <> ALL(:held)
-    ORDER BY nextrun, logid
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
-    """,
+    select(*columns(joblog, DueLog))
+    .where(
+        _PLAIN,
+        joblog.c.nextrun <= bindparam("due"),
+        joblog.c.nextrun >= bindparam("floor"),
+        joblog.c.jobid != all_(bindparam("held")),
+    )
+    .order_by(joblog.c.nextrun, joblog.c.logid)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True),
     DueLog,
 )
 
 NEXT_DUE = Statement(
-    """
-    SELECT clock_timestamp() AS now, (
-        SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'plain' AND nextrun >= :floor
-    ) AS due
-    """,
+    select(
+        func.clock_timestamp().label("now"),
+        select(func.min(joblog.c.nextrun))
+        .where(_PLAIN, joblog.c.nextrun >= bindparam("floor"))
+        .scalar_subquery()
+        .label("due"),
+    ),
     NextDue,
 )
 OLDEST = Statement(

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import any_, bindparam, delete, exists, select, update
+
 from scheduler_api.database.jobs.definitions import SCHEDULE, ScheduleRow
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import IS_NEXT_RUN, joblog
 
 #: The channel on which the tickers are told of a next run that they may not have seen.
 CHANNEL = "scheduler_scheduled"
@@ -16,10 +19,9 @@ CHANGES = "scheduler_changes"
 
 #: The schedule's live logs of a job, each from an index that holds live rows only: its next run, runs under
 #: way, and those that wait for another attempt.
-_LIVE = """
+_LIVE = f"""
     SELECT logid FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule'
-      AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
+    WHERE jobid = :jobid AND {IS_NEXT_RUN}
     UNION
     SELECT logid FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND status = 'running'
@@ -63,16 +65,22 @@ ADD = Statement(
     """
 )
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
-RUNNING = Statement("SELECT EXISTS (SELECT FROM joblog WHERE jobid = :jobid AND status = 'running')")
-PENDING = Statement(
-    """
-    SELECT logid, scheduledfor FROM joblog
-    WHERE jobid = :jobid AND status = 'pending' ORDER BY logid FOR UPDATE
-    """
+RUNNING = Statement(
+    select(exists().where(joblog.c.jobid == bindparam("jobid"), joblog.c.status == "running"))
 )
-WITHDRAW = Statement("DELETE FROM joblog WHERE logid = :logid")
-RETIME = Statement("UPDATE joblog SET nextrun = :nextrun WHERE logid = :logid")
-FOLLOW = Statement("UPDATE joblog SET following = :following WHERE logid = ANY(:logids)")
+PENDING = Statement(
+    select(joblog.c.logid, joblog.c.scheduledfor)
+    .where(joblog.c.jobid == bindparam("jobid"), joblog.c.status == "pending")
+    .order_by(joblog.c.logid)
+    .with_for_update()
+)
+WITHDRAW = Statement(delete(joblog).where(joblog.c.logid == bindparam("logid")))
+RETIME = Statement(
+    update(joblog).where(joblog.c.logid == bindparam("logid")).values(nextrun=bindparam("nextrun"))
+)
+FOLLOW = Statement(
+    update(joblog).where(joblog.c.logid == any_(bindparam("logids"))).values(following=bindparam("following"))
+)
 # A run that waits for another attempt stays a call: the attempts before it were.
 REHOST = Statement(
     """
@@ -109,8 +117,7 @@ WALK = Statement(
     FROM (VALUES (1)) AS always LEFT JOIN (
         walked AS job LEFT JOIN LATERAL (
             SELECT logid, scheduledfor, nextrun, following FROM joblog
-            WHERE jobid = job.jobid AND cause = 'schedule'
-              AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
+            WHERE jobid = job.jobid AND {IS_NEXT_RUN}
             LIMIT 1
         ) AS next_run ON true
     ) ON CASE

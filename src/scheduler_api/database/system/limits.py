@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import bindparam, delete, select
+
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, concurrencylimit
 
 
 class StoredLimit(NamedTuple):
@@ -29,7 +32,10 @@ class LimitInUse(NamedTuple):
 
 
 LIMITS = Statement(
-    'SELECT scope, name, "limit", rate FROM concurrencylimit ORDER BY scope, name', StoredLimit
+    select(*columns(concurrencylimit, StoredLimit)).order_by(
+        concurrencylimit.c.scope, concurrencylimit.c.name
+    ),
+    StoredLimit,
 )
 # Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
 SET_LIMIT = Statement(
@@ -46,7 +52,11 @@ SET_LIMIT = Statement(
         END
     """
 )
-REMOVE_LIMIT = Statement("DELETE FROM concurrencylimit WHERE scope = :scope AND name = :name RETURNING name")
+REMOVE_LIMIT = Statement(
+    delete(concurrencylimit)
+    .where(concurrencylimit.c.scope == bindparam("scope"), concurrencylimit.c.name == bindparam("name"))
+    .returning(concurrencylimit.c.name)
+)
 #: What bounds the calls to a host, of a job with these tags; and how much of that is under way.
 LIMITING = Statement(
     """

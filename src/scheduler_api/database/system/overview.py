@@ -190,10 +190,10 @@ GIVEN_UP = Statement(
     """
     SELECT job.jobid, job.jobname, job.timezone, job.pausedat, job.pausereason FROM job
     CROSS JOIN LATERAL (
-        SELECT client FROM jobchange WHERE jobid = job.jobid AND action = 'paused'
+        SELECT actor FROM jobchange WHERE jobid = job.jobid AND action = 'paused'
         ORDER BY changeid DESC LIMIT 1
     ) AS change
-    WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.client IS NULL
+    WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.actor = 'schedule'
     ORDER BY job.pausedat DESC, job.jobid LIMIT :limit
     """,
     GivenUpJob,

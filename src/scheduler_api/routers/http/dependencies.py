@@ -4,8 +4,11 @@ import re
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Path, Query, Request, Response
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.overview import Overview
@@ -71,11 +74,6 @@ async def _forecasts(request: Request) -> Forecasts:
     return forecasts
 
 
-async def _guard(request: Request) -> Guard:
-    guard: Guard = request.state.guard
-    return guard
-
-
 async def _cipher(request: Request) -> Cipher:
     cipher: Cipher = request.state.cipher
     return cipher
@@ -95,10 +93,10 @@ async def _pages(request: Request) -> Pages:
     return pages.seen_by(Reader(times, here, request.scope["mark"]))
 
 
-async def _client(request: Request) -> str:
+async def _actor(request: Request) -> Actor:
     program = request.headers.get("user-agent", "unknown program")[:200]
     machine = request.client.host if request.client else "this machine"
-    return f"{program}, {machine}"
+    return Actor(ActorKind.LOCAL, f"{program}, {machine}")
 
 
 async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
@@ -119,8 +117,6 @@ DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
 """What makes the calls."""
 ForecastsDep = Annotated[Forecasts, Depends(_forecasts)]
 """The forecast of the load."""
-GuardDep = Annotated[Guard, Depends(_guard)]
-"""Which addresses may be called."""
 CipherDep = Annotated[Cipher, Depends(_cipher)]
 """What encrypts secrets."""
 SettingsDep = Annotated[Settings, Depends(_settings)]
@@ -128,11 +124,11 @@ OverviewDep = Annotated[Overview, Depends(_overview)]
 """How the service does."""
 PagesDep = Annotated[Pages, Depends(_pages)]
 """The renderer of pages, as this reader wants them."""
-ActorDep = Annotated[str, Depends(_client)]
-"""Who asks, as far as that is known: the program and the machine."""
+ActorDep = Annotated[Actor, Depends(_actor)]
+"""Who asks."""
 
 
-def check_target(guard: Guard, target: Target | None) -> None:
+def check_target(request: Request, target: Target | None) -> None:
     """Refuse an address that is never called, before a job has it. Raises InvalidInput.
 
     What a name leads to is looked at with each call.
@@ -140,6 +136,7 @@ def check_target(guard: Guard, target: Target | None) -> None:
     if target is None:
         return
     address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
+    guard: Guard = request.state.guard
     refusal = None if address is None else guard.refusal(address)
     if refusal is not None:
         raise InvalidInput(
@@ -153,7 +150,9 @@ ENTITY_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
 async def _version(
     if_match: Annotated[
         str | None,
-        Header(description="The job's ETag: change the job only if it has not changed since."),
+        Header(
+            alias="If-Match", description="The job's ETag: change the job only if it has not changed since."
+        ),
     ] = None,
 ) -> int | None:
     if if_match is None or if_match.strip() == "*":
@@ -168,20 +167,20 @@ IfMatch = Annotated[int | None, Depends(_version)]
 KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-async def _key(
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="Makes the request safe to repeat: a name of your own for it, for 24 hours."),
-    ] = None,
-) -> str | None:
-    if idempotency_key is not None and not KEY.fullmatch(idempotency_key):
-        sentence = "Must be 1 to 255 printable ASCII characters without spaces."
-        raise InvalidInput(FieldError(("Idempotency-Key",), sentence))
-    return idempotency_key
+def _require_printable(key: str) -> str:
+    if not KEY.fullmatch(key):
+        raise PydanticCustomError("key", "Must be 1 to 255 printable ASCII characters without spaces.")
+    return key
 
 
-IdempotencyKey = Annotated[str | None, Depends(_key)]
-"""Under which the request may come again. Raises InvalidInput."""
+IdempotencyKey = Annotated[
+    Annotated[str, AfterValidator(_require_printable)] | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Makes the request safe to repeat: a name of your own for it, for 24 hours.",
+    ),
+]
+"""Under which the request may come again."""
 
 
 def tag(response: Response, version: int) -> None:

@@ -186,24 +186,10 @@ async def _place(
 PlaceDep = Annotated[Place, Depends(_place)]
 
 
-class Link:
-    """Says where a list goes on."""
-
-    def __init__(self, request: Request, response: Response) -> None:
-        self._request = request
-        self._response = response
-
-    def to(self, **place: Any) -> str:
-        """At the address of this request, with some of its query changed; the address."""
-        kept = {name: value for name, value in self._request.query_params.items() if name not in place}
-        query = {name: str(value) for name, value in place.items()} | kept
-        further = f"{self._request.url.path}?{urlencode(query)}"
-        self._response.headers["Link"] = f'<{further}>; rel="next"'
-        return further
-
-
-async def _link(request: Request, response: Response) -> Link:
-    return Link(request, response)
-
-
-LinkDep = Annotated[Link, Depends(_link)]
+def link_next(request: Request, response: Response, **place: Any) -> str:
+    """Say that a list goes on at the address of this request, with some of its query changed; the address."""
+    kept = {name: value for name, value in request.query_params.items() if name not in place}
+    query = {name: str(value) for name, value in place.items()} | kept
+    further = f"{request.url.path}?{urlencode(query)}"
+    response.headers["Link"] = f'<{further}>; rel="next"'
+    return further

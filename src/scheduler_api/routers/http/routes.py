@@ -40,11 +40,11 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind a look at the query and the body."""
-        handle, known = super().get_route_handler(), _names(self.dependant) | {"back"}
+        handle, known = super().get_route_handler(), _names(self.dependant) | {"back", "form"}
         body = None if self.body_field is None else self.body_field.field_info
 
         async def handle_strictly(request: Request) -> Response:
-            if request.url.query:
+            if request.scope["query_string"]:
                 is_page = request.method == "GET" and wants_page(request)
                 if is_page and (tidy := _tidy(request)):
                     return tidy
@@ -82,6 +82,10 @@ class FormRoute(StrictRoute):
 class BrowserRouter(APIRouter):
     """What browsers get: before what programs get at the same addresses, and not in the OpenAPI document."""
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether one of the routes is meant; programs need not look at each."""
+        return super().matches(scope) if _is_of_browser(scope) else (Match.NONE, {})
+
     def page(self, path: str, method: str = "GET") -> Callable[[Handler], Handler]:
         """For those who prefer a page."""
         return self._add(path, method, PageRoute)
@@ -89,10 +93,6 @@ class BrowserRouter(APIRouter):
     def form(self, path: str) -> Callable[[Handler], Handler]:
         """For forms, at an address that programs use as well."""
         return self._add(path, "POST", FormRoute)
-
-    def only_form(self, path: str) -> Callable[[Handler], Handler]:
-        """For forms, at an address of their own; they cannot send PATCH and DELETE."""
-        return self._add(path, "POST", StrictRoute)
 
     def _add(self, path: str, method: str, route_class: type[StrictRoute]) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
@@ -111,12 +111,24 @@ class BrowserRouter(APIRouter):
         return add
 
 
+def form_router() -> APIRouter:
+    """For forms, at addresses of their own: they cannot send PATCH and DELETE."""
+    return APIRouter(route_class=StrictRoute, include_in_schema=False)
+
+
+def _is_of_browser(scope: Scope) -> bool:
+    request = Request(scope)
+    return wants_page(request) or bodies.content_type(request) == bodies.FORM or _asks_for_form(scope)
+
+
 def wants_page(request: Request) -> bool:
     """Whether the client prefers a page of HTML."""
     return preferred(request.headers.get("accept")) is Media.HTML
 
 
 def _asks_for_form(scope: Scope) -> bool:
+    if not scope["query_string"]:
+        return False
     values = parse_qs(scope["query_string"].decode("latin-1")).get("form", ())
     return any(value.lower() in TRUE for value in values)
 

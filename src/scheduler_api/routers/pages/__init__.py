@@ -1,5 +1,6 @@
 """What browsers get: pages, and answers to their forms."""
 
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.pages import (
     actions,
     bulk,
@@ -13,4 +14,12 @@ from scheduler_api.routers.pages import (
     system,
 )
 
-PARTS = (runs, bulk, jobs, actions, history, logs, secrets, schedules, system, preferences)
+#: What stands before what programs get at the same addresses, and what has addresses of its own.
+PARTS = (runs, bulk, jobs, actions, history, logs, secrets, schedules, system)
+OWN = (jobs, secrets, schedules, preferences)
+
+router, own_router = BrowserRouter(), form_router()
+for part in PARTS:
+    router.include_router(part.router)
+for form in OWN:
+    own_router.include_router(form.own_router)

@@ -33,7 +33,7 @@ async def pause_by_form(
     back: BackDep,
 ) -> RedirectResponse:
     """Pause a job."""
-    await database.transact(actions.pause, jobid, order, version, actor)
+    await database.transact(actions.pause, actor, jobid, order, version)
     return back.to(f"/jobs/{jobid}", paused=jobid)
 
 
@@ -47,14 +47,16 @@ async def resume_by_form(
     back: BackDep,
 ) -> RedirectResponse:
     """Resume a paused job."""
-    await database.transact(actions.resume, jobid, order, version, actor)
+    await database.transact(actions.resume, actor, jobid, order, version)
     return back.to(f"/jobs/{jobid}", resumed=jobid)
 
 
 @router.form("/jobs/{jobid:jobid}/run")
-async def run_by_form(jobid: JobId, database: DatabaseDep, back: BackDep) -> RedirectResponse:
+async def run_by_form(
+    jobid: JobId, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
     """Run a job now."""
-    await database.transact(actions.run_now, jobid)
+    await database.transact(actions.run_now, actor, jobid)
     return back.to(f"/jobs/{jobid}", started=jobid)
 
 
@@ -63,7 +65,7 @@ async def skip_by_form(
     jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:
     """Skip the job's next run."""
-    await database.transact(actions.skip_next, jobid, version, actor)
+    await database.transact(actions.skip_next, actor, jobid, version)
     return back.to(f"/jobs/{jobid}", skippednext=jobid)
 
 

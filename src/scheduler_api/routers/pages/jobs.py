@@ -22,22 +22,22 @@ from scheduler_api.routers.http.dependencies import (
     ActorDep,
     Before,
     DatabaseDep,
-    GuardDep,
     IfMatch,
     JobId,
     PagesDep,
     PageSize,
     check_target,
 )
-from scheduler_api.routers.http.paging import JobFilters, LinkDep, PlaceDep, job_place
+from scheduler_api.routers.http.paging import JobFilters, PlaceDep, job_place, link_next
 from scheduler_api.routers.http.patience import while_connected
-from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services import views
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
 from scheduler_api.services.system import health
 
 router = BrowserRouter()
+own_router = form_router()
 
 #: How many next runs the page of a job shows.
 SHOWN_AHEAD = 20
@@ -52,7 +52,7 @@ async def jobs_page(
     pages: PagesDep,
     filters: JobFilters,
     place: PlaceDep,
-    link: LinkDep,
+    response: Response,
     size: PageSize,
     form: bool = False,
     like: Annotated[int | None, Query(alias="from", ge=1, le=MAX_ID)] = None,
@@ -62,20 +62,24 @@ async def jobs_page(
         job = None if like is None else await database.read(reading.get, like)
         return await aside(pages.form, await database.read(health.clock), like=job)
     view = await database.read(views.of_jobs, filters, place.sort, place.after, size)
-    further = link.to(after=job_place(place.sort, view.jobs[size - 1])) if view.jobs[size:] else None
+    further = (
+        link_next(request, response, after=job_place(place.sort, view.jobs[size - 1]))
+        if view.jobs[size:]
+        else None
+    )
     return await aside(pages.jobs, view, size, further, request.query_params)
 
 
 @router.form("/jobs")
 async def create_by_form(
-    fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep, guard: GuardDep
+    request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep
 ) -> Response:
     """Create a job, and return to the list; or show the form with its errors."""
     like = await _job_named(database, fields.get("from"))
     try:
         draft = await aside(forms.draft_of, fields, like)
-        check_target(guard, draft.target)
-        job = await database.transact(creating.create, draft, actor)
+        check_target(request, draft.target)
+        job = await database.transact(creating.create, actor, draft)
     except InvalidInput as error:
         now = await database.read(health.clock)
         return HTMLResponse(await aside(pages.form, now, fields, error.field_errors, like=like), 422)
@@ -88,7 +92,7 @@ async def job_page(
     jobid: JobId,
     database: DatabaseDep,
     pages: PagesDep,
-    link: LinkDep,
+    response: Response,
     size: PageSize,
     before: Before = None,
     form: bool = False,
@@ -104,7 +108,7 @@ async def job_page(
     older = None
     if view.job.logs[size:]:
         view.job.logs.pop()
-        older = link.to(before=view.job.logs[-1].logid, limit=size)
+        older = link_next(request, response, before=view.job.logs[-1].logid, limit=size)
     ahead: Sequence[Occurrence] = ()
     issue = None
     try:
@@ -115,14 +119,14 @@ async def job_page(
     return await aside(pages.job, view, older, ahead, issue)
 
 
-@router.only_form("/jobs/{jobid:jobid}/edit")
+@own_router.post("/jobs/{jobid:jobid}/edit")
 async def edit_by_form(
+    request: Request,
     jobid: JobId,
     fields: FormFields,
     database: DatabaseDep,
     pages: PagesDep,
     actor: ActorDep,
-    guard: GuardDep,
 ) -> Response:
     """Change a job; for browsers, whose forms cannot send PATCH."""
     job = await database.read(reading.get, jobid)
@@ -131,9 +135,9 @@ async def edit_by_form(
     meanwhile: list[Change] = []
     try:
         draft = await aside(forms.draft_of, fields, job)
-        check_target(guard, draft.target)
+        check_target(request, draft.target)
         patch = await aside(forms.patch_of, draft)
-        await database.transact(editing.edit, jobid, patch, version, actor)
+        await database.transact(editing.edit, actor, jobid, patch, version)
     except InvalidInput as error:
         field_errors, status = error.field_errors, 422
     except StaleVersion:
@@ -149,12 +153,12 @@ async def edit_by_form(
     return HTMLResponse(page, status)
 
 
-@router.only_form("/jobs/{jobid:jobid}/delete")
+@own_router.post("/jobs/{jobid:jobid}/delete")
 async def delete_by_form(
     jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep
 ) -> RedirectResponse:
     """Delete a job; for browsers, whose forms cannot send DELETE."""
-    await database.transact(editing.delete, jobid, History.KEEP, version, actor)
+    await database.transact(editing.delete, actor, jobid, History.KEEP, version)
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)
 
 

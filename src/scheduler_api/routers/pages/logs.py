@@ -1,15 +1,22 @@
 """Pages of runs, and what people do with them there."""
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.responses import RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import DatabaseDep, LogId, PagesDep, PageSize, RunnerDep
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    DatabaseDep,
+    LogId,
+    PagesDep,
+    PageSize,
+    RunnerDep,
+)
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import LinkDep, LogFilters, given
+from scheduler_api.routers.http.paging import LogFilters, given, link_next
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, with_offset
 from scheduler_api.services import views
@@ -24,7 +31,7 @@ async def runs_page(
     database: DatabaseDep,
     pages: PagesDep,
     filters: LogFilters,
-    link: LinkDep,
+    response: Response,
     size: PageSize,
 ) -> str:
     """The runs of all jobs, newest first."""
@@ -32,7 +39,7 @@ async def runs_page(
     # Those that can be tried again, whatever their cause.
     failed = given({"since": span[0], "until": span[1]}) if filters["status"] is LogStatus.FAILED else None
     view = await database.read(views.of_runs, given(filters), size, failed)
-    further = link.to(before=view.logs[size - 1].logid) if view.logs[size:] else None
+    further = link_next(request, response, before=view.logs[size - 1].logid) if view.logs[size:] else None
     return await aside(pages.runs, view, size, further, request.query_params, span)
 
 
@@ -43,23 +50,27 @@ async def log_page(logid: LogId, database: DatabaseDep, pages: PagesDep) -> str:
 
 
 @router.form("/logs/{logid:logid}/retry")
-async def retry_by_form(logid: LogId, database: DatabaseDep, back: BackDep) -> RedirectResponse:
+async def retry_by_form(
+    logid: LogId, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
     """Retry a failed run now."""
-    await database.transact(retrying.retry, logid)
+    await database.transact(retrying.retry, actor, logid)
     return back.to(f"/logs/{logid}")
 
 
 @router.form("/logs/{logid:logid}/cancel")
-async def cancel_by_form(logid: LogId, database: DatabaseDep, back: BackDep) -> RedirectResponse:
+async def cancel_by_form(
+    logid: LogId, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
     """Cancel a run."""
-    await database.transact(retrying.cancel, logid)
+    await database.transact(retrying.cancel, actor, logid)
     return back.to(f"/logs/{logid}")
 
 
 @router.form("/logs/retry")
-async def retry_failed_by_form(fields: FormFields, runner: RunnerDep) -> RedirectResponse:
+async def retry_failed_by_form(fields: FormFields, runner: RunnerDep, actor: ActorDep) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
     wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
-    report = await runner.retry_failed(RetryOrder(filter=wanted), given(wanted.model_dump()))
+    report = await runner.retry_failed(RetryOrder(filter=wanted), given(wanted.model_dump()), actor)
     left = "&left=1" if report.more else ""
     return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

@@ -5,15 +5,15 @@ from starlette.responses import RedirectResponse
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.redirects import back_to
-from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.routers.http.routes import form_router
 from scheduler_api.web.times import Clock
 
-router = BrowserRouter()
+own_router = form_router()
 
 YEAR = 31_536_000
 
 
-@router.only_form("/times")
+@own_router.post("/times")
 async def choose_times(fields: FormFields) -> RedirectResponse:
     """Choose the time zone in which pages show times, and return to the page."""
     if fields.get("clock") not in set(Clock):

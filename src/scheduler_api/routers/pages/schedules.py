@@ -15,12 +15,13 @@ from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, Forec
 from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.http.patience import preview_edit, while_connected
 from scheduler_api.routers.http.redirects import BackDep
-from scheduler_api.routers.http.routes import BrowserRouter, wants_page
+from scheduler_api.routers.http.routes import BrowserRouter, form_router, wants_page
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import editing, reading
 from scheduler_api.services.system import health
 
 router = BrowserRouter()
+own_router = form_router()
 
 JOBID = re.compile(r"\d{1,18}", re.ASCII)
 #: How many occurrences of one job a page lists: one of every second would fill it.
@@ -70,7 +71,7 @@ async def upcoming_page(
     return await aside(pages.upcoming, now, found, load, window, request.query_params)
 
 
-@router.only_form("/jobs/{jobid:jobid}/spread")
+@own_router.post("/jobs/{jobid:jobid}/spread")
 async def spread_by_form(
     jobid: JobId,
     patch: Annotated[JobPatch, form_of(JobPatch)],
@@ -81,5 +82,5 @@ async def spread_by_form(
     """Set a job's jitter; for browsers, whose forms cannot send PATCH."""
     if patch.model_fields_set != {"jitter"}:
         raise InvalidInput(FieldError(("jitter",), "Send `jitter` in seconds, and nothing else."))
-    await database.transact(editing.edit, jobid, patch, None, actor)
+    await database.transact(editing.edit, actor, jobid, patch, None)
     return back.to("/upcoming", spread=jobid)

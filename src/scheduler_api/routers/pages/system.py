@@ -3,7 +3,7 @@
 from starlette.responses import RedirectResponse
 
 from scheduler_api.computing import aside
-from scheduler_api.routers.http.dependencies import DatabaseDep, OverviewDep, PagesDep
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, OverviewDep, PagesDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.services.system import restore
 
@@ -17,7 +17,7 @@ async def overview_page(found: OverviewDep, pages: PagesDep) -> str:
 
 
 @router.form("/restore/confirm")
-async def confirm_by_form(database: DatabaseDep) -> RedirectResponse:
+async def confirm_by_form(database: DatabaseDep, actor: ActorDep) -> RedirectResponse:
     """Confirm that the database was restored, and return to the overview."""
-    await database.transact(restore.confirm)
+    await database.transact(restore.confirm, actor)
     return RedirectResponse("/overview", 303)

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from scheduler_api.actors import Actor
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
-from scheduler_api.database.jobs import definitions
+from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, JobNotFound, TooLong
@@ -16,7 +19,9 @@ from scheduler_api.services.history.versions import ScheduleVersions, Version, v
 MOST = 1000
 
 
-async def backfill(session: Session, now: datetime, jobid: int, order: Backfill) -> BackfillReport:
+async def backfill(
+    session: Session, now: datetime, actor: Actor, jobid: int, order: Backfill
+) -> BackfillReport:
     """Ask for runs of the past occurrences of a range: of the holes, or of all.
 
     A hole is an occurrence that did not run: skipped, counted in another's log, or failed. Those on
@@ -37,6 +42,8 @@ async def backfill(session: Session, now: datetime, jobid: int, order: Backfill)
         wanted = sorted(row.scheduledfor for row in rows)
         if wanted:
             await pending.announce(session)
+            said = order.model_dump(mode="json", exclude={"dryrun"}) | {"count": len(wanted)}
+            await changes.record(session, now, actor, Event(ChangeAction.BACKFILLED, jobid, after=said))
     verb = "would run" if order.dryrun else "will run now"
     count = len(wanted)
     message = (

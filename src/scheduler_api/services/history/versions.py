@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import ChangeRow
 from scheduler_api.database.jobs.definitions import DefinitionRow, JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
@@ -62,7 +63,7 @@ class ScheduleVersions:
     """A job as it is, and what led there."""
 
     job: JobRow
-    changes: list[dict[str, Any]]
+    changes: list[ChangeRow]
 
     @cached_property
     def all(self) -> list[Version]:
@@ -79,17 +80,17 @@ class ScheduleVersions:
     @property
     def targeted(self) -> datetime:
         """Since when the job has the target that it has, or none."""
-        edits = [change for change in self.changes if "target" in (change["after"] or {})]
-        found: datetime = edits[-1]["at"] if edits else self.job.createdat
+        edits = [change for change in self.changes if "target" in (change.after or {})]
+        found: datetime = edits[-1].at if edits else self.job.createdat
         return found
 
-    def pause_at(self, instant: datetime) -> dict[str, Any] | None:
+    def pause_at(self, instant: datetime) -> ChangeRow | None:
         """The change that had the job paused at an instant; None: it was not."""
         latest = None
         for change in self.changes:
-            if change["at"] <= instant and change["action"] in {"paused", "resumed"}:
+            if change.at <= instant and change.action in {"paused", "resumed"}:
                 latest = change
-        return latest if latest is not None and latest["action"] == "paused" else None
+        return latest if latest is not None and latest.action == "paused" else None
 
 
 async def versions_of(session: Session, jobid: int) -> ScheduleVersions:
@@ -107,7 +108,7 @@ async def versions_of(session: Session, jobid: int) -> ScheduleVersions:
     raise DatabaseBusy("The job kept changing; try again.")
 
 
-def _versions(row: JobRow, known: list[dict[str, Any]]) -> list[Version]:
+def _versions(row: JobRow, known: list[ChangeRow]) -> list[Version]:
     """From the present definition back through what each edit replaced."""
     document = written(vars(row))
     found: list[Version] = []
@@ -115,16 +116,16 @@ def _versions(row: JobRow, known: list[dict[str, Any]]) -> list[Version]:
     given: tuple[Part, ...] = ()
     maxruns = document["maxruns"]
     for change in reversed(known):
-        if change["action"] != "edited":
+        if change.action != "edited":
             continue
-        opens = "validfrom" in change["after"]
+        opens = "validfrom" in change.after
         if opens:
-            since = datetime.fromisoformat(change["after"]["validfrom"])
-            ends = [datetime.fromisoformat(end) for end in change["after"].get("kept", ())]
+            since = datetime.fromisoformat(change.after["validfrom"])
+            ends = [datetime.fromisoformat(end) for end in change.after.get("kept", ())]
             kept = planning.parts_of(ends)
             found.append(Version(since, to, _definition(document), maxruns, kept, given))
             to, given = since, kept
-        document |= {name: value for name, value in change["before"].items() if name != "validfrom"}
+        document |= {name: value for name, value in change.before.items() if name != "validfrom"}
         if opens:
             maxruns = document["maxruns"]
     found.append(Version(row.createdat, to, _definition(document), maxruns, (), given))

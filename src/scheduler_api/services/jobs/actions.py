@@ -8,10 +8,13 @@ from uuid import UUID
 
 import structlog
 
+from scheduler_api.actors import SCHEDULE, Actor
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.singly import one_by_one
@@ -33,27 +36,29 @@ from scheduler_api.services.jobs.reading import get
 log = structlog.get_logger(__name__)
 
 
-async def pause_untold(
-    session: Session,
-    now: datetime,
-    jobid: int,
-    order: Pause,
-    version: int | None = None,
-    client: str | None = None,
-    *,
-    pauseid: UUID | None = None,
-) -> None:
+async def pause(
+    session: Session, now: datetime, actor: Actor, jobid: int, order: Pause, version: int | None = None
+) -> Job:
     """Schedule nothing of the job until it is resumed. A paused job gets the new reason and end.
 
-    `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
     Raises InvalidInput for an end that has passed, JobNotFound, JobIsDeleted, JobHasNoFuture, StaleVersion.
     """
+    await pause_locked(session, actor, await locking.lock(session, now, jobid, version), order)
+    return await get(session, jobid)
+
+
+async def pause_locked(
+    session: Session, actor: Actor, locked: LockedJob, order: Pause, pauseid: UUID | None = None
+) -> None:
+    """The same of a job that is locked.
+
+    `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
+    """
+    now, jobid = locked.now, locked.job.jobid
     if order.until is not None and order.until <= now:
         raise InvalidInput(
             FieldError(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now.")
         )
-    locked = await locking.lock(session, now, jobid, version)
-    now = locked.now
     _require_future(locked)
     await locking.take_back(session, locked)
     why = definitions.Paused(order.reason, order.until, pauseid, await _open_from(session, locked))
@@ -61,7 +66,7 @@ async def pause_untold(
     if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
         await pending.announce(session)
     said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
-    await changes.record(session, now, jobid, "paused", client, after=said)
+    await changes.record(session, now, actor, Event(ChangeAction.PAUSED, jobid, after=said))
 
 
 async def _open_from(session: Session, locked: LockedJob) -> datetime | None:
@@ -73,51 +78,24 @@ async def _open_from(session: Session, locked: LockedJob) -> datetime | None:
     return await opening.first_open(session, locked, future)
 
 
-async def resume_untold(
-    session: Session,
-    now: datetime,
-    jobid: int,
-    order: Resume,
-    version: int | None = None,
-    client: str | None = None,
-) -> None:
+async def resume(
+    session: Session, now: datetime, actor: Actor, jobid: int, order: Resume, version: int | None = None
+) -> Job:
     """Promise the job's next run again; one that is active stays as it is.
 
     What the pause kept from running is caught up as the job's misfire policy says, or skipped on
     request; the ledger then says that the job was paused. Raises JobNotFound, JobIsDeleted,
     JobHasNoFuture, StaleVersion.
     """
-    locked = await locking.lock(session, now, jobid, version)
-    now = locked.now
+    await resume_locked(session, actor, await locking.lock(session, now, jobid, version), order)
+    return await get(session, jobid)
+
+
+async def resume_locked(session: Session, actor: Actor, locked: LockedJob, order: Resume) -> None:
+    """The same of a job that is locked."""
     _require_future(locked)
     if locked.job.is_paused:
-        await _go_on(session, now, locked, order.missed, client)
-
-
-async def pause(
-    session: Session,
-    now: datetime,
-    jobid: int,
-    order: Pause,
-    version: int | None = None,
-    client: str | None = None,
-) -> Job:
-    """The same as `pause_untold`; the job as it is then."""
-    await pause_untold(session, now, jobid, order, version, client)
-    return await get(session, jobid)
-
-
-async def resume(
-    session: Session,
-    now: datetime,
-    jobid: int,
-    order: Resume,
-    version: int | None = None,
-    client: str | None = None,
-) -> Job:
-    """The same as `resume_untold`; the job as it is then."""
-    await resume_untold(session, now, jobid, order, version, client)
-    return await get(session, jobid)
+        await _go_on(session, actor, locked, order.missed)
 
 
 class PausesOver(NamedTuple):
@@ -153,7 +131,7 @@ async def resume_all(session: Session, now: datetime, jobids: Sequence[int]) -> 
             until = locked.job.pauseduntil
             # Another replica may have come first, or somebody paused it anew.
             if until is not None and until <= locked.now:
-                await _go_on(session, locked.now, locked, Missed.POLICY, None)
+                await _go_on(session, SCHEDULE, locked, Missed.POLICY)
 
     tried = await one_by_one(session, jobids, resume_due)
     for one in tried:
@@ -162,32 +140,26 @@ async def resume_all(session: Session, now: datetime, jobids: Sequence[int]) -> 
     return sum(one.refusal is None for one in tried)
 
 
-async def _go_on(
-    session: Session, now: datetime, locked: LockedJob, missed: Missed, client: str | None
-) -> None:
-    job = locked.job
+async def _go_on(session: Session, actor: Actor, locked: LockedJob, missed: Missed) -> None:
+    job, now = locked.job, locked.now
     future, first = None, None
     try:
         future = planning.future_of(job, await logs.standing(session, job.jobid))
-        first = await _catch_up(session, now, locked, future, missed)
+        first = await _catch_up(session, locked, future, missed)
     except ScheduleUnusable:
         log.exception("a paused job cannot go on", jobid=job.jobid)
     # Completed, but for a run under way: that retires the job when it settles.
     await definitions.resume(session, job.jobid, active=first is not None or _lasts(locked))
     if future is not None and first is not None:
         await locking.go_on(session, now, locked, future, first, overlap=job.overlap)
-    await changes.record(session, now, job.jobid, "resumed", client, after={"missed": missed})
+    await changes.record(
+        session, now, actor, Event(ChangeAction.RESUMED, job.jobid, after={"missed": missed})
+    )
 
 
-async def _catch_up(
-    session: Session,
-    now: datetime,
-    locked: LockedJob,
-    future: Future,
-    missed: Missed,
-) -> datetime | None:
+async def _catch_up(session: Session, locked: LockedJob, future: Future, missed: Missed) -> datetime | None:
     """Write off what is not to be caught up; the occurrence to go on with."""
-    job = locked.job
+    job, now = locked.job, locked.now
     first = await opening.first_open(session, locked, future)
     if first is None or first > now:
         return first
@@ -202,7 +174,7 @@ async def _catch_up(
     return await skipping.write_off(session, now, job.jobid, future, (first, last), Reason.PAUSED)
 
 
-async def run_now(session: Session, now: datetime, jobid: int) -> Log:
+async def run_now(session: Session, now: datetime, actor: Actor, jobid: int) -> Log:
     """Ask for a run of the job now, beside its schedule, which does not move; the pending log.
 
     A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted.
@@ -218,15 +190,14 @@ async def run_now(session: Session, now: datetime, jobid: int) -> Log:
         # Somebody else asked at the very same microsecond: one run is what both get.
         found = await logs.around(session, jobid, now, now + datetime.resolution)
         rows = [row for row in found if row.cause == "manual"]
+    await changes.record(
+        session, now, actor, Event(ChangeAction.STARTED, jobid, after={"logid": rows[0].logid})
+    )
     return Log.model_validate(vars(rows[0]))
 
 
 async def skip_next(
-    session: Session,
-    now: datetime,
-    jobid: int,
-    version: int | None = None,
-    client: str | None = None,
+    session: Session, now: datetime, actor: Actor, jobid: int, version: int | None = None
 ) -> Job:
     """Skip the job's next run; the one after it comes next.
 
@@ -259,7 +230,7 @@ async def skip_next(
     elif not locked.under_way:
         await definitions.retire(session, [jobid])
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
-    await changes.record(session, now, jobid, "skipped", client, after=said)
+    await changes.record(session, now, actor, Event(ChangeAction.SKIPPED, jobid, after=said))
     return await get(session, jobid)
 
 

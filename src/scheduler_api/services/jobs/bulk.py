@@ -7,13 +7,14 @@ from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import SchedulerError
-from scheduler_api.services.jobs import actions, editing
+from scheduler_api.services.jobs import actions, editing, locking
 
 #: Jobs in one transaction, and seconds after which it takes no further one.
 BATCH, BATCH_SECONDS = 100, 1.0
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
 
     order: BulkOrder
     filters: dict[str, Any]
-    client: str | None
+    actor: Actor
     pauseid: UUID | None
     """Names what is paused by it."""
 
@@ -79,15 +80,27 @@ def _is_so(action: BulkAction, state: str) -> bool:
 
 
 def _verb(asked: Asked) -> Verb:
-    order, client, pauseid = asked.order, asked.client, asked.pauseid
-    pause = Pause.model_construct(reason=order.reason, until=order.until)
-    resume = Resume.model_construct(missed=order.missed)
+    order, actor = asked.order, asked.actor
+
+    async def pause(session: Session, now: datetime, jobid: int) -> None:
+        wanted = Pause.model_construct(reason=order.reason, until=order.until)
+        locked = await locking.lock(session, now, jobid)
+        await actions.pause_locked(session, actor, locked, wanted, asked.pauseid)
+
+    async def resume(session: Session, now: datetime, jobid: int) -> None:
+        locked = await locking.lock(session, now, jobid)
+        await actions.resume_locked(session, actor, locked, Resume.model_construct(missed=order.missed))
+
+    async def run(session: Session, now: datetime, jobid: int) -> None:
+        await actions.run_now(session, now, actor, jobid)
+
+    async def delete(session: Session, now: datetime, jobid: int) -> None:
+        await editing.delete(session, now, actor, jobid, order.history)
+
     verbs: dict[BulkAction, Verb] = {
-        BulkAction.PAUSE: lambda s, now, jobid: actions.pause_untold(
-            s, now, jobid, pause, None, client, pauseid=pauseid
-        ),
-        BulkAction.RESUME: lambda s, now, jobid: actions.resume_untold(s, now, jobid, resume, None, client),
-        BulkAction.RUN: actions.run_now,
-        BulkAction.DELETE: lambda s, now, jobid: editing.delete(s, now, jobid, order.history, None, client),
+        BulkAction.PAUSE: pause,
+        BulkAction.RESUME: resume,
+        BulkAction.RUN: run,
+        BulkAction.DELETE: delete,
     }
     return verbs[order.action]

@@ -2,9 +2,12 @@
 
 from datetime import datetime
 
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Future
 from scheduler_api.services.jobs import chains, locking
@@ -13,7 +16,7 @@ from scheduler_api.services.jobs.drafts import first_ahead, require_future_start
 from scheduler_api.services.jobs.planning import spread
 
 
-async def create(session: Session, now: datetime, draft: JobDraft, client: str | None = None) -> Job:
+async def create(session: Session, now: datetime, actor: Actor, draft: JobDraft) -> Job:
     """Create a job and schedule its first run. Raises InvalidInput where it has none ahead."""
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
@@ -26,7 +29,8 @@ async def create(session: Session, now: datetime, draft: JobDraft, client: str |
     if draft.active and first is not None:
         future = Future(schedule, draft.maxruns, delay=spread(jobid, draft.jitter))
         nextrun = await locking.schedule_next(session, now, jobid, future, first)
-    await changes.record(session, now, jobid, "created", client, after=recorded(written(values)))
+    created = Event(ChangeAction.CREATED, jobid, after=recorded(written(values)))
+    await changes.record(session, now, actor, created)
     return Job(
         **values,
         jobid=jobid,

@@ -3,10 +3,13 @@
 import contextlib
 from datetime import datetime
 
+from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.actions import History
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
@@ -22,10 +25,10 @@ from scheduler_api.services.jobs.reading import get
 async def edit(
     session: Session,
     now: datetime,
+    actor: Actor,
     jobid: int,
     patch: JobPatch,
     version: int | None = None,
-    client: str | None = None,
 ) -> Job:
     """Change a job's definition, and re-time its next run; its state stays.
 
@@ -48,7 +51,7 @@ async def edit(
         if state.validfrom == now:
             was["validfrom"], became["validfrom"] = plain(locked.job.validfrom), plain(now)
             became["kept"] = [plain(end) for end in state.kept]
-        await changes.record(session, now, jobid, "edited", client, was, became)
+        await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
     return await get(session, jobid)
 
 
@@ -73,10 +76,10 @@ async def _asked_for(session: Session, jobid: int) -> list[Skipped]:
 async def delete(
     session: Session,
     now: datetime,
+    actor: Actor,
     jobid: int,
     history: History,
     version: int | None = None,
-    client: str | None = None,
 ) -> None:
     """Delete a job: nothing of it starts any more; a call under way may end. Its history stays, or goes.
 
@@ -91,4 +94,4 @@ async def delete(
     await _close(session, now, locked)
     await skipping.skip(session, now, await _asked_for(session, jobid))
     await definitions.bury(session, now, jobid)
-    await changes.record(session, now, jobid, "deleted", client)
+    await changes.record(session, now, actor, Event(ChangeAction.DELETED, jobid))

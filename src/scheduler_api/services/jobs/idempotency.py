@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
+from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database import marks
 from scheduler_api.database.jobs import idempotency
@@ -26,9 +27,7 @@ class Created(NamedTuple):
     is_replayed: bool
 
 
-async def create_once(
-    session: Session, now: datetime, key: str, draft: JobDraft, client: str | None = None
-) -> Created:
+async def create_once(session: Session, now: datetime, actor: Actor, key: str, draft: JobDraft) -> Created:
     """Create the job, or find it as the key's first use created it.
 
     Raises what creating raises, KeyInFlight while another request has the key, and KeyReused where the
@@ -46,7 +45,7 @@ async def create_once(
         job = json.loads(found.answer)
         return Created(job["jobid"], job["version"], found.answer, is_replayed=True)
     await idempotency.forget(session, now - LIFETIME)
-    created = await creating.create(session, now, draft, client)
+    created = await creating.create(session, now, actor, draft)
     answer = created.model_dump_json()
     await idempotency.keep(session, now, key, digest, answer)
     return Created(created.jobid, created.version, answer, is_replayed=False)

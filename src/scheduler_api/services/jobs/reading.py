@@ -60,7 +60,8 @@ async def changes_of(session: Session, jobid: int, before: int, limit: int) -> l
 
 async def newest_changes(session: Session, jobid: int, before: int, limit: int) -> list[Change]:
     """The same of a job that is there."""
-    return await in_turns(Change.model_validate, await changes.newest(session, jobid, before, limit))
+    rows = await changes.newest(session, jobid, before, limit)
+    return await in_turns(lambda row: Change.model_validate(row._asdict()), rows)
 
 
 async def changes_since(session: Session, job: Job, version: int) -> list[Change]:

@@ -2,9 +2,12 @@
 
 from datetime import datetime
 
+from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
-from scheduler_api.database.jobs import definitions, secrets
+from scheduler_api.database.jobs import changes, definitions, secrets
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, SecretNotFound, TooManySecrets
 from scheduler_api.targets import signatures
@@ -12,7 +15,7 @@ from scheduler_api.targets import signatures
 MOST = 2
 
 
-async def add(session: Session, now: datetime, jobid: int, cipher: Cipher) -> NewSecret:
+async def add(session: Session, now: datetime, actor: Actor, jobid: int, cipher: Cipher) -> NewSecret:
     """Give a job a further secret; it is shown this once.
 
     Raises JobNotFound, JobIsDeleted, TooManySecrets, SecretsUnavailable.
@@ -26,6 +29,9 @@ async def add(session: Session, now: datetime, jobid: int, cipher: Cipher) -> Ne
         raise TooManySecrets(f"Job {jobid} has {MOST} secrets; remove the older one before you add another.")
     secret = signatures.new_secret()
     row = await secrets.add(session, now, jobid, cipher.encrypt(secret))
+    await changes.record(
+        session, now, actor, Event(ChangeAction.SECRET_ADDED, jobid, after={"secretid": row.secretid})
+    )
     return NewSecret(**row._asdict(), secret=secret)
 
 
@@ -41,7 +47,9 @@ async def kept(session: Session, jobid: int) -> list[Secret]:
     return [Secret.model_validate(row._asdict()) for row in await secrets.of_job(session, jobid)]
 
 
-async def remove(session: Session, _: datetime, jobid: int, secretid: int) -> None:
+async def remove(session: Session, now: datetime, actor: Actor, jobid: int, secretid: int) -> None:
     """Sign with a secret no more. Raises SecretNotFound."""
     if not await secrets.remove(session, jobid, secretid):
         raise SecretNotFound(f"Job {jobid} has no secret {secretid}.")
+    removed = Event(ChangeAction.SECRET_REMOVED, jobid, before={"secretid": secretid})
+    await changes.record(session, now, actor, removed)

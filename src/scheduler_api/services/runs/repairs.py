@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 import structlog
 
+from scheduler_api.actors import SCHEDULE
 from scheduler_api.computing import in_turns
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.jobs.definitions import ScheduleRow
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import LedgerRow
@@ -212,4 +215,5 @@ async def _record(
 ) -> None:
     """Tell those who look after the job."""
     before, after = ({"nextrun": plain(instant)} for instant in (was, became))
-    await changes.record(session, locked.now, locked.job.jobid, "repaired", None, before, after)
+    repaired = Event(ChangeAction.REPAIRED, locked.job.jobid, before, after)
+    await changes.record(session, locked.now, SCHEDULE, repaired)

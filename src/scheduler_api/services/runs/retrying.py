@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.database.jobs import definitions
+from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import attempts, leases, logs, pending
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
@@ -47,7 +50,7 @@ async def latest_attempts(session: Session, logids: Sequence[int]) -> dict[int, 
     return {logid: Attempt.model_validate(vars(row)) for logid, row in rows.items()}
 
 
-async def retry(session: Session, now: datetime, logid: int) -> Log:
+async def retry(session: Session, now: datetime, actor: Actor, logid: int) -> Log:
     """Try a failed call again, now, with as many attempts as a new one; its delivery id stays.
 
     Raises LogNotFound, NothingToRetry, JobIsDeleted, JobHasNoTarget.
@@ -65,18 +68,19 @@ async def retry(session: Session, now: datetime, logid: int) -> Log:
         raise JobHasNoTarget(f"Job {row.jobid} no longer has a target.")
     await attempts.retry(session, now, logid, job.host)
     await pending.announce(session)
+    await changes.record(session, now, actor, Event(ChangeAction.RETRIED, row.jobid, after={"logid": logid}))
     return await _log(session, logid)
 
 
 async def retry_batch(
-    session: Session, now: datetime, filters: Mapping[str, Any], after: int
+    session: Session, now: datetime, actor: Actor, filters: Mapping[str, Any], after: int
 ) -> tuple[int | None, int]:
     """Try the next failed calls above a logid again; the last of them (None: there was none), how many."""
     logids = await attempts.failed(session, filters, after, BATCH)
     done = 0
     for logid in logids:
         try:
-            await retry(session, now, logid)
+            await retry(session, now, actor, logid)
             done += 1
         except SchedulerError:
             continue
@@ -88,7 +92,7 @@ async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
     return await attempts.count_failed(session, filters)
 
 
-async def cancel(session: Session, now: datetime, logid: int) -> Log:
+async def cancel(session: Session, now: datetime, actor: Actor, logid: int) -> Log:
     """End a run that is under way, or keep one from running; what its target answers then is dropped.
 
     Raises LogNotFound, LogIsSettled, RunNotStarted.
@@ -109,6 +113,9 @@ async def cancel(session: Session, now: datetime, logid: int) -> Log:
         ended = Ended(logid, row.leasetoken or UUID(int=0), "cancelled", Failure.CANCELLED, error)
         await settle_held(session, now, row, ended)
     await pending.announce(session)
+    await changes.record(
+        session, now, actor, Event(ChangeAction.CANCELLED, row.jobid, after={"logid": logid})
+    )
     return await _log(session, logid)
 
 

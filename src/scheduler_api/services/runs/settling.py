@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from scheduler_api.actors import SCHEDULE
 from scheduler_api.contracts.jobs.actions import Pause
 from scheduler_api.database.jobs.definitions import StateRow
 from scheduler_api.database.runs import following, logs
@@ -18,7 +19,7 @@ from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.runs.settling import AttemptEnd, Result, Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.services.jobs import actions, chains, opening, planning, skipping
+from scheduler_api.services.jobs import actions, chains, locking, opening, planning, skipping
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.runs import repairs
 from scheduler_api.services.runs.ends import Ended
@@ -134,7 +135,7 @@ async def pause_failing(session: Session, now: datetime, judged: Sequence[Judged
         if reason is not None:
             order = Pause.model_construct(reason=reason[:MAX_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
-                await actions.pause_untold(session, now, jobid, order)
+                await actions.pause_locked(session, SCHEDULE, await locking.lock(session, now, jobid), order)
 
 
 def _why_pause(log: LeasedLog, end: Ended, result: Result, failures: int) -> str | None:

@@ -2,7 +2,11 @@
 
 from datetime import datetime
 
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
+from scheduler_api.database.jobs import changes
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import pending
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import limits
@@ -15,18 +19,27 @@ async def listing(session: Session) -> list[Limit]:
     return [Limit.model_validate(row._asdict()) for row in await limits.listing(session)]
 
 
-async def put(session: Session, now: datetime, scope: LimitScope, name: str, order: LimitOrder) -> Limit:
+async def put(
+    session: Session, now: datetime, actor: Actor, scope: LimitScope, name: str, order: LimitOrder
+) -> Limit:
     """Set a limit; it holds from the next claim on, for all replicas together."""
     await limits.put(session, now, scope, name, limit=order.limit, rate=order.rate)
     await pending.announce(session)
-    return Limit(scope=scope, name=name, limit=order.limit, rate=order.rate)
+    limit = Limit(scope=scope, name=name, limit=order.limit, rate=order.rate)
+    await changes.record(
+        session, now, actor, Event(ChangeAction.LIMIT_SET, after=limit.model_dump(mode="json"))
+    )
+    return limit
 
 
-async def remove(session: Session, _: datetime, scope: LimitScope, name: str) -> None:
+async def remove(session: Session, now: datetime, actor: Actor, scope: LimitScope, name: str) -> None:
     """Lift a limit. Raises LimitNotFound."""
     if not await limits.remove(session, scope, name):
         raise LimitNotFound(f"There is no limit on the {scope} {name}.")
     await pending.announce(session)
+    await changes.record(
+        session, now, actor, Event(ChangeAction.LIMIT_REMOVED, before={"scope": scope, "name": name})
+    )
 
 
 async def holding_back(session: Session, now: datetime, jobid: int, host: str, hostlimit: int) -> str | None:

@@ -2,8 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.system.overview import Issue, Restore
 from scheduler_api.database import installation
+from scheduler_api.database.jobs import changes
+from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.wording import issues
 
@@ -17,9 +21,11 @@ async def last(session: Session) -> Restore:
     return Restore() if row is None else Restore(**row)
 
 
-async def confirm(session: Session, now: datetime) -> Restore:
+async def confirm(session: Session, now: datetime, actor: Actor) -> Restore:
     """Confirm a restore; once confirmed, or without any restore, nothing changes."""
-    await installation.confirm(session, now)
+    if await is_awaited(session, now):
+        await installation.confirm(session, now)
+        await changes.record(session, now, actor, Event(ChangeAction.RESTORE_CONFIRMED))
     return await last(session)
 
 

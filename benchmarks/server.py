@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy.engine import URL, make_url
 
 from benchmarks import statements
-from scheduler_api.app import TICKER_POOL, TICKER_SETTINGS
+from scheduler_api.app import TICKER_POOL
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
@@ -58,7 +58,7 @@ async def fresh_database(server: URL) -> AsyncIterator[URL]:
 @contextlib.asynccontextmanager
 async def service_database(url: URL) -> AsyncIterator[Database]:
     """Connections as the ticker has them."""
-    database = Database(url, name="benchmark", pool=TICKER_POOL, server_settings=TICKER_SETTINGS)
+    database = Database(url, name="benchmark", pool=TICKER_POOL)
     try:
         yield database
     finally:

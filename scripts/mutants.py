@@ -36,7 +36,7 @@ MUTANTS = [
     Mutant(
         "claims wait for each other (no SKIP LOCKED)",
         "src/scheduler_api/database/runs/passes.py",
-        {"    FOR UPDATE SKIP LOCKED\n": "    FOR UPDATE\n"},
+        {".with_for_update(skip_locked=True)": ".with_for_update()"},
     ),
     Mutant(
         "the next row is made outside the transaction of the result",

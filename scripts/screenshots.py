@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from tests.browser import chromium, demonstration
@@ -83,7 +83,7 @@ async def main() -> None:
         server = EmbeddedServer(Path(folder) / "data", settings={"fsync": "off"})
         url = await server.start()
         try:
-            database = Database(url, name="screenshots", pool=PoolSize(1, 0, 5.0))
+            database = Database(url, name="screenshots", pool=PoolOptions(1, 0, 5.0))
             await migrations.migrate(database)
             await demonstration.fill(database, NOW)
             await demonstration.stand_still(database, NOW)

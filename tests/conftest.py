@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 
 from scheduler_api.app import create_app
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
@@ -111,7 +111,7 @@ def worker_database(server: Server) -> Iterator[URL]:
 
 
 async def _migrate(url: URL) -> None:
-    database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
+    database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
     await migrations.migrate(database)
     await database.close()
 
@@ -122,9 +122,8 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
     database = Database(
         worker_database,
         name="tests",
-        pool=PoolSize(8, 0, 5.0),
+        pool=PoolOptions(8, 0, 5.0, {"lock_timeout": "60s"}),
         statement_timeout=60,
-        server_settings={"lock_timeout": "60s"},
     )
     await end_others(database)
     await empty(database)

@@ -17,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 from scheduler_api import __version__, descriptors
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.engine import Database
+from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.engine import Database, Fence
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.descriptors import Shares
@@ -79,23 +79,23 @@ PARTS = (
     documentation,
 )
 
-#: The ticker's own connections. Requests cannot starve it.
-TICKER_POOL = PoolSize(kept=LANES, overflow=0, timeout=5.0)
-#: One ends pauses, one looks for what is broken.
-UPKEEP_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
-#: One listens, one tells.
-EVENTS_POOL = PoolSize(kept=2, overflow=0, timeout=5.0)
-#: Bytes of a connection's name that PostgreSQL keeps.
-MAX_NAME_LENGTH = 63
 #: What works on many rows at once waits no longer for one that somebody holds: the others wait with it.
 UPKEEP_SETTINGS = {"lock_timeout": "250ms"}
 #: A small pass costs more to plan than to run; its statements have one good plan.
 TICKER_SETTINGS = UPKEEP_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
-#: One claims, one settles, one looks after leases, one is for POST /jobs/run.
-DELIVERY_POOL = PoolSize(kept=4, overflow=0, timeout=5.0)
 #: Plans are made once, maybe before the tables are filled, and must be good afterwards. A process that
 #: stops in the midst of a claim holds up those of all others: not for long.
 DELIVERY_SETTINGS = TICKER_SETTINGS | {"enable_seqscan": "off", "idle_in_transaction_session_timeout": "5s"}
+#: The ticker's own connections. Requests cannot starve it.
+TICKER_POOL = PoolOptions(LANES, overflow=0, timeout=5.0, settings=TICKER_SETTINGS)
+#: One ends pauses, one looks for what is broken.
+UPKEEP_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
+#: One listens, one tells.
+EVENTS_POOL = PoolOptions(2, overflow=0, timeout=5.0)
+#: Bytes of a connection's name that PostgreSQL keeps.
+MAX_NAME_LENGTH = 63
+#: One claims, one settles, one looks after leases, one is for POST /jobs/run.
+DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTINGS)
 #: Seconds that a request waits for the database beyond what a single statement may take.
 BEYOND_STATEMENT = 0.8
 #: Seconds between two attempts to bring the embedded server back.
@@ -145,15 +145,23 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
         own = partial(_own_database, settings, url, retirement)
-        deliveries = own("scheduler-api deliveries", DELIVERY_POOL, DELIVERY_SETTINGS)
+        deliveries = own("scheduler-api deliveries", DELIVERY_POOL)
         stack.push_async_callback(deliveries.close)
         replica = f"{socket.gethostname()}:{os.getpid()}"
         # Its name tells all others that this replica is there.
-        signals = own(f"{REPLICA}{replica}", EVENTS_POOL, {})
+        signals = own(f"{REPLICA}{replica}", EVENTS_POOL)
         stack.push_async_callback(signals.close)
-        share = _shares_told(settings)
+        share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
-        deliverer = _deliverer(settings, replica, deliveries, guard, cipher, feed, share.calls)
+        client = Client(guard, idle=share.calls)
+        deliverer = Deliverer(
+            deliveries,
+            client,
+            Caller(client, cipher, f"{settings.base_url}/runs"),
+            Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
+            Capacity(share.calls, settings.ticker_interval),
+            feed.publish,
+        )
         runner = Runner(requests, settings.batch_size, deliverer)
         await deliverer.open()
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
@@ -162,8 +170,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         if settings.ticker:
             ticker = await stack.enter_async_context(_ticking(settings, own, feed))
             retirement.ends(ticker.cease)
-        beginning = _beginning(settings, requests, deliverer, ticker)
-        confirmation = await stack.enter_async_context(beginning)
+        confirmation = await stack.enter_async_context(_beginning(settings, requests, deliverer, ticker))
         await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
         yield AppState(
             settings=settings,
@@ -203,10 +210,10 @@ async def _beginning(
 
 @contextlib.asynccontextmanager
 async def _ticking(
-    settings: Settings, own: Callable[[str, PoolSize, dict[str, str]], Database], feed: ChangeFeed
+    settings: Settings, own: Callable[[str, PoolOptions], Database], feed: ChangeFeed
 ) -> AsyncIterator[Ticker]:
-    passes = own("scheduler-api ticker", TICKER_POOL, TICKER_SETTINGS)
-    upkeep = own("scheduler-api upkeep", UPKEEP_POOL, UPKEEP_SETTINGS)
+    passes = own("scheduler-api ticker", TICKER_POOL)
+    upkeep = own("scheduler-api upkeep", UPKEEP_POOL)
     runner = Runner(passes, settings.batch_size)
     ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, feed.publish)
     try:
@@ -233,7 +240,7 @@ def shares(settings: Settings) -> Shares:
     return descriptors.shares(descriptors.limit(), kept, settings.concurrency)
 
 
-def _shares_told(settings: Settings) -> Shares:
+def _announced_shares(settings: Settings) -> Shares:
     share = shares(settings)
     if share.calls < settings.concurrency:
         log.warning(
@@ -250,27 +257,6 @@ def _secret_keys(settings: Settings) -> list[str]:
     if settings.secret_key is not None or settings.external_url() is not None:
         return settings.secret_keys()
     return [key_beside(settings.data_dir or default_data_dir())]
-
-
-def _deliverer(
-    settings: Settings,
-    replica: str,
-    database: Database,
-    guard: Guard,
-    cipher: Cipher,
-    feed: ChangeFeed,
-    calls: int,
-) -> Deliverer:
-    base = settings.public_url or f"http://localhost:{settings.port}"
-    client = Client(guard, idle=calls)
-    return Deliverer(
-        database,
-        client,
-        Caller(client, cipher, f"{base}/runs"),
-        Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
-        Capacity(calls, settings.ticker_interval),
-        feed.publish,
-    )
 
 
 @contextlib.asynccontextmanager
@@ -315,24 +301,19 @@ async def database_server(settings: Settings) -> AsyncIterator[URL]:
 
 def requests_database(settings: Settings, url: URL, retirement: Retirement | None = None) -> Database:
     """The connections that requests share."""
-    pool = PoolSize(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
+    pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
     return Database(
         url,
         name="scheduler-api requests",
         pool=pool,
         statement_timeout=settings.statement_timeout,
         patience=settings.statement_timeout + BEYOND_STATEMENT,
-        outdated=(retirement or Retirement()).retire,
+        fence=Fence(outdated=(retirement or Retirement()).retire),
     )
 
 
 def _own_database(
-    settings: Settings,
-    url: URL,
-    retirement: Retirement,
-    name: str,
-    pool: PoolSize,
-    server_settings: dict[str, str],
+    settings: Settings, url: URL, retirement: Retirement, name: str, pool: PoolOptions
 ) -> Database:
     """The connections of a part that requests must not starve."""
     return Database(
@@ -340,8 +321,7 @@ def _own_database(
         name=name[:MAX_NAME_LENGTH],
         pool=pool,
         statement_timeout=settings.statement_timeout,
-        server_settings=server_settings,
-        outdated=retirement.retire,
+        fence=Fence(outdated=retirement.retire),
     )
 
 

@@ -141,7 +141,7 @@ async def _serve(settings: Settings) -> None:
         async with app.router.lifespan_context(app) as state:
             assert state is not None
 
-            # Calls that are under way may end while requests do.
+            # Calls that are in progress may end while requests do.
             def asked_to_stop() -> None:
                 state["deliverer"].cease()
                 # Pages would follow the changes for ever.

@@ -22,7 +22,7 @@ from scheduler_api.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: Seconds that requests under way have after SIGTERM, and that a connection is kept for the next request.
+#: Seconds that requests in progress have after SIGTERM, and that a connection is kept for the next request.
 GRACE_PERIOD, KEEP_ALIVE = 20, 5
 #: New objects between two collections of the youngest; Python's default of 700 is a few requests.
 GARBAGE = 20_000

@@ -165,6 +165,11 @@ class Settings(BaseSettings):
         None, description="`console` or `json`. Unset: `console` on a terminal, else `json`."
     )
 
+    @property
+    def base_url(self) -> str:
+        """Where targets reach this service."""
+        return self.public_url or f"http://localhost:{self.port}"
+
     def secret_keys(self) -> list[str]:
         """The keys that are given."""
         return [] if self.secret_key is None else self.secret_key.get_secret_value().split(",")

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, Respons
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from tests.browser import chromium
 from tests.factories import EMPTY
@@ -103,7 +103,7 @@ def site_database(server: Server, chromium_program: str) -> Iterator[URL]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running_site(site_database: URL) -> AsyncIterator[Site]:
     service = await Service.start(site_database, SCHEDULER_AUTO_MIGRATE="on")
-    database = Database(site_database, name="tests", pool=PoolSize(2, 0, 5.0), statement_timeout=60)
+    database = Database(site_database, name="tests", pool=PoolOptions(2, 0, 5.0), statement_timeout=60)
     yield Site(service.url.replace("localhost", "127.0.0.1"), database)
     await database.close()
     await service.stop()

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from scheduler_api import errors
 from scheduler_api.database import engine as engine_module
 from scheduler_api.database import statements, versions
-from scheduler_api.database.connections import PoolSize
-from scheduler_api.database.engine import Database
+from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.engine import Database, Fence
 from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.database.statements import DRIVER, Session, Statement
 from tests.factories import add_job, execute, scalar, until_it_waits_or_ends
@@ -213,7 +213,7 @@ async def test_a_crash_of_the_server_makes_the_number_of_a_transaction_worthless
 @pytest.fixture
 async def narrow(worker_database: URL) -> AsyncIterator[Database]:
     """A database with a single connection, for which nobody waits long."""
-    database = Database(worker_database, name="narrow", pool=PoolSize(1, 0, 0.1), statement_timeout=0.2)
+    database = Database(worker_database, name="narrow", pool=PoolOptions(1, 0, 0.1), statement_timeout=0.2)
     yield database
     await database.close()
 
@@ -237,7 +237,7 @@ async def test_a_statement_may_not_take_forever(database: Database, narrow: Data
 
 async def test_a_server_that_is_not_there_is_unavailable(worker_database: URL) -> None:
     nobody = Database(
-        worker_database.set(host="127.0.0.1", port=1, query={}), name="nobody", pool=PoolSize(1, 0, 1.0)
+        worker_database.set(host="127.0.0.1", port=1, query={}), name="nobody", pool=PoolOptions(1, 0, 1.0)
     )
     with pytest.raises(errors.DatabaseUnavailable):
         await nobody.transact(insert_job)
@@ -288,9 +288,9 @@ async def test_code_that_may_write_no_more_changes_nothing_and_says_so(
     database: Database, worker_database: URL
 ) -> None:
     told: list[errors.ReplicaOutdated] = []
-    pool = PoolSize(1, 0, 5.0)
+    pool = PoolOptions(1, 0, 5.0)
     oldest = await scalar(database, "SELECT compatiblefrom FROM schemaversion")
-    old = Database(worker_database, name="old", pool=pool, version=oldest - 1, outdated=told.append)
+    old = Database(worker_database, name="old", pool=pool, fence=Fence(oldest - 1, told.append))
     try:
         with pytest.raises(errors.ReplicaOutdated, match="Replace it"):
             await old.transact(insert_job)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api import errors
 from scheduler_api.app import requests_database
-from scheduler_api.database.connections import Connection, PoolSize
+from scheduler_api.database.connections import Connection, PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import DRIVER, Session, Statement, savepoint
 from scheduler_api.settings import Settings
@@ -40,7 +40,7 @@ async def way(worker_database: URL, database: Database) -> AsyncIterator[Holding
 @pytest.fixture
 async def behind(way: Holding) -> AsyncIterator[Database]:
     """A database with two connections behind the way, for whose answers nobody waits long."""
-    behind = Database(way.url, name="behind", pool=PoolSize(2, 0, 30.0), patience=PATIENCE)
+    behind = Database(way.url, name="behind", pool=PoolOptions(2, 0, 30.0), patience=PATIENCE)
     # A machine that is busy elsewhere takes its time to connect, and to prepare statements.
     behind.patience = 30.0
     for _ in range(2):
@@ -209,7 +209,7 @@ async def test_a_commit_is_not_under_the_time_out_of_statements(
     worker_database: URL, database: Database
 ) -> None:
     """Ended by a time-out it may be half done: kept here, and not by the standbys that were to have it."""
-    hurried = Database(worker_database, name="hurried", pool=PoolSize(1, 0, 5.0), patience=30)
+    hurried = Database(worker_database, name="hurried", pool=PoolOptions(1, 0, 5.0), patience=30)
 
     async def work(session: Session, _: datetime) -> str:
         await session.all(

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.jobs.actions import Resume
 from scheduler_api.database import migrations, versions
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import SchemaMismatch
@@ -30,7 +30,7 @@ def empty(server: Server) -> Iterator[URL]:
 @pytest.fixture
 async def fresh(empty: URL) -> AsyncIterator[Database]:
     """A database without a schema."""
-    database = Database(empty, name="migrations", pool=PoolSize(12, 0, 30.0))
+    database = Database(empty, name="migrations", pool=PoolOptions(12, 0, 30.0))
     yield database
     await database.close()
 

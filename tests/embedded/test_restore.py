@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import LIFE, Database
 from scheduler_api.embedded.server import PORT, EmbeddedServer, installed_programs
 from scheduler_api.services.runs import passes
@@ -34,7 +34,7 @@ async def opened() -> AsyncIterator[Open]:
     databases: list[Database] = []
 
     def opened(url: URL) -> Database:
-        databases.append(Database(url, name="tests", pool=PoolSize(2, 0, 5.0)))
+        databases.append(Database(url, name="tests", pool=PoolOptions(2, 0, 5.0)))
         return databases[-1]
 
     yield opened
@@ -45,7 +45,7 @@ async def opened() -> AsyncIterator[Open]:
 async def run_once(database: Database) -> set[int]:
     """Run what is due; the logs that are there then."""
     now = await scalar(database, "SELECT clock_timestamp()")
-    await database.transact(passes.run_pass, 100, now, frozenset())
+    await database.transact(passes.run_pass, 100, now)
     return set(await scalar(database, LOGIDS))
 
 
@@ -93,7 +93,7 @@ async def test_a_standby_that_takes_over_is_noticed(
     server = embed(data_dir)
     database = opened(await server.start())
     await prepared(database)
-    await database.transact(passes.run_pass, 1, await scalar(database, "SELECT now()"), frozenset())
+    await database.transact(passes.run_pass, 1, await scalar(database, "SELECT now()"))
     kept = set(await scalar(database, LOGIDS))
     await asyncio.to_thread(backed_up, server, folder / "standby", ordinary_user)
     lost = await run_once(database) - kept

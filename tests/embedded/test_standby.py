@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from scheduler_api import errors
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.jobs import idempotency
@@ -32,7 +32,7 @@ async def keep(session: Session, _: datetime, word: str) -> str:
 async def url(embed: Embed, data_dir: Path) -> URL:
     """A server that waits for a standby that is not there."""
     url = await embed(data_dir).start()
-    database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
+    database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
     await migrations.migrate(database)
     await ask(url, "CREATE TABLE kept (word text)")
     # The first unit of work in a new database is followed by a commit of its own.
@@ -49,7 +49,7 @@ async def url(embed: Embed, data_dir: Path) -> URL:
 
 @pytest.fixture
 async def database(url: URL) -> AsyncIterator[Database]:
-    database = Database(url, name="tests", pool=PoolSize(2, 0, 5.0), patience=2.0)
+    database = Database(url, name="tests", pool=PoolOptions(2, 0, 5.0), patience=2.0)
     yield database
     await ask(url, "ALTER SYSTEM RESET synchronous_standby_names")
     await ask(url, "SELECT pg_reload_conf()")

@@ -14,7 +14,7 @@ from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import installation, migrations
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.embedded.server import installed_programs
@@ -40,7 +40,7 @@ def model(server: Server) -> Iterator[URL]:
     """A migrated database that no service has used yet."""
 
     async def migrate(url: URL) -> None:
-        database = Database(url, name="tests", pool=PoolSize(1, 0, 5.0))
+        database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
         await migrations.migrate(database)
         await database.close()
 
@@ -64,7 +64,7 @@ async def opened() -> AsyncIterator[Open]:
     async with contextlib.AsyncExitStack() as stack:
 
         def opened(url: URL) -> Database:
-            database = Database(url, name="tests", pool=PoolSize(4, 0, 10.0))
+            database = Database(url, name="tests", pool=PoolOptions(4, 0, 10.0))
             stack.push_async_callback(database.close)
             return database
 
@@ -89,7 +89,7 @@ def load(url: URL, dumped: str) -> None:
 async def run_once(database: Database) -> None:
     """Run what is due, as a replica without targets does."""
     now = await scalar(database, "SELECT clock_timestamp()")
-    await database.transact(passes.run_pass, 100, now, frozenset())
+    await database.transact(passes.run_pass, 100, now)
 
 
 async def logids(database: Database) -> dict[int, datetime]:

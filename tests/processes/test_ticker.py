@@ -11,7 +11,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.runs.pending import CHANNEL
@@ -189,7 +189,7 @@ async def test_the_service_lives_through_a_restart_of_the_database(open_folder: 
     server = EmbeddedServer(open_folder / "data")
     url = await server.start()
     service = await Service.start(url, SCHEDULER_AUTO_MIGRATE="true", SCHEDULER_TICKER_INTERVAL="0.2")
-    database = Database(url, name="tests", pool=PoolSize(2, 0, 5.0))
+    database = Database(url, name="tests", pool=PoolOptions(2, 0, 5.0))
     try:
         async with AsyncClient(base_url=service.url, timeout=PATIENCE) as client:
             start = datetime.now(UTC) + timedelta(seconds=3)

@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.database.runs.claims import Started
@@ -260,7 +260,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.database = Database(self.url, name="bounds", pool=PoolSize(2, 0, 5.0))
+        self.database = Database(self.url, name="bounds", pool=PoolOptions(2, 0, 5.0))
         self.now = NOON
         self.jobid = 0
         self.maxruns: int | None = None

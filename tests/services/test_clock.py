@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
@@ -29,7 +29,7 @@ async def ahead(database: Database, worker_database: URL) -> AsyncIterator[Datab
         " AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 day' $$",
     )
     path = {"search_path": "tomorrow, pg_catalog, public"}
-    shifted = Database(worker_database, name="tests", pool=PoolSize(4, 0, 5.0), server_settings=path)
+    shifted = Database(worker_database, name="tests", pool=PoolOptions(4, 0, 5.0, path))
     yield shifted
     await shifted.close()
     await execute(database, "DROP SCHEMA tomorrow CASCADE")

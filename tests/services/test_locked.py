@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import URL
 
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import is_of_a_row
 from scheduler_api.database.statements import Session
@@ -34,9 +34,7 @@ async def hurried(worker_database: URL, database: Database) -> AsyncIterator[Dat
     """As the connections of what works on many rows at once."""
     assert await scalar(database, "SELECT count(*) FROM job") == 0
     settings = {"lock_timeout": "100ms"}
-    hurried = Database(
-        worker_database, name="hurried", pool=PoolSize(2, 0, 30.0), patience=60, server_settings=settings
-    )
+    hurried = Database(worker_database, name="hurried", pool=PoolOptions(2, 0, 30.0, settings), patience=60)
     yield hurried
     await hurried.close()
 

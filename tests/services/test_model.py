@@ -24,7 +24,7 @@ from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
-from scheduler_api.database.connections import PoolSize
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.services.history import backfill, checks, explain
@@ -73,7 +73,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model(Rules(lambda _: False), self.now)
 
     async def _open(self) -> Database:
-        database = Database(self.url, name="model", pool=PoolSize(4, 0, 5.0))
+        database = Database(self.url, name="model", pool=PoolOptions(4, 0, 5.0))
         await empty(database)
         return database
 

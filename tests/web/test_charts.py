@@ -38,7 +38,7 @@ def test_every_status_shows_inside_its_column(buckets: list[dict[str, float | No
             assert -0.2 <= bar.y <= bar.y + bar.height <= HEIGHT + 0.2
             assert bar.height > 0
             assert f"{bucket[bar.kind]:,} {bar.kind}" in column.said
-    assert len(chart.told) == sum(any(bucket.values()) for bucket in buckets)
+    assert len(chart.filled) == sum(any(bucket.values()) for bucket in buckets)
 
 
 def test_durations_are_drawn_with_the_median_in_front() -> None:

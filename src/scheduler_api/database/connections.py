@@ -1,6 +1,8 @@
 """Connections to the server: how they are made, and that none is shared in a state that nobody knows."""
 
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -34,12 +36,14 @@ SESSION_SETTINGS = {
 _IDLE_OPTION = getattr(socket, "TCP_KEEPALIVE", None) or socket.TCP_KEEPIDLE
 
 
-class PoolSize(NamedTuple):
+class PoolOptions(NamedTuple):
     """How many connections a pool keeps, how many more it may open, how long (seconds) to wait for one."""
 
     kept: int
     overflow: int
     timeout: float
+    settings: Mapping[str, str] = MappingProxyType({})
+    """What its connections ask of the server beside what all do."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped
@@ -78,7 +82,9 @@ def _keep_alive(connected: socket.socket) -> None:
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
 
 
-def pooled_engine(url: URL, pool: PoolSize, patience: float, server_settings: dict[str, str]) -> AsyncEngine:
+def pooled_engine(
+    url: URL, pool: PoolOptions, patience: float, server_settings: Mapping[str, str]
+) -> AsyncEngine:
     """An engine with a pool, whose connections give a call up after `patience` seconds."""
     engine = create_async_engine(
         url,
@@ -88,22 +94,22 @@ def pooled_engine(url: URL, pool: PoolSize, patience: float, server_settings: di
         pool_size=pool.kept,
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,
-        connect_args=_connect_args(server_settings) | {"command_timeout": patience},
+        connect_args=_connect_args({**server_settings, **pool.settings}) | {"command_timeout": patience},
     )
     event.listen(engine.sync_engine, "checkout", _refuse_unfit)
     return engine
 
 
-def unpooled_engine(url: URL, server_settings: dict[str, str]) -> AsyncEngine:
+def unpooled_engine(url: URL, server_settings: Mapping[str, str]) -> AsyncEngine:
     """An engine whose every connection is new, and waits for as long as the server works."""
     return create_async_engine(url, poolclass=NullPool, connect_args=_connect_args(server_settings))
 
 
-def _connect_args(server_settings: dict[str, str]) -> dict[str, Any]:
+def _connect_args(server_settings: Mapping[str, str]) -> dict[str, Any]:
     return {
         "timeout": CONNECT_TIMEOUT,
         "connection_class": Connection,
-        "server_settings": SESSION_SETTINGS | server_settings,
+        "server_settings": {**SESSION_SETTINGS, **server_settings},
     }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from scheduler_api.database import installation
-from scheduler_api.database.connections import Connection, PoolSize, pooled_engine, unpooled_engine
+from scheduler_api.database.connections import Connection, PoolOptions, pooled_engine, unpooled_engine
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
 from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statement, attach_driver, command
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
@@ -72,12 +72,21 @@ class _Opened(NamedTuple):
         return self.life, self.row
 
 
+class Fence(NamedTuple):
+    """Which schema this code is for, and who hears of it when the database is for newer code only."""
+
+    version: int = VERSION
+    outdated: Callable[[ReplicaOutdated], None] = lambda _: None
+
+
+FENCE = Fence()
+
+
 class Database:
     """One pool of connections, and the two ways to use it.
 
     `statement_timeout` is how many seconds the server gives a single statement; `patience`, how many a whole
-    unit of work may wait for the server, its second try and its commit included. `outdated` is told when the
-    database turns out to be for newer code only.
+    unit of work may wait for the server, its second try and its commit included.
     """
 
     def __init__(
@@ -85,20 +94,18 @@ class Database:
         url: URL,
         *,
         name: str,
-        pool: PoolSize,
+        pool: PoolOptions,
         statement_timeout: float = 5.0,
         patience: float | None = None,
-        server_settings: dict[str, str] | None = None,
-        version: int = VERSION,
-        outdated: Callable[[ReplicaOutdated], None] = lambda _: None,
+        fence: Fence = FENCE,
     ) -> None:
         self.url = url
-        self._outdated = outdated
-        self.version = version
+        self._outdated = fence.outdated
+        self.version = fence.version
         self._name = name
         self.patience = patience or 2 * statement_timeout
         own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
-        self.engine = pooled_engine(url, pool, self.patience, own | (server_settings or {}))
+        self.engine = pooled_engine(url, pool, self.patience, own)
         self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.

@@ -49,7 +49,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_disconnect(error: BaseException) -> bool:
-    """Whether the connection is gone, so that a commit under way may have been kept or not."""
+    """Whether the connection is gone, so that a commit in progress may have been kept or not."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     state = sqlstate(error)

@@ -79,7 +79,7 @@ job = Table(
     # Instead of a schedule: the job that it runs after, and after which ends.
     Column("after", JSONB),
     Column("afterjobid", BigInteger),
-    # Whether the schedule goes on while a run is under way; how many may be, whatever their cause.
+    # Whether the schedule goes on while a run is in progress; how many may be, whatever their cause.
     Column("overlap", Boolean, nullable=False, server_default="false"),
     Column("concurrency", Integer),
     # After so many failures in a row the job is paused.
@@ -159,7 +159,7 @@ joblog = Table(
     # What the run does, and which host it calls.
     Column("kind", Text, nullable=False, server_default="plain"),
     Column("host", Text),
-    # While the run is under way: the occurrence to add when it settles. Then it carries the job's future.
+    # While the run is in progress: the occurrence to add when it settles. Then it carries the job's future.
     Column("following", Instant),
     # Who holds the run, and until when; another may take it over afterwards.
     Column("leasetoken", Uuid),
@@ -305,7 +305,7 @@ jobsecret = Table(
     Index("ix_jobsecret_jobid", "jobid"),
 )
 
-# How many runs of the jobs with a tag, or calls to a host, may be under way at once, and begin in a minute.
+# How many runs of the jobs with a tag, or calls to a host, may be in progress at once, and begin in a minute.
 concurrencylimit = Table(
     "concurrencylimit",
     metadata,

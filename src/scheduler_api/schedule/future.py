@@ -12,7 +12,7 @@ class Future(NamedTuple):
     schedule: Schedule
     maxruns: int | None = None
     runs: int = 0
-    """Runs that the schedule has made so far, those that are under way among them; no others count."""
+    """Runs that the schedule has made so far, those that are in progress among them; no others count."""
     lastrun: datetime | None = None
     """When the job ran last, for the rows to come."""
     delay: timedelta = timedelta(0)

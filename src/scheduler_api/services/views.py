@@ -1,4 +1,4 @@
-"""What pages show: read in one unit of work each, with one statement for each thing that is told."""
+"""What pages show: read in one unit of work each, with one statement for each thing that is shown."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -39,7 +39,7 @@ class Chart(NamedTuple):
     top: str
 
     @property
-    def told(self) -> list[Column]:
+    def filled(self) -> list[Column]:
         """The columns in which something happened: for a table, newest first."""
         return [column for column in reversed(self.columns) if column.bars]
 

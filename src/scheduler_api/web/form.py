@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.drafts import Ending, JobDraft
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.schedules import EditPreview, SchedulePreview
 from scheduler_api.contracts.jobs.targets import MASK, Method, Target
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
@@ -37,6 +40,23 @@ ENDINGS = {
 METHODS = list(Method)
 #: The units of an interval, the smallest first, by their seconds.
 LENGTHS = {seconds: f"{unit}s" for unit, seconds in reversed(UNITS)}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What was typed into the form, and what came of it."""
+
+    fields: Mapping[str, str]
+    field_errors: Sequence[FieldError] = ()
+    preview: SchedulePreview | None = None
+    change: EditPreview | None = None
+    """What it would change."""
+    meanwhile: Sequence[Change] = ()
+    """What others have changed since the form was shown."""
+    previewing: bool = False
+    """Whether only the preview was asked for."""
+
+
 #: Some cron expressions to choose from.
 CRONS = {
     "@hourly": "every hour",
@@ -138,24 +158,20 @@ def _start(start: datetime) -> dict[str, str]:
     return {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
 
 
+#: The fields of a job that the form shows in a way of their own; all others it shows as they are.
+SHAPED = {"startdate", "starttime", "repeat", "interval", "cron", "after", "target", "active"}
+
+
 def _fields_of(job: Job) -> dict[str, str]:
-    fields = {
-        "jobname": job.jobname,
-        "timezone": job.timezone,
+    plain = {name: _text(getattr(job, name)) for name in JobDraft.model_fields if name not in SHAPED}
+    shaped = {
         "until": until_text(job),
-        "maxruns": _text(job.maxruns),
         "exclude": " ".join(job.exclude),
-        "dstgap": job.dstgap,
-        "dstfold": job.dstfold,
         "jitter": str(job.jitter) if job.jitter else "",
-        "misfire": job.misfire,
-        "grace": str(job.grace),
         "tags": ", ".join(job.tags),
         "overlap": "true" if job.overlap else "",
-        "concurrency": _text(job.concurrency),
-        "autopause": _text(job.autopause),
     }
-    return fields | _schedule_fields(job) | ({} if job.target is None else _target_fields(job.target))
+    return plain | shaped | _schedule_fields(job) | ({} if job.target is None else _target_fields(job.target))
 
 
 def until_text(job: Job) -> str:

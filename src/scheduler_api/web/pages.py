@@ -13,15 +13,13 @@ from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
-from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
-from scheduler_api.contracts.jobs.schedules import EditPreview, Occurrence, SchedulePreview, Upcoming
+from scheduler_api.contracts.jobs.schedules import Occurrence, Upcoming
 from scheduler_api.contracts.jobs.secrets import NewSecret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem
-from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import JobsView, JobView, RunsView
@@ -181,7 +179,7 @@ class Pages:
         return self._render("explain.html", now=now, job=job, answer=answer)
 
     def log(self, now: datetime, job: Job, found: LogWithAttempts) -> str:
-        """A log: how its run stands, its attempts, and what they told."""
+        """A log: how its run stands, its attempts, and its output."""
         totals = [one.timing.get("total", 0.0) for one in found.attempts if one.timing]
         return self._render(
             "log.html",
@@ -206,35 +204,31 @@ class Pages:
     def form(
         self,
         now: datetime,
-        fields: Mapping[str, str] | None = None,
-        field_errors: Sequence[FieldError] = (),
-        preview: SchedulePreview | None = None,
-        change: EditPreview | None = None,
+        typed: form.Typed | None = None,
         *,
         editing: Job | None = None,
         like: Job | None = None,
-        previewing: bool = False,
-        meanwhile: Sequence[Change] = (),
     ) -> str:
         """The form for a job: fresh, of the job that it edits, or like another one.
 
-        Or with what was typed into it, what that means, what it would change, and what is wrong with it;
-        and with what others have changed `meanwhile`.
+        Or with what was typed into it, what that means, what it would change, and what is wrong with it.
         """
-        values = form.with_kind(fields or {})
-        if fields is None:
+        if typed is None:
             values = form.fields_for(now, self._reader.times.mine or "UTC", editing, like)
+            typed = form.Typed(values)
+        else:
+            values = form.with_kind(typed.fields)
         return self._render(
             "form.html",
             now=now,
             values=values,
             editing=editing,
-            messages=form.messages(field_errors, values.get("kind")),
+            messages=form.messages(typed.field_errors, values.get("kind")),
             choices=form,
-            preview=preview,
-            change=change,
-            previewing=previewing,
-            meanwhile=meanwhile,
+            preview=typed.preview,
+            change=typed.change,
+            previewing=typed.previewing,
+            meanwhile=typed.meanwhile,
             zones=sorted(zone_names()),
         )
 

@@ -18,10 +18,10 @@ class Notice(NamedTuple):
 def notice(query: Mapping[str, str]) -> Notice | None:
     """What was just done. Only numbers are taken from the address."""
     counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
-    for name, told in TOLD.items():
+    for name, done in DONE.items():
         if name in counts:
-            undo = told.undo
-            return Notice(told.text.format(counts[name]), undo and undo.format(counts[name]))
+            undo = done.undo
+            return Notice(done.text.format(counts[name]), undo and undo.format(counts[name]))
     if "retried" in counts:
         left = " Stopped after the time limit; retry the rest." if "left" in counts else ""
         one = counts["retried"] == 1
@@ -32,7 +32,7 @@ def notice(query: Mapping[str, str]) -> Notice | None:
     return Notice(f"Ran due jobs: {', '.join(parts)}." if parts else "No runs were due.")
 
 
-TOLD = {
+DONE = {
     "created": Notice("Created job {}."),
     "deleted": Notice("Deleted job {}."),
     "paused": Notice("Paused job {}.", "/jobs/{}/resume"),
@@ -42,4 +42,4 @@ TOLD = {
     "skippednext": Notice("Skipped the next run of job {}."),
 }
 #: What addresses carry for notices only.
-NAMES = (*TOLD, "retried", "left", "finished", "failed", "skipped")
+NAMES = (*DONE, "retried", "left", "finished", "failed", "skipped")

@@ -28,7 +28,7 @@ def attempt(log: Log, attempts: Sequence[Attempt], target: Target | None) -> str
 
 
 def outlook(log: Log, attempts: Sequence[Attempt], target: Target | None, zone: str) -> str | None:
-    """What follows if the attempt that is to come, or under way, fails; None: it is over, or has none."""
+    """What follows if the attempt that is to come, or in progress, fails; None: it is over, or has none."""
     if target is None or log.kind == "plain" or log.status not in UNDER_WAY:
         return None
     tried = log.attempt - _spent(log, attempts)
@@ -80,7 +80,7 @@ def _listed(items: Iterable[str]) -> str:
 
 
 def overlap(job: Job) -> str:
-    """How many runs of a job may be under way at once."""
+    """How many runs of a job may be in progress at once."""
     if not job.overlap:
         return "One at a time; the next run waits."
     if job.concurrency is None:

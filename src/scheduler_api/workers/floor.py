@@ -20,8 +20,8 @@ class Floor:
     def __init__(self) -> None:
         self._at = BEGINNING
         self._forget_at = 0.0
-        self.told = 0
-        """How often it was forgotten."""
+        self.version = 0
+        """Another one each time that it is forgotten."""
 
     @property
     def at(self) -> datetime:
@@ -32,13 +32,13 @@ class Floor:
 
     def forget(self) -> None:
         """Look for everything the next time."""
-        self.told += 1
+        self.version += 1
         self._at = BEGINNING
         self._forget_at = monotonic() + FLOOR_SECONDS
 
-    def saw(self, oldest: datetime, told: int) -> None:
-        """A look that began when it had been `told` so often saw nothing that was due before `oldest`."""
-        # What was told meanwhile may not be among it.
-        if told == self.told:
+    def saw(self, oldest: datetime, version: int) -> None:
+        """A look that began at a `version` saw nothing that was due before `oldest`."""
+        # What came meanwhile may not be among it.
+        if version == self.version:
             # What is being written may say that it was due a little before.
             self._at = max(self._at, oldest - FLOOR_MARGIN)

@@ -58,7 +58,7 @@ class Loop:
         self._nearer.set()
 
     async def stop(self) -> None:
-        """Finish the step under way, take no other, and end."""
+        """Finish the step in progress, take no other, and end."""
         self.cease()
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -80,7 +80,7 @@ class Loop:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no further step will be taken, so that one under way should come to its end."""
+        """Whether no further step will be taken, so that one in progress should come to its end."""
         return self._is_stopping
 
     @property

@@ -20,7 +20,7 @@ from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import bulk
 from scheduler_api.services.runs import passes, retrying
-from scheduler_api.services.runs.passes import PassReport
+from scheduler_api.services.runs.passes import Known, PassReport
 from scheduler_api.services.system import health
 from scheduler_api.workers.delivery.deliverer import Deliverer
 from scheduler_api.workers.singly import whole_else_singly
@@ -45,7 +45,7 @@ class RunnerReport:
     total: PassReport = field(default_factory=PassReport)
     retried: int = 0
     running: int = 0
-    """Calls that are still under way."""
+    """Calls that are still in progress."""
     repaired: int = 0
     floor: datetime = BEGINNING
     """Nothing is looked for that was due before."""
@@ -157,11 +157,10 @@ class Runner:
 
     async def _run_pass(self, due: datetime, report: RunnerReport) -> PassReport:
         """A pass, added to the report; jobs that others hold are left alone by those that follow."""
-        held = report.total.held
+        known = Known(report.total.held, report.floor)
 
         def run_pass(singly: bool) -> Awaitable[PassReport]:
-            size = self._batch_size
-            return self._database.transact(passes.run_pass, size, due, held, report.floor, singly=singly)
+            return self._database.transact(passes.run_pass, self._batch_size, due, known, singly=singly)
 
         done = await undisturbed(whole_else_singly("a pass", run_pass))
         report.total += done

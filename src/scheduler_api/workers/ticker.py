@@ -67,7 +67,7 @@ class Ticker:
             loop.cease()
 
     async def stop(self) -> None:
-        """Take nothing new, finish what is under way, and end."""
+        """Take nothing new, finish what is in progress, and end."""
         self.cease()
         await asyncio.gather(*(loop.stop() for loop in self._loops))
 
@@ -98,9 +98,9 @@ class Ticker:
 
     async def _tick(self) -> float:
         """One look: run passes if something is due; how many seconds to sleep then."""
-        floor, told = self._floor.at, self._floor.told
+        floor, version = self._floor.at, self._floor.version
         found = await self._database.read(health.next_due, floor)
-        self._floor.saw(found.now if found.due is None else min(found.due, found.now), told)
+        self._floor.saw(found.now if found.due is None else min(found.due, found.now), version)
         if found.due is None or found.due > found.now:
             return self._until(found)
         done = (await self._runner.run_due(found.now, MAX_RUN, floor)).total

@@ -4,11 +4,11 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -37,13 +37,6 @@ FoldPolicy = Annotated[Fold, Field(strict=False)]
 MisfirePolicy = Annotated[Misfire, Field(strict=False)]
 
 
-def _given_unless_cron(value: T | None, info: ValidationInfo) -> T | None:
-    # What has an error of its own is not among the data.
-    if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
-        raise PydanticCustomError("start", "Required unless `cron` is set.")
-    return value
-
-
 class Ending(StrEnum):
     """Results of an upstream run."""
 
@@ -69,46 +62,12 @@ UNSCHEDULED: dict[str, Any] = dict.fromkeys(
 ) | {"repeat": False, "exclude": [], "jitter": 0}
 
 
-class JobDraft(BaseModel):
-    """A job as a client writes it."""
+class JobFields(BaseModel):
+    """What the author of a job decides."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "jobname": "Monthly invoices",
-                    "startdate": "2030-01-31",
-                    "starttime": "02:00",
-                    "timezone": "Europe/Berlin",
-                },
-                {
-                    "jobname": "Heartbeat",
-                    "startdate": "2030-01-31",
-                    "starttime": "00:00:30",
-                    "repeat": True,
-                    "interval": 90,
-                },
-                {
-                    "jobname": "Nightly report",
-                    "cron": "30 2 * * MON-FRI",
-                    "timezone": "Europe/Berlin",
-                    "exclude": ["2030-12-24/2031-01-01"],
-                    "tags": ["reports"],
-                },
-                {
-                    "jobname": "Sync with the warehouse",
-                    "cron": "*/15 * * * *",
-                    "target": {"url": "https://example.com/sync", "body": {"run": "{{logid}}"}},
-                    "autopause": 10,
-                },
-            ]
-        },
-    )
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    jobname: JobName = Field(description="The name: 3 to 100 characters after trimming.")
+    jobname: JobName = Field("", description="The name: 3 to 100 characters after trimming.")
     cron: CronText | None = Field(
         None,
         description="A cron expression in the job's time zone: five fields (minute, hour, day of month, "
@@ -119,14 +78,11 @@ class JobDraft(BaseModel):
         None,
         description="Instead of a schedule: run after another job's runs.",
     )
-    startdate: Annotated[CalendarDate | None, AfterValidator(_given_unless_cron)] = Field(
-        None,
-        validate_default=True,
-        description="The date of the first run, in the job's time zone. Optional with `cron`.",
+    startdate: CalendarDate | None = Field(
+        None, description="The date of the first run, in the job's time zone. Optional with `cron`."
     )
-    starttime: Annotated[ClockTime | None, AfterValidator(_given_unless_cron)] = Field(
+    starttime: ClockTime | None = Field(
         None,
-        validate_default=True,
         description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. Optional "
         "with `cron`; it is then midnight of `startdate`.",
     )
@@ -188,9 +144,58 @@ class JobDraft(BaseModel):
     autopause: Count | None = Field(
         None, description="Pause the job after this many consecutive failures. Default: never."
     )
+
+
+class JobDraft(JobFields):
+    """A job as a client writes it."""
+
+    model_config = ConfigDict(
+        # A start that is left out may be missing.
+        validate_default=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "jobname": "Monthly invoices",
+                    "startdate": "2030-01-31",
+                    "starttime": "02:00",
+                    "timezone": "Europe/Berlin",
+                },
+                {
+                    "jobname": "Heartbeat",
+                    "startdate": "2030-01-31",
+                    "starttime": "00:00:30",
+                    "repeat": True,
+                    "interval": 90,
+                },
+                {
+                    "jobname": "Nightly report",
+                    "cron": "30 2 * * MON-FRI",
+                    "timezone": "Europe/Berlin",
+                    "exclude": ["2030-12-24/2031-01-01"],
+                    "tags": ["reports"],
+                },
+                {
+                    "jobname": "Sync with the warehouse",
+                    "cron": "*/15 * * * *",
+                    "target": {"url": "https://example.com/sync", "body": {"run": "{{logid}}"}},
+                    "autopause": 10,
+                },
+            ]
+        },
+    )
+
+    jobname: JobName = Field(description="The name: 3 to 100 characters after trimming.")
     active: bool = Field(
         True, description="Whether the job is scheduled. A job created with `false` is paused."
     )
+
+    @field_validator("startdate", "starttime")
+    @classmethod
+    def _given_unless_cron(cls, value: T | None, info: ValidationInfo) -> T | None:
+        # What has an error of its own is not among the data.
+        if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
+            raise PydanticCustomError("start", "Required unless `cron` is set.")
+        return value
 
     @model_validator(mode="after")
     def _kind_is_clear(self) -> "JobDraft":
@@ -250,37 +255,12 @@ class JobDraft(BaseModel):
         )
 
 
-class JobPatch(BaseModel):
+class JobPatch(JobFields):
     """Changes to a job: what is left out stays as it is."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]},
+        json_schema_extra={"examples": [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]}
     )
-
-    jobname: JobName = Field("", validate_default=False)
-    startdate: CalendarDate | None = None
-    starttime: ClockTime | None = None
-    timezone: ZoneName = "UTC"
-    repeat: bool = False
-    interval: Count | None = None
-    cron: CronText | None = None
-    after: After | None = None
-    until: Instant | None = None
-    maxruns: Count | None = None
-    exclude: Exclusions = Field(default_factory=list)
-    dstgap: GapPolicy = Gap.AFTER
-    dstfold: FoldPolicy = Fold.ONCE
-    jitter: Jitter = 0
-    misfire: MisfirePolicy = Misfire.ONCE
-    grace: Count = 60
-    tags: Tags = Field(default_factory=list)
-    target: Target | None = None
-    overlap: bool = False
-    concurrency: Count | None = None
-    autopause: Count | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -184,7 +184,7 @@ ACTIVE_DEFINITIONS = Statement(
     f"""
     SELECT {SCHEDULE}, jobname, kind = 'http' AS calls, next_run.runs
     FROM job {NEXT_RUN}
-    -- With its last run under way, a job is active still, and nothing of it is to come.
+    -- With its last run in progress, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
     ORDER BY job.jobid LIMIT :limit
     """,

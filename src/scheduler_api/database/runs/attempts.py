@@ -33,7 +33,7 @@ class AttemptRow:
 
 
 class LineRow(NamedTuple):
-    """What a run told."""
+    """A line of a run's output."""
 
     lineid: int
     attempt: int
@@ -112,7 +112,7 @@ async def latest(session: Session, logids: Sequence[int]) -> dict[int, AttemptRo
 
 
 async def lines(session: Session, logid: int, limit: int) -> list[LineRow]:
-    """The newest lines that the log's run told, in order."""
+    """The newest lines of the run's output, in order."""
     return await session.all(LINES, logid=logid, limit=limit)
 
 
@@ -130,10 +130,10 @@ async def tell(
 
 
 async def add_lines(
-    session: Session, now: datetime, logid: int, attempt: int, told: Sequence[str], limit: int
+    session: Session, now: datetime, logid: int, attempt: int, added: Sequence[str], limit: int
 ) -> None:
     """Keep lines of an attempt, `limit` of all it tells."""
-    await session.all(ADD_LINES, now=now, logid=logid, attempt=attempt, lines=told, limit=limit)
+    await session.all(ADD_LINES, now=now, logid=logid, attempt=attempt, lines=added, limit=limit)
 
 
 async def retry(session: Session, now: datetime, logid: int, host: str) -> None:

@@ -37,14 +37,15 @@ class Bound(NamedTuple):
     runs: int
     """Under way; or failures in a row."""
     calls: int
-    """Those of them that have a call under way."""
+    """Those of them that have a call in progress."""
     limit: int | None
     rate: int | None
     until: datetime | None
 
 
-#: What bounds a claim: what is under way of each job, host and tag (runs, and those of them that have a call
-#: under way: a run that its target goes on with by itself takes no place); limits; hosts that do not answer.
+#: What bounds a claim: what is in progress of each job, host and tag (runs, and those of them that have a
+#: call in progress: a run that its target goes on with by itself takes no place); limits; hosts that do not
+#: answer.
 BOUNDS = Statement(
     """
     WITH running AS MATERIALIZED (
@@ -170,7 +171,7 @@ NEXT_CALL = Statement(
 
 
 async def take_turn(session: Session) -> None:
-    """Wait until no other claim of calls is under way; the turn ends with the transaction."""
+    """Wait until no other claim of calls is in progress; the turn ends with the transaction."""
     await session.all(TAKE_TURN, key=CLAIM_KEY)
 
 

@@ -46,7 +46,7 @@ class JobRules(NamedTuple):
     followed: bool
     """Whether other jobs run after it."""
     deleted: bool
-    """Whether it was deleted, while what asked for this run was under way."""
+    """Whether it was deleted, while what asked for this run was in progress."""
 
 
 # Most jobs of most services are plain intervals: the schedules of the others are read apart. What is settled

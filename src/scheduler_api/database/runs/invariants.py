@@ -15,7 +15,7 @@ class TallyRow:
     first: datetime | None
     logid: int | None
     """The first of them."""
-    told: int
+    accounted: int
     """How many account for occurrences."""
     ran: int
     """How many the schedule made run."""
@@ -23,9 +23,9 @@ class TallyRow:
     """The highest number of runs that any of them has."""
 
 
-# One look at each log. `told` are those that account for occurrences, `ran` those that the schedule made run:
-# a plain log that could not even be planned, or a call that could not be begun, has failed and did not. The
-# logs of the first schema were not counted, and do not say when they began.
+# One look at each log. `accounted` are those that account for occurrences, `ran` those that the schedule made
+# run: a plain log that could not even be planned, or a call that could not be begun, has failed and did not.
+# The logs of the first schema were not counted, and do not say when they began.
 TALLY = Statement(
     """
     WITH seen AS (
@@ -58,7 +58,7 @@ TALLY = Statement(
            count(*) FILTER (
                WHERE cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
                  AND NOT (status = 'skipped' AND scheduledfor > coalesce(deletedat, 'infinity'))
-           ) AS told,
+           ) AS accounted,
            count(*) FILTER (
                WHERE cause = 'schedule' AND runs > 0
                  AND (status IN ('finished', 'running') OR attempt > 1

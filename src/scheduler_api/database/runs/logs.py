@@ -105,11 +105,11 @@ _OWN = select(*columns(joblog, LedgerRow)).where(
     joblog.c.jobid == bindparam("jobid"), joblog.c.cause == "schedule"
 )
 #: The schedule's own rows but for the next run; and those that tell what did not run.
-_TOLD = _OWN.where(or_(joblog.c.status != "pending", joblog.c.attempt > 1))
+_ACCOUNTED = _OWN.where(or_(joblog.c.status != "pending", joblog.c.attempt > 1))
 _SKIPPED = _OWN.where(joblog.c.status == "skipped")
 #: What the schedule's own rows account for, in order.
 COVERAGE = Statement(
-    _TOLD.where(joblog.c.scheduledfor > bindparam("after"), joblog.c.scheduledfor < bindparam("before"))
+    _ACCOUNTED.where(joblog.c.scheduledfor > bindparam("after"), joblog.c.scheduledfor < bindparam("before"))
     .order_by(joblog.c.scheduledfor)
     .limit(bindparam("limit")),
     LedgerRow,
@@ -127,7 +127,7 @@ AROUND = Statement(
     """,
     LogRow,
 )
-#: Occurrences of a range that have run, or are under way, and those that were asked for.
+#: Occurrences of a range that have run, or are in progress, and those that were asked for.
 DONE = Statement(
     select(joblog.c.scheduledfor).where(
         joblog.c.jobid == bindparam("jobid"),
@@ -166,7 +166,7 @@ FORGET_AHEAD = Statement(
 )
 
 #: Rows of the schedule that tell of what is yet to come.
-TOLD_AHEAD = Statement(
+ROWS_AHEAD = Statement(
     f"""
     (SELECT {_LEDGER} FROM joblog
      WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor > :now AND status <> 'pending'
@@ -194,8 +194,8 @@ REACHED = Statement(
     """
 )
 #: The newest of the schedule's rows that tell of what is later than an instant.
-TOLD_SINCE = Statement(
-    _TOLD.where(joblog.c.scheduledfor > bindparam("since"))
+ROWS_SINCE = Statement(
+    _ACCOUNTED.where(joblog.c.scheduledfor > bindparam("since"))
     .order_by(joblog.c.scheduledfor.desc())
     .limit(bindparam("limit")),
     LedgerRow,
@@ -289,7 +289,7 @@ async def around(session: Session, jobid: int, at: datetime, until: datetime) ->
 
 
 async def done(session: Session, jobid: int, since: datetime, before: datetime) -> set[datetime]:
-    """The occurrences of a range that have run, are under way, or are asked to run."""
+    """The occurrences of a range that have run, are in progress, or are asked to run."""
     rows = await session.all(DONE, jobid=jobid, since=since, before=before)
     return {row[0] for row in rows}
 
@@ -325,9 +325,9 @@ async def forget_ahead(session: Session, jobid: int, now: datetime) -> None:
     await session.all(FORGET_AHEAD, jobid=jobid, now=now)
 
 
-async def told_ahead(session: Session, jobid: int, now: datetime, limit: int) -> list[LedgerRow]:
+async def rows_ahead(session: Session, jobid: int, now: datetime, limit: int) -> list[LedgerRow]:
     """Up to `limit` of the schedule's rows, but pending ones, that tell of occurrences later than `now`."""
-    return await session.all(TOLD_AHEAD, jobid=jobid, now=now, limit=limit)
+    return await session.all(ROWS_AHEAD, jobid=jobid, now=now, limit=limit)
 
 
 async def reached(session: Session, jobid: int, now: datetime) -> datetime | None:
@@ -337,9 +337,9 @@ async def reached(session: Session, jobid: int, now: datetime) -> datetime | Non
     return found
 
 
-async def told_since(session: Session, jobid: int, since: datetime, limit: int) -> list[LedgerRow]:
+async def rows_since(session: Session, jobid: int, since: datetime, limit: int) -> list[LedgerRow]:
     """The newest `limit` of the schedule's rows, but pending ones, of occurrences after `since`, in order."""
-    return (await session.all(TOLD_SINCE, jobid=jobid, since=since, limit=limit))[::-1]
+    return (await session.all(ROWS_SINCE, jobid=jobid, since=since, limit=limit))[::-1]
 
 
 async def drop(session: Session, logids: Sequence[int]) -> None:

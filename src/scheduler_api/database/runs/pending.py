@@ -1,4 +1,4 @@
-"""Statements on live logs: next runs, and runs under way that carry their job's future."""
+"""Statements on live logs: next runs, and runs in progress that carry their job's future."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -196,7 +196,7 @@ async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
 
 
 async def running(session: Session, jobid: int) -> bool:
-    """Whether any run of the job is under way."""
+    """Whether any run of the job is in progress."""
     (there,) = await session.one(RUNNING, jobid=jobid)
     return bool(there)
 
@@ -217,7 +217,7 @@ async def retime(session: Session, logid: int, tried: datetime) -> None:
 
 
 async def follow(session: Session, logids: Sequence[int], occurrence: datetime | None) -> None:
-    """Let runs that are under way add `occurrence` when they settle; None: nothing."""
+    """Let runs that are in progress add `occurrence` when they settle; None: nothing."""
     await session.all(FOLLOW, logids=logids, following=occurrence)
 
 

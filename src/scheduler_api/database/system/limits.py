@@ -28,7 +28,7 @@ class LimitInUse(NamedTuple):
     busyuntil: datetime | None
     """When all calls that have begun are paid for; None: none has."""
     number: int
-    """How many are under way."""
+    """How many are in progress."""
 
 
 LIMITS = Statement(
@@ -57,7 +57,7 @@ REMOVE_LIMIT = Statement(
     .where(concurrencylimit.c.scope == bindparam("scope"), concurrencylimit.c.name == bindparam("name"))
     .returning(concurrencylimit.c.name)
 )
-#: What bounds the calls to a host, of a job with these tags; and how much of that is under way.
+#: What bounds the calls to a host, of a job with these tags; and how much of that is in progress.
 LIMITING = Statement(
     """
     SELECT scope, name, "limit", rate, busyuntil, CASE scope

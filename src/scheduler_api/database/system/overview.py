@@ -21,7 +21,7 @@ class Totals(NamedTuple):
 
 
 class RunningRow(NamedTuple):
-    """A run that is under way."""
+    """A run that is in progress."""
 
     logid: int
     jobid: int
@@ -245,7 +245,7 @@ async def totals(session: Session, since: datetime, now: datetime, limit: int) -
 
 
 async def running(session: Session, limit: int) -> list[RunningRow]:
-    """Up to `limit` runs that are under way, the oldest first."""
+    """Up to `limit` runs that are in progress, the oldest first."""
     return await session.all(RUNNING, limit=limit)
 
 

@@ -87,7 +87,7 @@ async def _settings(request: Request) -> Settings:
 async def _pages(request: Request) -> Pages:
     pages: Pages = request.app.state.pages
     times = chosen(request.cookies.get("clock"), request.cookies.get("zone"))
-    # What was just done is told once.
+    # What was just done is shown once.
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
     return pages.seen_by(Reader(times, here, request.scope["mark"]))
@@ -101,10 +101,10 @@ async def _actor(request: Request) -> Actor:
 
 async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
     ticker, deliverer = request.state.ticker, request.state.deliverer
-    told = [] if ticker is None else ticker.issues
-    told += [issue for issue in deliverer.issues.values() if issue is not None]
+    reported = [] if ticker is None else ticker.issues
+    reported += [issue for issue in deliverer.issues.values() if issue is not None]
     paused = request.state.confirmation.is_awaited
-    return await database.transact(overview.look, told, paused=paused, crowded=deliverer.crowded)
+    return await database.transact(overview.look, reported, paused=paused, crowded=deliverer.crowded)
 
 
 DatabaseDep = Annotated[Database, Depends(_database)]

@@ -26,6 +26,8 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 NOTICES = frozenset(notices.NAMES)
+#: What only pages heed: programs may be given their addresses.
+OF_PAGES = {"back", "form", "from", "span"}
 #: How a query says yes.
 TRUE = {"true", "1", "yes", "on", "t", "y"}
 INSTANT = TypeAdapter(Instant)
@@ -40,7 +42,7 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind a look at the query and the body."""
-        handle, known = super().get_route_handler(), _names(self.dependant) | {"back", "form"}
+        handle, known = super().get_route_handler(), _names(self.dependant) | OF_PAGES
         body = None if self.body_field is None else self.body_field.field_info
 
         async def handle_strictly(request: Request) -> Response:

@@ -35,6 +35,7 @@ from scheduler_api.services import views
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
 from scheduler_api.services.system import health
+from scheduler_api.web.form import Typed
 
 router = BrowserRouter()
 own_router = form_router()
@@ -82,7 +83,8 @@ async def create_by_form(
         job = await database.transact(creating.create, actor, draft)
     except InvalidInput as error:
         now = await database.read(health.clock)
-        return HTMLResponse(await aside(pages.form, now, fields, error.field_errors, like=like), 422)
+        page = await aside(pages.form, now, Typed(fields, error.field_errors), like=like)
+        return HTMLResponse(page, 422)
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
 
@@ -149,8 +151,8 @@ async def edit_by_form(
     else:
         return RedirectResponse(f"/jobs/{jobid}", 303)
     now = await database.read(health.clock)
-    page = await aside(pages.form, now, fields, field_errors, editing=job, meanwhile=meanwhile)
-    return HTMLResponse(page, status)
+    typed = Typed(fields, field_errors, meanwhile=meanwhile)
+    return HTMLResponse(await aside(pages.form, now, typed, editing=job), status)
 
 
 @own_router.post("/jobs/{jobid:jobid}/delete")

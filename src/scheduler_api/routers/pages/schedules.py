@@ -1,7 +1,6 @@
 """Looking ahead, in a browser: the form with its preview, and the page of what is to come."""
 
 import re
-from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request
@@ -19,6 +18,7 @@ from scheduler_api.routers.http.routes import BrowserRouter, form_router, wants_
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import editing, reading
 from scheduler_api.services.system import health
+from scheduler_api.web.form import Typed
 
 router = BrowserRouter()
 own_router = form_router()
@@ -40,17 +40,17 @@ async def preview_form(
         return Response((await while_connected(request, asked)).model_dump_json(), media_type=JSON)
     jobid = fields.get("jobid", "")
     job = await database.read(reading.get, int(jobid)) if JOBID.fullmatch(jobid) else None
-    page, status = partial(pages.form, now, fields, editing=job), 200
+    status = 200
     try:
         draft = await aside(schedule_draft_of, fields)
         found = await while_connected(request, QUESTIONS.compute(upcoming.preview, now, draft))
         change = None
         if job is not None:
             change = await preview_edit(request, database, job.jobid, schedule_patch_of(draft))
-        shown = await aside(page, preview=found, change=change)
+        typed = Typed(fields, preview=found, change=change)
     except InvalidInput as error:
-        shown, status = await aside(page, error.field_errors, previewing=True), 422
-    return HTMLResponse(shown, status)
+        typed, status = Typed(fields, error.field_errors, previewing=True), 422
+    return HTMLResponse(await aside(pages.form, now, typed, editing=job), status)
 
 
 @router.page("/upcoming")

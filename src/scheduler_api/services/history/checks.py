@@ -284,7 +284,7 @@ async def _check_state(session: Session, job: JobRow, report: Findings) -> None:
 
 
 async def _check_pause(session: Session, job: JobRow, report: Findings) -> None:
-    """A paused job that has nothing to go on with is completed, unless its last run is under way."""
+    """A paused job that has nothing to go on with is completed, unless its last run is in progress."""
     with contextlib.suppress(ScheduleUnusable):
         said = await logs.standing(session, job.jobid)
         since = max(said.accounted or job.validfrom, job.validfrom)

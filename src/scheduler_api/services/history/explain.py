@@ -47,7 +47,7 @@ def _answer(
     schedule, zone = version.schedule, version.definition.timezone
     scheduled = version.own.calls_for(at)
     logs = _telling(versions, [Log.model_validate(vars(row)) for row in rows], at, scheduled)
-    outcome, sentence = _judge(budget, versions, at, now, scheduled=scheduled, spent=spent, logs=logs)
+    outcome, sentence = _judge(budget, versions, at, now, logs, spent=spent)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -91,12 +91,12 @@ def _judge(
     versions: ScheduleVersions,
     at: datetime,
     now: datetime,
-    *,
-    scheduled: bool,
-    spent: bool,
     logs: Sequence[Log],
+    *,
+    spent: bool,
 ) -> tuple[ExplanationOutcome, str]:
     job, version = versions.job, versions.at(at)
+    scheduled = version.own.calls_for(at)
     zone = version.definition.timezone
     when = local(at, zone)
     for log in logs:

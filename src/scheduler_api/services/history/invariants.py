@@ -10,7 +10,7 @@ from scheduler_api.database.runs import invariants
 from scheduler_api.database.statements import Session
 from scheduler_api.services.history.versions import ScheduleVersions
 
-#: Findings that are told one by one.
+#: Findings that are listed one by one.
 MAX_FINDINGS = 100
 #: What of a job changes when it goes on.
 STANDING = ("nextoccurrence", "resumefrom", "state", "version")
@@ -42,7 +42,7 @@ class Findings:
         """Whether all schedules that the job has had could be computed."""
 
     def has_time(self) -> bool:
-        """Whether there is time to look further; if not, it is told."""
+        """Whether there is time to look further; if not, the report says so."""
         self._is_complete = self._is_complete and monotonic() < self._give_up
         return self._is_complete
 
@@ -94,7 +94,7 @@ async def check_logs(session: Session, versions: ScheduleVersions, report: Findi
             more = f", and {row.count - 1} more like it" if row.count > 1 else ""
             said = f"Log {row.logid} {FAULTS[row.fault]}{more}."
             report.find("invariant", row.first, row.count, said)
-    told, ran = sum(row.told for row in rows), sum(row.ran for row in rows)
+    accounted, ran = sum(row.accounted for row in rows), sum(row.ran for row in rows)
     counted = max((row.runs for row in rows), default=0)
     if ran > counted:
         report.find("invariant", None, 1, f"It has run {ran} times, but {counted} are counted.")
@@ -105,9 +105,14 @@ async def check_logs(session: Session, versions: ScheduleVersions, report: Findi
     spent = job.maxruns is not None and counted >= job.maxruns
     if spent and goes_on is not None and await _stands_still(session, job):
         report.find("invariant", goes_on, 1, "It is to run again, but has run as often as maxruns says.")
-    if told > report.seen and report.computed and report.has_time() and await _stands_still(session, job):
+    if (
+        accounted > report.seen
+        and report.computed
+        and report.has_time()
+        and await _stands_still(session, job)
+    ):
         said = "They lie outside of the time that the job's schedules account for."
-        report.find("stray", None, told - report.seen, said)
+        report.find("stray", None, accounted - report.seen, said)
 
 
 async def _stands_still(session: Session, job: JobRow) -> bool:

@@ -44,14 +44,14 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
     until = _ceiling(now, width)
     since = until - length
     rows = await history.timeline(session, jobid, since, until, width, MAX_COUNTED)
-    told = {row.bucket: row._asdict() for row in rows}
-    total = told.pop(None)
+    counts = {row.bucket: row._asdict() for row in rows}
+    total = counts.pop(None)
     return Timeline(
         span=span,
         since=since,
         until=until,
         width=int(width.total_seconds()),
-        buckets=[Bucket(since=since + n * width, **told.get(n, {})) for n in range(length // width)],
+        buckets=[Bucket(since=since + n * width, **counts.get(n, {})) for n in range(length // width)],
         total=Tally(**total),
         complete=total["logs"] < MAX_COUNTED,
     )

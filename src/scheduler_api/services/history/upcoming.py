@@ -95,7 +95,7 @@ def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePrev
 
 def upcoming(budget: Budget, now: datetime, row: JobRow, count: int) -> Listed[Occurrence]:
     """The job's next `count` occurrences, those that must not run among them. Raises ScheduleUnusable."""
-    # With its last run under way, a job is active still, and has nothing to come.
+    # With its last run in progress, a job is active still, and has nothing to come.
     if not row.active or row.nextoccurrence is None:
         return Listed([], True)
     schedule, delay = planning.schedule_in(row), planning.spread(row.jobid, row.jitter)

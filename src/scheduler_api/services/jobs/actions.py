@@ -148,7 +148,7 @@ async def _go_on(session: Session, actor: Actor, locked: LockedJob, missed: Miss
         first = await _catch_up(session, locked, future, missed)
     except ScheduleUnusable:
         log.exception("a paused job cannot go on", jobid=job.jobid)
-    # Completed, but for a run under way: that retires the job when it settles.
+    # Completed, but for a run in progress: that retires the job when it settles.
     await definitions.resume(session, job.jobid, active=first is not None or _lasts(locked))
     if future is not None and first is not None:
         await locking.go_on(session, now, locked, future, first, overlap=job.overlap)
@@ -235,7 +235,7 @@ async def skip_next(
 
 
 def _lasts(locked: LockedJob) -> bool:
-    """Whether a job stays active without a next run: one is under way, or it runs after another job."""
+    """Whether a job stays active without a next run: one is in progress, or it runs after another job."""
     return bool(locked.under_way) or locked.job.afterjobid is not None
 
 

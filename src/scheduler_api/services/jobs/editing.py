@@ -81,7 +81,7 @@ async def delete(
     history: History,
     version: int | None = None,
 ) -> None:
-    """Delete a job: nothing of it starts any more; a call under way may end. Its history stays, or goes.
+    """Delete a job: nothing of it starts any more; a call in progress may end. Its history stays, or goes.
 
     What was just being asked for, such as a run after another, may be added still; its claim skips it.
     """

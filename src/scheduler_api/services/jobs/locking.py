@@ -1,7 +1,7 @@
 """Where a job's schedule stands: its live logs, what is accounted for, and how to lock both.
 
 A row never accounts ahead of time, but for what a user asks to skip. So the rows cover the schedule from
-`validfrom` up to the job's first open occurrence: its next run; or what a run under way will add when it
+`validfrom` up to the job's first open occurrence: its next run; or what a run in progress will add when it
 settles; or, while the job is paused, `resumefrom`.
 """
 
@@ -113,7 +113,7 @@ async def schedule_next(
     elif not await pending.add(session, jobid, occurrence, tried, future.lastrun, future.runs):
         # It has run already, by a clock that was ahead.
         before = occurrence - TICK
-        rows = await logs.told_since(session, jobid, before, MAX_ROWS)
+        rows = await logs.rows_since(session, jobid, before, MAX_ROWS)
         following = future.admit(first_beside(future.schedule, before, rows))
         if following is not None:
             tried = future.tried_at(following)
@@ -124,7 +124,7 @@ async def schedule_next(
 
 
 async def take_back(session: Session, locked: LockedJob, but: datetime | None = None) -> None:
-    """Leave the job without a future: its next run as if never added, runs under way to add nothing.
+    """Leave the job without a future: its next run as if never added, runs in progress to add nothing.
 
     The next run of the occurrence `but` stays, for `go_on`.
     """
@@ -142,7 +142,7 @@ async def go_on(
     *,
     overlap: bool,
 ) -> None:
-    """Let a job go on with `occurrence`: its row is added now, or when the run under way settles.
+    """Let a job go on with `occurrence`: its row is added now, or when the run in progress settles.
 
     All else of its future has been taken back.
     """

@@ -22,7 +22,7 @@ async def first_open(session: Session, locked: LockedJob, future: Future) -> dat
             return future.next_after(since)
     # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
     since = max(validfrom, await _accounted(session, locked) or validfrom)
-    rows = await logs.told_since(session, jobid, since, MAX_ROWS)
+    rows = await logs.rows_since(session, jobid, since, MAX_ROWS)
     if len(rows) == MAX_ROWS:
         since = max(since, rows[0].scheduledfor - TICK)
     return future.admit(first_beside(future.schedule, since, rows))

@@ -116,16 +116,16 @@ def written_off(
     return rows, following
 
 
-def between(row: Skipped, schedule: Schedule, told: Sequence[LedgerRow]) -> list[Skipped]:
+def between(row: Skipped, schedule: Schedule, known: Sequence[LedgerRow]) -> list[Skipped]:
     """A row in parts: one for each stretch of its occurrences of which no other row tells."""
     assert row.through is not None
     parts = list[Skipped]()
-    first = first_beside(schedule, row.first - TICK, told)
+    first = first_beside(schedule, row.first - TICK, known)
     while first is not None and first <= row.through:
-        following = min((other.scheduledfor for other in told if other.scheduledfor > first), default=None)
+        following = min((other.scheduledfor for other in known if other.scheduledfor > first), default=None)
         last = row.through if following is None else schedule.last_before(min(following, row.through + TICK))
         assert last is not None
         free, _ = schedule.counts(first, last + TICK)
         parts.append(row._replace(first=first, missed=max(0, free - 1), through=last if free > 1 else None))
-        first = first_beside(schedule, last, told)
+        first = first_beside(schedule, last, known)
     return parts

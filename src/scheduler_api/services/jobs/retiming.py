@@ -158,7 +158,7 @@ async def _go_on(
         return wanted._replace(active=False)
     await locking.take_back(session, locked, but=first)
     if first is None:
-        # Completed, but for a run under way: that retires the job when it settles.
+        # Completed, but for a run in progress: that retires the job when it settles.
         lasts = bool(locked.under_way) or draft.after is not None
         return wanted._replace(active=lasts)
     await locking.go_on(session, now, locked, future, first, overlap=draft.overlap)

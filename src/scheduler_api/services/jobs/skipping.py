@@ -50,6 +50,6 @@ async def _skip_between(session: Session, now: datetime, row: Skipped, schedule:
         job = await definitions.one(session, row.jobid)
         assert job is not None
         schedule = schedule_in(job)
-    told = await logs.told_since(session, row.jobid, row.first - TICK, MAX_ROWS)
-    if parts := between(row, schedule, told):
+    known = await logs.rows_since(session, row.jobid, row.first - TICK, MAX_ROWS)
+    if parts := between(row, schedule, known):
         await settling.skip(session, now, parts)

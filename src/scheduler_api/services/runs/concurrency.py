@@ -27,7 +27,7 @@ class Bounds:
 
     def __init__(self, rows: Iterable[Bound], now: datetime, hostmost: int, breaks: int, room: Room) -> None:
         self._now, self._hostmost, self._breaks, self._room = now, hostmost, breaks, room
-        # Runs under way, and those of them that have a call under way and so take a place.
+        # Runs in progress, and those of them that have a call in progress and so take a place.
         self._job_runs, self._job_calls = Counter[int](), Counter[int]()
         self._tag_runs, self._tag_calls = Counter[str](), Counter[str]()
         self._host_calls = Counter[str]()
@@ -55,7 +55,7 @@ class Bounds:
                 self._note_limit((kind.removeprefix("limit of "), name), limit, rate, until)
 
     def _note_jobs(self, jobids: Sequence[int], runs: int, calls: int, limit: int | None) -> None:
-        """Each of the jobs has so many runs under way, and so many of them calls."""
+        """Each of the jobs has so many runs in progress, and so many of them calls."""
         self._job_runs.update(dict.fromkeys(jobids, runs))
         if calls:
             self._job_calls.update(dict.fromkeys(jobids, calls))
@@ -167,7 +167,7 @@ class Bounds:
     def _in_turn(self, logs: Sequence[DueLog]) -> list[DueLog]:
         """In the order in which they get places.
 
-        Of hosts, and of the jobs of one, those with the fewest calls under way come first; then the oldest.
+        Of hosts, and of the jobs of one, those with the fewest calls in progress come first; then the oldest.
         """
         if len(logs) <= self._room.free[Reach.LENT]:
             return list(logs)

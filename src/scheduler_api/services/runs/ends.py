@@ -108,7 +108,7 @@ def _following(
 ) -> tuple[datetime | None, datetime | None, Sequence[Skipped]]:
     """The occurrence that the job goes on with, when it is tried, and the rows for what is skipped before.
 
-    What came while the run was under way is a misfire like any other; where those are skipped, the ledger
+    What came while the run was in progress is a misfire like any other; where those are skipped, the ledger
     says that it was the overlap.
     """
     if not log.refined and log.misfire != Misfire.SKIP:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from scheduler_api.database.runs import passes
 from scheduler_api.database.runs.due import rules_of
@@ -38,24 +39,34 @@ class PassReport:
         return self
 
 
+class Known(NamedTuple):
+    """What earlier looks have found out."""
+
+    held: Collection[int] = ()
+    """Jobs that somebody else holds: their logs are left alone."""
+    floor: datetime = BEGINNING
+    """Nothing is looked for that was due before."""
+
+
+NOTHING_KNOWN = Known()
+
+
 async def run_pass(
     session: Session,
     now: datetime,
     limit: int,
     due: datetime,
-    held: Collection[int] = (),
-    floor: datetime = BEGINNING,
+    known: Known = NOTHING_KNOWN,
     *,
     singly: bool = False,
 ) -> PassReport:
     """Claim up to `limit` logs whose time had come at `due`, and has come `now`, and settle them.
 
-    Logs of `held` jobs are left alone, and so is what somebody else holds a row of. Nothing is looked for
-    that was due before `floor`. With `singly`, one that the database refuses fails alone, and not the whole
-    pass.
+    What somebody else holds a row of is left alone. With `singly`, one that the database refuses fails alone,
+    and not the whole pass.
     """
     # The clock may have been set back since.
-    claimed = await passes.claim_due(session, min(due, now), limit, held, floor)
+    claimed = await passes.claim_due(session, min(due, now), limit, known.held, known.floor)
     if not claimed:
         return PassReport()
     rules = await rules_of(session, claimed)

@@ -151,7 +151,7 @@ async def _realign(session: Session, now: datetime, jobid: int) -> None:
 
 
 async def _restore(session: Session, locked: locking.LockedJob) -> bool:
-    """Give the job its first open occurrence, or retire it; False where its last runs are under way."""
+    """Give the job its first open occurrence, or retire it; False where its last runs are in progress."""
     jobid, now = locked.job.jobid, locked.now
     future, occurrence = None, None
     with contextlib.suppress(ScheduleUnusable):
@@ -176,7 +176,7 @@ async def _advance(session: Session, locked: locking.LockedJob, ahead: LiveLog) 
     except ScheduleUnusable:
         return False
     schedule = future.schedule
-    rows = await logs.told_ahead(session, job.jobid, now, MAX_AHEAD)
+    rows = await logs.rows_ahead(session, job.jobid, now, MAX_AHEAD)
     wrong = [row for row in rows if _is_too_early(row, now)]
     right = [row for row in rows if not _is_too_early(row, now)]
     first = future.admit(planning.first_beside(schedule, max(now, job.validfrom), right))

@@ -18,7 +18,7 @@ MAX_LINES = 1000
 HEARTBEAT_TIMEOUT = 300
 
 
-async def report(session: Session, now: datetime, logid: int, token: UUID, told: Report) -> RunState:
+async def report(session: Session, now: datetime, logid: int, token: UUID, sent: Report) -> RunState:
     """Take a report on the attempt that was given this token. Raises LogNotFound, RunIsOver."""
     row = await leases.lock(session, logid)
     if row is None:
@@ -31,18 +31,18 @@ async def report(session: Session, now: datetime, logid: int, token: UUID, told:
     target = target_in(row.target)
     timeout = HEARTBEAT_TIMEOUT if target is None else target.heartbeattimeout
     until = max(now + timedelta(seconds=timeout), row.leaseuntil or now)
-    await attempts.tell(session, logid, row.attempt, until, told.progress, told.message)
-    if told.lines:
-        await attempts.add_lines(session, now, logid, row.attempt, told.lines, MAX_LINES)
-    if told.status is None:
+    await attempts.tell(session, logid, row.attempt, until, sent.progress, sent.message)
+    if sent.lines:
+        await attempts.add_lines(session, now, logid, row.attempt, sent.lines, MAX_LINES)
+    if sent.status is None:
         return RunState(logid=logid, attempt=row.attempt, status="running", leaseuntil=until)
-    status = await settle_held(session, now, row, _ended(logid, token, told))
+    status = await settle_held(session, now, row, _ended(logid, token, sent))
     await pending.announce(session)
     return RunState(logid=logid, attempt=row.attempt, status=status, leaseuntil=None)
 
 
-def _ended(logid: int, token: UUID, told: Report) -> Ended:
-    if told.status is ReportedStatus.FINISHED:
+def _ended(logid: int, token: UUID, sent: Report) -> Ended:
+    if sent.status is ReportedStatus.FINISHED:
         return Ended(logid, token, "finished")
-    error = f"The target reported: {told.message}" if told.message else "The target reported a failure."
-    return Ended(logid, token, "failed", Failure.REPORTED, error, again=told.retry)
+    error = f"The target reported: {sent.message}" if sent.message else "The target reported a failure."
+    return Ended(logid, token, "failed", Failure.REPORTED, error, again=sent.retry)

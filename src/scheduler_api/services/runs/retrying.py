@@ -36,7 +36,7 @@ MAX_LINES = 1000
 
 
 async def get_log(session: Session, logid: int) -> LogWithAttempts:
-    """A log with its attempts, and what they told. Raises LogNotFound."""
+    """A log with its attempts, and their output. Raises LogNotFound."""
     return LogWithAttempts(
         log=await _log(session, logid),
         attempts=[Attempt.model_validate(vars(row)) for row in await attempts.of_log(session, logid)],
@@ -93,7 +93,7 @@ async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
 
 
 async def cancel(session: Session, now: datetime, actor: Actor, logid: int) -> Log:
-    """End a run that is under way, or keep one from running; what its target answers then is dropped.
+    """End a run that is in progress, or keep one from running; what its target answers then is dropped.
 
     Raises LogNotFound, LogIsSettled, RunNotStarted.
     """

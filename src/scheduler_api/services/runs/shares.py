@@ -14,10 +14,10 @@ from scheduler_api.database.runs.passes import BEGINNING
 
 
 class Reach(IntEnum):
-    """How far into the places a run may go: the farther, the less it shares with the calls under way."""
+    """How far into the places a run may go: the farther, the less it shares with the calls in progress."""
 
     LENT = 0
-    """Its job has calls under way."""
+    """Its job has calls in progress."""
     JOB = 1
     """Its host has, but not its job."""
     HOST = 2
@@ -26,12 +26,12 @@ class Reach(IntEnum):
     """Nothing of it has."""
 
 
-#: By `Reach`: up to how many calls under way such a run may begin, or how many more may.
+#: By `Reach`: up to how many calls in progress such a run may begin, or how many more may.
 PerReach = tuple[int, int, int, int]
 
 
 def thresholds(places: int) -> PerReach:
-    """Below how many calls under way a run may begin in a replica with so many places, by its reach.
+    """Below how many calls in progress a run may begin in a replica with so many places, by its reach.
 
     A tenth, and one at least, is for newcomers alone. In front of it lie a twentieth where a busy tag does
     no harm, and a twentieth where a busy host does none either.
@@ -72,16 +72,16 @@ class Asking(NamedTuple):
     since: datetime
     """When the oldest of them was due."""
     calls: int
-    """How many calls to it are under way."""
+    """How many calls to it are in progress."""
     limit: int
     """How many more it may have."""
 
 
 def share_out(asking: Sequence[Asking], places: int) -> dict[str, int]:
-    """How many of the places each host gets: those with the fewest calls under way first, then the oldest.
+    """How many of the places each host gets: those with the fewest calls in progress first, then the oldest.
 
     Places go up level by level, as water fills a vessel with an uneven floor: no host gets one while another
-    that could take it has fewer calls under way.
+    that could take it has fewer calls in progress.
     """
     level = _level(asking, places)
     shares = {one.host: _up_to(one, level) for one in asking}

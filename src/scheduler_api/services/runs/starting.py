@@ -26,7 +26,7 @@ class Terms(NamedTuple):
     lease: timedelta
     """How long it may hold a run without a word."""
     hostmost: int
-    """How many calls to one host may be under way, of all replicas, where no limit says otherwise."""
+    """How many calls to one host may be in progress, of all replicas, where no limit says otherwise."""
 
 
 class Begun(NamedTuple):

@@ -1,4 +1,4 @@
-"""Limits on what is under way at once, and begins in a minute: to a host, or of jobs with a tag."""
+"""Limits on what is in progress at once, and begins in a minute: to a host, or of jobs with a tag."""
 
 from datetime import datetime
 

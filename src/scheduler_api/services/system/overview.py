@@ -34,15 +34,15 @@ STUCK = timedelta(seconds=30)
 async def look(
     session: Session,
     now: datetime,
-    told: Sequence[str] = (),
+    reported: Sequence[str] = (),
     *,
     paused: bool = False,
     crowded: float = 0.0,
 ) -> Overview:
     """Everything that an operator wants to know first.
 
-    `told` is what the replica itself says is wrong; `paused`, whether it waits until somebody confirms that
-    the database was restored; `crowded`, for how many seconds due calls have found no place in it.
+    `reported` is what the replica itself says is wrong; `paused`, whether it waits until somebody confirms
+    that the database was restored; `crowded`, for how many seconds due calls have found no place in it.
     """
     total = await overview.totals(session, now - DAY, now, MAX_COUNTED)
     running = await overview.running(session, SHOWN)
@@ -54,7 +54,7 @@ async def look(
     return Overview(
         now=now,
         issues=[
-            *(issues.replica(sentence) for sentence in told),
+            *(issues.replica(sentence) for sentence in reported),
             *await restore.issue_of(session, now, paused=paused),
             *_lateness(now, late, replicas),
             *await _crowd(session, now, crowded),

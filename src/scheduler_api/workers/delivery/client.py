@@ -110,7 +110,7 @@ class Client:
         self._session._retry_connection = False  # noqa: SLF001 - no option says so
 
     async def close(self) -> None:
-        """Drop all connections. Calls under way fail."""
+        """Drop all connections. Calls in progress fail."""
         if self._session is not None:
             await self._session.close()
         if self._resolver is not None:

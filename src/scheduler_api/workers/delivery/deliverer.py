@@ -51,7 +51,7 @@ class Capacity(NamedTuple):
     """How much one replica does."""
 
     calls: int
-    """How many calls may be under way at once."""
+    """How many calls may be in progress at once."""
     interval: float
     """The longest it sleeps between two looks, in seconds."""
 
@@ -248,11 +248,11 @@ class Deliverer:
         async def claim_and_begin() -> tuple[Claim, Sequence[asyncio.Future[str | None]]]:
             began = monotonic()
             # Who asks for all that is due gets it.
-            floor, told = self._floor.at if due is None else BEGINNING, self._floor.told
+            floor, version = self._floor.at if due is None else BEGINNING, self._floor.version
             where = room._replace(after=self._walked, floor=floor, held=self._held)
             claim = await self._claim_once(where, due)
             self._walked, self._held = claim.after, claim.held
-            self._floor.saw(claim.oldest, told)
+            self._floor.saw(claim.oldest, version)
             self._crowded = (self._crowded or began) if claim.crowded else None
             self._settler.failing = claim.failing
             if claim.started or claim.skipped:

@@ -19,7 +19,7 @@ class Places:
         self._queues: dict[Reach, deque[tuple[int, Started]]] = {reach: deque() for reach in Reach}
         self._queued = 0
         self.calling = 0
-        """How many calls are under way."""
+        """How many calls are in progress."""
 
     @property
     def _thresholds(self) -> PerReach:

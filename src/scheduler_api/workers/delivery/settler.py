@@ -27,7 +27,7 @@ HELD_PAUSE = 0.25
 
 
 class Settler:
-    """Takes the ends of attempts, and settles them; while one transaction is under way, the next fills up.
+    """Takes the ends of attempts, and settles them; while one transaction is in progress, the next fills up.
 
     `settled` is told of each batch that is done with; `hasten`, in how many seconds the next call is due of
     those that follow.

@@ -106,7 +106,7 @@ def _note(error: OSError) -> None:
 
 
 class _Lookup:
-    """The lookup of a name that is under way, or waits for its turn."""
+    """The lookup of a name that is in progress, or waits for its turn."""
 
     task: asyncio.Task[list[_AddressInfo]]
 

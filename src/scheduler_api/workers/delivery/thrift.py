@@ -1,4 +1,4 @@
-"""How many calls may be under way at once: fewer for a while, once there were no descriptors for more."""
+"""How many calls may be in progress at once: fewer for a while, once there were no descriptors for more."""
 
 from time import monotonic
 
@@ -11,7 +11,7 @@ PAUSE, THRIFT = 1.0, 30.0
 
 
 class Thrift:
-    """How many calls a replica may have under way."""
+    """How many calls a replica may have in progress."""
 
     def __init__(self, limit: int) -> None:
         self._limit = self._reduced = limit
@@ -19,7 +19,7 @@ class Thrift:
 
     @property
     def limit(self) -> int:
-        """How many calls may be under way now."""
+        """How many calls may be in progress now."""
         now = monotonic()
         if now < self._pause_ends:
             return 0

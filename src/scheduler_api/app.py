@@ -37,11 +37,11 @@ from scheduler_api.routers import (
     secrets,
     system,
 )
-from scheduler_api.routers.events import Publishing
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.routers.http.headers import StandardHeaders
+from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard

@@ -158,7 +158,7 @@ async def test_an_order_to_many_lets_go_of_them_in_time(
 ) -> None:
     await absent(database, 20)
     monkeypatch.setattr(bulk, "BATCH_SECONDS", 0.0)
-    asked = bulk.Asked(BulkOrder.model_validate({"action": "pause", "all": True}), {}, ACTOR, None)
+    asked = bulk.Asked(BulkOrder.model_validate({"action": "pause", "all": True}), ACTOR, None)
     after, done = 0, list[int]()
     for _ in range(21):
         # No batch is without a job, however little time there is.

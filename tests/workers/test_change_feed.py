@@ -11,7 +11,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
 from scheduler_api.database.runs.pending import CHANGES
 from scheduler_api.errors import TooManyStreams
-from scheduler_api.routers.events import Publishing
+from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.workers import change_feed
 from scheduler_api.workers.change_feed import ChangeFeed, Subscribers
 from scheduler_api.workers.listener import listener

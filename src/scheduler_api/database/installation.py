@@ -60,9 +60,28 @@ PLACE = {
     for timeline in (False, True)
 }
 # A row that a dump brought was written by another transaction than it says.
+
+
+class MarkRow(NamedTuple):
+    """Where the database says that it lives."""
+
+    mark: str | None
+    is_original: bool
+    """Whether the row is the very one that was written, and no copy."""
+
+
+class RestoreRow(NamedTuple):
+    """The newest restore that was noticed."""
+
+    restoredat: datetime
+    lastknown: datetime | None
+    """The newest instant that the tables knew of."""
+    confirmedat: datetime | None
+
+
 MARK = "SELECT mark, mark IS NULL OR xmin::text = writer AS is_original FROM installation"
-READ = Statement(MARK)
-LOCK = Statement(f"{MARK} FOR UPDATE")
+READ = Statement(MARK, MarkRow)
+LOCK = Statement(f"{MARK} FOR UPDATE", MarkRow)
 ADD = Statement("INSERT INTO installation (mark, writer) VALUES ('', '') ON CONFLICT DO NOTHING")
 # Each change of the row writes who made it, or it would look restored.
 _WRITER = "writer = CAST(pg_current_xact_id() AS xid)::text"
@@ -78,7 +97,9 @@ CONFIRM = Statement(
     UPDATE installation SET confirmedat = :now, {_WRITER} WHERE restoredat IS NOT NULL AND confirmedat IS NULL
     """
 )
-FOUND = Statement("SELECT restoredat, lastknown, confirmedat FROM installation WHERE restoredat IS NOT NULL")
+FOUND = Statement(
+    "SELECT restoredat, lastknown, confirmedat FROM installation WHERE restoredat IS NOT NULL", RestoreRow
+)
 # No sequence is read but by taking from it: that needs no other right than to move it. The tables are asked
 # as replication copies rows but not sequences.
 JUMP = {
@@ -141,12 +162,12 @@ async def settle_in(session: Session, now: datetime) -> bool:
     # Another may have done it while this one waited for the lock.
     if _is_same(row, here):
         return True
-    if row["mark"] is None:
+    if row.mark is None:
         await session.all(KEEP_MARK, mark=" ".join(here))
-    elif row["is_original"] and (before := _mark(row["mark"])).is_of(here):
+    elif row.is_original and (before := _mark(row.mark)).is_of(here):
         await session.all(KEEP_MARK, mark=" ".join(here.filled_from(before)))
     else:
-        await _move_on(session, now, row["mark"], here)
+        await _move_on(session, now, row.mark, here)
     return True
 
 
@@ -155,7 +176,7 @@ async def confirm(session: Session, now: datetime) -> None:
     await session.all(CONFIRM, now=now)
 
 
-async def last_restore(session: Session) -> asyncpg.Record | None:
+async def last_restore(session: Session) -> RestoreRow | None:
     """When the newest restore was noticed, what was known then, and since when it is confirmed, if it is."""
     return await session.one_or_none(FOUND)
 
@@ -174,17 +195,17 @@ def _mark(kept: str) -> InstallationMark:
     )
 
 
-def _is_same(row: asyncpg.Record | None, here: InstallationMark) -> bool:
+def _is_same(row: MarkRow | None, here: InstallationMark) -> bool:
     """Whether nothing is to be done."""
-    if row is None or row["mark"] is None or not row["is_original"]:
+    if row is None or row.mark is None or not row.is_original:
         return False
-    before = _mark(row["mark"])
+    before = _mark(row.mark)
     return before.is_of(here) and here.filled_from(before) == before
 
 
 async def _move_on(session: Session, now: datetime, before: str, here: InstallationMark) -> None:
     """Sequences know no rollback: if the transaction fails, they only are further ahead."""
-    (lastknown,) = await session.one(LAST_KNOWN, newest=NEWEST)
+    lastknown = await session.value(LAST_KNOWN, newest=NEWEST)
     first = int((now - FIRST_ID_AT).total_seconds() * 1_000_000)
     try:
         for jump in JUMP.values():

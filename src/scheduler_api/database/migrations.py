@@ -59,15 +59,13 @@ def needed() -> str:
 
 async def found(session: Session) -> str | None:
     """The schema version of the database; None: it has no schema yet."""
-    (is_there,) = await session.one(HAS_VERSION)
-    row = await session.one_or_none(REVISION) if is_there else None
-    return None if row is None else str(row["version_num"])
+    revision: str | None = await session.value(REVISION) if await session.value(HAS_VERSION) else None
+    return revision
 
 
 async def compatible_from(session: Session) -> int:
     """The oldest version of the code that may write."""
-    (version,) = await session.one(COMPATIBLE_FROM)
-    return int(version)
+    return int(await session.value(COMPATIBLE_FROM))
 
 
 async def require_current(database: Database) -> None:

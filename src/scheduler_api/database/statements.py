@@ -97,6 +97,15 @@ class Session(AsyncSession):
         row: Row | None = found if found is None or statement.make is None else statement.make(found)
         return row
 
+    async def values(self, statement: Statement[asyncpg.Record], **values: Any) -> list[Any]:
+        """Run a statement that gives one column; what is in it."""
+        return [record[0] for record in await self.all(statement, **values)]
+
+    async def value(self, statement: Statement[asyncpg.Record], **values: Any) -> Any:
+        """Run a statement that gives one column; what is in its first row, None without any."""
+        record = await self.one_or_none(statement, **values)
+        return None if record is None else record[0]
+
     async def one(self, statement: Statement[Row], **values: Any) -> Row:
         """Run a statement; the row that it always has."""
         row = await self.one_or_none(statement, **values)

@@ -5,7 +5,6 @@ from fastapi import APIRouter
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.routers.http.dependencies import ActorDep, RunnerDep
 from scheduler_api.routers.http.documentation import problems
-from scheduler_api.routers.http.paging import filters_of_order
 from scheduler_api.routers.http.routes import StrictRoute
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
@@ -19,4 +18,4 @@ async def run_bulk_action(order: BulkOrder, runner: RunnerDep, actor: ActorDep) 
     that failed, and where it stopped if it reached its time limit. Send its `pauseid` to resume exactly
     the jobs that it paused.
     """
-    return await runner.run_bulk(order, filters_of_order(order), actor)
+    return await runner.run_bulk(order, actor)

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from scheduler_api.routers.http.access import SAFE_METHODS
 from scheduler_api.routers.http.documentation import problems
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.workers.change_feed import ChangeFeed
@@ -63,33 +62,3 @@ async def _lines(feed: ChangeFeed, changes: AsyncIterator[bool]) -> AsyncIterato
         yield f"id: {feed.mark}\nevent: change\ndata: \n\n" if changed else ": nothing new\n\n"
         if monotonic() >= end:
             return
-
-
-#: Requests to these change nothing that a page shows.
-UNPUBLISHED = {"/schedules/preview", "/times"}
-
-
-class Publishing:
-    """Notes the place of the change feed when a request arrives, and publishes a change if it made one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI call."""
-        if scope["type"] == "http":
-            # Before anything is read: a change while the page is made reaches it afterwards.
-            scope["mark"] = scope["state"]["feed"].mark
-        if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
-            await self._app(scope, receive, send)
-            return
-
-        async def send_and_publish(message: Message) -> None:
-            is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004
-            if is_done and scope["path"] not in UNPUBLISHED:
-                scope["state"]["feed"].publish()
-                if scope["path"].startswith("/jobs"):
-                    scope["state"]["forecasts"].forget()
-            await send(message)
-
-        await self._app(scope, receive, send_and_publish)

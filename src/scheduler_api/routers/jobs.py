@@ -22,7 +22,7 @@ from scheduler_api.routers.http.dependencies import (
     tag,
 )
 from scheduler_api.routers.http.documentation import OR_PAGE, problems
-from scheduler_api.routers.http.paging import JobFilters, PlaceDep, job_place, link_next
+from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, job_place, link_next
 from scheduler_api.routers.http.patience import preview_edit
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import creating, editing, idempotency, reading
@@ -35,7 +35,7 @@ async def list_jobs(
     request: Request,
     response: Response,
     database: DatabaseDep,
-    filters: JobFilters,
+    wanted: JobFilterDep,
     place: PlaceDep,
     limit: Limit = LIST_LIMIT,
 ) -> list[JobSummary]:
@@ -45,7 +45,7 @@ async def list_jobs(
     with `rel="next"` leads to the next page. Browsers get an HTML page; with `form=true`, the form for a
     new job.
     """
-    found = await database.read(reading.listing, filters, place.sort, place.after, limit + 1)
+    found = await database.read(reading.listing, wanted, place.sort, place.after, limit + 1)
     if found[limit:]:
         link_next(request, response, after=job_place(place.sort, found[limit - 1]))
     return found[:limit]

@@ -19,7 +19,7 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.documentation import BACK, OR_PAGE, problems
-from scheduler_api.routers.http.paging import LogFilters, given, link_next
+from scheduler_api.routers.http.paging import LogFilterDep, link_next
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying
@@ -36,14 +36,14 @@ async def list_logs(
     request: Request,
     response: Response,
     database: DatabaseDep,
-    filters: LogFilters,
+    wanted: LogFilterDep,
     limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List the runs of all jobs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
     """
-    found = await database.read(reading.list_logs, given(filters), limit + 1)
+    found = await database.read(reading.list_logs, wanted, limit + 1)
     if found[limit:]:
         link_next(request, response, before=found[limit - 1].logid)
     return found[:limit]
@@ -55,7 +55,7 @@ async def list_logs_of_job(
     response: Response,
     jobid: JobId,
     database: DatabaseDep,
-    filters: LogFilters,
+    wanted: LogFilterDep,
     limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List a job's runs, newest first.
@@ -63,7 +63,7 @@ async def list_logs_of_job(
     A `Link` header with `rel="next"` leads to older runs.
     """
     await database.read(reading.get_summary, jobid)
-    found = await database.read(reading.list_logs, given(filters | {"jobid": jobid}), limit + 1)
+    found = await database.read(reading.list_logs, wanted._replace(jobid=jobid), limit + 1)
     if found[limit:]:
         link_next(request, response, before=found[limit - 1].logid)
     return found[:limit]
@@ -102,7 +102,7 @@ async def retry_failed(order: RetryOrder, runner: RunnerDep, actor: ActorDep) ->
 
     Forms have the same fields as the filter.
     """
-    return await runner.retry_failed(order, given(order.filter.model_dump()), actor)
+    return await runner.retry_failed(order, actor)
 
 
 @router.post("/runs/{logid:logid}/{token}", responses=problems(400, 404, 408, 410, 413, 415, 422, 503))

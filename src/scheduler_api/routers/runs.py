@@ -6,7 +6,7 @@ from scheduler_api.contracts.runs.logs import RunReport
 from scheduler_api.routers.http.dependencies import ConfirmedRunnerDep
 from scheduler_api.routers.http.documentation import problems
 from scheduler_api.routers.http.routes import StrictRoute
-from scheduler_api.workers.runner import RunnerReport
+from scheduler_api.wording.runs import what_ran
 
 router = APIRouter(tags=["runs"], route_class=StrictRoute)
 
@@ -22,7 +22,7 @@ async def run_due_jobs(runner: ConfirmedRunnerDep) -> RunReport:
     done = await runner.run_call()
     total = done.total
     return RunReport(
-        message=_message(total.finished + total.failed, done),
+        message=what_ran(total.finished + total.failed, done.retried, done.running, more=done.more),
         finished=total.finished,
         failed=total.failed,
         skipped=total.skipped,
@@ -31,12 +31,3 @@ async def run_due_jobs(runner: ConfirmedRunnerDep) -> RunReport:
         repaired=done.repaired,
         more=done.more,
     )
-
-
-def _message(ran: int, done: RunnerReport) -> str:
-    message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}." if ran else "Nothing was due."
-    if done.retried + done.running:
-        message = f"Ran {ran}; {done.retried} will be retried, {done.running} are still in progress."
-    if done.more:
-        message += " More are due: call again."
-    return message

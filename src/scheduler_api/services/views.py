@@ -13,6 +13,8 @@ from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.database.jobs.definitions import JobRow, NamedJob
+from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
@@ -77,15 +79,15 @@ class RunsView(NamedTuple):
 
 async def of_jobs(
     session: Session,
-    filters: dict[str, Any],
+    wanted: JobFilter,
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
 ) -> JobsView:
-    """`limit` jobs that pass the filters (see lists.FILTERS), in order, after a place in it."""
+    """`limit` jobs, in order, after a place in it."""
     now = await health.clock(session)
-    found = await reading.listing(session, filters, sort, after, limit + 1)
-    count = await bulk.count(session, filters)
+    found = await reading.listing(session, wanted, sort, after, limit + 1)
+    count = await bulk.count(session, wanted)
     recent = await timeline.recent(session, [job.jobid for job in found[:limit]])
     return JobsView(now, found, count, recent)
 
@@ -97,8 +99,7 @@ async def of_job(session: Session, jobid: int, limit: int, before: int | None, s
     if row is None:
         raise JobNotFound(jobid)
     job = Job.model_validate(vars(row))
-    filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
-    logs = await reading.list_logs(session, filters, limit + 1)
+    logs = await reading.list_logs(session, LogFilter(jobid=jobid, before=before), limit + 1)
     return JobView(
         now,
         row,
@@ -115,14 +116,9 @@ async def of_log(session: Session, logid: int) -> LogView:
     return LogView(await health.clock(session), await reading.get(session, found.log.jobid), found)
 
 
-async def of_runs(
-    session: Session, filters: Mapping[str, Any], limit: int, failed: Mapping[str, Any] | None
-) -> RunsView:
-    """`limit` logs that pass the filters (see logs.FILTERS), newest first.
-
-    With filters for those that have `failed`, they are counted.
-    """
-    logs = await reading.list_logs(session, filters, limit + 1)
+async def of_runs(session: Session, wanted: LogFilter, limit: int, failed: LogFilter | None) -> RunsView:
+    """`limit` logs, newest first; those that have `failed` are counted, if that is asked for."""
+    logs = await reading.list_logs(session, wanted, limit + 1)
     names = await reading.names(session, sorted({log.jobid for log in logs[:limit]}))
     count = None if failed is None else await retrying.count_failed(session, failed)
     return RunsView(await health.clock(session), logs, names, count)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.history.timeline import Recent
 from scheduler_api.contracts.jobs.job import Condition, JobState, JobSummary
-from scheduler_api.services.system.health import LATE
+from scheduler_api.database.jobs.lists import LATE
 from scheduler_api.web.times import Times
 from scheduler_api.wording.instants import milliseconds
 

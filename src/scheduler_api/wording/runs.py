@@ -121,3 +121,11 @@ def cancelling(log: Log) -> str | None:
     if log.status == "pending" and log.cause != "schedule":
         return "The run is skipped. The schedule is unchanged."
     return None
+
+
+def what_ran(ran: int, retried: int, running: int, *, more: bool) -> str:
+    """What a request to run everything that is due did."""
+    message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}." if ran else "Nothing was due."
+    if retried + running:
+        message = f"Ran {ran}; {retried} will be retried, {running} are still in progress."
+    return f"{message} More are due: call again." if more else message

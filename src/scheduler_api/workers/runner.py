@@ -16,6 +16,7 @@ from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder, BulkReport
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import bulk
@@ -100,9 +101,9 @@ class Runner:
             await self._lane(due, give_up, report)
         return report
 
-    async def run_bulk(self, order: BulkOrder, filters: dict[str, Any], actor: Actor) -> BulkReport:
-        """Do what is ordered with all jobs that pass the filters, for as long as a call may take."""
-        count = await self._database.read(bulk.count, filters)
+    async def run_bulk(self, order: BulkOrder, actor: Actor) -> BulkReport:
+        """Do what is ordered with all jobs that are meant, for as long as a call may take."""
+        count = await self._database.read(bulk.count, bulk.filter_of(order))
         report = BulkReport(
             action=order.action,
             dryrun=order.dryrun,
@@ -116,7 +117,7 @@ class Runner:
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
-        asked = bulk.Asked(order, filters, actor, report.pauseid)
+        asked = bulk.Asked(order, actor, report.pauseid)
         while not order.dryrun:
             batch = self._database.transact(bulk.run_batch, asked, after)
             part = await undisturbed(batch)
@@ -132,9 +133,10 @@ class Runner:
                 break
         return report
 
-    async def retry_failed(self, order: RetryOrder, filters: dict[str, Any], actor: Actor) -> RetryReport:
-        """Try all failed calls that pass the filters again, for as long as a call may take."""
-        count = await self._database.read(retrying.count_failed, filters)
+    async def retry_failed(self, order: RetryOrder, actor: Actor) -> RetryReport:
+        """Try all failed calls that are meant again, for as long as a call may take."""
+        wanted = LogFilter(**order.filter.model_dump())
+        count = await self._database.read(retrying.count_failed, wanted)
         report = RetryReport(count=count, dryrun=order.dryrun, done=0, more=False)
         give_up = monotonic() + CALL_SECONDS
         after: int | None = 0
@@ -142,7 +144,7 @@ class Runner:
             if monotonic() >= give_up:
                 report.more = True
                 break
-            batch = self._database.transact(retrying.retry_batch, actor, filters, after)
+            batch = self._database.transact(retrying.retry_batch, actor, wanted, after)
             after, done = await undisturbed(batch)
             report.done += done
         return report

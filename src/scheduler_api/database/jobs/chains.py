@@ -99,12 +99,12 @@ async def fire(session: Session, now: datetime, logids: Sequence[int]) -> list[F
 
 async def followers(session: Session, jobid: int, limit: int) -> list[int]:
     """Up to `limit` jobs that run after the job."""
-    return [row["jobid"] for row in await session.all(FOLLOWERS, jobid=jobid, limit=limit)]
+    return await session.values(FOLLOWERS, jobid=jobid, limit=limit)
 
 
 async def chain(session: Session, jobid: int, limit: int) -> list[int]:
     """The job, and those before it in its chain, nearest first; a few more than `limit` at most."""
-    return [row["jobid"] for row in await session.all(CHAIN, jobid=jobid, limit=limit)]
+    return await session.values(CHAIN, jobid=jobid, limit=limit)
 
 
 async def lost(session: Session, jobid: int) -> LostRuns:

@@ -103,6 +103,5 @@ async def of_schedule(session: Session, jobid: int) -> list[ChangeRow]:
 
 async def repaired(session: Session, jobid: int) -> datetime | None:
     """The first instant that the job's newest repair left open; None: it has had none."""
-    row = await session.one_or_none(REPAIRED, jobid=jobid)
-    found: datetime | None = row and row[0]
+    found: datetime | None = await session.value(REPAIRED, jobid=jobid)
     return found

@@ -330,8 +330,7 @@ async def create(
     """Insert a job; paused unless it is active. The new jobid."""
     pausedat = None if values["active"] else now
     state = {"active": values["active"], "pausedat": pausedat, "resumefrom": resumefrom}
-    (jobid,) = await session.one(CREATE, **_columns(values), **state, now=now)
-    return int(jobid)
+    return int(await session.value(CREATE, **_columns(values), **state, now=now))
 
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -372,13 +371,12 @@ async def active_definitions(session: Session, limit: int) -> list[ForecastRow]:
 
 async def ids(session: Session, after: int, limit: int) -> list[int]:
     """Up to `limit` jobids above `after`, in order; those of deleted jobs among them."""
-    return [row["jobid"] for row in await session.all(IDS, after=after, limit=limit)]
+    return await session.values(IDS, after=after, limit=limit)
 
 
 async def count(session: Session) -> int:
     """How many jobs there are, deleted ones too."""
-    (number,) = await session.one(COUNT)
-    return int(number)
+    return int(await session.value(COUNT))
 
 
 async def names(session: Session, jobids: Sequence[int]) -> dict[int, NamedJob]:
@@ -393,8 +391,7 @@ async def lock(session: Session, jobid: int) -> StateRow | None:
 
 async def clock(session: Session) -> datetime:
     """The instant that it is by now, however long ago the transaction began."""
-    (now,) = await session.one(CLOCK)
-    found: datetime = now
+    found: datetime = await session.value(CLOCK)
     return found
 
 
@@ -442,8 +439,7 @@ async def pauses_over(
 
 async def next_pause(session: Session, now: datetime) -> datetime | None:
     """When the next pause ends; None: none will."""
-    (until,) = await session.one(NEXT_PAUSE, now=now)
-    found: datetime | None = until
+    found: datetime | None = await session.value(NEXT_PAUSE, now=now)
     return found
 
 

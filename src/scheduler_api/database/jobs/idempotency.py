@@ -40,8 +40,7 @@ FORGET = Statement(
 
 async def take(session: Session, key: str) -> bool:
     """Have the key for this transaction alone; False: another request has it."""
-    (taken,) = await session.one(TAKE, key=key)
-    return bool(taken)
+    return bool(await session.value(TAKE, key=key))
 
 
 async def find(session: Session, key: str, since: datetime) -> Kept | None:

@@ -1,14 +1,35 @@
 """Statements on lists of jobs: narrowed down, in an order, page by page; and how many there are."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
+from scheduler_api.contracts.jobs.job import Condition, LastStatus
 from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY, JobRow
 from scheduler_api.database.statements import Session, Statement
 
-#: How lists can be narrowed down.
-FILTERS = {
+#: A run that begins so much later than it should is overdue.
+LATE = timedelta(seconds=5)
+
+
+class JobFilter(NamedTuple):
+    """Which jobs: those that fit everything that is given."""
+
+    name: str | None = None
+    """A part of the name."""
+    state: Condition | None = None
+    laststatus: LastStatus | None = None
+    tag: str | None = None
+    jobids: Sequence[int] | None = None
+    pauseid: UUID | None = None
+    """The order to many jobs that paused them."""
+
+
+_WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+#: The conditions, by the filter or the state that asks for them.
+CONDITIONS = {
     "name": "job.jobname ILIKE :name",
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
     "jobids": "job.jobid = ANY(CAST(:jobids AS bigint[]))",
@@ -39,26 +60,37 @@ SORTS = {
 }
 
 
-async def count(session: Session, filters: Mapping[str, Any]) -> int:
-    """How many jobs pass all filters."""
-    (found,) = await session.one(_count(tuple(sorted(filters))), **filters)
-    return int(found)
+async def count(session: Session, wanted: JobFilter) -> int:
+    """How many jobs there are."""
+    given = _given(wanted)
+    return int(await session.value(_count(tuple(sorted(given))), **given))
 
 
 async def page(
     session: Session,
-    filters: Mapping[str, Any],
+    wanted: JobFilter,
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
 ) -> list[JobRow]:
-    """Up to `limit` jobs that pass all filters (keys of FILTERS, each with its value), in order.
+    """Up to `limit` jobs, in order.
 
     `after` is a place in that order: a jobid, and the sort key that goes before it.
     """
-    found = statement(tuple(sorted(filters)), sort, after is not None)
+    given = _given(wanted)
+    found = statement(tuple(sorted(given)), sort, after is not None)
     jobid, key = after or (None, None)
-    return await session.all(found, **filters, jobid=jobid, key=key, limit=limit)
+    return await session.all(found, **given, jobid=jobid, key=key, limit=limit)
+
+
+def _given(wanted: JobFilter) -> dict[str, Any]:
+    """The conditions that a filter makes, with their values."""
+    given = {name: value for name, value in wanted._asdict().items() if value is not None and name != "state"}
+    if wanted.name is not None:
+        given["name"] = f"%{wanted.name.translate(_WILDCARDS)}%"
+    if wanted.state is not None:
+        given[wanted.state.value] = LATE
+    return given
 
 
 @lru_cache(maxsize=256)
@@ -89,5 +121,5 @@ def _count(filters: tuple[str, ...]) -> Statement[Any]:
 
 
 def _conditions(filters: tuple[str, ...]) -> list[str]:
-    conditions = [FILTERS[name] for name in filters]
+    conditions = [CONDITIONS[name] for name in filters]
     return conditions if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]

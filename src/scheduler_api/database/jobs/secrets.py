@@ -58,4 +58,4 @@ async def remove(session: Session, jobid: int, secretid: int) -> bool:
 
 async def ciphertexts(session: Session, jobid: int) -> list[bytes]:
     """The job's secrets, newest first, encrypted."""
-    return [row[0] for row in await session.all(CIPHERTEXTS, jobid=jobid)]
+    return await session.values(CIPHERTEXTS, jobid=jobid)

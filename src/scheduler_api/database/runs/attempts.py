@@ -1,6 +1,6 @@
 """Statements on attempts, on what accepted runs tell, and on trying again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
-from scheduler_api.database.runs.logs import FILTERS
+from scheduler_api.database.runs.logs import CONDITIONS, LogFilter
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import columns, joblog, logattempt
 
@@ -141,20 +141,20 @@ async def retry(session: Session, now: datetime, logid: int, host: str) -> None:
     await session.all(RETRY, now=now, logid=logid, host=host)
 
 
-async def failed(session: Session, filters: Mapping[str, Any], after: int, limit: int) -> list[int]:
-    """Up to `limit` logids above `after` of failed calls that pass all filters (keys of logs.FILTERS)."""
-    statement = _failed(tuple(sorted(filters)))
-    return [row["logid"] for row in await session.all(statement, **filters, after=after, limit=limit)]
+async def failed(session: Session, wanted: LogFilter, after: int, limit: int) -> list[int]:
+    """Up to `limit` logids above `after` of failed calls."""
+    statement = _failed(tuple(sorted(wanted.given)))
+    return await session.values(statement, **wanted.given, after=after, limit=limit)
 
 
-async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
-    """How many failed calls pass all filters."""
-    found = await session.one(_failed(tuple(sorted(filters)), "count(*)"), **filters, after=0, limit=1)
-    return int(found[0])
+async def count_failed(session: Session, wanted: LogFilter) -> int:
+    """How many failed calls there are."""
+    statement = _failed(tuple(sorted(wanted.given)), "count(*)")
+    return int(await session.value(statement, **wanted.given, after=0, limit=1))
 
 
 @lru_cache(maxsize=64)
 def _failed(filters: tuple[str, ...], what: str = "logid") -> Statement[Any]:
-    conditions = ["status = 'failed'", "kind = 'http'", "logid > :after", *(FILTERS[n] for n in filters)]
+    conditions = ["status = 'failed'", "kind = 'http'", "logid > :after", *(CONDITIONS[n] for n in filters)]
     order = " ORDER BY logid" if what == "logid" else ""
     return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :limit")

@@ -99,8 +99,7 @@ async def forget(session: Session, before: datetime) -> None:
 
 async def left_alone(session: Session) -> int:
     """To how many hosts nothing is sent for now."""
-    (number,) = await session.one(LEFT_ALONE)
-    return int(number)
+    return int(await session.value(LEFT_ALONE))
 
 
 async def all_down(session: Session, limit: int) -> list[UnreachableHost]:

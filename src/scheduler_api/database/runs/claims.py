@@ -209,6 +209,5 @@ async def start(
 
 async def next_call(session: Session, after: datetime) -> datetime | None:
     """When the first call later than `after` is due; None: none is."""
-    (due,) = await session.one(NEXT_CALL, after=after)
-    found: datetime | None = due
+    found: datetime | None = await session.value(NEXT_CALL, after=after)
     return found

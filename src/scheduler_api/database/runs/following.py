@@ -92,4 +92,4 @@ async def failed_in_a_row(session: Session, limits: Mapping[int, int]) -> dict[i
     if not limits:
         return {}
     rows = await session.all(FAILED_IN_A_ROW, jobids=list(limits), limits=list(limits.values()))
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)

@@ -121,4 +121,4 @@ async def timeline(
 
 async def medians(session: Session, jobids: Sequence[int]) -> dict[int, timedelta]:
     """How long a call of each job takes, by its twenty newest; those that never called are left out."""
-    return {row[0]: row[1] for row in await session.all(MEDIANS, jobids=jobids)}
+    return dict(await session.all(MEDIANS, jobids=jobids))

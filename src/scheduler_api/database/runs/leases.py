@@ -153,7 +153,7 @@ async def current(session: Session, held: Sequence[tuple[int, UUID]]) -> set[UUI
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
     rows = await session.all(CURRENT, logids=logids, tokens=tokens)
     shown = {*held}
-    return {row["leasetoken"] for row in rows if (row["logid"], row["leasetoken"]) in shown}
+    return {token for logid, token in rows if (logid, token) in shown}
 
 
 async def expired(session: Session, now: datetime, limit: int) -> list[UUID]:
@@ -161,7 +161,7 @@ async def expired(session: Session, now: datetime, limit: int) -> list[UUID]:
 
     Leases that were given by a clock that was ahead are shortened.
     """
-    return [row["leasetoken"] for row in await session.all(EXPIRED, now=now, limit=limit)]
+    return await session.values(EXPIRED, now=now, limit=limit)
 
 
 async def take_over(session: Session, now: datetime, tokens: Sequence[UUID]) -> list[LeasedLog]:
@@ -179,5 +179,4 @@ async def lock(session: Session, logid: int) -> LeasedLog | None:
 async def renew(session: Session, held: Sequence[tuple[int, UUID]], until: datetime) -> set[UUID]:
     """Hold these logs (with their tokens) until then, if not longer; the tokens of those that could be."""
     logids, tokens = [logid for logid, _ in held], [token for _, token in held]
-    rows = await session.all(RENEW, logids=logids, tokens=tokens, leaseuntil=until)
-    return {row["leasetoken"] for row in rows}
+    return set(await session.values(RENEW, logids=logids, tokens=tokens, leaseuntil=until))

@@ -1,6 +1,6 @@
 """Statements on logs: requests, skipped occurrences, and what the rows account for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -70,8 +70,28 @@ NEWEST_LOGS = Statement(
     LogRow,
 )
 
-#: How lists of logs can be narrowed down.
-FILTERS = {
+
+class LogFilter(NamedTuple):
+    """Which logs: those that fit everything that is given."""
+
+    jobid: int | None = None
+    status: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+    """The first instant of their occurrences."""
+    until: datetime | None = None
+    """The first instant after them."""
+    before: int | None = None
+    """Only what comes after this log in the list."""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is not None, by its name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+#: The conditions, by the filter that asks for them.
+CONDITIONS = {
     "jobid": "jobid = :jobid",
     "status": "status = :status",
     "cause": "cause = :cause",
@@ -261,17 +281,18 @@ async def one(session: Session, logid: int) -> LogRow | None:
     return await session.one_or_none(ONE, logid=logid)
 
 
-async def logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[LogRow]:
-    """Up to `limit` logs that pass all filters (keys of FILTERS, and `before`: a logid), newest first."""
-    if filters.keys() == {"jobid"}:
-        return await session.all(NEWEST_LOGS, jobid=filters["jobid"], limit=limit)
-    return await session.all(_logs(tuple(sorted(filters))), **filters, limit=limit)
+async def logs(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
+    """Up to `limit` logs, newest first."""
+    given = wanted.given
+    if given.keys() == {"jobid"}:
+        return await session.all(NEWEST_LOGS, **given, limit=limit)
+    return await session.all(_logs(tuple(sorted(given))), **given, limit=limit)
 
 
 @lru_cache(maxsize=64)
 def _logs(filters: tuple[str, ...]) -> Statement[LogRow]:
     order = _OF_JOB if "jobid" in filters else _OF_ALL
-    conditions = [_FURTHER[order] if name == "before" else FILTERS[name] for name in filters]
+    conditions = [_FURTHER[order] if name == "before" else CONDITIONS[name] for name in filters]
     where = " AND ".join(conditions) or "true"
     return Statement(f"{_LOGS} WHERE {where} ORDER BY {order} LIMIT :limit", LogRow)
 
@@ -290,8 +311,7 @@ async def around(session: Session, jobid: int, at: datetime, until: datetime) ->
 
 async def done(session: Session, jobid: int, since: datetime, before: datetime) -> set[datetime]:
     """The occurrences of a range that have run, are in progress, or are asked to run."""
-    rows = await session.all(DONE, jobid=jobid, since=since, before=before)
-    return {row[0] for row in rows}
+    return set(await session.values(DONE, jobid=jobid, since=since, before=before))
 
 
 async def straddling(session: Session, jobid: int, now: datetime) -> LedgerRow | None:
@@ -315,8 +335,9 @@ async def spent(
     """From when on, between two instants, the job was to run no more; None: it went on."""
     if maxruns is None:
         return None
-    row = await session.one_or_none(SPENT, jobid=jobid, since=since, before=before, maxruns=maxruns)
-    found: datetime | None = row and row[0]
+    found: datetime | None = await session.value(
+        SPENT, jobid=jobid, since=since, before=before, maxruns=maxruns
+    )
     return found
 
 
@@ -332,8 +353,7 @@ async def rows_ahead(session: Session, jobid: int, now: datetime, limit: int) ->
 
 async def reached(session: Session, jobid: int, now: datetime) -> datetime | None:
     """The last occurrence that the schedule's rows up to `now` account for; None: there is none."""
-    found: datetime | None
-    (found,) = await session.one(REACHED, jobid=jobid, now=now)
+    found: datetime | None = await session.value(REACHED, jobid=jobid, now=now)
     return found
 
 
@@ -349,8 +369,7 @@ async def drop(session: Session, logids: Sequence[int]) -> None:
 
 async def settled(session: Session, jobid: int) -> datetime | None:
     """The last occurrence that a row tells of, edits apart; None: there is none."""
-    found: datetime | None
-    (found,) = await session.one(SETTLED, jobid=jobid)
+    found: datetime | None = await session.value(SETTLED, jobid=jobid)
     return found
 
 

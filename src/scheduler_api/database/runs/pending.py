@@ -185,7 +185,7 @@ async def publish_changes(session: Session) -> None:
 
 async def live(session: Session, jobid: int) -> set[int]:
     """The logids of the schedule's live logs, by the newest state of the table."""
-    return {row["logid"] for row in await session.all(LIVE, jobid=jobid)}
+    return set(await session.values(LIVE, jobid=jobid))
 
 
 async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
@@ -197,8 +197,7 @@ async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
 
 async def running(session: Session, jobid: int) -> bool:
     """Whether any run of the job is in progress."""
-    (there,) = await session.one(RUNNING, jobid=jobid)
-    return bool(there)
+    return bool(await session.value(RUNNING, jobid=jobid))
 
 
 async def pending(session: Session, jobid: int) -> list[tuple[int, datetime]]:

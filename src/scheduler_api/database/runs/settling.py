@@ -214,8 +214,7 @@ async def ran(
         "logids", "statuses", "errors", "retries", "releases", "misses", "throughs", "nexts", "tries",
     )  # fmt: skip
     of_ends = ("called", "attempts", "outcomes", "failures", "reasons", "httpstatuses", "timings", "excerpts")
-    rows = await session.all(RAN, now=now, **columns(names, results), **columns(of_ends, ends))
-    return [row[0] for row in rows]
+    return await session.values(RAN, now=now, **columns(names, results), **columns(of_ends, ends))
 
 
 async def skip(

@@ -98,7 +98,7 @@ async def lock_rates(session: Session, rates: Sequence[Rated]) -> list[Rated]:
     if not rates:
         return []
     scopes, names = map(list, zip(*rates, strict=True))
-    return [(row["scope"], row["name"]) for row in await session.all(LOCK_RATES, scopes=scopes, names=names)]
+    return [(scope, name) for scope, name in await session.all(LOCK_RATES, scopes=scopes, names=names)]
 
 
 async def use_rates(session: Session, used: Mapping[Rated, datetime]) -> None:

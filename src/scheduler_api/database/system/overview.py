@@ -284,4 +284,4 @@ async def old_transactions(session: Session, before: datetime, limit: int) -> li
 
 async def replicas(session: Session) -> list[str]:
     """The replicas that are connected to the database, as they call themselves."""
-    return [row[0] for row in await session.all(REPLICAS, prefix=REPLICA)]
+    return await session.values(REPLICAS, prefix=REPLICA)

@@ -11,6 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
@@ -206,6 +207,28 @@ register_url_convertor("logid", LogIdConvertor())
 JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which job.", examples=[1])]
 LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=[1])]
 SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
+Scope = Annotated[LimitScope, Path(description="What is limited: `host` or `tag`.")]
+
+
+async def _limit_name(
+    name: Annotated[
+        str,
+        Path(
+            min_length=1,
+            max_length=260,
+            pattern=r"^[^\x00-\x1f]+$",
+            description="The tag; or the host, with its port unless it is the usual one.",
+        ),
+    ],
+) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(FieldError(("name",), "Must not contain unpaired surrogates.")) from None
+    return name
+
+
+LimitName = Annotated[str, Depends(_limit_name)]
 Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs older than this logid.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 LIST_LIMIT = 100

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
@@ -45,6 +46,10 @@ OF_KIND = {name for names in KINDS.values() for name in names} | {"repeat"}
 ABOUT = {"kind", "unit", "version", "from", "jobid", *(f"cron{name}" for name in START)}
 #: What the names of the target's fields begin with.
 TARGET = "target_"
+#: The box of one job in a list.
+PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)
+#: The fields of a filter, in a form.
+OF_FILTER = ("name", "state", "laststatus", "tag")
 
 
 def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
@@ -93,6 +98,29 @@ def model_of(fields: dict[str, str], model: type[Model]) -> Model:
 def model_of_values(values: dict[str, Any], model: type[Model]) -> Model:
     """Values that a form gave as a `model`. Raises InvalidInput."""
     return _validated(values, model)
+
+
+def bulk_order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
+    """The order that a form gives. Raises InvalidInput."""
+    wanted: dict[str, Any] = {}
+    pauseid = fields.get("pauseid", "").strip() or None
+    if fields.get("scope") == "matching":
+        wanted = {name: fields[name] for name in OF_FILTER if fields.get(name, "").strip()}
+    elif fields.get("scope") == "selected" or pauseid is None or fields.get("jobids"):
+        wanted = {"jobids": _picked(fields)}
+    values = {"action": fields.get("action", ""), "filter": wanted, "dryrun": dryrun, "pauseid": pauseid}
+    values["all"] = not wanted and pauseid is None
+    if fields.get("reason", "").strip() and values["action"] == "pause":
+        values["reason"] = fields["reason"]
+    return _validated(values, BulkOrder)
+
+
+def _picked(fields: Mapping[str, str]) -> list[int]:
+    picked = [int(found.group(1)) for name in fields if (found := PICKED.fullmatch(name))]
+    picked += [int(text) for text in re.findall(r"\d{1,18}", fields.get("jobids", ""), re.ASCII)]
+    if not picked:
+        raise InvalidInput(FieldError(("jobids",), "Select at least one job, or choose all matching."))
+    return picked
 
 
 def _values(fields: dict[str, str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Filters, orders and places of lists, as queries write them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
@@ -8,45 +7,14 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import Before
 from scheduler_api.routers.http.routes import query_instant, wants_page, with_offset
-from scheduler_api.services.system.health import LATE
-
-WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
-
-
-def job_filters(
-    name: str | None = None,
-    state: Condition | None = None,
-    laststatus: LastStatus | None = None,
-    tag: str | None = None,
-    jobids: Sequence[int] | None = None,
-    *,
-    pauseid: UUID | None = None,
-) -> dict[str, Any]:
-    """The filters that are given, as the list of jobs takes them."""
-    filters: dict[str, Any] = {}
-    if name:
-        filters["name"] = f"%{name.translate(WILDCARDS)}%"
-    if tag:
-        filters["tag"] = tag
-    if laststatus:
-        filters["laststatus"] = laststatus
-    if state is not None:
-        filters[state.value] = True
-    if state is Condition.OVERDUE:
-        filters[state.value] = LATE
-    if pauseid is not None:
-        filters["pauseid"] = pauseid
-    if jobids is not None:
-        filters["jobids"] = list(jobids)
-    return _storable(filters)
-
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
 InState = Annotated[
@@ -61,23 +29,21 @@ WithPause = Annotated[UUID | None, Query(description="Only jobs that this order 
 WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
 
 
-def filters_of_order(order: BulkOrder) -> dict[str, Any]:
-    """The filters that an order to many jobs gives."""
-    return job_filters(**order.filter.model_dump(), pauseid=order.pauseid)
-
-
-async def _job_filters(
+async def _job_filter(
     name: Name = None,
     state: InState = None,
     laststatus: WithLast = None,
     tag: WithTag = None,
     pauseid: WithPause = None,
-) -> dict[str, Any]:
-    return job_filters(name, state, laststatus, tag, pauseid=pauseid)
+) -> JobFilter:
+    for place, text in (("?name", name), ("?tag", tag)):
+        if text is not None and "\0" in text:
+            raise InvalidInput(FieldError((place,), "Must not contain control characters."))
+    return JobFilter(name or None, state, laststatus, tag or None, pauseid=pauseid)
 
 
-JobFilters = Annotated[dict[str, Any], Depends(_job_filters)]
-"""The filters that a query gives, as the list of jobs takes them."""
+JobFilterDep = Annotated[JobFilter, Depends(_job_filter)]
+"""Which jobs a query asks for."""
 
 Status = Annotated[LogStatus | None, Query(description="Only logs with this status.")]
 Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
@@ -89,23 +55,23 @@ Until = Annotated[
 ]
 
 
-async def _log_filters(
+async def _log_filter(
     request: Request,
     status: Status = None,
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
     before: Before = None,
-) -> dict[str, Any]:
+) -> LogFilter:
     texts = {"since": since, "until": until}
     if wants_page(request):
         texts = {name: text and with_offset(text) for name, text in texts.items()}
     span = {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
-    return {"status": status, "cause": cause, "before": before} | span
+    return LogFilter(None, status, cause, span["since"], span["until"], before)
 
 
-LogFilters = Annotated[dict[str, Any], Depends(_log_filters)]
-"""The filters that a query gives, as the lists of runs take them; those that it does not give are None."""
+LogFilterDep = Annotated[LogFilter, Depends(_log_filter)]
+"""Which runs a query asks for."""
 
 
 async def _at(
@@ -122,18 +88,6 @@ async def _at(
 
 
 AtInstant = Annotated[datetime, Depends(_at)]
-
-
-def given(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters that are not None."""
-    return _storable({name: value for name, value in filters.items() if value is not None})
-
-
-def _storable(filters: dict[str, Any]) -> dict[str, Any]:
-    for name, value in filters.items():
-        if isinstance(value, str) and "\0" in value:
-            raise InvalidInput(FieldError((f"?{name}",), "Must not contain control characters."))
-    return filters
 
 
 def job_place(sort: JobSort, job: JobSummary) -> str:

@@ -28,7 +28,7 @@ from scheduler_api.routers.http.dependencies import (
     PageSize,
     check_target,
 )
-from scheduler_api.routers.http.paging import JobFilters, PlaceDep, job_place, link_next
+from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, job_place, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services import views
@@ -51,7 +51,7 @@ async def jobs_page(
     request: Request,
     database: DatabaseDep,
     pages: PagesDep,
-    filters: JobFilters,
+    wanted: JobFilterDep,
     place: PlaceDep,
     response: Response,
     size: PageSize,
@@ -62,7 +62,7 @@ async def jobs_page(
     if form:
         job = None if like is None else await database.read(reading.get, like)
         return await aside(pages.form, await database.read(health.clock), like=job)
-    view = await database.read(views.of_jobs, filters, place.sort, place.after, size)
+    view = await database.read(views.of_jobs, wanted, place.sort, place.after, size)
     further = (
         link_next(request, response, after=job_place(place.sort, view.jobs[size - 1]))
         if view.jobs[size:]

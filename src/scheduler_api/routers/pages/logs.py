@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse
 from scheduler_api.computing import aside
 from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
@@ -16,7 +17,7 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import LogFilters, given, link_next
+from scheduler_api.routers.http.paging import LogFilterDep, link_next
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, with_offset
 from scheduler_api.services import views
@@ -30,17 +31,17 @@ async def runs_page(
     request: Request,
     database: DatabaseDep,
     pages: PagesDep,
-    filters: LogFilters,
+    wanted: LogFilterDep,
     response: Response,
     size: PageSize,
 ) -> str:
     """The runs of all jobs, newest first."""
-    span = filters["since"], filters["until"]
     # Those that can be tried again, whatever their cause.
-    failed = given({"since": span[0], "until": span[1]}) if filters["status"] is LogStatus.FAILED else None
-    view = await database.read(views.of_runs, given(filters), size, failed)
+    span = LogFilter(since=wanted.since, until=wanted.until)
+    failed = span if wanted.status == LogStatus.FAILED else None
+    view = await database.read(views.of_runs, wanted, size, failed)
     further = link_next(request, response, before=view.logs[size - 1].logid) if view.logs[size:] else None
-    return await aside(pages.runs, view, size, further, request.query_params, span)
+    return await aside(pages.runs, view, size, further, request.query_params, (wanted.since, wanted.until))
 
 
 @router.page("/logs/{logid:logid}")
@@ -71,6 +72,6 @@ async def cancel_by_form(
 async def retry_failed_by_form(fields: FormFields, runner: RunnerDep, actor: ActorDep) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
     wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
-    report = await runner.retry_failed(RetryOrder(filter=wanted), given(wanted.model_dump()), actor)
+    report = await runner.retry_failed(RetryOrder(filter=wanted), actor)
     left = "&left=1" if report.more else ""
     return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

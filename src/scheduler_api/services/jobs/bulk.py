@@ -12,6 +12,7 @@ from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.jobs import lists
+from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import actions, editing, locking
@@ -34,24 +35,28 @@ class BatchReport:
 
 
 class Asked(NamedTuple):
-    """What was asked, of which jobs, and by whom."""
+    """What was asked, and by whom."""
 
     order: BulkOrder
-    filters: dict[str, Any]
     actor: Actor
     pauseid: UUID | None
     """Names what is paused by it."""
 
 
-async def count(session: Session, filters: dict[str, Any]) -> int:
-    """How many jobs pass the filters."""
-    return await lists.count(session, filters)
+def filter_of(order: BulkOrder) -> JobFilter:
+    """Which jobs are meant."""
+    return JobFilter(**order.filter.model_dump(), pauseid=order.pauseid)
+
+
+async def count(session: Session, wanted: JobFilter) -> int:
+    """How many jobs there are."""
+    return await lists.count(session, wanted)
 
 
 async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
-    """Do what is ordered with the next jobs that pass the filters, in the order of their ids."""
+    """Do what is ordered with the next jobs, in the order of their ids."""
     verb = _verb(asked)
-    rows = await lists.page(session, asked.filters, "jobid", (after, None), BATCH)
+    rows = await lists.page(session, filter_of(asked.order), "jobid", (after, None), BATCH)
     report = BatchReport()
     give_up = monotonic() + BATCH_SECONDS
     for row in rows:

@@ -10,7 +10,9 @@ from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.jobs.definitions import NamedJob
+from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.runs import logs
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 
@@ -37,13 +39,13 @@ async def get_summary(session: Session, jobid: int) -> JobSummary:
 async def get_with_logs(session: Session, jobid: int, limit: int, before: int | None = None) -> JobWithLogs:
     """The job and up to `limit` of its logs, newest first; with `before`, older than that logid."""
     job = await get(session, jobid)
-    filters = {"jobid": jobid} if before is None else {"jobid": jobid, "before": before}
-    return JobWithLogs(job=job, logs=await list_logs(session, filters, limit))
+    wanted = LogFilter(jobid=jobid, before=before)
+    return JobWithLogs(job=job, logs=await list_logs(session, wanted, limit))
 
 
-async def list_logs(session: Session, filters: Mapping[str, Any], limit: int) -> list[Log]:
-    """Up to `limit` logs that pass the filters (see logs.FILTERS), newest first."""
-    rows = await logs.logs(session, filters, limit)
+async def list_logs(session: Session, wanted: LogFilter, limit: int) -> list[Log]:
+    """Up to `limit` logs, newest first."""
+    rows = await logs.logs(session, wanted, limit)
     return await in_turns(lambda row: Log.model_validate(vars(row)), rows)
 
 
@@ -73,11 +75,11 @@ async def changes_since(session: Session, job: Job, version: int) -> list[Change
 
 async def listing(
     session: Session,
-    filters: Mapping[str, Any],
+    wanted: JobFilter,
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
 ) -> list[JobSummary]:
-    """Up to `limit` jobs that pass the filters (see lists.FILTERS), in order, after a place in it."""
-    rows = await lists.page(session, filters, sort, after, limit)
+    """Up to `limit` jobs, in order, after a place in it."""
+    rows = await lists.page(session, wanted, sort, after, limit)
     return await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)

@@ -1,8 +1,7 @@
 """Trying failed runs again, and cancelling those that are not over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from scheduler_api.actors import Actor
@@ -12,6 +11,7 @@ from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import attempts, leases, logs, pending
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
@@ -73,10 +73,10 @@ async def retry(session: Session, now: datetime, actor: Actor, logid: int) -> Lo
 
 
 async def retry_batch(
-    session: Session, now: datetime, actor: Actor, filters: Mapping[str, Any], after: int
+    session: Session, now: datetime, actor: Actor, wanted: LogFilter, after: int
 ) -> tuple[int | None, int]:
     """Try the next failed calls above a logid again; the last of them (None: there was none), how many."""
-    logids = await attempts.failed(session, filters, after, BATCH)
+    logids = await attempts.failed(session, wanted, after, BATCH)
     done = 0
     for logid in logids:
         try:
@@ -87,9 +87,9 @@ async def retry_batch(
     return (logids[-1] if logids else None), done
 
 
-async def count_failed(session: Session, filters: Mapping[str, Any]) -> int:
-    """How many failed calls pass the filters."""
-    return await attempts.count_failed(session, filters)
+async def count_failed(session: Session, wanted: LogFilter) -> int:
+    """How many failed calls there are."""
+    return await attempts.count_failed(session, wanted)
 
 
 async def cancel(session: Session, now: datetime, actor: Actor, logid: int) -> Log:

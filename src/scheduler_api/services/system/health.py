@@ -1,14 +1,12 @@
 """Whether the database answers, how late the scheduler is, and how many hosts do not answer."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.runs import breakers, passes, shares
 from scheduler_api.database.runs.passes import BEGINNING, NextDue
 from scheduler_api.database.statements import Session
 
-#: What is so late is called overdue.
-LATE = timedelta(seconds=5)
 #: Calls that wait are counted up to this.
 MAX_COUNTED = 1000
 

@@ -11,12 +11,12 @@ from scheduler_api.contracts.system.overview import (
     Overview,
     RunningRun,
 )
+from scheduler_api.database.jobs.lists import LATE
 from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
 from scheduler_api.database.system.overview import LateRow, RunningRow
 from scheduler_api.services.system import health, restore
-from scheduler_api.services.system.health import LATE
 from scheduler_api.wording import issues
 
 #: How far back runs are counted, and how many of them.

@@ -18,7 +18,7 @@ SHOWN = timedelta(days=7)
 async def last(session: Session) -> Restore:
     """The newest restore that was noticed."""
     row = await installation.last_restore(session)
-    return Restore() if row is None else Restore(**row)
+    return Restore() if row is None else Restore(**row._asdict())
 
 
 async def confirm(session: Session, now: datetime, actor: Actor) -> Restore:

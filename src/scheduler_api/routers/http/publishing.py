@@ -1,0 +1,34 @@
+"""What a request changes is published on the change feed."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from scheduler_api.routers.http.access import SAFE_METHODS
+
+#: Requests to these change nothing that a page shows.
+UNPUBLISHED = {"/schedules/preview", "/times"}
+
+
+class Publishing:
+    """Notes the place of the change feed when a request arrives, and publishes a change if it made one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI call."""
+        if scope["type"] == "http":
+            # Before anything is read: a change while the page is made reaches it afterwards.
+            scope["mark"] = scope["state"]["feed"].mark
+        if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_and_publish(message: Message) -> None:
+            is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004
+            if is_done and scope["path"] not in UNPUBLISHED:
+                scope["state"]["feed"].publish()
+                if scope["path"].startswith("/jobs"):
+                    scope["state"]["forecasts"].forget()
+            await send(message)
+
+        await self._app(scope, receive, send_and_publish)

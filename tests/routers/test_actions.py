@@ -112,6 +112,64 @@ async def test_an_edit_re_times_the_promise_and_tells_the_change(
     assert first["after"]["timezone"] == "Europe/Berlin"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/jobs/1", {"jobname": "Second"}),
+        ("PATCH", "/jobs/1?dryrun=true", {"cron": "0 4 * * *"}),
+        ("POST", "/jobs/1/pause", None),
+        ("POST", "/jobs/1/resume", None),
+        ("POST", "/jobs/1/skip", None),
+        ("DELETE", "/jobs/1", None),
+    ],
+)
+@pytest.mark.parametrize("change", ["/skip", "/pause"])
+async def test_whoever_saw_an_older_version_changes_nothing(
+    client: AsyncClient, change: str, method: str, path: str, body: Any
+) -> None:
+    await created(client)
+    seen = {"If-Match": '"1"'}
+    changed = await client.post(f"/jobs/1{change}", headers=seen)
+    assert changed.headers["etag"] == '"2"'
+    assert (await client.request(method, path, json=body, headers=seen)).status_code == 412
+
+
+async def test_an_order_may_have_an_empty_body(client: AsyncClient) -> None:
+    await created(client)
+    answer = await client.post("/jobs/1/pause", headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["state"]) == (200, "paused")
+
+
+async def test_a_run_that_was_asked_for_has_an_address(client: AsyncClient) -> None:
+    await created(client)
+    answer = await client.post("/jobs/1/run")
+    assert answer.headers["location"] == f"/logs/{answer.json()['logid']}"
+    assert (await client.get(answer.headers["location"])).json()["log"] == answer.json()
+
+
+@pytest.mark.parametrize(
+    "path", ["/logs?from=1", "/logs?back=/jobs", "/jobs/1?from=1", "/upcoming?form=true"]
+)
+async def test_what_only_some_pages_heed_is_unknown_elsewhere(client: AsyncClient, path: str) -> None:
+    await created(client)
+    answer = await client.get(path)
+    assert answer.status_code == 422, answer.text
+    assert "There is no such parameter." in answer.json()["detail"]
+
+
+async def test_a_list_goes_on_although_its_last_run_was_withdrawn(
+    client: AsyncClient, database: Database
+) -> None:
+    jobid = await overdue(database)
+    await ran(client)
+    first = await client.get(f"/jobs/{jobid}/logs?limit=1")
+    (newest,) = first.json()
+    assert newest["status"] == "pending"
+    await execute(database, "DELETE FROM joblog WHERE logid = :logid", logid=newest["logid"])
+    further = await client.get(first.links["next"]["url"])
+    assert [log["status"] for log in further.json()] == ["finished"]
+
+
 async def test_an_edit_that_changes_nothing_is_no_change(client: AsyncClient) -> None:
     job = await created(client)
     response = await client.patch("/jobs/1", json={"cron": "30 2 * * *"})

@@ -133,3 +133,13 @@ async def test_an_order_to_many_names_its_actor_at_each(client: AsyncClient, dat
     found = await rows(database, "SELECT jobid, action, actor, client FROM jobchange ORDER BY changeid")
     done = ("paused", "resumed", "started", "deleted")
     assert [tuple(row) for row in found] == [(jobid, action, *BY) for action in done for jobid in (1, 2)]
+
+
+async def test_who_removed_a_job_with_its_history_is_known_afterwards(
+    client: AsyncClient, database: Database
+) -> None:
+    client.headers["user-agent"] = "somebody/1.0"
+    await create(client)
+    await succeed(await client.delete("/jobs/1?history=remove"))
+    (left,) = await rows(database, "SELECT jobid, action, actor, client, before FROM jobchange")
+    assert tuple(left) == (None, "deleted", *BY, {"jobid": 1, "jobname": "A call"})

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import alembic.command
 import alembic.config
@@ -16,7 +15,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import schemaversion
-from scheduler_api.database.versions import WRITERS_KEY
+from scheduler_api.database.versions import WRITERS_KEY, directory
 from scheduler_api.errors import DatabaseBusy, SchemaMismatch
 
 log = structlog.get_logger(__name__)
@@ -31,13 +30,6 @@ TABLE_LOCK_TIMEOUT, TRIES, PAUSE = 2, 10, 1.0
 HAS_VERSION = Statement("SELECT to_regclass('alembic_version') IS NOT NULL")
 REVISION = Statement("SELECT version_num FROM alembic_version")
 COMPATIBLE_FROM = Statement(select(schemaversion.c.compatiblefrom))
-
-
-def directory() -> Path:
-    """The migrations: inside the installed package, or at the top of a checkout."""
-    package = Path(__file__).parents[1]
-    packaged = package / "alembic"
-    return packaged if packaged.is_dir() else package.parents[1] / "alembic"
 
 
 def configuration(connection: Connection | None = None) -> alembic.config.Config:

@@ -2,8 +2,8 @@
 
 The session is SQLAlchemy's: it owns the connection, its transaction and its way back to the pool. It runs
 compiled statements on the driver's connection below, as SQLAlchemy's own way from a statement to its rows
-costs more than all else in a request. Every call of the driver passes through here: one that is given up
-before the server has answered leaves the connection in doubt, and that ends it.
+costs more than all else in a request (decision 7). Every call of the driver passes through here: one that is
+given up before the server has answered leaves the connection in doubt, and that ends it.
 """
 
 import contextlib
@@ -31,7 +31,10 @@ class OutOfTime(TimeoutError):
 
 
 class _Compiler(PGCompiler_asyncpg):
-    """Writes constants into the statement: the planner knows by them which partial index holds all rows."""
+    """Writes constants into the SQL, as the planner sees by them which partial index holds all rows.
+
+    A `bindparam` without a value, which is `required`, is a parameter; everything else is a constant.
+    """
 
     def visit_bindparam(self, bindparam: Any, *args: Any, **kwargs: Any) -> Any:
         if not bindparam.required:

@@ -67,7 +67,7 @@ async def resume_job(
 async def run_job(jobid: JobId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Run a job now. Its schedule is unchanged. Returns the pending run."""
     log = await database.transact(actions.run_now, actor, jobid)
-    response.headers["Location"] = f"/jobs/{jobid}"
+    response.headers["Location"] = f"/logs/{log.logid}"
     return log
 
 

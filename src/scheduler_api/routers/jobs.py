@@ -129,7 +129,7 @@ async def edit_job(
     """
     check_target(request, patch.target)
     if dryrun:
-        return await preview_edit(request, database, jobid, patch)
+        return await preview_edit(request, database, jobid, patch, version)
     job = await database.transact(editing.edit, actor, jobid, patch, version)
     tag(response, job.version)
     return job
@@ -150,5 +150,5 @@ async def delete_job(
         History, Query(description="Whether to `keep` the job's logs and changes, or to `remove` them.")
     ] = History.KEEP,
 ) -> None:
-    """Delete a job. It stops running at once; its history is kept."""
+    """Delete a job. It stops running at once; its history is kept unless you ask to remove it."""
     await database.transact(editing.delete, actor, jobid, history, version)

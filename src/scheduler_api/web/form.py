@@ -158,6 +158,24 @@ def _start(start: datetime) -> dict[str, str]:
     return {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
 
 
+#: The fields of the form in their order: those at the top; those of the request, with what is folded there;
+#: and all others.
+FIRST = (
+    "jobname", "tags", "after_jobid", "after_on", "cron", "cronstartdate", "cronstarttime", "startdate",
+    "starttime", "timezone", "repeat", "interval",
+)  # fmt: skip
+RETRIES = (
+    "target_retryon",
+    "target_backoff",
+    "target_maxbackoff",
+    "target_retryfor",
+    "target_heartbeattimeout",
+)
+CALLS = (
+    "target_url", "target_method", "target_headers", "target_body", "target_timeout", "target_success",
+    "target_pattern", "target_retries", "overlap", "concurrency", "autopause", *RETRIES,
+)  # fmt: skip
+REST = tuple(name for name in JobDraft.model_fields if name not in {*FIRST, *CALLS, "target", "after"})
 #: The fields of a job that the form shows in a way of their own; all others it shows as they are.
 SHAPED = {"startdate", "starttime", "repeat", "interval", "cron", "after", "target", "active"}
 

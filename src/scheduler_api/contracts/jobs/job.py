@@ -99,7 +99,9 @@ class JobSummary(BaseModel):
     laststatus: LastStatus | None = Field(
         description="The status of its last run. `pending`: it waits for a retry."
     )
-    version: int = Field(description="The number of edits; the number in its ETag.")
+    version: int = Field(
+        description="Another number after each change that people make; the one in its ETag."
+    )
     createdat: datetime
 
 

@@ -139,9 +139,9 @@ IS_REFINED = """
 """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
+_OWN = ", ".join(f'job."{field.name}"' for field in fields(JobRow) if field.name in job.c)
 _JOB = f"""
-    SELECT {STATE}, job.jobname, job.repeat, job.tags, {{target}} AS target, job.after, job.concurrency,
-           job.autopause, job.pausereason, job.pauseid,
+    SELECT {_OWN.replace('job."target"', "{target} AS target")},
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
            next_run.nextrun, next_run.scheduledfor AS nextoccurrence, next_run.runs,
@@ -278,6 +278,7 @@ BURY = Statement(
     .where(job.c.jobid == bindparam("jobid"))
     .values(_NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
 )
+TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))
 REMOVE = Statement(delete(job).where(job.c.jobid == bindparam("jobid")))
 RETIRE = Statement(update(job).where(job.c.jobid == any_(bindparam("jobids"))).values(active=False))
 
@@ -446,6 +447,11 @@ async def next_pause(session: Session, now: datetime) -> datetime | None:
 async def bury(session: Session, now: datetime, jobid: int) -> None:
     """Mark the job as deleted; its history stays."""
     await session.all(BURY, now=now, jobid=jobid)
+
+
+async def touch(session: Session, jobid: int) -> None:
+    """Count a change that leaves the job's row as it is."""
+    await session.all(TOUCH, jobid=jobid)
 
 
 async def remove(session: Session, jobid: int) -> None:

@@ -130,7 +130,7 @@ RENEW = Statement(
     -- The target may have accepted the run meanwhile: that lasts longer.
     UPDATE joblog SET leaseuntil = greatest(joblog.leaseuntil, CAST(:leaseuntil AS timestamptz))
     FROM mine WHERE joblog.logid = mine.logid
-    RETURNING joblog.logid, joblog.leasetoken
+    RETURNING joblog.leasetoken
     """
 )
 

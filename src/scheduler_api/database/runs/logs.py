@@ -102,7 +102,11 @@ CONDITIONS = {
 _OF_JOB = "scheduledfor DESC, logid DESC"
 _OF_ALL = "logid DESC"
 _FURTHER = {
-    _OF_JOB: "(scheduledfor, logid) < (SELECT scheduledfor, logid FROM joblog WHERE logid = :before)",
+    # The row itself may have been withdrawn since: then what was added before it comes next.
+    _OF_JOB: """(scheduledfor, logid) < (coalesce(
+        (SELECT scheduledfor FROM joblog WHERE logid = :before),
+        (SELECT max(scheduledfor) FROM joblog WHERE jobid = :jobid AND logid < :before)
+    ), CAST(:before AS bigint))""",
     _OF_ALL: "logid < :before",
 }
 

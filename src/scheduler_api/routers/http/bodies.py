@@ -56,6 +56,8 @@ async def read(request: Request, model: Any, *, required: bool) -> Request:
     """
     if content_type(request) == JSON:
         content = await _content(request)
+        if not content and not required:
+            return _Read(request, b"", None)
         value = _model(content, model) if len(content) <= SMALL else await aside(_model, content, model)
         return _Read(request, content, value)
     headers = request.headers

@@ -63,7 +63,7 @@ def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
         values["until"] = known.until.isoformat()
     if fields.get(f"{TARGET}url", "").strip():
         values["target"] = _target(fields, field_errors, known)
-    return _validated(values, JobDraft, field_errors)
+    return validated(values, JobDraft, field_errors)
 
 
 def _is_untouched(fields: dict[str, str], known: Job) -> bool:
@@ -87,17 +87,12 @@ def schedule_patch_of(draft: ScheduleDraft) -> JobPatch:
 def schedule_draft_of(fields: dict[str, str]) -> ScheduleDraft:
     """Those of the form's fields that make a schedule. Raises InvalidInput."""
     values = _values(fields)
-    return _validated({name: value for name, value in values.items() if name in SCHEDULE}, ScheduleDraft)
+    return validated({name: value for name, value in values.items() if name in SCHEDULE}, ScheduleDraft)
 
 
 def model_of(fields: dict[str, str], model: type[Model]) -> Model:
     """The form's fields as a `model`; an empty field counts as left out. Raises InvalidInput."""
-    return _validated({name: value for name, value in fields.items() if value.strip()}, model)
-
-
-def model_of_values(values: dict[str, Any], model: type[Model]) -> Model:
-    """Values that a form gave as a `model`. Raises InvalidInput."""
-    return _validated(values, model)
+    return validated({name: value for name, value in fields.items() if value.strip()}, model)
 
 
 def bulk_order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
@@ -112,7 +107,7 @@ def bulk_order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
     values["all"] = not wanted and pauseid is None
     if fields.get("reason", "").strip() and values["action"] == "pause":
         values["reason"] = fields["reason"]
-    return _validated(values, BulkOrder)
+    return validated(values, BulkOrder)
 
 
 def _picked(fields: Mapping[str, str]) -> list[int]:
@@ -257,7 +252,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _validated(values: dict[str, Any], model: type[Model], field_errors: Sequence[FieldError] = ()) -> Model:
+def validated(values: dict[str, Any], model: type[Model], field_errors: Sequence[FieldError] = ()) -> Model:
     """The values as a `model`. Raises InvalidInput for them, and for the errors that are known already."""
     try:
         made = model.model_validate(values, strict=False)

@@ -6,15 +6,19 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
 
 from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
-from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.contracts.values import MAX_ID, Instant
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import Before
-from scheduler_api.routers.http.routes import query_instant, wants_page, with_offset
+from scheduler_api.routers.http.forms import LOCAL
+from scheduler_api.routers.http.routes import wants_page
+
+INSTANT = TypeAdapter(Instant)
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
 InState = Annotated[
@@ -147,3 +151,21 @@ def link_next(request: Request, response: Response, **place: Any) -> str:
     further = f"{request.url.path}?{urlencode(query)}"
     response.headers["Link"] = f'<{further}>; rel="next"'
     return further
+
+
+def with_offset(text: str) -> str:
+    """What a browser sends for a date with a time, as an instant in UTC; all else as it is."""
+    if not LOCAL.fullmatch(text):
+        return text
+    return f"{text}Z" if text.count(":") > 1 else f"{text}:00Z"
+
+
+def query_instant(name: str, text: str) -> datetime:
+    """An instant that a query gives. Raises InvalidInput."""
+    # In a query, the plus of an offset that was not encoded arrives as a blank.
+    text = text if text[10:11] == " " else text.replace(" ", "+")
+    try:
+        instant: datetime = INSTANT.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
+    return instant

@@ -41,7 +41,9 @@ async def _hang_up(request: Request) -> None:
         pass
 
 
-async def preview_edit(request: Request, database: Database, jobid: int, patch: JobPatch) -> EditPreview:
-    """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted."""
-    now, row = await database.transact(upcoming.job_to_edit, jobid)
+async def preview_edit(
+    request: Request, database: Database, jobid: int, patch: JobPatch, version: int | None = None
+) -> EditPreview:
+    """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion."""
+    now, row = await database.transact(upcoming.job_to_edit, jobid, version)
     return await while_connected(request, QUESTIONS.compute(upcoming.preview_edit, now, row, patch))

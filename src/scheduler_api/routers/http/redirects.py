@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from starlette.responses import RedirectResponse
 
 #: Pages that have a place for what was just done.
@@ -27,8 +27,8 @@ class Back:
         return RedirectResponse(page, 303)
 
 
-async def _back(request: Request) -> Back:
-    return Back(request.query_params.get("back"))
+async def _back(back: str | None = None) -> Back:
+    return Back(back)
 
 
 BackDep = Annotated[Back, Depends(_back)]

@@ -1,23 +1,18 @@
 """Routes: for programs, for pages and for forms; all with parameters that are known."""
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, APIRouter
-from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from scheduler_api.contracts.values import Instant
-from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http import bodies
-from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.web.filters import address
 from scheduler_api.wording import notices
@@ -26,11 +21,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 NOTICES = frozenset(notices.NAMES)
-#: What only pages heed: programs may be given their addresses.
-OF_PAGES = {"back", "form", "from", "span"}
+#: What only pages heed, at addresses that programs may be given.
+OF_PAGES = {"/jobs": {"form", "from"}, "/jobs/{jobid:jobid}": {"form", "span"}}
 #: How a query says yes.
 TRUE = {"true", "1", "yes", "on", "t", "y"}
-INSTANT = TypeAdapter(Instant)
 
 
 class StrictRoute(APIRoute):
@@ -42,7 +36,9 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind a look at the query and the body."""
-        handle, known = super().get_route_handler(), _names(self.dependant) | OF_PAGES
+        handle, known = super().get_route_handler(), _names(self.dependant)
+        if "GET" in (self.methods or ()):
+            known |= OF_PAGES.get(self.path, set())
         body = None if self.body_field is None else self.body_field.field_info
 
         async def handle_strictly(request: Request) -> Response:
@@ -158,21 +154,3 @@ def _tidy(request: Request) -> Response | None:
     if len(filled) == len(pairs):
         return None
     return RedirectResponse(address(request.url.path, filled), 303, NEGOTIATED)
-
-
-def with_offset(text: str) -> str:
-    """What a browser sends for a date with a time, as an instant in UTC; all else as it is."""
-    if not LOCAL.fullmatch(text):
-        return text
-    return f"{text}Z" if text.count(":") > 1 else f"{text}:00Z"
-
-
-def query_instant(name: str, text: str) -> datetime:
-    """An instant that a query gives. Raises InvalidInput."""
-    # In a query, the plus of an offset that was not encoded arrives as a blank.
-    text = text if text[10:11] == " " else text.replace(" ", "+")
-    try:
-        instant: datetime = INSTANT.validate_python(text)
-    except ValidationError as error:
-        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
-    return instant

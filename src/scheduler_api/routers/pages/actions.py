@@ -11,7 +11,6 @@ from scheduler_api.routers.http.dependencies import (
     ActorDep,
     DatabaseDep,
     DelivererDep,
-    IfMatch,
     JobId,
     PagesDep,
 )
@@ -27,13 +26,12 @@ router = BrowserRouter()
 async def pause_by_form(
     jobid: JobId,
     order: Annotated[Pause, form_of(Pause)],
-    version: IfMatch,
     database: DatabaseDep,
     actor: ActorDep,
     back: BackDep,
 ) -> RedirectResponse:
     """Pause a job."""
-    await database.transact(actions.pause, actor, jobid, order, version)
+    await database.transact(actions.pause, actor, jobid, order)
     return back.to(f"/jobs/{jobid}", paused=jobid)
 
 
@@ -41,13 +39,12 @@ async def pause_by_form(
 async def resume_by_form(
     jobid: JobId,
     order: Annotated[Resume, form_of(Resume)],
-    version: IfMatch,
     database: DatabaseDep,
     actor: ActorDep,
     back: BackDep,
 ) -> RedirectResponse:
     """Resume a paused job."""
-    await database.transact(actions.resume, actor, jobid, order, version)
+    await database.transact(actions.resume, actor, jobid, order)
     return back.to(f"/jobs/{jobid}", resumed=jobid)
 
 
@@ -62,10 +59,10 @@ async def run_by_form(
 
 @router.form("/jobs/{jobid:jobid}/skip")
 async def skip_by_form(
-    jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep, back: BackDep
+    jobid: JobId, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:
     """Skip the job's next run."""
-    await database.transact(actions.skip_next, actor, jobid, version)
+    await database.transact(actions.skip_next, actor, jobid)
     return back.to(f"/jobs/{jobid}", skippednext=jobid)
 
 

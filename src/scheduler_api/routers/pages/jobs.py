@@ -22,7 +22,6 @@ from scheduler_api.routers.http.dependencies import (
     ActorDep,
     Before,
     DatabaseDep,
-    IfMatch,
     JobId,
     PagesDep,
     PageSize,
@@ -156,11 +155,9 @@ async def edit_by_form(
 
 
 @own_router.post("/jobs/{jobid:jobid}/delete")
-async def delete_by_form(
-    jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep
-) -> RedirectResponse:
+async def delete_by_form(jobid: JobId, database: DatabaseDep, actor: ActorDep) -> RedirectResponse:
     """Delete a job; for browsers, whose forms cannot send DELETE."""
-    await database.transact(editing.delete, actor, jobid, History.KEEP, version)
+    await database.transact(editing.delete, actor, jobid, History.KEEP)
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)
 
 

@@ -17,9 +17,9 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import LogFilterDep, link_next
+from scheduler_api.routers.http.paging import LogFilterDep, link_next, with_offset
 from scheduler_api.routers.http.redirects import BackDep
-from scheduler_api.routers.http.routes import BrowserRouter, with_offset
+from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.services import views
 from scheduler_api.services.runs import retrying
 

@@ -21,7 +21,7 @@ from scheduler_api.contracts.jobs.schedules import (
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.jobs.definitions import JobRow
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
@@ -61,9 +61,17 @@ async def job_now(session: Session, now: datetime, jobid: int) -> tuple[datetime
     return now, _there(jobid, await definitions.summary(session, jobid))
 
 
-async def job_to_edit(session: Session, now: datetime, jobid: int) -> tuple[datetime, JobRow]:
-    """The instant, and what `preview_edit` knows of a job, all of its target too. Raises JobNotFound."""
-    return now, _there(jobid, await definitions.one(session, jobid))
+async def job_to_edit(
+    session: Session, now: datetime, jobid: int, version: int | None = None
+) -> tuple[datetime, JobRow]:
+    """The instant, and what `preview_edit` knows of a job, all of its target too.
+
+    Raises JobNotFound, and StaleVersion where the job is not at `version`.
+    """
+    row = _there(jobid, await definitions.one(session, jobid))
+    if version is not None and row.version != version:
+        raise StaleVersion(jobid, row.version)
+    return now, row
 
 
 def _there(jobid: int, row: JobRow | None) -> JobRow:

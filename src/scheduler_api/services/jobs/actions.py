@@ -201,7 +201,7 @@ async def skip_next(
 ) -> Job:
     """Skip the job's next run; the one after it comes next.
 
-    Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, StaleVersion.
+    Raises JobNotFound, JobIsDeleted, JobIsPaused, JobHasNoFuture, ScheduleUnusable, StaleVersion.
     """
     locked = await locking.lock(session, now, jobid, version)
     now = locked.now
@@ -229,6 +229,7 @@ async def skip_next(
         await locking.go_on(session, now, locked, future, following, overlap=job.overlap)
     elif not locked.under_way:
         await definitions.retire(session, [jobid])
+    await definitions.touch(session, jobid)
     said = {"scheduledfor": skipped.isoformat().replace("+00:00", "Z")}
     await changes.record(session, now, actor, Event(ChangeAction.SKIPPED, jobid, after=said))
     return await get(session, jobid)

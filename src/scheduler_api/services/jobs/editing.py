@@ -89,7 +89,10 @@ async def delete(
     now = locked.now
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
+        name = (await definitions.names(session, [jobid]))[jobid].jobname
         await definitions.remove(session, jobid)
+        removed = Event(ChangeAction.DELETED, before={"jobid": jobid, "jobname": name})
+        await changes.record(session, now, actor, removed)
         return
     await _close(session, now, locked)
     await skipping.skip(session, now, await _asked_for(session, jobid))

@@ -17,7 +17,13 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 
 #: What a job's version counts.
-VERSIONED = {ChangeAction.EDITED, ChangeAction.PAUSED, ChangeAction.RESUMED, ChangeAction.DELETED}
+VERSIONED = {
+    ChangeAction.EDITED,
+    ChangeAction.PAUSED,
+    ChangeAction.RESUMED,
+    ChangeAction.SKIPPED,
+    ChangeAction.DELETED,
+}
 
 
 async def get(session: Session, jobid: int) -> Job:

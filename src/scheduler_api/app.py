@@ -11,7 +11,6 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 from sqlalchemy.engine import URL
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__, descriptors
@@ -40,7 +39,7 @@ from scheduler_api.routers import (
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.dependencies import AppState
-from scheduler_api.routers.http.headers import StandardHeaders
+from scheduler_api.routers.http.headers import Compression, StandardHeaders
 from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.settings import Auth, Settings
@@ -121,7 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
     # What is large is compressed in a thread.
-    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
+    app.add_middleware(Compression, minimum_size=4096, compresslevel=4)
     app.add_middleware(Publishing)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(StandardHeaders)

@@ -192,7 +192,9 @@ class Database:
             try:
                 opened = await self._begin(session, fenced)
                 result = await work(session, opened.now, *args, **kwargs)
-                await session.flush()
+                # What was done by SQLAlchemy's means, if anything was.
+                if session.in_transaction():
+                    await session.flush()
             except BaseException:
                 await _roll_back(session)
                 raise
@@ -237,21 +239,25 @@ class Database:
     @contextlib.asynccontextmanager
     async def _session(self, deadline: float) -> AsyncIterator[Session]:
         """A session with a connection from the pool, to which it goes back if it is as it was."""
-        session = self._sessions()
+        connection = await self.engine.connect()
+        # A session that asks the pool itself begins a transaction in its books as well, which costs as much
+        # as a statement.
+        session = self._sessions(bind=connection)
+        driver = attach_driver(session, connection, deadline)
         try:
-            await attach_driver(session, deadline)
             yield session
         finally:
-            driver: Connection | None = session.info.get(DRIVER)
-            if driver is None or driver.is_closed() or driver.is_idle:
+            if driver.is_closed() or driver.is_idle:
                 # Nothing of this waits for the server, so it needs no task of its own against cancellation.
-                await session.close()
+                if session.in_transaction():
+                    await session.close()
+                await connection.close()
             else:
-                self._end(session)
+                self._end(connection)
 
-    def _end(self, session: Session) -> None:
-        """Close the session's connection, without waiting: the server is asked to stop what it still does."""
-        task = asyncio.create_task(session.invalidate())
+    def _end(self, connection: AsyncConnection) -> None:
+        """Close the connection, without waiting: the server is asked to stop what it still does."""
+        task = asyncio.create_task(_invalidated(connection))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -272,6 +278,11 @@ class Database:
                         return is_there
             await asyncio.sleep(OUTCOME_PAUSE)
         raise OutcomeUnknown(UNKNOWN)
+
+
+async def _invalidated(connection: AsyncConnection) -> None:
+    await connection.invalidate()
+    await connection.close()
 
 
 def _call(call: Callable[[], None], *_: object) -> None:

@@ -14,8 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 import asyncpg
 from sqlalchemy import ClauseElement, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session as SyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from scheduler_api.database.connections import Connection
 
@@ -141,16 +140,12 @@ async def savepoint(session: AsyncSession) -> AsyncIterator[None]:
     await command(session, "RELEASE SAVEPOINT part")
 
 
-async def attach_driver(session: AsyncSession, deadline: float) -> None:
-    """Take the session's connection from the pool, for use until `deadline`, and let statements find it."""
-    driver = await session.run_sync(_driver_below)
+def attach_driver(session: AsyncSession, connection: AsyncConnection, deadline: float) -> Connection:
+    """Let the session's statements find its connection's driver, for use until `deadline`."""
+    driver = connection.sync_connection.connection.driver_connection if connection.sync_connection else None
+    assert isinstance(driver, Connection)
     driver.deadline = deadline
     session.info[DRIVER] = driver
-
-
-def _driver_below(session: SyncSession) -> Connection:
-    driver = session.connection().connection.driver_connection
-    assert isinstance(driver, Connection)
     return driver
 
 

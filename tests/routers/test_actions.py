@@ -134,6 +134,52 @@ async def test_whoever_saw_an_older_version_changes_nothing(
     assert (await client.request(method, path, json=body, headers=seen)).status_code == 412
 
 
+WHOLE_JOBS = (
+    {"jobname": "Of cron", "cron": "0 3 * * *", "timezone": "Europe/Berlin", "tags": ["reports"]},
+    {
+        "jobname": "Every hour",
+        "startdate": "2090-01-31",
+        "starttime": "02:00",
+        "interval": 3600,
+        "maxruns": 3,
+    },
+    {"jobname": "Only once", "startdate": "2090-01-31", "starttime": "02:00"},
+    {
+        "jobname": "Of a target",
+        "cron": "@daily",
+        "target": {"url": "https://example.com/", "body": {"a": [1]}},
+    },
+)
+
+
+@pytest.mark.parametrize("job", WHOLE_JOBS, ids=lambda job: job["jobname"])
+async def test_a_job_as_it_is_given_can_be_sent_back(client: AsyncClient, job: dict[str, Any]) -> None:
+    assert (await client.post("/jobs", json=job)).status_code == 201
+    given = (await client.get("/jobs/1")).json()["job"]
+    same = await client.patch("/jobs/1", json=given)
+    assert (same.status_code, same.json()) == (200, given)
+    copied = await client.post("/jobs", json=given)
+    assert copied.status_code == 201, copied.text
+    own = {"jobid", "createdat", "nextrun"}
+    assert {name: value for name, value in copied.json().items() if name not in own} == {
+        name: value for name, value in given.items() if name not in own
+    }
+
+
+async def test_what_cannot_be_edited_must_be_so_still(client: AsyncClient) -> None:
+    await created(client)
+    wrong = {"jobid": 2, "version": 7, "active": False, "createdat": None}
+    answer = await client.patch("/jobs/1", json=wrong | {"jobname": "Another"})
+    assert answer.status_code == 422
+    assert {error["pointer"]: error["detail"] for error in answer.json()["errors"]} == {
+        "/jobid": "Cannot be edited; leave it out.",
+        "/version": "Cannot be edited; leave it out.",
+        "/createdat": "Cannot be edited; leave it out.",
+        "/active": "Cannot be edited; use POST /jobs/{jobid}/pause or /resume.",
+    }
+    assert (await client.get("/jobs/1")).json()["job"]["version"] == 1
+
+
 async def test_an_order_may_have_an_empty_body(client: AsyncClient) -> None:
     await created(client)
     answer = await client.post("/jobs/1/pause", headers={"content-type": "application/json"})

@@ -115,7 +115,7 @@ ERRORS: list[tuple[dict[str, Any], str, str]] = [
     ({"repeat": "true"}, "/repeat", "true or false"),
     ({"repeat": 1}, "/repeat", "true or false"),
     ({"repeat": True}, "/interval", "needs an interval"),
-    ({"interval": 60}, "/interval", "needs repeat"),
+    ({"interval": 60, "repeat": False}, "/interval", "needs repeat"),
     ({"repeat": True, "interval": 0}, "/interval", "at least 1"),
     ({"repeat": True, "interval": -5}, "/interval", "at least 1"),
     ({"repeat": True, "interval": "60"}, "/interval", "integer"),

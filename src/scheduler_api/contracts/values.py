@@ -6,7 +6,15 @@ from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from scheduler_api.schedule import InvalidCron, expression, is_pseudo, is_zone
@@ -23,6 +31,18 @@ EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
 #: Control characters, surrogates, and the separators that end a line.
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+
+
+class Input(BaseModel):
+    """What clients send: strictly of its types, and nothing that is not known."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Output(BaseModel):
+    """What the service answers: every field is always there."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 def invalid(code: str, message: str) -> PydanticCustomError:

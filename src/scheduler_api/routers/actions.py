@@ -16,7 +16,7 @@ from scheduler_api.routers.http.dependencies import (
     JobId,
     tag,
 )
-from scheduler_api.routers.http.documentation import BACK, OR_PAGE, problems
+from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import actions
 
@@ -24,7 +24,8 @@ router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
 @router.post(
-    "/jobs/{jobid:jobid}/pause", responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503) | BACK
+    "/jobs/{jobid:jobid}/pause",
+    responses=answers(400, 404, 408, 409, 412, 413, 415, 422, 503, headers=["ETag"]) | back("the job"),
 )
 async def pause_job(
     jobid: JobId,
@@ -44,7 +45,8 @@ async def pause_job(
 
 
 @router.post(
-    "/jobs/{jobid:jobid}/resume", responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503) | BACK
+    "/jobs/{jobid:jobid}/resume",
+    responses=answers(400, 404, 408, 409, 412, 413, 415, 422, 503, headers=["ETag"]) | back("the job"),
 )
 async def resume_job(
     jobid: JobId,
@@ -63,7 +65,11 @@ async def resume_job(
     return job
 
 
-@router.post("/jobs/{jobid:jobid}/run", status_code=202, responses=problems(404, 409, 422, 503) | BACK)
+@router.post(
+    "/jobs/{jobid:jobid}/run",
+    status_code=202,
+    responses=answers(404, 409, 422, 503, status=202, headers=["Location"]) | back("the job"),
+)
 async def run_job(jobid: JobId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Run a job now. Its schedule is unchanged. Returns the pending run."""
     log = await database.transact(actions.run_now, actor, jobid)
@@ -71,7 +77,9 @@ async def run_job(jobid: JobId, database: DatabaseDep, actor: ActorDep, response
     return log
 
 
-@router.post("/jobs/{jobid:jobid}/skip", responses=problems(404, 409, 412, 422, 503) | BACK)
+@router.post(
+    "/jobs/{jobid:jobid}/skip", responses=answers(404, 409, 412, 422, 503, headers=["ETag"]) | back("the job")
+)
 async def skip_next_run(
     jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep, response: Response
 ) -> Job:
@@ -81,7 +89,7 @@ async def skip_next_run(
     return job
 
 
-@router.post("/jobs/{jobid:jobid}/test", responses=problems(404, 409, 422, 503) | OR_PAGE, tags=["targets"])
+@router.post("/jobs/{jobid:jobid}/test", responses=answers(404, 409, 422, 503, page=True), tags=["targets"])
 async def test_target(jobid: JobId, deliverer: DelivererDep) -> TestAnswer:
     """Send one request to a job's target now. It is not logged or retried."""
     return await deliverer.test(jobid)

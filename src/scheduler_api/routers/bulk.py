@@ -4,13 +4,13 @@ from fastapi import APIRouter
 
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.routers.http.dependencies import ActorDep, RunnerDep
-from scheduler_api.routers.http.documentation import problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
-@router.post("/jobs/bulk", responses=problems(400, 408, 413, 415, 422, 503))
+@router.post("/jobs/bulk", responses=answers(400, 408, 413, 415, 422, 503))
 async def run_bulk_action(order: BulkOrder, runner: RunnerDep, actor: ActorDep) -> BulkReport:
     """Pause, resume, run or delete all jobs that match a filter.
 

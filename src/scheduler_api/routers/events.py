@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from scheduler_api.routers.http.documentation import problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.workers.change_feed import ChangeFeed
 
@@ -23,7 +23,7 @@ MAX_SECONDS = 600.0
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses=problems(422, 503)
+    responses=answers(422, 503)
     | {
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},

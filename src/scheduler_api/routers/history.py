@@ -17,7 +17,7 @@ from scheduler_api.routers.http.dependencies import (
     Limit,
     SettingsDep,
 )
-from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import AtInstant, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
@@ -30,7 +30,7 @@ router = APIRouter(tags=["history"], route_class=StrictRoute)
 CHECK_SECONDS = 20.0
 
 
-@router.get("/jobs/{jobid:jobid}/changes", responses=problems(404, 422, 503))
+@router.get("/jobs/{jobid:jobid}/changes", responses=answers(404, 422, 503, headers=["Link"]))
 async def list_changes(
     jobid: JobId,
     database: DatabaseDep,
@@ -48,7 +48,7 @@ async def list_changes(
     return found[:limit]
 
 
-@router.get("/jobs/{jobid:jobid}/explain", responses=problems(404, 409, 422, 503) | OR_PAGE)
+@router.get("/jobs/{jobid:jobid}/explain", responses=answers(404, 409, 422, 503, page=True))
 async def explain_instant(
     request: Request, jobid: JobId, at: AtInstant, database: DatabaseDep, settings: SettingsDep
 ) -> Explanation:
@@ -57,7 +57,7 @@ async def explain_instant(
     return await while_connected(request, answer)
 
 
-@router.get("/jobs/{jobid:jobid}/check", responses=problems(404, 422, 503))
+@router.get("/jobs/{jobid:jobid}/check", responses=answers(404, 422, 503))
 async def check_history(request: Request, jobid: JobId, database: DatabaseDep) -> JobCheck:
     """Compare a job's runs with its schedule and its edits: missing runs, duplicates, broken rules.
 
@@ -67,7 +67,7 @@ async def check_history(request: Request, jobid: JobId, database: DatabaseDep) -
     return await while_connected(request, database.read(checks.check_job, jobid, CHECK_SECONDS))
 
 
-@router.post("/jobs/{jobid:jobid}/backfill", responses=problems(400, 404, 408, 409, 413, 415, 422, 503))
+@router.post("/jobs/{jobid:jobid}/backfill", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))
 async def backfill_runs(
     jobid: JobId, order: Backfill, database: DatabaseDep, actor: ActorDep
 ) -> BackfillReport:

@@ -21,7 +21,7 @@ from scheduler_api.routers.http.dependencies import (
     check_target,
     tag,
 )
-from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, job_place, link_next
 from scheduler_api.routers.http.patience import preview_edit
 from scheduler_api.routers.http.routes import StrictRoute
@@ -30,7 +30,7 @@ from scheduler_api.services.jobs import creating, editing, idempotency, reading
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 
-@router.get("/jobs", responses=problems(404, 422, 503) | OR_PAGE)
+@router.get("/jobs", responses=answers(404, 422, 503, headers=["Link"], page=True))
 async def list_jobs(
     request: Request,
     response: Response,
@@ -55,8 +55,12 @@ async def list_jobs(
     "/jobs",
     status_code=201,
     response_model=Job,
-    responses=problems(400, 408, 409, 413, 415, 422, 503)
-    | {303: {"description": "A form was accepted; on to the list of jobs."}},
+    responses=answers(
+        *(400, 408, 409, 413, 415, 422, 503),
+        status=201,
+        headers=["Location", "ETag", "Idempotency-Replayed"],
+    )
+    | back("the list of jobs"),
 )
 async def create_job(
     request: Request,
@@ -87,7 +91,7 @@ async def create_job(
     return answer
 
 
-@router.get("/jobs/{jobid:jobid}", responses=problems(404, 422, 503) | OR_PAGE)
+@router.get("/jobs/{jobid:jobid}", responses=answers(404, 422, 503, headers=["ETag", "Link"], page=True))
 async def show_job(
     jobid: JobId,
     database: DatabaseDep,
@@ -109,7 +113,9 @@ async def show_job(
     return found
 
 
-@router.patch("/jobs/{jobid:jobid}", responses=problems(400, 404, 408, 409, 412, 413, 415, 422, 503))
+@router.patch(
+    "/jobs/{jobid:jobid}", responses=answers(400, 404, 408, 409, 412, 413, 415, 422, 503, headers=["ETag"])
+)
 async def edit_job(
     jobid: JobId,
     patch: JobPatch,
@@ -139,7 +145,7 @@ async def edit_job(
     "/jobs/{jobid:jobid}",
     status_code=204,
     response_class=Response,
-    responses=problems(404, 409, 412, 422, 503),
+    responses=answers(404, 409, 412, 422, 503, status=204),
 )
 async def delete_job(
     jobid: JobId,

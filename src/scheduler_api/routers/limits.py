@@ -4,20 +4,20 @@ from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.system.limits import Limit, LimitOrder
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, LimitName, Scope
-from scheduler_api.routers.http.documentation import problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.system import limits
 
 router = APIRouter(tags=["targets"], route_class=StrictRoute)
 
 
-@router.get("/limits", responses=problems(503))
+@router.get("/limits", responses=answers(503))
 async def list_limits(database: DatabaseDep) -> list[Limit]:
     """List the limits of hosts and tags."""
     return await database.read(limits.listing)
 
 
-@router.put("/limits/{scope}/{name}", responses=problems(400, 408, 413, 415, 422, 503))
+@router.put("/limits/{scope}/{name}", responses=answers(400, 408, 413, 415, 422, 503))
 async def set_limit(
     scope: Scope, name: LimitName, order: LimitOrder, database: DatabaseDep, actor: ActorDep
 ) -> Limit:
@@ -30,7 +30,10 @@ async def set_limit(
 
 
 @router.delete(
-    "/limits/{scope}/{name}", status_code=204, response_class=Response, responses=problems(404, 422, 503)
+    "/limits/{scope}/{name}",
+    status_code=204,
+    response_class=Response,
+    responses=answers(404, 422, 503, status=204),
 )
 async def remove_limit(scope: Scope, name: LimitName, database: DatabaseDep, actor: ActorDep) -> None:
     """Remove a limit."""

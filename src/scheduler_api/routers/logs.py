@@ -1,6 +1,6 @@
 """Runs: their lists, their attempts, retrying and cancelling them, and the reports of accepted ones."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Request, Response
@@ -18,7 +18,7 @@ from scheduler_api.routers.http.dependencies import (
     LogId,
     RunnerDep,
 )
-from scheduler_api.routers.http.documentation import BACK, OR_PAGE, problems
+from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.paging import LogFilterDep, link_next
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import reading
@@ -26,12 +26,8 @@ from scheduler_api.services.runs import reporting, retrying
 
 router = APIRouter(tags=["logs"], route_class=StrictRoute)
 
-PENDING: dict[int | str, dict[str, Any]] = {
-    303: {"description": "Sent by a form: a redirect to the pending runs."}
-}
 
-
-@router.get("/logs", responses=problems(422, 503) | OR_PAGE)
+@router.get("/logs", responses=answers(422, 503, headers=["Link"], page=True))
 async def list_logs(
     request: Request,
     response: Response,
@@ -49,7 +45,7 @@ async def list_logs(
     return found[:limit]
 
 
-@router.get("/jobs/{jobid:jobid}/logs", responses=problems(404, 422, 503))
+@router.get("/jobs/{jobid:jobid}/logs", responses=answers(404, 422, 503, headers=["Link"]))
 async def list_logs_of_job(
     request: Request,
     response: Response,
@@ -69,13 +65,17 @@ async def list_logs_of_job(
     return found[:limit]
 
 
-@router.get("/logs/{logid:logid}", responses=problems(404, 422, 503) | OR_PAGE)
+@router.get("/logs/{logid:logid}", responses=answers(404, 422, 503, page=True))
 async def show_log(logid: LogId, database: DatabaseDep) -> LogWithAttempts:
     """Get a run with its attempts and its output. Browsers get an HTML page."""
     return await database.read(retrying.get_log, logid)
 
 
-@router.post("/logs/{logid:logid}/retry", status_code=202, responses=problems(404, 409, 422, 503) | BACK)
+@router.post(
+    "/logs/{logid:logid}/retry",
+    status_code=202,
+    responses=answers(404, 409, 422, 503, status=202, headers=["Location"]) | back("the run"),
+)
 async def retry_log(logid: LogId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Retry a failed run now, with a full set of attempts.
 
@@ -85,7 +85,10 @@ async def retry_log(logid: LogId, database: DatabaseDep, actor: ActorDep, respon
     return await database.transact(retrying.retry, actor, logid)
 
 
-@router.post("/logs/{logid:logid}/cancel", responses=problems(404, 409, 422, 503) | BACK)
+@router.post(
+    "/logs/{logid:logid}/cancel",
+    responses=answers(404, 409, 422, 503, headers=["Location"]) | back("the run"),
+)
 async def cancel_log(logid: LogId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
     """Cancel a run that is running, waits for a retry, or was requested manually.
 
@@ -96,7 +99,7 @@ async def cancel_log(logid: LogId, database: DatabaseDep, actor: ActorDep, respo
     return await database.transact(retrying.cancel, actor, logid)
 
 
-@router.post("/logs/retry", responses=problems(400, 408, 413, 415, 422, 503) | PENDING)
+@router.post("/logs/retry", responses=answers(400, 408, 413, 415, 422, 503) | back("the pending runs"))
 async def retry_failed(order: RetryOrder, runner: RunnerDep, actor: ActorDep) -> RetryReport:
     """Retry all failed runs that match a filter. `dryrun` only counts them.
 
@@ -105,7 +108,7 @@ async def retry_failed(order: RetryOrder, runner: RunnerDep, actor: ActorDep) ->
     return await runner.retry_failed(order, actor)
 
 
-@router.post("/runs/{logid:logid}/{token}", responses=problems(400, 404, 408, 410, 413, 415, 422, 503))
+@router.post("/runs/{logid:logid}/{token}", responses=answers(400, 404, 408, 410, 413, 415, 422, 503))
 async def report_on_run(
     logid: LogId,
     token: Annotated[UUID, Path(description="What the header `scheduler-run` of the call held.")],

@@ -4,14 +4,14 @@ from fastapi import APIRouter
 
 from scheduler_api.contracts.runs.logs import RunReport
 from scheduler_api.routers.http.dependencies import ConfirmedRunnerDep
-from scheduler_api.routers.http.documentation import problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.wording.runs import what_ran
 
 router = APIRouter(tags=["runs"], route_class=StrictRoute)
 
 
-@router.post("/jobs/run", responses=problems(409, 503))
+@router.post("/jobs/run", responses=answers(409, 503))
 async def run_due_jobs(runner: ConfirmedRunnerDep) -> RunReport:
     """Run everything that is due now.
 

@@ -8,7 +8,7 @@ from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.routers.http.dependencies import LIST_LIMIT, DatabaseDep, ForecastsDep, JobId, Limit
-from scheduler_api.routers.http.documentation import COMPLETE, OR_PAGE_COMPLETE, problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history import upcoming
@@ -17,7 +17,7 @@ from scheduler_api.services.system import health
 router = APIRouter(tags=["schedules"], route_class=StrictRoute)
 
 
-@router.post("/schedules/preview", responses=problems(400, 408, 413, 415, 422, 503))
+@router.post("/schedules/preview", responses=answers(400, 408, 413, 415, 422, 503))
 async def preview_schedule(request: Request, draft: ScheduleDraft, database: DatabaseDep) -> SchedulePreview:
     """Describe a schedule and list its next occurrences. Nothing is stored.
 
@@ -27,7 +27,9 @@ async def preview_schedule(request: Request, draft: ScheduleDraft, database: Dat
     return await while_connected(request, QUESTIONS.compute(upcoming.preview, now, draft))
 
 
-@router.get("/jobs/{jobid:jobid}/upcoming", responses=problems(404, 409, 422, 503) | COMPLETE)
+@router.get(
+    "/jobs/{jobid:jobid}/upcoming", responses=answers(404, 409, 422, 503, headers=["Scheduler-Complete"])
+)
 async def list_upcoming_of_job(
     request: Request, jobid: JobId, database: DatabaseDep, response: Response, limit: Limit = 20
 ) -> list[Occurrence]:
@@ -38,7 +40,7 @@ async def list_upcoming_of_job(
     return found.occurrences
 
 
-@router.get("/upcoming", responses=problems(422, 503) | OR_PAGE_COMPLETE)
+@router.get("/upcoming", responses=answers(422, 503, headers=["Scheduler-Complete"], page=True))
 async def list_upcoming(
     request: Request,
     database: DatabaseDep,
@@ -57,7 +59,7 @@ async def list_upcoming(
     return found.occurrences
 
 
-@router.get("/forecast", responses=problems(503))
+@router.get("/forecast", responses=answers(503))
 async def forecast_load(request: Request, forecasts: ForecastsDep) -> Forecast:
     """Forecast the load of the next 24 hours by the minute, and the minutes in which many jobs start.
 

@@ -4,20 +4,24 @@ from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
 from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, JobId, SecretId
-from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import secrets
 
 router = APIRouter(tags=["targets"], route_class=StrictRoute)
 
 
-@router.get("/jobs/{jobid:jobid}/secrets", responses=problems(404, 422, 503))
+@router.get("/jobs/{jobid:jobid}/secrets", responses=answers(404, 422, 503))
 async def list_secrets(jobid: JobId, database: DatabaseDep) -> list[Secret]:
     """List the secrets that sign a job's requests. Their values are not included."""
     return await database.read(secrets.listing, jobid)
 
 
-@router.post("/jobs/{jobid:jobid}/secrets", status_code=201, responses=problems(404, 409, 422, 503) | OR_PAGE)
+@router.post(
+    "/jobs/{jobid:jobid}/secrets",
+    status_code=201,
+    responses=answers(404, 409, 422, 503, status=201, page=True),
+)
 async def add_secret(jobid: JobId, database: DatabaseDep, actor: ActorDep, cipher: CipherDep) -> NewSecret:
     """Create a secret that signs a job's requests (Standard Webhooks) from now on.
 
@@ -31,7 +35,7 @@ async def add_secret(jobid: JobId, database: DatabaseDep, actor: ActorDep, ciphe
     "/jobs/{jobid:jobid}/secrets/{secretid}",
     status_code=204,
     response_class=Response,
-    responses=problems(404, 422, 503),
+    responses=answers(404, 422, 503, status=204),
 )
 async def remove_secret(jobid: JobId, secretid: SecretId, database: DatabaseDep, actor: ActorDep) -> None:
     """Remove a secret. Requests are no longer signed with it."""

@@ -9,7 +9,7 @@ from scheduler_api.contracts.system.overview import Overview, Restore
 from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, OverviewDep
-from scheduler_api.routers.http.documentation import OR_PAGE, problems
+from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.routes import StrictRoute, wants_page
 from scheduler_api.services.system import health, restore
 
@@ -22,7 +22,7 @@ async def home(request: Request) -> RedirectResponse:
     return RedirectResponse("/overview" if wants_page(request) else "/jobs", 307)
 
 
-@router.get("/overview", responses=problems(503) | OR_PAGE)
+@router.get("/overview", responses=answers(503, page=True))
 async def show_overview(found: OverviewDep) -> Overview:
     """Summarize the service: open issues with their causes and actions, recent results, and current runs."""
     return found
@@ -30,7 +30,7 @@ async def show_overview(found: OverviewDep) -> Overview:
 
 @router.post(
     "/restore/confirm",
-    responses=problems(503) | {303: {"description": "It was asked for by a form; back to the overview."}},
+    responses=answers(503) | back("the overview"),
 )
 async def confirm_restore(database: DatabaseDep, actor: ActorDep) -> Restore:
     """Confirm that the database was restored, and dismiss the issue on the overview.
@@ -41,7 +41,7 @@ async def confirm_restore(database: DatabaseDep, actor: ActorDep) -> Restore:
     return await database.transact(restore.confirm, actor)
 
 
-@router.get("/healthz", responses=problems())
+@router.get("/healthz", responses=answers())
 async def liveness() -> Health:
     """Report that the process is alive. Checks nothing else."""
     return Health(status="ok", checks={"version": __version__})
@@ -49,7 +49,7 @@ async def liveness() -> Health:
 
 @router.get(
     "/readyz",
-    responses=problems()
+    responses=answers()
     | {503: {"model": Health, "description": "Something that the service needs is missing."}},
 )
 async def readiness(request: Request, database: DatabaseDep, response: Response) -> Health:

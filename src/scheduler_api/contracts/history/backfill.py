@@ -2,18 +2,15 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from scheduler_api.contracts.values import Instant
+from scheduler_api.contracts.values import Input, Instant, Output
 
 
-class Backfill(BaseModel):
+class Backfill(Input):
     """Which past occurrences to make up for."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
         json_schema_extra={
             "examples": [{"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z", "dryrun": True}]
         },
@@ -29,7 +26,7 @@ class Backfill(BaseModel):
     dryrun: bool = Field(False, description="Run nothing; say what would run.")
 
 
-class BackfillReport(BaseModel):
+class BackfillReport(Output):
     """What a backfill runs, or would run."""
 
     count: int = Field(description="The number of occurrences.")

@@ -3,7 +3,9 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from scheduler_api.contracts.values import Output
 
 
 class FindingKind(StrEnum):
@@ -20,7 +22,7 @@ class FindingKind(StrEnum):
     INVARIANT = "invariant"
 
 
-class Finding(BaseModel):
+class Finding(Output):
     """An inconsistency in a job's history."""
 
     kind: FindingKind
@@ -29,7 +31,7 @@ class Finding(BaseModel):
     detail: str
 
 
-class JobCheck(BaseModel):
+class JobCheck(Output):
     """A job's runs compared with its schedule and its edits."""
 
     jobid: int

@@ -3,10 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.values import Output
 
 
 class ExplanationOutcome(StrEnum):
@@ -27,7 +28,7 @@ class ExplanationOutcome(StrEnum):
     MISSING = "missing"
 
 
-class Explanation(BaseModel):
+class Explanation(Output):
     """Why a job did or did not run at an instant."""
 
     at: datetime

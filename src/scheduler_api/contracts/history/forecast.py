@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from scheduler_api.contracts.values import Output
 
 
-class CollidingJob(BaseModel):
+class CollidingJob(Output):
     """A job that starts in a busy minute."""
 
     jobid: int
@@ -17,7 +19,7 @@ class CollidingJob(BaseModel):
     )
 
 
-class Collision(BaseModel):
+class Collision(Output):
     """A minute in which several jobs start."""
 
     at: datetime
@@ -27,7 +29,7 @@ class Collision(BaseModel):
     jobs: list[CollidingJob] = Field(description="Up to ten jobs, those with the most work.")
 
 
-class Forecast(BaseModel):
+class Forecast(Output):
     """The load by the minute."""
 
     since: datetime = Field(description="The first minute.")

@@ -3,9 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from scheduler_api.contracts.runs.logs import LogStatus
+from scheduler_api.contracts.values import Output
 
 
 class TimeRange(StrEnum):
@@ -16,7 +17,7 @@ class TimeRange(StrEnum):
     MONTH = "30d"
 
 
-class Recent(BaseModel):
+class Recent(Output):
     """A run at a glance."""
 
     scheduledfor: datetime
@@ -25,7 +26,7 @@ class Recent(BaseModel):
     took: float | None = Field(description="Milliseconds from its start to its end; null: it calls nothing.")
 
 
-class Tally(BaseModel):
+class Tally(Output):
     """Results within a period."""
 
     finished: int = 0
@@ -47,7 +48,7 @@ class Bucket(Tally):
     since: datetime
 
 
-class Timeline(BaseModel):
+class Timeline(Output):
     """What became of a job's occurrences, stretch by stretch."""
 
     span: TimeRange

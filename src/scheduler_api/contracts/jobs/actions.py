@@ -3,18 +3,15 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from scheduler_api.contracts.values import Instant, ReasonText
+from scheduler_api.contracts.values import Input, Instant, ReasonText
 
 
-class Pause(BaseModel):
+class Pause(Input):
     """Why a job is paused, and until when."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
         json_schema_extra={"examples": [{"reason": "The receiver is down."}]},
     )
 
@@ -33,10 +30,8 @@ class Missed(StrEnum):
     """None of them runs; the ledger says so."""
 
 
-class Resume(BaseModel):
+class Resume(Input):
     """How to go on."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     missed: Annotated[Missed, Field(strict=False)] = Field(
         Missed.POLICY,

@@ -4,11 +4,20 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from scheduler_api.contracts.jobs.actions import History, Missed
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.contracts.values import MAX_ID, Instant, ReasonText, Tag, clean_text, invalid_at
+from scheduler_api.contracts.values import (
+    MAX_ID,
+    Input,
+    Instant,
+    Output,
+    ReasonText,
+    Tag,
+    clean_text,
+    invalid_at,
+)
 
 
 class BulkAction(StrEnum):
@@ -23,10 +32,8 @@ class BulkAction(StrEnum):
 JobNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
-class BulkFilter(BaseModel):
+class BulkFilter(Input):
     """Which jobs: those that match everything that is given."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     name: (
         Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(clean_text)] | None
@@ -37,13 +44,10 @@ class BulkFilter(BaseModel):
     jobids: Annotated[list[JobNumber], Field(min_length=1, max_length=1000)] | None = None
 
 
-class BulkOrder(BaseModel):
+class BulkOrder(Input):
     """What to do with which jobs."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {"action": "pause", "filter": {"tag": "reports"}, "reason": "Moving", "dryrun": True}
@@ -75,7 +79,7 @@ class BulkOrder(BaseModel):
         return self
 
 
-class BulkFailure(BaseModel):
+class BulkFailure(Output):
     """A job that could not be changed."""
 
     jobid: int
@@ -83,7 +87,7 @@ class BulkFailure(BaseModel):
     detail: str
 
 
-class BulkReport(BaseModel):
+class BulkReport(Output):
     """The result of a bulk action."""
 
     action: BulkAction

@@ -4,9 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from scheduler_api.actors import ActorKind
+from scheduler_api.contracts.values import Output
 
 
 class ChangeAction(StrEnum):
@@ -33,7 +34,7 @@ class ChangeAction(StrEnum):
     RESTORE_CONFIRMED = "restoreconfirmed"
 
 
-class Change(BaseModel):
+class Change(Output):
     """A change to a job."""
 
     changeid: int

@@ -4,9 +4,10 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -21,6 +22,7 @@ from scheduler_api.contracts.values import (
     Count,
     CronText,
     Exclusions,
+    Input,
     Instant,
     Jitter,
     JobName,
@@ -45,10 +47,8 @@ class Ending(StrEnum):
     ANY = "any"
 
 
-class After(BaseModel):
+class After(Input):
     """The upstream job."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     jobid: Annotated[int, Field(ge=1, le=MAX_ID)] = Field(description="The upstream job.")
     on: Annotated[Ending, Field(strict=False)] = Field(
@@ -56,16 +56,19 @@ class After(BaseModel):
     )
 
 
+#: What a job's answer has beside what its author decides. A job may be sent back as it was given.
+READ_ONLY = frozenset({
+    "jobid", "state", "pausedat", "pausereason", "pauseduntil", "pauseid", "nextrun", "lastrun", "laststatus",
+    "version", "createdat",
+})  # fmt: skip
 #: What becomes of the schedule of a job that is made to run after another one.
 UNSCHEDULED: dict[str, Any] = dict.fromkeys(
     ("startdate", "starttime", "interval", "cron", "until", "maxruns")
 ) | {"repeat": False, "exclude": [], "jitter": 0}
 
 
-class JobFields(BaseModel):
+class JobFields(Input):
     """What the author of a job decides."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     jobname: JobName = Field("", description="The name: 3 to 100 characters after trimming.")
     cron: CronText | None = Field(
@@ -89,9 +92,11 @@ class JobFields(BaseModel):
     timezone: ZoneName = Field(
         "UTC", description="The IANA time zone of dates, times and the cron expression."
     )
-    repeat: bool = Field(False, description="Whether the job repeats. Implied by `cron`.")
+    repeat: bool | None = Field(
+        None, description="Whether the job repeats. Null: as `cron` and `interval` imply."
+    )
     interval: Count | None = Field(
-        None, description="Seconds from one run to the next. Required with `repeat`, unless `cron` is set."
+        None, description="Seconds from one run to the next. Required if it repeats without `cron`."
     )
     until: Instant | None = Field(
         None, description="The last time at which the job may run; RFC 3339 with an offset."
@@ -189,6 +194,13 @@ class JobDraft(JobFields):
         True, description="Whether the job is scheduled. A job created with `false` is paused."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_another_job(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if name not in READ_ONLY}
+
     @field_validator("startdate", "starttime")
     @classmethod
     def _given_unless_cron(cls, value: T | None, info: ValidationInfo) -> T | None:
@@ -201,12 +213,11 @@ class JobDraft(JobFields):
     def _kind_is_clear(self) -> "JobDraft":
         if self.after is not None:
             self._check_after()
-        elif self.cron is not None:
-            if "repeat" not in self.model_fields_set:
-                object.__setattr__(self, "repeat", True)
-            self._check_cron()
         else:
-            self._check_interval()
+            self._check_repetition()
+        if self.repeat is None:
+            implied = self.cron is not None or self.interval is not None
+            object.__setattr__(self, "repeat", implied)
         if not self.overlap and (self.concurrency or 1) > 1:
             raise invalid_at("concurrency", "Values above 1 require `overlap` to be true.")
         return self
@@ -216,20 +227,18 @@ class JobDraft(JobFields):
             if getattr(self, name):
                 raise invalid_at(name, "A job that runs after another has no schedule; leave this out.")
 
-    def _check_cron(self) -> None:
-        if self.interval is not None:
+    def _check_repetition(self) -> None:
+        if self.cron is not None and self.interval is not None:
             raise invalid_at("interval", "A job has an interval or a cron expression, not both.")
-        if not self.repeat:
-            raise invalid_at("repeat", "A cron expression repeats; leave repeat out, or make it true.")
-        if self.starttime is not None and self.startdate is None:
+        if self.cron is not None and self.starttime is not None and self.startdate is None:
             raise invalid_at("startdate", "A start time needs a start date.")
-
-    def _check_interval(self) -> None:
-        if self.repeat and self.interval is None:
+        if self.repeat and self.cron is None and self.interval is None:
             raise invalid_at(
                 "interval", "A job that repeats needs an interval, in seconds, or a cron expression."
             )
-        if not self.repeat and self.interval is not None:
+        if self.repeat is False and self.cron is not None:
+            raise invalid_at("repeat", "A cron expression repeats; leave repeat out, or make it true.")
+        if self.repeat is False and self.interval is not None:
             raise invalid_at(
                 "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
             )
@@ -255,19 +264,37 @@ class JobDraft(JobFields):
         )
 
 
+#: The same, and what has verbs of its own.
+NOT_EDITED = READ_ONLY | {"active"}
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What is left out stays as it is: clients that send declared defaults would change it."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+    schema["examples"] = [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]
+
+
 class JobPatch(JobFields):
     """Changes to a job: what is left out stays as it is."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]}
-    )
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
-    @model_validator(mode="before")
+    _seen: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _state_is_no_definition(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "active" in data:
-            raise invalid_at("active", "`active` cannot be edited; use POST /jobs/{jobid}/pause or /resume.")
-        return data
+    def _set_apart(cls, data: Any, handler: ModelWrapValidatorHandler["JobPatch"]) -> "JobPatch":
+        if not isinstance(data, dict):
+            return handler(data)
+        patch = handler({name: value for name, value in data.items() if name not in NOT_EDITED})
+        patch._seen.update({name: value for name, value in data.items() if name in NOT_EDITED})  # noqa: SLF001
+        return patch
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What cannot be edited, as the client has seen it: it must be so still."""
+        return self._seen
 
     def applied_to(self, current: dict[str, Any]) -> dict[str, Any]:
         """The fields of a job with these changes; the kind of schedule follows the field that is given."""

@@ -5,10 +5,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
+from scheduler_api.contracts.values import Output
 from scheduler_api.schedule import Fold, Gap, Misfire
 
 
@@ -56,10 +57,8 @@ def _stored(value: Any) -> Any:
     return stored(value) if isinstance(value, dict) else value
 
 
-class JobSummary(BaseModel):
+class JobSummary(Output):
     """A job and its current state, without its target's headers and body."""
-
-    model_config = ConfigDict(json_schema_extra={"required": []})
 
     jobid: int
     jobname: str

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.contracts.values import JobName
+from scheduler_api.contracts.values import JobName, Output
 
 
-class Occurrence(BaseModel):
+class Occurrence(Output):
     """An instant of a schedule."""
 
     scheduledfor: datetime = Field(description="The instant, in UTC.")
@@ -31,7 +31,7 @@ class ScheduleDraft(JobDraft):
     count: Annotated[int, Field(ge=1, le=100)] = Field(10, description="How many occurrences to show.")
 
 
-class SchedulePreview(BaseModel):
+class SchedulePreview(Output):
     """A schedule in words, and its next occurrences."""
 
     words: str = Field(description="The schedule in words, with its time zone.")
@@ -50,7 +50,7 @@ class Upcoming(Occurrence):
     timezone: str
 
 
-class EditPreview(BaseModel):
+class EditPreview(Output):
     """What an edit would change."""
 
     words: str = Field(description="The new schedule in words.")

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from scheduler_api.contracts.values import Output
 
 
-class Secret(BaseModel):
+class Secret(Output):
     """A secret that signs a job's requests, without its value."""
 
     secretid: int

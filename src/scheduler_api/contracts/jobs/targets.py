@@ -4,10 +4,10 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import from_json, to_json
 
-from scheduler_api.contracts.values import clean_text, invalid, invalid_at
+from scheduler_api.contracts.values import Input, clean_text, invalid, invalid_at
 from scheduler_api.targets import headers as header_rules
 from scheduler_api.targets import templates, urls
 from scheduler_api.targets.judgement import is_status_set
@@ -99,10 +99,8 @@ StatusSets = Annotated[
 ]
 
 
-class TargetSummary(BaseModel):
+class TargetSummary(Input):
     """The HTTP request that each run of a job sends, without its headers and body."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_url)] = Field(
         description="An http or https URL. Its path and query may contain placeholders, such as `{{logid}}`: "

@@ -3,9 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.values import Output
 from scheduler_api.targets import Failure
 
 
@@ -25,7 +26,7 @@ class AttemptOutcome(StrEnum):
     RELEASED = "released"
 
 
-class Attempt(BaseModel):
+class Attempt(Output):
     """One request of a run, and its result."""
 
     attempt: int
@@ -44,7 +45,7 @@ class Attempt(BaseModel):
     replica: str = Field(description="The replica that made it.")
 
 
-class Line(BaseModel):
+class Line(Output):
     """A line of output that a running target reported."""
 
     lineid: int
@@ -53,7 +54,7 @@ class Line(BaseModel):
     line: str
 
 
-class LogWithAttempts(BaseModel):
+class LogWithAttempts(Output):
     """A run, its attempts in order, and its output."""
 
     log: Log
@@ -61,7 +62,7 @@ class LogWithAttempts(BaseModel):
     lines: list[Line] = Field(description="The last 1,000 lines, in order.")
 
 
-class TestAnswer(BaseModel):
+class TestAnswer(Output):
     """The response to a test request."""
 
     __test__ = False

@@ -3,9 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.values import Output
 from scheduler_api.schedule import Reason
 
 
@@ -35,7 +36,7 @@ class LogKind(StrEnum):
     HTTP = "http"
 
 
-class Log(BaseModel):
+class Log(Output):
     """One run: the record of one occurrence, `pending` at first."""
 
     logid: int
@@ -63,14 +64,14 @@ class Log(BaseModel):
     error: str | None = Field(description="Why it failed; null if it did not.")
 
 
-class JobWithLogs(BaseModel):
+class JobWithLogs(Output):
     """A job and its logs, newest first."""
 
     job: Job
     logs: list[Log]
 
 
-class RunReport(BaseModel):
+class RunReport(Output):
     """The result of `POST /jobs/run`."""
 
     message: str

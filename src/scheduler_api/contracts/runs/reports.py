@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from scheduler_api.contracts.runs.logs import LogStatus
-from scheduler_api.contracts.values import clean_text
+from scheduler_api.contracts.values import Input, Output, clean_text
 
 #: Lines in one report, and characters in one line.
 MAX_LINES, MAX_LINE_LENGTH = 100, 2000
@@ -20,13 +20,10 @@ class ReportedStatus(StrEnum):
     FAILED = "failed"
 
 
-class Report(BaseModel):
+class Report(Input):
     """What an accepted run tells; nothing at all means that it is still going."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {"progress": 40, "message": "4 of 10 files"},
@@ -52,7 +49,7 @@ class Report(BaseModel):
     retry: bool = Field(True, description="Whether a failed run may be retried.")
 
 
-class RunState(BaseModel):
+class RunState(Output):
     """The state of a run after a report."""
 
     logid: int

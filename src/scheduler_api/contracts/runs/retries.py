@@ -2,28 +2,23 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from scheduler_api.contracts.values import MAX_ID, Instant
+from scheduler_api.contracts.values import MAX_ID, Input, Instant, Output
 
 
-class RetryFilter(BaseModel):
+class RetryFilter(Input):
     """Which failed logs are meant."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     jobid: Annotated[int, Field(ge=1, le=MAX_ID)] | None = Field(None, description="Only those of a job.")
     since: Instant | None = Field(None, description="Only occurrences from this instant on.")
     until: Instant | None = Field(None, description="Only occurrences before this instant.")
 
 
-class RetryOrder(BaseModel):
+class RetryOrder(Input):
     """Failed logs to try again."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
         json_schema_extra={"examples": [{"filter": {"jobid": 1}, "dryrun": True}]},
     )
 
@@ -33,7 +28,7 @@ class RetryOrder(BaseModel):
     dryrun: bool = Field(False, description="Change nothing; say how many there are.")
 
 
-class RetryReport(BaseModel):
+class RetryReport(Output):
     """The result of a bulk retry."""
 
     count: int = Field(description="The number of failed runs that match.")

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from scheduler_api.contracts.values import Output
 
 
-class Health(BaseModel):
+class Health(Output):
     """The health of a part of the service."""
 
     status: str

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from scheduler_api.contracts.values import Count, invalid_at
+from scheduler_api.contracts.values import Count, Input, Output, invalid_at
 
 #: The highest rate, in calls a minute.
 MAX_RATE = 60_000
@@ -18,13 +18,10 @@ class LimitScope(StrEnum):
     HOST = "host"
 
 
-class LimitOrder(BaseModel):
+class LimitOrder(Input):
     """How much may run at once, how much may start in a minute, or both."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
         json_schema_extra={"examples": [{"limit": 2}, {"rate": 30}, {"limit": 2, "rate": 30}]},
     )
 
@@ -44,7 +41,7 @@ class LimitOrder(BaseModel):
         return self
 
 
-class Limit(BaseModel):
+class Limit(Output):
     """A limit across all replicas."""
 
     scope: LimitScope

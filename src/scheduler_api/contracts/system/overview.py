@@ -3,9 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from scheduler_api.contracts.history.timeline import Tally
+from scheduler_api.contracts.values import Output
 
 
 class IssueKind(StrEnum):
@@ -22,7 +23,7 @@ class IssueKind(StrEnum):
     RESTORED = "restored"
 
 
-class Issue(BaseModel):
+class Issue(Output):
     """A problem: since when, why, and what to do."""
 
     kind: IssueKind
@@ -35,7 +36,7 @@ class Issue(BaseModel):
     timezone: str = "UTC"
 
 
-class Restore(BaseModel):
+class Restore(Output):
     """The latest restore of the database that was noticed. All fields are null if there was none."""
 
     restoredat: datetime | None = Field(None, description="When it was detected.")
@@ -45,7 +46,7 @@ class Restore(BaseModel):
     confirmedat: datetime | None = Field(None, description="When it was confirmed; null if it was not.")
 
 
-class RunningRun(BaseModel):
+class RunningRun(Output):
     """A run in progress."""
 
     logid: int
@@ -60,7 +61,7 @@ class RunningRun(BaseModel):
     usual: float | None = Field(description="The job's median duration, in seconds.")
 
 
-class LateRun(BaseModel):
+class LateRun(Output):
     """A run that should have started."""
 
     logid: int
@@ -71,7 +72,7 @@ class LateRun(BaseModel):
     attempt: int
 
 
-class LastError(BaseModel):
+class LastError(Output):
     """The newest failed run."""
 
     logid: int
@@ -82,7 +83,7 @@ class LastError(BaseModel):
     error: str
 
 
-class Overview(BaseModel):
+class Overview(Output):
     """The state of the service at a glance."""
 
     now: datetime

@@ -1,17 +1,28 @@
 """Errors, as programs get them (RFC 9457)."""
 
-from pydantic import BaseModel, Field
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from scheduler_api.contracts.values import Output
 
 
-class InvalidField(BaseModel):
+class InvalidField(Output):
     """One thing that is wrong with the input."""
 
     pointer: str = Field(description="Where: a JSON pointer into the body, or `?name` for a query parameter.")
     detail: str
 
 
-class Problem(BaseModel):
+def _without_errors(schema: dict[str, Any]) -> None:
+    """Only where something is wrong with the input is it listed."""
+    schema["required"] = [name for name in schema["properties"] if name != "errors"]
+
+
+class Problem(Output):
     """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(json_schema_extra=_without_errors)
 
     type: str = "about:blank"
     title: str

@@ -1,15 +1,23 @@
-"""What the OpenAPI document says beyond the handlers' signatures, and the page that shows it."""
+"""The OpenAPI document: what signatures say, and what holds for all operations; the page that shows it."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.system.problems import Problem
+from scheduler_api.routers.http.bodies import FORM
 from scheduler_api.routers.http.dependencies import PagesDep
+from scheduler_api.routers.http.routes import FORMS
+from scheduler_api.routers.http.webhooks import webhooks
 
 router = APIRouter(include_in_schema=False)
+
+Responses = dict[int | str, dict[str, Any]]
 
 DESCRIPTION = """
 Define jobs (one-time, every N seconds, or cron); the service runs what is due and keeps a log of every run.
@@ -18,49 +26,162 @@ Define jobs (one-time, every N seconds, or cron); the service runs what is due a
 * Errors are `application/problem+json` (RFC 9457); a 422 names each field that is wrong.
 * Lists are plain arrays; a `Link` header with `rel="next"` leads to the next page.
 """
+TAGS = [
+    {"name": "jobs", "description": "Create, read, edit and delete jobs."},
+    {"name": "operations", "description": "Pause, resume, run and skip: one job, or many at once."},
+    {"name": "runs", "description": "Run everything that is due."},
+    {"name": "logs", "description": "What has run, with every attempt; retries, cancellations, reports."},
+    {
+        "name": "history",
+        "description": "Who changed what, why a job did or did not run, checks and backfills.",
+    },
+    {"name": "schedules", "description": "What is to come: previews, upcoming runs, the load."},
+    {"name": "targets", "description": "Secrets that sign requests, limits on requests, test requests."},
+    {"name": "system", "description": "Health, the overview, and the feed of changes."},
+]
 
+#: What each error means, by its status; the name of the answer in the document.
 REASONS = {
-    400: "The body cannot be read.",
-    403: "The request comes from another site, another machine, or asks for another host.",
-    404: "There is no such job, log, secret or limit.",
-    409: "The job, or the log, is not in a state for that.",
-    410: "The attempt is over.",
-    412: "The job has changed since it was read: its ETag is another than If-Match asks for.",
-    408: "The body did not arrive in time.",
-    413: "The body is too large.",
-    415: "The body is neither JSON nor a form.",
-    422: "Something in the input is wrong; `errors` names each place.",
-    503: "The database cannot serve the request at the moment; `Retry-After` says when to try again.",
+    400: ("BadRequest", "The body cannot be read."),
+    403: ("Forbidden", "The request comes from another site, another machine, or asks for another host."),
+    404: ("NotFound", "There is no such job, log, secret or limit."),
+    408: ("RequestTimeout", "The body did not arrive in time."),
+    409: ("Conflict", "The job, or the log, is not in a state for that."),
+    410: ("Gone", "The attempt is over."),
+    412: ("Stale", "The job has changed since it was read: its ETag is another than If-Match asks for."),
+    413: ("TooLarge", "The body is too large."),
+    415: ("UnsupportedMediaType", "The body is neither JSON nor a form."),
+    422: ("Invalid", "Something in the input is wrong; `errors` names each place."),
+    503: ("Unavailable", "The database cannot serve the request now; `Retry-After` says when to try again."),
 }
+#: The headers of answers, by what they say.
+HEADERS: dict[str, dict[str, Any]] = {
+    "ETag": {"schema": {"type": "string"}, "description": "The job's version, for If-Match."},
+    "Idempotency-Replayed": {
+        "schema": {"type": "boolean"},
+        "description": "Whether this is the answer to an earlier request with the same Idempotency-Key.",
+    },
+    "Link": {
+        "schema": {"type": "string"},
+        "description": 'Where the list goes on, with `rel="next"`; left out at its end.',
+    },
+    "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "Where it is."},
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before the next try."},
+    "Scheduler-Complete": {
+        "schema": {"type": "boolean"},
+        "description": "`false`: computing took too long, and some are missing.",
+    },
+    "X-Request-Id": {
+        "schema": {"type": "string"},
+        "description": "The id that the log lines of the request have; the client's own if it sent one.",
+    },
+}
+PAGE = {"text/html": {"schema": {"type": "string"}}}
 
 
-#: The answer to a form.
-BACK: dict[int | str, dict[str, Any]] = {303: {"description": "It was asked for by a form; back to the job."}}
-#: The answer 200 of an operation that browsers get as a page.
-OR_PAGE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "JSON, or a page of HTML."}
-}
-_COMPLETE: dict[str, Any] = {
-    "headers": {
-        "Scheduler-Complete": {
-            "schema": {"type": "boolean"},
-            "description": "`false`: computing took too long, and some are missing.",
-        }
+def answers(*problems: int, status: int = 200, headers: Sequence[str] = (), page: bool = False) -> Responses:
+    """The answers of an operation beside its model: errors, headers, and whether browsers get a page."""
+    found: Responses = {
+        problem: {"$ref": f"#/components/responses/{REASONS[problem][0]}"} for problem in (*problems, 403)
     }
-}
-COMPLETE: dict[int | str, dict[str, Any]] = {200: {"description": "Occurrences, in order.", **_COMPLETE}}
-OR_PAGE_COMPLETE: dict[int | str, dict[str, Any]] = {200: OR_PAGE[200] | _COMPLETE}
+    own: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+    found[status] = {"headers": own} | ({"content": PAGE} if page else {})
+    return found
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of an operation."""
+def back(where: str) -> Responses:
+    """The answer to a form: a redirect."""
     return {
-        status: {
-            "description": REASONS[status],
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+        303: {
+            "description": f"It was asked for by a form; back to {where}.",
+            "headers": {"Location": {"$ref": "#/components/headers/Location"}},
         }
-        for status in (*statuses, 403)
     }
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the handler: short, and the same whatever its address."""
+    return route.name
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the service."""
+    if app.openapi_schema is None:
+        found = get_openapi(
+            title=app.title,
+            version=app.version,
+            openapi_version="3.1.0",
+            description=app.description,
+            routes=app.routes,
+            webhooks=webhooks.routes,
+            tags=TAGS,
+        )
+        _complete(found)
+        app.openapi_schema = _tidy(found)
+    return app.openapi_schema
+
+
+def _complete(found: dict[str, Any]) -> None:
+    """Add what all operations have in common, and the forms that some take."""
+    for path, model in FORMS.items():
+        schema: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+        if model is not None:
+            schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+        operation = found["paths"][path]["post"]
+        body = operation.setdefault("requestBody", {"content": {}})
+        body["content"][FORM] = {"schema": schema}
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+    components = found["components"]
+    components["schemas"] |= schema.pop("$defs") | {"Problem": schema}
+    components["headers"] = HEADERS
+    request_id = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    components["responses"] = {
+        name: {
+            "description": reason,
+            "headers": request_id
+            | ({"Retry-After": {"$ref": "#/components/headers/Retry-After"}} if status == 503 else {}),  # noqa: PLR2004
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, (name, reason) in REASONS.items()
+    }
+    for operation in _operations(found):
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = _given(parameter["schema"])
+        sentence, _, rest = operation["description"].partition("\n\n")
+        operation["summary"] = " ".join(sentence.split()).removesuffix(".")
+        operation["description"] = rest or operation["summary"] + "."
+        for answer in operation["responses"].values():
+            if "$ref" in answer:
+                del answer["description"]
+            else:
+                answer["headers"] = answer.get("headers", {}) | request_id
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter, which tells of itself; where it may be left out, that is not a null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    known = {"title", "description"} | ({"anyOf"} if len(kinds) == 1 else set())
+    rest = {name: value for name, value in schema.items() if name not in known}
+    return {**kinds[0], **rest} if len(kinds) == 1 else rest
+
+
+def _operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in (*found["paths"].values(), *found["webhooks"].values()):
+        yield from path.values()
+
+
+def _tidy(value: Any, inside: str = "") -> Any:
+    """Whole numbers as integers, and no titles that only repeat the name of a field."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_tidy(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept: Iterable[tuple[str, Any]] = value.items()
+    if inside != "properties" and isinstance(value.get("title"), str) and "version" not in value:
+        kept = [(name, item) for name, item in kept if name != "title"]
+    return {name: _tidy(item, name) for name, item in kept}
 
 
 @router.get("/swagger-ui", response_class=HTMLResponse)

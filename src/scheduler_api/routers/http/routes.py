@@ -1,5 +1,6 @@
 """Routes: for programs, for pages and for forms; all with parameters that are known."""
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -7,6 +8,7 @@ from urllib.parse import parse_qs
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, APIRouter
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
@@ -23,6 +25,8 @@ NEGOTIATED = {"Vary": "Accept", "Cache-Control": "no-store"}
 NOTICES = frozenset(notices.NAMES)
 #: What only pages heed, at addresses that programs may be given.
 OF_PAGES = {"/jobs": {"form", "from"}, "/jobs/{jobid:jobid}": {"form", "span"}}
+#: The forms that programs' addresses take as well, for the OpenAPI document.
+FORMS: dict[str, type[BaseModel] | None] = {}
 #: How a query says yes.
 TRUE = {"true", "1", "yes", "on", "t", "y"}
 
@@ -88,8 +92,9 @@ class BrowserRouter(APIRouter):
         """For those who prefer a page."""
         return self._add(path, method, PageRoute)
 
-    def form(self, path: str) -> Callable[[Handler], Handler]:
-        """For forms, at an address that programs use as well."""
+    def form(self, path: str, model: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:
+        """For forms, at an address that programs use as well; with the fields of a `model`, or others."""
+        FORMS[re.sub(r":\w+}", "}", path)] = model
         return self._add(path, "POST", FormRoute)
 
     def _add(self, path: str, method: str, route_class: type[StrictRoute]) -> Callable[[Handler], Handler]:

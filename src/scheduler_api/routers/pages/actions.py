@@ -22,7 +22,7 @@ from scheduler_api.services.system import health
 router = BrowserRouter()
 
 
-@router.form("/jobs/{jobid:jobid}/pause")
+@router.form("/jobs/{jobid:jobid}/pause", Pause)
 async def pause_by_form(
     jobid: JobId,
     order: Annotated[Pause, form_of(Pause)],
@@ -35,7 +35,7 @@ async def pause_by_form(
     return back.to(f"/jobs/{jobid}", paused=jobid)
 
 
-@router.form("/jobs/{jobid:jobid}/resume")
+@router.form("/jobs/{jobid:jobid}/resume", Resume)
 async def resume_by_form(
     jobid: JobId,
     order: Annotated[Resume, form_of(Resume)],

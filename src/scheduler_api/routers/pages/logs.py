@@ -68,7 +68,7 @@ async def cancel_by_form(
     return back.to(f"/logs/{logid}")
 
 
-@router.form("/logs/retry")
+@router.form("/logs/retry", RetryFilter)
 async def retry_failed_by_form(fields: FormFields, runner: RunnerDep, actor: ActorDep) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
     wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)

@@ -13,7 +13,7 @@ from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import ScheduleUnusable
+from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
 from scheduler_api.services.jobs.documents import difference, plain, written
@@ -37,6 +37,7 @@ async def edit(
     """
     locked = await locking.lock(session, now, jobid, version)
     now = locked.now
+    await _require_unchanged(session, jobid, patch)
     before = written(await definitions.as_written(session, jobid))
     draft = patched(before, patch)
     values = draft.model_dump() | {"host": draft.host}
@@ -53,6 +54,18 @@ async def edit(
             became["kept"] = [plain(end) for end in state.kept]
         await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
     return await get(session, jobid)
+
+
+async def _require_unchanged(session: Session, jobid: int, patch: JobPatch) -> None:
+    """What a job's answer says beside its definition may be sent along, as long as it holds."""
+    if not patch.seen:
+        return
+    job = (await get(session, jobid)).model_dump(mode="json")
+    wrong = [name for name, value in patch.seen.items() if value != job[name]]
+    if wrong:
+        verbs = {"active": "use POST /jobs/{jobid}/pause or /resume."}
+        advice = {name: verbs.get(name, "leave it out.") for name in wrong}
+        raise InvalidInput(*(FieldError((name,), f"Cannot be edited; {advice[name]}") for name in wrong))
 
 
 async def _close(session: Session, now: datetime, locked: LockedJob) -> None:

@@ -149,21 +149,12 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         own = partial(_own_database, settings, url, retirement)
         deliveries = own("scheduler-api deliveries", DELIVERY_POOL)
         stack.push_async_callback(deliveries.close)
-        replica = f"{socket.gethostname()}:{os.getpid()}"
         # Its name tells all others that this replica is there.
-        signals = own(f"{REPLICA}{replica}", EVENTS_POOL)
+        signals = own(f"{REPLICA}{_replica()}", EVENTS_POOL)
         stack.push_async_callback(signals.close)
         share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
-        client = Client(guard, idle=share.calls)
-        deliverer = Deliverer(
-            deliveries,
-            client,
-            Caller(client, cipher, f"{settings.base_url}/runs"),
-            Terms(replica, timedelta(seconds=settings.lease), settings.host_concurrency),
-            Capacity(share.calls, settings.ticker_interval),
-            feed.publish,
-        )
+        deliverer = _deliverer(settings, deliveries, guard, cipher, share.calls, feed)
         runner = Runner(requests, settings.batch_size, deliverer)
         await deliverer.open()
         stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
@@ -187,6 +178,25 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             retirement=retirement,
             confirmation=confirmation,
         )
+
+
+def _replica() -> str:
+    """What this replica is called."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _deliverer(
+    settings: Settings, database: Database, guard: Guard, cipher: Cipher, calls: int, feed: ChangeFeed
+) -> Deliverer:
+    client = Client(guard, idle=calls)
+    return Deliverer(
+        database,
+        client,
+        Caller(client, cipher, f"{settings.base_url}/runs"),
+        Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency),
+        Capacity(calls, settings.ticker_interval),
+        feed.publish,
+    )
 
 
 @contextlib.asynccontextmanager

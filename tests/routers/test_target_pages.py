@@ -16,7 +16,7 @@ from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.database.engine import Database
-from scheduler_api.database.jobs.definitions import JobRow
+from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.schedule import Fold, Gap, Misfire
 from scheduler_api.services.views import JobView
 from scheduler_api.web.pages import Pages

@@ -12,8 +12,9 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
-from scheduler_api.database.jobs.definitions import JobRow, NamedJob
+from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY, JobRow
+from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY
+from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
 
 #: A run that begins so much later than it should is overdue.

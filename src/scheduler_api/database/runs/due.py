@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import any_, bindparam, select
 
-from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, ScheduleRow
+from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED
+from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import columns, job
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from scheduler_api.database.jobs.definitions import STATE, StateRow
+from scheduler_api.database.jobs.definitions import STATE
+from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.statements import Session, Statement
 
 # A job whose next run is there goes on, whatever others do meanwhile.

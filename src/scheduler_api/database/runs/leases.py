@@ -7,13 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import any_, bindparam, select
 
-from scheduler_api.database.jobs.definitions import (
-    IS_FOLLOWED,
-    IS_REFINED,
-    SCHEDULE,
-    SHORT_TARGET,
-    ScheduleRow,
-)
+from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SCHEDULE, SHORT_TARGET
+from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import joblog
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from sqlalchemy import any_, bindparam, delete, exists, select, update
 
-from scheduler_api.database.jobs.definitions import SCHEDULE, ScheduleRow
+from scheduler_api.database.jobs.definitions import SCHEDULE
+from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import IS_NEXT_RUN, joblog
 

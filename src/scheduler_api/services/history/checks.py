@@ -16,7 +16,7 @@ from time import monotonic
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.jobs import chains, definitions
-from scheduler_api.database.jobs.definitions import JobRow
+from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs import attempts, coverage, logs, pending
 from scheduler_api.database.runs.coverage import CoveredPart
 from scheduler_api.database.runs.logs import LedgerRow

@@ -5,7 +5,7 @@ from time import monotonic
 
 from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
-from scheduler_api.database.jobs.definitions import JobRow
+from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs import invariants
 from scheduler_api.database.statements import Session
 from scheduler_api.services.history.versions import ScheduleVersions

@@ -19,7 +19,7 @@ from scheduler_api.contracts.jobs.schedules import (
     Upcoming,
 )
 from scheduler_api.database.jobs import definitions
-from scheduler_api.database.jobs.definitions import JobRow
+from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
 from scheduler_api.schedule import Budget, Schedule

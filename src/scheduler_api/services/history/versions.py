@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import ChangeRow
-from scheduler_api.database.jobs.definitions import DefinitionRow, JobRow
+from scheduler_api.database.jobs.rows import DefinitionRow, JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy, JobNotFound, ScheduleUnusable
 from scheduler_api.schedule import END, Definition, Part, Schedule, holds, schedule_of, without

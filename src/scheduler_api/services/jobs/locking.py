@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.database.jobs import definitions
-from scheduler_api.database.jobs.definitions import StateRow
+from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.pending import LiveLog
 from scheduler_api.database.statements import Session, savepoint

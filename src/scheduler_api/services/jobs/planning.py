@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.contracts.values import days_of
-from scheduler_api.database.jobs.definitions import DefinitionRow, ScheduleRow
+from scheduler_api.database.jobs.rows import DefinitionRow, ScheduleRow
 from scheduler_api.database.runs.logs import LedgerRow, Standing
 from scheduler_api.database.runs.pending import LiveLog
 from scheduler_api.database.runs.settling import Skipped

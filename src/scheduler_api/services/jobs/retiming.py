@@ -10,7 +10,8 @@ from datetime import datetime
 from itertools import chain
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.database.jobs.definitions import Continuation, ScheduleRow
+from scheduler_api.database.jobs.definitions import Continuation
+from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import logs
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session

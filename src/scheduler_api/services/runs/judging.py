@@ -7,7 +7,7 @@ from functools import lru_cache
 import structlog
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database.jobs.definitions import ScheduleRow
+from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import due
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.settling import Result, Skipped

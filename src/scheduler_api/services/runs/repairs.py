@@ -17,7 +17,7 @@ from scheduler_api.computing import in_turns
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
-from scheduler_api.database.jobs.definitions import ScheduleRow
+from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import LedgerRow
 from scheduler_api.database.runs.pending import LiveLog, WalkedJob, ZonedRun

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scheduler_api.actors import SCHEDULE
 from scheduler_api.contracts.jobs.actions import Pause
-from scheduler_api.database.jobs.definitions import StateRow
+from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.runs import following, logs
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.due import DueLog, JobRules

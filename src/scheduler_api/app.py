@@ -39,7 +39,7 @@ from scheduler_api.routers import (
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.dependencies import AppState
-from scheduler_api.routers.http.headers import Compression, StandardHeaders
+from scheduler_api.routers.http.headers import Compression, HeadAsGet, StandardHeaders
 from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.settings import Auth, Settings
@@ -127,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Publishing)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(StandardHeaders)
+    app.add_middleware(HeadAsGet)
     problems.install(app)
     for part in PARTS:
         app.include_router(part.router)

@@ -203,6 +203,42 @@ async def test_what_only_some_pages_heed_is_unknown_elsewhere(client: AsyncClien
     assert "There is no such parameter." in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("nmae=x", "There is no such parameter. Did you mean `name`?"),
+        ("sate=paused", "There is no such parameter. Did you mean `state`?"),
+        ("zzz=1", "There is no such parameter."),
+        ("name=a&name=b", "Must be given once."),
+    ],
+)
+async def test_a_misspelled_or_repeated_parameter_is_refused(
+    client: AsyncClient, query: str, sentence: str
+) -> None:
+    answer = await client.get(f"/jobs?{query}")
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["detail"]) == (f"?{query.partition('=')[0]}", sentence)
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs", "/jobs/1", "/logs", "/healthz", "/readyz", "/overview", "/openapi.json"]
+)
+async def test_a_head_says_what_a_get_would(client: AsyncClient, path: str) -> None:
+    await created(client)
+    got, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    changing = {"x-request-id", "content-length"}
+    assert {name: value for name, value in head.headers.items() if name not in changing} == {
+        name: value for name, value in got.headers.items() if name not in changing
+    }
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+async def test_the_usual_addresses_lead_to_the_documentation(client: AsyncClient, path: str) -> None:
+    assert (await client.get(path)).headers["location"] == "/swagger-ui"
+
+
 async def test_a_list_goes_on_although_its_last_run_was_withdrawn(
     client: AsyncClient, database: Database
 ) -> None:

@@ -23,7 +23,6 @@ def _path(error: ErrorDetails) -> tuple[str | int, ...]:
 SENTENCES = {
     "missing": "Is required.",
     "extra_forbidden": "There is no such field.",
-    "unknown_parameter": "There is no such parameter.",
     "string_type": "Must be a string.",
     "int_type": "Must be an integer.",
     "int_parsing": "Must be an integer.",

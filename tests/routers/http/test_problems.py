@@ -68,7 +68,7 @@ async def test_an_unknown_address_and_an_unknown_method(client: AsyncClient) -> 
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     refused = await client.put("/jobs")
     assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
-    assert refused.headers["allow"] == "GET, POST"
+    assert refused.headers["allow"] == "GET, HEAD, POST"
     mistaken = await client.get("/jobs/run")
     assert (mistaken.status_code, mistaken.headers["allow"]) == (405, "POST")
 
@@ -97,7 +97,9 @@ async def test_an_unknown_parameter_is_refused(client: AsyncClient, database: Da
     refused = await client.get(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
     name = url.partition("?")[2].partition("=")[0]
-    assert refused.json()["errors"] == [{"pointer": f"?{name}", "detail": "There is no such parameter."}]
+    (error,) = refused.json()["errors"]
+    assert error["pointer"] == f"?{name}"
+    assert error["detail"].startswith("There is no such parameter.")
 
 
 async def test_an_unknown_parameter_of_an_action_does_nothing(
@@ -112,4 +114,4 @@ def test_every_route_looks_at_its_query() -> None:
     routes = [route for part in PARTS for route in part.router.routes if isinstance(route, APIRoute)]
     assert len(routes) > 30
     lenient = [route.path for route in routes if not isinstance(route, StrictRoute)]
-    assert lenient == ["/swagger-ui"]
+    assert set(lenient) == {"/swagger-ui", "/docs", "/redoc"}

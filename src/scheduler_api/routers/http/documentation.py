@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.system.problems import Problem
@@ -182,6 +182,13 @@ def _tidy(value: Any, inside: str = "") -> Any:
     if inside != "properties" and isinstance(value.get("title"), str) and "version" not in value:
         kept = [(name, item) for name, item in kept if name != "title"]
     return {name: _tidy(item, name) for name, item in kept}
+
+
+@router.get("/docs")
+@router.get("/redoc")
+async def usual_addresses() -> RedirectResponse:
+    """Where other services of FastAPI have their documentation."""
+    return RedirectResponse("/swagger-ui")
 
 
 @router.get("/swagger-ui", response_class=HTMLResponse)

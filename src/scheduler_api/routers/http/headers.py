@@ -30,6 +30,25 @@ PAGE_HEADERS, DATA_HEADERS = _raw(PAGE_POLICY), _raw(DATA_POLICY)
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
+class HeadAsGet:
+    """Answers HEAD as it would GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI call."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            is_body = message["type"] == "http.response.body"
+            await send({**message, "body": b""} if is_body else message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
 class StandardHeaders:
     """Adds the headers, and binds the request id to the log lines of the request."""
 

@@ -133,7 +133,10 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> list[str]:
     """The methods that the address answers to, by all of its routes; a router tells only those of one."""
-    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    # HEAD is answered as GET.
+    scopes = {
+        method: {**request.scope, "method": "GET" if method == "HEAD" else method} for method in METHODS
+    }
     return [
         method
         for method, scope in scopes.items()

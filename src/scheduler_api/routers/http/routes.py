@@ -1,7 +1,9 @@
 """Routes: for programs, for pages and for forms; all with parameters that are known."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from difflib import get_close_matches
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -50,7 +52,7 @@ class StrictRoute(APIRoute):
                 is_page = request.method == "GET" and wants_page(request)
                 if is_page and (tidy := _tidy(request)):
                     return tidy
-                _refuse_unknown(request, known | NOTICES if is_page else known)
+                _check_query(request, known | NOTICES if is_page else known)
             if body is not None:
                 request = await bodies.read(request, body.annotation, required=body.is_required())
             response = await handle(request)
@@ -142,14 +144,18 @@ def _names(dependant: Dependant) -> frozenset[str]:
     return own.union(*(_names(further) for further in dependant.dependencies))
 
 
-def _refuse_unknown(request: Request, known: frozenset[str]) -> None:
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    """Refuse parameters that are unknown, and those that come twice: one of them would be ignored."""
+    wrong = []
+    for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            near = "".join(f" Did you mean `{other}`?" for other in get_close_matches(name, known, 1))
+            wrong.append(("unknown_parameter", name, f"There is no such parameter.{near}"))
+        elif count > 1:
+            wrong.append(("repeated_parameter", name, "Must be given once."))
+    if wrong:
         raise RequestValidationError(
-            [
-                {"type": "unknown_parameter", "loc": ("query", name), "msg": "", "input": None}
-                for name in unknown
-            ]
+            [{"type": kind, "loc": ("query", name), "msg": said, "input": None} for kind, name, said in wrong]
         )
 
 

@@ -518,7 +518,7 @@ async def test_backfill_runs_the_holes_once(client: AsyncClient, database: Datab
     await ran(client)
     since = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     order = {"since": since, "until": "2040-01-01T00:00:00Z"}
-    dry = (await client.post(f"/jobs/{jobid}/backfill", json=order | {"dryrun": True})).json()
+    dry = (await client.post(f"/jobs/{jobid}/backfill?dryrun=true", json=order)).json()
     assert (dry["count"], dry["dryrun"]) == (5, True)
     done = (await client.post(f"/jobs/{jobid}/backfill", json=order)).json()
     assert (done["count"], done["occurrences"]) == (5, dry["occurrences"])

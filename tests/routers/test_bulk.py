@@ -16,8 +16,8 @@ from tests.factories import ACTOR, add_job, execute, logs, scalar
 DAILY = {"jobname": "Daily", "cron": "@daily"}
 
 
-async def order(client: AsyncClient, **body: Any) -> Any:
-    response = await client.post("/jobs/bulk", json=body)
+async def order(client: AsyncClient, *, dryrun: bool = False, **body: Any) -> Any:
+    response = await client.post(f"/jobs/bulk?dryrun={dryrun}", json=body)
     assert response.status_code == 200, response.text
     return response.json()
 

@@ -87,7 +87,7 @@ LISTS = [
     ("GET", "/jobs/1/explain?at=2030-01-01T00:00:00Z", None),
     ("POST", "/jobs/bulk", {"action": "pause", "all": True}),
     ("POST", "/jobs/bulk", {"action": "resume", "all": True}),
-    ("POST", "/jobs/bulk", {"action": "delete", "all": True, "dryrun": True}),
+    ("POST", "/jobs/bulk?dryrun=true", {"action": "delete", "all": True}),
 ]
 
 

@@ -133,9 +133,7 @@ async def test_jobs_are_found_by_what_they_are_doing(
     assert f'data-part="count">{len(names)} job' in page.text
     if state in {"failing", "overdue", "running"}:
         assert f'class="badge state {state}"' in page.text
-    report = await client.post(
-        "/jobs/bulk", json={"action": "run", "filter": {"state": state}, "dryrun": True}
-    )
+    report = await client.post("/jobs/bulk?dryrun=true", json={"action": "run", "filter": {"state": state}})
     assert report.json()["count"] == len(names)
 
 

@@ -103,7 +103,7 @@ FIELDS = {
     "target_headers": "\n".join(f"{name}: {value}" for name, value in HEADERS.items()),
 }
 CRONS = ["* * * * * *", "@yearly", "0 0 29 2 *", "0 0 * 2 MON#5", "30 2 * 3 0L"]
-AGES = {"since": "1900-01-01T00:00:00Z", "until": "9000-01-01T00:00:00Z", "every": True, "dryrun": True}
+AGES = {"since": "1900-01-01T00:00:00Z", "until": "9000-01-01T00:00:00Z", "every": True}
 JOBS = (1, 2, 3)
 
 #: In the order in which they are asked; what deletes comes last.
@@ -186,7 +186,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/logs/{logid:logid}/retry"): [Ask((202, 409))],
     ("POST", "/logs/{logid:logid}/cancel"): [Ask((200, 409))],
     ("POST", "/runs/{logid:logid}/{token}"): [of_json({"lines": ["x" * 2000] * 100}, 404, 410), *INVALID],
-    ("POST", "/logs/retry"): [of_json({"dryrun": True}), of_json({}), *INVALID, *BROKEN_FORM],
+    ("POST", "/logs/retry"): [of_json({}, query="dryrun=true"), of_json({}), *INVALID, *BROKEN_FORM],
     ("POST", "/jobs/run"): [Ask((200,))],
     ("POST", "/jobs/bulk"): [
         of_json({"action": "pause", "all": True}),

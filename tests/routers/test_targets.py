@@ -218,7 +218,7 @@ async def test_failed_runs_are_a_list_and_are_tried_again(client: AsyncClient, r
     assert (await client.post(f"/logs/{logids[0]}/retry")).json()["status"] == "pending"
     again = await client.post(f"/logs/{logids[0]}/retry")
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_retry")
-    dry = (await client.post("/logs/retry", json={"filter": {"jobid": jobid}, "dryrun": True})).json()
+    dry = (await client.post("/logs/retry?dryrun=true", json={"filter": {"jobid": jobid}})).json()
     assert (dry["count"], dry["done"]) == (2, 0)
     assert (await client.post("/logs/retry", json={"filter": {"jobid": jobid + 1}})).json()["done"] == 0
     done = (await client.post("/logs/retry", json={"filter": {"jobid": jobid}})).json()

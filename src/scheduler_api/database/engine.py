@@ -128,6 +128,23 @@ class Database:
         deadline = monotonic() + self.patience
         return await _twice(lambda: self._unit(deadline, False, work, *args, **kwargs))
 
+    async def rehearse(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `transact` would give, and none of it is kept; but ids that it would give out are used up.
+
+        Raises the same errors but for those of the commit.
+        """
+        deadline = monotonic() + self.patience
+
+        async def attempt() -> T:
+            async with self._session(deadline) as session:
+                try:
+                    opened = await self._begin(session, fenced=True)
+                    return await work(session, opened.now, *args, **kwargs)
+                finally:
+                    await _roll_back(session)
+
+        return await _twice(attempt)
+
     async def read(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `look(session, …)`, which changes nothing, without a transaction around its statements.
 

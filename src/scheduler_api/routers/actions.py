@@ -10,7 +10,7 @@ from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
-    DatabaseDep,
+    ChangesDep,
     DelivererDep,
     IfMatch,
     JobId,
@@ -31,7 +31,7 @@ async def pause_job(
     jobid: JobId,
     order: Annotated[Pause, Body(default_factory=Pause)],
     version: IfMatch,
-    database: DatabaseDep,
+    changes: ChangesDep,
     actor: ActorDep,
     response: Response,
 ) -> Job:
@@ -39,7 +39,7 @@ async def pause_job(
 
     Its missed runs are handled when it is resumed. Pausing a paused job replaces its reason and end.
     """
-    job = await database.transact(actions.pause, actor, jobid, order, version)
+    job = await changes.make(actions.pause, actor, jobid, order, version)
     tag(response, job.version)
     return job
 
@@ -52,7 +52,7 @@ async def resume_job(
     jobid: JobId,
     order: Annotated[Resume, Body(default_factory=Resume)],
     version: IfMatch,
-    database: DatabaseDep,
+    changes: ChangesDep,
     actor: ActorDep,
     response: Response,
 ) -> Job:
@@ -60,7 +60,7 @@ async def resume_job(
 
     Missed runs follow the job's misfire policy, or are skipped on request.
     """
-    job = await database.transact(actions.resume, actor, jobid, order, version)
+    job = await changes.make(actions.resume, actor, jobid, order, version)
     tag(response, job.version)
     return job
 
@@ -70,9 +70,9 @@ async def resume_job(
     status_code=202,
     responses=answers(404, 409, 422, 503, status=202, headers=["Location"]) | back("the job"),
 )
-async def run_job(jobid: JobId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
+async def run_job(jobid: JobId, changes: ChangesDep, actor: ActorDep, response: Response) -> Log:
     """Run a job now. Its schedule is unchanged. Returns the pending run."""
-    log = await database.transact(actions.run_now, actor, jobid)
+    log = await changes.make(actions.run_now, actor, jobid)
     response.headers["Location"] = f"/logs/{log.logid}"
     return log
 
@@ -81,10 +81,10 @@ async def run_job(jobid: JobId, database: DatabaseDep, actor: ActorDep, response
     "/jobs/{jobid:jobid}/skip", responses=answers(404, 409, 412, 422, 503, headers=["ETag"]) | back("the job")
 )
 async def skip_next_run(
-    jobid: JobId, version: IfMatch, database: DatabaseDep, actor: ActorDep, response: Response
+    jobid: JobId, version: IfMatch, changes: ChangesDep, actor: ActorDep, response: Response
 ) -> Job:
     """Skip the job's next run. It is recorded as `skipped`, with the reason `request`."""
-    job = await database.transact(actions.skip_next, actor, jobid, version)
+    job = await changes.make(actions.skip_next, actor, jobid, version)
     tag(response, job.version)
     return job
 

@@ -13,6 +13,7 @@ from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
     DatabaseDep,
+    DryRun,
     JobId,
     Limit,
     SettingsDep,
@@ -69,10 +70,10 @@ async def check_history(request: Request, jobid: JobId, database: DatabaseDep) -
 
 @router.post("/jobs/{jobid:jobid}/backfill", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))
 async def backfill_runs(
-    jobid: JobId, order: Backfill, database: DatabaseDep, actor: ActorDep
+    jobid: JobId, order: Backfill, database: DatabaseDep, actor: ActorDep, dryrun: DryRun = False
 ) -> BackfillReport:
     """Run past occurrences that did not run. The schedule is unchanged.
 
     At most 1,000 at once; each occurrence is backfilled at most once. `dryrun` only lists them.
     """
-    return await database.transact(backfill.backfill, actor, jobid, order)
+    return await database.transact(backfill.backfill, actor, jobid, order, dryrun=dryrun)

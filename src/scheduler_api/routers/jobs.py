@@ -13,6 +13,7 @@ from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
     Before,
+    ChangesDep,
     DatabaseDep,
     IdempotencyKey,
     IfMatch,
@@ -66,7 +67,7 @@ async def create_job(
     request: Request,
     response: Response,
     draft: JobDraft,
-    database: DatabaseDep,
+    changes: ChangesDep,
     actor: ActorDep,
     key: IdempotencyKey = None,
 ) -> Job | Response:
@@ -78,11 +79,11 @@ async def create_job(
     """
     check_target(request, draft.target)
     if key is None:
-        job = await database.transact(creating.create, actor, draft)
+        job = await changes.make(creating.create, actor, draft)
         response.headers["Location"] = f"/jobs/{job.jobid}"
         tag(response, job.version)
         return job
-    once = await database.transact(idempotency.create_once, actor, key, draft)
+    once = await changes.make(idempotency.create_once, actor, key, draft)
     # As it was written then: an earlier version of the service may have done it.
     answer = Response(once.answer, 201, media_type="application/json")
     answer.headers["Location"] = f"/jobs/{once.jobid}"
@@ -121,22 +122,21 @@ async def edit_job(
     patch: JobPatch,
     version: IfMatch,
     database: DatabaseDep,
+    changes: ChangesDep,
     actor: ActorDep,
     request: Request,
     response: Response,
-    dryrun: Annotated[
-        bool, Query(description="Change nothing; say which runs of the next 30 days would change.")
-    ] = False,
 ) -> Job | EditPreview:
     """Change a job. Fields that are left out keep their values.
 
     A new schedule takes effect at once: the pending run moves to it, and due runs of the old schedule
-    that have not started are skipped as `superseded`. A paused job stays paused.
+    that have not started are skipped as `superseded`. A paused job stays paused. With `dryrun`, the answer
+    lists the runs of the next 30 days that would change.
     """
     check_target(request, patch.target)
-    if dryrun:
+    if changes.dryrun:
         return await preview_edit(request, database, jobid, patch, version)
-    job = await database.transact(editing.edit, actor, jobid, patch, version)
+    job = await changes.make(editing.edit, actor, jobid, patch, version)
     tag(response, job.version)
     return job
 
@@ -150,11 +150,11 @@ async def edit_job(
 async def delete_job(
     jobid: JobId,
     version: IfMatch,
-    database: DatabaseDep,
+    changes: ChangesDep,
     actor: ActorDep,
     history: Annotated[
         History, Query(description="Whether to `keep` the job's logs and changes, or to `remove` them.")
     ] = History.KEEP,
 ) -> None:
     """Delete a job. It stops running at once; its history is kept unless you ask to remove it."""
-    await database.transact(editing.delete, actor, jobid, history, version)
+    await changes.make(editing.delete, actor, jobid, history, version)

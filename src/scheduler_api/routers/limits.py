@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.system.limits import Limit, LimitOrder
-from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, LimitName, Scope
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, LimitName, Scope
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.system import limits
@@ -19,14 +19,14 @@ async def list_limits(database: DatabaseDep) -> list[Limit]:
 
 @router.put("/limits/{scope}/{name}", responses=answers(400, 408, 413, 415, 422, 503))
 async def set_limit(
-    scope: Scope, name: LimitName, order: LimitOrder, database: DatabaseDep, actor: ActorDep
+    scope: Scope, name: LimitName, order: LimitOrder, changes: ChangesDep, actor: ActorDep
 ) -> Limit:
     """Limit requests to a host, or runs of jobs with a tag: concurrent (`limit`), per minute (`rate`), or
     both.
 
     Replaces an existing limit. It applies to all replicas together, from the next request on.
     """
-    return await database.transact(limits.put, actor, scope, name, order)
+    return await changes.make(limits.put, actor, scope, name, order)
 
 
 @router.delete(
@@ -35,6 +35,6 @@ async def set_limit(
     response_class=Response,
     responses=answers(404, 422, 503, status=204),
 )
-async def remove_limit(scope: Scope, name: LimitName, database: DatabaseDep, actor: ActorDep) -> None:
+async def remove_limit(scope: Scope, name: LimitName, changes: ChangesDep, actor: ActorDep) -> None:
     """Remove a limit."""
-    await database.transact(limits.remove, actor, scope, name)
+    await changes.make(limits.remove, actor, scope, name)

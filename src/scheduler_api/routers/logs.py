@@ -12,7 +12,9 @@ from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
+    ChangesDep,
     DatabaseDep,
+    DryRun,
     JobId,
     Limit,
     LogId,
@@ -76,36 +78,38 @@ async def show_log(logid: LogId, database: DatabaseDep) -> LogWithAttempts:
     status_code=202,
     responses=answers(404, 409, 422, 503, status=202, headers=["Location"]) | back("the run"),
 )
-async def retry_log(logid: LogId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
+async def retry_log(logid: LogId, changes: ChangesDep, actor: ActorDep, response: Response) -> Log:
     """Retry a failed run now, with a full set of attempts.
 
     It keeps its `webhook-id`, so that the receiver can recognize it as the same occurrence.
     """
     response.headers["Location"] = f"/logs/{logid}"
-    return await database.transact(retrying.retry, actor, logid)
+    return await changes.make(retrying.retry, actor, logid)
 
 
 @router.post(
     "/logs/{logid:logid}/cancel",
     responses=answers(404, 409, 422, 503, headers=["Location"]) | back("the run"),
 )
-async def cancel_log(logid: LogId, database: DatabaseDep, actor: ActorDep, response: Response) -> Log:
+async def cancel_log(logid: LogId, changes: ChangesDep, actor: ActorDep, response: Response) -> Log:
     """Cancel a run that is running, waits for a retry, or was requested manually.
 
     A running run becomes `failed`. Its target's response is ignored; a target that has accepted it gets
     410 with its next report. To skip the next scheduled run, use `POST /jobs/{jobid}/skip`.
     """
     response.headers["Location"] = f"/logs/{logid}"
-    return await database.transact(retrying.cancel, actor, logid)
+    return await changes.make(retrying.cancel, actor, logid)
 
 
 @router.post("/logs/retry", responses=answers(400, 408, 413, 415, 422, 503) | back("the pending runs"))
-async def retry_failed(order: RetryOrder, runner: RunnerDep, actor: ActorDep) -> RetryReport:
+async def retry_failed(
+    order: RetryOrder, runner: RunnerDep, actor: ActorDep, dryrun: DryRun = False
+) -> RetryReport:
     """Retry all failed runs that match a filter. `dryrun` only counts them.
 
     Forms have the same fields as the filter.
     """
-    return await runner.retry_failed(order, actor)
+    return await runner.retry_failed(order, actor, dryrun=dryrun)
 
 
 @router.post("/runs/{logid:logid}/{token}", responses=answers(400, 404, 408, 410, 413, 415, 422, 503))

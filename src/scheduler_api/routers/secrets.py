@@ -3,7 +3,14 @@
 from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
-from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, JobId, SecretId
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    ChangesDep,
+    CipherDep,
+    DatabaseDep,
+    JobId,
+    SecretId,
+)
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import secrets
@@ -22,13 +29,13 @@ async def list_secrets(jobid: JobId, database: DatabaseDep) -> list[Secret]:
     status_code=201,
     responses=answers(404, 409, 422, 503, status=201, page=True),
 )
-async def add_secret(jobid: JobId, database: DatabaseDep, actor: ActorDep, cipher: CipherDep) -> NewSecret:
+async def add_secret(jobid: JobId, changes: ChangesDep, actor: ActorDep, cipher: CipherDep) -> NewSecret:
     """Create a secret that signs a job's requests (Standard Webhooks) from now on.
 
     Its value is shown only in this answer. With two secrets, requests carry both signatures. To rotate:
     add the new secret, give it to the receiver, then remove the old one.
     """
-    return await database.transact(secrets.add, actor, jobid, cipher)
+    return await changes.make(secrets.add, actor, jobid, cipher)
 
 
 @router.delete(
@@ -37,6 +44,6 @@ async def add_secret(jobid: JobId, database: DatabaseDep, actor: ActorDep, ciphe
     response_class=Response,
     responses=answers(404, 422, 503, status=204),
 )
-async def remove_secret(jobid: JobId, secretid: SecretId, database: DatabaseDep, actor: ActorDep) -> None:
+async def remove_secret(jobid: JobId, secretid: SecretId, changes: ChangesDep, actor: ActorDep) -> None:
     """Remove a secret. Requests are no longer signed with it."""
-    await database.transact(secrets.remove, actor, jobid, secretid)
+    await changes.make(secrets.remove, actor, jobid, secretid)

@@ -101,16 +101,16 @@ class Runner:
             await self._lane(due, give_up, report)
         return report
 
-    async def run_bulk(self, order: BulkOrder, actor: Actor) -> BulkReport:
+    async def run_bulk(self, order: BulkOrder, actor: Actor, *, dryrun: bool = False) -> BulkReport:
         """Do what is ordered with all jobs that are meant, for as long as a call may take."""
         count = await self._database.read(bulk.count, bulk.filter_of(order))
         report = BulkReport(
             action=order.action,
-            dryrun=order.dryrun,
+            dryrun=dryrun,
             count=count,
             done=0,
             jobids=[],
-            pauseid=uuid4() if order.action is BulkAction.PAUSE and not order.dryrun else None,
+            pauseid=uuid4() if order.action is BulkAction.PAUSE and not dryrun else None,
             unchanged=0,
             failed=[],
             after=None,
@@ -118,7 +118,7 @@ class Runner:
         give_up = monotonic() + CALL_SECONDS
         after = 0
         asked = bulk.Asked(order, actor, report.pauseid)
-        while not order.dryrun:
+        while not dryrun:
             batch = self._database.transact(bulk.run_batch, asked, after)
             part = await undisturbed(batch)
             if part.last is None:
@@ -133,14 +133,14 @@ class Runner:
                 break
         return report
 
-    async def retry_failed(self, order: RetryOrder, actor: Actor) -> RetryReport:
+    async def retry_failed(self, order: RetryOrder, actor: Actor, *, dryrun: bool = False) -> RetryReport:
         """Try all failed calls that are meant again, for as long as a call may take."""
         wanted = LogFilter(**order.filter.model_dump())
         count = await self._database.read(retrying.count_failed, wanted)
-        report = RetryReport(count=count, dryrun=order.dryrun, done=0, more=False)
+        report = RetryReport(count=count, dryrun=dryrun, done=0, more=False)
         give_up = monotonic() + CALL_SECONDS
         after: int | None = 0
-        while not order.dryrun and after is not None:
+        while not dryrun and after is not None:
             if monotonic() >= give_up:
                 report.more = True
                 break

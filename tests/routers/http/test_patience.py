@@ -76,12 +76,12 @@ async def test_a_backfill_is_not_cut_short_in_silence(
     client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobid = await add_job(database, cron="* * * * *", startdate=None, starttime=None, repeat=True)
-    order = {"since": "2010-01-01T00:00:00Z", "until": "2010-01-01T01:00:00Z", "dryrun": True}
-    assert (await client.post(f"/jobs/{jobid}/backfill", json=order)).json()["count"] == 60
+    order = {"since": "2010-01-01T00:00:00Z", "until": "2010-01-01T01:00:00Z"}
+    assert (await client.post(f"/jobs/{jobid}/backfill?dryrun=true", json=order)).json()["count"] == 60
     monkeypatch.setattr(
         "scheduler_api.services.history.backfill.QUESTIONS", Lane("small", instants=7, seconds=60, places=9)
     )
-    refused = await client.post(f"/jobs/{jobid}/backfill", json=order)
+    refused = await client.post(f"/jobs/{jobid}/backfill?dryrun=true", json=order)
     assert (refused.status_code, refused.json()["code"]) == (422, "too_long")
 
 

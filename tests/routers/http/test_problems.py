@@ -92,7 +92,7 @@ async def test_browsers_get_a_page(client: AsyncClient) -> None:
     ],
 )
 async def test_an_unknown_parameter_is_refused(client: AsyncClient, database: Database, url: str) -> None:
-    """A misspelled filter would show everything; and a `dryrun` in the wrong place, do everything."""
+    """A misspelled filter would show everything, a misspelled `dryrun` do everything."""
     await add_job(database)
     refused = await client.get(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
@@ -106,7 +106,7 @@ async def test_an_unknown_parameter_of_an_action_does_nothing(
     client: AsyncClient, database: Database
 ) -> None:
     await add_job(database)
-    assert (await client.delete("/jobs/1?dryrun=true")).status_code == 422
+    assert (await client.delete("/jobs/1?dry_run=true")).status_code == 422
     assert await scalar(database, "SELECT deletedat IS NULL FROM job")
 
 

@@ -11,9 +11,7 @@ class Backfill(Input):
     """Which past occurrences to make up for."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z", "dryrun": True}]
-        },
+        json_schema_extra={"examples": [{"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z"}]},
     )
 
     since: Instant = Field(description="The first instant of the range.")
@@ -23,7 +21,6 @@ class Backfill(Input):
         alias="all",
         description="Run every occurrence of the range again, also those that have run; not only the holes.",
     )
-    dryrun: bool = Field(False, description="Run nothing; say what would run.")
 
 
 class BackfillReport(Output):

@@ -49,9 +49,7 @@ class BulkOrder(Input):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [
-                {"action": "pause", "filter": {"tag": "reports"}, "reason": "Moving", "dryrun": True}
-            ]
+            "examples": [{"action": "pause", "filter": {"tag": "reports"}, "reason": "Moving"}]
         },
     )
 
@@ -62,7 +60,6 @@ class BulkOrder(Input):
         description="Only jobs that the order of this id paused, and that are paused by it still.",
     )
     every: bool = Field(False, alias="all", description="Needed to mean every job, where there is no filter.")
-    dryrun: bool = Field(False, description="Do nothing; say how many jobs it would be.")
     reason: ReasonText | None = Field(None, description="Why they are paused.")
     until: Instant | None = Field(None, description="When paused jobs resume by themselves.")
     missed: Annotated[Missed, Field(strict=False)] = Field(

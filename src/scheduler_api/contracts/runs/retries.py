@@ -19,13 +19,12 @@ class RetryOrder(Input):
     """Failed logs to try again."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"filter": {"jobid": 1}, "dryrun": True}]},
+        json_schema_extra={"examples": [{"filter": {"jobid": 1}}]},
     )
 
     filter: RetryFilter = Field(
         default_factory=RetryFilter, description="Which; without a filter, all that failed."
     )
-    dryrun: bool = Field(False, description="Change nothing; say how many there are.")
 
 
 class RetryReport(Output):

@@ -1,7 +1,7 @@
 """What handlers depend on: what the lifespan made, who asks, and the parameters they share."""
 
 import re
-from typing import Annotated, TypedDict
+from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import AfterValidator
@@ -14,7 +14,7 @@ from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.database.engine import Database
+from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, RestoreNotConfirmed
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Settings
@@ -30,6 +30,11 @@ from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import Runner
 from scheduler_api.workers.ticker import Ticker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DryRun = Annotated[bool, Query(description="Change nothing; answer as if it had been done.")]
 
 
 class AppState(TypedDict):
@@ -108,6 +113,26 @@ async def _overview(request: Request, database: Annotated[Database, Depends(_dat
     return await database.transact(overview.look, reported, paused=paused, crowded=deliverer.crowded)
 
 
+class Changes:
+    """Changes, as units of work; with `dryrun` they are rehearsed, and nothing is kept."""
+
+    def __init__(self, database: Database, dryrun: bool) -> None:
+        self._database = database
+        self.dryrun = dryrun
+
+    async def make(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(session, now, …)`. Raises what it raises, and the errors of Database.transact."""
+        if self.dryrun:
+            return await self._database.rehearse(work, *args, **kwargs)
+        return await self._database.transact(work, *args, **kwargs)
+
+
+async def _changes(request: Request, dryrun: DryRun = False) -> Changes:
+    return Changes(request.state.database, dryrun)
+
+
+ChangesDep = Annotated[Changes, Depends(_changes)]
+"""How to change something."""
 DatabaseDep = Annotated[Database, Depends(_database)]
 """The connections for requests."""
 RunnerDep = Annotated[Runner, Depends(_runner)]

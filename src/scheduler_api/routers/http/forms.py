@@ -95,7 +95,7 @@ def model_of(fields: dict[str, str], model: type[Model]) -> Model:
     return validated({name: value for name, value in fields.items() if value.strip()}, model)
 
 
-def bulk_order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
+def bulk_order_of(fields: Mapping[str, str]) -> BulkOrder:
     """The order that a form gives. Raises InvalidInput."""
     wanted: dict[str, Any] = {}
     pauseid = fields.get("pauseid", "").strip() or None
@@ -103,7 +103,7 @@ def bulk_order_of(fields: Mapping[str, str], *, dryrun: bool) -> BulkOrder:
         wanted = {name: fields[name] for name in OF_FILTER if fields.get(name, "").strip()}
     elif fields.get("scope") == "selected" or pauseid is None or fields.get("jobids"):
         wanted = {"jobids": _picked(fields)}
-    values = {"action": fields.get("action", ""), "filter": wanted, "dryrun": dryrun, "pauseid": pauseid}
+    values: dict[str, Any] = {"action": fields.get("action", ""), "filter": wanted, "pauseid": pauseid}
     values["all"] = not wanted and pauseid is None
     if fields.get("reason", "").strip() and values["action"] == "pause":
         values["reason"] = fields["reason"]

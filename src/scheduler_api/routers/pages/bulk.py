@@ -22,14 +22,14 @@ async def order_by_form(
     """First what would be done; then, if that is confirmed, what was done."""
     back = back_to(fields.pop("back", None), "/jobs")
     shown = fields.pop("count", None)
-    wanted = bulk_order_of(fields, dryrun=True)
-    count = (await runner.run_bulk(wanted, actor)).count
+    wanted = bulk_order_of(fields)
+    count = (await runner.run_bulk(wanted, actor, dryrun=True)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
         found = await database.read(reading.listing, bulk.filter_of(wanted), JobSort.JOBID, None, MAX_BY_ID)
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
         jobids = [job.jobid for job in found] if count <= MAX_BY_ID else []
         named = {job.jobid: job.jobname for job in found[:NAMED]}
         return await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
-    report = await runner.run_bulk(wanted.model_copy(update={"dryrun": False}), actor)
+    report = await runner.run_bulk(wanted, actor)
     left = await database.read(reading.names, [failure.jobid for failure in report.failed])
     return await aside(pages.bulk, wanted, report, {jobid: row.jobname for jobid, row in left.items()}, back)

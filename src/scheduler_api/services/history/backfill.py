@@ -20,7 +20,7 @@ MOST = 1000
 
 
 async def backfill(
-    session: Session, now: datetime, actor: Actor, jobid: int, order: Backfill
+    session: Session, now: datetime, actor: Actor, jobid: int, order: Backfill, *, dryrun: bool = False
 ) -> BackfillReport:
     """Ask for runs of the past occurrences of a range: of the holes, or of all.
 
@@ -37,21 +37,21 @@ async def backfill(
         raise JobIsDeleted(jobid)
     versions = await versions_of(session, jobid)
     wanted = await _wanted(session, now, versions, order)
-    if not order.dryrun:
+    if not dryrun:
         rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row.scheduledfor for row in rows)
         if wanted:
             await pending.announce(session)
-            said = order.model_dump(mode="json", exclude={"dryrun"}) | {"count": len(wanted)}
+            said = order.model_dump(mode="json") | {"count": len(wanted)}
             await changes.record(session, now, actor, Event(ChangeAction.BACKFILLED, jobid, after=said))
-    verb = "would run" if order.dryrun else "will run now"
+    verb = "would run" if dryrun else "will run now"
     count = len(wanted)
     message = (
         f"{count} {'occurrence' if count == 1 else 'occurrences'} {verb}."
         if count
         else "Nothing to make up for."
     )
-    return BackfillReport(count=count, dryrun=order.dryrun, occurrences=wanted, message=message)
+    return BackfillReport(count=count, dryrun=dryrun, occurrences=wanted, message=message)
 
 
 async def _wanted(

@@ -1,5 +1,6 @@
 """Operating jobs over HTTP: editing, pausing, resuming, running, skipping, deleting."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,6 +165,46 @@ async def test_a_job_as_it_is_given_can_be_sent_back(client: AsyncClient, job: d
     assert {name: value for name, value in copied.json().items() if name not in own} == {
         name: value for name, value in given.items() if name not in own
     }
+
+
+@pytest.mark.parametrize(
+    ("patch", "changed"),
+    [
+        ({"target": {"timeout": 5}}, {"timeout": 5}),
+        ({"target": {"url": "https://b.example/"}}, {"url": "https://b.example/"}),
+        ({"target": {"headers": {"B": "2"}}}, {"headers": {"A": "1", "B": "2"}}),
+        ({"target": {"headers": {"A": None}}}, {"headers": {}}),
+        ({"target": {"retries": None}}, {"retries": 3}),
+        ({"target": {"body": {"inner": {"y": 2}}}}, {"body": {"inner": {"x": 1, "y": 2}, "list": [1]}}),
+        ({"target": {"body": {"inner": None}}}, {"body": {"list": [1]}}),
+        ({"target": {"body": None}}, {"body": None}),
+        ({"target": {}}, {}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/merge-patch+json"])
+async def test_a_patch_is_a_merge_at_every_depth(
+    client: AsyncClient, patch: dict[str, Any], changed: dict[str, Any], kind: str
+) -> None:
+    body = {"inner": {"x": 1}, "list": [1]}
+    target = {"url": "https://a.example/", "method": "PUT", "headers": {"A": "1"}, "body": body, "retries": 0}
+    job = await created(client, target=target)
+    answer = await client.patch("/jobs/1", content=json.dumps(patch), headers={"content-type": kind})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["target"] == job["target"] | changed
+
+
+async def test_what_a_job_runs_after_is_merged_too(client: AsyncClient) -> None:
+    await created(client)
+    follower = {"jobname": "After it", "after": {"jobid": 1, "on": "failed"}}
+    assert (await client.post("/jobs", json=follower)).status_code == 201
+    answer = await client.patch("/jobs/2", json={"after": {"on": "any"}})
+    assert answer.json()["after"] == {"jobid": 1, "on": "any"}
+
+
+async def test_a_partial_target_needs_one_to_change(client: AsyncClient) -> None:
+    await created(client)
+    answer = await client.patch("/jobs/1", json={"target": {"timeout": 5}})
+    assert (answer.status_code, pointers(answer)) == (422, ["/target/url"])
 
 
 async def test_what_cannot_be_edited_must_be_so_still(client: AsyncClient) -> None:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -43,6 +43,22 @@ class Output(BaseModel):
     """What the service answers: every field is always there."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+def without_defaults(schema: dict[str, Any], *examples: Any) -> None:
+    """Of a patch, what is left out stays as it is: clients that send declared defaults would change it."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+    schema.pop("required", None)
+    schema["examples"] = list(examples)
+
+
+def without_nulls(model: type[BaseModel], data: Any) -> tuple[Any, list[str]]:
+    """What a patch gives, and the names of the fields that it resets with a null."""
+    if not isinstance(data, dict):
+        return data, []
+    gone = [name for name, value in data.items() if value is None and name in model.model_fields]
+    return {name: value for name, value in data.items() if name not in gone}, gone
 
 
 def invalid(code: str, message: str) -> PydanticCustomError:

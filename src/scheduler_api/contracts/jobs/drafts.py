@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.jobs.targets import Target, TargetPatch
 from scheduler_api.contracts.values import (
     MAX_ID,
     CalendarDate,
@@ -30,6 +30,8 @@ from scheduler_api.contracts.values import (
     ZoneName,
     days_of,
     invalid_at,
+    without_defaults,
+    without_nulls,
 )
 from scheduler_api.schedule import Definition, Fold, Gap, Misfire
 
@@ -268,26 +270,58 @@ class JobDraft(JobFields):
 NOT_EDITED = READ_ONLY | {"active"}
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """What is left out stays as it is: clients that send declared defaults would change it."""
-    for field in schema["properties"].values():
-        field.pop("default", None)
-    schema["examples"] = [{"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}]
+def merge(current: Any, changes: Any) -> Any:
+    """A JSON document with the changes of a merge patch (RFC 7396); at the top, null is a value."""
+    return current | {name: _merged(current.get(name), value) for name, value in changes.items()}
+
+
+def _merged(current: Any, changes: Any) -> Any:
+    if not isinstance(changes, dict):
+        return changes
+    known = current if isinstance(current, dict) else {}
+    merged = known | {name: _merged(known.get(name), value) for name, value in changes.items()}
+    return {name: value for name, value in merged.items() if value is not None or name not in changes}
+
+
+class AfterPatch(After):
+    """Changes to what a job runs after."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: without_defaults(schema, {"on": "any"}))
+
+    jobid: Annotated[int, Field(ge=1, le=MAX_ID)] = Field(0, description="The upstream job.")
 
 
 class JobPatch(JobFields):
     """Changes to a job: what is left out stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: without_defaults(
+            schema, {"jobname": "Nightly report, new"}, {"cron": "0 3 * * *"}, {"target": {"timeout": 5}}
+        )
+    )
+
+    after: AfterPatch | None = Field(None, description="The changes to it; null: a schedule of its own.")
+    target: TargetPatch | None = Field(None, description="The changes to it; null: no target any more.")
 
     _seen: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _gone: list[str] = PrivateAttr(default_factory=list)
+    _is_whole: bool = PrivateAttr(False)
+
+    @classmethod
+    def of(cls, draft: JobFields, fields: set[str]) -> "JobPatch":
+        """These fields of a draft, each as a whole: what is in them now and not in the draft goes."""
+        patch = cls.model_validate_json(draft.model_dump_json(include=fields))
+        patch._is_whole = True  # noqa: SLF001 - its own
+        return patch
 
     @model_validator(mode="wrap")
     @classmethod
     def _set_apart(cls, data: Any, handler: ModelWrapValidatorHandler["JobPatch"]) -> "JobPatch":
-        if not isinstance(data, dict):
-            return handler(data)
-        patch = handler({name: value for name, value in data.items() if name not in NOT_EDITED})
+        rest, gone = without_nulls(cls, data)
+        if not isinstance(rest, dict):
+            return handler(rest)
+        patch = handler({name: value for name, value in rest.items() if name not in NOT_EDITED})
+        patch._gone.extend(gone)  # noqa: SLF001
         patch._seen.update({name: value for name, value in data.items() if name in NOT_EDITED})  # noqa: SLF001
         return patch
 
@@ -296,12 +330,21 @@ class JobPatch(JobFields):
         """What cannot be edited, as the client has seen it: it must be so still."""
         return self._seen
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What was given, as JSON has it; null: it becomes what it is without being given."""
+        given = self.model_dump(mode="json", exclude_unset=True)
+        if self.target is not None and "target" in given:
+            given["target"] = self.target.changes
+        return given | dict.fromkeys(self._gone)
+
     def applied_to(self, current: dict[str, Any]) -> dict[str, Any]:
         """The fields of a job with these changes; the kind of schedule follows the field that is given."""
-        changes = self.model_dump(mode="json", exclude_unset=True)
-        merged = current | changes
+        changes = self.changes
+        merged = current | changes if self._is_whole else merge(current, changes)
         if changes.get("after") is not None:
-            return merged | {name: none for name, none in UNSCHEDULED.items() if name not in changes}
+            merged |= {name: none for name, none in UNSCHEDULED.items() if name not in changes}
+            return self._without_gone(merged)
         if "after" not in changes and UNSCHEDULED.keys() & changes.keys():
             merged["after"] = None
         if changes.get("cron") is not None and "interval" not in changes:
@@ -310,4 +353,7 @@ class JobPatch(JobFields):
             merged["cron"] = None
         if "repeat" not in changes and {"cron", "interval"} & changes.keys():
             merged["repeat"] = merged["cron"] is not None or merged["interval"] is not None
-        return merged
+        return self._without_gone(merged)
+
+    def _without_gone(self, merged: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in merged.items() if value is not None or name not in self._gone}

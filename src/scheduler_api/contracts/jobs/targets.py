@@ -4,10 +4,25 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import from_json, to_json
 
-from scheduler_api.contracts.values import Input, clean_text, invalid, invalid_at
+from scheduler_api.contracts.values import (
+    Input,
+    clean_text,
+    invalid,
+    invalid_at,
+    without_defaults,
+    without_nulls,
+)
 from scheduler_api.targets import headers as header_rules
 from scheduler_api.targets import templates, urls
 from scheduler_api.targets.judgement import is_status_set
@@ -54,6 +69,11 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
         _header(name, text)
     if len({name.lower() for name in value}) < len(value):
         raise invalid("header", "Header names must be unique (case-insensitive).")
+    return value
+
+
+def _changed_headers(value: dict[str, str | None]) -> dict[str, str | None]:
+    _headers({name: text or "" for name, text in value.items()})
     return value
 
 
@@ -191,6 +211,36 @@ class Target(TargetSummary):
         if self.method is Method.HEAD and self.pattern is not None:
             raise invalid_at("pattern", "A response to HEAD has no body; leave it out, or use GET.")
         return self
+
+
+class TargetPatch(Target):
+    """Changes to a target: what is left out stays as it is, a header with null goes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: without_defaults(
+            schema, {"timeout": 5}, {"headers": {"X-Old": None}}
+        )
+    )
+
+    _gone: list[str] = PrivateAttr(default_factory=list)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_apart(cls, data: Any, handler: ModelWrapValidatorHandler["TargetPatch"]) -> "TargetPatch":
+        rest, gone = without_nulls(cls, data)
+        patch = handler(rest)
+        patch._gone.extend(gone)  # noqa: SLF001 - its own
+        return patch
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What was given, as JSON has it; null: it becomes what it is without being given."""
+        return self.model_dump(mode="json", exclude_unset=True) | dict.fromkeys(self._gone)
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_url)] = Field("")
+    headers: Annotated[dict[str, str | None], Field(max_length=50), AfterValidator(_changed_headers)] = Field(  # type: ignore[assignment]  # null: it goes
+        default_factory=dict
+    )
 
 
 def target_of(document: str) -> Target:

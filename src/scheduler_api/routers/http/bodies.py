@@ -19,6 +19,8 @@ from scheduler_api.routers.http.forms import model_of
 Model = TypeVar("Model", bound=BaseModel)
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+#: How PATCH means its body (RFC 7396), whatever it is called.
+MERGE_PATCH = "application/merge-patch+json"
 
 #: Bytes; the whole body.
 MAX_BODY = 262_144
@@ -54,7 +56,8 @@ async def read(request: Request, model: Any, *, required: bool) -> Request:
 
     Raises InvalidInput, and HTTPException for what is no JSON at all.
     """
-    if content_type(request) == JSON:
+    kinds = {JSON, MERGE_PATCH} if request.method == "PATCH" else {JSON}
+    if content_type(request) in kinds:
         content = await _content(request)
         if not content and not required:
             return _Read(request, b"", None)

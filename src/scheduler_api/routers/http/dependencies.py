@@ -159,7 +159,7 @@ def check_target(request: Request, target: Target | None) -> None:
 
     What a name leads to is looked at with each call.
     """
-    if target is None:
+    if target is None or not target.url:
         return
     address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
     guard: Guard = request.state.guard

@@ -76,12 +76,12 @@ def _is_untouched(fields: dict[str, str], known: Job) -> bool:
 
 def patch_of(draft: JobDraft) -> JobPatch:
     """Everything that a draft says, as changes to a job."""
-    return JobPatch.model_validate_json(draft.model_dump_json(exclude={"active"}))
+    return JobPatch.of(draft, set(JobPatch.model_fields))
 
 
 def schedule_patch_of(draft: ScheduleDraft) -> JobPatch:
     """What a draft says of the schedule, as changes to a job."""
-    return JobPatch.model_validate_json(draft.model_dump_json(include=SCHEDULE))
+    return JobPatch.of(draft, SCHEDULE)
 
 
 def schedule_draft_of(fields: dict[str, str]) -> ScheduleDraft:

@@ -221,6 +221,24 @@ async def test_what_cannot_be_edited_must_be_so_still(client: AsyncClient) -> No
     assert (await client.get("/jobs/1")).json()["job"]["version"] == 1
 
 
+async def test_a_tag_stands_for_what_is_in_an_answer(client: AsyncClient) -> None:
+    await created(client)
+    first = (await client.get("/jobs/1")).headers["etag"]
+    assert (await client.get("/jobs/1", headers={"If-None-Match": '"1"'})).status_code == 200
+    same = await client.get("/jobs/1", headers={"If-None-Match": f'"other", {first}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", first)
+    await client.post("/jobs/1/run")
+    changed = await client.get("/jobs/1", headers={"If-None-Match": first})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != first
+    edited = await client.patch("/jobs/1", json={"jobname": "Another"}, headers={"If-Match": first})
+    assert edited.status_code == 200
+    for path in ("/jobs", "/logs", "/limits", "/openapi.json"):
+        tag = (await client.get(path)).headers.get("etag")
+        if path != "/openapi.json":
+            assert (await client.get(path, headers={"If-None-Match": str(tag)})).status_code == 304
+
+
 async def test_an_order_may_have_an_empty_body(client: AsyncClient) -> None:
     await created(client)
     answer = await client.post("/jobs/1/pause", headers={"content-type": "application/json"})
@@ -269,7 +287,7 @@ async def test_a_head_says_what_a_get_would(client: AsyncClient, path: str) -> N
     await created(client)
     got, head = await client.get(path), await client.head(path)
     assert (head.status_code, head.content) == (got.status_code, b"")
-    changing = {"x-request-id", "content-length"}
+    changing = {"x-request-id", "content-length", "etag"}
     assert {name: value for name, value in head.headers.items() if name not in changing} == {
         name: value for name, value in got.headers.items() if name not in changing
     }
@@ -368,7 +386,7 @@ async def test_a_dry_run_changes_nothing_and_says_what_would(client: AsyncClient
     )
     assert " 03:30:00 +0" in preview["appear"][0]["local"]
     assert (await client.get("/jobs/1")).json() == before
-    assert (await client.get("/jobs/1")).headers["etag"] == '"1"'
+    assert (await client.get("/jobs/1")).headers["etag"].startswith('"1-')
 
 
 async def test_a_dry_run_counts_what_it_would_write_off(client: AsyncClient, database: Database) -> None:

@@ -128,7 +128,7 @@ class SlowRequest(Request):
 async def test_a_body_that_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_DEADLINE", 0.01)
     with pytest.raises(HTTPException) as raised:
-        await bodies.read(SlowRequest({"type": "http", "headers": JSON}), JobDraft, required=True)
+        await bodies.read(SlowRequest({"type": "http", "method": "POST", "headers": JSON}), JobDraft, required=True)
     assert raised.value.status_code == 408
 
 
@@ -136,7 +136,7 @@ def request_with(content: bytes) -> Request:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": content, "more_body": False}
 
-    return Request({"type": "http", "headers": JSON}, receive)
+    return Request({"type": "http", "method": "POST", "headers": JSON}, receive)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

@@ -32,12 +32,23 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI call."""
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        if refusal is None:
+        problem = self._problem(scope) if scope["type"] == "http" else None
+        if problem is None:
             await self._app(scope, receive, send)
             return
-        problem = Problem(title="Not allowed.", status=403, detail=refusal, code="forbidden")
         await answer(Request(scope), problem)(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> Problem | None:
+        """Why the request is not let through; None: it is."""
+        if len(Headers(scope=scope).getlist("host")) > 1:
+            # Another program on the way may have gone by the other one.
+            return Problem(
+                title="Bad Request", status=400, detail="Send one Host header.", code="bad_request"
+            )
+        refusal = self._refusal(scope)
+        if refusal is None:
+            return None
+        return Problem(title="Not allowed.", status=403, detail=refusal, code="forbidden")
 
     def _refusal(self, scope: Scope) -> str | None:
         """Why the request may not come in, as a sentence; None: it may."""

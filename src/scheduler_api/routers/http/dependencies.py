@@ -170,7 +170,8 @@ def check_target(request: Request, target: Target | None) -> None:
         )
 
 
-ENTITY_TAG = re.compile(r'"(\d{1,9})"', re.ASCII)
+#: A version; of what was read, with a digest of that.
+ENTITY_TAG = re.compile(r'"(\d{1,9})(?:-[0-9a-f]{16})?"', re.ASCII)
 
 
 async def _version(

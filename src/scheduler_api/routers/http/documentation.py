@@ -56,7 +56,10 @@ REASONS = {
 }
 #: The headers of answers, by what they say.
 HEADERS: dict[str, dict[str, Any]] = {
-    "ETag": {"schema": {"type": "string"}, "description": "The job's version, for If-Match."},
+    "ETag": {
+        "schema": {"type": "string"},
+        "description": "Names what is in the answer, for If-None-Match; of a job, its version for If-Match.",
+    },
     "Idempotency-Replayed": {
         "schema": {"type": "boolean"},
         "description": "Whether this is the answer to an earlier request with the same Idempotency-Key.",
@@ -144,6 +147,10 @@ def _complete(found: dict[str, Any]) -> None:
         }
         for status, (name, reason) in REASONS.items()
     }
+    read = [methods["get"]["responses"]["200"] for methods in found["paths"].values() if "get" in methods]
+    for answer in read:
+        if "application/json" in answer["content"]:
+            answer.setdefault("headers", {})["ETag"] = {"$ref": "#/components/headers/ETag"}
     for operation in _operations(found):
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _given(parameter["schema"])

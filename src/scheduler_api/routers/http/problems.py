@@ -155,6 +155,9 @@ SENTENCES = {
 async def _validation(request: Request, error: Exception) -> Response:
     """What FastAPI itself checks: parameters in the path and in the query."""
     assert isinstance(error, RequestValidationError)
+    if any(detail["loc"][0] == "path" for detail in error.errors()):
+        # What is no id leads nowhere.
+        return await _http(request, HTTPException(404))
     field_errors = []
     for detail in error.errors():
         (field_error,) = field_errors_of([detail])

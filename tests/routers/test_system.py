@@ -122,6 +122,8 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "POST /runs/{logid}/{token}",
         "GET /healthz",
         "GET /readyz",
+        "GET /problems",
+        "GET /problems/{code}",
     }
     for name, operation in found:
         assert operation["summary"], name

@@ -1,15 +1,19 @@
 """Health, and the way in."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from starlette.responses import RedirectResponse
 
 from scheduler_api import __version__
 from scheduler_api.contracts.system.health import Health
 from scheduler_api.contracts.system.overview import Overview, Restore
+from scheduler_api.contracts.system.problems import ProblemKind
 from scheduler_api.database import migrations
 from scheduler_api.errors import RestoreNotConfirmed, SchedulerError, SchemaMismatch
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, OverviewDep
 from scheduler_api.routers.http.documentation import answers, back
+from scheduler_api.routers.http.problems import kinds
 from scheduler_api.routers.http.routes import StrictRoute, wants_page
 from scheduler_api.services.system import health, restore
 
@@ -39,6 +43,23 @@ async def confirm_restore(database: DatabaseDep, actor: ActorDep) -> Restore:
     or when it is already confirmed, nothing changes.
     """
     return await database.transact(restore.confirm, actor)
+
+
+@router.get("/problems", responses=answers())
+async def list_problems() -> list[ProblemKind]:
+    """List the kinds of errors that this service answers with."""
+    return kinds()
+
+
+@router.get("/problems/{code}", responses=answers(404, page=True))
+async def show_problem(
+    code: Annotated[str, Path(max_length=50, description="Which kind.", examples=["stale_version"])],
+) -> ProblemKind:
+    """Explain a kind of error, and what to do about it. The `type` of each error leads here."""
+    found = next((kind for kind in kinds() if kind.code == code), None)
+    if found is None:
+        raise HTTPException(404)
+    return found
 
 
 @router.get("/healthz", responses=answers())

@@ -19,7 +19,7 @@ from scheduler_api.contracts.jobs.secrets import NewSecret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
-from scheduler_api.contracts.system.problems import Problem
+from scheduler_api.contracts.system.problems import Problem, ProblemKind
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import JobsView, JobView, RunsView
@@ -259,6 +259,10 @@ class Pages:
     def error(self, problem: Problem) -> str:
         """A problem, for people."""
         return self._render("error.html", problem=problem)
+
+    def problem(self, kind: ProblemKind) -> str:
+        """A kind of error, and what to do about it."""
+        return self._render("problem.html", kind=kind)
 
     def documentation(self) -> str:
         """The interactive API documentation."""

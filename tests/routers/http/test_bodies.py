@@ -128,7 +128,9 @@ class SlowRequest(Request):
 async def test_a_body_that_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_DEADLINE", 0.01)
     with pytest.raises(HTTPException) as raised:
-        await bodies.read(SlowRequest({"type": "http", "method": "POST", "headers": JSON}), JobDraft, required=True)
+        await bodies.read(
+            SlowRequest({"type": "http", "method": "POST", "headers": JSON}), JobDraft, required=True
+        )
     assert raised.value.status_code == 408
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from scheduler_api.contracts.values import Output
 
@@ -12,6 +12,15 @@ class InvalidField(Output):
 
     pointer: str = Field(description="Where: a JSON pointer into the body, or `?name` for a query parameter.")
     detail: str
+
+
+class ProblemKind(Output):
+    """A kind of error: what it means, and what to do about it."""
+
+    code: str
+    title: str
+    status: int = Field(description="The status of the answers that report it.")
+    advice: str = Field(description="What to do about it.")
 
 
 def _without_errors(schema: dict[str, Any]) -> None:
@@ -24,7 +33,7 @@ class Problem(Output):
 
     model_config = ConfigDict(json_schema_extra=_without_errors)
 
-    type: str = "about:blank"
+    type: str = Field("", description="The address of what is known about this kind of error.")
     title: str
     status: int
     detail: str
@@ -32,3 +41,8 @@ class Problem(Output):
     errors: list[InvalidField] | None = Field(
         None, description="What is wrong with the input: the first 50, then one that says how many more."
     )
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "Problem":
+        self.type = f"/problems/{self.code}"
+        return self

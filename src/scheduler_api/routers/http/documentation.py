@@ -151,7 +151,15 @@ def _complete(found: dict[str, Any]) -> None:
     for answer in read:
         if "application/json" in answer["content"]:
             answer.setdefault("headers", {})["ETag"] = {"$ref": "#/components/headers/ETag"}
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
     for operation in _operations(found):
+        # FastAPI's own, where nothing can be wrong but an id: then there is nothing at the address.
+        operation["responses"] = {
+            status: answer
+            for status, answer in operation["responses"].items()
+            if "HTTPValidationError" not in str(answer)
+        }
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _given(parameter["schema"])
         sentence, _, rest = operation["description"].partition("\n\n")

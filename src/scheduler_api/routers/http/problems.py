@@ -11,11 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from scheduler_api import errors
-from scheduler_api.contracts.system.problems import InvalidField, Problem
+from scheduler_api.contracts.system.problems import InvalidField, Problem, ProblemKind
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.web.pages import Pages
+from scheduler_api.wording.problems import ADVICE
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,36 @@ STATUSES: dict[type[SchedulerError], int] = {
 }
 
 
+#: Those that HTTP itself knows, by the codes that their phrases give.
+OF_HTTP = {
+    status.name.lower(): status
+    for status in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    )
+}
+
+
+def kinds() -> list[ProblemKind]:
+    """All kinds of errors that clients may meet, by their codes."""
+    found = {kind.code: (_title(kind), status) for kind, status in STATUSES.items()}
+    found |= {code: (status.phrase, int(status)) for code, status in OF_HTTP.items()}
+    found["internal_error"] = ("Internal server error.", 500)
+    return [
+        ProblemKind(code=code, title=title, status=status, advice=ADVICE[code])
+        for code, (title, status) in sorted(found.items())
+    ]
+
+
+def _title(kind: type[SchedulerError]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
 def install(app: FastAPI) -> None:
     """Let every error leave the service as a problem."""
     app.add_exception_handler(SchedulerError, _domain)
@@ -89,7 +120,7 @@ def problem_of(error: SchedulerError) -> Problem:
         if isinstance(error, InvalidInput)
         else None
     )
-    title = (kind.__doc__ or "").partition("\n")[0]
+    title = _title(kind)
     return Problem(
         title=title,
         status=STATUSES.get(kind, 500),

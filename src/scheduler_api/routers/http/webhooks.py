@@ -9,7 +9,15 @@ from scheduler_api.contracts.runs.reports import Report, RunState
 reports = APIRouter()
 
 
-@reports.post("{$request.header.scheduler-run}", operation_id="report_on_accepted_run")
+@reports.post(
+    "{$request.header.scheduler-run}",
+    operation_id="report_on_accepted_run",
+    responses={
+        410: {"$ref": "#/components/responses/Gone"},
+        422: {"$ref": "#/components/responses/Invalid"},
+        503: {"$ref": "#/components/responses/Unavailable"},
+    },
+)
 async def report_on_accepted_run(_: Annotated[Report, Body(default_factory=Report)]) -> RunState:
     """Report on a run that you accepted with 202.
 

@@ -1,6 +1,7 @@
 """Cron expressions: which wall-clock times they match. cronsim reads them."""
 
 import contextlib
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from functools import cached_property, lru_cache
 
 from cronsim import CronSim, CronSimError
 
+from scheduler_api.schedule.dialects import advice
+from scheduler_api.schedule.monthdays import MonthDay, apart
 from scheduler_api.schedule.zones import SECOND, alike
 
 NICKNAMES = {
@@ -25,12 +28,17 @@ CALENDARS = range(2000, 2029)
 #: For how many days around the turn of the year, in UTC, clocks of some zone may show the other year; and
 #: how many days that has at least.
 YEAR_MARGIN, MIN_YEAR = 2, 365
+#: All values of a field, each so many.
+STEP = re.compile(r"\*/(\d{1,9})", re.ASCII)
+#: A longer step never comes round: such a field has one value. And what its values are, in seconds.
+ROUNDS = {"second": (60, 1), "minute": (60, 60), "hour": (24, 3600)}
 EPOCH, MICROSECONDS_A_DAY = date(1970, 1, 1).toordinal(), 86_400_000_000
 FIELDS = {
     "second": "0 to 59",
     "minute": "0 to 59",
     "hour": "0 to 23",
-    "day-of-month": "1 to 31, L (the last), LW (the last weekday)",
+    "day-of-month": "1 to 31, L (the last), L-3 (three days before it), LW (the last weekday), 15W (the "
+    "weekday nearest the 15th)",
     "month": "1 to 12 or JAN to DEC",
     "day-of-week": "0 to 7 or SUN to SAT, 5L (the last Friday), 1#2 (the second Monday)",
 }
@@ -45,7 +53,7 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._sim = _read(text)
+        self._sim, self.own_days, self.has_plain_days = _read(_fields(text))
         self._hours, self._minutes = sorted(self._sim.hours), sorted(self._sim.minutes)
         self._seconds = sorted(self._sim.seconds)
         self._each_day = len(self._hours) * len(self._minutes) * len(self._seconds)
@@ -55,9 +63,19 @@ class Expression:
         if not any(self.days_of(year) for year in CALENDARS):
             raise InvalidCron("This expression never matches: that date does not exist.")
 
-    def explain(self) -> str:
-        """The expression in English words."""
-        return self._sim.explain()
+    @property
+    def parts(self) -> CronSim:
+        """The fields as sets of values."""
+        return self._sim
+
+    def matches_day(self, day: date) -> bool:
+        """Whether a day in one of the months matches."""
+        if not self.own_days:
+            return self._sim.match_day(day)
+        in_month = any(own.matches(day) for own in self.own_days)
+        in_month |= self.has_plain_days and self._sim.match_dom(day)
+        on_weekday = self._sim.match_dow(day)
+        return in_month and on_weekday if self._sim.day_and else in_month or on_weekday
 
     def matches(self, wall: datetime) -> bool:
         """Whether clocks that show `wall` meet the expression."""
@@ -137,7 +155,7 @@ class Expression:
             if day.month not in self._sim.months:
                 day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
                 continue
-            if self._sim.match_day(day):
+            if self.matches_day(day):
                 yield day.toordinal() - eve
             day += timedelta(days=1)
 
@@ -181,20 +199,56 @@ def expression(text: str) -> Expression:
     return Expression(text)
 
 
-def _read(text: str) -> CronSim:
+def _fields(text: str) -> list[str]:
+    """The five fields, or six with seconds first. Raises InvalidCron."""
     fields = NICKNAMES.get(text.lower(), text).split()
     if len(fields) not in {len(FIELDS) - 1, len(FIELDS)}:
         nicknames = ", ".join(NICKNAMES)
         raise InvalidCron(
-            "Must have five fields (minute, hour, day of month, month, day of week), or six with "
+            advice(text)
+            or "Must have five fields (minute, hour, day of month, month, day of week), or six with "
             f"seconds first, or be one of {nicknames}."
         )
+    return fields
+
+
+def _read(fields: list[str]) -> tuple[CronSim, Sequence[MonthDay], bool]:
+    """The expression but for days that are not cronsim's; those; and whether there are others.
+
+    Raises InvalidCron.
+    """
+    *clock, day, month, weekday = fields
+    # Quartz writes a question mark where the other field of days counts.
+    day, weekday = ("*" if field == "?" else field for field in (day, weekday))
     try:
-        return _parsed(fields)
+        plain, own = apart(day)
+    except ValueError:
+        raise InvalidCron(_complaint(fields, "day-of-month")) from None
+    try:
+        read = [*clock, plain or "1", month, weekday]
+        sim = _parsed(read)
+        _require_round(read)
     except CronSimError as error:
-        raise InvalidCron(_complaint(fields, str(error).removeprefix("Bad "))) from None
+        wrong = str(error).removeprefix("Bad ")
+        raise InvalidCron(advice(" ".join(fields)) or _complaint(fields, wrong)) from None
+    except InvalidCron:
+        raise
     except (ValueError, IndexError, AssertionError, TypeError, RecursionError):
-        raise InvalidCron("Is no cron expression.") from None
+        raise InvalidCron(advice(" ".join(fields)) or "Is no cron expression.") from None
+    return sim, own, bool(plain)
+
+
+def _require_round(fields: list[str]) -> None:
+    """Refuse steps over the end of a field: they look like an interval, and are none."""
+    for name, field in zip(list(FIELDS)[-len(fields) :], fields, strict=True):
+        size, unit = ROUNDS.get(name, (0, 0))
+        found = STEP.fullmatch(field)
+        if size and found and int(found.group(1)) >= size:
+            step = int(found.group(1))
+            raise InvalidCron(
+                f"A step of {step} never comes round within {size} {name}s; for that, set `interval` to "
+                f"{step * unit} seconds."
+            )
 
 
 def _parsed(fields: list[str]) -> CronSim:

@@ -23,8 +23,8 @@ ADVICE = {
     "not_found": "Check the address. `/swagger-ui` lists all of them.",
     "nothing_to_retry": "Only failed runs can be retried.",
     "out_of_descriptors": "Raise the limit of open files of the service, or lower its concurrency.",
-    "outcome_unknown": "The change may or may not have been kept. Read it before you send it again, or use an "
-    "Idempotency-Key.",
+    "outcome_unknown": "The change may or may not have been kept. Read it before you send it again, or "
+    "use an Idempotency-Key.",
     "replica_outdated": "Replace this replica with the version that migrated the database.",
     "request_entity_too_large": "Send a smaller body.",
     "request_timeout": "Send the whole body within ten seconds.",

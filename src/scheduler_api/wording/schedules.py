@@ -7,6 +7,7 @@ from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.definition import Block, Definition, Schedule
 from scheduler_api.schedule.expressions import expression
 from scheduler_api.schedule.zones import comings, stretches, wall_clock
+from scheduler_api.wording.crons import words
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 BLOCKED = {
@@ -37,8 +38,7 @@ def relative(instant: datetime, now: datetime) -> str:
 def cadence(interval: int | None, cron: str | None, zone: str) -> str:
     """How often a job runs: `every 1 minute 30 seconds`, `at 02:30 every day, in UTC`, or `once`."""
     if cron is not None:
-        said = expression(cron).explain()
-        return f"{said[0].lower()}{said[1:]}, in {zone}"
+        return f"{words(expression(cron))}, in {zone}"
     if interval is None:
         return "once"
     length = duration(interval, parts=4)

@@ -155,7 +155,7 @@ async def test_all_that_failed_is_tried_again_by_a_form(
     assert page.tags.count("tr") == 3
     assert "next attempt at" in page.text
 
-    response = await client.post("/logs/retry", data={"jobid": "1", "since": "", "until": ""})
+    response = await client.post("/logs/retry", data={"jobid": "1", "since": "", "until": ""}, headers=HTML)
     assert response.headers["location"] == "/logs?status=pending&retried=1"
     assert "Retrying 1 run." in await text_of(client, response.headers["location"])
     assert BULK not in await text_of(client, "/logs?status=failed")

@@ -17,7 +17,7 @@ async def list_limits(database: DatabaseDep) -> list[Limit]:
     return await database.read(limits.listing)
 
 
-@router.put("/limits/{scope}/{name}", responses=answers(400, 408, 413, 415, 422, 503))
+@router.put("/limits/{scope}/{name}", responses=answers(400, 404, 408, 413, 415, 422, 503))
 async def set_limit(
     scope: Scope, name: LimitName, order: LimitOrder, changes: ChangesDep, actor: ActorDep
 ) -> Limit:

@@ -26,7 +26,7 @@ ADVICE = {
     "outcome_unknown": "The change may or may not have been kept. Read it before you send it again, or "
     "use an Idempotency-Key.",
     "replica_outdated": "Replace this replica with the version that migrated the database.",
-    "request_entity_too_large": "Send a smaller body.",
+    "content_too_large": "Send a smaller body.",
     "request_timeout": "Send the whole body within ten seconds.",
     "restore_not_confirmed": "Review the overview, then confirm the restore.",
     "restore_not_handled": "See the log of the service: its user may not move the sequences of the database.",

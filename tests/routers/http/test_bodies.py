@@ -84,7 +84,7 @@ async def test_a_charset_does_no_harm(client: AsyncClient) -> None:
 async def test_a_body_of_ten_megabytes(client: AsyncClient, kind: str) -> None:
     response = await post(client, b" " * 10_000_000, kind)
     assert response.status_code == 413
-    assert response.json()["code"] == "request_entity_too_large"
+    assert response.json()["code"] == "content_too_large"
 
 
 async def test_a_body_of_ten_megabytes_without_a_length(client: AsyncClient) -> None:
@@ -110,11 +110,51 @@ async def test_a_body_of_ten_megabytes_without_a_length(client: AsyncClient) -> 
         ),
         (b"", "application/x-www-form-urlencoded", 422),
         ("jobname=\xe4\xf6\xfc".encode("latin-1"), "application/x-www-form-urlencoded", 400),
-        (b"nonsense", "multipart/form-data; boundary=x", 415),
+        (b"nonsense", "multipart/form-data; boundary=x", 400),
+        (b"nonsense", "multipart/form-data", 400),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="jobname"\r\n\r\nOne',
+            "multipart/form-data; boundary=x",
+            422,
+        ),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="a"; filename="b"\r\n\r\nOne\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+            400,
+        ),
     ],
 )
 async def test_forms_that_are_no_job(client: AsyncClient, content: bytes, kind: str, status: int) -> None:
     assert (await post(client, content, kind)).status_code == status
+
+
+async def test_a_form_answers_as_a_program_asks(client: AsyncClient) -> None:
+    fields = {"jobname": "By form", "startdate": "2030-01-31", "starttime": "02:00", "interval": "60"}
+    made = await client.post("/jobs", data=fields)
+    assert made.status_code == 201, made.text
+    assert made.headers["location"] == f"/jobs/{made.json()['jobid']}"
+    assert made.json()["interval"] == 60
+    multipart = await client.post("/jobs", files={name: (None, value) for name, value in fields.items()})
+    assert multipart.status_code == 201, multipart.text
+    assert multipart.json()["jobname"] == "By form"
+    for accept, status, kind in (("text/html", 303, None), ("application/json", 201, "application/json")):
+        again = await client.post("/jobs", data=fields, headers={"accept": accept})
+        assert (again.status_code, again.headers.get("content-type")) == (status, kind)
+    wrong = await client.post("/jobs", data=fields | {"interval": "soon"})
+    assert wrong.headers["content-type"] == "application/problem+json"
+    assert [error["pointer"] for error in wrong.json()["errors"]] == ["/interval"]
+    paused = await client.post("/jobs/1/pause", data={"reason": "Later."})
+    assert (paused.status_code, paused.json()["pausereason"]) == (200, "Later.")
+    assert (await client.patch("/jobs/1", data={"jobname": "Other"})).status_code == 415
+
+
+async def test_json_that_is_sent_as_a_form_is_told_so(client: AsyncClient) -> None:
+    """The default of curl, whatever it sends."""
+    response = await post(client, GOOD, "application/x-www-form-urlencoded")
+    assert response.status_code == 415
+    assert response.json()["detail"] == (
+        "The body looks like JSON: send it with `Content-Type: application/json`."
+    )
 
 
 class SlowRequest(Request):

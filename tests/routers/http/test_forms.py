@@ -234,7 +234,7 @@ async def test_fields_of_another_kind_do_not_matter(client: AsyncClient) -> None
     response = await client.post("/jobs", data=fields | {"kind": "after"}, headers=HTML)
     assert re.findall(r'id="error-(\w+)"', response.text) == ["after_jobid"]
     response = await client.post(
-        "/jobs", data=fields | {"cronstartdate": "2020-01-01", "cronstarttime": "0:00"}
+        "/jobs", data=fields | {"cronstartdate": "2020-01-01", "cronstarttime": "0:00"}, headers=HTML
     )
     assert set(re.findall(r'id="error-(\w+)"', response.text)) == {"cronstarttime"}
 

@@ -3,22 +3,27 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Depends
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.forms import meant, model_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
-JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+JSON = "application/json"
+FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+FORMS = {FORM, MULTIPART}
 #: How PATCH means its body (RFC 7396), whatever it is called.
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -52,12 +57,22 @@ class _Read(Request):
 
 
 async def read(request: Request, model: Any, *, required: bool) -> Request:
-    """The request with its JSON body as a `model`; without one, if it may be left out.
+    """The request with its body as a `model`; without one, if it may be left out.
 
-    Raises InvalidInput, and HTTPException for what is no JSON at all.
+    A body is JSON. POST takes forms as well, of those who do not want a page in return.
+    Raises InvalidInput, and HTTPException for what is neither.
     """
-    kinds = {JSON, MERGE_PATCH} if request.method == "PATCH" else {JSON}
-    if content_type(request) in kinds:
+    kind = content_type(request)
+    if kind in FORMS and request.method == "POST":
+        fields = await form_fields(request)
+        if not fields and not required:
+            return _Read(request, b"", None)
+        # FastAPI asks what a body of JSON means, and no other.
+        raw = [(name, value) for name, value in request.headers.raw if name != b"content-type"]
+        raw.append((b"content-type", JSON.encode()))
+        as_json = Request({**request.scope, "headers": raw}, request.receive)
+        return _Read(as_json, b"read", await aside(meant, fields, model))
+    if kind in ({JSON, MERGE_PATCH} if request.method == "PATCH" else {JSON}):
         content = await _content(request)
         if not content and not required:
             return _Read(request, b"", None)
@@ -66,7 +81,7 @@ async def read(request: Request, model: Any, *, required: bool) -> Request:
     headers = request.headers
     if not required and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return _Read(request, b"", None)
-    raise HTTPException(415, f"Send {JSON}{'' if required else ', or nothing at all'}.")
+    raise HTTPException(415, f"Send `Content-Type: {JSON}`{'' if required else ', or no body'}.")
 
 
 def _model(content: bytes, model: type[Model]) -> Model:
@@ -79,9 +94,15 @@ def _model(content: bytes, model: type[Model]) -> Model:
 
 async def form_fields(request: Request) -> dict[str, str]:
     """The fields of a form, each at most once. Raises InvalidInput, and HTTPException."""
-    if content_type(request) != FORM:
+    kind = content_type(request)
+    if kind not in FORMS:
         raise HTTPException(415, "Send a form; the API documentation says what programs send.")
     content = await _content(request)
+    if content.lstrip()[:1] in {b"{", b"["}:
+        # The default of curl and others, whatever they send.
+        raise HTTPException(415, f"The body looks like JSON: send it with `Content-Type: {JSON}`.")
+    if kind == MULTIPART:
+        return await _parts(request, content)
     return _fields(content) if len(content) <= SMALL else await aside(_fields, content)
 
 
@@ -105,6 +126,23 @@ def _fields(content: bytes) -> dict[str, str]:
     except ValueError:
         raise HTTPException(400, "The body is not a form in UTF-8, or has too many fields.") from None
     return _without_duplicates(pairs)
+
+
+async def _parts(request: Request, content: bytes) -> dict[str, str]:
+    """The fields of a multipart form."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield content
+
+    try:
+        form = await MultiPartParser(
+            request.headers, stream(), max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_BODY
+        ).parse()
+    except (MultiPartException, UnicodeDecodeError, LookupError):
+        raise HTTPException(
+            400, "The body is not a form in UTF-8, holds a file, or has too many fields."
+        ) from None
+    return _without_duplicates([(k, v) for k, v in form.multi_items() if not isinstance(v, UploadFile)])
 
 
 def content_type(request: Request) -> str:

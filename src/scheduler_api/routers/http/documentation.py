@@ -127,7 +127,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _complete(found: dict[str, Any]) -> None:
     """Add what all operations have in common, and the forms that some take."""
     for path, model in FORMS.items():
-        schema: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+        schema: dict[str, Any] = {"type": "object", "description": "The fields, as text."}
         if model is not None:
             schema = {"$ref": f"#/components/schemas/{model.__name__}"}
         operation = found["paths"][path]["post"]

@@ -15,6 +15,7 @@ from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.jobs.targets import MASK, MAX_BODY_DEPTH
+from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
@@ -93,6 +94,19 @@ def schedule_draft_of(fields: dict[str, str]) -> ScheduleDraft:
 def model_of(fields: dict[str, str], model: type[Model]) -> Model:
     """The form's fields as a `model`; an empty field counts as left out. Raises InvalidInput."""
     return validated({name: value for name, value in fields.items() if value.strip()}, model)
+
+
+def meant(fields: dict[str, str], model: type[BaseModel]) -> BaseModel:
+    """The fields of a program's form as the `model` that JSON would be read as. Raises InvalidInput."""
+    if model is JobDraft:
+        return draft_of(fields)
+    if model is ScheduleDraft:
+        return schedule_draft_of(fields)
+    if model is BulkOrder:
+        return bulk_order_of(fields)
+    if model is RetryOrder:
+        return RetryOrder(filter=validated(fields, RetryFilter))
+    return validated(fields, model)
 
 
 def bulk_order_of(fields: Mapping[str, str]) -> BulkOrder:

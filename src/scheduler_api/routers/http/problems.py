@@ -62,25 +62,22 @@ STATUSES: dict[type[SchedulerError], int] = {
 }
 
 
-#: Those that HTTP itself knows, by the codes that their phrases give.
+#: Those that HTTP itself knows. Python's own names and phrases of statuses differ between its versions.
 OF_HTTP = {
-    status.name.lower(): status
-    for status in (
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.NOT_FOUND,
-        HTTPStatus.METHOD_NOT_ALLOWED,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    )
+    400: ("bad_request", "Bad request."),
+    403: ("forbidden", "Forbidden."),
+    404: ("not_found", "Not found."),
+    405: ("method_not_allowed", "Method not allowed."),
+    408: ("request_timeout", "Request timed out."),
+    413: ("content_too_large", "Body too large."),
+    415: ("unsupported_media_type", "Unsupported content type."),
 }
 
 
 def kinds() -> list[ProblemKind]:
     """All kinds of errors that clients may meet, by their codes."""
     found = {kind.code: (_title(kind), status) for kind, status in STATUSES.items()}
-    found |= {code: (status.phrase, int(status)) for code, status in OF_HTTP.items()}
+    found |= {code: (title, status) for status, (code, title) in OF_HTTP.items()}
     found["internal_error"] = ("Internal server error.", 500)
     return [
         ProblemKind(code=code, title=title, status=status, advice=ADVICE[code])
@@ -151,11 +148,10 @@ async def _domain(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    detail = error.detail if error.detail != status.phrase else SENTENCES.get(status, status.description)
-    problem = Problem(
-        title=status.phrase, status=status, detail=detail or status.phrase, code=status.name.lower()
-    )
+    status = error.status_code
+    code, title = OF_HTTP[status]
+    detail = SENTENCES[status] if error.detail == HTTPStatus(status).phrase else error.detail
+    problem = Problem(title=title, status=status, detail=detail, code=code)
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request))
@@ -176,10 +172,11 @@ def _allowed(request: Request) -> list[str]:
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+#: Where the framework says no more than the status.
 SENTENCES = {
-    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer to that method.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    400: "The request cannot be read.",
+    404: "There is nothing at this address.",
+    405: "This address does not answer to that method.",
 }
 
 

@@ -80,8 +80,9 @@ class FormRoute(StrictRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Whether the route is meant."""
         match, child = super().matches(scope)
-        is_meant = match is Match.NONE or bodies.content_type(Request(scope)) == bodies.FORM
-        return (match, child) if is_meant else (Match.NONE, {})
+        request = Request(scope)
+        is_meant = wants_page(request) and bodies.content_type(request) in bodies.FORMS
+        return (match, child) if is_meant or match is Match.NONE else (Match.NONE, {})
 
 
 class BrowserRouter(APIRouter):
@@ -96,7 +97,7 @@ class BrowserRouter(APIRouter):
         return self._add(path, method, PageRoute)
 
     def form(self, path: str, model: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:
-        """For forms, at an address that programs use as well; with the fields of a `model`, or others."""
+        """For forms of browsers, at an address of programs; with the fields of a `model`, or others."""
         FORMS[re.sub(r":\w+}", "}", path)] = model
         return self._add(path, "POST", FormRoute)
 
@@ -137,8 +138,7 @@ def _conditional(request: Request, response: Response) -> Response:
 
 
 def _is_of_browser(scope: Scope) -> bool:
-    request = Request(scope)
-    return wants_page(request) or bodies.content_type(request) == bodies.FORM or _asks_for_form(scope)
+    return wants_page(Request(scope)) or _asks_for_form(scope)
 
 
 def wants_page(request: Request) -> bool:

@@ -9,12 +9,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.bodies import JSON, FormFields, form_of
+from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, ForecastsDep, JobId, PagesDep
 from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.http.patience import preview_edit, while_connected
 from scheduler_api.routers.http.redirects import BackDep
-from scheduler_api.routers.http.routes import BrowserRouter, form_router, wants_page
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import editing, reading
 from scheduler_api.services.system import health
@@ -33,11 +33,8 @@ Many = Annotated[int, Query(ge=1, le=1000)]
 async def preview_form(
     request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep
 ) -> Response:
-    """For scripts the preview; for a browser the form again, with the preview or what is wrong."""
+    """The form again, with the preview or what is wrong."""
     now = await database.read(health.clock)
-    if not wants_page(request):
-        asked = QUESTIONS.compute(upcoming.preview, now, schedule_draft_of(fields))
-        return Response((await while_connected(request, asked)).model_dump_json(), media_type=JSON)
     jobid = fields.get("jobid", "")
     job = await database.read(reading.get, int(jobid)) if JOBID.fullmatch(jobid) else None
     status = 200

@@ -162,7 +162,7 @@ def _start(start: datetime) -> dict[str, str]:
 #: and all others.
 FIRST = (
     "jobname", "tags", "after_jobid", "after_on", "cron", "cronstartdate", "cronstarttime", "startdate",
-    "starttime", "timezone", "repeat", "interval",
+    "starttime", "timezone", "repeat", "interval", "delay",
 )  # fmt: skip
 RETRIES = (
     "target_retryon",
@@ -177,7 +177,7 @@ CALLS = (
 )  # fmt: skip
 REST = tuple(name for name in JobDraft.model_fields if name not in {*FIRST, *CALLS, "target", "after"})
 #: The fields of a job that the form shows in a way of their own; all others it shows as they are.
-SHAPED = {"startdate", "starttime", "repeat", "interval", "cron", "after", "target", "active"}
+SHAPED = {"delay", "startdate", "starttime", "repeat", "interval", "cron", "after", "target", "active"}
 
 
 def _fields_of(job: Job) -> dict[str, str]:

@@ -78,7 +78,6 @@ class Pages:
         return self._render(
             "jobs.html",
             now=now,
-            soon=now + form.SUGGESTED_START,
             rows=[
                 glance.row_of(job, view.recent.get(job.jobid, ()), now, times) for job in view.jobs[:limit]
             ],

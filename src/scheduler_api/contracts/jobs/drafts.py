@@ -65,8 +65,11 @@ READ_ONLY = frozenset({
 })  # fmt: skip
 #: What becomes of the schedule of a job that is made to run after another one.
 UNSCHEDULED: dict[str, Any] = dict.fromkeys(
-    ("startdate", "starttime", "interval", "cron", "until", "maxruns")
+    ("delay", "startdate", "starttime", "interval", "cron", "until", "maxruns")
 ) | {"repeat": False, "exclude": [], "jitter": 0}
+
+#: Fields that say when a job runs first.
+INSTEAD_OF_START = ("cron", "interval", "after", "delay")
 
 
 class JobFields(Input):
@@ -79,26 +82,31 @@ class JobFields(Input):
         "month, day of week), six with seconds first, or @hourly, @daily, @weekly, "
         "@monthly, @yearly.",
     )
+    interval: Count | None = Field(
+        None, description="Seconds from one run to the next. Required if it repeats without `cron`."
+    )
     after: After | None = Field(
         None,
         description="Instead of a schedule: run after another job's runs.",
     )
+    delay: Count | None = Field(
+        None, description="Instead of a start: seconds from now to the first run. Without `cron` only."
+    )
     startdate: CalendarDate | None = Field(
-        None, description="The date of the first run, in the job's time zone. Optional with `cron`."
+        None,
+        description="The date of the first run, in the job's time zone. Without one, an `interval` begins "
+        "now: its first run is one interval away.",
     )
     starttime: ClockTime | None = Field(
         None,
-        description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. Optional "
-        "with `cron`; it is then midnight of `startdate`.",
+        description="The time of the first run, in the job's time zone: HH:MM or HH:MM:SS. With `cron` it "
+        "may be left out; it is then midnight of `startdate`.",
     )
     timezone: ZoneName = Field(
         "UTC", description="The IANA time zone of dates, times and the cron expression."
     )
     repeat: bool | None = Field(
         None, description="Whether the job repeats. Null: as `cron` and `interval` imply."
-    )
-    interval: Count | None = Field(
-        None, description="Seconds from one run to the next. Required if it repeats without `cron`."
     )
     until: Instant | None = Field(
         None, description="The last time at which the job may run; RFC 3339 with an offset."
@@ -167,13 +175,8 @@ class JobDraft(JobFields):
                     "starttime": "02:00",
                     "timezone": "Europe/Berlin",
                 },
-                {
-                    "jobname": "Heartbeat",
-                    "startdate": "2030-01-31",
-                    "starttime": "00:00:30",
-                    "repeat": True,
-                    "interval": 90,
-                },
+                {"jobname": "Heartbeat", "interval": 90},
+                {"jobname": "Reminder", "delay": 600, "target": {"url": "https://example.com/remind"}},
                 {
                     "jobname": "Nightly report",
                     "cron": "30 2 * * MON-FRI",
@@ -205,10 +208,10 @@ class JobDraft(JobFields):
 
     @field_validator("startdate", "starttime")
     @classmethod
-    def _given_unless_cron(cls, value: T | None, info: ValidationInfo) -> T | None:
+    def _given_unless_implied(cls, value: T | None, info: ValidationInfo) -> T | None:
         # What has an error of its own is not among the data.
-        if value is None and info.data.get("cron", "") is None and info.data.get("after", "") is None:
-            raise PydanticCustomError("start", "Required unless `cron` is set.")
+        if value is None and all(info.data.get(name, "") is None for name in INSTEAD_OF_START):
+            raise PydanticCustomError("start", "Required unless `cron`, `interval` or `delay` is set.")
         return value
 
     @model_validator(mode="after")
@@ -232,8 +235,12 @@ class JobDraft(JobFields):
     def _check_repetition(self) -> None:
         if self.cron is not None and self.interval is not None:
             raise invalid_at("interval", "A job has an interval or a cron expression, not both.")
-        if self.cron is not None and self.starttime is not None and self.startdate is None:
+        if self.starttime is not None and self.startdate is None:
             raise invalid_at("startdate", "A start time needs a start date.")
+        if self.cron is None and self.startdate is not None and self.starttime is None:
+            raise invalid_at("starttime", "A start date needs a start time.")
+        if self.delay is not None and (self.cron is not None or self.startdate is not None):
+            raise invalid_at("delay", "A delay stands instead of a start, and not beside `cron`.")
         if self.repeat and self.cron is None and self.interval is None:
             raise invalid_at(
                 "interval", "A job that repeats needs an interval, in seconds, or a cron expression."
@@ -347,6 +354,8 @@ class JobPatch(JobFields):
             return self._without_gone(merged)
         if "after" not in changes and UNSCHEDULED.keys() & changes.keys():
             merged["after"] = None
+        if changes.get("delay") is not None:
+            merged |= dict.fromkeys({"startdate", "starttime"} - changes.keys())
         if changes.get("cron") is not None and "interval" not in changes:
             merged["interval"] = None
         if changes.get("interval") is not None and "cron" not in changes:

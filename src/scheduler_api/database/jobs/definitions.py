@@ -18,8 +18,8 @@ from scheduler_api.database.tables import IS_NEXT_RUN, Instant, columns, job
 SCHEDULE, STATE = (
     ", ".join(f'job."{field.name}"' for field in fields(row)) for row in (ScheduleRow, StateRow)
 )
-#: What an author of a job writes: one column for each field of a draft.
-WRITTEN = tuple(name for name in JobDraft.model_fields if name != "active")
+#: What an author of a job writes: one column for each field of a draft that is kept as it is.
+WRITTEN = tuple(name for name in JobDraft.model_fields if name not in {"active", "delay"})
 #: What follows from that.
 DERIVED = ("kind", "host", "afterjobid")
 

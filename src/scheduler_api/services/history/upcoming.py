@@ -25,7 +25,7 @@ from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable, St
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
-from scheduler_api.services.jobs.drafts import patched, schedule_of_draft
+from scheduler_api.services.jobs.drafts import patched, schedule_of_draft, started
 from scheduler_api.services.jobs.retiming import succession
 from scheduler_api.wording.schedules import describe, local, note, relative
 
@@ -89,6 +89,7 @@ async def jobs_until(
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
     """A schedule in words, and its next occurrences. Raises InvalidInput."""
+    draft = started(draft, now)
     schedule = schedule_of_draft(draft)
     found = budget.within(islice(_from(schedule, now), draft.count))
     zone = draft.timezone
@@ -130,7 +131,7 @@ def preview_edit(budget: Budget, now: datetime, row: JobRow, patch: JobPatch) ->
     """What an edit would change. Raises InvalidInput, JobIsDeleted."""
     if row.state == "deleted":
         raise JobIsDeleted(row.jobid)
-    draft = patched(written(vars(row)), patch)
+    draft = patched(written(vars(row)), patch, now)
     new = schedule_of_draft(draft)
     try:
         old: Schedule | None = planning.schedule_in(row)

@@ -1,7 +1,7 @@
 """A draft's schedule, and the first of its runs."""
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -10,7 +10,9 @@ from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, schedule_of
+from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, comings, schedule_of
+
+Draft = TypeVar("Draft", bound=JobDraft)
 
 
 def schedule_of_draft(draft: JobDraft | ScheduleDraft) -> Schedule:
@@ -55,9 +57,26 @@ def require_future_start(draft: JobDraft, schedule: Schedule, now: datetime) -> 
     raise InvalidInput(FieldError((field,), f"The start must be in the future; it is {clock} now."))
 
 
-def patched(before: dict[str, Any], patch: JobPatch) -> JobDraft:
-    """The job with the changes of a patch. Raises InvalidInput where that is no job."""
+def started(draft: Draft, now: datetime) -> Draft:
+    """The draft with a start, if it leaves that to us: after its delay, or one interval from now.
+
+    Starts are whole seconds that clocks in the job's zone show once. Raises InvalidInput where they do not.
+    """
+    seconds = draft.interval if draft.delay is None else draft.delay
+    if draft.startdate is not None or draft.cron is not None or seconds is None:
+        return draft
+    start = (now + timedelta(seconds=seconds, microseconds=999_999)).replace(microsecond=0)
+    wall = start.astimezone(ZoneInfo(draft.timezone)).replace(tzinfo=None)
+    if comings(wall, draft.timezone) != [start]:
+        sentence = f"Clocks show {wall:%H:%M} twice on that day; use UTC, or give a start."
+        raise InvalidInput(FieldError(("timezone",), sentence))
+    given = {"startdate": wall.date(), "starttime": wall.time(), "delay": None}
+    return draft.model_copy(update=given)
+
+
+def patched(before: dict[str, Any], patch: JobPatch, now: datetime) -> JobDraft:
+    """The job with the changes of a patch, made now. Raises InvalidInput where that is no job."""
     try:
-        return JobDraft.model_validate(patch.applied_to(before))
+        return started(JobDraft.model_validate(patch.applied_to(before)), now)
     except ValidationError as error:
         raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None

@@ -39,7 +39,7 @@ async def edit(
     now = locked.now
     await _require_unchanged(session, jobid, patch)
     before = written(await definitions.as_written(session, jobid))
-    draft = patched(before, patch)
+    draft = patched(before, patch, now)
     values = draft.model_dump() | {"host": draft.host}
     after = written(values)
     changed = [name for name in after if after[name] != before[name]]

@@ -26,6 +26,7 @@ MAX_INTERVAL = 2**31 - 1
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+LINE_END = re.compile(r"\r\n|\r|\n")
 EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 #: Instants and excluded days lie between these.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
@@ -71,6 +72,11 @@ def clean_text(value: str) -> str:
     if any(unicodedata.category(character) in UNPRINTABLE for character in value):
         raise invalid("unprintable", "Must not contain control characters or unpaired surrogates.")
     return unicodedata.normalize("NFC", value)
+
+
+def _prose(value: str) -> str:
+    """Text of several lines."""
+    return "\n".join(clean_text(line.replace("\t", " ")) for line in LINE_END.split(value))
 
 
 def _date(value: object) -> object:
@@ -153,6 +159,10 @@ JobName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=3, max_length=100),
     AfterValidator(clean_text),
+]
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_prose)]
+OwnerName = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(clean_text)
 ]
 CalendarDate = Annotated[
     date,

@@ -60,7 +60,7 @@ job = Table(
     Column("startdate", Date),
     Column("starttime", Time),
     Column("timezone", Text, nullable=False, server_default="UTC"),
-    Column("repeat", Boolean, nullable=False),
+    Column("repeat", Boolean, nullable=False, server_default="false"),
     Column("interval", Integer),
     Column("cron", Text),
     Column("until", Instant),
@@ -72,6 +72,10 @@ job = Table(
     Column("misfire", Text, nullable=False, server_default="once"),
     Column("grace", Integer, nullable=False, server_default="60"),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
+    # For people.
+    Column("description", Text, nullable=False, server_default=""),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("runbook", Text, nullable=False, server_default=""),
     # What a run does: `plain` ones are the bookkeeping, `http` ones make a request, to a host.
     Column("kind", Text, nullable=False, server_default="plain"),
     Column("target", JSONB),
@@ -85,7 +89,7 @@ job = Table(
     # After so many failures in a row the job is paused.
     Column("autopause", Integer),
     # State, which no edit of the definition changes. An inactive job that is not paused is completed.
-    Column("active", Boolean, nullable=False),
+    Column("active", Boolean, nullable=False, server_default="true"),
     Column("pausedat", Instant),
     Column("pausereason", Text),
     Column("pauseduntil", Instant),
@@ -94,9 +98,9 @@ job = Table(
     Column("deletedat", Instant),
     # Counts the changes that people make; the entity tag.
     Column("version", Integer, nullable=False, server_default="1"),
-    Column("createdat", Instant, nullable=False),
+    Column("createdat", Instant, nullable=False, server_default=text("now()")),
     # The present schedule calls for the occurrences later than this.
-    Column("validfrom", Instant, nullable=False),
+    Column("validfrom", Instant, nullable=False, server_default=text("now()")),
     # And for those in parts of the time before: first and last instant of each, in turn. They were due when
     # the schedule was edited, and both schedules call for them.
     Column("kept", ARRAY(Instant), nullable=False, server_default="{}"),

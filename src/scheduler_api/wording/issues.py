@@ -89,6 +89,7 @@ def failing(row: FailingJob, limit: int) -> Issue:
         jobid=row.jobid,
         logid=row.logid,
         timezone=row.timezone,
+        runbook=row.runbook,
     )
 
 
@@ -102,6 +103,7 @@ def given_up(row: GivenUpJob) -> Issue:
         action="Fix the target, then resume. Missed runs follow the job’s catch-up policy.",
         jobid=row.jobid,
         timezone=row.timezone,
+        runbook=row.runbook,
     )
 
 

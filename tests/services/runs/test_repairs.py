@@ -83,6 +83,23 @@ async def test_a_first_promise_that_was_never_made_is_made(database: Database) -
     assert promise.scheduledfor.isoformat() == "2030-07-01T10:00:00+00:00"
 
 
+async def test_a_job_that_was_inserted_by_hand_runs(database: Database) -> None:
+    """With the columns of the schema that this service grew out of."""
+    await execute(
+        database,
+        "INSERT INTO job (jobname, startdate, starttime) VALUES ('By hand', '9999-01-31', '02:00')",
+    )
+    await execute(
+        database,
+        "INSERT INTO job (jobname, startdate, starttime, repeat, interval)"
+        " VALUES ('Each hour', '9999-01-31', '02:00', true, 3600)",
+    )
+    assert await heal(database) == 2
+    for jobid in (1, 2):
+        (log,) = await logs(database, jobid)
+        assert log.scheduledfor == datetime(9999, 1, 31, 2, tzinfo=UTC)
+
+
 async def test_a_job_that_ran_for_the_last_time_is_retired(database: Database) -> None:
     jobid = await add_job(database)
     await finish(database, jobid)

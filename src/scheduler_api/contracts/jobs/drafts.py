@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from scheduler_api.contracts.jobs.targets import Target, TargetPatch
+from scheduler_api.contracts.jobs.targets import Link, Target, TargetPatch
 from scheduler_api.contracts.values import (
     MAX_ID,
     CalendarDate,
@@ -26,6 +26,8 @@ from scheduler_api.contracts.values import (
     Instant,
     Jitter,
     JobName,
+    OwnerName,
+    Prose,
     Tags,
     ZoneName,
     days_of,
@@ -143,6 +145,9 @@ class JobFields(Input):
         description="How late a run may start, in seconds, before `skip` or `until` drops it.",
     )
     tags: Tags = Field(default_factory=list, description="Up to 20 tags of 1 to 50 characters.")
+    description: Prose = Field("", description="What the job is for: up to 2,000 characters.")
+    owner: OwnerName = Field("", description="Who looks after it: a person, a team, an address.")
+    runbook: Link = Field("", description="A link to what to do when it fails; shown where it fails.")
     target: Target | None = Field(
         None, description="The HTTP request that each run makes. Without a target a run is only recorded."
     )

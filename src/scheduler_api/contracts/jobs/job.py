@@ -78,6 +78,9 @@ class JobSummary(Output):
     misfire: Misfire
     grace: int
     tags: list[str]
+    description: str
+    owner: str
+    runbook: str
     target: TargetSummary | None
     overlap: bool
     concurrency: int | None

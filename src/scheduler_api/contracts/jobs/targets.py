@@ -58,6 +58,15 @@ def _url(value: str) -> str:
     return value
 
 
+def _link(value: str) -> str:
+    page, _, section = value.partition("#")
+    wrong = urls.error_in(page) if value else None
+    clean_text(section)
+    if wrong is not None:
+        raise invalid("url", wrong)
+    return value
+
+
 def _header(name: str, value: str) -> None:
     wrong = header_rules.error_in(name, value) or templates.error_in(value)
     if wrong is not None:
@@ -113,6 +122,7 @@ def _status_set(value: str) -> str:
     return value
 
 
+Link = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_link)]
 StatusSets = Annotated[
     list[Annotated[str, StringConstraints(max_length=7), AfterValidator(_status_set)]],
     Field(min_length=1, max_length=20),

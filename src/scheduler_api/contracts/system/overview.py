@@ -34,6 +34,7 @@ class Issue(Output):
     jobid: int | None = None
     logid: int | None = None
     timezone: str = "UTC"
+    runbook: str = Field("", description="The job's link to what to do when it fails.")
 
 
 class Restore(Output):

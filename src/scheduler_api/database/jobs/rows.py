@@ -62,6 +62,9 @@ class JobRow(StateRow):
     jobname: str
     repeat: bool
     tags: list[str]
+    description: str
+    owner: str
+    runbook: str
     target: dict[str, Any] | None
     after: dict[str, Any] | None
     concurrency: int | None

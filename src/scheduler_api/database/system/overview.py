@@ -51,6 +51,7 @@ class FailingJob(NamedTuple):
     jobid: int
     jobname: str
     timezone: str
+    runbook: str
     logid: int
     error: str
     times: int
@@ -64,6 +65,7 @@ class GivenUpJob(NamedTuple):
     jobid: int
     jobname: str
     timezone: str
+    runbook: str
     pausedat: datetime
     pausereason: str | None
 
@@ -156,7 +158,7 @@ FAILING = Statement(
                 WHERE status = 'failed' AND jobid > ever.jobid ORDER BY jobid LIMIT 1)
         FROM ever WHERE ever.jobid IS NOT NULL
     ), failing AS (
-        SELECT jobid, jobname, timezone, latest.logid, latest.error
+        SELECT jobid, jobname, timezone, runbook, latest.logid, latest.error
         FROM ever JOIN job USING (jobid)
         CROSS JOIN LATERAL (
             SELECT logid, status, error, finishedat FROM joblog
@@ -188,7 +190,7 @@ FAILING = Statement(
 #: Jobs that the service itself has paused, as they failed too often.
 GIVEN_UP = Statement(
     """
-    SELECT job.jobid, job.jobname, job.timezone, job.pausedat, job.pausereason FROM job
+    SELECT job.jobid, job.jobname, job.timezone, job.runbook, job.pausedat, job.pausereason FROM job
     CROSS JOIN LATERAL (
         SELECT actor FROM jobchange WHERE jobid = job.jobid AND action = 'paused'
         ORDER BY changeid DESC LIMIT 1

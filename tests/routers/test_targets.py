@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from scheduler_api.database.engine import Database
 from tests.factories import execute, scalar
 from tests.receiver import Receiver, receiving
+from tests.routers.test_pages import HTML
 
 TARGET = {"url": "https://example.com/hook"}
 JOB = {"jobname": "A call", "startdate": "2030-01-31", "starttime": "02:00"}
@@ -119,6 +120,44 @@ async def test_the_call_carries_the_runs_values(client: AsyncClient, receiver: R
     assert "webhook-signature" not in request.headers
     text = 'Attempt 1 of Ü "quoted" {{logid}}\\'
     assert json.loads(body) == {"log": logid, "text": text, "runs": [0]}
+
+
+async def test_a_run_now_may_send_a_body_of_its_own(client: AsyncClient, receiver: Receiver) -> None:
+    """And its retries send it again; other runs do not."""
+    receiver.always(503)
+    target = {"url": receiver.url, "retries": 0, "body": {"day": "today"}}
+    jobid = await create(client, target)
+    made = await client.post(f"/jobs/{jobid}/run", json={"body": {"day": "{{scheduledfor}}", "n": [1]}})
+    assert made.status_code == 202, made.text
+    logid = made.json()["logid"]
+    await run_due(client, failed=1)
+    receiver.always(200)
+    await client.post(f"/logs/{logid}/retry")
+    await run_due(client, finished=1)
+    await run_now(client, jobid)
+    await run_due(client, finished=1)
+    bodies = [json.loads(body) for _, body in receiver.requests]
+    assert bodies[0] == bodies[1] == {"day": made.json()["scheduledfor"], "n": [1]}
+    assert bodies[2] == {"day": "today"}
+    assert (await log_of(client, logid))["body"] == {"day": "{{scheduledfor}}", "n": [1]}
+    assert (await log_of(client, logid + 1))["body"] is None
+    page = (await client.get(f"/logs/{logid}", headers=HTML)).text
+    assert "&#34;n&#34;" in page
+
+
+async def test_a_body_goes_where_requests_have_one(client: AsyncClient, receiver: Receiver) -> None:
+    get = await create(client, {"url": receiver.url, "method": "GET"})
+    assert field_errors(await client.post(f"/jobs/{get}/run", json={"body": "x"})).keys() == {"/body"}
+    assert (await client.post(f"/jobs/{get}/run", json={"body": None})).status_code == 202
+    post = await create(client, {"url": receiver.url})
+    wrong = {"body": "{{nothing}}"}
+    assert field_errors(await client.post(f"/jobs/{post}/run", json=wrong)).keys() == {"/body"}
+    plain = (await client.post("/jobs", json=JOB)).json()["jobid"]
+    response = await client.post(f"/jobs/{plain}/run", json={"body": "x"})
+    assert (response.status_code, response.json()["code"]) == (409, "job_has_no_target")
+    form = await client.post(f"/jobs/{post}/run", data={"body": '{"typed": true}'}, headers=HTML)
+    assert form.status_code == 303
+    assert (await log_of(client, 2))["body"] == {"typed": True}
 
 
 async def test_each_attempt_is_kept_with_what_came_of_it(client: AsyncClient, receiver: Receiver) -> None:

@@ -170,6 +170,8 @@ joblog = Table(
     Column("leaseuntil", Instant),
     # Attempts from before it was asked to be tried afresh: they count no more.
     Column("spent", Integer, nullable=False, server_default="0"),
+    # What it sends instead of the target's body.
+    Column("body", JSONB),
     # One row per occurrence: whoever adds it twice gets a conflict. Serves a job's history too.
     UniqueConstraint(
         "jobid",

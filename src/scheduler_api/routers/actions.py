@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.actions import Pause, Resume, RunOrder
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.contracts.runs.logs import Log
@@ -68,11 +68,18 @@ async def resume_job(
 @router.post(
     "/jobs/{jobid:jobid}/run",
     status_code=202,
-    responses=answers(404, 409, 422, 503, status=202, headers=["Location"]) | back("the job"),
+    responses=answers(400, 404, 408, 409, 413, 415, 422, 503, status=202, headers=["Location"])
+    | back("the job"),
 )
-async def run_job(jobid: JobId, changes: ChangesDep, actor: ActorDep, response: Response) -> Log:
+async def run_job(
+    jobid: JobId,
+    order: Annotated[RunOrder, Body(default_factory=RunOrder)],
+    changes: ChangesDep,
+    actor: ActorDep,
+    response: Response,
+) -> Log:
     """Run a job now. Its schedule is unchanged. Returns the pending run."""
-    log = await changes.make(actions.run_now, actor, jobid)
+    log = await changes.make(actions.run_now, actor, jobid, order)
     response.headers["Location"] = f"/logs/{log.logid}"
     return log
 

@@ -189,7 +189,7 @@ class Pages:
             latest=found.attempts[-1] if found.attempts else None,
             lines=found.lines,
             longest=max(totals, default=0.0),
-            request=requests.shown(job, found.log),
+            request=requests.shown(job, found.log, found.body),
         )
 
     def test(self, now: datetime, job: JobSummary, answer: TestAnswer) -> str:

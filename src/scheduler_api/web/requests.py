@@ -1,6 +1,6 @@
 """The request of a run, as its job makes it now: to be read, with the values of headers masked."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import MASK
@@ -19,12 +19,16 @@ class Shown(NamedTuple):
     body: str | None
 
 
-def shown(job: Job, log: Log) -> Shown | None:
-    """The request of a log's attempt; None: it makes none, or none can be put together."""
+def shown(job: Job, log: Log, own_body: Any) -> Shown | None:
+    """The request of a log's attempt, maybe with a body of its own.
+
+    None: it makes none, or none can be put together.
+    """
     if job.target is None or log.kind == "plain":
         return None
     try:
-        call = request_of(job.target, values_of(log, job.jobname, job.createdat))
+        target = job.target if own_body is None else job.target.model_copy(update={"body": own_body})
+        call = request_of(target, values_of(log, job.jobname, job.createdat))
     except Exception:  # a page that is to explain must not fail itself
         return None
     own = {name.lower() for name in job.target.headers}

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from scheduler_api.contracts.jobs.targets import Body
 from scheduler_api.contracts.values import Input, Instant, ReasonText
 
 
@@ -36,6 +37,18 @@ class Resume(Input):
     missed: Annotated[Missed, Field(strict=False)] = Field(
         Missed.POLICY,
         description="What becomes of the runs that were missed: the job's misfire `policy`, or `skip`.",
+    )
+
+
+class RunOrder(Input):
+    """How to run a job now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"body": {"day": "2030-01-31"}}]})
+
+    body: Body = Field(
+        None,
+        description="Sent instead of the target's body, by this run alone and its retries; null: the "
+        "target's body.",
     )
 
 

@@ -123,6 +123,7 @@ def _status_set(value: str) -> str:
 
 
 Link = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_link)]
+Body = Annotated[Any, AfterValidator(_body)]
 StatusSets = Annotated[
     list[Annotated[str, StringConstraints(max_length=7), AfterValidator(_status_set)]],
     Field(min_length=1, max_length=20),
@@ -207,7 +208,7 @@ class Target(TargetSummary):
         description="Additional headers. Values may contain placeholders. Connection headers and the "
         "service's own headers cannot be set.",
     )
-    body: Annotated[Any, AfterValidator(_body)] = Field(
+    body: Body = Field(
         None,
         description=f"At most {MAX_BODY:,} bytes as JSON. A string is sent as text, anything else as "
         "JSON. Strings may contain placeholders: in JSON, a string that is only a placeholder becomes its "

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
@@ -60,6 +61,7 @@ class LogWithAttempts(Output):
     log: Log
     attempts: list[Attempt]
     lines: list[Line] = Field(description="The last 1,000 lines, in order.")
+    body: Any = Field(description="What it sends instead of its target's body; null: that body.")
 
 
 class TestAnswer(Output):

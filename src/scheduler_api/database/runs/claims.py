@@ -143,8 +143,7 @@ START = Statement(
             following = CASE WHEN chosen.missed IS NOT NULL THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.logid = chosen.logid
         RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, kind, host, leasetoken, runs,
-                  parentlogid,
-                  chosen.next, chosen.try
+                  parentlogid, body, chosen.next, chosen.try
     ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
         SELECT jobid, next, coalesce(try, next), :now, runs, kind, host FROM started WHERE next IS NOT NULL
@@ -156,7 +155,8 @@ START = Statement(
     )
     SELECT logid, job.jobid, scheduledfor, cause, attempt, started.host, parentlogid, runs,
            CAST(:now AS timestamptz) AS now, leasetoken AS token, jobname, createdat,
-           CAST(job.target AS text) AS document,
+           CAST(CASE WHEN body IS NULL THEN job.target ELSE jsonb_set(job.target, '{body}', body) END AS text)
+               AS document,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
            next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
     FROM started JOIN job ON job.jobid = started.jobid

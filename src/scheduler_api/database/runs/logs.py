@@ -1,5 +1,6 @@
 """Statements on logs: requests, skipped occurrences, and what the rows account for."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +63,7 @@ _COLUMNS = """
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
 ONE = Statement(select(*columns(joblog, LogRow)).where(joblog.c.logid == bindparam("logid")), LogRow)
+BODY = Statement("SELECT CAST(body AS text) FROM joblog WHERE logid = :logid")
 NEWEST_LOGS = Statement(
     select(*columns(joblog, LogRow))
     .where(joblog.c.jobid == bindparam("jobid"))
@@ -112,12 +114,12 @@ _FURTHER = {
 
 REQUEST = Statement(
     f"""
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, lastrun, cause)
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, lastrun, cause, body)
     SELECT jobid, first, :now, job.kind, job.host, (
         SELECT max(lastrun) FROM (
             SELECT lastrun FROM joblog WHERE jobid = wanted.jobid ORDER BY scheduledfor DESC LIMIT 5
         ) AS recent
-    ), :cause
+    ), :cause, CAST(:body AS jsonb)
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
     JOIN job USING (jobid)
     ON CONFLICT DO NOTHING
@@ -273,11 +275,21 @@ SETTLED = Statement(
 
 
 async def request(
-    session: Session, now: datetime, cause: str, wanted: Sequence[tuple[int, datetime]]
+    session: Session, now: datetime, cause: str, wanted: Sequence[tuple[int, datetime]], body: Any = None
 ) -> list[LogRow]:
-    """Ask for runs (jobid, occurrence) now; the new logs. One that was asked for before is left out."""
+    """Ask for runs (jobid, occurrence) now; the new logs. One that was asked for before is left out.
+
+    They send `body`; None: what their targets have.
+    """
     jobids, firsts = map(list, zip(*wanted, strict=True)) if wanted else ([], [])
-    return await session.all(REQUEST, now=now, cause=cause, jobids=jobids, firsts=firsts)
+    document = None if body is None else json.dumps(body)
+    return await session.all(REQUEST, now=now, cause=cause, jobids=jobids, firsts=firsts, body=document)
+
+
+async def body_of(session: Session, logid: int) -> Any:
+    """What a log sends instead of its target's body; None: it does not."""
+    document = await session.value(BODY, logid=logid)
+    return None if document is None else json.loads(document)
 
 
 async def one(session: Session, logid: int) -> LogRow | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
@@ -102,11 +103,22 @@ def meant(fields: dict[str, str], model: type[BaseModel]) -> BaseModel:
         return draft_of(fields)
     if model is ScheduleDraft:
         return schedule_draft_of(fields)
+    if model is RunOrder:
+        return run_order_of(fields)
     if model is BulkOrder:
         return bulk_order_of(fields)
     if model is RetryOrder:
         return RetryOrder(filter=validated(fields, RetryFilter))
     return validated(fields, model)
+
+
+def run_order_of(fields: dict[str, str]) -> RunOrder:
+    """How to run a job now. Raises InvalidInput."""
+    if not fields.get("body", "").strip():
+        return validated({name: text for name, text in fields.items() if name != "body"}, RunOrder)
+    field_errors = list[FieldError]()
+    body = _body(LINE_END.sub("\n", fields["body"]), field_errors)
+    return validated(fields | {"body": body}, RunOrder, field_errors)
 
 
 def bulk_order_of(fields: Mapping[str, str]) -> BulkOrder:

@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.actions import Pause, Resume
-from scheduler_api.routers.http.bodies import form_of
+from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
     DatabaseDep,
@@ -14,6 +14,7 @@ from scheduler_api.routers.http.dependencies import (
     JobId,
     PagesDep,
 )
+from scheduler_api.routers.http.forms import run_order_of
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.services.jobs import actions, reading
@@ -50,10 +51,10 @@ async def resume_by_form(
 
 @router.form("/jobs/{jobid:jobid}/run")
 async def run_by_form(
-    jobid: JobId, database: DatabaseDep, actor: ActorDep, back: BackDep
+    jobid: JobId, fields: FormFields, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:
-    """Run a job now."""
-    await database.transact(actions.run_now, actor, jobid)
+    """Run a job now, maybe with a body of its own."""
+    await database.transact(actions.run_now, actor, jobid, run_order_of(fields))
     return back.to(f"/jobs/{jobid}", started=jobid)
 
 

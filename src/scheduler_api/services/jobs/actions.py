@@ -9,13 +9,15 @@ from uuid import UUID
 import structlog
 
 from scheduler_api.actors import SCHEDULE, Actor
-from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
+from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume, RunOrder
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.targets import SAFE_METHODS
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
@@ -23,6 +25,7 @@ from scheduler_api.errors import (
     FieldError,
     InvalidInput,
     JobHasNoFuture,
+    JobHasNoTarget,
     JobIsDeleted,
     JobIsPaused,
     JobNotFound,
@@ -174,26 +177,41 @@ async def _catch_up(session: Session, locked: LockedJob, future: Future, missed:
     return await skipping.write_off(session, now, job.jobid, future, (first, last), Reason.PAUSED)
 
 
-async def run_now(session: Session, now: datetime, actor: Actor, jobid: int) -> Log:
+#: With the target's own body.
+USUAL = RunOrder()
+
+
+async def run_now(session: Session, now: datetime, actor: Actor, jobid: int, order: RunOrder = USUAL) -> Log:
     """Ask for a run of the job now, beside its schedule, which does not move; the pending log.
 
-    A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted.
+    A paused or completed job runs, too. Raises JobNotFound, JobIsDeleted, JobHasNoTarget, InvalidInput.
     """
     job = await definitions.share(session, jobid)
     if job is None:
         raise JobNotFound(jobid)
     if job.deletedat is not None:
         raise JobIsDeleted(jobid)
-    rows = await logs.request(session, now, "manual", [(jobid, now)])
+    if order.body is not None:
+        _require_body(await get(session, jobid))
+    rows: list[LogRow] = []
+    instant = now
+    while not rows:
+        # Somebody else may have asked at the very same microsecond.
+        rows = await logs.request(session, now, "manual", [(jobid, instant)], order.body)
+        instant += datetime.resolution
     await pending.announce(session)
-    if not rows:
-        # Somebody else asked at the very same microsecond: one run is what both get.
-        found = await logs.around(session, jobid, now, now + datetime.resolution)
-        rows = [row for row in found if row.cause == "manual"]
     await changes.record(
         session, now, actor, Event(ChangeAction.STARTED, jobid, after={"logid": rows[0].logid})
     )
     return Log.model_validate(vars(rows[0]))
+
+
+def _require_body(job: Job) -> None:
+    """Raise where the requests of a job have no body."""
+    if job.target is None:
+        raise JobHasNoTarget(f"Job {job.jobid} has no target to send a body to.")
+    if job.target.method in SAFE_METHODS:
+        raise InvalidInput(FieldError(("body",), f"The job sends {job.target.method}, which has no body."))
 
 
 async def skip_next(

@@ -41,6 +41,7 @@ async def get_log(session: Session, logid: int) -> LogWithAttempts:
         log=await _log(session, logid),
         attempts=[Attempt.model_validate(vars(row)) for row in await attempts.of_log(session, logid)],
         lines=[Line.model_validate(row._asdict()) for row in await attempts.lines(session, logid, MAX_LINES)],
+        body=await logs.body_of(session, logid),
     )
 
 

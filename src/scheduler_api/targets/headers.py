@@ -8,8 +8,8 @@ MAX_NAME = 200
 MAX_VALUE = 4000
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: No control characters; only what a header can carry.
-_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
+#: Headers have no charset that they could declare: RFC 9110 leaves them ASCII.
+_VALUE = re.compile(r"[\x20-\x7e]*")
 
 #: They describe the message or the connection, which only the sender knows.
 _FRAMING = frozenset(
@@ -52,8 +52,8 @@ def _error_of_value(name: str, value: str) -> str | None:
         return f"Shorten the value of the header {name} to {MAX_VALUE} characters."
     if _VALUE.fullmatch(value) is None:
         return (
-            f"Remove line breaks, control characters and those outside Latin-1 from the value of"
-            f" the header {name}."
+            f"Remove line breaks and characters outside of ASCII from the value of the header {name}."
+            " Receivers read them differently; percent-encode them, or send them in the body."
         )
     if value != value.strip(" "):
         return f"Remove the spaces around the value of the header {name}."

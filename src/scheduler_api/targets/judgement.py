@@ -143,7 +143,7 @@ def judge(answer: Answer, rules: Rules) -> Judgement:
 
 def _judge_status(status: int, retryon: Sequence[str]) -> Judgement:
     said = f"The target answered {_name(status)}"
-    if matches(status, ("3xx",)):
+    if status in REDIRECTS:
         return _failed(Failure.REDIRECT, f"{said}; redirects are not followed.", again=False)
     if status == HTTPStatus.GONE:
         return _failed(Failure.GONE, f"{said}.", again=False)
@@ -154,8 +154,16 @@ def _failed(failure: Failure, error: str | None, *, again: bool) -> Judgement:
     return Judgement(failure, error, again, accepted=False)
 
 
+#: Those that say where to look instead (RFC 9110, section 15.4); 304 says that nothing has changed.
+REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
+#: As RFC 9110 has them. Versions of Python differ in these four.
+PHRASES = {int(status): status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
+
 def _name(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
+    return f"{status} {PHRASES.get(status, '')}".rstrip()

@@ -1,9 +1,11 @@
 """Placeholders such as `{{ jobid }}` in a target's URL, headers and body: names only, nothing executable."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 #: What a placeholder may name.
 NAMES = (
@@ -15,14 +17,18 @@ NAMES = (
     "runs",
     "deliveryid",
     "parentlogid",
+    "timezone",
 )
+#: How an instant may be written: RFC 3339 by default; in the zone of the job instead of UTC with `local`.
+FORMATS = ("rfc3339", "date", "unix", "local", "rfc3339:local", "date:local")
+_KNOWN = (*NAMES, *(f"scheduledfor:{form}" for form in FORMATS))
 
-Values = Mapping[str, str | int | None]
+Values = Mapping[str, str | int | datetime | None]
 """What the names stand for in one delivery; None, or no entry, renders as nothing."""
 
 #: Two braces, and the rest of the placeholder if they open one.
-_OPENING = re.compile(r"\{\{(?:[ \t]{0,20}([A-Za-z0-9_.-]{1,40})[ \t]{0,20}\}\})?")
-_PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join(NAMES)})[ \t]{{0,20}}\}}\}}")
+_OPENING = re.compile(r"\{\{(?:[ \t]{0,20}([A-Za-z0-9_.:-]{1,40})[ \t]{0,20}\}\})?")
+_PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join(_KNOWN)})[ \t]{{0,20}}\}}\}}")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
@@ -32,7 +38,9 @@ def error_in(text: str) -> str | None:
         name = opening[1]
         if name is None:
             return "Two opening braces must begin a placeholder such as {{ jobid }}."
-        if name not in NAMES:
+        if name.startswith("scheduledfor:") and name not in _KNOWN:
+            return f"There is no {name}; scheduledfor takes {', '.join(f':{form}' for form in FORMATS)}."
+        if name not in _KNOWN:
             return f"There is no placeholder {name}; there are {', '.join(NAMES)}."
     return None
 
@@ -73,11 +81,11 @@ def fill_header(text: str, values: Values) -> str:
     return _PLACEHOLDER.sub(encoded, text) if "{{" in text else text
 
 
-def fill_text(text: str, values: Values) -> str:
-    """The text with the values as they are."""
+def fill_text(text: str, values: Values, escaped: Callable[[str], str] = str) -> str:
+    """The text with the values as they are, or escaped."""
     if "{{" not in text:
         return text
-    return _PLACEHOLDER.sub(lambda match: _text_of(values, match[1]), text)
+    return _PLACEHOLDER.sub(lambda match: escaped(_text_of(values, match[1])), text)
 
 
 def fill_json(value: Any, values: Values) -> Any:
@@ -90,7 +98,7 @@ def fill_json(value: Any, values: Values) -> Any:
         if "{{" not in value:
             return value
         whole = _PLACEHOLDER.fullmatch(value)
-        return values.get(whole[1]) if whole else fill_text(value, values)
+        return _value_of(values, whole[1]) if whole else fill_text(value, values)
     if isinstance(value, dict):
         return {key: fill_json(item, values) for key, item in value.items()}
     if isinstance(value, list):
@@ -99,5 +107,17 @@ def fill_json(value: Any, values: Values) -> Any:
 
 
 def _text_of(values: Values, name: str) -> str:
-    value = values.get(name)
+    value = _value_of(values, name)
     return "" if value is None else str(value)
+
+
+def _value_of(values: Values, placeholder: str) -> str | int | None:
+    name, *form = placeholder.split(":")
+    value = values.get(name)
+    if not isinstance(value, datetime):
+        return value
+    if "unix" in form:
+        return int(value.timestamp())
+    if "local" in form:
+        value = value.astimezone(ZoneInfo(str(values["timezone"])))
+    return value.date().isoformat() if "date" in form else value.isoformat().replace("+00:00", "Z")

@@ -68,16 +68,27 @@ def test_an_endless_body_is_cut(run: Run) -> None:
     run(scenario())
 
 
-def test_nothing_is_unpacked(run: Run) -> None:
-    bomb = gzip.compress(bytes(10_000_000))
+def test_what_comes_packed_all_the_same_is_unpacked_as_far_as_it_is_looked_at(run: Run) -> None:
+    bomb = gzip.compress(b"a" * 10_000_000)
     head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
 
     async def scenario() -> None:
         async with target(says(head + bomb)) as server, opened() as client:
             answer = await get(client, server.url)
             assert (answer.status, answer.failure) == (200, None)
-            assert len(answer.body) <= len(bomb)
+            assert answer.body == "a" * module.MAX_READ
             assert b"Accept-Encoding: identity\r\n" in server.requests[0]
+
+    run(scenario())
+
+
+def test_what_breaks_off_keeps_what_came(run: Run) -> None:
+    async def scenario() -> None:
+        broken = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nOut of disk sp"
+        async with target(says(broken)) as server, opened() as client:
+            answer = await get(client, server.url)
+            assert (answer.status, answer.failure) == (200, Failure.PROTOCOL)
+            assert answer.excerpt == "Out of disk sp"
 
     run(scenario())
 

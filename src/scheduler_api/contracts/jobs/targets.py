@@ -24,7 +24,7 @@ from scheduler_api.contracts.values import (
     without_nulls,
 )
 from scheduler_api.targets import headers as header_rules
-from scheduler_api.targets import templates, urls
+from scheduler_api.targets import media_type, templates, urls
 from scheduler_api.targets.judgement import is_status_set
 
 #: Seconds: of one attempt, of a pause between attempts, and between the reports of an accepted run.
@@ -219,9 +219,25 @@ class Target(TargetSummary):
     def _fits_together(self) -> "Target":
         if self.body is not None and self.method in SAFE_METHODS:
             raise invalid_at("body", f"{self.method} has no body; leave it out, or use POST.")
+        self._check_charset()
         if self.method is Method.HEAD and self.pattern is not None:
             raise invalid_at("pattern", "A response to HEAD has no body; leave it out, or use GET.")
         return self
+
+    def _check_charset(self) -> None:
+        """A body is sent in the charset that its type declares, or refused."""
+        own = media_type.of({name: text for name, text in self.headers.items() if text})
+        if own.unknown is not None:
+            raise invalid_at("headers", f"There is no charset {own.unknown}; leave it out for UTF-8.")
+        if own.charset == "utf-8":
+            return
+        if own.is_json or not isinstance(self.body, str | None):
+            raise invalid_at("headers", "JSON is sent in UTF-8; leave the charset out.")
+        try:
+            (self.body or "").encode(own.charset)
+        except UnicodeEncodeError as error:
+            missing = error.object[error.start]
+            raise invalid_at("body", f"Cannot be sent as {own.charset}, which has no “{missing}”.") from None
 
 
 class TargetPatch(Target):

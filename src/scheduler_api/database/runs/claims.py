@@ -115,6 +115,7 @@ class Started(NamedTuple):
     token: UUID
     """The lease's: who settles the run has to show it."""
     jobname: str
+    timezone: str
     createdat: datetime
     document: str | None
     """The job's target as JSON. It may be large, so that it is parsed outside of any transaction."""
@@ -154,7 +155,7 @@ START = Statement(
         SELECT logid, attempt, :now, :replica FROM started
     )
     SELECT logid, job.jobid, scheduledfor, cause, attempt, started.host, parentlogid, runs,
-           CAST(:now AS timestamptz) AS now, leasetoken AS token, jobname, createdat,
+           CAST(:now AS timestamptz) AS now, leasetoken AS token, jobname, timezone, createdat,
            CAST(CASE WHEN body IS NULL THEN job.target ELSE jsonb_set(job.target, '{body}', body) END AS text)
                AS document,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,

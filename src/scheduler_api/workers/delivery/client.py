@@ -1,7 +1,6 @@
 """The client for targets: one call in, one answer out, whatever the other side does."""
 
 import asyncio
-import codecs
 import os
 import re
 import ssl
@@ -15,14 +14,11 @@ from yarl import URL
 from scheduler_api import __version__
 from scheduler_api.errors import OutOfDescriptors
 from scheduler_api.targets import Answer, Failure, Guard
+from scheduler_api.workers.delivery.answers import MAX_READ, beginning, decoded
 from scheduler_api.workers.delivery.connector import Connector
 from scheduler_api.workers.delivery.deadlines import Deadlines
 from scheduler_api.workers.delivery.sockets import MARKS, Encryption, Marks, Resolver, socket_factory
 
-#: How much of a body is read: a pattern is looked for in it. A body that goes on is cut off.
-MAX_READ = 64 * 1024
-#: How much of a body is kept.
-MAX_KEPT = 4096
 #: Shorter than the five seconds after which common servers close an idle connection: a request sent
 #: at that very moment would be lost.
 KEEP_ALIVE = 4.0
@@ -126,7 +122,7 @@ class Client:
         assert deadlines is not None
         marks = Marks()
         MARKS.set(marks)
-        status = retryafter = None
+        response, data = None, bytearray()
         try:
             with deadlines.within(call.timeout):
                 try:
@@ -134,10 +130,8 @@ class Client:
                 except _Stale:
                     response = await _request_again(session, call, marks)
                 marks.answered = marks.now()
-                status = response.status
-                retryafter = _retry_after(response)
                 try:
-                    data = await _read(response)
+                    await _read(response, data)
                 finally:
                     if not response.closed:
                         response.close()
@@ -145,8 +139,11 @@ class Client:
             if marks.is_starved:
                 raise OutOfDescriptors from error
             failure, sentence = _STOPPED if session.closed else _explain(error, marks, call)
-            return Answer(status, failure, sentence, retryafter, None, truncated=False, timing=marks.timing())
-        return _answer(status, retryafter, data, marks)
+            if response is None:
+                return Answer(None, failure, sentence, None, None, truncated=False, timing=marks.timing())
+            # What came before it broke off may tell why.
+            return _answer(response, bytes(data), marks)._replace(failure=failure, error=sentence)
+        return _answer(response, bytes(data), marks)
 
 
 def _request(session: aiohttp.ClientSession, call: Call) -> Awaitable[aiohttp.ClientResponse]:
@@ -173,26 +170,22 @@ async def _request_again(session: aiohttp.ClientSession, call: Call, marks: Mark
                 raise
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or a byte more than is looked at."""
+async def _read(response: aiohttp.ClientResponse, data: bytearray) -> None:
+    """Read the body into `data`, or a byte more than is looked at."""
     content = response.content
-    data = b""
     while len(data) <= MAX_READ:
         chunk = await content.read(MAX_READ + 1 - len(data))
         if not chunk:
-            break
-        data = data + chunk if data else chunk
-    return data
+            return
+        data += chunk
 
 
-def _answer(status: int | None, retryafter: str | None, data: bytes, marks: Marks) -> Answer:
-    if len(data) <= MAX_KEPT:
-        body = excerpt = data.decode("utf-8", "replace")
-    else:
-        # A character that the cut goes through is left out, not replaced.
-        body = codecs.utf_8_decode(data[:MAX_READ], "replace", len(data) <= MAX_READ)[0]
-        excerpt = codecs.utf_8_decode(data[:MAX_KEPT], "replace", False)[0]
-    return Answer(status, None, None, retryafter, _clean(excerpt), len(data) > MAX_KEPT, marks.timing(), body)
+def _answer(response: aiohttp.ClientResponse, data: bytes, marks: Marks) -> Answer:
+    headers = response.headers
+    text = decoded(data, headers.get(hdrs.CONTENT_TYPE, ""), headers.get(hdrs.CONTENT_ENCODING, ""))
+    excerpt, truncated = beginning(text)
+    status, retryafter = response.status, _retry_after(response)
+    return Answer(status, None, None, retryafter, _clean(excerpt), truncated, marks.timing(), text)
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> str | None:

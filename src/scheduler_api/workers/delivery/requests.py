@@ -2,30 +2,31 @@
 
 import random
 from collections.abc import Sequence
-from datetime import datetime
 
 from pydantic_core import to_json
 
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs.claims import Started
-from scheduler_api.targets import Values, signatures, templates
+from scheduler_api.targets import Values, media_type, signatures, templates
 from scheduler_api.workers.delivery.client import Call
 
 
-def values_of(run: Started | Log, jobname: str, createdat: datetime) -> Values:
+def values_of(run: Started | Log, job: Started | Job) -> Values:
     """What `{{…}}` stands for in the target of a run."""
     # What sets apart runs of a job at one instant: why they came to be, and after which log.
     cause = run.cause if run.parentlogid is None else f"{run.cause} {run.parentlogid}"
     return {
         "jobid": run.jobid,
-        "jobname": jobname,
+        "jobname": job.jobname,
         "logid": run.logid,
-        "scheduledfor": _written(run.scheduledfor),
+        "scheduledfor": run.scheduledfor,
         "attempt": run.attempt,
         "runs": run.runs,
-        "deliveryid": signatures.delivery_id(run.jobid, createdat, run.scheduledfor, cause),
+        "deliveryid": signatures.delivery_id(run.jobid, job.createdat, run.scheduledfor, cause),
         "parentlogid": run.parentlogid,
+        "timezone": job.timezone,
     }
 
 
@@ -45,7 +46,7 @@ def request_of(target: Target, values: Values) -> Call:
 
 def attempt_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
     """The request of one attempt. `secrets` sign it; `runurl` is where an accepted run reports."""
-    call = request_of(target, values_of(started, started.jobname, started.createdat))
+    call = request_of(target, values_of(started, started))
     msgid, body = call.headers["webhook-id"], (call.body or b"").decode()
     call.headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:
@@ -57,13 +58,20 @@ def attempt_of(target: Target, started: Started, secrets: Sequence[str], runurl:
 
 
 def _body(target: Target, values: Values) -> tuple[bytes | None, str | None]:
-    """The body, and its media type."""
+    """The body, and its media type where the target gives none.
+
+    Raises UnicodeEncodeError for a value that the charset of the target's own type does not have.
+    """
     if target.body is None:
         return None, None
+    own = media_type.of(target.headers)
     if isinstance(target.body, str):
-        return templates.fill_text(target.body, values).encode(), "text/plain; charset=utf-8"
+        escaped = _inside_json if own.is_json else str
+        text = templates.fill_text(target.body, values, escaped)
+        return text.encode(own.charset), "text/plain; charset=utf-8"
     return to_json(templates.fill_json(target.body, values)), "application/json"
 
 
-def _written(instant: datetime) -> str:
-    return instant.isoformat().replace("+00:00", "Z")
+def _inside_json(text: str) -> str:
+    """The text as it stands between the quotes of a string of JSON."""
+    return to_json(text).decode()[1:-1]

@@ -59,9 +59,9 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
         return {"job": dict(job), "logs": [dict(log) for log in newest]}
 
     @app.get("/jobs", response_model=list[Job])
-    async def page(after: int = 0, limit: int = 100) -> Any:
+    async def page(cursor: int = 0, limit: int = 100) -> Any:
         async with app.state.pool.acquire() as connection:
-            found = await connection.fetch(PAGE.sql, after, limit + 1)
+            found = await connection.fetch(PAGE.sql, cursor, limit + 1)
         return [dict(job) for job in found[:limit]]
 
     @app.post("/jobs", response_model=Job, status_code=201)

@@ -44,7 +44,7 @@ def draft(number: int) -> dict[str, Any]:
 
 ENDPOINTS = [
     Endpoint("GET /jobs/{jobid}, 10 logs", 200, [_get(f"/jobs/{n}") for n in range(1, JOBS + 1)]),
-    Endpoint("GET /jobs?limit=20", 200, [_get(f"/jobs?limit=20&after={n}") for n in range(JOBS - 20)]),
+    Endpoint("GET /jobs?limit=20", 200, [_get(f"/jobs?limit=20&cursor={n}") for n in range(JOBS - 20)]),
     Endpoint("POST /jobs", 201, [_post("/jobs", draft(n)) for n in range(1_000)]),
 ]
 

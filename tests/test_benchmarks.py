@@ -24,7 +24,7 @@ async def test_bare_handlers_answer_as_the_service_does(
             assert {k: v for k, v in ours.json().items() if k not in own} == {
                 k: v for k, v in theirs.json().items() if k not in own
             }
-            for path in ("/jobs/1", "/jobs/2", "/jobs?limit=20", "/jobs?limit=1&after=1"):
+            for path in ("/jobs/1", "/jobs/2", "/jobs?limit=20", "/jobs?limit=1&cursor=1"):
                 assert (await client.get(path)).json() == (await bare.get(path)).json()
     for table in ("joblog", "jobchange"):
         assert await scalar(database, f"SELECT count(*) FROM {table}") == 2

@@ -212,7 +212,7 @@ async def test_logs_are_filtered_and_paged(client: AsyncClient, database: Databa
     assert "link" not in rest.headers
     everything = (await client.get("/logs")).json()
     assert [log["logid"] for log in everything] == [8, 7, 6, 5, 4, 3, 2, 1]
-    page = await client.get("/logs?limit=5&status=finished&before=7")
+    page = await client.get("/logs?limit=5&status=finished&cursor=7")
     assert [log["logid"] for log in page.json()] == [6, 4, 2]
     assert (await client.get("/logs?status=none")).status_code == 422
     assert (await client.get("/logs?since=yesterday")).json()["errors"][0]["pointer"] == "?since"
@@ -256,8 +256,8 @@ async def test_jobs_are_filtered_sorted_and_paged(client: AsyncClient, database:
     for query in (
         "sort=size",
         "state=gone",
-        "after=x",
-        "sort=nextrun&after=1:x",
+        "cursor=x",
+        "sort=nextrun&cursor=1:x",
         "name=%00",
         "laststatus=no",
     ):
@@ -322,7 +322,8 @@ async def test_what_is_to_come_over_all_jobs(client: AsyncClient, database: Data
     await client.post("/jobs", json={"jobname": "Also minutely", "cron": "* * * * *"})
     await client.post("/jobs", json={"jobname": "Paused", "cron": "* * * * *", "active": False})
     await add_job(database, due=datetime.now(UTC), timezone="Mars/Olympus")
-    found = (await client.get("/upcoming?hours=1")).json()
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    found = (await client.get("/upcoming", params={"until": until})).json()
     assert [entry["jobid"] for entry in found[:6]] == [1, 2, 1, 2, 1, 2]
     assert len([entry for entry in found if entry["jobid"] == 1]) == 3
     assert 58 <= len([entry for entry in found if entry["jobid"] == 2]) <= 60
@@ -330,7 +331,9 @@ async def test_what_is_to_come_over_all_jobs(client: AsyncClient, database: Data
     assert len((await client.get("/upcoming?limit=7")).json()) == 7
     assert (await client.get("/jobs/3/upcoming")).json() == []
     assert len((await client.get("/jobs/1/upcoming")).json()) == 3
-    assert (await client.get("/upcoming?hours=0")).status_code == 422
+    for days in (-1, 0, 8):
+        until = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        assert (await client.get("/upcoming", params={"until": until})).status_code == 422
     assert (await client.get("/jobs/9/upcoming")).status_code == 404
 
 

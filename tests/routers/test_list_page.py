@@ -81,7 +81,7 @@ async def test_filters_that_nothing_passes_teach(client: AsyncClient, database: 
 async def test_a_notice_is_told_once(client: AsyncClient, database: Database) -> None:
     await add_job(database)
     assert "Created job 1." in await text_of(client, "/jobs?created=1")
-    assert "Created job" not in await text_of(client, "/jobs?created=1&after=0")
+    assert "Created job" not in await text_of(client, "/jobs?created=1&cursor=0")
 
 
 async def test_each_job_shows_its_newest_runs(client: AsyncClient, database: Database) -> None:

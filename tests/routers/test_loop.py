@@ -107,6 +107,7 @@ AGES = {"since": "1900-01-01T00:00:00Z", "until": "9000-01-01T00:00:00Z", "every
 JOBS = (1, 2, 3)
 
 #: In the order in which they are asked; what deletes comes last.
+WEEK = f"until={datetime.now(UTC) + timedelta(days=7, hours=-1):%Y-%m-%dT%H:%M:%SZ}"
 WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/"): both("", 307),
     ("GET", "/healthz"): both(),
@@ -117,7 +118,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/events"): [],
     ("GET", "/limits"): both(),
     ("GET", "/forecast"): both(),
-    ("GET", "/upcoming"): [*both("hours=168&limit=1000&each=1000"), *both("hours=168&limit=1000&each=1")],
+    ("GET", "/upcoming"): [*both(f"{WEEK}&limit=1000&each=1000"), *both(f"{WEEK}&limit=1000&each=1")],
     ("GET", "/jobs"): [
         *both("limit=1000"),
         *both("form=true&from=1"),

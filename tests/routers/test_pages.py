@@ -113,10 +113,10 @@ async def test_pages_of_jobs_are_linked(client: AsyncClient, database: Database)
     for _ in range(3):
         await add_job(database)
     first = await client.get("/jobs?limit=2", headers=HTML)
-    assert 'href="/jobs?after=2&amp;limit=2"' in first.text
-    second = await client.get("/jobs?after=2&limit=2", headers=HTML)
+    assert 'href="/jobs?cursor=2&amp;limit=2"' in first.text
+    second = await client.get("/jobs?cursor=2&limit=2", headers=HTML)
     assert "First page" in second.text
-    assert "No more jobs" in (await get(client, "/jobs?after=9")).text
+    assert "No more jobs" in (await get(client, "/jobs?cursor=9")).text
 
 
 async def test_a_job_shows_its_facts_and_its_logs(client: AsyncClient, database: Database) -> None:
@@ -152,7 +152,7 @@ async def test_older_logs_are_linked(client: AsyncClient, database: Database) ->
     page = await client.get(f"/jobs/{jobid}?limit=1", headers=HTML)
     assert "Older runs" not in page.text
     (log,) = await logs(database, jobid)
-    assert "No older runs" in (await get(client, f"/jobs/{jobid}?before={log.logid}")).text
+    assert "No older runs" in (await get(client, f"/jobs/{jobid}?cursor={log.logid}")).text
     await execute(database, "DELETE FROM joblog")
     assert "No runs yet" in (await get(client, f"/jobs/{jobid}")).text
 

@@ -16,7 +16,7 @@ PAGES = {
     "/jobs": 4,
     "/jobs?state=overdue&limit=50": 4,
     "/jobs/1": 6,
-    "/jobs/1?before=1": 6,
+    "/jobs/1?cursor=1": 6,
     "/logs": 4,
     "/logs?status=failed": 4,
     "/logs/1": 5,

@@ -125,7 +125,7 @@ async def test_empty_pages_teach(client: AsyncClient, database: Database) -> Non
     assert "Runs appear here when a job is scheduled." in await text_of(client, "/logs")
     assert "Runs that used up their retries appear here" in await text_of(client, "/logs?status=failed")
     assert "No matching runs" in await text_of(client, "/logs?status=failed&cause=manual")
-    older = await text_of(client, "/logs?before=1&status=failed")
+    older = await text_of(client, "/logs?cursor=1&status=failed")
     assert 'No older runs. <a href="/logs?status=failed">' in older
 
 
@@ -178,4 +178,4 @@ async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient,
     await add_job(database)
     assert "Retrying" not in await text_of(client, "/logs?retried=%3Cb%3E")
     assert "retry the rest" in await text_of(client, "/logs?retried=7&left=1")
-    assert "Retrying" not in await text_of(client, "/logs?retried=7&before=9")
+    assert "Retrying" not in await text_of(client, "/logs?retried=7&cursor=9")

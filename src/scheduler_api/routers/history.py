@@ -1,8 +1,6 @@
 """A job's history: who changed it, why it did or did not run, whether all is there, and backfills."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.history.checks import JobCheck
@@ -12,6 +10,7 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
+    Cursor,
     DatabaseDep,
     DryRun,
     JobId,
@@ -37,15 +36,13 @@ async def list_changes(
     database: DatabaseDep,
     request: Request,
     response: Response,
-    before: Annotated[
-        int | None, Query(ge=1, le=MAX_ID, description="Only changes older than this changeid.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Limit = LIST_LIMIT,
 ) -> list[Change]:
     """List who changed a job, when, and what, newest first."""
-    found = await database.read(reading.changes_of, jobid, before or MAX_ID, limit + 1)
+    found = await database.read(reading.changes_of, jobid, cursor or MAX_ID, limit + 1)
     if found[limit:]:
-        link_next(request, response, before=found[limit - 1].changeid)
+        link_next(request, response, cursor=found[limit - 1].changeid)
     return found[:limit]
 
 

@@ -12,7 +12,7 @@ from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
-    Before,
+    Cursor,
     ChangesDep,
     DatabaseDep,
     IdempotencyKey,
@@ -48,7 +48,7 @@ async def list_jobs(
     """
     found = await database.read(reading.listing, wanted, place.sort, place.after, limit + 1)
     if found[limit:]:
-        link_next(request, response, after=job_place(place.sort, found[limit - 1]))
+        link_next(request, response, cursor=job_place(place.sort, found[limit - 1]))
     return found[:limit]
 
 
@@ -98,7 +98,7 @@ async def show_job(
     database: DatabaseDep,
     request: Request,
     response: Response,
-    before: Before = None,
+    cursor: Cursor = None,
     limit: Limit = LIST_LIMIT,
 ) -> JobWithLogs:
     """Get a job and its runs, newest first.
@@ -106,10 +106,10 @@ async def show_job(
     A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page; with `form=true`, the
     form that edits it.
     """
-    found = await database.read(reading.get_with_logs, jobid, limit + 1, before)
+    found = await database.read(reading.get_with_logs, jobid, limit + 1, cursor)
     if found.logs[limit:]:
         found.logs.pop()
-        link_next(request, response, before=found.logs[-1].logid, limit=limit)
+        link_next(request, response, cursor=found.logs[-1].logid, limit=limit)
     tag(response, found.job.version)
     return found
 

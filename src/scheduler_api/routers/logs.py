@@ -43,7 +43,7 @@ async def list_logs(
     """
     found = await database.read(reading.list_logs, wanted, limit + 1)
     if found[limit:]:
-        link_next(request, response, before=found[limit - 1].logid)
+        link_next(request, response, cursor=found[limit - 1].logid)
     return found[:limit]
 
 
@@ -63,7 +63,7 @@ async def list_logs_of_job(
     await database.read(reading.get_summary, jobid)
     found = await database.read(reading.list_logs, wanted._replace(jobid=jobid), limit + 1)
     if found[limit:]:
-        link_next(request, response, before=found[limit - 1].logid)
+        link_next(request, response, cursor=found[limit - 1].logid)
     return found[:limit]
 
 

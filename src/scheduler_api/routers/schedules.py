@@ -9,6 +9,7 @@ from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.routers.http.dependencies import LIST_LIMIT, DatabaseDep, ForecastsDep, JobId, Limit
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.paging import UntilInstant
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history import upcoming
@@ -45,15 +46,15 @@ async def list_upcoming(
     request: Request,
     database: DatabaseDep,
     response: Response,
-    hours: Annotated[int, Query(ge=1, le=168, description="How far to look ahead.")] = 24,
+    until: UntilInstant,
     limit: Limit = LIST_LIMIT,
     each: Annotated[
         int | None, Query(ge=1, le=1000, description="How many of one job at most; `limit` unless given.")
     ] = None,
 ) -> list[Upcoming]:
     """List the next occurrences of all active jobs, in order. Browsers get an HTML page with the load."""
-    window = upcoming.Window(hours, limit, each or limit)
-    now, rows = await database.transact(upcoming.jobs_until, hours, limit)
+    now, end, rows = await database.transact(upcoming.jobs_until, until, limit)
+    window = upcoming.Window(end, limit, each or limit)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
     response.headers["Scheduler-Complete"] = str(found.complete).lower()
     return found.occurrences

@@ -74,7 +74,7 @@ class Pages:
         now, times = view.now, self._reader.times
         narrowed = filters.given(query, filters.OF_JOBS)
         kept = filters.given(query, filters.KEPT_OF_JOBS)
-        first = "after" not in query
+        first = "cursor" not in query
         return self._render(
             "jobs.html",
             now=now,
@@ -123,7 +123,7 @@ class Pages:
         """The logs of all jobs, with their filters."""
         narrowed = filters.given(query, filters.OF_RUNS)
         kept = filters.given(query, filters.KEPT_OF_RUNS)
-        first = "before" not in query
+        first = "cursor" not in query
         return self._render(
             "runs.html",
             now=view.now,

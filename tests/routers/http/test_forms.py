@@ -319,5 +319,5 @@ async def test_a_job_whose_zone_is_gone_can_be_looked_at(
 
 @pytest.mark.parametrize("key", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "soon"])
 async def test_a_place_beyond_the_calendar_is_no_place(client: AsyncClient, key: str) -> None:
-    response = await client.get(f"/jobs?sort=nextrun&after=1:{key}")
+    response = await client.get(f"/jobs?sort=nextrun&cursor=1:{key}")
     assert response.status_code == 422

@@ -255,7 +255,9 @@ async def _limit_name(
 
 
 LimitName = Annotated[str, Depends(_limit_name)]
-Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs older than this logid.")]
+Cursor = Annotated[
+    int | None, Query(ge=1, le=MAX_ID, description="Where the list goes on, as its `Link` header says.")
+]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 LIST_LIMIT = 100
 #: Pages tell more of each, and are to be light.

@@ -14,7 +14,7 @@ from scheduler_api.contracts.values import MAX_ID, Instant
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.dependencies import Before
+from scheduler_api.routers.http.dependencies import Cursor
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
 
@@ -65,13 +65,13 @@ async def _log_filter(
     cause: Cause = None,
     since: Since = None,
     until: Until = None,
-    before: Before = None,
+    cursor: Cursor = None,
 ) -> LogFilter:
     texts = {"since": since, "until": until}
     if wants_page(request):
         texts = {name: text and with_offset(text) for name, text in texts.items()}
     span = {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
-    return LogFilter(None, status, cause, span["since"], span["until"], before)
+    return LogFilter(None, status, cause, span["since"], span["until"], cursor)
 
 
 LogFilterDep = Annotated[LogFilter, Depends(_log_filter)]
@@ -94,6 +94,18 @@ async def _at(
 AtInstant = Annotated[datetime, Depends(_at)]
 
 
+async def _until(
+    until: Annotated[
+        str | None,
+        Query(max_length=40, description="How far to look ahead (RFC 3339): a day by default, 7 at most."),
+    ] = None,
+) -> datetime | None:
+    return None if until is None else query_instant("until", until)
+
+
+UntilInstant = Annotated[datetime | None, Depends(_until)]
+
+
 def job_place(sort: JobSort, job: JobSummary) -> str:
     """A job's place in an order, for the query of the next page."""
     if sort is JobSort.JOBNAME:
@@ -103,20 +115,20 @@ def job_place(sort: JobSort, job: JobSummary) -> str:
     return str(job.jobid)
 
 
-def place_of(sort: JobSort, after: str | None) -> tuple[int, Any] | None:
+def place_of(sort: JobSort, cursor: str | None) -> tuple[int, Any] | None:
     """A place in an order: the jobid, and the key before it. Raises InvalidInput."""
-    if after is None:
+    if cursor is None:
         return None
-    number, _, key = after.partition(":")
+    number, _, key = cursor.partition(":")
     jobid = int(number)
     if jobid > MAX_ID or "\0" in key:
-        raise InvalidInput(FieldError(("?after",), "Not a valid cursor for this list."))
+        raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list."))
     if sort is not JobSort.NEXTRUN:
         return jobid, key
     try:
         return jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None
     except (ValueError, OverflowError):
-        raise InvalidInput(FieldError(("?after",), "Not a valid cursor for this list.")) from None
+        raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list.")) from None
 
 
 class Place(NamedTuple):
@@ -128,17 +140,16 @@ class Place(NamedTuple):
 
 async def _place(
     sort: Annotated[JobSort, Query(description="The order.")] = JobSort.JOBID,
-    after: Annotated[
+    cursor: Annotated[
         str | None,
         Query(
             pattern=r"^\d{1,19}(:.*)?$",
             max_length=600,
-            description="Only what comes after this place in the order: a jobid; for other orders than by "
-            "jobid, what the Link header says.",
+            description="Where the list goes on, as its `Link` header says.",
         ),
     ] = None,
 ) -> Place:
-    return Place(sort, place_of(sort, after))
+    return Place(sort, place_of(sort, cursor))
 
 
 PlaceDep = Annotated[Place, Depends(_place)]

@@ -20,7 +20,7 @@ from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
-    Before,
+    Cursor,
     DatabaseDep,
     JobId,
     PagesDep,
@@ -63,7 +63,7 @@ async def jobs_page(
         return await aside(pages.form, await database.read(health.clock), like=job)
     view = await database.read(views.of_jobs, wanted, place.sort, place.after, size)
     further = (
-        link_next(request, response, after=job_place(place.sort, view.jobs[size - 1]))
+        link_next(request, response, cursor=job_place(place.sort, view.jobs[size - 1]))
         if view.jobs[size:]
         else None
     )
@@ -95,7 +95,7 @@ async def job_page(
     pages: PagesDep,
     response: Response,
     size: PageSize,
-    before: Before = None,
+    cursor: Cursor = None,
     form: bool = False,
     span: TimeRange = TimeRange.DAY,
 ) -> str:
@@ -105,11 +105,11 @@ async def job_page(
         if job.state is JobState.DELETED:
             raise JobIsDeleted(jobid)
         return await aside(pages.form, await database.read(health.clock), editing=job)
-    view = await database.read(views.of_job, jobid, size, before, span)
+    view = await database.read(views.of_job, jobid, size, cursor, span)
     older = None
     if view.job.logs[size:]:
         view.job.logs.pop()
-        older = link_next(request, response, before=view.job.logs[-1].logid, limit=size)
+        older = link_next(request, response, cursor=view.job.logs[-1].logid, limit=size)
     ahead: Sequence[Occurrence] = ()
     issue = None
     try:

@@ -40,7 +40,7 @@ async def runs_page(
     span = LogFilter(since=wanted.since, until=wanted.until)
     failed = span if wanted.status == LogStatus.FAILED else None
     view = await database.read(views.of_runs, wanted, size, failed)
-    further = link_next(request, response, before=view.logs[size - 1].logid) if view.logs[size:] else None
+    further = link_next(request, response, cursor=view.logs[size - 1].logid) if view.logs[size:] else None
     return await aside(pages.runs, view, size, further, request.query_params, (wanted.since, wanted.until))
 
 

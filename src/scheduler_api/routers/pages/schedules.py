@@ -12,6 +12,7 @@ from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, ForecastsDep, JobId, PagesDep
 from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
+from scheduler_api.routers.http.paging import UntilInstant
 from scheduler_api.routers.http.patience import preview_edit, while_connected
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
@@ -56,13 +57,13 @@ async def upcoming_page(
     database: DatabaseDep,
     forecasts: ForecastsDep,
     pages: PagesDep,
-    hours: Annotated[int, Query(ge=1, le=168)] = 24,
+    until: UntilInstant,
     limit: Many = MAX_ON_PAGE,
     each: Many = EACH_ON_PAGE,
 ) -> str:
     """The next occurrences of all active jobs, with the load."""
-    window = upcoming.Window(hours, limit, each)
-    now, rows = await database.transact(upcoming.jobs_until, hours, limit)
+    now, end, rows = await database.transact(upcoming.jobs_until, until, limit)
+    window = upcoming.Window(end, limit, each)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
     load = await forecasts.newest()
     return await aside(pages.upcoming, now, found, load, window, request.query_params)

@@ -21,7 +21,14 @@ from scheduler_api.contracts.jobs.schedules import (
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import JobIsDeleted, JobNotFound, ScheduleUnusable, StaleVersion
+from scheduler_api.errors import (
+    FieldError,
+    InvalidInput,
+    JobIsDeleted,
+    JobNotFound,
+    ScheduleUnusable,
+    StaleVersion,
+)
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
@@ -31,6 +38,8 @@ from scheduler_api.wording.schedules import describe, local, note, relative
 
 #: How far an edit is compared, and how many occurrences of each schedule at most.
 HORIZON, COMPARED_LIMIT = timedelta(days=30), 5000
+#: How far a list of all jobs looks, unless it is told; and at most.
+DAY, MAX_AHEAD = timedelta(days=1), timedelta(days=7)
 #: How many occurrences of one job a list of all jobs looks at.
 LISTED_LIMIT = 5000
 #: How many changed runs an edit's preview names.
@@ -42,7 +51,7 @@ Shown = TypeVar("Shown", bound=Occurrence)
 class Window(NamedTuple):
     """How much of the future to list."""
 
-    hours: int
+    until: datetime
     limit: int
     each: int
     """Occurrences of one job."""
@@ -81,10 +90,16 @@ def _there(jobid: int, row: JobRow | None) -> JobRow:
 
 
 async def jobs_until(
-    session: Session, now: datetime, hours: int, limit: int
-) -> tuple[datetime, Sequence[JobRow]]:
-    """The instant, and what `upcoming_of_all` knows of up to `limit` jobs that run within the next hours."""
-    return now, await definitions.active_until(session, now + timedelta(hours=hours), limit)
+    session: Session, now: datetime, until: datetime | None, limit: int
+) -> tuple[datetime, datetime, Sequence[JobRow]]:
+    """The instant; until when to look, a day by default; and up to `limit` jobs that run by then.
+
+    Raises InvalidInput for an end that is over, or too far.
+    """
+    end = now + DAY if until is None else until
+    if not now < end <= now + MAX_AHEAD:
+        raise InvalidInput(FieldError(("?until",), f"Must lie in the next {MAX_AHEAD.days} days."))
+    return now, end, await definitions.active_until(session, end, limit)
 
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
@@ -120,8 +135,7 @@ def upcoming_of_all(
 
     A job whose schedule cannot be computed has none; its page says so.
     """
-    until = now + timedelta(hours=window.hours)
-    ways = [islice(_of_job(budget, row, now, until), window.each) for row in rows]
+    ways = [islice(_of_job(budget, row, now, window.until), window.each) for row in rows]
     found = merge(*ways, key=lambda found: (found.scheduledfor, found.jobid))
     listed = list(islice(found, window.limit))
     return Listed(listed, not budget.is_spent)

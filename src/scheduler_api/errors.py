@@ -58,8 +58,9 @@ class JobNotFound(SchedulerError):
 
     code = "job_not_found"
 
-    def __init__(self, jobid: int) -> None:
-        super().__init__(f"Job {jobid} does not exist.")
+    def __init__(self, jobid: int, *, deleted: bool = False) -> None:
+        there = "was deleted; `deleted=true` shows it with its history" if deleted else "does not exist"
+        super().__init__(f"Job {jobid} {there}.")
         self.jobid = jobid
 
 

@@ -6,14 +6,16 @@ from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
-from scheduler_api.contracts.jobs.job import Job, JobSummary
+from scheduler_api.contracts.jobs.job import Job, JobState, JobSummary
 from scheduler_api.contracts.jobs.schedules import EditPreview
 from scheduler_api.contracts.runs.logs import JobWithLogs
+from scheduler_api.errors import JobNotFound
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
+    LOGS_LIMIT,
     ActorDep,
-    Cursor,
     ChangesDep,
+    Cursor,
     DatabaseDep,
     IdempotencyKey,
     IfMatch,
@@ -22,8 +24,15 @@ from scheduler_api.routers.http.dependencies import (
     check_target,
     tag,
 )
-from scheduler_api.routers.http.documentation import answers, back
-from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, job_place, link_next
+from scheduler_api.routers.http.documentation import COUNTED, answers, back
+from scheduler_api.routers.http.paging import (
+    MAX_COUNT,
+    JobFilterDep,
+    PlaceDep,
+    job_place,
+    link_next,
+    tell_count,
+)
 from scheduler_api.routers.http.patience import preview_edit
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import creating, editing, idempotency, reading
@@ -31,7 +40,7 @@ from scheduler_api.services.jobs import creating, editing, idempotency, reading
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 
-@router.get("/jobs", responses=answers(404, 422, 503, headers=["Link"], page=True))
+@router.get("/jobs", responses=answers(404, 422, 503, headers=["Link", *COUNTED], page=True))
 async def list_jobs(
     request: Request,
     response: Response,
@@ -43,12 +52,16 @@ async def list_jobs(
     """List jobs, oldest first by default.
 
     Targets are listed without their headers and bodies; `GET /jobs/{jobid}` has them. A `Link` header
-    with `rel="next"` leads to the next page. Browsers get an HTML page; with `form=true`, the form for a
-    new job.
+    with `rel="next"` leads to the next page, and the first page says how many there are (`Total-Count`).
+    Browsers get an HTML page; with `form=true`, the form for a new job.
     """
     found = await database.read(reading.listing, wanted, place.sort, place.after, limit + 1)
     if found[limit:]:
         link_next(request, response, cursor=job_place(place.sort, found[limit - 1]))
+    if place.after is None:
+        is_cut = len(found) > limit
+        count = await database.read(reading.count_jobs, wanted, MAX_COUNT + 1) if is_cut else len(found)
+        tell_count(response, count)
     return found[:limit]
 
 
@@ -99,7 +112,8 @@ async def show_job(
     request: Request,
     response: Response,
     cursor: Cursor = None,
-    limit: Limit = LIST_LIMIT,
+    limit: Limit = LOGS_LIMIT,
+    deleted: Annotated[bool, Query(description="Also if it was deleted, and its history kept.")] = False,
 ) -> JobWithLogs:
     """Get a job and its runs, newest first.
 
@@ -107,6 +121,8 @@ async def show_job(
     form that edits it.
     """
     found = await database.read(reading.get_with_logs, jobid, limit + 1, cursor)
+    if found.job.state is JobState.DELETED and not deleted:
+        raise JobNotFound(jobid, deleted=True)
     if found.logs[limit:]:
         found.logs.pop()
         link_next(request, response, cursor=found.logs[-1].logid, limit=limit)

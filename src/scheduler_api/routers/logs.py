@@ -9,6 +9,8 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.runs.reports import Report, RunState
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
+from scheduler_api.database.engine import Database
+from scheduler_api.database.runs.logs import LogFilter
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
@@ -20,8 +22,8 @@ from scheduler_api.routers.http.dependencies import (
     LogId,
     RunnerDep,
 )
-from scheduler_api.routers.http.documentation import answers, back
-from scheduler_api.routers.http.paging import LogFilterDep, link_next
+from scheduler_api.routers.http.documentation import COUNTED, answers, back
+from scheduler_api.routers.http.paging import MAX_COUNT, AnyLogFilterDep, LogFilterDep, link_next, tell_count
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying
@@ -29,25 +31,23 @@ from scheduler_api.services.runs import reporting, retrying
 router = APIRouter(tags=["logs"], route_class=StrictRoute)
 
 
-@router.get("/logs", responses=answers(422, 503, headers=["Link"], page=True))
+@router.get("/logs", responses=answers(422, 503, headers=["Link", *COUNTED], page=True))
 async def list_logs(
     request: Request,
     response: Response,
     database: DatabaseDep,
-    wanted: LogFilterDep,
+    wanted: AnyLogFilterDep,
     limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List the runs of all jobs, newest first.
 
-    A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page.
+    A `Link` header with `rel="next"` leads to older runs, and the first page says how many there are
+    (`Total-Count`). Browsers get an HTML page.
     """
-    found = await database.read(reading.list_logs, wanted, limit + 1)
-    if found[limit:]:
-        link_next(request, response, cursor=found[limit - 1].logid)
-    return found[:limit]
+    return await _page(request, response, database, wanted, limit)
 
 
-@router.get("/jobs/{jobid:jobid}/logs", responses=answers(404, 422, 503, headers=["Link"]))
+@router.get("/jobs/{jobid:jobid}/logs", responses=answers(404, 422, 503, headers=["Link", *COUNTED]))
 async def list_logs_of_job(
     request: Request,
     response: Response,
@@ -61,9 +61,19 @@ async def list_logs_of_job(
     A `Link` header with `rel="next"` leads to older runs.
     """
     await database.read(reading.get_summary, jobid)
-    found = await database.read(reading.list_logs, wanted._replace(jobid=jobid), limit + 1)
+    return await _page(request, response, database, wanted._replace(jobid=jobid), limit)
+
+
+async def _page(
+    request: Request, response: Response, database: Database, wanted: LogFilter, limit: int
+) -> list[Log]:
+    found = await database.read(reading.list_logs, wanted, limit + 1)
     if found[limit:]:
         link_next(request, response, cursor=found[limit - 1].logid)
+    if wanted.before is None:
+        is_cut = len(found) > limit
+        count = await database.read(reading.count_logs, wanted, MAX_COUNT + 1) if is_cut else len(found)
+        tell_count(response, count)
     return found[:limit]
 
 

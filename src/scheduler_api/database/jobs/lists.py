@@ -61,10 +61,10 @@ SORTS = {
 }
 
 
-async def count(session: Session, wanted: JobFilter) -> int:
-    """How many jobs there are."""
+async def count(session: Session, wanted: JobFilter, most: int | None = None) -> int:
+    """How many jobs there are; up to `most`."""
     given = _given(wanted)
-    return int(await session.value(_count(tuple(sorted(given))), **given))
+    return int(await session.value(_count(tuple(sorted(given))), **given, most=most))
 
 
 async def page(
@@ -118,7 +118,13 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[J
 @lru_cache(maxsize=256)
 def _count(filters: tuple[str, ...]) -> Statement[Any]:
     seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (LATEST if _OF_LATEST & {*filters} else "")
-    return Statement(f"SELECT count(*) FROM job {seen} WHERE {' AND '.join(_conditions(filters)) or 'true'}")
+    return Statement(
+        f"""
+        SELECT count(*) FROM (
+            SELECT FROM job {seen} WHERE {" AND ".join(_conditions(filters)) or "true"} LIMIT :most
+        ) AS found
+        """
+    )
 
 
 def _conditions(filters: tuple[str, ...]) -> list[str]:

@@ -85,6 +85,13 @@ class LogFilter(NamedTuple):
     """The first instant after them."""
     before: int | None = None
     """Only what comes after this log in the list."""
+    tag: str | None = None
+    """Of the job."""
+    host: str | None = None
+    longer: float | None = None
+    """Seconds that they took at least, from the start to the end."""
+    shorter: float | None = None
+    """Less than these."""
 
     @property
     def given(self) -> dict[str, Any]:
@@ -99,6 +106,10 @@ CONDITIONS = {
     "cause": "cause = :cause",
     "since": "scheduledfor >= :since",
     "until": "scheduledfor < :until",
+    "tag": "jobid IN (SELECT jobid FROM job WHERE tags @> ARRAY[CAST(:tag AS text)])",
+    "host": "host = :host",
+    "longer": "finishedat - startedat >= make_interval(secs => :longer)",
+    "shorter": "finishedat - startedat < make_interval(secs => :shorter)",
 }
 #: The order of one job's logs and of all logs (which have no index by time), and what comes further on.
 _OF_JOB = "scheduledfor DESC, logid DESC"
@@ -303,6 +314,18 @@ async def logs(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
     if given.keys() == {"jobid"}:
         return await session.all(NEWEST_LOGS, **given, limit=limit)
     return await session.all(_logs(tuple(sorted(given))), **given, limit=limit)
+
+
+async def count(session: Session, wanted: LogFilter, most: int) -> int:
+    """How many logs there are, up to `most`."""
+    given = wanted.given
+    return int(await session.value(_count(tuple(sorted(given))), **given, most=most))
+
+
+@lru_cache(maxsize=64)
+def _count(filters: tuple[str, ...]) -> Statement[Any]:
+    where = " AND ".join(CONDITIONS[name] for name in filters) or "true"
+    return Statement(f"SELECT count(*) FROM (SELECT FROM joblog WHERE {where} LIMIT :most) AS found")
 
 
 @lru_cache(maxsize=64)

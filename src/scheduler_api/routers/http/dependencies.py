@@ -259,7 +259,8 @@ Cursor = Annotated[
     int | None, Query(ge=1, le=MAX_ID, description="Where the list goes on, as its `Link` header says.")
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
-LIST_LIMIT = 100
+#: What lists hold unless they are asked for less; and the runs of a job beside it.
+LIST_LIMIT, LOGS_LIMIT = 1000, 100
 #: Pages tell more of each, and are to be light.
 PAGE_LIMIT, MAX_PAGE = 20, 50
 

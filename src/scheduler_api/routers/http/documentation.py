@@ -74,11 +74,20 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "boolean"},
         "description": "`false`: computing took too long, and some are missing.",
     },
+    "Total-Count": {
+        "schema": {"type": "integer"},
+        "description": "How many there are; on the first page.",
+    },
+    "Total-Count-Complete": {
+        "schema": {"type": "boolean"},
+        "description": "`false`: there are more than `Total-Count`, at which counting stops.",
+    },
     "X-Request-Id": {
         "schema": {"type": "string"},
         "description": "The id that the log lines of the request have; the client's own if it sent one.",
     },
 }
+COUNTED = ("Total-Count", "Total-Count-Complete")
 PAGE = {"text/html": {"schema": {"type": "string"}}}
 
 

@@ -108,7 +108,9 @@ def meant(fields: dict[str, str], model: type[BaseModel]) -> BaseModel:
     if model is BulkOrder:
         return bulk_order_of(fields)
     if model is RetryOrder:
-        return RetryOrder(filter=validated(fields, RetryFilter))
+        rest = {name: text for name, text in fields.items() if name != "all"}
+        wanted = validated(rest, RetryFilter).model_dump(exclude_none=True)
+        return validated({"filter": wanted, "all": fields.get("all", "false")}, RetryOrder)
     return validated(fields, model)
 
 

@@ -19,6 +19,8 @@ from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
 
 INSTANT = TypeAdapter(Instant)
+#: More than any run takes.
+MAX_SECONDS = 1e9
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
 InState = Annotated[
@@ -40,10 +42,15 @@ async def _job_filter(
     tag: WithTag = None,
     pauseid: WithPause = None,
 ) -> JobFilter:
-    for place, text in (("?name", name), ("?tag", tag)):
-        if text is not None and "\0" in text:
-            raise InvalidInput(FieldError((place,), "Must not contain control characters."))
+    _check_texts(name=name, tag=tag)
     return JobFilter(name or None, state, laststatus, tag or None, pauseid=pauseid)
+
+
+def _check_texts(**texts: str | None) -> None:
+    """Refuse what no text of the database has."""
+    for name, text in texts.items():
+        if text is not None and "\0" in text:
+            raise InvalidInput(FieldError((f"?{name}",), "Must not contain control characters."))
 
 
 JobFilterDep = Annotated[JobFilter, Depends(_job_filter)]
@@ -51,6 +58,13 @@ JobFilterDep = Annotated[JobFilter, Depends(_job_filter)]
 
 Status = Annotated[LogStatus | None, Query(description="Only logs with this status.")]
 Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
+OfHost = Annotated[str | None, Query(max_length=260, description="Only calls to this host.")]
+MinDuration = Annotated[
+    float | None, Query(ge=0, le=MAX_SECONDS, description="Only runs that took so many seconds at least.")
+]
+MaxDuration = Annotated[
+    float | None, Query(ge=0, le=MAX_SECONDS, description="Only runs that took less than so many seconds.")
+]
 Since = Annotated[
     str | None, Query(max_length=40, description="Only occurrences from this instant on (RFC 3339).")
 ]
@@ -59,10 +73,32 @@ Until = Annotated[
 ]
 
 
-async def _log_filter(
-    request: Request,
+class LogQuery(NamedTuple):
+    """What of a log a query may ask for beside its time."""
+
+    status: LogStatus | None
+    cause: LogCause | None
+    tag: str | None
+    host: str | None
+    longer: float | None
+    shorter: float | None
+
+
+async def _log_query(
     status: Status = None,
     cause: Cause = None,
+    tag: WithTag = None,
+    host: OfHost = None,
+    minduration: MinDuration = None,
+    maxduration: MaxDuration = None,
+) -> LogQuery:
+    _check_texts(tag=tag, host=host)
+    return LogQuery(status, cause, tag or None, host or None, minduration, maxduration)
+
+
+async def _log_filter(
+    request: Request,
+    asked: Annotated[LogQuery, Depends(_log_query)],
     since: Since = None,
     until: Until = None,
     cursor: Cursor = None,
@@ -71,11 +107,22 @@ async def _log_filter(
     if wants_page(request):
         texts = {name: text and with_offset(text) for name, text in texts.items()}
     span = {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
-    return LogFilter(None, status, cause, span["since"], span["until"], cursor)
+    return LogFilter(since=span["since"], until=span["until"], before=cursor, **asked._asdict())
 
 
 LogFilterDep = Annotated[LogFilter, Depends(_log_filter)]
-"""Which runs a query asks for."""
+"""Which runs of a job a query asks for."""
+
+
+async def _any_log_filter(
+    wanted: LogFilterDep,
+    jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs of this job.")] = None,
+) -> LogFilter:
+    return wanted._replace(jobid=jobid)
+
+
+AnyLogFilterDep = Annotated[LogFilter, Depends(_any_log_filter)]
+"""Which runs of all jobs a query asks for."""
 
 
 async def _at(
@@ -162,6 +209,16 @@ def link_next(request: Request, response: Response, **place: Any) -> str:
     further = f"{request.url.path}?{urlencode(query)}"
     response.headers["Link"] = f'<{further}>; rel="next"'
     return further
+
+
+#: How far lists are counted.
+MAX_COUNT = 10_000
+
+
+def tell_count(response: Response, count: int) -> None:
+    """Say how many there are in a list, or that there are more than are counted."""
+    response.headers["Total-Count"] = str(min(count, MAX_COUNT))
+    response.headers["Total-Count-Complete"] = str(count <= MAX_COUNT).lower()
 
 
 def with_offset(text: str) -> str:

@@ -17,7 +17,7 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import LogFilterDep, link_next, with_offset
+from scheduler_api.routers.http.paging import AnyLogFilterDep, link_next, with_offset
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.services import views
@@ -31,14 +31,15 @@ async def runs_page(
     request: Request,
     database: DatabaseDep,
     pages: PagesDep,
-    wanted: LogFilterDep,
+    wanted: AnyLogFilterDep,
     response: Response,
     size: PageSize,
 ) -> str:
     """The runs of all jobs, newest first."""
-    # Those that can be tried again, whatever their cause.
+    # Those that can be tried again, whatever their cause; where the page asks for them by time alone.
     span = LogFilter(since=wanted.since, until=wanted.until)
-    failed = span if wanted.status == LogStatus.FAILED else None
+    is_of_time = wanted._replace(status=None, cause=None, before=None) == span
+    failed = span if wanted.status == LogStatus.FAILED and is_of_time else None
     view = await database.read(views.of_runs, wanted, size, failed)
     further = link_next(request, response, cursor=view.logs[size - 1].logid) if view.logs[size:] else None
     return await aside(pages.runs, view, size, further, request.query_params, (wanted.since, wanted.until))
@@ -72,6 +73,6 @@ async def cancel_by_form(
 async def retry_failed_by_form(fields: FormFields, runner: RunnerDep, actor: ActorDep) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
     wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
-    report = await runner.retry_failed(RetryOrder(filter=wanted), actor)
+    report = await runner.retry_failed(RetryOrder(filter=wanted, all=True), actor)
     left = "&left=1" if report.more else ""
     return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

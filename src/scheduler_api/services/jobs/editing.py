@@ -96,10 +96,15 @@ async def delete(
 ) -> None:
     """Delete a job: nothing of it starts any more; a call in progress may end. Its history stays, or goes.
 
-    What was just being asked for, such as a run after another, may be added still; its claim skips it.
+    Deleting a job again changes nothing. What was just being asked for, such as a run after another, may be
+    added still; its claim skips it.
     """
-    locked = await locking.lock(session, now, jobid, version, deleted=history is History.REMOVE)
+    locked = await locking.lock(session, now, jobid, deleted=True)
     now = locked.now
+    if locked.job.deletedat is not None and history is History.KEEP:
+        # Who sends it again has what was wanted.
+        return
+    locking.require_version(locked.job, version)
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
         name = (await definitions.names(session, [jobid]))[jobid].jobname

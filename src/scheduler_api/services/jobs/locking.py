@@ -88,10 +88,15 @@ async def lock(
             raise JobNotFound(jobid)
         if job.deletedat is not None and not deleted:
             raise JobIsDeleted(jobid)
-        if version is not None and job.version != version:
-            raise StaleVersion(jobid, job.version)
+        require_version(job, version)
         return LockedJob(job, live, max(now, await definitions.clock(session)))
     raise DatabaseBusy("The job kept changing; try again.")
+
+
+def require_version(job: StateRow, version: int | None) -> None:
+    """Raise StaleVersion where the job is not at `version`; None: any will do."""
+    if version is not None and job.version != version:
+        raise StaleVersion(job.jobid, job.version)
 
 
 async def schedule_next(

@@ -55,6 +55,16 @@ async def list_logs(session: Session, wanted: LogFilter, limit: int) -> list[Log
     return await in_turns(lambda row: Log.model_validate(vars(row)), rows)
 
 
+async def count_jobs(session: Session, wanted: JobFilter, most: int) -> int:
+    """How many jobs there are; up to `most`."""
+    return await lists.count(session, wanted, most)
+
+
+async def count_logs(session: Session, wanted: LogFilter, most: int) -> int:
+    """How many logs there are; up to `most`."""
+    return await logs.count(session, wanted._replace(before=None), most)
+
+
 async def names(session: Session, jobids: Sequence[int]) -> Mapping[int, NamedJob]:
     """What each of these jobs is called, by jobid."""
     return await definitions.names(session, jobids)

@@ -1,13 +1,52 @@
-"""Runs the migrations on the connection that the caller opened (see scheduler_api.database.migrations)."""
+"""Runs Alembic's commands: on the connection of the service that migrates, or, by hand, on one of their own.
+
+By hand they use the database of SCHEDULER_DATABASE_URL, or the embedded one.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
 
 from alembic import context
-
+from alembic.operations import MigrationScript
+from scheduler_api.app import database_server, requests_database
+from scheduler_api.database import migrations
 from scheduler_api.database.tables import metadata
+from scheduler_api.settings import Settings
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    compare_server_default=True,
-)
-with context.begin_transaction():
-    context.run_migrations()
+
+def number(_: Any, __: Any, scripts: Iterable[MigrationScript]) -> None:
+    """Give a new revision the next number."""
+    for script in scripts:
+        script.rev_id = f"{int(migrations.needed()) + 1:04}"
+
+
+def run(connection: Connection) -> bool:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_server_default=True,
+        process_revision_directives=number,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    return True
+
+
+async def run_by_hand() -> None:
+    settings = Settings()
+    async with database_server(settings) as url:
+        database = requests_database(settings, url)
+        try:
+            await migrations.under_lock(database, run)
+        finally:
+            await database.close()
+
+
+given = context.config.attributes.get("connection")
+if given is None:
+    asyncio.run(run_by_hand())
+else:
+    run(given)

@@ -22,6 +22,7 @@ from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.descriptors import Shares
 from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
+from scheduler_api.logs import configure as configure_logs
 from scheduler_api.routers import (
     actions,
     bulk,
@@ -99,6 +100,15 @@ DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTIN
 BEYOND_STATEMENT = 0.8
 #: Seconds between two attempts to bring the embedded server back.
 RESTART_PAUSE = 1.0
+
+
+def __getattr__(name: str) -> FastAPI:
+    """The service as `app`, made when somebody asks for it: `uvicorn scheduler_api.app:app`."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    settings = Settings()
+    configure_logs(settings.log_level, settings.log_format)
+    return create_app(settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -88,7 +88,7 @@ async def migrate(database: Database) -> bool:
     """
     for attempt in range(1, TRIES + 1):
         try:
-            return await _under_lock(database, _upgrade)
+            return await under_lock(database, _upgrade)
         except DATABASE_ERRORS as error:
             if sqlstate(error) != LOCK_TIMEOUT or attempt == TRIES:
                 raise
@@ -97,7 +97,8 @@ async def migrate(database: Database) -> bool:
     raise AssertionError("unreachable")
 
 
-async def _under_lock(database: Database, step: Callable[[Connection], bool]) -> bool:
+async def under_lock(database: Database, step: Callable[[Connection], bool]) -> bool:
+    """Run a step while no other migrates, and no code writes that may not afterwards; in one transaction."""
     async with database.unhurried() as connection:
         await connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
         try:

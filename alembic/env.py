@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection
-
 from alembic import context
 from alembic.operations import MigrationScript
+from sqlalchemy import Connection
+
 from scheduler_api.app import database_server, requests_database
 from scheduler_api.database import migrations
 from scheduler_api.database.tables import metadata

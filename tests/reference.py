@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from scheduler_api.contracts.jobs.drafts import After, JobDraft
 from scheduler_api.contracts.jobs.targets import Target
-from scheduler_api.routers.http.problems import STATUSES
+from scheduler_api.routers.http.problems import kinds
 from scheduler_api.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -38,8 +38,9 @@ def fields(model: type[BaseModel]) -> str:
 
 def errors() -> str:
     """A table of the codes of problems, by status."""
-    known = sorted((status, kind.code, _title(kind)) for kind, status in STATUSES.items())
-    return _table(("status", "code", "meaning"), [(f"{s}", f"`{code}`", title) for s, code, title in known])
+    found = sorted(kinds(), key=lambda kind: (kind.status, kind.code))
+    rows = [(f"{kind.status}", f"`{kind.code}`", kind.title, kind.advice) for kind in found]
+    return _table(("status", "code", "meaning", "what to do"), rows)
 
 
 def settings() -> str:
@@ -76,10 +77,6 @@ def written(page: str, text: str) -> str:
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _title(kind: type[Exception]) -> str:
-    return (kind.__doc__ or "").splitlines()[0]
 
 
 def _type(field: dict[str, Any], known: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from scheduler_api.contracts.system.problems import Problem
+from scheduler_api.contracts.system.problems import OF_HTTP, Problem
 
 #: Bytes of a request's head, and seconds that a client has for it, from the end of the answer before.
 MAX_HEAD, HEAD_DEADLINE = 32 * 1024, 10.0
@@ -117,16 +117,11 @@ SENTENCES = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"The head of a request has at most {MAX_HEAD:,} bytes.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests in progress; try again in a moment.",
 }
-CODES = {
-    HTTPStatus.BAD_REQUEST: "bad_request",
-    HTTPStatus.REQUEST_TIMEOUT: "request_timeout",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "request_header_fields_too_large",
-    HTTPStatus.SERVICE_UNAVAILABLE: "service_unavailable",
-}
 
 
 def _headers_and_body(status: HTTPStatus) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    problem = Problem(title=status.phrase, status=status, detail=SENTENCES[status], code=CODES[status])
+    code, title = OF_HTTP[status]
+    problem = Problem(title=title, status=status, detail=SENTENCES[status], code=code)
     body = problem.model_dump_json(exclude_none=True).encode()
     headers = {
         "content-type": "application/problem+json",

@@ -6,6 +6,20 @@ from pydantic import ConfigDict, Field, model_validator
 
 from scheduler_api.contracts.values import Output
 
+#: Errors that HTTP itself knows, by status: code and title. Python's own names and phrases of statuses differ
+#: between its versions.
+OF_HTTP = {
+    400: ("bad_request", "Bad request."),
+    403: ("forbidden", "Forbidden."),
+    404: ("not_found", "Not found."),
+    405: ("method_not_allowed", "Method not allowed."),
+    408: ("request_timeout", "Request timed out."),
+    413: ("content_too_large", "Body too large."),
+    415: ("unsupported_media_type", "Unsupported content type."),
+    431: ("request_header_fields_too_large", "Headers too large."),
+    503: ("service_unavailable", "Service unavailable."),
+}
+
 
 class InvalidField(Output):
     """One thing that is wrong with the input."""

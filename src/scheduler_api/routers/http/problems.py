@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from scheduler_api import errors
-from scheduler_api.contracts.system.problems import InvalidField, Problem, ProblemKind
+from scheduler_api.contracts.system.problems import OF_HTTP, InvalidField, Problem, ProblemKind
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
@@ -59,18 +59,6 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.SchemaMismatch: 503,
     errors.ReplicaOutdated: 503,
     errors.RestoreNotHandled: 503,
-}
-
-
-#: Those that HTTP itself knows. Python's own names and phrases of statuses differ between its versions.
-OF_HTTP = {
-    400: ("bad_request", "Bad request."),
-    403: ("forbidden", "Forbidden."),
-    404: ("not_found", "Not found."),
-    405: ("method_not_allowed", "Method not allowed."),
-    408: ("request_timeout", "Request timed out."),
-    413: ("content_too_large", "Body too large."),
-    415: ("unsupported_media_type", "Unsupported content type."),
 }
 
 

@@ -286,6 +286,20 @@ async def test_a_preview_tells_of_changes_of_the_clocks(client: AsyncClient) -> 
     assert notes["2027-11-07 01:30:00 -05:00"] == "This time occurs twice: this is the second one."
 
 
+@pytest.mark.parametrize("more", [{}, {"interval": 86400}])
+async def test_a_preview_tells_of_a_start_at_a_change_of_the_clocks(
+    client: AsyncClient, more: dict[str, Any]
+) -> None:
+    body = NEW_YORK | {"startdate": "2027-03-14", "starttime": "02:30", "count": 2} | more
+    first, *rest = (await client.post("/schedules/preview", json=body)).json()["occurrences"]
+    assert first["local"] == "2027-03-14 03:00:00 -04:00"
+    assert first["note"] == "The clock skips 02:00 to 03:00: the job runs right after."
+    assert not any(found["note"] for found in rest)
+    body |= {"startdate": "2027-11-07", "starttime": "01:30"}
+    first, *_ = (await client.post("/schedules/preview", json=body)).json()["occurrences"]
+    assert first["note"] == "This time occurs twice: this is the first one."
+
+
 async def test_a_preview_of_a_skipped_gap(client: AsyncClient) -> None:
     body = NEW_YORK | {"cron": "30 2 * * *", "startdate": "2027-03-14", "dstgap": "skip", "count": 1}
     (found,) = (await client.post("/schedules/preview", json=body)).json()["occurrences"]

@@ -12,7 +12,7 @@ from scheduler_api.schedule.cadence import Cadence, Every, Never, Once
 from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.expressions import expression
 from scheduler_api.schedule.parts import Part
-from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone
+from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone, wall_clock
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
@@ -61,6 +61,8 @@ class Schedule(NamedTuple):
     gap: Gap = Gap.AFTER
     within: tuple[Part, ...] | None = None
     """Parts of time outside of which it calls for nothing, since another schedule did or does; None: none."""
+    displaced: datetime | None = None
+    """The start of a job without cron, where clocks jump over its time: it comes right after the jump."""
 
     @property
     def is_plain(self) -> bool:
@@ -226,6 +228,7 @@ def schedule_of(definition: Definition) -> Schedule:
         definition.until,
         _excluded(definition.exclude, definition.timezone),
         definition.dstgap,
+        displaced=_displaced(definition),
     )
 
 
@@ -253,6 +256,14 @@ def _starts(definition: Definition) -> list[datetime]:
     if definition.dstgap is Gap.SKIP and definition.cron is None:
         raise StartInGap
     return [instant_of(wall, definition.timezone)]
+
+
+def _displaced(definition: Definition) -> datetime | None:
+    if definition.startdate is None or definition.cron is not None:
+        return None
+    wall = datetime.combine(definition.startdate, definition.starttime or time())
+    start = instant_of(wall, definition.timezone)
+    return start if wall_clock(start, definition.timezone) != wall else None
 
 
 def _excluded(days: tuple[tuple[date, date], ...], zone: str) -> tuple[tuple[datetime, datetime], ...]:

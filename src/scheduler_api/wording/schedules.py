@@ -78,7 +78,8 @@ def note(schedule: Schedule, zone: str, occurrence: datetime) -> str | None:
     block = schedule.block(occurrence)
     if block is not None:
         return BLOCKED[block]
-    if isinstance(schedule.cadence, Cron) and schedule.cadence.is_displaced(occurrence):
+    grid = schedule.cadence
+    if occurrence == schedule.displaced or (isinstance(grid, Cron) and grid.is_displaced(occurrence)):
         lost, shown = jump(zone, occurrence)
         return f"The clock skips {lost:%H:%M} to {shown:%H:%M}: the job runs right after."
     both = comings(wall_clock(occurrence, zone), zone)

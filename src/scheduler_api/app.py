@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from scheduler_api import __version__, descriptors
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.connections import PoolOptions, driver_url
 from scheduler_api.database.engine import Database, Fence
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
@@ -43,7 +43,7 @@ from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.routers.http.headers import Compression, HeadAsGet, StandardHeaders
 from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.services.runs.starting import Terms
-from scheduler_api.settings import Auth, Settings
+from scheduler_api.settings import Auth, Settings, unknown_variables
 from scheduler_api.targets import Guard
 from scheduler_api.web.pages import STATIC, Pages
 from scheduler_api.workers.change_feed import ChangeFeed
@@ -108,6 +108,8 @@ def __getattr__(name: str) -> FastAPI:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = Settings()
     configure_logs(settings.log_level, settings.log_format)
+    for sentence in unknown_variables(os.environ):
+        log.warning(sentence)
     return create_app(settings)
 
 
@@ -249,7 +251,7 @@ async def _ticking(
 
 async def _require_schema(settings: Settings, database: Database) -> None:
     """Bring the schema up to date where that is wanted. Raises SchemaMismatch if it is another one."""
-    if settings.auto_migrate or settings.external_url() is None:
+    if settings.auto_migrate or settings.address is None:
         await migrations.migrate(database)
     await migrations.require_current(database)
 
@@ -277,7 +279,7 @@ def _announced_shares(settings: Settings) -> Shares:
 
 def _secret_keys(settings: Settings) -> list[str]:
     """The keys that secrets are encrypted with; an embedded server brings its own."""
-    if settings.secret_key is not None or settings.external_url() is not None:
+    if settings.secret_key is not None or settings.address is not None:
         return settings.secret_keys()
     return [key_beside(settings.data_dir or default_data_dir())]
 
@@ -307,11 +309,12 @@ async def _listening(
 @contextlib.asynccontextmanager
 async def database_server(settings: Settings) -> AsyncIterator[URL]:
     """The URL of the server to use; the embedded one runs as long as this context."""
-    url = settings.external_url()
-    if url is not None:
-        yield url
+    if settings.address is not None:
+        log.info("using the database", at=settings.address.shown)
+        yield driver_url(settings.address)
         return
     server = EmbeddedServer(settings.data_dir or default_data_dir())
+    log.info("using an embedded database", folder=str(server.data_dir))
     url = await server.start()
     keeper = _keeper(server)
     keeper.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections import Counter
@@ -22,7 +23,7 @@ from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError
 from scheduler_api.services.system import restore
-from scheduler_api.settings import Auth, Settings
+from scheduler_api.settings import Auth, Settings, unknown_variables
 
 log = structlog.get_logger(__name__)
 
@@ -58,14 +59,14 @@ def serve(host: str | None, port: int | None) -> None:
             "SCHEDULER_AUTH=off: everybody who reaches the port may do everything",
             host=settings.host,
         )
-    _run(_serve(settings))
+    _run(settings, _serve(settings))
 
 
 @main.command()
 def migrate() -> None:
     """Bring the database schema up to date."""
     settings = _settings()
-    changed = _run(_migrate(settings))
+    changed = _run(settings, _migrate(settings))
     click.echo(f"The schema is at {migrations.needed()}{'' if changed else ' already'}.")
 
 
@@ -76,7 +77,8 @@ def check(jobids: tuple[int, ...]) -> None:
 
     Prints holes, doubles and broken rules; exits with 1 if there are any. Tells on stderr how far it is.
     """
-    jobs, is_clean, totals = _run(_check(_settings(), jobids))
+    settings = _settings()
+    jobs, is_clean, totals = _run(settings, _check(settings, jobids))
     said = ", ".join(f"{totals[name]:,} {name}" for name in TOTALS)
     click.echo(f"{jobs:,} {'job' if jobs == 1 else 'jobs'} checked: {said}.")
     sys.exit(0 if is_clean else 1)
@@ -85,7 +87,8 @@ def check(jobids: tuple[int, ...]) -> None:
 @main.command()
 def confirm_restore() -> None:
     """Confirm that the database was restored: replicas that wait for it go on."""
-    found = _run(_confirm_restore(_settings()))
+    settings = _settings()
+    found = _run(settings, _confirm_restore(settings))
     if found.restoredat is None:
         click.echo("No restore was noticed.")
     else:
@@ -151,6 +154,7 @@ async def _serve(settings: Settings) -> None:
             serving = server.Server(configuration, asked_to_stop)
             server.spare_the_collector()
             await serving.serve(sockets=[listener])
+    log.info("stopped")
 
 
 async def _migrate(settings: Settings) -> bool:
@@ -172,10 +176,12 @@ def _settings(**given: Any) -> Settings:
             click.echo(f"{name}: {field_error['msg'].removeprefix('Value error, ')}", err=True)
         sys.exit(EXIT_CONFIG)
     logs.configure(settings.log_level, settings.log_format)
+    for sentence in unknown_variables(os.environ):
+        log.warning(sentence)
     return settings
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def _run(settings: Settings, main: Coroutine[Any, Any, T]) -> T:
     """Run to the end, on uvloop where there is one. What went wrong becomes one line and an exit code."""
     factory = uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()
     try:
@@ -184,16 +190,19 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         sys.exit(130)
     except SchedulerError as error:
-        _fail(error)
+        _fail(error, settings)
     except DATABASE_ERRORS as error:
-        _fail(SchedulerError(f"The database cannot be used: {explain(error)}"))
+        _fail(SchedulerError(_unusable(settings, error)))
 
 
-def _fail(error: SchedulerError) -> NoReturn:
+def _unusable(settings: Settings | None, error: BaseException) -> str:
+    where = "" if settings is None or settings.address is None else f" at {settings.address.shown}"
+    return f"The database{where} cannot be used: {explain(error)}"
+
+
+def _fail(error: SchedulerError, settings: Settings | None = None) -> NoReturn:
     """Tell it in one line: what the server said, where a database error is behind it."""
     cause = error.__cause__
-    said = (
-        f"The database cannot be used: {explain(cause)}" if isinstance(cause, DATABASE_ERRORS) else str(error)
-    )
+    said = _unusable(settings, cause) if isinstance(cause, DATABASE_ERRORS) else str(error)
     click.echo(logs.printable(said), err=True)
     sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

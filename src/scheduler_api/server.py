@@ -50,6 +50,8 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop."""
+        if not self.should_exit:
+            log.info("stopping: what is in progress may end", signal=signal.Signals(sig).name)
         self._asked_to_stop()
         super().handle_exit(sig, frame)
 

@@ -1,16 +1,20 @@
 """Every knob, typed, validated once, read from the environment with the prefix SCHEDULER_."""
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
+from scheduler_api.address import Address
 from scheduler_api.ciphers import is_key
+
+PREFIX, DOTENV = "SCHEDULER_", ".env"
 
 
 class Auth(StrEnum):
@@ -23,12 +27,7 @@ class Auth(StrEnum):
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
-    try:
-        url = make_url(value.get_secret_value())
-    except ArgumentError:
-        raise ValueError("is not a URL such as postgresql://user:password@host/database") from None
-    if url.drivername not in {"postgres", "postgresql", "postgresql+asyncpg"}:
-        raise ValueError("must start with postgresql:// (or postgres://, or postgresql+asyncpg://)")
+    Address.of(value.get_secret_value())
     return value
 
 
@@ -54,7 +53,12 @@ class Settings(BaseSettings):
     """The configuration of one service process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCHEDULER_", frozen=True, extra="forbid", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        # A file of settings where the service is started; other programs may keep theirs there, too.
+        env_file=DOTENV,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
@@ -174,14 +178,10 @@ class Settings(BaseSettings):
         """The keys that are given."""
         return [] if self.secret_key is None else self.secret_key.get_secret_value().split(",")
 
-    def external_url(self) -> URL | None:
-        """The URL of the given server, with the async driver; None: use the embedded one."""
-        if self.database_url is None:
-            return None
-        url = make_url(self.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
-        if "sslmode" in url.query:
-            url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
-        return url
+    @property
+    def address(self) -> Address | None:
+        """Where the given server is; None: use the embedded one."""
+        return None if self.database_url is None else Address.of(self.database_url.get_secret_value())
 
     def binds_loopback(self) -> bool:
         """Whether the address to listen on can be reached from this machine only."""
@@ -191,3 +191,15 @@ class Settings(BaseSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """What looks like a setting, in the environment or in the file of settings, and is none; in sentences."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    given = {name.upper() for name in (*environment, *dotenv_values(DOTENV))}
+    found = []
+    for name in sorted(given - known):
+        if name.startswith(PREFIX):
+            near = "".join(f" Did you mean {other}?" for other in get_close_matches(name, known, 1))
+            found.append(f"There is no setting {name}.{near}")
+    return found

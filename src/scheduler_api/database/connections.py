@@ -13,8 +13,8 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-#: Seconds to wait for a new connection.
-CONNECT_TIMEOUT = 3.0
+from scheduler_api.address import CONNECT_TIMEOUT, Address
+
 #: Seconds without a word until a connection is asked whether it still lives; between two such questions; how
 #: many may stay without an answer. A connection that only listens would never notice otherwise.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
@@ -82,6 +82,12 @@ def _keep_alive(connected: socket.socket) -> None:
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
 
 
+def driver_url(address: Address) -> URL:
+    """An address as the engine takes it, which hands it to the driver letter for letter."""
+    query = {"dsn": address.dsn, "timeout": str(address.timeout)}
+    return URL.create("postgresql+asyncpg", query=query)
+
+
 def pooled_engine(
     url: URL, pool: PoolOptions, patience: float, server_settings: Mapping[str, str]
 ) -> AsyncEngine:
@@ -94,7 +100,7 @@ def pooled_engine(
         pool_size=pool.kept,
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,
-        connect_args=_connect_args({**server_settings, **pool.settings}) | {"command_timeout": patience},
+        connect_args=_connect_args(url, {**server_settings, **pool.settings}) | {"command_timeout": patience},
     )
     event.listen(engine.sync_engine, "checkout", _refuse_unfit)
     return engine
@@ -102,12 +108,12 @@ def pooled_engine(
 
 def unpooled_engine(url: URL, server_settings: Mapping[str, str]) -> AsyncEngine:
     """An engine whose every connection is new, and waits for as long as the server works."""
-    return create_async_engine(url, poolclass=NullPool, connect_args=_connect_args(server_settings))
+    return create_async_engine(url, poolclass=NullPool, connect_args=_connect_args(url, server_settings))
 
 
-def _connect_args(server_settings: Mapping[str, str]) -> dict[str, Any]:
+def _connect_args(url: URL, server_settings: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "timeout": CONNECT_TIMEOUT,
+        "timeout": float(str(url.query.get("timeout", CONNECT_TIMEOUT))),
         "connection_class": Connection,
         "server_settings": {**SESSION_SETTINGS, **server_settings},
     }

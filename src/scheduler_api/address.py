@@ -1,0 +1,171 @@
+"""Where the database is: addresses as libpq spells them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import NoReturn
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+#: Seconds to wait for a new connection, unless the address says otherwise; and at most.
+CONNECT_TIMEOUT, MAX_CONNECT_TIMEOUT = 3, 60
+SCHEMES = {"postgres", "postgresql", "postgresql+asyncpg"}
+DEFAULT_PORT = "5432"
+
+#: What the driver understands, with the values that it takes where those are few.
+PASSED: dict[str, set[str] | None] = {
+    "host": None,
+    "port": None,
+    "dbname": None,
+    "user": None,
+    "password": None,
+    "passfile": None,
+    "service": None,
+    "options": None,
+    "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
+    "sslcert": None,
+    "sslkey": None,
+    "sslrootcert": None,
+    "sslcrl": None,
+    "sslpassword": None,
+    "sslnegotiation": {"postgres", "direct"},
+    "ssl_min_protocol_version": None,
+    "ssl_max_protocol_version": None,
+    "target_session_attrs": {"any", "primary", "standby", "read-write", "read-only", "prefer-standby"},
+    "krbsrvname": None,
+    "gsslib": None,
+}
+#: What the service settles by itself, or what makes no difference to it, with the values that ask for that.
+SETTLED: dict[str, set[str] | None] = {
+    # Each of its connections has a name that says what it is for.
+    "application_name": None,
+    "fallback_application_name": None,
+    "client_encoding": {"utf8", "utf-8", "auto", "unicode"},
+    # They are on, on both sides.
+    "keepalives": {"1"},
+    "keepalives_idle": None,
+    "keepalives_interval": None,
+    "keepalives_count": None,
+    "tcp_user_timeout": None,
+    "sslcompression": {"0"},
+    "sslsni": {"1"},
+    "channel_binding": {"disable", "prefer"},
+    "gssencmode": {"disable", "prefer"},
+    "load_balance_hosts": {"disable"},
+}
+#: What the driver cannot do, and what to write instead.
+REFUSED = {
+    "hostaddr": "give the address as the host",
+    "channel_binding": "the driver cannot bind channels; use sslmode=verify-full",
+    "gssencmode": "the driver cannot encrypt with GSSAPI; use sslmode",
+    "keepalives": "they are always on",
+    "sslsni": "the name of the host is always sent",
+    "load_balance_hosts": "name the hosts in the order in which to try them",
+    "requirepeer": "use sslmode=verify-full",
+    "require_auth": "use sslmode=verify-full",
+    "replication": "the service needs an ordinary connection",
+    "client_encoding": "the service speaks UTF-8",
+}
+#: What other programs call them.
+OTHER_NAMES = {"ssl": "sslmode", "database": "dbname"}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the database is. Its password shows nowhere but in `dsn`."""
+
+    dsn: str = field(repr=False)
+    """For the driver."""
+    shown: str
+    """For people: hosts, ports and database."""
+    timeout: float = CONNECT_TIMEOUT
+    """Seconds to wait for a new connection."""
+
+    @classmethod
+    def of(cls, text: str) -> "Address":
+        """The address that a URL means. Raises ValueError with a sentence that repeats no secret."""
+        if text.partition("://")[0] not in SCHEMES or "://" not in text:
+            raise ValueError("must start with postgresql:// (or postgres://, or postgresql+asyncpg://)")
+        parts = urlsplit(text)
+        if parts.fragment or "#" in text:
+            raise ValueError("has a #; in a user or a password write %23 for it")
+        auth, _, hosts = parts.netloc.rpartition("@")
+        if "@" in auth or "@" in parts.path:
+            raise ValueError("has more than one @; in a user or a password write %40 for @ and %2F for /")
+        given = _parameters(parts.query)
+        timeout = _timeout(given.pop("connect_timeout", str(CONNECT_TIMEOUT)))
+        places = _places(hosts)
+        query = {name: value for name, value in given.items() if name in PASSED}
+        dsn = f"postgresql://{auth}{'@' if auth else ''}{hosts}{parts.path}"
+        shown = _shown(places or _places_of(given), given.get("dbname") or unquote(parts.path[1:]))
+        return cls(dsn + (f"?{urlencode(query, quote_via=quote)}" if query else ""), shown, timeout)
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """The parameters of a query, by the names of libpq; those that make no difference are left out."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        raise ValueError("has a query that is no list of name=value") from None
+    found: dict[str, str] = {}
+    for spelled, value in pairs:
+        name = OTHER_NAMES.get(spelled, spelled)
+        if name in found:
+            raise ValueError(f"has the parameter {name} twice")
+        if name != "connect_timeout":
+            _check(name, value)
+        found[name] = value
+    return found
+
+
+def _check(name: str, value: str) -> None:
+    known = PASSED | SETTLED
+    if name not in known:
+        if name in REFUSED:
+            _refuse(name)
+        near = "".join(f"; did you mean {other}?" for other in get_close_matches(name, known, 1))
+        raise ValueError(f"has the parameter {name}, which there is not{near}")
+    values = known[name]
+    if values is not None and value.lower() not in values:
+        if name in REFUSED:
+            _refuse(name)
+        raise ValueError(f"has the parameter {name}, which must be one of {', '.join(sorted(values))}")
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"has the parameter {name}, which cannot be heeded: {REFUSED[name]}")
+
+
+def _timeout(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise ValueError("has the parameter connect_timeout, which must be a whole number of seconds")
+    # 0 means to wait for ever.
+    return float(min(int(text) or MAX_CONNECT_TIMEOUT, MAX_CONNECT_TIMEOUT))
+
+
+def _places(hosts: str) -> list[tuple[str, str]]:
+    """Each host of a list with its port."""
+    if not hosts:
+        return []
+    found = []
+    for place in hosts.split(","):
+        host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+        if not colon:
+            host, port = place, DEFAULT_PORT
+        # It may be a password that lacks its host: not to be repeated.
+        if not re.fullmatch(r"\d{1,5}", port):
+            raise ValueError("has a port that is no number; an address is user:password@host:port/database")
+        found.append((unquote(host), port))
+    return found
+
+
+def _places_of(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The same of hosts that are given as parameters."""
+    hosts = parameters.get("host", "localhost").split(",")
+    ports = parameters.get("port", DEFAULT_PORT).split(",")
+    return [(host, ports[number] if len(ports) > 1 else ports[0]) for number, host in enumerate(hosts)]
+
+
+def _shown(places: list[tuple[str, str]], database: str) -> str:
+    hosts = ",".join(host if host.startswith("/") else f"{host}:{port}" for host, port in places)
+    return f"{hosts}/{database}" if database else hosts

@@ -1,4 +1,6 @@
-"""Write the tables of docs/reference that come from the code: `python -m tests.reference`.
+"""Write what comes from the code: `python -m tests.reference`.
+
+The tables of docs/reference, and the OpenAPI document from which the clients are generated.
 
 A test compares the files with what this makes of the code.
 """
@@ -11,12 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from scheduler_api.app import create_app
 from scheduler_api.contracts.jobs.drafts import After, JobDraft
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.routers.http.problems import kinds
 from scheduler_api.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+DOCUMENT = Path(__file__).parents[1] / "clients" / "python" / "openapi.json"
 #: Where a table begins and ends in its page.
 BEGIN, END = "<!-- {}: written by tests/reference.py -->\n", "<!-- end -->\n"
 
@@ -109,7 +113,9 @@ def _setting(value: Any) -> str:
 
 
 def main() -> None:
-    """Bring the pages up to date."""
+    """Bring the pages up to date, and the document from which clients are generated."""
+    document = create_app(Settings(ticker=False)).openapi()
+    DOCUMENT.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     for page in TABLES:
         path = FOLDER / page
         path.write_text(written(page, path.read_text()))

@@ -1,0 +1,188 @@
+"""The Python client against the running service: what it is generated from, and what is around that."""
+
+import importlib
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+from standardwebhooks import Webhook
+
+from scheduler_api.app import create_app
+from scheduler_api.database.engine import Database
+from scheduler_api.settings import Settings
+from tests.clients.conftest import FOLDER
+from tests.processes.service import Service, services
+from tests.receiver import receiving
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+async def service(database: Database, worker_database: URL) -> AsyncIterator[Service]:
+    del database  # It leaves no row behind.
+    async with services(1, worker_database) as (service,):
+        yield service
+
+
+def part(name: str) -> ModuleType:
+    return importlib.import_module(f"scheduler_client.{name}")
+
+
+def call(name: str) -> Any:
+    """A call of the API, by its operation."""
+    for tag in ("jobs", "logs", "operations", "history", "schedules", "targets", "system", "runs"):
+        try:
+            return part(f"generated.api.{tag}.{name}")
+        except ModuleNotFoundError:
+            continue
+    raise AssertionError(name)
+
+
+def test_the_document_that_it_is_generated_from_is_the_one_that_is_served() -> None:
+    served = create_app(Settings(ticker=False)).openapi()
+    assert json.loads((FOLDER / "openapi.json").read_text()) == json.loads(json.dumps(served))
+
+
+@pytest.mark.usefixtures("generated")
+def test_the_generator_has_nothing_to_complain_about(generated: str) -> None:
+    assert "warning" not in generated.lower()
+
+
+@pytest.mark.usefixtures("generated")
+async def test_a_life_of_jobs(service: Service) -> None:
+    """Every kind of job created, edited, listed, run, paused and deleted; errors are typed."""
+    lib, models = importlib.import_module("scheduler_client"), part("generated.models")
+    client, checked = lib.Client(service.url), lib.checked
+
+    def do(name: str, *path: Any, **given: Any) -> Any:
+        return checked(call(name).sync_detailed(*path, client=client, **given))
+
+    start = datetime.now(UTC) + timedelta(days=1)
+    drafts = [
+        models.JobDraft(jobname="Once", startdate=start.date(), starttime=f"{start:%H:%M:%S}"),
+        models.JobDraft(jobname="Soon", delay=3600, tags=["a"]),
+        models.JobDraft(jobname="Interval", interval=3600, tags=["a"]),
+        models.JobDraft(jobname="Cron", cron="30 2 * * *", timezone="Europe/Berlin", misfire="skip"),
+        models.JobDraft(jobname="After", after=models.After(jobid=1)),
+    ]
+    jobs = [do("create_job", body=draft) for draft in drafts]
+    assert [job.jobid for job in jobs] == [1, 2, 3, 4, 5]
+    assert jobs[3].nextrun > datetime.now(UTC)
+
+    # What is left out of a patch stays as it is.
+    edited = do("edit_job", 4, body=models.JobPatch(jobname="Renamed"))
+    assert (edited.timezone, edited.misfire, edited.nextrun) == ("Europe/Berlin", "skip", jobs[3].nextrun)
+    preview = do("edit_job", 4, body=models.JobPatch(cron="0 3 * * *"), dryrun=True)
+    assert preview.disappearing > 0
+    assert do("show_job", 4).job.cron == "30 2 * * *"
+
+    assert [job.jobid for job in lib.pages(call("list_jobs").sync_detailed, client=client, limit=2)] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+    tagged = lib.pages_async(call("list_jobs").asyncio_detailed, client=client, limit=1, tag="a")
+    assert [job.jobname async for job in tagged] == ["Soon", "Interval"]
+
+    run = do("run_job", 3)
+    assert lib.wait(client, run.logid, every=0.05).log.status == "finished"
+    assert (await lib.wait_async(client, run.logid)).log.status == "finished"
+    assert [
+        log.logid
+        for log in lib.pages(call("list_logs").sync_detailed, client=client, jobid=3, status="finished")
+    ] == [run.logid]
+
+    paused = do("pause_job", 3, body=models.Pause(reason="Later."))
+    assert (paused.state, paused.pausereason) == ("paused", "Later.")
+    assert do("resume_job", 3).state == "active"
+    assert do("skip_next_run", 3).nextrun > jobs[2].nextrun
+    assert do("explain_instant", 3, at=jobs[2].nextrun.isoformat()).words
+    assert do("check_history", 3).clean
+    assert len(do("list_upcoming_of_job", 4, limit=3)) == 3
+    assert do("list_changes", 4)[0].action == "edited"
+    assert do("preview_schedule", body=models.ScheduleDraft(cron="@daily", count=2)).occurrences
+    order = models.BulkOrder(action="pause", filter_=models.BulkFilter(tag="a"))
+    assert do("run_bulk_action", body=order, dryrun=True).count == 2
+    assert do("retry_failed", body=models.RetryOrder(all_=True)).count == 0
+
+    with pytest.raises(lib.ApiError) as raised:
+        do("show_job", 99)
+    assert (raised.value.status, raised.value.code) == (404, "job_not_found")
+    with pytest.raises(lib.ApiError) as raised:
+        do("create_job", body=models.JobDraft(jobname="x"))
+    assert [error.pointer for error in raised.value.problem.errors] == [
+        "/jobname",
+        "/startdate",
+        "/starttime",
+    ]
+    with pytest.raises(TimeoutError):
+        lib.wait(client, 1, within=0)
+    assert do("delete_job", 3) is None
+    assert do("delete_job", 3) is None
+
+
+@pytest.mark.usefixtures("generated")
+async def test_a_job_as_it_is_given_is_copied_and_edits_nothing(service: Service) -> None:
+    lib, models = importlib.import_module("scheduler_client"), part("generated.models")
+    client = lib.Client(service.url)
+    draft = models.JobDraft(jobname="Original", cron="@daily", tags=["a"])
+    job = lib.checked(call("create_job").sync_detailed(client=client, body=draft))
+    copy = lib.checked(
+        call("create_job").sync_detailed(client=client, body=models.JobDraft.from_dict(job.to_dict()))
+    )
+    assert (copy.jobid, copy.cron, copy.tags) == (2, "@daily", ["a"])
+    same = lib.checked(
+        call("edit_job").sync_detailed(1, client=client, body=models.JobPatch.from_dict(job.to_dict()))
+    )
+    assert same == job
+
+
+@pytest.mark.usefixtures("generated")
+@pytest.mark.parametrize("body", [b"", b'{"run": 1}', b"plain text", b"\xff\xfe"])
+def test_requests_of_the_service_are_told_from_others(body: bytes) -> None:
+    lib = importlib.import_module("scheduler_client")
+    now = datetime.now(UTC)
+    headers = (
+        {
+            "Webhook-Id": "msg_1",
+            "webhook-timestamp": str(int(now.timestamp())),
+            "Webhook-Signature": Webhook(SECRET).sign("msg_1", now, body.decode("utf-8", "surrogateescape")),
+            "scheduler-run": "http://localhost:5000/runs/1/2",
+        }
+        if body != b"\xff\xfe"
+        else {}
+    )
+    if not headers:
+        with pytest.raises(lib.NotFromService):
+            lib.verify(SECRET, headers, body)
+        return
+    assert lib.verify(SECRET, headers, body) == ("msg_1", "http://localhost:5000/runs/1/2")
+    with pytest.raises(lib.NotFromService):
+        lib.verify(SECRET, headers, body + b" ")
+
+
+@pytest.mark.usefixtures("generated")
+async def test_an_accepted_run_is_reported_on(service: Service) -> None:
+    lib, models = importlib.import_module("scheduler_client"), part("generated.models")
+    client = lib.Client(service.url)
+    async with receiving() as receiver:
+        receiver.always(202)
+        target = models.Target(url=receiver.url)
+        draft = models.JobDraft(jobname="Long", interval=3600, target=target)
+        lib.checked(call("create_job").sync_detailed(client=client, body=draft))
+        run = lib.checked(call("run_job").sync_detailed(1, client=client))
+        await receiver.arrived(1)
+        report = lib.AsyncReport(receiver.requests[0][0].headers["scheduler-run"])
+        await report.progress(40, "4 of 10 files")
+        await report.lines(["copied a.csv"])
+        await report.finished("Done.")
+        found = await lib.wait_async(client, run.logid, every=0.05)
+        assert (found.log.status, found.lines[0].text) == ("finished", "copied a.csv")
+        with pytest.raises(lib.RunIsOver):
+            await report.heartbeat()

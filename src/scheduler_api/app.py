@@ -10,18 +10,19 @@ from functools import partial
 
 import structlog
 from fastapi import FastAPI
-from sqlalchemy.engine import URL
 from starlette.staticfiles import StaticFiles
 
 from scheduler_api import __version__, descriptors
+from scheduler_api.address import Address
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolOptions, driver_url
+from scheduler_api.database.connections import Places, PoolOptions, driver_url
 from scheduler_api.database.engine import Database, Fence
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.descriptors import Shares
 from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
+from scheduler_api.errors import Misconfigured
 from scheduler_api.logs import configure as configure_logs
 from scheduler_api.routers import (
     actions,
@@ -43,7 +44,7 @@ from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.routers.http.headers import Compression, HeadAsGet, StandardHeaders
 from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.services.runs.starting import Terms
-from scheduler_api.settings import Auth, Settings, unknown_variables
+from scheduler_api.settings import Auth, Pooler, Settings, unknown_variables
 from scheduler_api.targets import Guard
 from scheduler_api.web.pages import STATIC, Pages
 from scheduler_api.workers.change_feed import ChangeFeed
@@ -152,18 +153,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _running(settings: Settings) -> AsyncIterator[AppState]:
     """Everything that runs as long as the service does, started in order and stopped in reverse."""
     async with contextlib.AsyncExitStack() as stack:
-        url = await stack.enter_async_context(database_server(settings))
+        places = await stack.enter_async_context(database_server(settings))
         retirement = Retirement()
-        requests = requests_database(settings, url, retirement)
+        requests = requests_database(settings, places, retirement)
         stack.push_async_callback(requests.close)
         await _require_schema(settings, requests)
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
-        own = partial(_own_database, settings, url, retirement)
+        own = partial(_own_database, settings, places, retirement)
         deliveries = own("scheduler-api deliveries", DELIVERY_POOL)
         stack.push_async_callback(deliveries.close)
-        # Its name tells all others that this replica is there.
-        signals = own(f"{REPLICA}{_replica()}", EVENTS_POOL)
+        # Its name tells all others that this replica is there. It listens: to what a pooler would not tell.
+        direct = Places(places.direct or places.url)
+        signals = _own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
         stack.push_async_callback(signals.close)
         share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
@@ -307,11 +309,11 @@ async def _listening(
 
 
 @contextlib.asynccontextmanager
-async def database_server(settings: Settings) -> AsyncIterator[URL]:
-    """The URL of the server to use; the embedded one runs as long as this context."""
+async def database_server(settings: Settings) -> AsyncIterator[Places]:
+    """Where the server to use is; the embedded one runs as long as this context. Raises Misconfigured."""
     if settings.address is not None:
         log.info("using the database", at=settings.address.shown)
-        yield driver_url(settings.address)
+        yield _places(settings, settings.address)
         return
     server = EmbeddedServer(settings.data_dir or default_data_dir())
     log.info("using an embedded database", folder=str(server.data_dir))
@@ -319,17 +321,28 @@ async def database_server(settings: Settings) -> AsyncIterator[URL]:
     keeper = _keeper(server)
     keeper.start()
     try:
-        yield url
+        yield Places(url)
     finally:
         await keeper.cancel()
         await server.stop()
 
 
-def requests_database(settings: Settings, url: URL, retirement: Retirement | None = None) -> Database:
+def _places(settings: Settings, address: Address) -> Places:
+    if settings.database_pooler is Pooler.SESSION:
+        return Places(driver_url(address))
+    if settings.direct_address is None:
+        raise Misconfigured(
+            "Set SCHEDULER_DATABASE_DIRECT_URL to the address of the server itself: behind a pooler of "
+            "transactions nothing can be listened to, and no schema migrated."
+        )
+    return Places(driver_url(address), driver_url(settings.direct_address))
+
+
+def requests_database(settings: Settings, places: Places, retirement: Retirement | None = None) -> Database:
     """The connections that requests share."""
     pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
     return Database(
-        url,
+        places,
         name="scheduler-api requests",
         pool=pool,
         statement_timeout=settings.statement_timeout,
@@ -339,11 +352,11 @@ def requests_database(settings: Settings, url: URL, retirement: Retirement | Non
 
 
 def _own_database(
-    settings: Settings, url: URL, retirement: Retirement, name: str, pool: PoolOptions
+    settings: Settings, places: Places, retirement: Retirement, name: str, pool: PoolOptions
 ) -> Database:
     """The connections of a part that requests must not starve."""
     return Database(
-        url,
+        places,
         name=name[:MAX_NAME_LENGTH],
         pool=pool,
         statement_timeout=settings.statement_timeout,

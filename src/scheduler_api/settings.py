@@ -17,6 +17,15 @@ from scheduler_api.ciphers import is_key
 PREFIX, DOTENV = "SCHEDULER_", ".env"
 
 
+class Pooler(StrEnum):
+    """How long a connection is ours."""
+
+    SESSION = "session"
+    """For as long as we like: the server itself, or a pooler of sessions."""
+    TRANSACTION = "transaction"
+    """For one transaction: a pooler stands in between."""
+
+
 class Auth(StrEnum):
     """Who may come in."""
 
@@ -64,6 +73,16 @@ class Settings(BaseSettings):
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
         None,
         description="The Postgres server to use. Unset: an embedded one, in `SCHEDULER_DATA_DIR`.",
+    )
+    database_pooler: Pooler = Field(
+        Pooler.SESSION,
+        description="`transaction` where `SCHEDULER_DATABASE_URL` leads to a pooler, such as PgBouncer, that "
+        "hands out connections by the transaction.",
+    )
+    database_direct_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
+        None,
+        description="The server itself, where `SCHEDULER_DATABASE_POOLER` is `transaction`: for migrations, "
+        "and to hear of changes.",
     )
     data_dir: Path | None = Field(
         None,
@@ -182,6 +201,12 @@ class Settings(BaseSettings):
     def address(self) -> Address | None:
         """Where the given server is; None: use the embedded one."""
         return None if self.database_url is None else Address.of(self.database_url.get_secret_value())
+
+    @property
+    def direct_address(self) -> Address | None:
+        """Where the server itself is, behind a pooler."""
+        url = self.database_direct_url
+        return None if url is None else Address.of(url.get_secret_value())
 
     def binds_loopback(self) -> bool:
         """Whether the address to listen on can be reached from this machine only."""

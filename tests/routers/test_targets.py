@@ -145,6 +145,17 @@ async def test_a_run_now_may_send_a_body_of_its_own(client: AsyncClient, receive
     assert "&#34;n&#34;" in page
 
 
+async def test_a_response_that_nobody_else_may_read_is_not_kept(
+    client: AsyncClient, receiver: Receiver
+) -> None:
+    receiver.always(200, "a secret")
+    for keep, excerpt in ((True, "a secret"), (False, None)):
+        target = {"url": receiver.url, "keepresponse": keep, "pattern": "secret"}
+        logid = await run_now(client, await create(client, target))
+        await run_due(client, finished=1)
+        assert (await log_of(client, logid))["attempts"][0]["excerpt"] == excerpt
+
+
 async def test_a_body_goes_where_requests_have_one(client: AsyncClient, receiver: Receiver) -> None:
     get = await create(client, {"url": receiver.url, "method": "GET"})
     assert field_errors(await client.post(f"/jobs/{get}/run", json={"body": "x"})).keys() == {"/body"}

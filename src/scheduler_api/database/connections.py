@@ -88,19 +88,29 @@ def driver_url(address: Address) -> URL:
     return URL.create("postgresql+asyncpg", query=query)
 
 
+class Places(NamedTuple):
+    """Where the database is."""
+
+    url: URL
+    direct: URL | None = None
+    """The server itself, if `url` leads to a pooler that hands out connections by the transaction."""
+
+
 def pooled_engine(
-    url: URL, pool: PoolOptions, patience: float, server_settings: Mapping[str, str]
+    places: Places, pool: PoolOptions, patience: float, server_settings: Mapping[str, str]
 ) -> AsyncEngine:
     """An engine with a pool, whose connections give a call up after `patience` seconds."""
+    asked = {**server_settings, **pool.settings}
+    args = _connect_args(places.url, asked) if places.direct is None else _pooler_args(places.url, asked)
     engine = create_async_engine(
-        url,
+        places.url,
         # Transactions are begun and committed by `Database`, on the driver.
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
         pool_size=pool.kept,
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,
-        connect_args=_connect_args(url, {**server_settings, **pool.settings}) | {"command_timeout": patience},
+        connect_args=args | {"command_timeout": patience},
     )
     event.listen(engine.sync_engine, "checkout", _refuse_unfit)
     return engine
@@ -117,6 +127,27 @@ def _connect_args(url: URL, server_settings: Mapping[str, str]) -> dict[str, Any
         "connection_class": Connection,
         "server_settings": {**SESSION_SETTINGS, **server_settings},
     }
+
+
+def _pooler_args(url: URL, server_settings: Mapping[str, str]) -> dict[str, Any]:
+    """For a pooler of transactions: what is set or prepared would be found by others, or be lost."""
+    return _connect_args(url, {}) | {
+        "server_settings": {"application_name": server_settings["application_name"]},
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+    }
+
+
+def set_locally(server_settings: Mapping[str, str]) -> str:
+    """The SQL by which a transaction, and it alone, asks of the server what connections do otherwise."""
+    asked = {**SESSION_SETTINGS, **server_settings}
+    calls = [
+        f"set_config('{name}', '{value}', true)"
+        for name, value in asked.items()
+        if name != "application_name" and not name.startswith("tcp_")
+    ]
+    return f"SELECT {', '.join(calls)}"
 
 
 def _refuse_unfit(dbapi_connection: DBAPIConnection, *_: object) -> None:

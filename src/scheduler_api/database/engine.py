@@ -13,7 +13,14 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from scheduler_api.database import installation
-from scheduler_api.database.connections import Connection, PoolOptions, pooled_engine, unpooled_engine
+from scheduler_api.database.connections import (
+    Connection,
+    Places,
+    PoolOptions,
+    pooled_engine,
+    set_locally,
+    unpooled_engine,
+)
 from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
 from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statement, attach_driver, command
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
@@ -37,7 +44,8 @@ OPENING = Statement(
     """
 )
 #: The lock comes before the opening statement looks which code may write, so that what it sees still holds.
-BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock_shared({WRITERS_KEY})"
+LOCK = f"SELECT pg_advisory_xact_lock_shared({WRITERS_KEY})"
+BEGIN = f"BEGIN; {LOCK}"
 OUTCOME = Statement(f"SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8)), {LIFE}")
 #: The server itself ends the time-out of statements before it commits.
 COMMIT = "COMMIT"
@@ -91,7 +99,7 @@ class Database:
 
     def __init__(
         self,
-        url: URL,
+        places: URL | Places,
         *,
         name: str,
         pool: PoolOptions,
@@ -99,13 +107,16 @@ class Database:
         patience: float | None = None,
         fence: Fence = FENCE,
     ) -> None:
-        self.url = url
+        self._places = places if isinstance(places, Places) else Places(places)
         self._outdated = fence.outdated
         self.version = fence.version
         self._name = name
         self.patience = patience or 2 * statement_timeout
         own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
-        self.engine = pooled_engine(url, pool, self.patience, own)
+        self.engine = pooled_engine(self._places, pool, self.patience, own)
+        self._begin_with = BEGIN
+        if self._places.direct is not None:
+            self._begin_with = f"BEGIN; {set_locally({**own, **pool.settings})}; {LOCK}"
         self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.
@@ -154,7 +165,14 @@ class Database:
 
         async def attempt() -> T:
             async with self._session(deadline) as session:
-                return await look(session, *args, **kwargs)
+                if self._places.direct is None:
+                    return await look(session, *args, **kwargs)
+                try:
+                    # Each statement by itself might reach another connection, which asks other things.
+                    await command(session, self._begin_with)
+                    return await look(session, *args, **kwargs)
+                finally:
+                    await _roll_back(session)
 
         return await _twice(attempt)
 
@@ -166,7 +184,10 @@ class Database:
     @contextlib.asynccontextmanager
     async def unhurried(self) -> AsyncIterator[AsyncConnection]:
         """A transaction by SQLAlchemy's means, on a connection of its own, without any time-out."""
-        engine = unpooled_engine(self.url, {"application_name": self._name, "statement_timeout": "0"})
+        engine = unpooled_engine(
+            self._places.direct or self._places.url,
+            {"application_name": self._name, "statement_timeout": "0"},
+        )
         async with engine.begin() as connection:
             yield connection
 
@@ -230,7 +251,7 @@ class Database:
         return opened
 
     async def _open(self, session: Session, fenced: bool) -> _Opened:
-        await command(session, BEGIN)
+        await command(session, self._begin_with)
         opened = _Opened(*await session.one(OPENING))
         if fenced:
             self._require_permission(opened)

@@ -72,6 +72,7 @@ TARGET = {
     "target_timeout": str(Target.model_fields["timeout"].default),
     "target_success": " ".join(Target.model_fields["success"].get_default(call_default_factory=True)),
     "target_retries": str(Target.model_fields["retries"].default),
+    "target_keepresponse": "true",
 }
 #: Parts of a target that are typed as they are.
 PLAIN = (
@@ -85,6 +86,7 @@ PLAIN = (
     "retryfor",
     "heartbeattimeout",
 )
+YES_NO = {True: "true", False: "false"}
 
 
 def fields_for(now: datetime, zone: str, editing: Job | None, like: Job | None) -> dict[str, str]:
@@ -173,7 +175,8 @@ RETRIES = (
 )
 CALLS = (
     "target_url", "target_method", "target_headers", "target_body", "target_timeout", "target_success",
-    "target_pattern", "target_retries", "overlap", "concurrency", "autopause", *RETRIES,
+    "target_pattern", "target_keepresponse", "target_retries", "overlap", "concurrency", "autopause",
+    *RETRIES,
 )  # fmt: skip
 REST = tuple(name for name in JobDraft.model_fields if name not in {*FIRST, *CALLS, "target", "after"})
 #: The fields of a job that the form shows in a way of their own; all others it shows as they are.
@@ -219,6 +222,7 @@ def _target_fields(target: Target) -> dict[str, str]:
     fields = {f"target_{name}": _text(written[name]) for name in PLAIN}
     fields["target_headers"] = "\n".join(f"{name}: {MASK}" for name in target.headers)
     fields["target_body"] = body_text(target.body)
+    fields["target_keepresponse"] = YES_NO[target.keepresponse]
     return fields | {f"target_{name}": " ".join(written[name]) for name in ("success", "retryon")}
 
 

@@ -31,6 +31,7 @@ TARGET = {
     "maxbackoff": 30,
     "retryfor": 3600,
     "heartbeattimeout": 90,
+    "keepresponse": False,
 }
 WHOLE: dict[str, Any] = {
     "jobname": "Whole",

@@ -178,6 +178,12 @@ class TargetSummary(Input):
         "times out.",
     )
 
+    keepresponse: bool = Field(
+        True,
+        description="Whether the first 4 KiB of each response are kept and shown. `false` for responses that "
+        "hold what nobody else may read.",
+    )
+
     @property
     def host(self) -> str:
         """The host that it calls, as limits name it."""

@@ -48,6 +48,8 @@ class Caller:
         judgement = _judge(target, answer)
         if judgement.failure is not None:
             _tell(started, judgement)
+        if not target.keepresponse:
+            answer = answer._replace(excerpt=None)
         return _ended(started, answer, judgement)
 
     async def test(self, started: Started) -> TestAnswer:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
-from standardwebhooks import Webhook
 
 from scheduler_api.app import create_app
 from scheduler_api.database.engine import Database
 from scheduler_api.settings import Settings
+from scheduler_api.targets import signatures
 from tests.clients.conftest import FOLDER
 from tests.processes.service import Service, services
 from tests.receiver import receiving
@@ -148,23 +148,17 @@ async def test_a_job_as_it_is_given_is_copied_and_edits_nothing(service: Service
 def test_requests_of_the_service_are_told_from_others(body: bytes) -> None:
     lib = importlib.import_module("scheduler_client")
     now = datetime.now(UTC)
-    headers = (
-        {
-            "Webhook-Id": "msg_1",
-            "webhook-timestamp": str(int(now.timestamp())),
-            "Webhook-Signature": Webhook(SECRET).sign("msg_1", now, body.decode("utf-8", "surrogateescape")),
-            "scheduler-run": "http://localhost:5000/runs/1/2",
-        }
-        if body != b"\xff\xfe"
-        else {}
-    )
-    if not headers:
-        with pytest.raises(lib.NotFromService):
-            lib.verify(SECRET, headers, body)
-        return
+    headers = {
+        "Webhook-Id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "Webhook-Signature": signatures.sign([signatures.new_secret(), SECRET], "msg_1", now, body),
+        "scheduler-run": "http://localhost:5000/runs/1/2",
+    }
     assert lib.verify(SECRET, headers, body) == ("msg_1", "http://localhost:5000/runs/1/2")
-    with pytest.raises(lib.NotFromService):
-        lib.verify(SECRET, headers, body + b" ")
+    old = str(int(now.timestamp()) - 301)
+    for other, sent in ((headers, body + b" "), ({}, body), (headers | {"webhook-timestamp": old}, body)):
+        with pytest.raises(lib.NotFromService):
+            lib.verify(SECRET, other, sent)
 
 
 @pytest.mark.usefixtures("generated")

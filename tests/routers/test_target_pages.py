@@ -448,6 +448,7 @@ def test_whatever_a_log_holds_is_text() -> None:
         log=Log.model_validate(log),
         attempts=[Attempt.model_validate(attempt), Attempt.model_validate(accepted)],
         lines=lines,
+        body={MARKUP: MARKUP},
     )
     page = rendered(Pages().log(NOW, hostile_job(), found))
     assert page.text.count(MARKUP) > 10

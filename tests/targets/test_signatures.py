@@ -1,9 +1,12 @@
 """What receivers recognise a delivery by."""
 
+import base64
+import hmac
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import svix
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from scheduler_api.targets import signatures
@@ -12,11 +15,13 @@ CREATED = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 DUE = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def headers(secrets: list[str], at: datetime, body: str) -> dict[str, str]:
+def headers(secrets: list[str], at: datetime, body: str | bytes) -> dict[str, str]:
     return {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": signatures.sign(secrets, "msg_1", at, body),
+        "webhook-signature": signatures.sign(
+            secrets, "msg_1", at, body.encode() if isinstance(body, str) else body
+        ),
     }
 
 
@@ -41,8 +46,28 @@ def test_receivers_verify_with_either_secret_while_one_is_replaced(zone: timezon
         Webhook(signatures.new_secret()).verify(body, signed)
 
 
+@pytest.mark.parametrize("body", ['{"a": "é"}', "", "Grüße", "1"])
+def test_libraries_verify_every_kind_of_text(body: str) -> None:
+    """As the page on targets says."""
+    secret = signatures.new_secret()
+    signed = headers([secret], datetime.now(UTC), body)
+    Webhook(secret).verify(body.encode(), signed, json_parse=False)
+    svix.Webhook(secret).verify(body.encode(), signed)
+    with pytest.raises(WebhookVerificationError):
+        svix.Webhook(secret).verify(body.encode() + b" ", signed)
+
+
+def test_what_no_library_reads_is_signed_as_it_is_sent() -> None:
+    secret, body = signatures.new_secret(), "Grüße".encode("latin-1")
+    signed = headers([secret], datetime.now(UTC), body)
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    sent = f"{signed['webhook-id']}.{signed['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.digest(key, sent, "sha256")).decode()
+    assert signed["webhook-signature"] == f"v1,{expected}"
+
+
 def test_without_a_secret_there_is_no_signature() -> None:
-    assert signatures.sign([], "msg_1", DUE, "") == ""
+    assert signatures.sign([], "msg_1", DUE, b"") == ""
 
 
 def test_the_delivery_id_is_the_same_everywhere_and_for_ever() -> None:

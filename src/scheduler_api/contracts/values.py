@@ -54,6 +54,14 @@ def without_defaults(schema: dict[str, Any], *examples: Any) -> None:
     schema["examples"] = list(examples)
 
 
+def all_given(schema: dict[str, Any]) -> None:
+    """Of what an answer repeats as it was written, nothing is left out."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+    schema["required"] = [*schema["properties"]]
+    schema.pop("examples", None)
+
+
 def without_nulls(model: type[BaseModel], data: Any) -> tuple[Any, list[str]]:
     """What a patch gives, and the names of the fields that it resets with a null."""
     if not isinstance(data, dict):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
+from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import validate
 
 #: What generators and people can still read.
@@ -69,6 +70,22 @@ async def test_bodies_answers_and_errors_are_components(document: Any) -> None:
                     assert all("$ref" in kind for kind in kinds), (name, status)
 
 
+async def test_each_body_and_answer_has_an_example(document: Any) -> None:
+    """A true one: it fits the schema, and answers lack nothing."""
+    schemas = document["components"]["schemas"]
+    media = ("application/json", "application/problem+json", "application/merge-patch+json")
+    for place, value in inside(document):
+        if place.endswith(tuple(f"{kind}/schema" for kind in media)) and "/components/" not in place:
+            kinds = value.get("anyOf", [value.get("items", value)])
+            for name in (kind["$ref"].rpartition("/")[2] for kind in kinds if "$ref" in kind):
+                kind = Draft202012Validator({"$ref": f"#/components/schemas/{name}", **document})
+                assert schemas[name]["examples"], name
+                for example in schemas[name]["examples"]:
+                    kind.validate(example)
+                    if "/responses/" in place:
+                        assert example.keys() == schemas[name]["properties"].keys(), name
+
+
 async def test_each_enumeration_is_there_once(document: Any) -> None:
     found = [
         (place, tuple(value["enum"]))
@@ -85,10 +102,16 @@ async def test_whole_numbers_are_integers(document: Any) -> None:
 
 async def test_what_is_always_there_is_required(client: AsyncClient, document: Any) -> None:
     """Or typed clients ask of each field whether it is there."""
-    await client.post("/jobs", json={"jobname": "A job", "cron": "0 3 * * *"})
+    target = {"url": "https://example.com/"}
+    await client.post("/jobs", json={"jobname": "A job", "cron": "0 3 * * *", "target": target})
+    await client.post("/jobs", json={"jobname": "Another", "after": {"jobid": 1}})
     run = (await client.post("/jobs/1/run")).json()
+    job = (await client.get("/jobs/1")).json()["job"]
     answers = {
-        "Job": (await client.get("/jobs/1")).json()["job"],
+        "Job": job,
+        "JobTarget": job["target"],
+        "JobAfter": (await client.get("/jobs/2")).json()["job"]["after"],
+        "JobTargetSummary": (await client.get("/jobs")).json()[0]["target"],
         "JobSummary": (await client.get("/jobs")).json()[0],
         "Log": run,
         "Overview": (await client.get("/overview")).json(),

@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from scheduler_api.targets import Failure, Guard
-from scheduler_api.workers.delivery import client as module
+from scheduler_api.workers.delivery.answers import MAX_KEPT, MAX_READ
 from scheduler_api.workers.delivery.client import Call, Client
 from tests.workers.delivery.conftest import Run
 from tests.workers.delivery.servers import (
@@ -60,8 +60,8 @@ def test_an_endless_body_is_cut(run: Run) -> None:
         async with target(endless_body) as server, opened() as client:
             answer = await get(client, server.url)
             assert (answer.status, answer.failure, answer.truncated) == (200, None, True)
-            assert answer.excerpt == "a" * module.MAX_KEPT
-            assert answer.body == "a" * module.MAX_READ
+            assert answer.excerpt == "a" * MAX_KEPT
+            assert answer.body == "a" * MAX_READ
             # The server sees the end of the connection while the client lives on.
             await server.quiet()
 
@@ -76,7 +76,7 @@ def test_what_comes_packed_all_the_same_is_unpacked_as_far_as_it_is_looked_at(ru
         async with target(says(head + bomb)) as server, opened() as client:
             answer = await get(client, server.url)
             assert (answer.status, answer.failure) == (200, None)
-            assert answer.body == "a" * module.MAX_READ
+            assert answer.body == "a" * MAX_READ
             assert b"Accept-Encoding: identity\r\n" in server.requests[0]
 
     run(scenario())

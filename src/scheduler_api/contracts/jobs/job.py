@@ -5,11 +5,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
-from scheduler_api.contracts.values import Output
+from scheduler_api.contracts.values import Output, all_given
 from scheduler_api.schedule import Fold, Gap, Misfire
 
 
@@ -53,8 +53,26 @@ class JobSort(StrEnum):
     NEXTRUN = "nextrun"
 
 
+class JobAfter(After):
+    """What a job runs after."""
+
+    model_config = ConfigDict(json_schema_extra=all_given)
+
+
+class JobTargetSummary(TargetSummary):
+    """A job's target without its headers and its body."""
+
+    model_config = ConfigDict(json_schema_extra=all_given)
+
+
+class JobTarget(Target, JobTargetSummary):
+    """A job's target."""
+
+    model_config = ConfigDict(json_schema_extra=all_given)
+
+
 def _stored(value: Any) -> Any:
-    return stored(value) if isinstance(value, dict) else value
+    return stored(value, JobTarget) if isinstance(value, dict) else value
 
 
 class JobSummary(Output):
@@ -68,7 +86,7 @@ class JobSummary(Output):
     repeat: bool
     interval: int | None
     cron: str | None
-    after: After | None
+    after: JobAfter | None
     until: datetime | None
     maxruns: int | None
     exclude: list[str]
@@ -81,7 +99,7 @@ class JobSummary(Output):
     description: str
     owner: str
     runbook: str
-    target: TargetSummary | None
+    target: JobTargetSummary | None
     overlap: bool
     concurrency: int | None
     autopause: int | None
@@ -110,4 +128,4 @@ class JobSummary(Output):
 class Job(JobSummary):
     """A job and its current state."""
 
-    target: Annotated[Target | None, BeforeValidator(_stored)]
+    target: Annotated[JobTarget | None, BeforeValidator(_stored)]

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -276,6 +276,9 @@ class TargetPatch(Target):
     )
 
 
+AnyTarget = TypeVar("AnyTarget", bound=Target)
+
+
 def target_of(document: str) -> Target:
     """The target that a job's row holds, as JSON. Passes read thousands, and few differ.
 
@@ -285,15 +288,15 @@ def target_of(document: str) -> Target:
 
 
 def _parsed(document: str) -> Target:
-    return stored(from_json(document))
+    return stored(from_json(document), Target)
 
 
-def stored(values: Any) -> Target:
+def stored(values: Any, kind: type[AnyTarget]) -> AnyTarget:
     """The target that these are the fields of, as the database has them."""
     if not isinstance(values, dict):
-        return Target.model_validate(values)
+        return kind.model_validate(values)
     rest = {name: value for name, value in values.items() if name != "body"}
-    return Target.model_validate(rest).model_copy(update={"body": values.get("body")})
+    return kind.model_validate(rest).model_copy(update={"body": values.get("body")})
 
 
 _kept = lru_cache(maxsize=1024)(_parsed)

@@ -1,6 +1,8 @@
 """The OpenAPI document: what signatures say, and what holds for all operations; the page that shows it."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -87,6 +89,9 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "The id that the log lines of the request have; the client's own if it sent one.",
     },
 }
+#: An answer of each kind; what is sent has its example beside its model.
+EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text())
+REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 COUNTED = ("Total-Count", "Total-Count-Complete")
 PAGE = {"text/html": {"schema": {"type": "string"}}}
 
@@ -135,50 +140,62 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _complete(found: dict[str, Any]) -> None:
     """Add what all operations have in common, and the forms that some take."""
+    _add_forms(found)
+    _add_components(found["components"])
+    read = [methods["get"]["responses"]["200"] for methods in found["paths"].values() if "get" in methods]
+    for answer in read:
+        if "application/json" in answer["content"]:
+            answer.setdefault("headers", {})["ETag"] = {"$ref": "#/components/headers/ETag"}
+    for operation in _operations(found):
+        _complete_operation(operation)
+
+
+def _add_forms(found: dict[str, Any]) -> None:
     for path, model in FORMS.items():
         schema: dict[str, Any] = {"type": "object", "description": "The fields, as text."}
         if model is not None:
             schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-        operation = found["paths"][path]["post"]
-        body = operation.setdefault("requestBody", {"content": {}})
+        body = found["paths"][path]["post"].setdefault("requestBody", {"content": {}})
         body["content"][FORM] = {"schema": schema}
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-    components = found["components"]
-    components["schemas"] |= schema.pop("$defs") | {"Problem": schema}
+
+
+def _add_components(components: dict[str, Any]) -> None:
+    schemas = components["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+    schemas |= problem.pop("$defs") | {"Problem": problem}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     components["headers"] = HEADERS
-    request_id = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
     components["responses"] = {
         name: {
             "description": reason,
-            "headers": request_id
+            "headers": REQUEST_ID
             | ({"Retry-After": {"$ref": "#/components/headers/Retry-After"}} if status == 503 else {}),  # noqa: PLR2004
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, (name, reason) in REASONS.items()
     }
-    read = [methods["get"]["responses"]["200"] for methods in found["paths"].values() if "get" in methods]
-    for answer in read:
-        if "application/json" in answer["content"]:
-            answer.setdefault("headers", {})["ETag"] = {"$ref": "#/components/headers/ETag"}
-    for name in ("HTTPValidationError", "ValidationError"):
-        components["schemas"].pop(name, None)
-    for operation in _operations(found):
-        # FastAPI's own, where nothing can be wrong but an id: then there is nothing at the address.
-        operation["responses"] = {
-            status: answer
-            for status, answer in operation["responses"].items()
-            if "HTTPValidationError" not in str(answer)
-        }
-        for parameter in operation.get("parameters", ()):
-            parameter["schema"] = _given(parameter["schema"])
-        sentence, _, rest = operation["description"].partition("\n\n")
-        operation["summary"] = " ".join(sentence.split()).removesuffix(".")
-        operation["description"] = rest or operation["summary"] + "."
-        for answer in operation["responses"].values():
-            if "$ref" in answer:
-                del answer["description"]
-            else:
-                answer["headers"] = answer.get("headers", {}) | request_id
+
+
+def _complete_operation(operation: dict[str, Any]) -> None:
+    # FastAPI's own, where nothing can be wrong but an id: then there is nothing at the address.
+    operation["responses"] = {
+        status: answer
+        for status, answer in operation["responses"].items()
+        if "HTTPValidationError" not in str(answer)
+    }
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _given(parameter["schema"])
+    sentence, _, rest = operation["description"].partition("\n\n")
+    operation["summary"] = " ".join(sentence.split()).removesuffix(".")
+    operation["description"] = rest or operation["summary"] + "."
+    for answer in operation["responses"].values():
+        if "$ref" in answer:
+            del answer["description"]
+        else:
+            answer["headers"] = answer.get("headers", {}) | REQUEST_ID
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:

@@ -149,6 +149,7 @@ async def sample(session: Session, now: datetime, jobid: int) -> Started:
         token=uuid4(),
         jobname=job.jobname,
         createdat=job.createdat,
+        timezone=job.timezone,
         document=document,
         secrets=await secrets.ciphertexts(session, jobid),
     )

@@ -47,10 +47,10 @@ def request_of(target: Target, values: Values) -> Call:
 def attempt_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
     """The request of one attempt. `secrets` sign it; `runurl` is where an accepted run reports."""
     call = request_of(target, values_of(started, started))
-    msgid, body = call.headers["webhook-id"], (call.body or b"").decode()
+    msgid = call.headers["webhook-id"]
     call.headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:
-        call.headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, body)
+        call.headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, call.body or b"")
     call.headers["traceparent"] = signatures.traceparent(msgid, f"{random.getrandbits(64) or 1:016x}")
     if runurl is not None:
         call.headers["scheduler-run"] = runurl

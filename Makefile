@@ -1,7 +1,13 @@
 # Every target prepares .venv by itself; nothing but python3 (3.11 or newer) is needed.
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# An interpreter that is named is used, also where .venv was made with another one.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := python3
+INTERPRETER := $(BIN)/python
+else
+INTERPRETER := $(VENV)/.made-with-$(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:2], sep=".")')
+endif
 # Two workers more than there are cores: tests wait for processes and browsers, too.
 PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + (os.cpu_count() or 1))')
 # Tests start a hundred processes: each would compile everything anew.
@@ -67,11 +73,12 @@ EXPLORED := tests/services/test_model.py tests/services/test_bounds.py -k 'model
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-$(BIN)/python:
+$(INTERPRETER):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
+	[ -e $@ ] || touch $@
 
-$(VENV)/.run: $(BIN)/python requirements/embedded.lock pyproject.toml
+$(VENV)/.run: $(INTERPRETER) requirements/embedded.lock pyproject.toml
 	$(PIP) --require-hashes -r requirements/embedded.lock
 	$(PIP) --no-build-isolation --editable .
 	touch $@

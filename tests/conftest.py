@@ -20,6 +20,7 @@ from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
+from tests import pooler
 from tests.factories import empty, end_others
 from tests.servers import Server
 
@@ -57,7 +58,7 @@ class EmbeddedRun:
         self._folder.cleanup()
 
 
-RUN = pytest.StashKey[EmbeddedRun]()
+RUN, POOLER = pytest.StashKey[EmbeddedRun](), pytest.StashKey[pooler.PgBouncer]()
 # How long an example takes is the machine's business.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
@@ -71,9 +72,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[RUN] = EmbeddedRun()
         url = config.stash[RUN].start().render_as_string(hide_password=False)
     os.environ[SERVER_URL] = url
+    if pooler.PROGRAM in os.environ:
+        config.stash[POOLER] = pooler.PgBouncer(os.environ[pooler.PROGRAM], make_url(url))
+        os.environ[pooler.ADDRESS] = config.stash[POOLER].address
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if POOLER in config.stash:
+        config.stash[POOLER].stop()
     if RUN in config.stash:
         config.stash[RUN].stop()
         del os.environ[SERVER_URL]
@@ -120,7 +126,7 @@ async def _migrate(url: URL) -> None:
 async def database(worker_database: URL) -> AsyncIterator[Database]:
     """The worker's database, with empty tables."""
     database = Database(
-        worker_database,
+        pooler.endpoints(worker_database),
         name="tests",
         pool=PoolOptions(8, 0, 5.0, {"lock_timeout": "60s"}),
         statement_timeout=60,
@@ -134,9 +140,10 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
 @pytest.fixture
 def settings(worker_database: URL) -> Settings:
     """Settings for a service on the worker's database, without a ticker: nothing runs by itself."""
+    environment = pooler.environment(worker_database)
     return Settings.model_validate(
         {
-            "database_url": worker_database.render_as_string(hide_password=False),
+            **{name.removeprefix("SCHEDULER_").lower(): text for name, text in environment.items()},
             "ticker": False,
             "lease": 1,
             "secret_key": Fernet.generate_key().decode(),

@@ -21,7 +21,7 @@ ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 EMPTY = (
     *(
         f"DELETE FROM {table}"
-        for table in ("job", "jobchange", "idempotencykey", "concurrencylimit", "hostfailure")
+        for table in ("job", "jobchange", "idempotencykey", "concurrencylimit", "hostfailure", "calendar")
     ),
     "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
     " confirmedat = NULL WHERE restoredat IS NOT NULL",

@@ -16,7 +16,7 @@ from scheduler_api import __version__, descriptors
 from scheduler_api.address import Address
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import migrations
-from scheduler_api.database.connections import Places, PoolOptions, driver_url
+from scheduler_api.database.connections import Endpoints, PoolOptions, driver_url
 from scheduler_api.database.engine import Database, Fence
 from scheduler_api.database.runs import pending
 from scheduler_api.database.system.overview import REPLICA
@@ -27,6 +27,7 @@ from scheduler_api.logs import configure as configure_logs
 from scheduler_api.routers import (
     actions,
     bulk,
+    calendars,
     events,
     history,
     jobs,
@@ -74,6 +75,7 @@ PARTS = (
     history,
     secrets,
     limits,
+    calendars,
     schedules,
     system,
     events,
@@ -153,7 +155,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _running(settings: Settings) -> AsyncIterator[AppState]:
     """Everything that runs as long as the service does, started in order and stopped in reverse."""
     async with contextlib.AsyncExitStack() as stack:
-        places = await stack.enter_async_context(database_server(settings))
+        places = await stack.enter_async_context(_announced_server(settings))
         retirement = Retirement()
         requests = requests_database(settings, places, retirement)
         stack.push_async_callback(requests.close)
@@ -164,7 +166,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         deliveries = own("scheduler-api deliveries", DELIVERY_POOL)
         stack.push_async_callback(deliveries.close)
         # Its name tells all others that this replica is there. It listens: to what a pooler would not tell.
-        direct = Places(places.direct or places.url)
+        direct = Endpoints(places.direct or places.url)
         signals = _own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
         stack.push_async_callback(signals.close)
         share = _announced_shares(settings)
@@ -308,11 +310,16 @@ async def _listening(
         await asyncio.gather(*(loop.cancel() for loop in loops))
 
 
-@contextlib.asynccontextmanager
-async def database_server(settings: Settings) -> AsyncIterator[Places]:
-    """Where the server to use is; the embedded one runs as long as this context. Raises Misconfigured."""
+def _announced_server(settings: Settings) -> contextlib.AbstractAsyncContextManager[Endpoints]:
     if settings.address is not None:
         log.info("using the database", at=settings.address.shown)
+    return database_server(settings)
+
+
+@contextlib.asynccontextmanager
+async def database_server(settings: Settings) -> AsyncIterator[Endpoints]:
+    """Where the server to use is; the embedded one runs as long as this context. Raises Misconfigured."""
+    if settings.address is not None:
         yield _places(settings, settings.address)
         return
     server = EmbeddedServer(settings.data_dir or default_data_dir())
@@ -321,24 +328,26 @@ async def database_server(settings: Settings) -> AsyncIterator[Places]:
     keeper = _keeper(server)
     keeper.start()
     try:
-        yield Places(url)
+        yield Endpoints(url)
     finally:
         await keeper.cancel()
         await server.stop()
 
 
-def _places(settings: Settings, address: Address) -> Places:
+def _places(settings: Settings, address: Address) -> Endpoints:
     if settings.database_pooler is Pooler.SESSION:
-        return Places(driver_url(address))
+        return Endpoints(driver_url(address))
     if settings.direct_address is None:
         raise Misconfigured(
             "Set SCHEDULER_DATABASE_DIRECT_URL to the address of the server itself: behind a pooler of "
             "transactions nothing can be listened to, and no schema migrated."
         )
-    return Places(driver_url(address), driver_url(settings.direct_address))
+    return Endpoints(driver_url(address), driver_url(settings.direct_address))
 
 
-def requests_database(settings: Settings, places: Places, retirement: Retirement | None = None) -> Database:
+def requests_database(
+    settings: Settings, places: Endpoints, retirement: Retirement | None = None
+) -> Database:
     """The connections that requests share."""
     pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
     return Database(
@@ -352,7 +361,7 @@ def requests_database(settings: Settings, places: Places, retirement: Retirement
 
 
 def _own_database(
-    settings: Settings, places: Places, retirement: Retirement, name: str, pool: PoolOptions
+    settings: Settings, places: Endpoints, retirement: Retirement, name: str, pool: PoolOptions
 ) -> Database:
     """The connections of a part that requests must not starve."""
     return Database(

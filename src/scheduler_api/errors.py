@@ -85,6 +85,25 @@ class LimitNotFound(SchedulerError):
     code = "limit_not_found"
 
 
+class CalendarNotFound(SchedulerError):
+    """Calendar not found."""
+
+    code = "calendar_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no calendar {name}.")
+
+
+class CalendarInUse(SchedulerError):
+    """Jobs go by the calendar."""
+
+    code = "calendar_in_use"
+
+    def __init__(self, name: str, count: int) -> None:
+        jobs = "A job goes" if count == 1 else f"{count:,} jobs go"
+        super().__init__(f"{jobs} by the calendar {name}.")
+
+
 class JobIsDeleted(SchedulerError):
     """Job deleted."""
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api import errors
 from scheduler_api.app import requests_database
-from scheduler_api.database.connections import Connection, Places, PoolOptions
+from scheduler_api.database.connections import Connection, Endpoints, PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import DRIVER, Session, Statement, savepoint
 from scheduler_api.settings import Settings
@@ -181,7 +181,7 @@ async def test_a_commit_whose_answer_is_late_is_acknowledged_once_it_is_known(
 
 def test_a_request_is_answered_within_five_seconds(settings: Settings, worker_database: URL) -> None:
     """Whatever the database does, by default."""
-    assert requests_database(settings, Places(worker_database)).patience < 5
+    assert requests_database(settings, Endpoints(worker_database)).patience < 5
 
 
 async def test_a_database_that_cannot_be_reached_any_more_is_given_up_in_time(

@@ -12,8 +12,8 @@ from typing import Self
 
 from sqlalchemy.engine import URL
 
+from tests import pooler
 from tests.processes.smith import COMMAND, Process, Smith
-from tests.servers import dsn
 
 SERVING = re.compile(rb"serving on (http://\S+?)/jobs")
 #: Seconds for what takes far less, on however busy a machine.
@@ -43,7 +43,7 @@ async def run(
 ) -> Program:
     """Start the command-line program. `files`: how many it may open."""
     if database is not None:
-        environment["SCHEDULER_DATABASE_URL"] = dsn(database)
+        environment = pooler.environment(database) | environment
     async with _heard() as (stdout, output), _heard() as (stderr, errors):
         process = await _smith().make(
             command,

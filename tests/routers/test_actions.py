@@ -504,7 +504,7 @@ async def test_a_deleted_job_keeps_its_history_and_runs_no_more(
     assert (await client.delete(f"/jobs/{jobid}")).status_code == 204
     assert (await ran(client))["finished"] == 0
     assert {(log.status, log.reason) for log in await logs(database, jobid)} == {("skipped", "deleted")}
-    shown = (await client.get(f"/jobs/{jobid}")).json()
+    shown = (await client.get(f"/jobs/{jobid}?deleted=true")).json()
     assert (shown["job"]["state"], shown["job"]["active"]) == ("deleted", False)
     assert (await client.get("/jobs")).json() == []
     assert [job["jobid"] for job in (await client.get("/jobs?state=deleted")).json()] == [jobid]

@@ -10,7 +10,9 @@ from tests.factories import rows
 
 JOB = {"jobname": "A call", "cron": "0 3 * * *", "target": {"url": "https://example.com/hook"}}
 #: Everything that a client could change.
-TABLES = ("job", "joblog", "jobchange", "jobsecret", "concurrencylimit", "idempotencykey", "logattempt")
+TABLES = (
+    "job", "joblog", "jobchange", "jobsecret", "concurrencylimit", "idempotencykey", "logattempt", "calendar",
+)  # fmt: skip
 CHANGES: list[tuple[str, str, Any, int]] = [
     ("POST", "/jobs", JOB, 201),
     ("PATCH", "/jobs/1", {"cron": "0 4 * * *"}, 200),
@@ -24,9 +26,11 @@ CHANGES: list[tuple[str, str, Any, int]] = [
     ("POST", "/jobs/1/secrets", None, 201),
     ("DELETE", "/jobs/2/secrets/1", None, 204),
     ("POST", "/jobs/bulk", {"action": "delete", "all": True}, 200),
-    ("POST", "/logs/retry", {}, 200),
+    ("POST", "/logs/retry", {"all": True}, 200),
     ("POST", "/logs/3/cancel", None, 200),
     ("PUT", "/limits/tag/slow", {"limit": 1}, 200),
+    ("PUT", "/calendars/more", {"days": ["2030-12-25"]}, 200),
+    ("DELETE", "/calendars/days", None, 204),
     ("DELETE", "/limits/tag/fast", None, 204),
 ]
 
@@ -46,6 +50,7 @@ async def filled(client: AsyncClient) -> None:
     ]:
         assert (await client.post(path, json=body)).is_success
     assert (await client.put("/limits/tag/fast", json={"limit": 9})).is_success
+    assert (await client.put("/calendars/days", json={"days": ["2030-12-25"]})).is_success
 
 
 @pytest.mark.usefixtures("filled")

@@ -146,7 +146,7 @@ async def test_an_edit_of_one_field_keeps_that_field(client: AsyncClient) -> Non
     await client.patch(
         "/jobs/1",
         json={
-            "target": job(body={"a": 1}, headers={"X-A": "1", "X-C": "3"}, timeout=5)["target"],
+            "target": job(body={"a": 1}, headers={"X-A": "1", "X-B": None, "X-C": "3"}, timeout=5)["target"],
             "grace": 90,
         },
     )

@@ -32,7 +32,7 @@ async def test_filters_stay_in_their_fields(client: AsyncClient, database: Datab
     second = await client.get(first.links["next"]["url"], headers=HTML)
     assert strict(second).tags.count("tr") == 2
     assert "&amp;state=active&amp;tag=a&amp;sort=-jobid&amp;limit=2" in second.text
-    none = await client.get("/jobs", params=params | {"after": "1"}, headers=HTML)
+    none = await client.get("/jobs", params=params | {"cursor": "1"}, headers=HTML)
     assert "No more jobs" in strict(none).text
 
 
@@ -158,7 +158,7 @@ async def test_what_was_done_comes_back_to_the_list_with_its_undo(
     client: AsyncClient, database: Database
 ) -> None:
     await add_job(database, interval=60)
-    form = {"content-type": "application/x-www-form-urlencoded"}
+    form = HTML | {"content-type": "application/x-www-form-urlencoded"}
     response = await client.post("/jobs/1/pause?back=%2Fjobs%3Fname%3DA", headers=form)
     assert response.headers["location"] == "/jobs?name=A&paused=1"
     page = await client.get(response.headers["location"], headers=HTML)
@@ -181,7 +181,7 @@ async def test_what_was_done_comes_back_to_the_list_with_its_undo(
 )
 async def test_the_way_back_leads_nowhere_else(client: AsyncClient, database: Database, back: str) -> None:
     await add_job(database, interval=60)
-    form = {"content-type": "application/x-www-form-urlencoded"}
+    form = HTML | {"content-type": "application/x-www-form-urlencoded"}
     response = await client.post("/jobs/1/pause", params={"back": back}, headers=form)
     assert response.headers["location"] == "/jobs/1"
     response = await client.post("/times", data={"clock": "utc", "back": back})
@@ -206,7 +206,7 @@ async def test_a_page_shows_so_many_at_most(client: AsyncClient, database: Datab
         await add_job(database, interval=60)
     response = await client.get("/jobs?limit=1000", headers=HTML)
     assert len(re.findall(r'<tr id="job-\d+">', response.text)) == 50
-    assert "after=50" in response.links["next"]["url"]
+    assert "cursor=50" in response.links["next"]["url"]
     response = await client.get("/logs?limit=1000", headers=HTML)
     assert len(re.findall(r'<tr id="log-\d+">', response.text)) == 50
     assert len((await client.get("/jobs?limit=1000")).json()) == 60

@@ -38,6 +38,19 @@ HEAVY: dict[str, Any] = {
     "tags": TAGS,
     "target": TARGET | {"body": BODY},
 }
+#: As many days as a calendar may have, every other one; and a file whose events repeat for ever.
+YEARS = [str(date(2030, 1, 1) + timedelta(days=2 * number)) for number in range(2000)]
+HOLIDAYS = "\r\n".join(
+    [
+        "BEGIN:VCALENDAR",
+        *(
+            f"BEGIN:VEVENT\r\nUID:{number}\r\nRRULE:FREQ=YEARLY\r\n"
+            f"DTSTART;VALUE=DATE:2000{number % 12 + 1:02}{number // 12 + 1:02}\r\nEND:VEVENT"
+            for number in range(150)
+        ),
+        "END:VCALENDAR\r\n",
+    ]
+).encode()
 #: Of these a body holds so many.
 WRONG = 22_000
 NAMES = {f"x{number:05}": 0 for number in range(WRONG)}
@@ -113,6 +126,26 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/healthz"): both(),
     ("GET", "/readyz"): both(),
     ("GET", "/swagger-ui"): both(),
+    ("GET", "/docs"): both("", 307),
+    ("GET", "/redoc"): both("", 307),
+    ("GET", "/problems"): both(),
+    ("GET", "/problems/{code}"): both("", 404),
+    ("GET", "/calendars"): both("limit=1000"),
+    ("GET", "/calendars/{name}"): both(),
+    ("PUT", "/calendars/{name}"): [
+        of_json({"days": YEARS}, query="dryrun=true"),
+        of_json({"days": YEARS}),
+        Ask((200,), "dryrun=true", body=HOLIDAYS, kind="text/calendar"),
+        of_json({"days": ["no day"] * WRONG}, 422),
+        *INVALID,
+    ],
+    ("POST", "/calendars"): [
+        of_form({"name": "a.example", "days": " ".join(YEARS)}, 200),
+        of_form({"name": "a.example", "days": HOLIDAYS.decode()}, 200, 303),
+        *BROKEN_FORM,
+    ],
+    ("POST", "/calendars/{name}/delete"): [EMPTY_FORM],
+    ("DELETE", "/calendars/{name}"): [Ask((204, 404, 409))],
     ("GET", "/overview"): both(),
     # It has no end; each of its steps is a line.
     ("GET", "/events"): [],
@@ -187,7 +220,12 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/logs/{logid:logid}/retry"): [Ask((202, 409))],
     ("POST", "/logs/{logid:logid}/cancel"): [Ask((200, 409))],
     ("POST", "/runs/{logid:logid}/{token}"): [of_json({"lines": ["x" * 2000] * 100}, 404, 410), *INVALID],
-    ("POST", "/logs/retry"): [of_json({}, query="dryrun=true"), of_json({}), *INVALID, *BROKEN_FORM],
+    ("POST", "/logs/retry"): [
+        of_json({"all": True}, query="dryrun=true"),
+        of_json({"all": True}),
+        *INVALID,
+        *BROKEN_FORM,
+    ],
     ("POST", "/jobs/run"): [Ask((200,))],
     ("POST", "/jobs/bulk"): [
         of_json({"action": "pause", "all": True}),
@@ -206,6 +244,7 @@ VALUES = {
     "{secretid}": "1",
     "{scope}": "host",
     "{name}": "a.example",
+    "{code}": "nothing",
     "{token}": "00000000-0000-4000-8000-000000000000",
 }
 
@@ -300,6 +339,8 @@ async def fill(database: Database) -> None:
     schedules = [schedule_of(Definition(None, None, "Europe/Berlin", cron=cron)) for cron in crons]
     rows = list(zip(crons, targets, [str(one.next_after(since)) for one in schedules], strict=True))
     await execute(database, FILL_JOBS, rows=json.dumps(rows), exclude=VERSIONS, tags=TAGS)
+    await execute(database, "INSERT INTO calendar (name, days) VALUES ('a.example', :days)", days=AHEAD)
+    await execute(database, "UPDATE job SET calendars = '{a.example}' WHERE jobid <= 60")
     await execute(database, FILL_LOGS, logs=LOGS)
     for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES):
         await execute(database, statement)

@@ -313,7 +313,7 @@ async def test_a_job_is_operated_from_its_page(client: AsyncClient, database: Da
             headers=HTML | {"content-type": "application/x-www-form-urlencoded"},
         )
         assert response.status_code == 303, (verb, response.text)
-        assert (await client.get("/jobs/1")).json()["job"]["state"] == state
+        assert (await client.get("/jobs/1?deleted=true")).json()["job"]["state"] == state
         page = await get(client, "/jobs/1")
         assert state in page.text
         assert page.tags.count("script") == 0

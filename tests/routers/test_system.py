@@ -139,7 +139,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     create = dict(found)["POST /jobs"]
     draft = document["components"]["schemas"]["JobDraft"]
     assert draft["required"] == ["jobname"]
-    assert len(draft["examples"]) == 4
+    assert len(draft["examples"]) == 5
     assert [one["name"] for one in create["parameters"] if one["in"] == "header"] == ["Idempotency-Key"]
 
 

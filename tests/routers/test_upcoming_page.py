@@ -11,7 +11,7 @@ from tests.routers.test_pages import HTML, MARKUP, get
 
 async def test_an_empty_page_teaches(client: AsyncClient) -> None:
     page = await get(client, "/upcoming")
-    assert "No runs in the next 24 hours" in page.text
+    assert "No runs until " in page.text
 
 
 async def test_a_busy_job_does_not_hide_the_others(client: AsyncClient, database: Database) -> None:

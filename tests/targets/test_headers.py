@@ -16,7 +16,7 @@ from scheduler_api.targets import headers
         ("User-Agent", "me/1"),
         ("X-Job", "{{ jobname }}"),
         ("X-Empty", ""),
-        ("X_Odd.name!", "é ÿ"),
+        ("X_Odd.name!", "a ~"),
         ("X-Long", "a" * 4000),
     ],
 )

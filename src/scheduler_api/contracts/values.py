@@ -27,6 +27,9 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 LINE_END = re.compile(r"\r\n|\r|\n")
+#: Days and ranges of a calendar.
+MAX_CALENDAR_DAYS = 2000
+CALENDAR_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,49}")
 EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 #: Instants and excluded days lie between these.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
@@ -163,6 +166,18 @@ def _excluded_days(value: str) -> str:
     return value
 
 
+def _calendar_name(value: str) -> str:
+    if not CALENDAR_NAME.fullmatch(value):
+        raise invalid(
+            "calendar", "Must be 1 to 50 lower-case letters, digits, dots and hyphens, such as de-holidays."
+        )
+    return value
+
+
+def _once_each(value: list[str]) -> list[str]:
+    return list(dict.fromkeys(value))
+
+
 JobName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=3, max_length=100),
@@ -200,6 +215,9 @@ Tag = Annotated[
 ]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 Exclusions = Annotated[list[ExcludedDays], Field(max_length=400)]
+CalendarName = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_calendar_name)]
+CalendarNames = Annotated[list[CalendarName], Field(max_length=10), AfterValidator(_once_each)]
+CalendarDays = Annotated[list[ExcludedDays], Field(max_length=MAX_CALENDAR_DAYS)]
 ReasonText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=500),

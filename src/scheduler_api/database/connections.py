@@ -88,7 +88,7 @@ def driver_url(address: Address) -> URL:
     return URL.create("postgresql+asyncpg", query=query)
 
 
-class Places(NamedTuple):
+class Endpoints(NamedTuple):
     """Where the database is."""
 
     url: URL
@@ -97,7 +97,7 @@ class Places(NamedTuple):
 
 
 def pooled_engine(
-    places: Places, pool: PoolOptions, patience: float, server_settings: Mapping[str, str]
+    places: Endpoints, pool: PoolOptions, patience: float, server_settings: Mapping[str, str]
 ) -> AsyncEngine:
     """An engine with a pool, whose connections give a call up after `patience` seconds."""
     asked = {**server_settings, **pool.settings}

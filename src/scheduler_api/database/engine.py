@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionma
 from scheduler_api.database import installation
 from scheduler_api.database.connections import (
     Connection,
-    Places,
+    Endpoints,
     PoolOptions,
     pooled_engine,
     set_locally,
@@ -99,7 +99,7 @@ class Database:
 
     def __init__(
         self,
-        places: URL | Places,
+        places: URL | Endpoints,
         *,
         name: str,
         pool: PoolOptions,
@@ -107,7 +107,7 @@ class Database:
         patience: float | None = None,
         fence: Fence = FENCE,
     ) -> None:
-        self._places = places if isinstance(places, Places) else Places(places)
+        self._places = places if isinstance(places, Endpoints) else Endpoints(places)
         self._outdated = fence.outdated
         self.version = fence.version
         self._name = name

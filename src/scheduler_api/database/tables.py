@@ -66,6 +66,10 @@ job = Table(
     Column("until", Instant),
     Column("maxruns", Integer),
     Column("exclude", ARRAY(Text), nullable=False, server_default="{}"),
+    # The calendars on whose days it does not run, and those days, in order: as they are when it is defined,
+    # and again when they change.
+    Column("calendars", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("calendardays", ARRAY(Text), nullable=False, server_default="{}"),
     Column("dstgap", Text, nullable=False, server_default="after"),
     Column("dstfold", Text, nullable=False, server_default="once"),
     Column("jitter", Integer, nullable=False, server_default="0"),
@@ -134,6 +138,7 @@ job = Table(
     Index("ix_job_afterjobid", "afterjobid", postgresql_where=text("afterjobid IS NOT NULL")),
     Index("ix_job_tags", "tags", postgresql_using="gin"),
     Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
+    Index("ix_job_calendars", "jobid", postgresql_where=text("cardinality(calendars) > 0")),
     # The tickers look for the pause that ends first.
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
 )
@@ -339,6 +344,17 @@ hostfailure = Table(
     Column("error", Text, nullable=False),
 )
 
+# Days on which the jobs that name it do not run, such as holidays.
+calendar = Table(
+    "calendar",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("description", Text, nullable=False, server_default=""),
+    # Dates and ranges, as `exclude` has them; in order, each once.
+    Column("days", ARRAY(Text), nullable=False),
+    Column("changedat", Instant, nullable=False, server_default=text("now()")),
+)
+
 jobchange = Table(
     "jobchange",
     metadata,
@@ -355,7 +371,7 @@ jobchange = Table(
     CheckConstraint(
         "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired', 'started', "
         "'backfilled', 'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', "
-        "'restoreconfirmed')",
+        "'restoreconfirmed', 'calendarset', 'calendarremoved')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'schedule')", name="actor"),

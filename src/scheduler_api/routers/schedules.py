@@ -13,7 +13,6 @@ from scheduler_api.routers.http.paging import UntilInstant
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history import upcoming
-from scheduler_api.services.system import health
 
 router = APIRouter(tags=["schedules"], route_class=StrictRoute)
 
@@ -24,8 +23,8 @@ async def preview_schedule(request: Request, draft: ScheduleDraft, database: Dat
 
     Takes the fields of a job. The start may be in the past.
     """
-    now = await database.read(health.clock)
-    return await while_connected(request, QUESTIONS.compute(upcoming.preview, now, draft))
+    now, known = await database.transact(upcoming.draft_to_preview, draft)
+    return await while_connected(request, QUESTIONS.compute(upcoming.preview, now, known))
 
 
 @router.get(

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from scheduler_api.schedule.definition import Schedule
+from scheduler_api.schedule.definition import LAST_INSTANT, Schedule
 
 
 class Future(NamedTuple):
@@ -40,8 +40,8 @@ class Future(NamedTuple):
         schedule = self.schedule
         tried = schedule.first_free(occurrence)
         if tried is None:
-            assert schedule.until is not None
-            tried = schedule.last_before(schedule.until + datetime.resolution) or occurrence
+            end = LAST_INSTANT if schedule.until is None else schedule.until + datetime.resolution
+            tried = schedule.last_before(end) or occurrence
         return tried + self.delay
 
     def ran(self, now: datetime) -> "Future":

@@ -188,6 +188,7 @@ def _fields_of(job: Job) -> dict[str, str]:
     shaped = {
         "until": until_text(job),
         "exclude": " ".join(job.exclude),
+        "calendars": " ".join(job.calendars),
         "jitter": str(job.jitter) if job.jitter else "",
         "tags": ", ".join(job.tags),
         "overlap": "true" if job.overlap else "",

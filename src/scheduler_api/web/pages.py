@@ -13,6 +13,7 @@ from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
+from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarReport, CalendarSummary
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import Occurrence, Upcoming
 from scheduler_api.contracts.jobs.secrets import NewSecret
@@ -20,6 +21,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem, ProblemKind
+from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import JobsView, JobView, RunsView
@@ -230,6 +232,33 @@ class Pages:
             meanwhile=typed.meanwhile,
             zones=sorted(zone_names()),
         )
+
+    def calendars(
+        self,
+        found: Sequence[CalendarSummary],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+        query: Mapping[str, str],
+    ) -> str:
+        """All calendars, and the form for a new one, with what was typed and what is wrong with it."""
+        return self._render(
+            "calendars.html",
+            found=found,
+            calendar=None,
+            fields=fields,
+            messages=form.messages(field_errors, None),
+            notice=notices.notice(query),
+        )
+
+    def calendar(self, found: Calendar, fields: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """A calendar, and the form that changes it."""
+        return self._render(
+            "calendar.html", calendar=found, fields=fields, messages={}, notice=notices.notice(query)
+        )
+
+    def calendar_change(self, report: CalendarReport, draft: CalendarDraft) -> str:
+        """What a change of a calendar would do, to confirm."""
+        return self._render("calendar_change.html", report=report, draft=draft)
 
     def overview(self, found: Overview) -> str:
         """How the service as a whole does."""

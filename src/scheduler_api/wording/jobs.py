@@ -22,7 +22,8 @@ def whole_schedule(job: JobSummary) -> str:
     if job.after is not None:
         return _following(job.after)
     try:
-        return describe(definition(job))
+        said = describe(definition(job))
+        return f"{said[:-1]}, nor on the days of {', '.join(job.calendars)}." if job.calendars else said
     except (ValueError, LookupError, ArithmeticError):
         return "cannot be computed"
 

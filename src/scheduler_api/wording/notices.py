@@ -39,6 +39,8 @@ DONE = {
     "resumed": Notice("Resumed job {}.", "/jobs/{}/pause"),
     "started": Notice("Started job {}."),
     "spread": Notice("Spread job {}."),
+    "calendarset": Notice("Saved the calendar. Runs of {} jobs have changed."),
+    "calendarremoved": Notice("Removed the calendar."),
     "skippednext": Notice("Skipped the next run of job {}."),
 }
 #: What addresses carry for notices only.

@@ -2,6 +2,8 @@
 
 ADVICE = {
     "bad_request": "Send a body that can be read, and one Host header.",
+    "calendar_in_use": "Take the calendar from the jobs that go by it; its page names them.",
+    "calendar_not_found": "Check the name. `GET /calendars` lists the calendars.",
     "database_busy": "Another change holds what this one needs. Try again; `Retry-After` says when.",
     "database_read_only": "The database accepts no changes. Point the service at the primary server.",
     "database_unavailable": "The service cannot reach its database. Try again; `Retry-After` says when.",

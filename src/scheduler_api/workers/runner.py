@@ -113,7 +113,7 @@ class Runner:
             pauseid=uuid4() if order.action is BulkAction.PAUSE and not dryrun else None,
             unchanged=0,
             failed=[],
-            after=None,
+            lastjobid=None,
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
@@ -129,7 +129,7 @@ class Runner:
             report.failed += part.failures
             after = part.last
             if monotonic() >= give_up:
-                report.after = after
+                report.lastjobid = after
                 break
         return report
 

@@ -9,9 +9,10 @@ from time import monotonic
 
 import structlog
 
+from scheduler_api.actors import SCHEDULE, Actor
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
-from scheduler_api.services.jobs import actions
+from scheduler_api.services.jobs import actions, calendars
 from scheduler_api.services.runs import breakers, repairs
 
 log = structlog.get_logger(__name__)
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 RESUME_BATCH, WALK_BATCH = 50, 1000
 #: Seconds to leave a pause alone whose job somebody holds.
 HELD_PAUSE = 0.5
+#: Seconds for which whoever changes a calendar waits until jobs go by it; the rest follows by and by.
+FOLLOW_SECONDS = 5.0
 #: Seconds until the next pause ends, where none is known to.
 NEVER = float("inf")
 
@@ -80,6 +83,7 @@ class Upkeep:
             self._walked = step.last or 0
             if step.last is None:
                 await self._database.transact(breakers.forget)
+                await self.follow_calendars(SCHEDULE, seconds)
                 repaired.is_through = True
                 return repaired
             if monotonic() >= give_up:
@@ -91,6 +95,14 @@ class Upkeep:
         except DatabaseBusy:
             log.info("a job is locked by another transaction; trying later", jobid=jobid)
             return False
+
+    async def follow_calendars(self, actor: Actor, seconds: float) -> None:
+        """Let jobs go by their calendars as these are now, for so many seconds at most."""
+        give_up = monotonic() + seconds
+        after: int | None = 0
+        while after is not None and monotonic() < give_up:
+            work = self._database.transact(calendars.follow, actor, after)
+            after = (await undisturbed(work)).last
 
     async def realign(self) -> None:
         """Re-time next runs that rest on rules of time zones that have changed."""

@@ -21,6 +21,8 @@ from tests.servers import dsn
 # A start in the past, 30 February and an interval without repeat fit the schema; the service refuses them
 # all the same.
 MORE_THAN_A_SCHEMA = [
+    "GET /upcoming",
+    "PUT /calendars/{name}",
     "POST /jobs",
     "PATCH /jobs/{jobid}",
     "POST /jobs/{jobid}/pause",

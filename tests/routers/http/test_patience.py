@@ -56,13 +56,13 @@ async def test_lists_of_what_is_to_come_say_whether_they_are_complete(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobid = await created(client, cron="* * * * *")
-    for address in (f"/jobs/{jobid}/upcoming?limit=100", "/upcoming"):
+    for address in (f"/jobs/{jobid}/upcoming?limit=100", "/upcoming?limit=100"):
         answer = await client.get(address)
         assert (answer.headers["scheduler-complete"], len(answer.json())) == ("true", 100)
     small = Lane("small", instants=7, seconds=60, places=9)
     monkeypatch.setattr("scheduler_api.routers.schedules.QUESTIONS", small)
     monkeypatch.setattr("scheduler_api.routers.pages.schedules.QUESTIONS", small)
-    for address in (f"/jobs/{jobid}/upcoming?limit=100", "/upcoming"):
+    for address in (f"/jobs/{jobid}/upcoming?limit=100", "/upcoming?limit=100"):
         answer = await client.get(address)
         assert answer.headers["scheduler-complete"] == "false"
         assert 0 < len(answer.json()) <= 7

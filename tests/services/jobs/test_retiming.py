@@ -79,8 +79,8 @@ async def test_of_what_is_late_only_that_is_over_which_the_new_one_does_not_call
 ) -> None:
     jobid = await add(database, interval=60, misfire=misfire, grace=3600)
     patch = JobPatch.model_validate({"interval": 120})
-    _, row = await at(database, after(290), upcoming.job_to_edit, jobid)
-    preview = upcoming.preview_edit(Budget(10_000), after(290), row, patch)
+    _, row, draft = await at(database, after(290), upcoming.job_to_edit, jobid, patch)
+    preview = upcoming.preview_edit(Budget(10_000), after(290), row, draft)
     assert preview.superseded == 2
     await edit(database, after(290), jobid, {"interval": 120})
     assert await told(database, jobid) == [(NOON, "pending", 0), (after(60), "superseded", 1)]

@@ -1,6 +1,7 @@
 """Targets that behave badly: each call ends, is one request, and harms none that follows."""
 
 import asyncio
+import re
 import socket
 import struct
 
@@ -86,6 +87,8 @@ NASTY: dict[str, tuple[Behaviour, Failure, float]] = {
 }
 
 
+#: What comes before an answer breaks off is kept.
+KEPT = {"length too long": "ok", "chunk cut off": "ok", "drips its body": "a+"}
 #: A library may send again what it regards as harmless to send twice.
 LOSING = ("never answers", "resets the connection", "closes the connection", "closes within the head")
 
@@ -100,7 +103,8 @@ def test_nasty_targets(run: Run, method: str, name: str) -> None:
         async with target(behaviour) as server, opened() as client:
             body = b"body" if method == "POST" else None
             answer = await client.call(Call(method, server.url, {}, body, timeout))
-            assert (answer.failure, answer.excerpt) == (failure, None)
+            assert answer.failure == failure
+            assert re.fullmatch(KEPT.get(name, ""), answer.excerpt or "")
             assert answer.error is not None
             assert answer.error.endswith(".")
             assert answer.timing["total"] > 0

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
+
 from scheduler_client.generated.models.problem import Problem
 from scheduler_client.generated.types import Response
 
@@ -33,7 +35,7 @@ def checked(response: Response[Problem | T]) -> T:
     """The result of a call, such as `checked(show_job.sync_detailed(1, client=client))`. Raises ApiError."""
     if isinstance(response.parsed, Problem):
         raise ApiError(int(response.status_code), response.parsed, response.content)
-    if not response.status_code.is_success:
+    if not httpx.codes.is_success(response.status_code):
         raise ApiError(int(response.status_code), None, response.content)
     return response.parsed  # type: ignore[return-value]  # None stands for an empty answer
 

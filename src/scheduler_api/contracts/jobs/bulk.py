@@ -97,7 +97,7 @@ class BulkReport(Output):
     )
     unchanged: int = Field(description="The number of jobs that were already in the wanted state.")
     failed: list[BulkFailure] = Field(description="Jobs that could not be changed, and why.")
-    after: int | None = Field(
+    lastjobid: int | None = Field(
         description="Where it stopped at its time limit: jobs with larger ids are unchanged. Null if it is "
         "complete."
     )

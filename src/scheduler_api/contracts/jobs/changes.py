@@ -11,7 +11,7 @@ from scheduler_api.contracts.values import Output
 
 
 class ChangeAction(StrEnum):
-    """What was done: to a job, to a limit, or to the whole service.
+    """What was done: to a job, a limit, a calendar, or the whole service.
 
     `repaired`: the next run was missing, or later than its schedule. `started`: a run was asked for.
     """
@@ -31,6 +31,8 @@ class ChangeAction(StrEnum):
     SECRET_REMOVED = "secretremoved"  # noqa: S105 - no password
     LIMIT_SET = "limitset"
     LIMIT_REMOVED = "limitremoved"
+    CALENDAR_SET = "calendarset"
+    CALENDAR_REMOVED = "calendarremoved"
     RESTORE_CONFIRMED = "restoreconfirmed"
 
 

@@ -1,7 +1,8 @@
 """Jobs as their authors write and change them."""
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     ConfigDict,
@@ -18,6 +19,7 @@ from scheduler_api.contracts.jobs.targets import Link, Target, TargetPatch
 from scheduler_api.contracts.values import (
     MAX_ID,
     CalendarDate,
+    CalendarNames,
     ClockTime,
     Count,
     CronText,
@@ -68,7 +70,7 @@ READ_ONLY = frozenset({
 #: What becomes of the schedule of a job that is made to run after another one.
 UNSCHEDULED: dict[str, Any] = dict.fromkeys(
     ("delay", "startdate", "starttime", "interval", "cron", "until", "maxruns")
-) | {"repeat": False, "exclude": [], "jitter": 0}
+) | {"repeat": False, "exclude": [], "calendars": [], "jitter": 0}
 
 #: Fields that say when a job runs first.
 INSTEAD_OF_START = ("cron", "interval", "after", "delay")
@@ -121,6 +123,10 @@ class JobFields(Input):
         description="Dates on which the job does not run, in its time zone: dates (2030-12-25) and "
         "ranges (2030-12-24/2031-01-01, both ends included). Their runs are `skipped: "
         "excluded`.",
+    )
+    calendars: CalendarNames = Field(
+        default_factory=list,
+        description="Calendars on whose days the job does not run either; see `PUT /calendars/{name}`.",
     )
     dstgap: GapPolicy = Field(
         Gap.AFTER,
@@ -199,6 +205,8 @@ class JobDraft(JobFields):
         },
     )
 
+    _calendardays: tuple[str, ...] = PrivateAttr(())
+
     jobname: JobName = Field(description="The name: 3 to 100 characters after trimming.")
     active: bool = Field(
         True, description="Whether the job is scheduled. A job created with `false` is paused."
@@ -257,6 +265,17 @@ class JobDraft(JobFields):
                 "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
             )
 
+    def with_days(self, days: Iterable[str]) -> Self:
+        """The same, with the days of its calendars."""
+        known = self.model_copy()
+        known._calendardays = tuple(days)  # noqa: SLF001 - its own
+        return known
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the row of the job holds: what is written here, and what follows from it."""
+        return self.model_dump() | {"host": self.host, "calendardays": [*self._calendardays]}
+
     @property
     def host(self) -> str | None:
         """Which host its runs call; None: they call nothing."""
@@ -272,7 +291,7 @@ class JobDraft(JobFields):
             self.interval,
             self.cron,
             self.until,
-            tuple(days_of(text) for text in self.exclude),
+            tuple(days_of(text) for text in (*self.exclude, *self._calendardays)),
             self.dstgap,
             self.dstfold,
         )

@@ -90,6 +90,7 @@ class JobSummary(Output):
     until: datetime | None
     maxruns: int | None
     exclude: list[str]
+    calendars: list[str]
     dstgap: Gap
     dstfold: Fold
     jitter: int

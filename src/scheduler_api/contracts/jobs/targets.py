@@ -181,7 +181,7 @@ class TargetSummary(Input):
     keepresponse: bool = Field(
         True,
         description="Whether the first 4 KiB of each response are kept and shown. `false` for responses that "
-        "hold what nobody else may read.",
+        "hold secrets.",
     )
 
     @property

@@ -21,7 +21,7 @@ SCHEDULE, STATE = (
 #: What an author of a job writes: one column for each field of a draft that is kept as it is.
 WRITTEN = tuple(name for name in JobDraft.model_fields if name not in {"active", "delay"})
 #: What follows from that.
-DERIVED = ("kind", "host", "afterjobid")
+DERIVED = ("kind", "host", "afterjobid", "calendardays")
 
 #: The next run of each job, and its newest run.
 NEXT_RUN = f"""
@@ -58,7 +58,7 @@ SHORT_TARGET = """
 #: Whether there is more to a job's schedule than an interval, or one start.
 IS_REFINED = """
     (num_nonnulls(job.cron, job.until, job.maxruns) > 0 OR job.jitter > 0 OR job.dstfold <> 'once'
-     OR cardinality(job.exclude) > 0 OR cardinality(job.kept) > 0)
+     OR cardinality(job.exclude) > 0 OR cardinality(job.calendardays) > 0 OR cardinality(job.kept) > 0)
 """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
@@ -264,6 +264,7 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "plain" if values["host"] is None else "http",
         "host": values["host"],
         "afterjobid": values["after"] and values["after"]["jobid"],
+        "calendardays": values["calendardays"],
     }
     return {column: values[column] for column in WRITTEN} | documents | derived
 

@@ -17,6 +17,8 @@ class DefinitionRow:
     cron: str | None
     until: datetime | None
     exclude: list[str]
+    calendardays: list[str]
+    """Those of its calendars."""
     dstgap: str
     dstfold: str
 
@@ -65,6 +67,7 @@ class JobRow(StateRow):
     description: str
     owner: str
     runbook: str
+    calendars: list[str]
     target: dict[str, Any] | None
     after: dict[str, Any] | None
     concurrency: int | None

@@ -130,8 +130,8 @@ WALK = Statement(
             AND NOT EXISTS (SELECT FROM joblog WHERE jobid = job.jobid AND status = 'pending'
                             AND attempt > 1 AND cause = 'schedule')
         WHEN next_run.nextrun <= :now OR next_run.following IS NOT NULL THEN false
-        WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter + cardinality(exclude) = 0
-             AND validfrom <= :now THEN
+        WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter = 0
+             AND cardinality(exclude || calendardays) = 0 AND validfrom <= :now THEN
             next_run.nextrun > next_run.scheduledfor
             OR next_run.scheduledfor > CAST(:now AS timestamptz) + make_interval(secs => "interval")
         ELSE true

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from scheduler_api.computing import aside
+from scheduler_api.contracts.jobs.calendars import CalendarDraft
+from scheduler_api.contracts.jobs.icalendars import draft_of
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.forms import meant, model_of
@@ -26,6 +29,9 @@ FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 FORMS = {FORM, MULTIPART}
 #: How PATCH means its body (RFC 7396), whatever it is called.
 MERGE_PATCH = "application/merge-patch+json"
+
+#: A calendar as other programs have it.
+CALENDAR = "text/calendar"
 
 #: Bytes; the whole body.
 MAX_BODY = 262_144
@@ -67,21 +73,27 @@ async def read(request: Request, model: Any, *, required: bool) -> Request:
         fields = await form_fields(request)
         if not fields and not required:
             return _Read(request, b"", None)
-        # FastAPI asks what a body of JSON means, and no other.
-        raw = [(name, value) for name, value in request.headers.raw if name != b"content-type"]
-        raw.append((b"content-type", JSON.encode()))
-        as_json = Request({**request.scope, "headers": raw}, request.receive)
-        return _Read(as_json, b"read", await aside(meant, fields, model))
+        return _Read(_as_json(request), b"read", await aside(meant, fields, model))
     if kind in ({JSON, MERGE_PATCH} if request.method == "PATCH" else {JSON}):
         content = await _content(request)
         if not content and not required:
             return _Read(request, b"", None)
         value = _model(content, model) if len(content) <= SMALL else await aside(_model, content, model)
         return _Read(request, content, value)
+    if kind == CALENDAR and model is CalendarDraft:
+        content = await _content(request)
+        return _Read(_as_json(request), content, await aside(draft_of, content, datetime.now(UTC).year))
     headers = request.headers
     if not required and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return _Read(request, b"", None)
     raise HTTPException(415, f"Send `Content-Type: {JSON}`{'' if required else ', or no body'}.")
+
+
+def _as_json(request: Request) -> Request:
+    """FastAPI asks what a body of JSON means, and no other."""
+    raw = [(name, value) for name, value in request.headers.raw if name != b"content-type"]
+    raw.append((b"content-type", JSON.encode()))
+    return Request({**request.scope, "headers": raw}, request.receive)
 
 
 def _model(content: bytes, model: type[Model]) -> Model:

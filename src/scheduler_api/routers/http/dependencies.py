@@ -4,7 +4,7 @@ import re
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -13,7 +13,7 @@ from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
-from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.contracts.values import MAX_ID, CalendarName
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, RestoreNotConfirmed
 from scheduler_api.services.system import overview
@@ -255,6 +255,19 @@ async def _limit_name(
 
 
 LimitName = Annotated[str, Depends(_limit_name)]
+
+
+async def _calendar(
+    name: Annotated[str, Path(description="Which calendar.", examples=["de-holidays"])],
+) -> str:
+    try:
+        return CALENDAR.validate_python(name)
+    except ValidationError as error:
+        raise InvalidInput(FieldError(("name",), error.errors()[0]["msg"])) from None
+
+
+CALENDAR = TypeAdapter(CalendarName)
+CalendarPath = Annotated[str, Depends(_calendar)]
 Cursor = Annotated[
     int | None, Query(ge=1, le=MAX_ID, description="Where the list goes on, as its `Link` header says.")
 ]

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.system.problems import Problem
-from scheduler_api.routers.http.bodies import FORM
+from scheduler_api.routers.http.bodies import CALENDAR, FORM
 from scheduler_api.routers.http.dependencies import PagesDep
 from scheduler_api.routers.http.routes import FORMS
 from scheduler_api.routers.http.webhooks import webhooks
@@ -38,6 +38,7 @@ TAGS = [
         "description": "Who changed what, why a job did or did not run, checks and backfills.",
     },
     {"name": "schedules", "description": "What is to come: previews, upcoming runs, the load."},
+    {"name": "calendars", "description": "Days on which jobs do not run, such as holidays."},
     {"name": "targets", "description": "Secrets that sign requests, limits on requests, test requests."},
     {"name": "system", "description": "Health, the overview, and the feed of changes."},
 ]
@@ -46,7 +47,7 @@ TAGS = [
 REASONS = {
     400: ("BadRequest", "The body cannot be read."),
     403: ("Forbidden", "The request comes from another site, another machine, or asks for another host."),
-    404: ("NotFound", "There is no such job, log, secret or limit."),
+    404: ("NotFound", "There is no such job, log, secret, limit or calendar."),
     408: ("RequestTimeout", "The body did not arrive in time."),
     409: ("Conflict", "The job, or the log, is not in a state for that."),
     410: ("Gone", "The attempt is over."),
@@ -157,6 +158,8 @@ def _add_forms(found: dict[str, Any]) -> None:
             schema = {"$ref": f"#/components/schemas/{model.__name__}"}
         body = found["paths"][path]["post"].setdefault("requestBody", {"content": {}})
         body["content"][FORM] = {"schema": schema}
+    put = found["paths"]["/calendars/{name}"]["put"]["requestBody"]
+    put["content"][CALENDAR] = {"schema": {"type": "string", "description": "An iCalendar file (RFC 5545)."}}
 
 
 def _add_components(components: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 #: The fields that a preview looks at: the others may be wrong meanwhile.
 SCHEDULE = {
-    "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "exclude",
+    "startdate", "starttime", "timezone", "repeat", "interval", "cron", "until", "exclude", "calendars",
     "dstgap", "dstfold", "after",
 }  # fmt: skip
 SEPARATORS = re.compile(r"[\s,;]+")
@@ -153,7 +153,7 @@ def _values(fields: dict[str, str]) -> dict[str, Any]:
     if values.get("cron"):
         # A browser leaves out a box that is not ticked; a cron expression repeats by itself.
         values.setdefault("repeat", "true")
-    for name, separators in (("exclude", SEPARATORS), ("tags", re.compile(","))):
+    for name, separators in (("exclude", SEPARATORS), ("calendars", SEPARATORS), ("tags", re.compile(","))):
         if name in values:
             values[name] = [part.strip() for part in separators.split(values[name]) if part.strip()]
     if "after_jobid" in values or fields.get("kind") == "after":

@@ -60,10 +60,10 @@ Status = Annotated[LogStatus | None, Query(description="Only logs with this stat
 Cause = Annotated[LogCause | None, Query(description="Only logs with this cause.")]
 OfHost = Annotated[str | None, Query(max_length=260, description="Only calls to this host.")]
 MinDuration = Annotated[
-    float | None, Query(ge=0, le=MAX_SECONDS, description="Only runs that took so many seconds at least.")
+    float | None, Query(ge=0, le=MAX_SECONDS, description="Only runs that took at least this many seconds.")
 ]
 MaxDuration = Annotated[
-    float | None, Query(ge=0, le=MAX_SECONDS, description="Only runs that took less than so many seconds.")
+    float | None, Query(ge=0, le=MAX_SECONDS, description="Only runs that took less than this many seconds.")
 ]
 Since = Annotated[
     str | None, Query(max_length=40, description="Only occurrences from this instant on (RFC 3339).")

@@ -45,5 +45,5 @@ async def preview_edit(
     request: Request, database: Database, jobid: int, patch: JobPatch, version: int | None = None
 ) -> EditPreview:
     """What an edit would change. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion."""
-    now, row = await database.transact(upcoming.job_to_edit, jobid, version)
-    return await while_connected(request, QUESTIONS.compute(upcoming.preview_edit, now, row, patch))
+    now, row, draft = await database.transact(upcoming.job_to_edit, jobid, patch, version)
+    return await while_connected(request, QUESTIONS.compute(upcoming.preview_edit, now, row, draft))

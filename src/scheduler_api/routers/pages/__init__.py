@@ -4,6 +4,7 @@ from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.pages import (
     actions,
     bulk,
+    calendars,
     history,
     jobs,
     logs,
@@ -15,8 +16,8 @@ from scheduler_api.routers.pages import (
 )
 
 #: What stands before what programs get at the same addresses, and what has addresses of its own.
-PARTS = (runs, bulk, jobs, actions, history, logs, secrets, schedules, system)
-OWN = (jobs, secrets, schedules, preferences)
+PARTS = (runs, bulk, jobs, calendars, actions, history, logs, secrets, schedules, system)
+OWN = (jobs, calendars, secrets, schedules, preferences)
 
 router, own_router = BrowserRouter(), form_router()
 for part in PARTS:

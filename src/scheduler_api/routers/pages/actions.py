@@ -5,7 +5,7 @@ from typing import Annotated
 from starlette.responses import RedirectResponse
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.actions import Pause, Resume, RunOrder
 from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
@@ -49,7 +49,7 @@ async def resume_by_form(
     return back.to(f"/jobs/{jobid}", resumed=jobid)
 
 
-@router.form("/jobs/{jobid:jobid}/run")
+@router.form("/jobs/{jobid:jobid}/run", RunOrder)
 async def run_by_form(
     jobid: JobId, fields: FormFields, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:

@@ -41,7 +41,8 @@ async def preview_form(
     status = 200
     try:
         draft = await aside(schedule_draft_of, fields)
-        found = await while_connected(request, QUESTIONS.compute(upcoming.preview, now, draft))
+        _, known = await database.transact(upcoming.draft_to_preview, draft)
+        found = await while_connected(request, QUESTIONS.compute(upcoming.preview, now, known))
         change = None
         if job is not None:
             change = await preview_edit(request, database, job.jobid, schedule_patch_of(draft))

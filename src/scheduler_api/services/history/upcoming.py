@@ -10,7 +10,7 @@ from heapq import merge
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import (
     EditPreview,
     Occurrence,
@@ -32,7 +32,7 @@ from scheduler_api.errors import (
 from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
-from scheduler_api.services.jobs.drafts import patched, schedule_of_draft, started
+from scheduler_api.services.jobs.drafts import patched, resolved, schedule_of_draft
 from scheduler_api.services.jobs.retiming import succession
 from scheduler_api.wording.schedules import describe, local, note, relative
 
@@ -70,17 +70,26 @@ async def job_now(session: Session, now: datetime, jobid: int) -> tuple[datetime
     return now, _there(jobid, await definitions.summary(session, jobid))
 
 
-async def job_to_edit(
-    session: Session, now: datetime, jobid: int, version: int | None = None
-) -> tuple[datetime, JobRow]:
-    """The instant, and what `preview_edit` knows of a job, all of its target too.
+async def draft_to_preview(
+    session: Session, now: datetime, draft: ScheduleDraft
+) -> tuple[datetime, ScheduleDraft]:
+    """The instant, and the schedule with all that `preview` needs of it. Raises InvalidInput."""
+    return now, await resolved(session, now, draft)
 
-    Raises JobNotFound, and StaleVersion where the job is not at `version`.
+
+async def job_to_edit(
+    session: Session, now: datetime, jobid: int, patch: JobPatch, version: int | None = None
+) -> tuple[datetime, JobRow, JobDraft]:
+    """The instant, a job with all of its target, and what the edit would make of it.
+
+    Raises InvalidInput, JobNotFound, JobIsDeleted, and StaleVersion where the job is not at `version`.
     """
     row = _there(jobid, await definitions.one(session, jobid))
+    if row.state == "deleted":
+        raise JobIsDeleted(jobid)
     if version is not None and row.version != version:
         raise StaleVersion(jobid, row.version)
-    return now, row
+    return now, row, await patched(session, now, written(vars(row)), patch)
 
 
 def _there(jobid: int, row: JobRow | None) -> JobRow:
@@ -104,7 +113,6 @@ async def jobs_until(
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
     """A schedule in words, and its next occurrences. Raises InvalidInput."""
-    draft = started(draft, now)
     schedule = schedule_of_draft(draft)
     found = budget.within(islice(_from(schedule, now), draft.count))
     zone = draft.timezone
@@ -141,11 +149,8 @@ def upcoming_of_all(
     return Listed(listed, not budget.is_spent)
 
 
-def preview_edit(budget: Budget, now: datetime, row: JobRow, patch: JobPatch) -> EditPreview:
-    """What an edit would change. Raises InvalidInput, JobIsDeleted."""
-    if row.state == "deleted":
-        raise JobIsDeleted(row.jobid)
-    draft = patched(written(vars(row)), patch, now)
+def preview_edit(budget: Budget, now: datetime, row: JobRow, draft: JobDraft) -> EditPreview:
+    """What an edit would change. Raises InvalidInput."""
     new = schedule_of_draft(draft)
     try:
         old: Schedule | None = planning.schedule_in(row)

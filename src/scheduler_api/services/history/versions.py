@@ -110,7 +110,7 @@ async def versions_of(session: Session, jobid: int) -> ScheduleVersions:
 
 def _versions(row: JobRow, known: list[ChangeRow]) -> list[Version]:
     """From the present definition back through what each edit replaced."""
-    document = written(vars(row))
+    document = written(vars(row)) | {"calendardays": row.calendardays}
     found: list[Version] = []
     to: datetime | None = None
     given: tuple[Part, ...] = ()

@@ -12,19 +12,19 @@ from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Future
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.jobs.documents import recorded, written
-from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft, started
+from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, resolved, schedule_of_draft
 from scheduler_api.services.jobs.planning import spread
 
 
 async def create(session: Session, now: datetime, actor: Actor, draft: JobDraft) -> Job:
     """Create a job and schedule its first run. Raises InvalidInput where it has none ahead."""
-    draft = started(draft, now)
+    draft = await resolved(session, now, draft)
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
     if draft.after is not None:
         await chains.require_parent(session, draft.after)
     first = None if draft.after is not None else first_ahead(schedule, now)
-    values = draft.model_dump() | {"host": draft.host}
+    values = draft.values
     jobid = await definitions.create(session, now, values, None if draft.active else first)
     nextrun = None
     if draft.active and first is not None:

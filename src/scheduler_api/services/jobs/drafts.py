@@ -1,6 +1,8 @@
 """A draft's schedule, and the first of its runs."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -9,6 +11,8 @@ from pydantic import ValidationError
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.database.jobs import calendars
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, comings, schedule_of
 
@@ -34,7 +38,7 @@ def first_ahead(schedule: Schedule, now: datetime) -> datetime:
     if first is not None and schedule.first_free(first) is not None:
         return first
     if first is not None:
-        field, sentence = "exclude", "All upcoming runs are excluded."
+        field, sentence = "exclude", "All upcoming runs are on excluded days."
     elif schedule.until is not None and schedule.cadence.next_after(now) is not None:
         field, sentence = "until", "The schedule has no run before this time."
     else:
@@ -74,9 +78,29 @@ def started(draft: Draft, now: datetime) -> Draft:
     return draft.model_copy(update=given)
 
 
-def patched(before: dict[str, Any], patch: JobPatch, now: datetime) -> JobDraft:
+async def resolved(session: Session, now: datetime, draft: Draft) -> Draft:
+    """The draft with what it leaves to us: its start, and the days of its calendars. Raises InvalidInput.
+
+    The calendars stay as they are until the transaction ends.
+    """
+    draft = started(draft, now)
+    if not draft.calendars:
+        return draft
+    known = await calendars.days(session, draft.calendars)
+    unknown = [n for n, name in enumerate(draft.calendars) if name not in known]
+    if unknown:
+        raise InvalidInput(*(FieldError(("calendars", n), "There is no such calendar.") for n in unknown))
+    return draft.with_days(union(known.values()))
+
+
+def union(days: Iterable[Iterable[str]]) -> list[str]:
+    """The days of several calendars, in order."""
+    return sorted(set(chain.from_iterable(days)))
+
+
+async def patched(session: Session, now: datetime, before: dict[str, Any], patch: JobPatch) -> JobDraft:
     """The job with the changes of a patch, made now. Raises InvalidInput where that is no job."""
     try:
-        return started(JobDraft.model_validate(patch.applied_to(before)), now)
+        return await resolved(session, now, JobDraft.model_validate(patch.applied_to(before)))
     except ValidationError as error:
         raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None

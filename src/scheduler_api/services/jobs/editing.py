@@ -2,11 +2,12 @@
 
 import contextlib
 from datetime import datetime
+from typing import Any
 
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
@@ -17,7 +18,7 @@ from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
 from scheduler_api.services.jobs.documents import difference, plain, written
-from scheduler_api.services.jobs.drafts import patched
+from scheduler_api.services.jobs.drafts import patched, resolved
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
@@ -36,24 +37,53 @@ async def edit(
     that gets a future is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion.
     """
     locked = await locking.lock(session, now, jobid, version)
-    now = locked.now
     await _require_unchanged(session, jobid, patch)
     before = written(await definitions.as_written(session, jobid))
-    draft = patched(before, patch, now)
-    values = draft.model_dump() | {"host": draft.host}
+    draft = await patched(session, locked.now, before, patch)
+    await _redefine(session, actor, locked, before, draft)
+    return await get(session, jobid)
+
+
+async def follow_calendars(session: Session, now: datetime, actor: Actor, jobid: int) -> None:
+    """Let a job go by its calendars as these are now.
+
+    Raises JobNotFound, JobIsDeleted, and InvalidInput where it has run as often as it may.
+    """
+    locked = await locking.lock(session, now, jobid)
+    before = written(await definitions.as_written(session, jobid))
+    draft = await resolved(session, locked.now, JobDraft.model_validate(before))
+    await _redefine(session, actor, locked, before, draft, is_asked=False)
+
+
+async def _redefine(
+    session: Session,
+    actor: Actor,
+    locked: LockedJob,
+    before: dict[str, Any],
+    draft: JobDraft,
+    *,
+    is_asked: bool = True,
+) -> None:
+    """Write a job's definition anew, if it is another one.
+
+    Unless that `is_asked` of this job, it may be left without a day on which it runs.
+    """
+    now, jobid, values = locked.now, locked.job.jobid, draft.values
     after = written(values)
     changed = [name for name in after if after[name] != before[name]]
-    if changed:
-        state = await retiming.retime(session, now, locked, draft, changed)
-        await definitions.edit(session, jobid, values, state)
-        if "target" in changed:
-            await pending.rehost(session, jobid, draft.host)
-        was, became = difference(before, after)
-        if state.validfrom == now:
-            was["validfrom"], became["validfrom"] = plain(locked.job.validfrom), plain(now)
-            became["kept"] = [plain(end) for end in state.kept]
-        await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
-    return await get(session, jobid)
+    if not changed and values["calendardays"] == locked.job.calendardays:
+        return
+    state = await retiming.retime(session, now, locked, draft, changed, may_never_run=not is_asked)
+    await definitions.edit(session, jobid, values, state)
+    if "target" in changed:
+        await pending.rehost(session, jobid, draft.host)
+    was, became = difference(before, after)
+    if values["calendardays"] != locked.job.calendardays:
+        was["calendardays"], became["calendardays"] = locked.job.calendardays, values["calendardays"]
+    if state.validfrom == now:
+        was["validfrom"], became["validfrom"] = plain(locked.job.validfrom), plain(now)
+        became["kept"] = [plain(end) for end in state.kept]
+    await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
 
 
 async def _require_unchanged(session: Session, jobid: int, patch: JobPatch) -> None:

@@ -37,7 +37,7 @@ def definition_of(row: DefinitionRow) -> Definition:
         row.interval,
         row.cron,
         row.until,
-        tuple(days_of(text) for text in row.exclude),
+        tuple(days_of(text) for text in (*row.exclude, *row.calendardays)),
         Gap(row.dstgap),
         Fold(row.dstfold),
     )

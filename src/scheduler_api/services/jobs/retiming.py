@@ -23,11 +23,17 @@ from scheduler_api.services.jobs.locking import LockedJob
 
 
 async def retime(
-    session: Session, now: datetime, locked: LockedJob, draft: JobDraft, changed: Collection[str]
+    session: Session,
+    now: datetime,
+    locked: LockedJob,
+    draft: JobDraft,
+    changed: Collection[str],
+    *,
+    may_never_run: bool = False,
 ) -> Continuation:
     """Put the next run where the new definition wants it; how the job stands then.
 
-    Raises InvalidInput where the new definition has no run ahead.
+    Raises InvalidInput where the new definition has no run ahead, unless it `may_never_run`.
     """
     job = locked.job
     redefined = draft.definition != planning.definition_of(job) or "after" in changed
@@ -42,7 +48,7 @@ async def retime(
     if redefined:
         if {"startdate", "starttime"} & set(changed):
             require_future_start(draft, future.schedule, now)
-        return await _replace(session, now, locked, draft, future)
+        return await _replace(session, now, locked, draft, future, may_never_run=may_never_run)
     return await _keep(session, now, locked, draft, future)
 
 
@@ -65,7 +71,13 @@ async def _keep(
 
 
 async def _replace(
-    session: Session, now: datetime, locked: LockedJob, draft: JobDraft, future: Future
+    session: Session,
+    now: datetime,
+    locked: LockedJob,
+    draft: JobDraft,
+    future: Future,
+    *,
+    may_never_run: bool,
 ) -> Continuation:
     """Go on with another schedule: what is due by both stays, what is due by the old one alone is over."""
     jobid = locked.job.jobid
@@ -79,7 +91,8 @@ async def _replace(
     elif draft.after is None:
         if isinstance(future.schedule.cadence, Once):
             require_future_start(draft, future.schedule, now)
-        first = first_ahead(future.schedule, await _skipped_up_to(session, now, locked, future.schedule))
+        last = await _skipped_up_to(session, now, locked, future.schedule)
+        first = future.schedule.next_after(last) if may_never_run else first_ahead(future.schedule, last)
     await locking.take_back(session, locked, but=first)
     ends: list[datetime] = []
     if change is not None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
-from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.runs.logs import Log, LogCause
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import attempts, leases, logs, pending
@@ -37,11 +37,12 @@ MAX_LINES = 1000
 
 async def get_log(session: Session, logid: int) -> LogWithAttempts:
     """A log with its attempts, and their output. Raises LogNotFound."""
+    log = await _log(session, logid)
     return LogWithAttempts(
-        log=await _log(session, logid),
+        log=log,
         attempts=[Attempt.model_validate(vars(row)) for row in await attempts.of_log(session, logid)],
         lines=[Line.model_validate(row._asdict()) for row in await attempts.lines(session, logid, MAX_LINES)],
-        body=await logs.body_of(session, logid),
+        body=await logs.body_of(session, logid) if log.cause is LogCause.MANUAL else None,
     )
 
 

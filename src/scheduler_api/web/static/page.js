@@ -112,4 +112,12 @@ if (navigator.clipboard) {
   }
 }
 
+// The text of a file in place of what one would paste.
+for (const input of document.querySelectorAll("input[data-fills]")) {
+  input.addEventListener("change", async () => {
+    const [file] = input.files;
+    if (file) document.getElementById(input.dataset.fills).value = await file.text();
+  });
+}
+
 if ("live" in document.body.dataset) follow();

@@ -78,9 +78,10 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             first = instant_of(datetime.combine(draft.startdate, draft.starttime), draft.timezone)
             if first <= now:
                 raise HTTPException(422)
-            nowhere = {
+            nowhere: dict[str, Any] = {
                 "kind": "plain",
                 "host": None,
+                "calendardays": [],
                 "afterjobid": None,
                 "pausedat": None,
                 "resumefrom": None,

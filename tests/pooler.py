@@ -56,7 +56,11 @@ class PgBouncer:
         )
         self._folder.chmod(0o755)
         # It refuses to run as root.
-        user = ("-u", pwd.getpwuid(Path(str(query["host"])).stat().st_uid).pw_name) if os.getuid() == 0 else ()
+        user: tuple[str, ...] = ()
+        if os.getuid() == 0:
+            user = ("-u", pwd.getpwuid(Path(str(query["host"])).stat().st_uid).pw_name)
+            ("-u", pwd.getpwuid(Path(str(query["host"])).stat().st_uid).pw_name) if os.getuid() == 0 else ()
+        )
         self._process = subprocess.Popen([program, "-q", *user, str(file)], stderr=subprocess.PIPE)
         self._await()
 

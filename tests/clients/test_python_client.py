@@ -28,6 +28,16 @@ async def service(database: Database, worker_database: URL) -> AsyncIterator[Ser
         yield service
 
 
+@pytest.fixture
+async def client(generated: str, service: Service) -> AsyncIterator[Any]:
+    """The client of a running service."""
+    del generated  # It can be imported.
+    client = importlib.import_module("scheduler_client").Client(service.url)
+    yield client
+    client.get_httpx_client().close()
+    await client.get_async_httpx_client().aclose()
+
+
 def part(name: str) -> ModuleType:
     return importlib.import_module(f"scheduler_client.{name}")
 
@@ -52,11 +62,10 @@ def test_the_generator_has_nothing_to_complain_about(generated: str) -> None:
     assert "warning" not in generated.lower()
 
 
-@pytest.mark.usefixtures("generated")
-async def test_a_life_of_jobs(service: Service) -> None:
+async def test_a_life_of_jobs(client: Any) -> None:
     """Every kind of job created, edited, listed, run, paused and deleted; errors are typed."""
     lib, models = importlib.import_module("scheduler_client"), part("generated.models")
-    client, checked = lib.Client(service.url), lib.checked
+    checked = lib.checked
 
     def do(name: str, *path: Any, **given: Any) -> Any:
         return checked(call(name).sync_detailed(*path, client=client, **given))
@@ -66,7 +75,9 @@ async def test_a_life_of_jobs(service: Service) -> None:
         models.JobDraft(jobname="Once", startdate=start.date(), starttime=f"{start:%H:%M:%S}"),
         models.JobDraft(jobname="Soon", delay=3600, tags=["a"]),
         models.JobDraft(jobname="Interval", interval=3600, tags=["a"]),
-        models.JobDraft(jobname="Cron", cron="30 2 * * *", timezone="Europe/Berlin", misfire="skip"),
+        models.JobDraft(
+            jobname="Cron", cron="30 2 * * *", timezone="Europe/Berlin", misfire=models.Misfire.SKIP
+        ),
         models.JobDraft(jobname="After", after=models.After(jobid=1)),
     ]
     jobs = [do("create_job", body=draft) for draft in drafts]
@@ -95,19 +106,21 @@ async def test_a_life_of_jobs(service: Service) -> None:
     assert (await lib.wait_async(client, run.logid)).log.status == "finished"
     assert [
         log.logid
-        for log in lib.pages(call("list_logs").sync_detailed, client=client, jobid=3, status="finished")
+        for log in lib.pages(
+            call("list_logs").sync_detailed, client=client, jobid=3, status=models.LogStatus.FINISHED
+        )
     ] == [run.logid]
 
     paused = do("pause_job", 3, body=models.Pause(reason="Later."))
     assert (paused.state, paused.pausereason) == ("paused", "Later.")
     assert do("resume_job", 3).state == "active"
     assert do("skip_next_run", 3).nextrun > jobs[2].nextrun
-    assert do("explain_instant", 3, at=jobs[2].nextrun.isoformat()).words
+    assert do("explain_instant", 3, at=jobs[2].nextrun.isoformat()).sentence
     assert do("check_history", 3).clean
     assert len(do("list_upcoming_of_job", 4, limit=3)) == 3
     assert do("list_changes", 4)[0].action == "edited"
     assert do("preview_schedule", body=models.ScheduleDraft(cron="@daily", count=2)).occurrences
-    order = models.BulkOrder(action="pause", filter_=models.BulkFilter(tag="a"))
+    order = models.BulkOrder(action=models.BulkAction.PAUSE, filter_=models.BulkFilter(tag="a"))
     assert do("run_bulk_action", body=order, dryrun=True).count == 2
     assert do("retry_failed", body=models.RetryOrder(all_=True)).count == 0
 
@@ -127,10 +140,8 @@ async def test_a_life_of_jobs(service: Service) -> None:
     assert do("delete_job", 3) is None
 
 
-@pytest.mark.usefixtures("generated")
-async def test_a_job_as_it_is_given_is_copied_and_edits_nothing(service: Service) -> None:
+async def test_a_job_as_it_is_given_is_copied_and_edits_nothing(client: Any) -> None:
     lib, models = importlib.import_module("scheduler_client"), part("generated.models")
-    client = lib.Client(service.url)
     draft = models.JobDraft(jobname="Original", cron="@daily", tags=["a"])
     job = lib.checked(call("create_job").sync_detailed(client=client, body=draft))
     copy = lib.checked(
@@ -161,10 +172,8 @@ def test_requests_of_the_service_are_told_from_others(body: bytes) -> None:
             lib.verify(SECRET, other, sent)
 
 
-@pytest.mark.usefixtures("generated")
-async def test_an_accepted_run_is_reported_on(service: Service) -> None:
+async def test_an_accepted_run_is_reported_on(client: Any) -> None:
     lib, models = importlib.import_module("scheduler_client"), part("generated.models")
-    client = lib.Client(service.url)
     async with receiving() as receiver:
         receiver.always(202)
         target = models.Target(url=receiver.url)
@@ -177,6 +186,6 @@ async def test_an_accepted_run_is_reported_on(service: Service) -> None:
         await report.lines(["copied a.csv"])
         await report.finished("Done.")
         found = await lib.wait_async(client, run.logid, every=0.05)
-        assert (found.log.status, found.lines[0].text) == ("finished", "copied a.csv")
+        assert (found.log.status, found.lines[0].line) == ("finished", "copied a.csv")
         with pytest.raises(lib.RunIsOver):
             await report.heartbeat()

@@ -99,7 +99,7 @@ async def test_more_than_one_batch(client: AsyncClient, database: Database) -> N
         " SELECT 'Job ' || n, '@daily', true, true, now(), now() FROM generate_series(1, 250) AS n",
     )
     report = await order(client, action="pause", all=True)
-    assert (report["count"], report["done"], report["after"]) == (250, 250, None)
+    assert (report["count"], report["done"], report["lastjobid"]) == (250, 250, None)
 
 
 async def test_what_was_not_done_is_named(client: AsyncClient, database: Database) -> None:
@@ -117,7 +117,7 @@ async def test_it_stops_when_a_call_takes_too_long(
     monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 0.0)
     await client.post("/jobs", json=DAILY)
     report = await order(client, action="pause", all=True)
-    assert (report["done"], report["after"]) == (1, 1)
+    assert (report["done"], report["lastjobid"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

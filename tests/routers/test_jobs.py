@@ -31,6 +31,7 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "until": None,
         "maxruns": None,
         "exclude": [],
+        "calendars": [],
         "dstgap": "after",
         "dstfold": "once",
         "jitter": 0,

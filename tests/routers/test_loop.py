@@ -139,8 +139,8 @@ WORST: dict[tuple[str, str], list[Ask]] = {
         of_json({"days": ["no day"] * WRONG}, 422),
         *INVALID,
     ],
-    ("POST", "/calendars"): [
-        of_form({"name": "a.example", "days": " ".join(YEARS)}, 200),
+    ("POST", "/calendars/edit"): [
+        of_form({"name": "a.example", "days": " ".join(YEARS)}, 200, 303),
         of_form({"name": "a.example", "days": HOLIDAYS.decode()}, 200, 303),
         *BROKEN_FORM,
     ],

@@ -86,6 +86,10 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     assert {name for name, _ in found} == {
         "GET /events",
         "GET /forecast",
+        "GET /calendars",
+        "GET /calendars/{name}",
+        "PUT /calendars/{name}",
+        "DELETE /calendars/{name}",
         "GET /overview",
         "POST /restore/confirm",
         "GET /jobs",

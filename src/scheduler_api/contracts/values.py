@@ -29,7 +29,7 @@ INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|
 LINE_END = re.compile(r"\r\n|\r|\n")
 #: Days and ranges of a calendar.
 MAX_CALENDAR_DAYS = 2000
-CALENDAR_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,49}")
+CALENDAR_NAME = re.compile(r"^[a-z0-9][a-z0-9.-]{0,49}$")
 EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 #: Instants and excluded days lie between these.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
@@ -215,7 +215,12 @@ Tag = Annotated[
 ]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 Exclusions = Annotated[list[ExcludedDays], Field(max_length=400)]
-CalendarName = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_calendar_name)]
+CalendarName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    AfterValidator(_calendar_name),
+    WithJsonSchema({"type": "string", "pattern": CALENDAR_NAME.pattern}),
+]
 CalendarNames = Annotated[list[CalendarName], Field(max_length=10), AfterValidator(_once_each)]
 CalendarDays = Annotated[list[ExcludedDays], Field(max_length=MAX_CALENDAR_DAYS)]
 ReasonText = Annotated[

@@ -19,7 +19,7 @@ from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
-from scheduler_api.services.history.calendars import look, report
+from scheduler_api.services.history.calendars import gather, report
 from scheduler_api.services.jobs import calendars
 from scheduler_api.workers.upkeep import FOLLOW_SECONDS, Upkeep
 
@@ -63,8 +63,8 @@ async def set_calendar(
     The answer says which runs of which jobs it takes away, and which it adds; with `dryrun` it says so and
     changes nothing. Of a file, all-day events count, and those that repeat for the next ten years.
     """
-    seen = await database.transact(look, name)
-    found = await while_connected(request, QUESTIONS.compute(report, seen, draft, dryrun=dryrun))
+    affected = await database.transact(gather, name)
+    found = await while_connected(request, QUESTIONS.compute(report, affected, draft, dryrun=dryrun))
     if dryrun:
         return found
     await database.transact(calendars.put, actor, name, draft)

@@ -134,9 +134,14 @@ class Schedule(NamedTuple):
         """Whether `instant` is an occurrence."""
         return self.next_after(instant - datetime.resolution) == instant
 
+    def excludes(self, instant: datetime) -> bool:
+        """Whether the instant lies on a day that is excluded."""
+        at = bisect_right(self.excluded, instant, key=_start) - 1
+        return at >= 0 and instant < self.excluded[at][1]
+
     def block(self, occurrence: datetime) -> Block | None:
         """What keeps the occurrence from running; None: nothing."""
-        if self._excluded_at(occurrence) is not None:
+        if self.excludes(occurrence):
             return Block.EXCLUDED
         if self.gap is Gap.SKIP and isinstance(self.cadence, Cron) and self.cadence.is_displaced(occurrence):
             return Block.DST_GAP
@@ -180,11 +185,6 @@ class Schedule(NamedTuple):
             else:
                 blocked += span.size
         return free, blocked
-
-    def _excluded_at(self, instant: datetime) -> tuple[datetime, datetime] | None:
-        """The excluded part of time that the instant lies in; None: it lies in none."""
-        at = bisect_right(self.excluded, instant, key=_start) - 1
-        return self.excluded[at] if at >= 0 and instant < self.excluded[at][1] else None
 
     def _end_of(self, occurrence: datetime, block: Block | None) -> datetime:
         """An instant after `occurrence` up to which others share its fate."""

@@ -82,7 +82,7 @@ def _runs_at(schedule: Schedule, instant: datetime) -> bool | None:
         return None
     if schedule.within is not None and not holds(schedule.within, instant):
         return None
-    return not any(start <= instant < end for start, end in schedule.excluded)
+    return not schedule.excludes(instant)
 
 
 def _one_by_one(old: Schedule, new: Schedule, whole: Part) -> list[Part]:

@@ -41,6 +41,7 @@ WHOLE: dict[str, Any] = {
     "until": "2031-03-31T02:30:00+00:00",
     "maxruns": 9,
     "exclude": ["2030-05-01", "2030-12-24/2031-01-01"],
+    "calendars": ["days"],
     "dstgap": "skip",
     "dstfold": "both",
     "jitter": 60,
@@ -68,6 +69,7 @@ def test_a_whole_job_has_each_field_and_none_as_it_is_by_default() -> None:
 
 
 async def created(client: AsyncClient, **values: Any) -> int:
+    assert (await client.put("/calendars/days", json={"days": ["2030-10-03"]})).status_code == 200
     response = await client.post("/jobs", json={"jobname": "A job", **values})
     assert response.status_code == 201, response.text
     return int(response.json()["jobid"])

@@ -19,9 +19,8 @@ class Report:
     Each call counts as a sign of life. All raise RunIsOver, and httpx.HTTPError.
     """
 
-    def __init__(self, address: str, client: httpx.Client | None = None) -> None:
+    def __init__(self, address: str) -> None:
         self._address = address
-        self._client = client or httpx.Client(timeout=TIMEOUT)
 
     def heartbeat(self) -> None:
         """It is still running."""
@@ -44,15 +43,14 @@ class Report:
         self._send(_end("failed", message))
 
     def _send(self, report: dict[str, Any]) -> None:
-        _check(self._client.post(self._address, json=report))
+        _check(httpx.post(self._address, json=report, timeout=TIMEOUT))
 
 
 class AsyncReport:
     """The same without blocking."""
 
-    def __init__(self, address: str, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, address: str) -> None:
         self._address = address
-        self._client = client or httpx.AsyncClient(timeout=TIMEOUT)
 
     async def heartbeat(self) -> None:
         """It is still running."""
@@ -75,7 +73,8 @@ class AsyncReport:
         await self._send(_end("failed", message))
 
     async def _send(self, report: dict[str, Any]) -> None:
-        _check(await self._client.post(self._address, json=report))
+        async with httpx.AsyncClient(timeout=TIMEOUT) as client:
+            _check(await client.post(self._address, json=report))
 
 
 def _progress(percent: int, message: str | None) -> dict[str, Any]:

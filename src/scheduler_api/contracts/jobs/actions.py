@@ -34,6 +34,8 @@ class Missed(StrEnum):
 class Resume(Input):
     """How to go on."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"missed": "skip"}]})
+
     missed: Annotated[Missed, Field(strict=False)] = Field(
         Missed.POLICY,
         description="What becomes of the runs that were missed: the job's misfire `policy`, or `skip`.",

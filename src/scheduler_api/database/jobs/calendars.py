@@ -92,7 +92,7 @@ async def listing(session: Session, after: str, limit: int) -> list[CalendarRow]
     return await session.all(LISTING, after=after, limit=limit)
 
 
-async def one(session: Session, name: str) -> CalendarRow | None:
+async def stored(session: Session, name: str) -> CalendarRow | None:
     """The calendar."""
     return await session.one_or_none(ONE, name=name)
 

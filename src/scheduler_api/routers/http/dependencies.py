@@ -4,7 +4,7 @@ import re
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Response
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -13,7 +13,7 @@ from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
-from scheduler_api.contracts.values import MAX_ID, CalendarName
+from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, CalendarName
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, RestoreNotConfirmed
 from scheduler_api.services.system import overview
@@ -258,7 +258,12 @@ LimitName = Annotated[str, Depends(_limit_name)]
 
 
 async def _calendar(
-    name: Annotated[str, Path(description="Which calendar.", examples=["de-holidays"])],
+    name: Annotated[
+        str,
+        Path(description="Which calendar.", examples=["de-holidays"]),
+        # What is no name is refused with a sentence; a pattern of the path would mean: nothing is there.
+        WithJsonSchema({"type": "string", "pattern": CALENDAR_NAME.pattern}),
+    ],
 ) -> str:
     try:
         return CALENDAR.validate_python(name)

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.system.problems import Problem
-from scheduler_api.routers.http.bodies import CALENDAR, FORM
+from scheduler_api.routers.http.bodies import FORM
 from scheduler_api.routers.http.dependencies import PagesDep
 from scheduler_api.routers.http.routes import FORMS
 from scheduler_api.routers.http.webhooks import webhooks
@@ -158,8 +158,6 @@ def _add_forms(found: dict[str, Any]) -> None:
             schema = {"$ref": f"#/components/schemas/{model.__name__}"}
         body = found["paths"][path]["post"].setdefault("requestBody", {"content": {}})
         body["content"][FORM] = {"schema": schema}
-    put = found["paths"]["/calendars/{name}"]["put"]["requestBody"]
-    put["content"][CALENDAR] = {"schema": {"type": "string", "description": "An iCalendar file (RFC 5545)."}}
 
 
 def _add_components(components: dict[str, Any]) -> None:
@@ -216,6 +214,8 @@ def _operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _tidy(value: Any, inside: str = "") -> Any:
     """Whole numbers as integers, and no titles that only repeat the name of a field."""
+    if inside == "examples":
+        return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):

@@ -96,9 +96,12 @@ class BrowserRouter(APIRouter):
         """For those who prefer a page."""
         return self._add(path, method, PageRoute)
 
-    def form(self, path: str, model: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:
+    def form(
+        self, path: str, model: type[BaseModel] | None = None, *, is_documented: bool = True
+    ) -> Callable[[Handler], Handler]:
         """For forms of browsers, at an address of programs; with the fields of a `model`, or others."""
-        FORMS[re.sub(r":\w+}", "}", path)] = model
+        if is_documented:
+            FORMS[re.sub(r":\w+}", "}", path)] = model
         return self._add(path, "POST", FormRoute)
 
     def _add(self, path: str, method: str, route_class: type[StrictRoute]) -> Callable[[Handler], Handler]:

@@ -14,11 +14,11 @@ from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.contracts.values import CalendarName
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import ActorDep, CalendarPath, DatabaseDep, PagesDep
+from scheduler_api.routers.http.dependencies import ActorDep, CalendarPath, DatabaseDep, Limit, PagesDep
 from scheduler_api.routers.http.forms import SEPARATORS, validated
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.services.history.calendars import look, report
+from scheduler_api.services.history.calendars import gather, report
 from scheduler_api.services.jobs import calendars
 from scheduler_api.workers.upkeep import FOLLOW_SECONDS, Upkeep
 
@@ -36,9 +36,10 @@ async def calendars_page(
     database: DatabaseDep,
     pages: PagesDep,
     cursor: Annotated[str, Query(max_length=50)] = "",
+    limit: Limit = LIMIT,
 ) -> str:
-    """All calendars, and a form for a new one."""
-    found = await database.read(calendars.listing, cursor, LIMIT)
+    """Calendars, and a form for a new one."""
+    found = await database.read(calendars.listing, cursor, limit)
     return await aside(pages.calendars, found, {}, (), request.query_params)
 
 
@@ -50,7 +51,7 @@ async def calendar_page(request: Request, name: CalendarPath, database: Database
     return await aside(pages.calendar, found, fields, request.query_params)
 
 
-@own_router.post("/calendars", response_model=None)
+@own_router.post("/calendars/edit", response_model=None)
 async def set_by_form(
     request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep
 ) -> Response:
@@ -61,8 +62,8 @@ async def set_by_form(
         listed = await database.read(calendars.listing, "", LIMIT)
         page = await aside(pages.calendars, listed, fields, error.field_errors, {})
         return HTMLResponse(page, 422)
-    seen = await database.transact(look, name)
-    found = await while_connected(request, QUESTIONS.compute(report, seen, draft, dryrun=True))
+    affected = await database.transact(gather, name)
+    found = await while_connected(request, QUESTIONS.compute(report, affected, draft, dryrun=True))
     if found.jobs and fields.get("confirmed") != "true":
         return HTMLResponse(await aside(pages.calendar_change, found, draft))
     await database.transact(calendars.put, actor, name, draft)

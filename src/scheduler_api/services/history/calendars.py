@@ -16,13 +16,13 @@ from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs import calendars
 from scheduler_api.database.jobs.calendars import CalendarUser
 from scheduler_api.database.statements import Session
-from scheduler_api.schedule import TICK, Block, Budget, Schedule, schedule_of
+from scheduler_api.schedule import TICK, Budget, Schedule, schedule_of
 from scheduler_api.services.history.upcoming import occurrence_of
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.drafts import union
 
 
-class Seen(NamedTuple):
+class Affected(NamedTuple):
     """What a report on a change rests on."""
 
     now: datetime
@@ -34,44 +34,44 @@ class Seen(NamedTuple):
     """The days of all other calendars that these jobs go by."""
 
 
-async def look(session: Session, now: datetime, name: str) -> Seen:
+async def gather(session: Session, now: datetime, name: str) -> Affected:
     """Read what a report on a change of the calendar rests on; nothing, if it is new."""
     users = await calendars.users(session, name, NAMED_JOBS + 1)
     names = set(chain.from_iterable(user.calendars for user in users)) | {name}
     known = await calendars.days(session, sorted(names))
-    return Seen(now, name, known.pop(name, []), users, known)
+    return Affected(now, name, known.pop(name, []), users, known)
 
 
-def report(budget: Budget, seen: Seen, draft: CalendarDraft, *, dryrun: bool) -> CalendarReport:
+def report(budget: Budget, affected: Affected, draft: CalendarDraft, *, dryrun: bool) -> CalendarReport:
     """What becomes of the runs of the jobs, once the calendar is the draft."""
     effects = []
-    for user in seen.users[:NAMED_JOBS]:
-        effect = _effect(budget, seen, user, draft.days)
+    for user in affected.users[:NAMED_JOBS]:
+        effect = _effect(budget, affected, user, draft.days)
         if budget.is_spent:
             break
         if effect is not None:
             effects.append(effect)
     return CalendarReport(
-        name=seen.name,
+        name=affected.name,
         dryrun=dryrun,
-        added=sorted(set(draft.days) - set(seen.days)),
-        removed=sorted(set(seen.days) - set(draft.days)),
+        added=sorted(set(draft.days) - set(affected.days)),
+        removed=sorted(set(affected.days) - set(draft.days)),
         jobs=effects,
-        complete=not budget.is_spent and len(seen.users) <= NAMED_JOBS,
+        complete=not budget.is_spent and len(affected.users) <= NAMED_JOBS,
         behind=0,
     )
 
 
-def _effect(budget: Budget, seen: Seen, user: CalendarUser, days: list[str]) -> CalendarEffect | None:
+def _effect(budget: Budget, affected: Affected, user: CalendarUser, days: list[str]) -> CalendarEffect | None:
     """What becomes of a job's runs; None: nothing, or its schedule cannot be computed."""
-    others = [seen.others[name] for name in user.calendars if name in seen.others]
+    others = [affected.others[name] for name in user.calendars if name in affected.others]
     definition = planning.definition_of(user)
     excluded = tuple(days_of(text) for text in (*user.exclude, *union([*others, days])))
     try:
         old, new = schedule_of(definition), schedule_of(definition._replace(exclude=excluded))
     except (ArithmeticError, ValueError):
         return None
-    gone, come = _lost(budget, old, new, seen.now), _lost(budget, new, old, seen.now)
+    gone, come = _lost(budget, old, new, affected.now), _lost(budget, new, old, affected.now)
     if not gone.runs and not come.runs:
         return None
     return CalendarEffect(
@@ -79,9 +79,9 @@ def _effect(budget: Budget, seen: Seen, user: CalendarUser, days: list[str]) -> 
         jobname=user.jobname,
         timezone=user.timezone,
         disappearing=gone.runs,
-        disappear=[occurrence_of(old, user.timezone, at, seen.now) for at in gone.first],
+        disappear=[occurrence_of(old, user.timezone, at, affected.now) for at in gone.first],
         appearing=come.runs,
-        appear=[occurrence_of(new, user.timezone, at, seen.now) for at in come.first],
+        appear=[occurrence_of(new, user.timezone, at, affected.now) for at in come.first],
     )
 
 
@@ -113,5 +113,5 @@ def _only_excluded_by(
     """Parts of time from now on, each up to and not including its end."""
     edges = {edge for part in (*schedule.excluded, *other.excluded) for edge in part if edge > now} | {now}
     for start, end in pairwise(sorted(edges)):
-        if schedule.block(start) is Block.EXCLUDED and other.block(start) is not Block.EXCLUDED:
+        if schedule.excludes(start) and not other.excludes(start):
             yield start, end

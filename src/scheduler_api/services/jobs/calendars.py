@@ -43,7 +43,7 @@ async def listing(session: Session, after: str, limit: int) -> list[CalendarSumm
 
 async def get(session: Session, name: str) -> Calendar:
     """A calendar. Raises CalendarNotFound."""
-    row = await calendars.one(session, name)
+    row = await calendars.stored(session, name)
     if row is None:
         raise CalendarNotFound(name)
     return Calendar.model_validate(row._asdict())

@@ -21,6 +21,7 @@ from benchmarks import (
     older_server,
     original,
     pages,
+    pooler,
     requests_per_second,
     snapshot,
 )
@@ -39,6 +40,7 @@ PARTS: dict[str, tuple[str, Callable[[URL, Sizes], Awaitable[list[Row]]]]] = {
     "memory": (memory.QUESTION, memory.measure),
     "snapshot": (snapshot.QUESTION, snapshot.measure),
     "deliveries": (deliveries.QUESTION, deliveries.measure),
+    "pooler": (pooler.QUESTION, pooler.measure),
     "older": (older_server.QUESTION, older_server.measure),
     "pages": (pages.QUESTION, pages.measure),
     "http": (requests_per_second.QUESTION, requests_per_second.measure),

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import URL
@@ -94,14 +96,20 @@ def _rows(in_flight: int, seen: Seen, sizes: Sizes) -> list[Row]:
     return rows
 
 
-async def deliver(url: URL, calls: int, in_flight: int) -> Delivery:
-    """Have so many calls delivered by a service process, so many of them at the same time."""
+async def deliver(
+    url: URL, calls: int, in_flight: int, more: Mapping[str, str] = MappingProxyType({})
+) -> Delivery:
+    """Have so many calls delivered by a service process, so many of them at the same time.
+
+    `more` are settings of the service.
+    """
     per_call = None
     async with programs.receiver() as port, bare_connection(url, **statements.UNCOUNTED) as connection:
         await _fill(connection, calls, port)
         if counting := await statements.is_counting_possible(connection):
             await statements.begin_to_count(connection)
         settings = {"SCHEDULER_CONCURRENCY": str(in_flight), "SCHEDULER_HOST_CONCURRENCY": "10000"}
+        settings |= more
         async with programs.service(url, settings), asyncio.timeout(PATIENCE):
             while (await receiver.told_by(port))["requests"] < calls or await connection.fetchval(UNSETTLED):
                 await asyncio.sleep(LOOK)

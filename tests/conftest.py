@@ -138,6 +138,17 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def direct(database: Database, worker_database: URL) -> AsyncIterator[Database]:
+    """The same database without a pooler: for notifications, and locks of a connection's own."""
+    if pooler.endpoints(worker_database).direct is None:
+        yield database
+        return
+    direct = Database(worker_database, name="tests", pool=PoolOptions(4, 0, 5.0), statement_timeout=60)
+    yield direct
+    await direct.close()
+
+
+@pytest.fixture
 def settings(worker_database: URL) -> Settings:
     """Settings for a service on the worker's database, without a ticker: nothing runs by itself."""
     environment = pooler.environment(worker_database)

@@ -59,8 +59,6 @@ class PgBouncer:
         user: tuple[str, ...] = ()
         if os.getuid() == 0:
             user = ("-u", pwd.getpwuid(Path(str(query["host"])).stat().st_uid).pw_name)
-            ("-u", pwd.getpwuid(Path(str(query["host"])).stat().st_uid).pw_name) if os.getuid() == 0 else ()
-        )
         self._process = subprocess.Popen([program, "-q", *user, str(file)], stderr=subprocess.PIPE)
         self._await()
 

@@ -244,9 +244,11 @@ async def test_a_server_that_is_not_there_is_unavailable(worker_database: URL) -
     await nobody.close()
 
 
-async def test_notifications_are_heard_until_the_connection_ends(database: Database) -> None:
+async def test_notifications_are_heard_until_the_connection_ends(
+    database: Database, direct: Database
+) -> None:
     heard = asyncio.Event()
-    listening = asyncio.create_task(database.listen({"somewhere": heard.set}))
+    listening = asyncio.create_task(direct.listen({"somewhere": heard.set}))
     # Whoever listened before may be listed still, and who begins to listen hears nothing yet: so all are
     # ended, and told more than once.
     end = (

@@ -87,7 +87,7 @@ async def test_a_process_killed_at_any_moment_loses_and_doubles_nothing(
 
 
 async def test_a_process_killed_in_the_middle_of_a_pass_leaves_no_trace_of_it(
-    database: Database, worker_database: URL
+    database: Database, direct: Database, worker_database: URL
 ) -> None:
     """The pass is held after its verdicts, before its commit, by a trigger that waits for a lock of ours."""
     await add_due_jobs(database, 50)
@@ -103,7 +103,7 @@ async def test_a_process_killed_in_the_middle_of_a_pass_leaves_no_trace_of_it(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
     )
     try:
-        async with database.transactional.connect() as holder:
+        async with direct.transactional.connect() as holder:
             await holder.exec_driver_sql("SELECT pg_advisory_lock(42)")
             async with services(1, worker_database) as (service,), asyncio.timeout(PATIENCE):
                 while not await scalar(database, waiting):

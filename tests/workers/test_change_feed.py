@@ -42,9 +42,9 @@ async def received(feed: ChangeFeed, publisher: ChangeFeed) -> bool:
         await changes.aclose()  # type: ignore[attr-defined]
 
 
-async def test_every_replica_receives_a_change(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_replica_receives_a_change(direct: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_feed, "PAUSE", 0.01)
-    async with replica(database) as one, replica(database) as other:
+    async with replica(direct) as one, replica(direct) as other:
         assert await received(other, publisher=one)
         assert await received(one, publisher=one)
 

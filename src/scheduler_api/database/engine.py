@@ -114,9 +114,10 @@ class Database:
         self.patience = patience or 2 * statement_timeout
         own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
         self.engine = pooled_engine(self._places, pool, self.patience, own)
-        self._begin_with = BEGIN
+        self._begin_with, self._read_with = BEGIN, ""
         if self._places.direct is not None:
-            self._begin_with = f"BEGIN; {set_locally({**own, **pool.settings})}; {LOCK}"
+            self._read_with = f"BEGIN; {set_locally({**own, **pool.settings})}"
+            self._begin_with = f"{self._read_with}; {LOCK}"
         self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.
@@ -165,11 +166,11 @@ class Database:
 
         async def attempt() -> T:
             async with self._session(deadline) as session:
-                if self._places.direct is None:
+                if not self._read_with:
                     return await look(session, *args, **kwargs)
                 try:
                     # Each statement by itself might reach another connection, which asks other things.
-                    await command(session, self._begin_with)
+                    await command(session, self._read_with)
                     return await look(session, *args, **kwargs)
                 finally:
                     await _roll_back(session)

@@ -48,6 +48,7 @@ def test_what_is_no_text_is_replaced() -> None:
         ("identity", TEXT.encode()),
         ("", TEXT.encode()),
     ],
+    ids=["gzip", "x-gzip", "zlib", "deflate", "identity", "none"],
 )
 def test_a_body_is_unpacked(encoding: str, squeezed: bytes) -> None:
     assert decoded(squeezed, "text/plain", encoding) == TEXT

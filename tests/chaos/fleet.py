@@ -9,13 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.engine import URL
-
 from tests.chaos import clocks
 from tests.chaos.plan import NOBODY, Deeds, Kill
 from tests.processes.service import SERVING
 from tests.processes.smith import Process, Smith
-from tests.servers import dsn
 
 #: Seconds that a replica has to end once it was asked to: requests, calls, last words, and a commit in doubt.
 MAX_END = 45.0
@@ -88,10 +85,10 @@ class Fleet:
     """So many replicas, whatever happens to them."""
 
     def __init__(
-        self, smith: Smith, count: int, url: URL, environment: Mapping[str, str], folder: Path, deeds: Deeds
+        self, smith: Smith, count: int, dsn: str, environment: Mapping[str, str], folder: Path, deeds: Deeds
     ) -> None:
         self._smith = smith
-        self._environment = {"SCHEDULER_DATABASE_URL": dsn(url)} | dict(environment)
+        self._environment = {"SCHEDULER_DATABASE_URL": dsn} | dict(environment)
         self._folder = folder
         self._deeds = deeds
         self._slots: list[Replica | None] = [None] * count

@@ -90,14 +90,13 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         proxy = Proxy(postgres.server.socket, plan.seed)
         stack.push_async_callback(proxy.stop)
         await proxy.start()
-        postgres.moved = proxy.switch
-        url = postgres.url(proxy.port)
-        await _migrate(postgres, url.port)
+        postgres.joined = proxy.put
+        await _migrate(postgres, proxy.ports[0])
         session = await stack.enter_async_context(_session())
         receiver = await stack.enter_async_context(target.running(papers.folder / "requests.jsonl", session))
         smith = Smith(clocks.preloaded() | dict(plan.environment))
         stack.callback(smith.stop)
-        fleet = Fleet(smith, plan.replicas, url, plan.settings, papers.folder, deeds)
+        fleet = Fleet(smith, plan.replicas, postgres.dsn(proxy.ports), plan.settings, papers.folder, deeds)
         stack.push_async_callback(fleet.destroy)
         await fleet.start()
         people = People(plan, deeds, fleet, session, receiver.urls)
@@ -113,8 +112,7 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
 
 
-async def _migrate(postgres: Postgres, port: int | None) -> None:
-    assert port is not None
+async def _migrate(postgres: Postgres, port: int) -> None:
     program = await run_program("migrate", database=postgres.url(port))
     code, _, said = await program.ends()
     assert code == 0, said.decode()

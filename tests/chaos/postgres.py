@@ -7,7 +7,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,9 @@ class Postgres:
         self._clusters = 0
         self._replacing = False
         self._keeper: asyncio.Task[None] | None = None
-        self.moved: Callable[[Path], None] = lambda _: None
-        """Told of the socket of each server that takes another one's place."""
+        self._place = 0
+        self.joined: Callable[[int, Path], None] = lambda *_: None
+        """Told of each server beside the first: its place, 0 or 1, and its socket."""
 
     async def start(self) -> None:
         """Start it, and see to it that it comes back after each crash."""
@@ -85,6 +86,11 @@ class Postgres:
     def url(self, port: int) -> URL:
         """Of the same database, by way of a port of this machine."""
         return URL.create("postgresql", NAME, host="127.0.0.1", port=port, database=NAME)
+
+    def dsn(self, ports: Sequence[int]) -> str:
+        """The address of whichever server behind these ports is the primary."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        return f"postgresql://{NAME}@{hosts}/{NAME}?target_session_attrs=read-write"
 
     @contextlib.asynccontextmanager
     async def connection(
@@ -207,6 +213,7 @@ class Postgres:
         try:
             await new.copy(old)
             assert await new.start(), f"see {self._log}"
+            self.joined(1 - self._place, new.socket)
             with self._deeds.harming("fail over"):
                 await self._set(old, "synchronous_standby_names = '*'")
                 await self._until(old, IN_STEP, 1)
@@ -231,8 +238,7 @@ class Postgres:
             old.kill()
             await old.ended()
             await self.fetch("SELECT pg_promote()", server=new)
-            self._cluster = new
-            self.moved(new.socket)
+            self._cluster, self._place = new, 1 - self._place
         finally:
             self._replacing = False
 

@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 CHUNK = 65536
@@ -13,32 +14,38 @@ RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Takes connections on a port of this machine, and passes them on to a Unix socket."""
+    """Takes connections on two ports of this machine, and passes them on to the Unix sockets of two servers.
+
+    The second one is a standby, or the first one's successor, or nobody is there.
+    """
 
     def __init__(self, path: Path, seed: int) -> None:
-        self._path = path
+        self._paths: list[Path | None] = [path, None]
         self._random = random.Random(f"{seed} proxy")
         self._restored = asyncio.Event()
         self._silent = 0.0
         self._late: deque[float] = deque()
         self._released = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._pairs: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.delay = (0.0, 0.0)
         """Seconds that each piece of data takes, from … to …."""
-        self.port = 0
+        self.ports: list[int] = []
         self.held = 0
         """How many answers are held back at the moment."""
 
     async def start(self) -> None:
-        """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Listen on free ports."""
+        for place in range(len(self._paths)):
+            serve = partial(self._serve, place)
+            server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=512)
+            self._servers.append(server)
+            self.ports.append(server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """End all connections."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in list(self._pairs):
             task.cancel()
         if self._pairs:
@@ -54,9 +61,9 @@ class Proxy:
         self._silent = share
         self._restored.clear()
 
-    def switch(self, path: Path) -> None:
-        """Pass connections on to another socket from now on."""
-        self._path = path
+    def put(self, place: int, path: Path) -> None:
+        """Pass the connections to one of the ports on to another socket from now on."""
+        self._paths[place] = path
 
     def hold(self, seconds: float) -> None:
         """Let the next answer, on whatever connection, take so long; nothing overtakes it."""
@@ -80,22 +87,25 @@ class Proxy:
                 _break(client)
                 task.cancel()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, place: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._pairs[task] = writer
         try:
-            await self._pair(reader, writer)
+            await self._pair(place, reader, writer)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
             writer.transport.abort()
             del self._pairs[task]
 
-    async def _pair(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pair(self, place: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         fate = self._random.random()
         await self._passable(fate)
-        server_reader, server_writer = await asyncio.open_unix_connection(str(self._path))
+        path = self._paths[place]
+        if path is None:
+            return
+        server_reader, server_writer = await asyncio.open_unix_connection(str(path))
         pumps = [
             asyncio.create_task(self._pump(fate, reader, server_writer, answers=False)),
             asyncio.create_task(self._pump(fate, server_reader, writer, answers=True)),

@@ -42,14 +42,14 @@ async def database(*, moves: bool = False) -> AsyncIterator[tuple[Postgres, Prox
         proxy = Proxy(postgres.server.socket, 1)
         stack.push_async_callback(proxy.stop)
         await proxy.start()
-        postgres.moved = proxy.switch
+        postgres.joined = proxy.put
         yield postgres, proxy, deeds
 
 
 @contextlib.asynccontextmanager
 async def connected(postgres: Postgres, proxy: Proxy) -> AsyncIterator[asyncpg.Connection]:
     """A connection that goes through the proxy."""
-    connection = await asyncpg.connect(postgres.url(proxy.port).render_as_string())
+    connection = await asyncpg.connect(postgres.dsn(proxy.ports))
     try:
         yield connection
     finally:

@@ -99,9 +99,9 @@ class CalendarInUse(SchedulerError):
 
     code = "calendar_in_use"
 
-    def __init__(self, name: str, count: int) -> None:
-        jobs = "A job goes" if count == 1 else f"{count:,} jobs go"
-        super().__init__(f"{jobs} by the calendar {name}.")
+    def __init__(self, name: str, count: int, jobid: int) -> None:
+        others = "" if count == 1 else f" and {count - 1:,} more"
+        super().__init__(f"Job {jobid}{others} {'goes' if count == 1 else 'go'} by the calendar {name}.")
 
 
 class JobIsDeleted(SchedulerError):

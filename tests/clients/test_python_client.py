@@ -1,9 +1,12 @@
 """The Python client against the running service: what it is generated from, and what is around that."""
 
+import contextlib
 import importlib
+import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -189,3 +192,14 @@ async def test_an_accepted_run_is_reported_on(client: Any) -> None:
         assert (found.log.status, found.lines[0].line) == ("finished", "copied a.csv")
         with pytest.raises(lib.RunIsOver):
             await report.heartbeat()
+
+
+@pytest.mark.parametrize("page", [FOLDER / "README.md", FOLDER.parents[1] / "README.md"], ids=["own", "main"])
+async def test_the_example_of_the_readme_runs(client: Any, service: Service, page: Path) -> None:
+    draft = part("generated.models").JobDraft(jobname="First", interval=3600)
+    await call("create_job").asyncio(client=client, body=draft)
+    block = page.read_text().partition("```python\n")[2].partition("```")[0]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(block.replace("http://localhost:5000", service.url), {})
+    assert said.getvalue().splitlines()[0] == "finished"

@@ -178,6 +178,8 @@ async def test_a_calendar_in_use_stays(client: AsyncClient) -> None:
     jobid = await create(client)
     refused = await client.delete("/calendars/days")
     assert (refused.status_code, refused.json()["code"]) == (409, "calendar_in_use")
+    assert refused.json()["detail"] == "Job 1 goes by the calendar days."
+    assert "Nightly report" in strict(await client.get("/calendars/days", headers=HTML)).text
     await client.patch(f"/jobs/{jobid}", json={"calendars": []})
     assert (await client.delete("/calendars/days")).status_code == 204
     for response in (await client.delete("/calendars/days"), await client.get("/calendars/days")):

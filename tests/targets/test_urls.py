@@ -155,7 +155,7 @@ def test_the_key_for_limits(url: str, host: str) -> None:
     ("url", "address"),
     [
         ("http://192.0.2.1:80/", "192.0.2.1"),
-        ("http://[::FFFF:10.0.0.1]/", "::ffff:a00:1"),
+        ("http://[::FFFF:10.0.0.1]/", "::ffff:10.0.0.1"),
         ("http://[2002:7f00:1::]/", "2002:7f00:1::"),
         ("http://[64:ff9b::7f00:1]/", "64:ff9b::7f00:1"),
         ("http://example.com/", None),

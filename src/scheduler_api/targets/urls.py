@@ -142,4 +142,8 @@ def _error_of_parsing(url: str) -> str | None:
 
 def _host_of(url: URL) -> str:
     host = (url.raw_host or "").lower().rstrip(".")
-    return str(IPv6Address(host)) if ":" in host else host
+    if ":" not in host:
+        return host
+    address = IPv6Address(host)
+    # Python has changed how it spells these; limits are kept under the name.
+    return str(address) if address.ipv4_mapped is None else f"::ffff:{address.ipv4_mapped}"

@@ -250,10 +250,21 @@ class Pages:
             notice=notices.notice(query),
         )
 
-    def calendar(self, found: Calendar, fields: Mapping[str, str], query: Mapping[str, str]) -> str:
-        """A calendar, and the form that changes it."""
+    def calendar(
+        self,
+        found: Calendar,
+        users: Mapping[int, str],
+        fields: Mapping[str, str],
+        query: Mapping[str, str],
+    ) -> str:
+        """A calendar, the jobs that go by it, and the form that changes it."""
         return self._render(
-            "calendar.html", calendar=found, fields=fields, messages={}, notice=notices.notice(query)
+            "calendar.html",
+            calendar=found,
+            users=users,
+            fields=fields,
+            messages={},
+            notice=notices.notice(query),
         )
 
     def calendar_change(self, report: CalendarReport, draft: CalendarDraft) -> str:

@@ -76,6 +76,12 @@ USERS = Statement(
     """,
     CalendarUser,
 )
+USER_IDS = Statement(
+    f"""
+    SELECT jobid FROM job
+    WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[CAST(:name AS text)] ORDER BY jobid LIMIT :limit
+    """
+)
 #: Jobs whose calendars have other days by now than those that they go by.
 BEHIND = f"""
     FROM job WHERE {GOES_ON} AND job.calendardays <> ARRAY(
@@ -121,6 +127,11 @@ async def remove(session: Session, name: str) -> None:
 async def users(session: Session, name: str, limit: int) -> list[CalendarUser]:
     """Up to `limit` jobs with a future that go by a calendar, in order."""
     return await session.all(USERS, name=name, limit=limit)
+
+
+async def user_ids(session: Session, name: str, limit: int) -> list[int]:
+    """Up to `limit` jobs that go by a calendar, completed ones too, in order."""
+    return await session.values(USER_IDS, name=name, limit=limit)
 
 
 async def behind(session: Session, after: int, limit: int) -> list[int]:

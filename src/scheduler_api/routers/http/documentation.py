@@ -209,7 +209,10 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for path in (*found["paths"].values(), *found["webhooks"].values()):
-        yield from path.values()
+        for operation in path.values():
+            yield operation
+            for callback in operation.get("callbacks", {}).values():
+                yield from (report for methods in callback.values() for report in methods.values())
 
 
 def _tidy(value: Any, inside: str = "") -> Any:

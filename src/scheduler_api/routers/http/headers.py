@@ -88,13 +88,18 @@ class Compression(GZipMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI call."""
-        if scope["type"] != "http" or "gzip" in Headers(scope=scope).get("accept-encoding", ""):
-            await super().__call__(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
             return
 
-        async def send_as_it_is(message: Message) -> None:
+        async def send_varying(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), VARY]
+                headers = list(message.get("headers", ()))
+                # Of those that it compresses, the library says so.
+                if not any(n == b"vary" and b"accept-encoding" in v.lower() for n, v in headers):
+                    headers.append(VARY)
+                message = {**message, "headers": headers}
             await send(message)
 
-        await self.app(scope, receive, send_as_it_is)
+        takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        await (super().__call__ if takes_gzip else self.app)(scope, receive, send_varying)

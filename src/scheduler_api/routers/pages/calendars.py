@@ -26,8 +26,8 @@ router = BrowserRouter()
 own_router = form_router()
 
 NAME = TypeAdapter(CalendarName)
-#: Calendars on one page.
-LIMIT = 1000
+#: Calendars on one page, and jobs of one that its page names.
+LIMIT, NAMED = 1000, 100
 
 
 @router.page("/calendars")
@@ -47,8 +47,9 @@ async def calendars_page(
 async def calendar_page(request: Request, name: CalendarPath, database: DatabaseDep, pages: PagesDep) -> str:
     """A calendar, and the form that changes it."""
     found = await database.read(calendars.get, name)
+    users = await database.read(calendars.users, name, NAMED)
     fields = {"name": name, "description": found.description, "days": "\n".join(found.days)}
-    return await aside(pages.calendar, found, fields, request.query_params)
+    return await aside(pages.calendar, found, users, fields, request.query_params)
 
 
 @own_router.post("/calendars/edit", response_model=None)

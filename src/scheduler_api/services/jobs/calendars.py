@@ -14,7 +14,7 @@ import structlog
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarSummary
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.database.jobs import calendars, changes
+from scheduler_api.database.jobs import calendars, changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
@@ -49,6 +49,12 @@ async def get(session: Session, name: str) -> Calendar:
     return Calendar.model_validate(row._asdict())
 
 
+async def users(session: Session, name: str, limit: int) -> dict[int, str]:
+    """Names of up to `limit` jobs that go by the calendar, by jobid."""
+    jobids = await calendars.user_ids(session, name, limit)
+    return {jobid: row.jobname for jobid, row in (await definitions.names(session, jobids)).items()}
+
+
 async def put(session: Session, now: datetime, actor: Actor, name: str, draft: CalendarDraft) -> None:
     """Add a calendar, or write it anew; the jobs that go by it are to `follow`."""
     before = await calendars.lock(session, name) or []
@@ -66,7 +72,8 @@ async def remove(session: Session, now: datetime, actor: Actor, name: str) -> No
         raise CalendarNotFound(name)
     row = await get(session, name)
     if row.jobs:
-        raise CalendarInUse(name, row.jobs)
+        (first,) = await calendars.user_ids(session, name, 1)
+        raise CalendarInUse(name, row.jobs, first)
     await calendars.remove(session, name)
     event = Event(ChangeAction.CALENDAR_REMOVED, before={"name": name, "days": row.days})
     await changes.record(session, now, actor, event)

@@ -110,7 +110,7 @@ def __getattr__(name: str) -> FastAPI:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = Settings()
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, is_server_ours=False)
     for sentence in unknown_variables(os.environ):
         log.warning(sentence)
     return create_app(settings)

@@ -13,8 +13,11 @@ _RUN = re.compile(r"""(/runs/[^/\s]{1,40}/)[^/\s?#"'\\]+""")
 _TRACES = frozenset({"exception", "stack"})
 
 
-def configure(level: str, style: Literal["console", "json"] | None) -> None:
-    """Send everything that is logged, by us and by the libraries, to standard error in one style."""
+def configure(level: str, style: Literal["console", "json"] | None, *, is_server_ours: bool = True) -> None:
+    """Send everything that is logged, by us and by the libraries, to standard error in one style.
+
+    Where the server is not ours, Uvicorn says itself where it serves.
+    """
     if style is None:
         style = "console" if sys.stderr.isatty() else "json"
     shared: list[Processor] = [
@@ -38,8 +41,9 @@ def configure(level: str, style: Literal["console", "json"] | None) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # Uvicorn's own account of its start and stop adds nothing to ours.
-    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, getattr(logging, level.upper())))
+    if is_server_ours:
+        # Uvicorn's own account of its start and stop adds nothing to ours.
+        logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, getattr(logging, level.upper())))
     # Alembic tells each step twice over; the migration's own line says it once.
     logging.getLogger("alembic").setLevel(logging.WARNING)
 

@@ -154,6 +154,17 @@ async def test_paused_jobs_follow_and_completed_ones_need_not(
     assert await scalar(database, "SELECT calendardays FROM job WHERE jobid = :jobid", jobid=completed) == []
 
 
+async def test_a_job_that_cannot_follow_holds_up_no_other(client: AsyncClient, database: Database) -> None:
+    """Its time zone has gone."""
+    await put(client)
+    await create(client)
+    other = await create(client, jobname="Another")
+    await execute(database, "UPDATE job SET timezone = 'Europe/Nowhere' WHERE jobid = 1")
+    report = await put(client, "2030-12-25")
+    assert ([job["jobid"] for job in report["jobs"]], report["behind"]) == ([other], 1)
+    assert await runs_at(client, other, CHRISTMAS) == OFF
+
+
 async def test_edits_and_previews_go_by_calendars(client: AsyncClient) -> None:
     await put(client, "2030-12-25")
     jobid = await create(client, calendars=[])
@@ -264,7 +275,7 @@ async def test_the_page_shows_a_change_before_it_is_made(client: AsyncClient) ->
     assert 'href="/calendars/days"' in (await client.get(f"/jobs/{jobid}", headers=HTML)).text
     asked = await client.post("/calendars/edit", data=form | {"days": "2030-12-24"}, headers=HTML)
     text = strict(asked).text
-    assert "1 run less" in text
+    assert "Takes away 1 run:" in text
     assert "2030-12-24 02:00:00 +01:00" in text
     assert await runs_at(client, jobid, CHRISTMAS) == OFF
     done = await client.post(

@@ -81,14 +81,22 @@ async def remove_by_form(name: CalendarPath, database: DatabaseDep, actor: Actor
 
 def _meant(fields: dict[str, str]) -> tuple[str, CalendarDraft]:
     """The name and the calendar that a form gives: days, or all of an iCalendar file. Raises InvalidInput."""
+    wrong: list[FieldError] = []
     try:
         name = NAME.validate_python(fields.get("name", ""))
     except ValidationError as error:
-        wrong = field_errors_of(error.errors(include_url=False, include_input=False))
-        raise InvalidInput(*(FieldError(("name",), one.detail) for one in wrong)) from None
+        found = field_errors_of(error.errors(include_url=False, include_input=False))
+        wrong += [FieldError(("name",), one.detail) for one in found]
     days, description = fields.get("days", "").strip(), fields.get("description", "")
-    if days.startswith("BEGIN:VCALENDAR"):
-        draft = draft_of(days.encode(), datetime.now(UTC).year)
-        return name, draft.model_copy(update={"description": description or draft.description})
-    listed = [day for day in SEPARATORS.split(days) if day]
-    return name, validated({"days": listed, "description": description}, CalendarDraft)
+    try:
+        if days.startswith("BEGIN:VCALENDAR"):
+            draft = draft_of(days.encode(), datetime.now(UTC).year)
+            draft = draft.model_copy(update={"description": description or draft.description})
+        else:
+            listed = [day for day in SEPARATORS.split(days) if day]
+            draft = validated({"days": listed, "description": description}, CalendarDraft)
+    except InvalidInput as error:
+        wrong += [FieldError(one.path[:1], one.detail) for one in error.field_errors]
+    if wrong:
+        raise InvalidInput(*wrong)
+    return name, draft

@@ -82,14 +82,15 @@ async def remove(session: Session, now: datetime, actor: Actor, name: str) -> No
 async def follow(session: Session, now: datetime, actor: Actor, after: int) -> Followed:
     """Let the next jobs that are behind go by their calendars; one that somebody holds is left for later."""
     jobids = await calendars.behind(session, after, BATCH)
+    done: list[int] = []
 
     async def follow_one(jobid: int) -> None:
-        # It is gone, or has run as often as it may: no day matters to it any more.
+        # It is gone, has run as often as it may, or cannot be computed: no day matters to it any more.
         with contextlib.suppress(JobNotFound, JobIsDeleted, InvalidInput):
-            await editing.follow_calendars(session, now, actor, jobid)
+            if await editing.follow_calendars(session, now, actor, jobid):
+                done.append(jobid)
 
-    tried = await one_by_one(session, jobids, follow_one)
-    done = [one.item for one in tried if one.refusal is None]
+    await one_by_one(session, jobids, follow_one)
     if done:
         log.info("jobs go by the new days of their calendars", jobids=done)
     return Followed(len(done), jobids[-1] if jobids else None)

@@ -18,7 +18,7 @@ from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
 from scheduler_api.services.jobs.documents import difference, plain, written
-from scheduler_api.services.jobs.drafts import patched, resolved
+from scheduler_api.services.jobs.drafts import patched
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
@@ -44,15 +44,16 @@ async def edit(
     return await get(session, jobid)
 
 
-async def follow_calendars(session: Session, now: datetime, actor: Actor, jobid: int) -> None:
-    """Let a job go by its calendars as these are now.
+async def follow_calendars(session: Session, now: datetime, actor: Actor, jobid: int) -> bool:
+    """Let a job go by its calendars as these are now; whether it did not.
 
-    Raises JobNotFound, JobIsDeleted, and InvalidInput where it has run as often as it may.
+    Raises JobNotFound, JobIsDeleted, and InvalidInput where it has run as often as it may, or cannot be
+    computed any more.
     """
     locked = await locking.lock(session, now, jobid)
     before = written(await definitions.as_written(session, jobid))
-    draft = await resolved(session, locked.now, JobDraft.model_validate(before))
-    await _redefine(session, actor, locked, before, draft, is_asked=False)
+    draft = await patched(session, locked.now, before, JobPatch())
+    return await _redefine(session, actor, locked, before, draft, is_asked=False)
 
 
 async def _redefine(
@@ -63,8 +64,8 @@ async def _redefine(
     draft: JobDraft,
     *,
     is_asked: bool = True,
-) -> None:
-    """Write a job's definition anew, if it is another one.
+) -> bool:
+    """Write a job's definition anew, if it is another one; whether it is.
 
     Unless that `is_asked` of this job, it may be left without a day on which it runs.
     """
@@ -72,7 +73,7 @@ async def _redefine(
     after = written(values)
     changed = [name for name in after if after[name] != before[name]]
     if not changed and values["calendardays"] == locked.job.calendardays:
-        return
+        return False
     state = await retiming.retime(session, now, locked, draft, changed, may_never_run=not is_asked)
     await definitions.edit(session, jobid, values, state)
     if "target" in changed:
@@ -84,6 +85,7 @@ async def _redefine(
         was["validfrom"], became["validfrom"] = plain(locked.job.validfrom), plain(now)
         became["kept"] = [plain(end) for end in state.kept]
     await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
+    return True
 
 
 async def _require_unchanged(session: Session, jobid: int, patch: JobPatch) -> None:

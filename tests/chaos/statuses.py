@@ -47,7 +47,8 @@ class Statuses:
         pauses = [pause for pause in case.pauses if pause.since < start < pause.to]
         if log.cause == "schedule" and any(self._calm.between(start, p.to) > self._wait for p in pauses):
             yield f"paused: log {log.logid} began at {start}, while its job was paused"
-        if case.deletedat is not None and _latest(case, log, start) > case.deletedat:
+        latest = _latest(case, log, start)
+        if case.deletedat is not None and latest > case.deletedat and not self._clock.is_false(latest):
             yield f"deleted: log {log.logid} began after its job was deleted at {case.deletedat}"
 
 

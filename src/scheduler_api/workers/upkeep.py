@@ -83,6 +83,7 @@ class Upkeep:
             self._walked = step.last or 0
             if step.last is None:
                 await self._database.transact(breakers.forget)
+                repaired.count += await undisturbed(self._database.transact(repairs.shorten_waits))
                 await self.follow_calendars(SCHEDULE, seconds)
                 repaired.is_through = True
                 return repaired

@@ -19,7 +19,7 @@ from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.statements import DRIVER, Session
 from scheduler_api.services.history import checks, explain
 from scheduler_api.services.jobs import actions, editing, reading
-from scheduler_api.services.runs import breakers, claims, holding, retrying
+from scheduler_api.services.runs import breakers, claims, holding, repairs, retrying
 from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended, target_in
 from scheduler_api.services.runs.holding import Renewed
@@ -27,7 +27,7 @@ from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.singly import whole_else_singly
-from tests.factories import ACTOR, NOON, add_job, execute, is_active, logs, scalar
+from tests.factories import ACTOR, NOON, add_job, execute, is_active, logs, rows, scalar
 
 LEASE = timedelta(seconds=15)
 TERMS = Terms("tests", LEASE, 100)
@@ -259,6 +259,45 @@ async def test_a_lease_that_was_given_by_a_clock_that_was_ahead_is_taken_over_in
     assert await reap(database, after(34)) == []
     # Shortened once, and not at each look.
     assert [ended.logid for ended in await reap(database, after(36))] == [gone.logid]
+
+
+async def test_a_retry_that_was_decided_by_a_clock_that_was_ahead_waits_no_longer(
+    database: Database,
+) -> None:
+    """The run began at the right time, and its attempt ended five hours later."""
+    await add_job(database, interval=60, target=TARGET | {"backoff": 8})
+    (started,) = (await claim(database, after(0))).started
+    later = 5 * 3600
+    assert await settle(database, after(later), failed(started)) == [Settled(1, "pending")]
+    (retry,) = [log for log in await logs(database, 1) if log.attempt == 2]
+    assert retry.nextrun > after(later)
+    # As long as its clock says so, it is right.
+    assert await at(database, after(later), repairs.shorten_waits) == 0
+    assert await at(database, after(20), repairs.shorten_waits) == 1
+    (shortened,) = [log for log in await logs(database, 1) if log.attempt == 2]
+    assert shortened.nextrun - after(20) == retry.nextrun - after(later)
+    # Shortened as often as it is looked for until then, and never longer.
+    (again,) = (await claim(database, shortened.nextrun)).started
+    assert (again.logid, again.attempt) == (1, 2)
+
+
+async def test_hosts_and_rates_wait_no_longer_either(database: Database) -> None:
+    await execute(
+        database,
+        "INSERT INTO hostfailure (host, failures, since, openuntil, error) VALUES"
+        " ('ahead.example', 5, :now, :late, 'x'), ('right.example', 5, :now, :soon, 'x')",
+        now=after(0), late=after(5 * 3600), soon=after(50),
+    )  # fmt: skip
+    await execute(
+        database,
+        "INSERT INTO concurrencylimit (scope, name, rate, busyuntil) VALUES"
+        " ('host', 'ahead.example', 60, :late), ('host', 'right.example', 60, :soon)",
+        late=after(5 * 3600), soon=after(50),
+    )  # fmt: skip
+    assert await at(database, after(0), repairs.shorten_waits) == 0
+    hosts = await rows(database, "SELECT openuntil FROM hostfailure ORDER BY host")
+    rates = await rows(database, "SELECT busyuntil FROM concurrencylimit ORDER BY name")
+    assert [row[0] for row in (*hosts, *rates)] == [after(60), after(50), after(60), after(50)]
 
 
 async def test_who_lives_renews_a_lease_that_was_given_by_a_clock_that_was_ahead(database: Database) -> None:

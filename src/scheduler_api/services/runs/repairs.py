@@ -18,7 +18,7 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.jobs.rows import ScheduleRow
-from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs import logs, pending, waits
 from scheduler_api.database.runs.logs import LedgerRow
 from scheduler_api.database.runs.pending import LiveLog, WalkedJob, ZonedRun
 from scheduler_api.database.singly import one_by_one
@@ -28,6 +28,7 @@ from scheduler_api.schedule import Future, Reason, Schedule
 from scheduler_api.services.jobs import locking, opening, planning
 from scheduler_api.services.jobs.documents import plain
 from scheduler_api.services.jobs.planning import Carried
+from scheduler_api.services.runs.breakers import MAX_BREAK
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +149,19 @@ async def _realign(session: Session, now: datetime, jobid: int) -> None:
         await definitions.retire(session, [jobid])
     else:
         await locking.schedule_next(session, now, jobid, future, occurrence)
+
+
+async def shorten_waits(session: Session, now: datetime) -> int:
+    """Let nothing wait for an instant that a clock that was ahead has shown; how many retries did."""
+    retries = await waits.shorten_retries(session, now, MAX_AHEAD)
+    hosts = await waits.shorten_hosts(session, now, MAX_BREAK)
+    rates = await waits.shorten_rates(session, now)
+    if retries or hosts or rates:
+        log.warning(
+            "the clock of the database was ahead: waits are shortened", runs=retries, hosts=hosts, rates=rates
+        )
+        await pending.announce(session)
+    return len(retries)
 
 
 async def _restore(session: Session, locked: locking.LockedJob) -> bool:

@@ -38,6 +38,11 @@ def test_what_is_heeded(text: str, dsn: str, shown: str) -> None:
     assert (address.dsn, address.shown, address.timeout) == (dsn, shown, 3)
 
 
+def test_values_are_spelled_as_the_driver_does() -> None:
+    text = "postgresql://h/d?sslmode=REQUIRE&target_session_attrs=Any"
+    assert Address.of(text).dsn == "postgresql://h/d?sslmode=require&target_session_attrs=any"
+
+
 @pytest.mark.parametrize(("given", "timeout"), [("10", 10), ("0", 60), ("3600", 60)])
 def test_how_long_a_connection_may_take(given: str, timeout: float) -> None:
     address = Address.of(f"postgresql://h/d?connect_timeout={given}")
@@ -63,10 +68,30 @@ def test_how_long_a_connection_may_take(given: str, timeout: float) -> None:
         ("postgresql://u:hunter2@h/d?connect_timeout=soon", "connect_timeout, which must be"),
         ("postgresql://u:hunter2@h/d?sslmode=require&sslmode=prefer", "sslmode twice"),
         ("postgresql://u:hunter2@h/d?x", "no list of name=value"),
+        ("postgresql://u:p?hunter2=1@h/d", "write %3F"),
+        ("postgresql://u:hunt?er2@h/d", "write %3F"),
+        ("postgresql://u:[hunter2@h/d", "write %5B and %5D"),
+        ("postgresql://u:se[hunter2]et@h/d", "write %5B and %5D"),
+        ("postgresql://u:hunter2%@h/d", "write %25"),
+        ("postgresql://u:hunter2\t@h/d", "percent-encode it"),
+        ("postgresql://u:hunter2\u2100@h/d", "cannot be read"),
+        ("postgresql://u:hunter2@h\u2100st/d", "cannot be read"),
+        ("postgresql://u:hunter2@h:99999/d", "from 1 to 65,535"),
+        ("postgresql://u:hunter2@h:5432,/d", "empty, or no name"),
+        ("postgresql://u:hunter2@h..x/d", "empty, or no name"),
+        ("postgresql://u:hunter2@%ff/d", "empty, or no name"),
+        ("postgresql://u:hunter2@::1/d", "in brackets"),
+        ("postgresql://u:hunter2@/d?host=a,b,c&port=1,2", "one for each"),
+        ("postgresql://u:hunter2@/d?host=,b&port=1,2", "empty, or no name"),
+        ("postgresql://u:hunter2@h/d?host=/tmp", "host beside what stands before"),
+        ("postgresql://u:hunter2@h/d?port=1", "port beside what stands before"),
+        ("postgresql://u:hunter2@h/d?user=x", "user beside what stands before"),
+        ("postgresql://u:hunter2@h/d?password=x", "password beside what stands before"),
+        ("postgresql://u:hunter2@h/d?dbname=x", "dbname beside what stands before"),
     ],
 )
 def test_what_is_not_is_named_without_the_password(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=r"^(must|has) ") as raised:
+    with pytest.raises(ValueError, match=r"^(must|has|cannot) ") as raised:
         Address.of(text)
     assert sentence in str(raised.value)
     assert "hunter2" not in str(raised.value)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 #: Seconds to wait for a new connection, unless the address says otherwise; and at most.
 CONNECT_TIMEOUT, MAX_CONNECT_TIMEOUT = 3, 60
 SCHEMES = {"postgres", "postgresql", "postgresql+asyncpg"}
-DEFAULT_PORT = "5432"
+DEFAULT_PORT, MAX_PORT = "5432", 65_535
 
 #: What the driver understands, with the values that it takes where those are few.
 PASSED: dict[str, set[str] | None] = {
@@ -86,19 +86,48 @@ class Address:
         """The address that a URL means. Raises ValueError with a sentence that repeats no secret."""
         if text.partition("://")[0] not in SCHEMES or "://" not in text:
             raise ValueError("must start with postgresql:// (or postgres://, or postgresql+asyncpg://)")
-        parts = urlsplit(text)
-        if parts.fragment or "#" in text:
-            raise ValueError("has a #; in a user or a password write %23 for it")
+        _check_encoding(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            # It says what it stumbled over, which may be a part of the password.
+            raise ValueError("cannot be read; percent-encode the special characters in it") from None
         auth, _, hosts = parts.netloc.rpartition("@")
-        if "@" in auth or "@" in parts.path:
-            raise ValueError("has more than one @; in a user or a password write %40 for @ and %2F for /")
         given = _parameters(parts.query)
+        _check_once(auth, hosts, parts.path, given)
         timeout = _timeout(given.pop("connect_timeout", str(CONNECT_TIMEOUT)))
         places = _places(hosts)
         query = {name: value for name, value in given.items() if name in PASSED}
         dsn = f"postgresql://{auth}{'@' if auth else ''}{hosts}{parts.path}"
         shown = _shown(places or _places_of(given), given.get("dbname") or unquote(parts.path[1:]))
         return cls(dsn + (f"?{urlencode(query, quote_via=quote)}" if query else ""), shown, timeout)
+
+
+def _check_encoding(text: str) -> None:
+    """Refuse characters that end a user or a password where they were not meant to, without repeating any."""
+    if not text.isprintable() or " " in text:
+        raise ValueError("has a space or an invisible character; percent-encode it")
+    authority, _, rest = text.partition("://")[2].partition("/")
+    if "#" in text:
+        raise ValueError("has a #; in a user or a password write %23 for it")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        raise ValueError("has a % that encodes nothing; in a user or a password write %25 for it")
+    user, at, hosts = authority.partition("?")[0].rpartition("@")
+    if not at and "@" in authority + rest.partition("?")[2]:
+        raise ValueError("has a ? before the @; in a user or a password write %3F for it")
+    if "@" in user or "@" in rest.partition("?")[0]:
+        raise ValueError("has an @ or a / in a user or a password; write %40 for @ and %2F for /")
+    if "[" in user or "]" in user or hosts.count("[") != hosts.count("]"):
+        raise ValueError("has a [ or a ]; in a user or a password write %5B and %5D for them")
+
+
+def _check_once(auth: str, hosts: str, path: str, given: Mapping[str, str]) -> None:
+    """Nothing is said twice: the driver and libpq would heed another one of the two."""
+    user, colon, _ = auth.partition(":")
+    said = {"user": user, "password": colon, "host": hosts, "port": hosts, "dbname": path.strip("/")}
+    for name, is_there in said.items():
+        if is_there and name in given:
+            raise ValueError(f"has the parameter {name} beside what stands before the ?; give it once")
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -113,12 +142,13 @@ def _parameters(query: str) -> dict[str, str]:
         if name in found:
             raise ValueError(f"has the parameter {name} twice")
         if name != "connect_timeout":
-            _check(name, value)
+            value = _checked(name, value)
         found[name] = value
     return found
 
 
-def _check(name: str, value: str) -> None:
+def _checked(name: str, value: str) -> str:
+    """The value as the driver spells it."""
     known = PASSED | SETTLED
     if name not in known:
         if name in REFUSED:
@@ -130,6 +160,7 @@ def _check(name: str, value: str) -> None:
         if name in REFUSED:
             _refuse(name)
         raise ValueError(f"has the parameter {name}, which must be one of {', '.join(sorted(values))}")
+    return value if values is None else value.lower()
 
 
 def _refuse(name: str) -> NoReturn:
@@ -152,18 +183,35 @@ def _places(hosts: str) -> list[tuple[str, str]]:
         host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
         if not colon:
             host, port = place, DEFAULT_PORT
-        # It may be a password that lacks its host: not to be repeated.
-        if not re.fullmatch(r"\d{1,5}", port):
-            raise ValueError("has a port that is no number; an address is user:password@host:port/database")
-        found.append((unquote(host), port))
+        found.append(_place(unquote(host), port))
     return found
+
+
+def _place(host: str, port: str) -> tuple[str, str]:
+    # It may be a password that lacks its host: not to be repeated.
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= MAX_PORT:
+        raise ValueError(
+            f"has a port that is no number from 1 to {MAX_PORT:,}; an address is user:password@host:port/database"
+        )
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError("has a host with a colon; put an IPv6 address in brackets")
+    try:
+        is_name = bool(host) and bool(host.encode("idna"))
+    except UnicodeError:
+        is_name = host.startswith("/")
+    if not is_name:
+        raise ValueError("has a host that is empty, or no name")
+    return host, port
 
 
 def _places_of(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
     """The same of hosts that are given as parameters."""
     hosts = parameters.get("host", "localhost").split(",")
     ports = parameters.get("port", DEFAULT_PORT).split(",")
-    return [(host, ports[number] if len(ports) > 1 else ports[0]) for number, host in enumerate(hosts)]
+    if len(ports) not in {1, len(hosts)}:
+        raise ValueError("has the parameter port, which must be one for all hosts, or one for each")
+    each = ports if len(ports) > 1 else ports * len(hosts)
+    return [_place(host, port) for host, port in zip(hosts, each, strict=True)]
 
 
 def _shown(places: list[tuple[str, str]], database: str) -> str:

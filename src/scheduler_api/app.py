@@ -335,7 +335,11 @@ async def database_server(settings: Settings) -> AsyncIterator[Endpoints]:
 
 
 def _places(settings: Settings, address: Address) -> Endpoints:
-    if settings.database_pooler is Pooler.SESSION:
+    if settings.database_pooler is Pooler.NONE:
+        if settings.direct_address is not None:
+            raise Misconfigured(
+                "SCHEDULER_DATABASE_DIRECT_URL is for SCHEDULER_DATABASE_POOLER=transaction; set both, or none."
+            )
         return Endpoints(driver_url(address))
     if settings.direct_address is None:
         raise Misconfigured(

@@ -197,7 +197,13 @@ def _run(settings: Settings, main: Coroutine[Any, Any, T]) -> T:
 
 def _unusable(settings: Settings | None, error: BaseException) -> str:
     where = "" if settings is None or settings.address is None else f" at {settings.address.shown}"
-    return f"The database{where} cannot be used: {explain(error)}"
+    said = explain(error)
+    hint = ""
+    if "startup parameter" in said:
+        hint = (
+            ". This is a pooler: set SCHEDULER_DATABASE_POOLER=transaction and SCHEDULER_DATABASE_DIRECT_URL"
+        )
+    return f"The database{where} cannot be used: {said}{hint}"
 
 
 def _fail(error: SchedulerError, settings: Settings | None = None) -> NoReturn:

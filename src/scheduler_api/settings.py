@@ -20,10 +20,10 @@ PREFIX, DOTENV = "SCHEDULER_", ".env"
 class Pooler(StrEnum):
     """How long a connection is ours."""
 
-    SESSION = "session"
-    """For as long as we like: the server itself, or a pooler of sessions."""
+    NONE = "none"
+    """For as long as we like: it is the server itself."""
     TRANSACTION = "transaction"
-    """For one transaction: a pooler stands in between."""
+    """For one transaction: a pooler stands in between, in whatever mode."""
 
 
 class Auth(StrEnum):
@@ -75,9 +75,9 @@ class Settings(BaseSettings):
         description="The Postgres server to use. Unset: an embedded one, in `SCHEDULER_DATA_DIR`.",
     )
     database_pooler: Pooler = Field(
-        Pooler.SESSION,
-        description="`transaction` where `SCHEDULER_DATABASE_URL` leads to a pooler, such as PgBouncer, that "
-        "hands out connections by the transaction.",
+        Pooler.NONE,
+        description="`transaction` where `SCHEDULER_DATABASE_URL` leads to a pooler, such as PgBouncer, in "
+        "transaction or session mode; else `none`.",
     )
     database_direct_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
         None,

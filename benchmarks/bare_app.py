@@ -82,6 +82,7 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
                 "kind": "plain",
                 "host": None,
                 "calendardays": [],
+                "calendarversion": 0,
                 "afterjobid": None,
                 "pausedat": None,
                 "resumefrom": None,

@@ -19,16 +19,19 @@ SINCE = ("calendarset", "calendarremoved")
 def upgrade() -> None:
     # Older code would run jobs on the days of their calendars.
     op.execute("UPDATE schemaversion SET compatiblefrom = 13")
+    op.execute("CREATE SEQUENCE calendarversion")
     op.create_table(
         "calendar",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("description", sa.Text, nullable=False, server_default=""),
         sa.Column("days", ARRAY(sa.Text), nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("changedat", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_calendar")),
     )
     for name in ("calendars", "calendardays"):
         op.add_column("job", sa.Column(name, ARRAY(sa.Text), nullable=False, server_default="{}"))
+    op.add_column("job", sa.Column("calendarversion", sa.BigInteger, nullable=False, server_default="0"))
     op.create_index(
         "ix_job_calendars", "job", ["jobid"], postgresql_where=sa.text("cardinality(calendars) > 0")
     )
@@ -39,9 +42,10 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM jobchange WHERE action IN ({_listed(SINCE)})")
     _allow(*BEFORE)
     op.drop_index("ix_job_calendars", "job")
-    for name in ("calendars", "calendardays"):
+    for name in ("calendars", "calendardays", "calendarversion"):
         op.drop_column("job", name)
     op.drop_table("calendar")
+    op.execute("DROP SEQUENCE calendarversion")
     op.execute("UPDATE schemaversion SET compatiblefrom = 11")
 
 

@@ -141,9 +141,7 @@ def _parameters(query: str) -> dict[str, str]:
         name = OTHER_NAMES.get(spelled, spelled)
         if name in found:
             raise ValueError(f"has the parameter {name} twice")
-        if name != "connect_timeout":
-            value = _checked(name, value)
-        found[name] = value
+        found[name] = value if name == "connect_timeout" else _checked(name, value)
     return found
 
 
@@ -191,7 +189,7 @@ def _place(host: str, port: str) -> tuple[str, str]:
     # It may be a password that lacks its host: not to be repeated.
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= MAX_PORT:
         raise ValueError(
-            f"has a port that is no number from 1 to {MAX_PORT:,}; an address is user:password@host:port/database"
+            f"has a port that is no number from 1 to {MAX_PORT:,}; write user:password@host:port/database"
         )
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError("has a host with a colon; put an IPv6 address in brackets")

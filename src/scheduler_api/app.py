@@ -338,7 +338,7 @@ def _places(settings: Settings, address: Address) -> Endpoints:
     if settings.database_pooler is Pooler.NONE:
         if settings.direct_address is not None:
             raise Misconfigured(
-                "SCHEDULER_DATABASE_DIRECT_URL is for SCHEDULER_DATABASE_POOLER=transaction; set both, or none."
+                "SCHEDULER_DATABASE_DIRECT_URL goes with SCHEDULER_DATABASE_POOLER=transaction; set both."
             )
         return Endpoints(driver_url(address))
     if settings.direct_address is None:

@@ -1,5 +1,6 @@
 """Calendars: days on which jobs do not run, shared by those that name them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from scheduler_api.contracts.jobs.calendars import CalendarDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.services.jobs import calendars
 from scheduler_api.workers.upkeep import Upkeep
-from tests.factories import ACTOR, execute, scalar
+from tests.factories import ACTOR, execute, rows, scalar
 from tests.routers.test_pages import HTML
 from tests.routers.test_target_pages import strict
 
@@ -75,10 +76,8 @@ async def test_a_change_says_which_runs_of_which_jobs_it_takes_away(client: Asyn
     assert (await put(client, "2030-12-24"))["jobs"] == []
     (change, _) = (await client.get("/jobs/1/changes")).json()
     assert (change["action"], change["actor"]) == ("edited", "local")
-    assert (change["before"]["calendardays"], change["after"]["calendardays"]) == (
-        ["2030-12-25"],
-        ["2030-12-24"],
-    )
+    days = change["before"]["calendardays"], change["after"]["calendardays"]
+    assert days == (["2030-12-25"], ["2030-12-24"])
 
 
 async def test_what_was_holds_for_what_was(client: AsyncClient, database: Database) -> None:
@@ -222,6 +221,11 @@ DTSTART;VALUE=DATE:20300501\r
 SUMMARY:Labour Day\r
 END:VEVENT\r
 BEGIN:VEVENT\r
+UID:4\r
+DTSTART;VALUE=DATE:20300502\r
+STATUS:CANCELLED\r
+END:VEVENT\r
+BEGIN:VEVENT\r
 UID:3\r
 DTSTART:20300615T120000Z\r
 SUMMARY:A party\r
@@ -244,7 +248,10 @@ async def test_a_calendar_comes_from_a_file(client: AsyncClient) -> None:
     assert {"2027", "2029", "2030", "2031"} <= years
     assert "2028" not in years
     assert {"2030-12-25/2030-12-26", "2030-05-01"} <= set(found["days"])
-    assert not any(day.startswith("2030-06") for day in found["days"])
+    assert not any(day.startswith(("2030-06", "2030-05-02")) for day in found["days"])
+    await client.put("/calendars/days", json={"days": [], "description": "Ours"})
+    await send(client, ICS.replace("X-WR-CALNAME", "X-OTHER"))
+    assert (await client.get("/calendars/days")).json()["description"] == "Ours"
 
 
 @pytest.mark.parametrize(
@@ -256,10 +263,27 @@ async def test_a_calendar_comes_from_a_file(client: AsyncClient) -> None:
         ICS.replace("FREQ=YEARLY", "FREQ=SECONDLY"),
         ICS.replace("FREQ=YEARLY", "FREQ=FORTNIGHTLY"),
         ICS.replace("20300501", "20301332"),
+        ICS.replace("20300501", "18000101"),
+        ICS.replace("Holidays of", "Holidays\x07of"),
+        ICS.replace("FREQ=YEARLY", "FREQ=YEARLY;INTERVAL=0"),
+        ICS.replace("FREQ=YEARLY", "FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=30"),
         ICS.replace("RRULE:FREQ=YEARLY", "RRULE:FREQ=DAILY"),
         ICS.encode().decode().replace("END:VCALENDAR", "BEGIN:VEVENT"),
     ],
-    ids=["empty", "nonsense", "no event", "each second", "unknown", "no date", "daily", "cut off"],
+    ids=[
+        "empty",
+        "nonsense",
+        "no event",
+        "each second",
+        "unknown",
+        "no date",
+        "long ago",
+        "a bell",
+        "for ever",
+        "never",
+        "daily",
+        "cut off",
+    ],
 )
 async def test_a_file_that_is_none_is_refused(client: AsyncClient, content: str) -> None:
     response = await send(client, content)
@@ -310,3 +334,107 @@ async def test_the_form_of_a_job_takes_calendars(client: AsyncClient) -> None:
     wrong = await client.post("/jobs", data=fields | {"calendars": "none"}, headers=HTML)
     assert wrong.status_code == 422
     assert "There is no such calendar." in strict(wrong).text
+
+
+async def findings(client: AsyncClient, jobid: int) -> list[str]:
+    return [one["detail"] for one in (await client.get(f"/jobs/{jobid}/check")).json()["findings"]]
+
+
+async def test_nothing_is_wrong_with_a_job_that_ends_with_days_off(
+    client: AsyncClient, database: Database
+) -> None:
+    await put(client)
+    jobid = await create(client, cron=None, startdate="2030-12-25", starttime="02:00")
+    await put(client, "2030-12-25")
+    await execute(database, "UPDATE joblog SET nextrun = now()")
+    assert (await client.post("/jobs/run")).json()["skipped"] == 1
+    assert await findings(client, jobid) == []
+
+
+async def test_what_somebody_skipped_stays_skipped(client: AsyncClient) -> None:
+    """The first of two days becomes a day off, and then is none any more."""
+    await put(client)
+    jobid = await create(client, cron="0 2 * * *")
+    for _ in range(2):
+        await client.post(f"/jobs/{jobid}/skip")
+    runs = [run for run in (await client.get(f"/jobs/{jobid}")).json()["logs"] if run["status"] == "skipped"]
+    second, first = (run["scheduledfor"] for run in runs)
+    await put(client, str(first)[:10])
+    assert (await runs_at(client, jobid, first)).startswith("skipped")
+    assert (await runs_at(client, jobid, second)).startswith("skipped")
+    await put(client)
+    assert (await runs_at(client, jobid, second)).startswith("skipped")
+    assert await findings(client, jobid) == []
+
+
+@pytest.mark.parametrize("state", ["completed", "paused"])
+async def test_a_job_whose_calendar_has_changed_can_be_edited_and_let_go_of_it(
+    client: AsyncClient, database: Database, state: str
+) -> None:
+    """Its start is over."""
+    await put(client)
+    jobid = await create(client, cron=None, startdate="2030-12-25", starttime="02:00")
+    if state == "paused":
+        await client.post(f"/jobs/{jobid}/pause")
+    await execute(
+        database,
+        "UPDATE job SET startdate = '2020-01-01', createdat = '2019-01-01', validfrom = '2019-01-01',"
+        " resumefrom = CASE WHEN pausedat IS NOT NULL THEN timestamptz '2020-01-01 01:00Z' END",
+    )
+    await execute(database, "UPDATE joblog SET scheduledfor = '2020-01-01 01:00Z', nextrun = now()")
+    await client.post("/jobs/run")
+    assert (await client.get(f"/jobs/{jobid}")).json()["job"]["state"] == state
+    assert (await put(client, "2030-12-25"))["behind"] == 0
+    edited = await client.patch(f"/jobs/{jobid}", json={"description": "Another."})
+    assert edited.status_code == 200, edited.text
+    if state == "completed":
+        assert (await client.patch(f"/jobs/{jobid}", json={"calendars": []})).status_code == 200
+        assert (await client.delete("/calendars/days")).status_code == 204
+    assert await findings(client, jobid) == []
+
+
+async def test_each_change_is_recorded_once(client: AsyncClient, database: Database) -> None:
+    """Two that come first at once, too; and one that changes nothing is none."""
+    bodies = [{"days": [f"2030-01-0{n}"]} for n in (1, 2)]
+    await asyncio.gather(*(client.put("/calendars/days", json=body) for body in bodies))
+    await client.put("/calendars/days", json={"days": [], "description": "Holidays"})
+    await client.put("/calendars/days", json={"days": []})
+    found = await rows(
+        database, "SELECT before -> 'days', after -> 'days', after -> 'description' FROM jobchange ORDER BY 1"
+    )
+    kept: list[str] = []
+    assert len(found) == 3
+    for removed, added, _ in sorted(found, key=lambda row: (row[0] != [], row[1] == [])):
+        assert set(removed) <= set(kept)
+        kept = sorted((set(kept) - set(removed)) | set(added))
+    assert kept == []
+    assert (await client.get("/calendars/days")).json()["description"] == "Holidays"
+
+
+async def test_a_change_of_one_calendar_is_not_made_in_the_name_of_who_changes_another(
+    client: AsyncClient, database: Database
+) -> None:
+    await put(client)
+    jobid = await create(client)
+    await database.transact(calendars.put, ACTOR, "days", CalendarDraft(days=["2030-12-25"]))
+    await put(client, "2030-12-24", name="other")
+    assert len((await client.get(f"/jobs/{jobid}/changes")).json()) == 1
+
+
+async def test_a_new_calendar_takes_the_place_of_none(client: AsyncClient) -> None:
+    await put(client, "2030-12-25")
+    form = {"name": "days", "days": "2030-12-24", "new": "true"}
+    refused = await client.post("/calendars/edit", data=form, headers=HTML)
+    assert refused.status_code == 422
+    assert "There is such a calendar" in strict(refused).text
+    assert (await client.get("/calendars/days")).json()["days"] == ["2030-12-25"]
+
+
+async def test_a_job_has_four_calendars_at_most_and_cursors_are_names(client: AsyncClient) -> None:
+    for number in range(5):
+        await put(client, "2030-12-25", name=f"c{number}")
+    many = [f"c{number}" for number in range(5)]
+    refused = await client.post("/jobs", json=DAILY | {"calendars": many})
+    assert [one["pointer"] for one in refused.json()["errors"]] == ["/calendars"]
+    assert (await client.get("/calendars?cursor=%00")).status_code == 422
+    assert [one["name"] for one in (await client.get("/calendars?cursor=c2")).json()] == ["c3", "c4"]

@@ -28,7 +28,7 @@ CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 LINE_END = re.compile(r"\r\n|\r|\n")
 #: Days and ranges of a calendar.
-MAX_CALENDAR_DAYS = 2000
+MAX_CALENDAR_DAYS = 500
 CALENDAR_NAME = re.compile(r"^[a-z0-9][a-z0-9.-]{0,49}$")
 EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 #: Instants and excluded days lie between these.
@@ -221,7 +221,7 @@ CalendarName = Annotated[
     AfterValidator(_calendar_name),
     WithJsonSchema({"type": "string", "pattern": CALENDAR_NAME.pattern}),
 ]
-CalendarNames = Annotated[list[CalendarName], Field(max_length=10), AfterValidator(_once_each)]
+CalendarNames = Annotated[list[CalendarName], Field(max_length=4), AfterValidator(_once_each)]
 CalendarDays = Annotated[list[ExcludedDays], Field(max_length=MAX_CALENDAR_DAYS)]
 ReasonText = Annotated[
     str,

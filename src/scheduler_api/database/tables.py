@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
     String,
     Table,
     Text,
@@ -70,6 +71,8 @@ job = Table(
     # and again when they change.
     Column("calendars", ARRAY(Text), nullable=False, server_default="{}"),
     Column("calendardays", ARRAY(Text), nullable=False, server_default="{}"),
+    # The newest version among its calendars when the days were looked up.
+    Column("calendarversion", BigInteger, nullable=False, server_default="0"),
     Column("dstgap", Text, nullable=False, server_default="after"),
     Column("dstfold", Text, nullable=False, server_default="once"),
     Column("jitter", Integer, nullable=False, server_default="0"),
@@ -344,6 +347,9 @@ hostfailure = Table(
     Column("error", Text, nullable=False),
 )
 
+# Counts the changes of all calendars: a clock may be set back.
+calendarversion = Sequence("calendarversion", metadata=metadata)
+
 # Days on which the jobs that name it do not run, such as holidays.
 calendar = Table(
     "calendar",
@@ -352,6 +358,7 @@ calendar = Table(
     Column("description", Text, nullable=False, server_default=""),
     # Dates and ranges, as `exclude` has them; in order, each once.
     Column("days", ARRAY(Text), nullable=False),
+    Column("version", BigInteger, nullable=False),
     Column("changedat", Instant, nullable=False, server_default=text("now()")),
 )
 

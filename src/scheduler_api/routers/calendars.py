@@ -25,7 +25,9 @@ from scheduler_api.workers.upkeep import FOLLOW_SECONDS, Upkeep
 
 router = APIRouter(tags=["calendars"], route_class=StrictRoute)
 
-NameCursor = Annotated[str, Query(max_length=50, description="Where the list goes on, as its `Link` says.")]
+NameCursor = Annotated[
+    str, Query(pattern=r"^[a-z0-9.-]{0,50}$", description="Where the list goes on, as its `Link` says.")
+]
 
 
 @router.get("/calendars", responses=answers(422, 503, headers=["Link"], page=True))
@@ -68,7 +70,7 @@ async def set_calendar(
     if dryrun:
         return found
     await database.transact(calendars.put, actor, name, draft)
-    await Upkeep(database).follow_calendars(actor, FOLLOW_SECONDS)
+    await Upkeep(database).follow_calendars(actor, FOLLOW_SECONDS, name)
     return found.model_copy(update={"behind": await database.read(calendars.behind, name)})
 
 

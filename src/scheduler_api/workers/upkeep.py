@@ -97,12 +97,12 @@ class Upkeep:
             log.info("a job is locked by another transaction; trying later", jobid=jobid)
             return False
 
-    async def follow_calendars(self, actor: Actor, seconds: float) -> None:
-        """Let jobs go by their calendars as these are now, for so many seconds at most."""
+    async def follow_calendars(self, actor: Actor, seconds: float, name: str | None = None) -> None:
+        """Let jobs go by their calendars, or by this one, as these are now, for about so many seconds."""
         give_up = monotonic() + seconds
         after: int | None = 0
         while after is not None and monotonic() < give_up:
-            work = self._database.transact(calendars.follow, actor, after)
+            work = self._database.transact(calendars.follow, actor, name, after)
             after = (await undisturbed(work)).last
 
     async def realign(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field
 
 from scheduler_api.contracts.jobs.schedules import Occurrence
-from scheduler_api.contracts.values import CalendarDays, Input, Output, Prose
+from scheduler_api.contracts.values import MAX_CALENDAR_DAYS, CalendarDays, Input, Output, Prose
 
 #: How many jobs a report tells of, and how many runs of each.
 NAMED_JOBS, NAMED_RUNS = 1000, 10
@@ -29,7 +29,7 @@ class CalendarDraft(Input):
 
     days: Annotated[CalendarDays, AfterValidator(_in_order)] = Field(
         description="Dates (2030-12-25) and ranges (2030-12-24/2031-01-01, both ends included), at most "
-        "2,000. Each job means them in its own time zone."
+        f"{MAX_CALENDAR_DAYS}. Each job means them in its own time zone."
     )
     description: Prose = Field("", description="What the days are: up to 2,000 characters.")
 
@@ -55,9 +55,11 @@ class CalendarEffect(Output):
     jobid: int
     jobname: str
     timezone: str
-    disappearing: int = Field(description="How many runs it takes away.")
+    disappearing: int = Field(
+        description="How many runs of its schedule it takes away, whatever `maxruns` leaves of them."
+    )
     disappear: list[Occurrence] = Field(description="The first of them, up to 10.")
-    appearing: int = Field(description="How many runs it adds.")
+    appearing: int = Field(description="How many it adds.")
     appear: list[Occurrence] = Field(description="The first of them, up to 10.")
 
 

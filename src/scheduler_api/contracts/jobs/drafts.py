@@ -206,6 +206,7 @@ class JobDraft(JobFields):
     )
 
     _calendardays: tuple[str, ...] = PrivateAttr(())
+    _calendarversion: int = PrivateAttr(0)
 
     jobname: JobName = Field(description="The name: 3 to 100 characters after trimming.")
     active: bool = Field(
@@ -265,16 +266,20 @@ class JobDraft(JobFields):
                 "interval", "An interval needs repeat to be true; leave it out for a job that runs once."
             )
 
-    def with_days(self, days: Iterable[str]) -> Self:
-        """The same, with the days of its calendars."""
+    def with_days(self, days: Iterable[str], version: int) -> Self:
+        """The same, with the days of its calendars, and the newest version among these."""
         known = self.model_copy()
-        known._calendardays = tuple(days)  # noqa: SLF001 - its own
+        known._calendardays, known._calendarversion = tuple(days), version  # noqa: SLF001 - its own
         return known
 
     @property
     def values(self) -> dict[str, Any]:
         """What the row of the job holds: what is written here, and what follows from it."""
-        return self.model_dump() | {"host": self.host, "calendardays": [*self._calendardays]}
+        return (
+            self.model_dump()
+            | {"host": self.host, "calendardays": [*self._calendardays]}
+            | {"calendarversion": self._calendarversion}
+        )
 
     @property
     def host(self) -> str | None:

@@ -37,19 +37,22 @@ def draft_of(content: bytes, year: int) -> CalendarDraft:
         found = Calendar.from_ical(content)
         events = [part for part in found.walk("VEVENT") if isinstance(part, Event)]
         spans = _spans([event for event in events if _lasts_all_day(event)], year)
-        description = str(found.get("X-WR-CALNAME", ""))[:2000]
+        if not spans:
+            raise _invalid("The file has no all-day event.")
+        if len(spans) > MAX_CALENDAR_DAYS:
+            raise _too_many()
+        name = str(found.get("X-WR-CALNAME", ""))[:2000]
+        described = {"description": name} if name else {}
+        return CalendarDraft.model_validate({"days": [_text(*span) for span in spans]} | described)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
         raise _invalid("This is no iCalendar file, or an event in it cannot be read.") from None
-    if not spans:
-        raise _invalid("The file has no all-day event.")
-    if len(spans) > MAX_CALENDAR_DAYS:
-        raise _too_many()
-    return CalendarDraft(days=[_text(*span) for span in spans], description=description)
 
 
 def _lasts_all_day(event: Event) -> bool:
+    """And has not been called off."""
     start = event.get("DTSTART")
-    return start is not None and type(start.dt) is date
+    is_off = str(event.get("STATUS", "")).upper() != "CANCELLED"
+    return is_off and start is not None and type(start.dt) is date
 
 
 def _spans(events: list[Event], year: int) -> list[tuple[date, date]]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import any_, bindparam, delete, select
+from sqlalchemy import any_, bindparam, delete, select, update
 
 from scheduler_api.database.jobs.definitions import SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import calendar, columns
+from scheduler_api.database.tables import calendar, columns, job
 
 
 class CalendarRow(NamedTuple):
@@ -24,9 +24,18 @@ class CalendarRow(NamedTuple):
 
 
 class CalendarDaysRow(NamedTuple):
-    """The days of a calendar."""
+    """What jobs go by, of a calendar."""
 
     name: str
+    days: list[str]
+    version: int
+
+
+class LockedCalendar(NamedTuple):
+    """A calendar that nobody else changes meanwhile."""
+
+    name: str
+    description: str
     days: list[str]
 
 
@@ -43,14 +52,25 @@ GOES_BY_CALENDARS = "cardinality(job.calendars) > 0 AND job.deletedat IS NULL"
 #: Those whose schedule goes on. What a completed job goes by is looked up when it gets a future.
 GOES_ON = f"{GOES_BY_CALENDARS} AND (job.active OR job.pausedat IS NOT NULL)"
 
-_CALENDAR = f"""
+LISTING = Statement(
+    f"""
+    SELECT calendar.name, description, days, changedat, coalesce(jobs, 0) AS jobs
+    FROM calendar LEFT JOIN (
+        SELECT unnest(calendars) AS name, count(*) AS jobs FROM job WHERE {GOES_BY_CALENDARS} GROUP BY 1
+    ) AS used ON used.name = calendar.name
+    WHERE calendar.name > :after ORDER BY calendar.name LIMIT :limit
+    """,
+    CalendarRow,
+)
+ONE = Statement(
+    f"""
     SELECT name, description, days, changedat, (
         SELECT count(*) FROM job WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[calendar.name]
     ) AS jobs
-    FROM calendar
-"""
-LISTING = Statement(f"{_CALENDAR} WHERE name > :after ORDER BY name LIMIT :limit", CalendarRow)
-ONE = Statement(f"{_CALENDAR} WHERE name = :name", CalendarRow)
+    FROM calendar WHERE name = :name
+    """,
+    CalendarRow,
+)
 #: Nobody changes or removes them until the transaction ends.
 DAYS = Statement(
     select(*columns(calendar, CalendarDaysRow))
@@ -59,18 +79,27 @@ DAYS = Statement(
     .with_for_update(read=True),
     CalendarDaysRow,
 )
-PUT = Statement(
+ADD = Statement(
     """
-    INSERT INTO calendar (name, description, days, changedat) VALUES (:name, :description, :days, :now)
-    ON CONFLICT (name) DO UPDATE
-        SET description = excluded.description, days = excluded.days, changedat = excluded.changedat
+    INSERT INTO calendar (name, days, version, changedat)
+    VALUES (:name, '{}', nextval('calendarversion'), :now) ON CONFLICT (name) DO NOTHING RETURNING name
     """
 )
-LOCK = Statement("SELECT name, days FROM calendar WHERE name = :name FOR UPDATE", CalendarDaysRow)
+PUT = Statement(
+    """
+    UPDATE calendar SET description = :description, days = :days, changedat = :now,
+        version = CASE WHEN days = CAST(:days AS text[]) THEN version ELSE nextval('calendarversion') END
+    WHERE name = :name
+    """
+)
+LOCK = Statement("SELECT name, description, days FROM calendar WHERE name = :name FOR UPDATE", LockedCalendar)
 REMOVE = Statement(delete(calendar).where(calendar.c.name == bindparam("name")))
+# Without the days that they go by: those of their calendars are known.
 USERS = Statement(
     f"""
-    SELECT {SCHEDULE}, job.jobname, job.calendars FROM job
+    SELECT {SCHEDULE.replace('job."calendardays"', "CAST('{}' AS text[]) AS calendardays")},
+           job.jobname, job.calendars
+    FROM job
     WHERE {GOES_ON} AND job.calendars @> ARRAY[CAST(:name AS text)]
     ORDER BY job.jobid LIMIT :limit
     """,
@@ -82,15 +111,18 @@ USER_IDS = Statement(
     WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[CAST(:name AS text)] ORDER BY jobid LIMIT :limit
     """
 )
-#: Jobs whose calendars have other days by now than those that they go by.
+#: Jobs that have not looked up the days of their calendars, or of this one, since these have changed.
 BEHIND = f"""
-    FROM job WHERE {GOES_ON} AND job.calendardays <> ARRAY(
-        SELECT DISTINCT day COLLATE "C" FROM calendar, unnest(days) AS day
-        WHERE name = ANY (job.calendars) ORDER BY 1
+    FROM job WHERE {GOES_ON} AND EXISTS (
+        SELECT FROM calendar WHERE name = ANY (job.calendars) AND version > job.calendarversion
+          AND (CAST(:name AS text) IS NULL OR name = :name)
     )
 """
 FIRST_BEHIND = Statement(f"SELECT job.jobid {BEHIND} AND job.jobid > :after ORDER BY job.jobid LIMIT :limit")
-COUNT_BEHIND = Statement(f"SELECT count(*) {BEHIND} AND job.calendars @> ARRAY[CAST(:name AS text)]")
+COUNT_BEHIND = Statement(f"SELECT count(*) {BEHIND}")
+LOOKED = Statement(
+    update(job).where(job.c.jobid == bindparam("jobid")).values(calendarversion=bindparam("version"))
+)
 
 
 async def listing(session: Session, after: str, limit: int) -> list[CalendarRow]:
@@ -103,19 +135,23 @@ async def stored(session: Session, name: str) -> CalendarRow | None:
     return await session.one_or_none(ONE, name=name)
 
 
-async def days(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
-    """The days of those of the calendars that there are; they stay until the transaction ends."""
-    return {row.name: row.days for row in await session.all(DAYS, names=names)}
+async def days(session: Session, names: Sequence[str]) -> dict[str, CalendarDaysRow]:
+    """Those of the calendars that there are, by name; they stay until the transaction ends."""
+    return {row.name: row for row in await session.all(DAYS, names=names)}
 
 
-async def lock(session: Session, name: str) -> list[str] | None:
-    """The days of a calendar, for whoever changes it; None: there is none."""
-    row = await session.one_or_none(LOCK, name=name)
-    return None if row is None else row.days
+async def add(session: Session, now: datetime, name: str) -> bool:
+    """Add a calendar without days; False: it is there."""
+    return await session.one_or_none(ADD, now=now, name=name) is not None
+
+
+async def lock(session: Session, name: str) -> LockedCalendar | None:
+    """The calendar, for whoever changes it; None: there is none."""
+    return await session.one_or_none(LOCK, name=name)
 
 
 async def put(session: Session, now: datetime, name: str, description: str, days: Sequence[str]) -> None:
-    """Add a calendar, or write it anew."""
+    """Write a calendar anew."""
     await session.all(PUT, now=now, name=name, description=description, days=[*days])
 
 
@@ -134,11 +170,16 @@ async def user_ids(session: Session, name: str, limit: int) -> list[int]:
     return await session.values(USER_IDS, name=name, limit=limit)
 
 
-async def behind(session: Session, after: int, limit: int) -> list[int]:
-    """Up to `limit` jobs above a jobid that do not go by their calendars as these are now."""
-    return await session.values(FIRST_BEHIND, after=after, limit=limit)
+async def behind(session: Session, name: str | None, after: int, limit: int) -> list[int]:
+    """Up to `limit` jobs above a jobid that do not go by their calendars, or by this one, as they are."""
+    return await session.values(FIRST_BEHIND, name=name, after=after, limit=limit)
 
 
 async def count_behind(session: Session, name: str) -> int:
-    """How many of them go by this calendar."""
+    """How many do not go by this calendar as it is now."""
     return int(await session.value(COUNT_BEHIND, name=name))
+
+
+async def looked(session: Session, jobid: int, version: int) -> None:
+    """The job goes by its calendars up to this version."""
+    await session.all(LOOKED, jobid=jobid, version=version)

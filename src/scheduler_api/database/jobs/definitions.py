@@ -21,7 +21,7 @@ SCHEDULE, STATE = (
 #: What an author of a job writes: one column for each field of a draft that is kept as it is.
 WRITTEN = tuple(name for name in JobDraft.model_fields if name not in {"active", "delay"})
 #: What follows from that.
-DERIVED = ("kind", "host", "afterjobid", "calendardays")
+DERIVED = ("kind", "host", "afterjobid", "calendardays", "calendarversion")
 
 #: The next run of each job, and its newest run.
 NEXT_RUN = f"""
@@ -265,6 +265,7 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
         "host": values["host"],
         "afterjobid": values["after"] and values["after"]["jobid"],
         "calendardays": values["calendardays"],
+        "calendarversion": values["calendarversion"],
     }
     return {column: values[column] for column in WRITTEN} | documents | derived
 

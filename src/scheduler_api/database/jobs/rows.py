@@ -40,6 +40,7 @@ class StateRow(ScheduleRow):
 
     createdat: datetime
     version: int
+    calendarversion: int
     misfire: str
     grace: int
     overlap: bool

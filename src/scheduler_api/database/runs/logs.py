@@ -201,6 +201,9 @@ FORGET_AHEAD = Statement(
         joblog.c.scheduledfor > bindparam("now"),
     )
 )
+EXCUSE = Statement(
+    update(joblog).where(joblog.c.logid == bindparam("logid")).values(reason=bindparam("reason"))
+)
 
 #: Rows of the schedule that tell of what is yet to come.
 ROWS_AHEAD = Statement(
@@ -383,6 +386,11 @@ async def spent(
 async def forget_ahead(session: Session, jobid: int, now: datetime) -> None:
     """Delete the skipped rows of occurrences that are yet to come."""
     await session.all(FORGET_AHEAD, jobid=jobid, now=now)
+
+
+async def excuse(session: Session, logid: int, reason: str) -> None:
+    """Let a skipped row have another reason."""
+    await session.all(EXCUSE, logid=logid, reason=reason)
 
 
 async def rows_ahead(session: Session, jobid: int, now: datetime, limit: int) -> list[LedgerRow]:

@@ -35,7 +35,7 @@ async def calendars_page(
     request: Request,
     database: DatabaseDep,
     pages: PagesDep,
-    cursor: Annotated[str, Query(max_length=50)] = "",
+    cursor: Annotated[str, Query(pattern=r"^[a-z0-9.-]{0,50}$")] = "",
     limit: Limit = LIMIT,
 ) -> str:
     """Calendars, and a form for a new one."""
@@ -63,12 +63,16 @@ async def set_by_form(
         listed = await database.read(calendars.listing, "", LIMIT)
         page = await aside(pages.calendars, listed, fields, error.field_errors, {})
         return HTMLResponse(page, 422)
+    if fields.get("new") == "true" and await database.read(calendars.is_there, name):
+        taken = FieldError(("name",), "There is such a calendar; open it to change it.")
+        listed = await database.read(calendars.listing, "", LIMIT)
+        return HTMLResponse(await aside(pages.calendars, listed, fields, [taken], {}), 422)
     affected = await database.transact(gather, name)
     found = await while_connected(request, QUESTIONS.compute(report, affected, draft, dryrun=True))
-    if found.jobs and fields.get("confirmed") != "true":
+    if (found.jobs or not found.complete) and fields.get("confirmed") != "true":
         return HTMLResponse(await aside(pages.calendar_change, found, draft))
     await database.transact(calendars.put, actor, name, draft)
-    await Upkeep(database).follow_calendars(actor, FOLLOW_SECONDS)
+    await Upkeep(database).follow_calendars(actor, FOLLOW_SECONDS, name)
     return RedirectResponse(f"/calendars/{name}?calendarset={len(found.jobs)}", 303)
 
 

@@ -39,7 +39,8 @@ async def gather(session: Session, now: datetime, name: str) -> Affected:
     users = await calendars.users(session, name, NAMED_JOBS + 1)
     names = set(chain.from_iterable(user.calendars for user in users)) | {name}
     known = await calendars.days(session, sorted(names))
-    return Affected(now, name, known.pop(name, []), users, known)
+    others = {other: row.days for other, row in known.items() if other != name}
+    return Affected(now, name, known[name].days if name in known else [], users, others)
 
 
 def report(budget: Budget, affected: Affected, draft: CalendarDraft, *, dryrun: bool) -> CalendarReport:
@@ -66,9 +67,12 @@ def _effect(budget: Budget, affected: Affected, user: CalendarUser, days: list[s
     """What becomes of a job's runs; None: nothing, or its schedule cannot be computed."""
     others = [affected.others[name] for name in user.calendars if name in affected.others]
     definition = planning.definition_of(user)
-    excluded = tuple(days_of(text) for text in (*user.exclude, *union([*others, days])))
+    was, becomes = (
+        definition._replace(exclude=tuple(days_of(text) for text in (*user.exclude, *union([*others, own]))))
+        for own in (affected.days, days)
+    )
     try:
-        old, new = schedule_of(definition), schedule_of(definition._replace(exclude=excluded))
+        old, new = schedule_of(was), schedule_of(becomes)
     except (ArithmeticError, ValueError):
         return None
     gone, come = _lost(budget, old, new, affected.now), _lost(budget, new, old, affected.now)

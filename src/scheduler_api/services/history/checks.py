@@ -212,12 +212,13 @@ def _check_rest(
     report: Findings,
 ) -> None:
     """Nothing may be left between the last row and what is still open."""
-    if schedule.next_after(cursor) is None:
+    first = schedule.next_after(cursor)
+    if first is None:
         return
     if before == END:
-        if not is_blocked:
-            said = f"It is {job.state}, but its schedule goes on."
-            report.find("invariant", schedule.next_after(cursor), 1, said)
+        # Of a job that ends with days off nothing is left that may run.
+        if not is_blocked and (free := schedule.first_free(first)) is not None:
+            report.find("invariant", free, 1, f"It is {job.state}, but its schedule goes on.")
         return
     lost = schedule.counts(cursor + TICK, before)[is_blocked]
     if lost:

@@ -125,7 +125,10 @@ def _versions(row: JobRow, known: list[ChangeRow]) -> list[Version]:
             kept = planning.parts_of(ends)
             found.append(Version(since, to, _definition(document), maxruns, kept, given))
             to, given = since, kept
+        days = {*document["calendardays"]} - {*change.after.get("calendardays", ())}
         document |= {name: value for name, value in change.before.items() if name != "validfrom"}
+        # Of these a change tells what it took away, and what it added.
+        document["calendardays"] = sorted(days | {*change.before.get("calendardays", ())})
         if opens:
             maxruns = document["maxruns"]
     found.append(Version(row.createdat, to, _definition(document), maxruns, (), given))

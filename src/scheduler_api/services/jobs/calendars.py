@@ -7,6 +7,7 @@ the next look at the calendars goes on.
 
 import contextlib
 from datetime import datetime
+from time import monotonic
 from typing import NamedTuple
 
 import structlog
@@ -18,13 +19,21 @@ from scheduler_api.database.jobs import calendars, changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import CalendarInUse, CalendarNotFound, InvalidInput, JobIsDeleted, JobNotFound
+from scheduler_api.errors import (
+    CalendarInUse,
+    CalendarNotFound,
+    InvalidInput,
+    JobIsDeleted,
+    JobNotFound,
+    ScheduleUnusable,
+)
 from scheduler_api.services.jobs import editing
+from scheduler_api.services.jobs.documents import without
 
 log = structlog.get_logger(__name__)
 
-#: Jobs that are changed in one transaction.
-BATCH = 50
+#: Jobs that are changed in one transaction, and seconds after which it takes no further one.
+BATCH, BATCH_SECONDS = 50, 1.0
 
 
 class Followed(NamedTuple):
@@ -49,6 +58,11 @@ async def get(session: Session, name: str) -> Calendar:
     return Calendar.model_validate(row._asdict())
 
 
+async def is_there(session: Session, name: str) -> bool:
+    """Whether there is a calendar of that name."""
+    return await calendars.stored(session, name) is not None
+
+
 async def users(session: Session, name: str, limit: int) -> dict[int, str]:
     """Names of up to `limit` jobs that go by the calendar, by jobid."""
     jobids = await calendars.user_ids(session, name, limit)
@@ -56,12 +70,22 @@ async def users(session: Session, name: str, limit: int) -> dict[int, str]:
 
 
 async def put(session: Session, now: datetime, actor: Actor, name: str, draft: CalendarDraft) -> None:
-    """Add a calendar, or write it anew; the jobs that go by it are to `follow`."""
-    before = await calendars.lock(session, name) or []
-    await calendars.put(session, now, name, draft.description, draft.days)
-    removed, added = _without(before, draft.days), _without(draft.days, before)
+    """Add a calendar, or write it anew; the jobs that go by it are to `follow`.
+
+    A description that is left out stays.
+    """
+    is_new = await calendars.add(session, now, name)
+    before = await calendars.lock(session, name)
+    assert before is not None, "nobody can have removed it since"
+    description = draft.description if "description" in draft.model_fields_set else before.description
+    if not is_new and (before.days, before.description) == (draft.days, description):
+        return
+    await calendars.put(session, now, name, description, draft.days)
+    removed, added = without(before.days, draft.days), without(draft.days, before.days)
     event = Event(
-        ChangeAction.CALENDAR_SET, before={"name": name, "days": removed}, after={"name": name, "days": added}
+        ChangeAction.CALENDAR_SET,
+        before={"name": name, "days": removed, "description": before.description},
+        after={"name": name, "days": added, "description": description},
     )
     await changes.record(session, now, actor, event)
 
@@ -75,31 +99,35 @@ async def remove(session: Session, now: datetime, actor: Actor, name: str) -> No
         (first,) = await calendars.user_ids(session, name, 1)
         raise CalendarInUse(name, row.jobs, first)
     await calendars.remove(session, name)
-    event = Event(ChangeAction.CALENDAR_REMOVED, before={"name": name, "days": row.days})
+    before = {"name": name, "days": row.days, "description": row.description}
+    event = Event(ChangeAction.CALENDAR_REMOVED, before=before)
     await changes.record(session, now, actor, event)
 
 
-async def follow(session: Session, now: datetime, actor: Actor, after: int) -> Followed:
-    """Let the next jobs that are behind go by their calendars; one that somebody holds is left for later."""
-    jobids = await calendars.behind(session, after, BATCH)
+async def follow(session: Session, now: datetime, actor: Actor, name: str | None, after: int) -> Followed:
+    """Let the next jobs go by their calendars, or by this one, for about a second.
+
+    One that somebody holds is left for later, and one that cannot follow: it is gone, or cannot be computed.
+    """
+    jobids = await calendars.behind(session, name, after, BATCH)
     done: list[int] = []
+    last: int | None = None
+    give_up = monotonic() + BATCH_SECONDS
 
     async def follow_one(jobid: int) -> None:
-        # It is gone, has run as often as it may, or cannot be computed: no day matters to it any more.
-        with contextlib.suppress(JobNotFound, JobIsDeleted, InvalidInput):
+        with contextlib.suppress(JobNotFound, JobIsDeleted, InvalidInput, ScheduleUnusable):
             if await editing.follow_calendars(session, now, actor, jobid):
                 done.append(jobid)
 
-    await one_by_one(session, jobids, follow_one)
+    for last in jobids:
+        await one_by_one(session, [last], follow_one)
+        if monotonic() >= give_up:
+            break
     if done:
         log.info("jobs go by the new days of their calendars", jobids=done)
-    return Followed(len(done), jobids[-1] if jobids else None)
+    return Followed(len(done), last)
 
 
 async def behind(session: Session, name: str) -> int:
     """How many jobs do not go by this calendar as it is now."""
     return await calendars.count_behind(session, name)
-
-
-def _without(days: list[str], others: list[str]) -> list[str]:
-    return sorted(set(days) - set(others))

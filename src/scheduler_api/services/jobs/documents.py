@@ -5,7 +5,7 @@ The history keeps what differs, and neither secrets nor large bodies.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,11 @@ def difference(before: Document, after: Document) -> tuple[dict[str, Any], dict[
         if old is not None or new is not None:
             was["target"]["headers"], became["target"]["headers"] = _changed(old or {}, new or {})
     return recorded(was), recorded(became)
+
+
+def without(days: Collection[str], others: Collection[str]) -> list[str]:
+    """The days that are not among the others, in order."""
+    return sorted(set(days) - set(others))
 
 
 def _changed(before: Document, after: Document) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -90,7 +90,8 @@ async def resolved(session: Session, now: datetime, draft: Draft) -> Draft:
     unknown = [n for n, name in enumerate(draft.calendars) if name not in known]
     if unknown:
         raise InvalidInput(*(FieldError(("calendars", n), "There is no such calendar.") for n in unknown))
-    return draft.with_days(union(known.values()))
+    newest = max(calendar.version for calendar in known.values())
+    return draft.with_days(union(calendar.days for calendar in known.values()), newest)
 
 
 def union(days: Iterable[Iterable[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs import calendars, changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.settling import Skipped
@@ -17,10 +17,16 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
-from scheduler_api.services.jobs.documents import difference, plain, written
+from scheduler_api.services.jobs.documents import difference, plain, without, written
 from scheduler_api.services.jobs.drafts import patched
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
+
+#: Fields that say on which days a job runs.
+OF_SCHEDULE = {
+    "startdate", "starttime", "timezone", "interval", "cron", "until", "exclude", "calendars", "dstgap",
+    "dstfold", "after",
+}  # fmt: skip
 
 
 async def edit(
@@ -69,20 +75,28 @@ async def _redefine(
 
     Unless that `is_asked` of this job, it may be left without a day on which it runs.
     """
-    now, jobid, values = locked.now, locked.job.jobid, draft.values
-    after = written(values)
+    now, jobid, job = locked.now, locked.job.jobid, locked.job
+    after = written(draft.model_dump())
     changed = [name for name in after if after[name] != before[name]]
-    if not changed and values["calendardays"] == locked.job.calendardays:
+    if is_asked and not OF_SCHEDULE & set(changed):
+        # Whoever edits something else is not asked about days that have changed since: they follow by and by.
+        draft = draft.with_days(job.calendardays, job.calendarversion)
+    values = draft.values
+    if not changed and values["calendardays"] == job.calendardays:
+        await calendars.looked(session, jobid, values["calendarversion"])
         return False
-    state = await retiming.retime(session, now, locked, draft, changed, may_never_run=not is_asked)
+    # A job that goes on with nothing may let go of its calendars.
+    may_never_run = not is_asked or (not job.active and set(changed) <= {"calendars"})
+    state = await retiming.retime(session, now, locked, draft, changed, may_never_run=may_never_run)
     await definitions.edit(session, jobid, values, state)
     if "target" in changed:
         await pending.rehost(session, jobid, draft.host)
     was, became = difference(before, after)
-    if values["calendardays"] != locked.job.calendardays:
-        was["calendardays"], became["calendardays"] = locked.job.calendardays, values["calendardays"]
+    if values["calendardays"] != job.calendardays:
+        was["calendardays"] = without(job.calendardays, values["calendardays"])
+        became["calendardays"] = without(values["calendardays"], job.calendardays)
     if state.validfrom == now:
-        was["validfrom"], became["validfrom"] = plain(locked.job.validfrom), plain(now)
+        was["validfrom"], became["validfrom"] = plain(job.validfrom), plain(now)
         became["kept"] = [plain(end) for end in state.kept]
     await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
     return True

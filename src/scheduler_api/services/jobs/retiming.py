@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import chain
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.database.jobs import definitions
 from scheduler_api.database.jobs.definitions import Continuation
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import logs
@@ -42,7 +43,7 @@ async def retime(
     said = await logs.standing(session, job.jobid)
     delay = planning.spread(job.jobid, draft.jitter)
     future = Future(schedule_of_draft(draft), draft.maxruns, said.runs or 0, said.lastrun, delay)
-    if future.is_spent and (redefined or "maxruns" in changed):
+    if future.is_spent and (redefined or "maxruns" in changed) and not may_never_run:
         sentence = f"Must be greater than {future.runs}, the number of runs so far."
         raise InvalidInput(FieldError(("maxruns",), sentence))
     if redefined:
@@ -89,10 +90,10 @@ async def _replace(
         schedule = planning.keeping(future.schedule, change.kept, now)
         first, future = schedule.next_after(change.kept[0].first - TICK), future._replace(schedule=schedule)
     elif draft.after is None:
-        if isinstance(future.schedule.cadence, Once):
+        if isinstance(future.schedule.cadence, Once) and not may_never_run:
             require_future_start(draft, future.schedule, now)
-        last = await _skipped_up_to(session, now, locked, future.schedule)
-        first = future.schedule.next_after(last) if may_never_run else first_ahead(future.schedule, last)
+        last = await _skipped_up_to(session, now, locked, future.schedule, keeps=may_never_run)
+        first = future.next_after(last) if may_never_run else first_ahead(future.schedule, last)
     await locking.take_back(session, locked, but=first)
     ends: list[datetime] = []
     if change is not None:
@@ -119,10 +120,13 @@ def succession(
         return None
 
 
-async def _skipped_up_to(session: Session, now: datetime, locked: LockedJob, schedule: Schedule) -> datetime:
+async def _skipped_up_to(
+    session: Session, now: datetime, locked: LockedJob, schedule: Schedule, *, keeps: bool
+) -> datetime:
     """The last of the occurrences that were skipped ahead of their time and stay so, or now.
 
-    What the new schedule does not call for, or not next, is forgotten.
+    What the new schedule does not call for, or not next, is forgotten. Where only days off have changed, it
+    `keeps` what was jumped over: a day off of these is one, and what is none any more stays skipped.
     """
     jobid, last = locked.job.jobid, now
     with contextlib.suppress(ScheduleUnusable):
@@ -133,9 +137,13 @@ async def _skipped_up_to(session: Session, now: datetime, locked: LockedJob, sch
                 break
             span = next(schedule.spans(row.scheduledfor, row.last))
             said = Reason.REQUEST if span.block is None else Reason(span.block)
-            if (span.last, span.size, said) != (row.last, row.missed + 1, row.reason):
+            if (span.last, span.size, said) == (row.last, row.missed + 1, row.reason):
+                last = row.last
+            elif keeps and row.missed == 0:
+                await logs.excuse(session, row.logid, said)
+                last = row.last
+            else:
                 break
-            last = row.last
     await logs.forget_ahead(session, jobid, last)
     return last
 
@@ -169,6 +177,9 @@ async def _go_on(
     """Promise what the job is to go on with, unless it is paused; how the job stands then."""
     first = wanted.resumefrom
     if locked.job.is_paused:
+        if first is None and draft.after is None and not locked.under_way:
+            # Nothing is left to resume: it is completed.
+            await definitions.resume(session, locked.job.jobid, active=False)
         return wanted._replace(active=False)
     await locking.take_back(session, locked, but=first)
     if first is None:

@@ -1,6 +1,8 @@
 # Every target prepares .venv by itself; nothing but python3 (3.11 or newer) is needed.
 VENV := .venv
 BIN := $(VENV)/bin
+# An environment whose interpreter has gone is none.
+$(shell [ -x $(BIN)/python ] || rm -rf $(VENV))
 # An interpreter that is named is used, also where .venv was made with another one.
 ifeq ($(origin PYTHON),undefined)
 PYTHON := python3

@@ -21,8 +21,11 @@ class FieldError:
     detail: str
 
     def __str__(self) -> str:
+        where = shortened(".".join(map(str, self.path)), PATH_LIMIT)
         return (
-            f"{shortened('.'.join(map(str, self.path)), PATH_LIMIT)}: {shortened(self.detail, DETAIL_LIMIT)}"
+            f"{where}: {shortened(self.detail, DETAIL_LIMIT)}"
+            if where
+            else shortened(self.detail, DETAIL_LIMIT)
         )
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from datetime import datetime
 from typing import Literal
 
 import structlog
@@ -79,6 +80,8 @@ def _without_tokens(value: object) -> object:
         return {str(_without_tokens(key)): _without_tokens(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_without_tokens(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
     return _RUN.sub(r"\1…", value if isinstance(value, str) else repr(value))
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.app import create_app
 from scheduler_api.database.engine import Database
+from scheduler_api.routers.http.documentation import EXAMPLES
 from scheduler_api.settings import Settings
 from scheduler_api.targets import signatures
 from tests.clients.conftest import FOLDER
@@ -169,10 +171,15 @@ def test_requests_of_the_service_are_told_from_others(body: bytes) -> None:
         "scheduler-run": "http://localhost:5000/runs/1/2",
     }
     assert lib.verify(SECRET, headers, body) == ("msg_1", "http://localhost:5000/runs/1/2")
-    old = str(int(now.timestamp()) - 301)
-    for other, sent in ((headers, body + b" "), ({}, body), (headers | {"webhook-timestamp": old}, body)):
+    wrong = [str(int(now.timestamp()) - 301), "9" * 400, "9" * 5000, "\u0663", "-1"]
+    others = [headers | {"webhook-timestamp": text} for text in wrong]
+    others += [{}, headers | {"webhook-id": "\udcff"}, headers | {"Webhook-Signature": "v1,\udcff"}]
+    for other, sent in ((headers, body + b" "), *((other, body) for other in others)):
         with pytest.raises(lib.NotFromService):
             lib.verify(SECRET, other, sent)
+    for none in ("", "whsec_", "whsec_c2hvcnQ=", "no base64"):
+        with pytest.raises(ValueError, match="this is none"):
+            lib.verify(none, headers, body)
 
 
 async def test_an_accepted_run_is_reported_on(client: Any) -> None:
@@ -203,3 +210,36 @@ async def test_the_example_of_the_readme_runs(client: Any, service: Service, pag
     with contextlib.redirect_stdout(said):
         exec(block.replace("http://localhost:5000", service.url), {})
     assert said.getvalue().splitlines()[0] == "finished"
+
+
+@pytest.mark.usefixtures("generated")
+@pytest.mark.parametrize("status", [404, 422, 503, 599])
+def test_errors_of_what_stands_in_between_are_errors_too(status: int) -> None:
+    lib = importlib.import_module("scheduler_client")
+    client = lib.Client("http://service.example")
+    answer = httpx.Response(status, html="<h1>Gone fishing</h1>")
+    client.get_httpx_client()._transport = httpx.MockTransport(lambda _: answer)
+    with client, pytest.raises(lib.ApiError) as raised:
+        call("show_job").sync_detailed(1, client=client)
+    assert (raised.value.status, raised.value.problem, raised.value.code) == (status, None, None)
+
+
+@pytest.mark.usefixtures("generated")
+def test_a_failover_ends_no_wait() -> None:
+    lib, log = importlib.import_module("scheduler_client"), EXAMPLES["LogWithAttempts"]
+    answers: list[httpx.Response | Exception]
+    answers = [httpx.Response(503, html="busy"), httpx.ConnectError("refused"), httpx.Response(200, json=log)]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    client = lib.Client("http://service.example")
+    client.get_httpx_client()._transport = httpx.MockTransport(answer)
+    with client:
+        assert lib.wait(client, 4711, every=0.001).log.status == "finished"
+        answers += [httpx.ConnectError("refused")] * 100
+        with pytest.raises(TimeoutError, match="not to be had"):
+            lib.wait(client, 4711, within=0.01, every=0.001)

@@ -12,8 +12,8 @@ ADVICE = {
     " seconds.",
     "0 */36 * * *": "A step of 36 never comes round within 24 hours; for that, set `interval` to 129600"
     " seconds.",
-    "0 12 * * ? 2026": "Leave out the year at the end; `until` ends a schedule.",
-    "0 0 12 * * ? 2026-2028": "Leave out the year at the end; `until` ends a schedule.",
+    "0 12 * * ? 2026": "Leave out the year at the end: `until` ends a schedule, and `startdate` without `cron` is one run.",
+    "0 0 12 * * ? 2026-2028": "Leave out the year at the end: `until` ends a schedule, and `startdate` without `cron` is one run.",
     "cron(0 12 * * ? *)": "Leave out cron( and ), and the year at the end.",
     "rate(5 minutes)": "Instead of rate(…), set `interval` to 300 seconds.",
     "rate(1 day)": "Instead of rate(…), set `interval` to 86400 seconds.",

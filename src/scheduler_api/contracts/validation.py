@@ -1,13 +1,27 @@
 """What Pydantic finds wrong, in sentences for people."""
 
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from scheduler_api.errors import ERRORS_LIMIT, FieldError, further
 
 
-def field_errors_of(errors: list[ErrorDetails]) -> list[FieldError]:
-    """Pydantic's errors as field errors. What the client sent is not repeated."""
-    field_errors = [FieldError(_path(error), _sentence(error)) for error in errors[:ERRORS_LIMIT]]
+def field_errors_of(errors: list[ErrorDetails], model: type[BaseModel] | None = None) -> list[FieldError]:
+    """Pydantic's errors as field errors: those of names first, as others may follow from them.
+
+    What the client sent is not repeated. Of a `model`, the nearest name is told.
+    """
+    in_order = sorted(errors, key=lambda error: error["type"] != UNKNOWN)[:ERRORS_LIMIT]
+    field_errors = [
+        FieldError(
+            _path(error), _sentence(error) + (_near(model, error["loc"]) if error["type"] == UNKNOWN else "")
+        )
+        for error in in_order
+    ]
     return (
         field_errors
         if len(errors) == len(field_errors)
@@ -20,9 +34,31 @@ def _path(error: ErrorDetails) -> tuple[str | int, ...]:
     return (*error["loc"], field) if isinstance(field, str) else tuple(error["loc"])
 
 
+UNKNOWN = "extra_forbidden"
+
+
+def _near(model: type[BaseModel] | None, path: tuple[str | int, ...]) -> str:
+    """For a field that there is not: which one may be meant."""
+    inside = model
+    for step in path[:-1]:
+        field = None if inside is None else inside.model_fields.get(str(step))
+        inside = None if field is None else next(_models_in(field.annotation), None)
+    if inside is None or str(path[-1]) in inside.model_fields:
+        return ""
+    near = get_close_matches(str(path[-1]), inside.model_fields, 1)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
 SENTENCES = {
     "missing": "Is required.",
-    "extra_forbidden": "There is no such field.",
+    UNKNOWN: "There is no such field.",
     "string_type": "Must be a string.",
     "int_type": "Must be an integer.",
     "int_parsing": "Must be an integer.",
@@ -30,6 +66,10 @@ SENTENCES = {
     "int_from_float": "Must be an integer.",
     "bool_type": "Must be true or false.",
     "bool_parsing": "Must be true or false.",
+    "list_type": "Must be a list.",
+    "dict_type": "Must be an object.",
+    "float_parsing": "Must be a number.",
+    "float_type": "Must be a number.",
     "model_type": "The body must be a JSON object.",
 }
 

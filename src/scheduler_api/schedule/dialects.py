@@ -1,16 +1,18 @@
 """What people write who know cron by another name: a sentence on what to write here."""
 
 import re
+from collections.abc import Callable
 
 #: A length in other dialects: `5m`, `5 minutes`, `1h30m`.
 LENGTH = re.compile(r"(\d+)\s*(seconds?|minutes?|hours?|days?|[smhd])", re.IGNORECASE)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-ASSIGNMENT = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)", re.IGNORECASE)
-CALL = re.compile(r"(cron|rate)\((.*)\)", re.IGNORECASE)
+#: What stands behind five fields in a crontab: a user, a command.
+COMMAND = re.compile(r"/|[a-z]{4,}")
 YEAR = re.compile(r"\d{4}([-,/]\d+)*|\*|\?")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 RANGE = re.compile(r"(\w+)-(\w+)", re.ASCII)
+NO_YEAR = "Leave out the year at the end: `until` ends a schedule, and `startdate` without `cron` is one run."
 #: Names, first and last value of each field but that of the seconds.
 FIELDS = (
     ("minute", 0, 59, ()),
@@ -27,16 +29,9 @@ def advice(text: str) -> str | None:
 
 
 def _whole(text: str) -> str | None:
-    if text.lower() == "@reboot":
-        return "Jobs do not run when the service starts; give a time, or an interval."
-    if text.lower().startswith("@every"):
-        return f"Instead of @every, {_interval(text)}."
-    if found := ASSIGNMENT.fullmatch(text):
-        return f"Instead of {text.partition('=')[0]}=, set `timezone` to {found.group(1)}."
-    if found := CALL.fullmatch(text):
-        if found.group(1).lower() == "rate":
-            return f"Instead of rate(…), {_interval(found.group(2))}."
-        return "Leave out cron( and ), and the year at the end."
+    for pattern, said in WHOLE:
+        if found := pattern.fullmatch(text):
+            return said(found)
     return None
 
 
@@ -45,11 +40,38 @@ def _interval(text: str) -> str:
     return f"set `interval` to {seconds} seconds" if seconds else "set `interval`, in seconds"
 
 
+#: What is another dialect as a whole.
+WHOLE: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (
+        re.compile("@reboot", re.IGNORECASE),
+        lambda _: "Jobs do not run when the service starts; give a time, or an interval.",
+    ),
+    (re.compile("@every.*", re.IGNORECASE), lambda found: f"Instead of @every, {_interval(found[0])}."),
+    (
+        re.compile(r"((?:CRON_TZ|TZ)=)(\S+)\s+(.+)", re.IGNORECASE),
+        lambda found: f"Instead of {found[1]}, set `timezone` to {found[2]}.",
+    ),
+    (re.compile(r"rate\((.*)\)", re.IGNORECASE), lambda found: f"Instead of rate(…), {_interval(found[1])}."),
+    (
+        re.compile(r"at\(.*\)", re.IGNORECASE),
+        lambda _: "Instead of at(…), set `startdate` and `starttime`.",
+    ),
+    (
+        re.compile(r"cron\(.*\)", re.IGNORECASE),
+        lambda _: "Leave out cron( and ), and the year at the end.",
+    ),
+    (
+        re.compile(r"OnCalendar=.*|.*\b[A-Z][a-z]{2}\.\.[A-Z][a-z]{2}\b.*|[\d*]+-[\d*]+-[\d*]+ .*"),
+        lambda _: (
+            "This is systemd's OnCalendar; write five fields, such as 0 2 * * MON-FRI, and set `timezone`."
+        ),
+    ),
+)
+
+
 def _of_fields(fields: list[str]) -> str | None:
-    if len(fields) in {6, 7} and fields[-1] != "*" and YEAR.fullmatch(fields[-1]) and fields[-1] != "?":
-        return "Leave out the year at the end; `until` ends a schedule."
-    if len(fields) == 7:  # noqa: PLR2004 - seconds, the usual five, and a year
-        return "Leave out the year at the end; `until` ends a schedule."
+    if beyond := _beyond(fields):
+        return beyond
     for field in fields:
         if "~" in field:
             return "Instead of ~, write one value, and set `jitter` to spread the runs."
@@ -59,6 +81,14 @@ def _of_fields(fields: list[str]) -> str | None:
         if wrong := _backward(field.upper(), name, (first, last), names):
             return wrong
     return None
+
+
+def _beyond(fields: list[str]) -> str | None:
+    """What is too much behind the five fields, or six with seconds."""
+    if any(COMMAND.search(field) and not field.upper().startswith((*DAYS, *MONTHS)) for field in fields[5:]):
+        return "Leave out what stands behind the five fields; what a job does is its `target`."
+    has_year = len(fields) > 5 and fields[-1] not in {"*", "?"} and YEAR.fullmatch(fields[-1])  # noqa: PLR2004
+    return NO_YEAR if has_year or len(fields) == 7 else None  # noqa: PLR2004 - seconds, the usual five, a year
 
 
 def _backward(field: str, name: str, bounds: tuple[int, int], names: tuple[str, ...]) -> str | None:

@@ -23,7 +23,8 @@ def whole_schedule(job: JobSummary) -> str:
         return _following(job.after)
     try:
         said = describe(definition(job))
-        return f"{said[:-1]}, nor on the days of {', '.join(job.calendars)}." if job.calendars else said
+        also = "nor" if job.exclude else "but not"
+        return f"{said[:-1]}, {also} on the days of {', '.join(job.calendars)}." if job.calendars else said
     except (ValueError, LookupError, ArithmeticError):
         return "cannot be computed"
 
@@ -73,7 +74,7 @@ def differences(change: Change) -> list[str]:
 
 def _fields(document: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a side of a change has to show, under the names to show it by."""
-    fields = {name: value for name, value in (document or {}).items() if name != "validfrom"}
+    fields = {name: value for name, value in (document or {}).items() if name not in {"validfrom", "kept"}}
     target = fields.get("target")
     if target is None:
         return fields

@@ -248,3 +248,21 @@ async def test_where_they_fit_all_errors_are_told(client: AsyncClient, number: i
     body = {"jobname": "A job", "cron": "@daily"} | {f"field{n}": 1 for n in range(number)}
     told = (await client.post("/jobs", json=body)).json()["errors"]
     assert len(told) == number
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "meant"),
+    [
+        ({"intervall": 10}, "/intervall", "interval"),
+        ({"croon": "@daily"}, "/croon", "cron"),
+        ({"target": {"url": "https://a.example/", "metod": "GET"}}, "/target/metod", "method"),
+        ({"after": {"job": 1}}, "/after/job", "jobid"),
+        ({"colour": "blue"}, "/colour", None),
+    ],
+)
+async def test_a_misspelled_field_is_named_first_with_the_one_that_is_meant(
+    client: AsyncClient, body: dict[str, Any], pointer: str, meant: str | None
+) -> None:
+    first = (await client.post("/jobs", json={"jobname": "A job"} | body)).json()["errors"][0]
+    also = "" if meant is None else f" Did you mean `{meant}`?"
+    assert first == {"pointer": pointer, "detail": f"There is no such field.{also}"}

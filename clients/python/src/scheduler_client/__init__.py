@@ -10,8 +10,8 @@ Calls and models are generated from the service's OpenAPI document, in `generate
 """
 
 from scheduler_client.calls import ApiError, checked, pages, pages_async
+from scheduler_client.client import Client
 from scheduler_client.deliveries import Delivery, NotFromService, verify
-from scheduler_client.generated.client import Client
 from scheduler_client.reports import AsyncReport, Report, RunIsOver
 from scheduler_client.waiting import wait, wait_async
 

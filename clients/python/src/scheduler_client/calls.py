@@ -75,4 +75,4 @@ def _at(kwargs: dict[str, Any], cursor: Any) -> dict[str, Any]:
 def _further(response: Response[Any]) -> str | None:
     """The cursor of the next page; None: there is none."""
     found = NEXT.search(response.headers.get("link", ""))
-    return None if found is None else parse_qs(urlsplit(found[1]).query)["cursor"][0]
+    return None if found is None else parse_qs(urlsplit(found[1]).query).get("cursor", [None])[0]

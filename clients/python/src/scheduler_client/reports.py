@@ -87,5 +87,10 @@ def _end(status: str, message: str | None) -> dict[str, Any]:
 
 def _check(response: httpx.Response) -> None:
     if response.status_code == httpx.codes.GONE:
-        raise RunIsOver(response.json()["detail"])
+        try:
+            said = str(response.json()["detail"])
+        except (ValueError, KeyError, TypeError):
+            # What stands in between may say it in another way.
+            said = "The run is over."
+        raise RunIsOver(said)
     response.raise_for_status()

@@ -43,12 +43,12 @@ class Gate:
         if len(Headers(scope=scope).getlist("host")) > 1:
             # Another program on the way may have gone by the other one.
             return Problem(
-                title="Bad Request", status=400, detail="Send one Host header.", code="bad_request"
+                title="Bad request.", status=400, detail="Send one Host header.", code="bad_request"
             )
         refusal = self._refusal(scope)
         if refusal is None:
             return None
-        return Problem(title="Not allowed.", status=403, detail=refusal, code="forbidden")
+        return Problem(title="Forbidden.", status=403, detail=refusal, code="forbidden")
 
     def _refusal(self, scope: Scope) -> str | None:
         """Why the request may not come in, as a sentence; None: it may."""

@@ -101,7 +101,9 @@ def _model(content: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
+        raise InvalidInput(
+            *field_errors_of(error.errors(include_url=False, include_input=False), model)
+        ) from None
 
 
 async def form_fields(request: Request) -> dict[str, str]:

@@ -285,7 +285,7 @@ def validated(values: dict[str, Any], model: type[Model], field_errors: Sequence
     try:
         made = model.model_validate(values, strict=False)
     except ValidationError as error:
-        further = field_errors_of(error.errors(include_url=False, include_input=False))
+        further = field_errors_of(error.errors(include_url=False, include_input=False), model)
         raise InvalidInput(*field_errors, *further) from None
     if field_errors:
         raise InvalidInput(*field_errors)

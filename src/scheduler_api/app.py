@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from scheduler_api import __version__, descriptors
 from scheduler_api.address import Address
 from scheduler_api.ciphers import Cipher, key_beside
-from scheduler_api.database import migrations
+from scheduler_api.database import installation, migrations
 from scheduler_api.database.connections import Endpoints, PoolOptions, driver_url
 from scheduler_api.database.engine import Database, Fence
 from scheduler_api.database.runs import pending
@@ -169,6 +169,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         direct = Endpoints(places.direct or places.url)
         signals = _own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
         stack.push_async_callback(signals.close)
+        await _require_same(places, requests, signals)
         share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
         deliverer = _deliverer(settings, deliveries, guard, cipher, share.calls, feed)
@@ -194,6 +195,16 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             cipher=cipher,
             retirement=retirement,
             confirmation=confirmation,
+        )
+
+
+async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:
+    """What is heard, and what is migrated, is of the database that is written to."""
+    if places.direct is None:
+        return
+    if await pooled.read(installation.place) != await direct.read(installation.place):
+        raise Misconfigured(
+            "SCHEDULER_DATABASE_DIRECT_URL leads to another database than SCHEDULER_DATABASE_URL."
         )
 
 

@@ -7,13 +7,22 @@ import pytest
 
 from scheduler_api.schedule.expressions import InvalidCron, expression
 
+NO_YEAR = "Leave out the year at the end: `until` ends a schedule, and `startdate` without `cron` is one run."
+ON_CALENDAR = "This is systemd's OnCalendar; write five fields, such as 0 2 * * MON-FRI, and set `timezone`."
+COMMAND = "Leave out what stands behind the five fields; what a job does is its `target`."
 ADVICE = {
     "*/90 * * * *": "A step of 90 never comes round within 60 minutes; for that, set `interval` to 5400"
     " seconds.",
     "0 */36 * * *": "A step of 36 never comes round within 24 hours; for that, set `interval` to 129600"
     " seconds.",
-    "0 12 * * ? 2026": "Leave out the year at the end: `until` ends a schedule, and `startdate` without `cron` is one run.",
-    "0 0 12 * * ? 2026-2028": "Leave out the year at the end: `until` ends a schedule, and `startdate` without `cron` is one run.",
+    "0 12 * * ? 2026": NO_YEAR,
+    "0 0 12 * * ? 2026-2028": NO_YEAR,
+    "at(2031-01-01T02:00:00)": "Instead of at(…), set `startdate` and `starttime`.",
+    "OnCalendar=Mon..Fri 02:00": ON_CALENDAR,
+    "Mon..Fri 02:00 Europe/Berlin": ON_CALENDAR,
+    "*-*-01 00:00": ON_CALENDAR,
+    "0 2 * * * root /usr/bin/backup": COMMAND,
+    "0 2 * * * backup": COMMAND,
     "cron(0 12 * * ? *)": "Leave out cron( and ), and the year at the end.",
     "rate(5 minutes)": "Instead of rate(…), set `interval` to 300 seconds.",
     "rate(1 day)": "Instead of rate(…), set `interval` to 86400 seconds.",

@@ -152,7 +152,7 @@ async def settle_in(session: Session, now: datetime) -> bool:
     Returns whether the row was locked for that: then the transaction is to be committed before any other
     work, so that nobody waits for the lock for long. Raises RestoreNotHandled where this role may not do it.
     """
-    here = await _here(session)
+    here = await place(session)
     found = await session.one_or_none(READ)
     if _is_same(found, here):
         return False
@@ -181,7 +181,8 @@ async def last_restore(session: Session) -> RestoreRow | None:
     return await session.one_or_none(FOUND)
 
 
-async def _here(session: Session) -> InstallationMark:
+async def place(session: Session) -> InstallationMark:
+    """Where the database that a session reaches lives."""
     system, timeline = await session.one(MAY_SEE)
     return InstallationMark(*await session.one(PLACE[system, timeline]))
 

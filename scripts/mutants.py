@@ -132,7 +132,7 @@ MUTANTS = [
     Mutant(
         "a PATCH resumes a paused job",
         "src/scheduler_api/services/jobs/retiming.py",
-        {"    if locked.job.is_paused:\n        return wanted._replace(active=False)\n": ""},
+        {"        return wanted._replace(active=False)\n": ""},
     ),
     Mutant(
         "maxruns is not asked on resume",

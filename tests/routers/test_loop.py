@@ -39,14 +39,14 @@ HEAVY: dict[str, Any] = {
     "target": TARGET | {"body": BODY},
 }
 #: As many days as a calendar may have, every other one; and a file whose events repeat for ever.
-YEARS = [str(date(2030, 1, 1) + timedelta(days=2 * number)) for number in range(2000)]
+YEARS = [str(date(2030, 1, 1) + timedelta(days=2 * number)) for number in range(500)]
 HOLIDAYS = "\r\n".join(
     [
         "BEGIN:VCALENDAR",
         *(
             f"BEGIN:VEVENT\r\nUID:{number}\r\nRRULE:FREQ=YEARLY\r\n"
             f"DTSTART;VALUE=DATE:2000{number % 12 + 1:02}{number // 12 + 1:02}\r\nEND:VEVENT"
-            for number in range(150)
+            for number in range(40)
         ),
         "END:VCALENDAR\r\n",
     ]
@@ -339,7 +339,9 @@ async def fill(database: Database) -> None:
     schedules = [schedule_of(Definition(None, None, "Europe/Berlin", cron=cron)) for cron in crons]
     rows = list(zip(crons, targets, [str(one.next_after(since)) for one in schedules], strict=True))
     await execute(database, FILL_JOBS, rows=json.dumps(rows), exclude=VERSIONS, tags=TAGS)
-    await execute(database, "INSERT INTO calendar (name, days) VALUES ('a.example', :days)", days=AHEAD)
+    await execute(
+        database, "INSERT INTO calendar (name, days, version) VALUES ('a.example', :days, 1)", days=AHEAD
+    )
     await execute(database, "UPDATE job SET calendars = '{a.example}' WHERE jobid <= 60")
     await execute(database, FILL_LOGS, logs=LOGS)
     for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES):

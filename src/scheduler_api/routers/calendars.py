@@ -21,7 +21,7 @@ from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history.calendars import gather, report
 from scheduler_api.services.jobs import calendars
-from scheduler_api.workers.upkeep import FOLLOW_SECONDS, Upkeep
+from scheduler_api.workers.upkeep import Upkeep
 
 router = APIRouter(tags=["calendars"], route_class=StrictRoute)
 
@@ -70,7 +70,7 @@ async def set_calendar(
     if dryrun:
         return found
     await database.transact(calendars.put, actor, name, draft)
-    await Upkeep(database).follow_calendars(actor, FOLLOW_SECONDS, name)
+    await Upkeep(database).begin_to_follow(actor, name)
     return found.model_copy(update={"behind": await database.read(calendars.behind, name)})
 
 

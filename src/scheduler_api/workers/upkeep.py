@@ -4,6 +4,7 @@ Nobody who runs what is due depends on it. Each job is a try of its own; one tha
 for the next time.
 """
 
+import contextlib
 from dataclasses import dataclass
 from time import monotonic
 
@@ -104,6 +105,11 @@ class Upkeep:
         while after is not None and monotonic() < give_up:
             work = self._database.transact(calendars.follow, actor, name, after)
             after = (await undisturbed(work)).last
+
+    async def begin_to_follow(self, actor: Actor, name: str) -> None:
+        """The same for whoever has just changed the calendar, who does not wait for others."""
+        with contextlib.suppress(DatabaseBusy):
+            await self.follow_calendars(actor, FOLLOW_SECONDS, name)
 
     async def realign(self) -> None:
         """Re-time next runs that rest on rules of time zones that have changed."""

@@ -23,7 +23,7 @@ REPEATING = {
 LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 MAX_INTERVAL, MAX_WEEK = 100, 5
 #: Holidays are a few dozen.
-MAX_REPEATING = 150
+MAX_REPEATING = 100
 
 DAY = timedelta(days=1)
 

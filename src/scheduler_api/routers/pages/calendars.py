@@ -20,7 +20,7 @@ from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.history.calendars import gather, report
 from scheduler_api.services.jobs import calendars
-from scheduler_api.workers.upkeep import FOLLOW_SECONDS, Upkeep
+from scheduler_api.workers.upkeep import Upkeep
 
 router = BrowserRouter()
 own_router = form_router()
@@ -72,7 +72,7 @@ async def set_by_form(
     if (found.jobs or not found.complete) and fields.get("confirmed") != "true":
         return HTMLResponse(await aside(pages.calendar_change, found, draft))
     await database.transact(calendars.put, actor, name, draft)
-    await Upkeep(database).follow_calendars(actor, FOLLOW_SECONDS, name)
+    await Upkeep(database).begin_to_follow(actor, name)
     return RedirectResponse(f"/calendars/{name}?calendarset={len(found.jobs)}", 303)
 
 

@@ -22,13 +22,14 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     CalendarInUse,
     CalendarNotFound,
+    DatabaseBusy,
     InvalidInput,
     JobIsDeleted,
     JobNotFound,
     ScheduleUnusable,
 )
 from scheduler_api.services.jobs import editing
-from scheduler_api.services.jobs.documents import without
+from scheduler_api.services.jobs.documents import lacking
 
 log = structlog.get_logger(__name__)
 
@@ -76,12 +77,13 @@ async def put(session: Session, now: datetime, actor: Actor, name: str, draft: C
     """
     is_new = await calendars.add(session, now, name)
     before = await calendars.lock(session, name)
-    assert before is not None, "nobody can have removed it since"
+    if before is None:
+        raise DatabaseBusy("The calendar was just removed; try again.")
     description = draft.description if "description" in draft.model_fields_set else before.description
     if not is_new and (before.days, before.description) == (draft.days, description):
         return
     await calendars.put(session, now, name, description, draft.days)
-    removed, added = without(before.days, draft.days), without(draft.days, before.days)
+    removed, added = lacking(before.days, draft.days), lacking(draft.days, before.days)
     event = Event(
         ChangeAction.CALENDAR_SET,
         before={"name": name, "days": removed, "description": before.description},

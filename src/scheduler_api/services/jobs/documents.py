@@ -46,7 +46,7 @@ def difference(before: Document, after: Document) -> tuple[dict[str, Any], dict[
     return recorded(was), recorded(became)
 
 
-def without(days: Collection[str], others: Collection[str]) -> list[str]:
+def lacking(days: Collection[str], others: Collection[str]) -> list[str]:
     """The days that are not among the others, in order."""
     return sorted(set(days) - set(others))
 

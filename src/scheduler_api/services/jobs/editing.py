@@ -17,7 +17,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
-from scheduler_api.services.jobs.documents import difference, plain, without, written
+from scheduler_api.services.jobs.documents import difference, lacking, plain, written
 from scheduler_api.services.jobs.drafts import patched
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
@@ -93,8 +93,8 @@ async def _redefine(
         await pending.rehost(session, jobid, draft.host)
     was, became = difference(before, after)
     if values["calendardays"] != job.calendardays:
-        was["calendardays"] = without(job.calendardays, values["calendardays"])
-        became["calendardays"] = without(values["calendardays"], job.calendardays)
+        was["calendardays"] = lacking(job.calendardays, values["calendardays"])
+        became["calendardays"] = lacking(values["calendardays"], job.calendardays)
     if state.validfrom == now:
         was["validfrom"], became["validfrom"] = plain(job.validfrom), plain(now)
         became["kept"] = [plain(end) for end in state.kept]

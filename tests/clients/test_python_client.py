@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +67,16 @@ def test_the_document_that_it_is_generated_from_is_the_one_that_is_served() -> N
 @pytest.mark.usefixtures("generated")
 def test_the_generator_has_nothing_to_complain_about(generated: str) -> None:
     assert "warning" not in generated.lower()
+
+
+def test_what_is_around_it_is_typed(generated: str, tmp_path: Path) -> None:
+    del generated  # It can be imported.
+    package = Path(importlib.import_module("scheduler_client").__path__[0])
+    assert (package / "py.typed").exists()
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mypy", *options, *map(str, package.glob("*.py"))]
+    done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 async def test_a_life_of_jobs(client: Any) -> None:

@@ -47,7 +47,7 @@ def pages(call: Callable[P, Response[Problem | list[T]]], *args: P.args, **kwarg
     """
     cursor: Any = None
     while True:
-        response = call(*args, **_at(kwargs, cursor))  # type: ignore[arg-type]  # its query goes on
+        response = call(*args, **_at(kwargs, cursor))
         yield from checked(response)
         cursor = _further(response)
         if cursor is None:
@@ -60,7 +60,7 @@ async def pages_async(
     """The same of a call such as `list_jobs.asyncio_detailed`."""
     cursor: Any = None
     while True:
-        response = await call(*args, **_at(kwargs, cursor))  # type: ignore[arg-type]  # its query goes on
+        response = await call(*args, **_at(kwargs, cursor))
         for item in checked(response):
             yield item
         cursor = _further(response)

@@ -58,6 +58,7 @@ def _rendering(style: Literal["console", "json"]) -> list[Processor]:
     common: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
+        _leave_out_colors,
         _hide_tokens,
     ]
     if style == "json":
@@ -66,6 +67,12 @@ def _rendering(style: Literal["console", "json"]) -> list[Processor]:
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
     return [*common, _escape, console]
+
+
+def _leave_out_colors(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Uvicorn says what it says a second time, for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 def _hide_tokens(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -45,6 +45,8 @@ async def test_jobs_do_not_run_on_the_days_of_their_calendars(client: AsyncClien
     await put(client, "2030-12-25/2030-12-26")
     jobid = await create(client)
     assert await runs_at(client, jobid, CHRISTMAS) == OFF
+    found = (await client.get(f"/jobs/{jobid}/explain", params={"at": CHRISTMAS})).json()
+    assert found["sentence"].endswith(" The day is in the calendar days.")
     assert (await client.get(f"/jobs/{jobid}")).json()["job"]["calendars"] == ["days"]
     shown = (await client.get("/calendars/days")).json()
     assert (shown["days"], shown["jobs"]) == (["2030-12-25/2030-12-26"], 1)

@@ -1,5 +1,6 @@
 """Why a job did, or did not, run at an instant: the sentences."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
@@ -57,6 +58,12 @@ def neighbours(schedule: Schedule, at: datetime, zone: str) -> str:
     before, after = schedule.last_before(at), schedule.next_after(at)
     said = f" The previous run is {local(before, zone)}" if before else " There is no previous run"
     return said + (f", the next {local(after, zone)}." if after else ", and no next one.")
+
+
+def in_calendars(names: Sequence[str]) -> str:
+    """Which calendars have the day, as a further sentence; empty: none."""
+    plural = "s" if len(names) > 1 else ""
+    return f" The day is in the calendar{plural} {' and '.join(names)}." if names else ""
 
 
 def paused(pause: ChangeRow, zone: str) -> str:

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.values import days_of
+from scheduler_api.database.jobs import calendars
 from scheduler_api.database.runs import breakers, logs, pending
 from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.statements import Session
-from scheduler_api.schedule import Block, Budget, Reason
+from scheduler_api.schedule import Block, Budget, Reason, wall_clock
 from scheduler_api.services.history.upcoming import occurrence_of
 from scheduler_api.services.history.versions import ScheduleVersions, versions_of
 from scheduler_api.services.system import limits
@@ -32,7 +34,19 @@ async def explain(session: Session, now: datetime, jobid: int, at: datetime, hos
     if answer.outcome is ExplanationOutcome.SCHEDULED:
         zone = versions.at(at).definition.timezone
         answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
+    answer.sentence += explanations.in_calendars(await _calendars(session, versions, at))
     return answer
+
+
+async def _calendars(session: Session, versions: ScheduleVersions, at: datetime) -> list[str]:
+    """The job's calendars that have the day, where it is one off."""
+    version, names = versions.at(at), versions.job.calendars
+    if not names or not version.own.calls_for(at) or not version.schedule.excludes(at):
+        return []
+    day = wall_clock(at, version.definition.timezone).date()
+    known = await calendars.days(session, names)
+    spans = {name: map(days_of, row.days) for name, row in known.items()}
+    return [name for name, days in spans.items() if any(first <= day <= last for first, last in days)]
 
 
 def _answer(

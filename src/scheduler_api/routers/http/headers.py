@@ -1,6 +1,7 @@
 """What goes with every answer: a request id, headers that tie the browser's hands, and compression."""
 
 import re
+from collections.abc import Iterable
 from secrets import token_hex
 
 import structlog
@@ -92,14 +93,18 @@ class Compression(GZipMiddleware):
             await self.app(scope, receive, send)
             return
 
+        takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+
         async def send_varying(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
+                headers = message.get("headers", ())
                 # Of those that it compresses, the library says so.
-                if not any(n == b"vary" and b"accept-encoding" in v.lower() for n, v in headers):
-                    headers.append(VARY)
-                message = {**message, "headers": headers}
+                if not takes_gzip or not _says_so(headers):
+                    message = {**message, "headers": [*headers, VARY]}
             await send(message)
 
-        takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         await (super().__call__ if takes_gzip else self.app)(scope, receive, send_varying)
+
+
+def _says_so(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"vary" and b"accept-encoding" in value.lower() for name, value in headers)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from scheduler_api.schedule.cadence import Cadence, Every, Never, Once
 from scheduler_api.schedule.cron import Cron
 from scheduler_api.schedule.expressions import expression
-from scheduler_api.schedule.parts import Part
+from scheduler_api.schedule.parts import Part, beginning_before, ending_after, overlapping
 from scheduler_api.schedule.zones import Fold, Gap, UnknownZone, comings, instant_of, is_zone, wall_clock
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
@@ -73,22 +73,20 @@ class Schedule(NamedTuple):
         """See Grid."""
         if self.within is None:
             return self._next_after(instant)
-        for part in self.within:
-            if part.last > instant:
-                found = self._next_after(max(instant, part.first - datetime.resolution))
-                if found is None or found <= part.last:
-                    return found
+        for part in ending_after(self.within, instant):
+            found = self._next_after(max(instant, part.first - datetime.resolution))
+            if found is None or found <= part.last:
+                return found
         return None
 
     def last_before(self, instant: datetime) -> datetime | None:
         """See Grid."""
         if self.within is None:
             return self._last_before(instant)
-        for part in reversed(self.within):
-            if part.first < instant:
-                found = self._last_before(min(instant, part.last + datetime.resolution))
-                if found is None or found >= part.first:
-                    return found
+        for part in reversed(beginning_before(self.within, instant)):
+            found = self._last_before(min(instant, part.last + datetime.resolution))
+            if found is None or found >= part.first:
+                return found
         return None
 
     def count_between(self, since: datetime, before: datetime) -> int:
@@ -97,7 +95,7 @@ class Schedule(NamedTuple):
             return self._count_between(since, before)
         return sum(
             self._count_between(max(since, part.first), min(before, part.last + datetime.resolution))
-            for part in self.within
+            for part in overlapping(self.within, since, before)
         )
 
     def _next_after(self, instant: datetime) -> datetime | None:

@@ -1,5 +1,6 @@
 """Parts of time, and what is left of some without others."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -27,9 +28,7 @@ def without(parts: Iterable[Part], taken: Sequence[Part]) -> tuple[Part, ...]:
     left: list[Part] = []
     for part in parts:
         first = part.first
-        for away in taken:
-            if away.last < first or away.first > part.last:
-                continue
+        for away in overlapping(taken, part.first, part.last):
             if away.first > first:
                 left.append(Part(first, away.first - TICK))
             first = away.last + TICK
@@ -40,12 +39,39 @@ def without(parts: Iterable[Part], taken: Sequence[Part]) -> tuple[Part, ...]:
 
 def shared(parts: Sequence[Part], others: Sequence[Part]) -> tuple[Part, ...]:
     """What lies in one of `parts` and in one of `others`; both are in order, and none overlap."""
-    found = (
-        Part(max(part.first, other.first), min(part.last, other.last)) for part in parts for other in others
+    return tuple(
+        Part(max(part.first, other.first), min(part.last, other.last))
+        for part in parts
+        for other in overlapping(others, part.first, part.last)
     )
-    return tuple(part for part in found if part.first <= part.last)
 
 
-def holds(parts: Iterable[Part], instant: datetime) -> bool:
-    """Whether the instant lies in one of the parts."""
-    return any(part.first <= instant <= part.last for part in parts)
+def overlapping(parts: Sequence[Part], first: datetime, last: datetime) -> Sequence[Part]:
+    """Those of `parts`, in order and apart, that hold an instant between two, both included.
+
+    There may be hundreds, and hundreds of questions about them.
+    """
+    return parts[bisect_left(parts, first, key=_last) : bisect_right(parts, last, key=_first)]
+
+
+def ending_after(parts: Sequence[Part], instant: datetime) -> Sequence[Part]:
+    """Those of `parts`, in order and apart, that something later than the instant belongs to."""
+    return parts[bisect_right(parts, instant, key=_last) :]
+
+
+def beginning_before(parts: Sequence[Part], instant: datetime) -> Sequence[Part]:
+    """Those of `parts`, in order and apart, that something earlier than the instant belongs to."""
+    return parts[: bisect_left(parts, instant, key=_first)]
+
+
+def holds(parts: Sequence[Part], instant: datetime) -> bool:
+    """Whether the instant lies in one of the parts, which are in order and do not overlap."""
+    return bool(overlapping(parts, instant, instant))
+
+
+def _first(part: Part) -> datetime:
+    return part.first
+
+
+def _last(part: Part) -> datetime:
+    return part.last

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from scheduler_api.app import database_server, requests_database
 from scheduler_api.database import migrations
-from scheduler_api.database.tables import metadata
+from scheduler_api.database.tables import PARTITIONED, metadata
 from scheduler_api.settings import Settings
 
 
@@ -23,9 +23,16 @@ def number(_: Any, __: Any, scripts: Iterable[MigrationScript]) -> None:
         script.rev_id = f"{int(migrations.needed()) + 1:04}"
 
 
+def is_own(_: Any, name: str | None, kind: str, *__: Any) -> bool:
+    """Whether a part of the schema is compared: those of partitioned tables are not named in the models."""
+    tables = tuple(f"{table.name}_" for table in PARTITIONED)
+    return not (kind == "table" and name is not None and name.startswith(tables))
+
+
 def run(connection: Connection) -> bool:
     context.configure(
         connection=connection,
+        include_object=is_own,
         target_metadata=metadata,
         compare_server_default=True,
         process_revision_directives=number,

@@ -55,7 +55,7 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             job = await connection.fetchrow(definitions.ONE.sql, jobid)
             if job is None:
                 raise HTTPException(404)
-            newest = await connection.fetch(logs.NEWEST_LOGS.sql, jobid, limit + 1)
+            newest = await connection.fetch(logs.statement(("jobid",)).sql, jobid, limit + 1)
         return {"job": dict(job), "logs": [dict(log) for log in newest]}
 
     @app.get("/jobs", response_model=list[Job])

@@ -5,6 +5,7 @@ from time import perf_counter
 
 from sqlalchemy.engine import URL
 
+from benchmarks.due_jobs import add_parts
 from benchmarks.results import Row, at_most, ratios
 from benchmarks.server import bare_connection, fresh_database, service_database
 from benchmarks.sizes import Sizes
@@ -12,27 +13,30 @@ from scheduler_api import checking
 from scheduler_api.database.engine import Database
 
 QUESTION = "check: the ledgers of all jobs against their schedules, beside one look at each row"
-#: Logs of each job. Every third one is a cron job in a zone.
+#: Logs of each job: three and a half days. Every third one is a cron job in a zone.
 LOGS = 1000
-JOBS = """
+#: The first instant of all jobs.
+BEGIN = "date_trunc('day', now(), 'UTC') - interval '7 days'"
+JOBS = f"""
     INSERT INTO job
         (jobname, startdate, starttime, timezone, repeat, interval, cron, active, createdat, validfrom)
     SELECT 'job ' || n,
-           CASE WHEN n % 3 > 0 THEN DATE '2020-01-01' END, CASE WHEN n % 3 > 0 THEN TIME '00:00' END,
+           CASE WHEN n % 3 > 0 THEN CAST({BEGIN} AS date) END, CASE WHEN n % 3 > 0 THEN TIME '00:00' END,
            CASE n % 3 WHEN 0 THEN 'Europe/Berlin' ELSE 'UTC' END, true, CASE WHEN n % 3 > 0 THEN 300 END,
-           CASE n % 3 WHEN 0 THEN '*/5 * * * *' END, true, '2019-12-31 23:59:59Z', '2019-12-31 23:59:59Z'
+           CASE n % 3 WHEN 0 THEN '*/5 * * * *' END, true,
+           {BEGIN} - interval '1 second', {BEGIN} - interval '1 second'
     FROM generate_series(1, $1::int) AS n
 """
-VERSIONS = """
-    INSERT INTO joblog (jobid, scheduledfor, lastrun, startedat, finishedat, status, runs)
-    SELECT jobid, ran, ran, ran, ran, 'finished', n + 1
+VERSIONS = f"""
+    INSERT INTO joblog (day, jobid, scheduledfor, lastrun, startedat, finishedat, status, runs)
+    SELECT CAST(ran AT TIME ZONE 'UTC' AS date), jobid, ran, ran, ran, ran, 'finished', n + 1
     FROM job, generate_series(0, $1::int - 1) AS n,
-         LATERAL (SELECT TIMESTAMPTZ '2020-01-01Z' + n * interval '5 minutes') AS past (ran)
+         LATERAL (SELECT {BEGIN} + n * interval '5 minutes') AS past (ran)
 """
-NEXT = """
+NEXT = f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, runs)
     SELECT jobid, due, due, $1::int
-    FROM job, LATERAL (SELECT TIMESTAMPTZ '2020-01-01Z' + $1::int * interval '5 minutes') AS next (due)
+    FROM job, LATERAL (SELECT {BEGIN} + $1::int * interval '5 minutes') AS next (due)
 """
 LOOK = "SELECT sum(missed), max(runs), max(scheduledfor) FROM joblog"
 
@@ -40,11 +44,10 @@ LOOK = "SELECT sum(missed), max(runs), max(scheduledfor) FROM joblog"
 async def measure(server: URL, sizes: Sizes) -> list[Row]:
     checks, looks = list[float](), list[float]()
     async with fresh_database(server) as url, bare_connection(url) as connection:
-        async with connection.transaction():
-            await connection.execute("SET LOCAL session_replication_role = replica")
-            await connection.execute(JOBS, sizes.checked // LOGS)
-            await connection.execute(VERSIONS, LOGS)
-            await connection.execute(NEXT, LOGS)
+        await add_parts(connection, "current_date - 8")
+        await connection.execute(JOBS, sizes.checked // LOGS)
+        await connection.execute(VERSIONS, LOGS)
+        await connection.execute(NEXT, LOGS)
         await connection.execute("VACUUM (ANALYZE) job, joblog")
         async with service_database(url) as database:
             for _ in range(sizes.repetitions):

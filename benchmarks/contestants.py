@@ -20,25 +20,46 @@ NO_LIMIT = 600.0
 #: Nothing is due then.
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
-#: The same work in one statement: claim, verdict with what it stands for, promise. The insert reads what
-#: the update returns, since sibling statements run in no set order and one promise a job is allowed.
+#: The least that the work takes: a table of jobs and one of logs, one key, one partial index.
+BARE_TABLES = """
+    CREATE TABLE barejob (
+        jobid bigint PRIMARY KEY, jobname text NOT NULL, startdate date, starttime time,
+        repeat boolean NOT NULL, interval integer, active boolean NOT NULL
+    );
+    CREATE TABLE barelog (
+        logid bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        jobid bigint NOT NULL REFERENCES barejob,
+        scheduledfor timestamptz NOT NULL, nextrun timestamptz, lastrun timestamptz,
+        status text NOT NULL DEFAULT 'pending', missed integer NOT NULL DEFAULT 0,
+        UNIQUE (jobid, scheduledfor)
+    );
+    CREATE INDEX ON barelog (nextrun, logid) WHERE status = 'pending';
+"""
+#: What is due, in these tables.
+BARE_REFILL = """
+    TRUNCATE barejob, barelog RESTART IDENTITY;
+    INSERT INTO barejob SELECT jobid, jobname, startdate, starttime, repeat, interval, active FROM job;
+    INSERT INTO barelog (jobid, scheduledfor, nextrun)
+    SELECT jobid, scheduledfor, nextrun FROM joblog ORDER BY logid
+"""
+#: The same work in one statement: claim, result with what it stands for, next row. The insert reads what
+#: the update returns, since sibling statements run in no set order.
 BARE_PASS = f"""
     WITH due AS (
-        SELECT logid, jobid, scheduledfor FROM joblog
-        WHERE status = 'pending' AND kind = 'plain' AND nextrun <= $1
+        SELECT logid, jobid, scheduledfor FROM barelog
+        WHERE status = 'pending' AND nextrun <= $1
         ORDER BY nextrun, logid LIMIT {BATCH}
         FOR UPDATE SKIP LOCKED
     ), planned AS (
-        SELECT logid, make_interval(secs => job.interval) AS step,
-               floor(extract(epoch FROM $1 - scheduledfor) / job.interval)::bigint AS missed
-        FROM due JOIN job USING (jobid)
+        SELECT logid, make_interval(secs => barejob.interval) AS step,
+               floor(extract(epoch FROM $1 - scheduledfor) / barejob.interval)::int AS missed
+        FROM due JOIN barejob USING (jobid)
     ), settled AS (
-        UPDATE joblog SET status = 'finished', missed = planned.missed, nextrun = NULL,
-                          lastrun = $1, startedat = $1, finishedat = $1
-        FROM planned WHERE joblog.logid = planned.logid
+        UPDATE barelog SET status = 'finished', missed = planned.missed, nextrun = NULL, lastrun = $1
+        FROM planned WHERE barelog.logid = planned.logid
         RETURNING jobid, scheduledfor + (planned.missed + 1) * step AS next
-    ), promised AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun)
+    ), added AS (
+        INSERT INTO barelog (jobid, scheduledfor, nextrun, lastrun)
         SELECT jobid, next, next, $1 FROM settled WHERE next IS NOT NULL
         ON CONFLICT DO NOTHING
     )
@@ -67,8 +88,15 @@ async def _plan_statements(session: Session, now: datetime) -> None:
     await settling.ran(session, now, [Result(0, "finished")])
 
 
+async def bare_refill(connection: Any) -> None:
+    """What is due in the service's tables is due in the least ones."""
+    await connection.execute(BARE_REFILL)
+    await connection.execute("VACUUM (ANALYZE) barejob, barelog")
+    await connection.execute("CHECKPOINT")
+
+
 async def bare_pass(connection: Any) -> float:
-    """Everything due, by the one statement in one connection; runs per second."""
+    """Everything due in the least tables, by the one statement in one connection; runs per second."""
     statement = await connection.prepare(BARE_PASS)
     await statement.fetchval(LONG_AGO)
     began = perf_counter()

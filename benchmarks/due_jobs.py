@@ -20,17 +20,39 @@ PROMISES = f"""
 """
 #: Round after round, as time passes: a job's rows lie far apart, which is what history costs.
 VERSIONS = f"""
-    INSERT INTO joblog (jobid, scheduledfor, lastrun, startedat, finishedat, status)
-    SELECT jobid, ran, ran, ran, ran, 'finished'
+    INSERT INTO joblog (day, jobid, scheduledfor, lastrun, startedat, finishedat, status)
+    SELECT CAST(ran AT TIME ZONE 'UTC' AS date), jobid, ran, ran, ran, ran, 'finished'
     FROM generate_series($1::int, $2::int) AS round, job,
          LATERAL (SELECT now() - make_interval(secs => round * {INTERVAL} + jobid % {SPREAD})) AS past (ran)
     ORDER BY round DESC, jobid
 """
 
 
+#: Parts for days that are over, where there are none: a week each, as the service adds them for days to come.
+PAST_PARTS = """
+    DO $$
+    DECLARE first date; name text;
+    BEGIN
+        WHILE (SELECT firstday FROM history) > {since} LOOP
+            UPDATE history SET firstday = firstday - 7 RETURNING firstday INTO first;
+            FOREACH name IN ARRAY ARRAY['joblog', 'logattempt', 'logline'] LOOP
+                EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                               name || '_' || to_char(first, 'YYYYMMDD'), name, first, first + 7);
+            END LOOP;
+        END LOOP;
+    END $$
+"""
+TABLES = "job, joblog, logattempt, logline"
+
+
+async def add_parts(connection: Any, since: str) -> None:
+    """Let history have parts from a day on, which is an expression in SQL."""
+    await connection.execute(PAST_PARTS.format(since=since))
+
+
 async def refill(connection: Any, jobs: int) -> None:
     """Nothing but so many repeating jobs, each of them due once."""
-    await connection.execute("TRUNCATE job RESTART IDENTITY CASCADE")
+    await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
     await connection.execute(JOBS, jobs)
     await connection.execute(PROMISES)
     await settle_down(connection)
@@ -38,10 +60,8 @@ async def refill(connection: Any, jobs: int) -> None:
 
 async def add_past(connection: Any, first_round: int, last_round: int) -> None:
     """One finished log a job and round; round 1 is the one before the present, as all are in the past."""
-    async with connection.transaction():
-        # The rows name jobs that were just read, so the foreign key has nothing to find.
-        await connection.execute("SET LOCAL session_replication_role = replica")
-        await connection.execute(VERSIONS, first_round, last_round)
+    await add_parts(connection, f"current_date - {last_round * INTERVAL // 86400 + 2}")
+    await connection.execute(VERSIONS, first_round, last_round)
 
 
 async def settle_down(connection: Any) -> None:

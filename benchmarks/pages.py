@@ -6,7 +6,7 @@ import httpx
 from sqlalchemy.engine import URL
 
 from benchmarks import programs
-from benchmarks.due_jobs import settle_down
+from benchmarks.due_jobs import add_parts, settle_down
 from benchmarks.results import Row, below
 from benchmarks.server import bare_connection, fresh_database
 from benchmarks.sizes import Sizes
@@ -39,13 +39,14 @@ JOBS = """
     SELECT 'Job ' || n, '2020-01-01', '00:00', true, 3600 * (1 + n % 24), true, '2020-01-01Z', '2020-01-01Z',
            ARRAY['t' || n % 10],
            CASE WHEN n % 2 = 0 THEN '{"url": "http://example.com/"}'::jsonb END,
-           CASE WHEN n % 2 = 0 THEN 'http' ELSE 'plain' END,
+           CAST(CASE WHEN n % 2 = 0 THEN 'http' ELSE 'plain' END AS runkind),
            CASE WHEN n % 2 = 0 THEN 'example.com' END
     FROM generate_series(1, $1::int) AS n
 """
 VERSIONS = """
-    INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error)
-    SELECT jobid, at, CASE WHEN failed THEN 'failed' ELSE 'finished' END,
+    INSERT INTO joblog (day, jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error)
+    SELECT CAST(at AT TIME ZONE 'UTC' AS date), jobid, at,
+           CAST(CASE WHEN failed THEN 'failed' ELSE 'finished' END AS logstatus),
            at, at + interval '1 second', at, kind, host, CASE WHEN failed THEN 'The target answered 503.' END
     FROM (
         SELECT jobid, kind, host, jobid % 20 = 0 AND (jobid / 20 + n) % 7 = 0 AS failed,
@@ -67,6 +68,7 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
     async with fresh_database(server) as url:
         async with bare_connection(url) as connection:
             await connection.execute(JOBS, sizes.pages_jobs)
+            await add_parts(connection, f"current_date - {LOGS // 24 + 2}")
             await connection.execute(VERSIONS, LOGS)
             await connection.execute(AHEAD)
             await settle_down(connection)

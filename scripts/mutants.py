@@ -42,9 +42,8 @@ MUTANTS = [
         "the next row is made outside the transaction of the result",
         "src/scheduler_api/database/runs/settling.py",
         {
-            "WHERE next IS NOT NULL AND first\n": "WHERE false\n",
-            "WHERE next IS NOT NULL AND NOT first\n": "WHERE false\n",
-            "FROM settled WHERE next IS NOT NULL EXCEPT": "FROM settled WHERE false EXCEPT",
+            "joblog.logid = ended.logid AND goes_on\n": "joblog.logid = ended.logid AND false\n",
+            "AND ended.goes_on IS NOT true\n": "\n",
         },
     ),
     Mutant(
@@ -58,21 +57,25 @@ MUTANTS = [
     ),
     Mutant(
         "an occurrence may have two rows (no unique key)",
-        "alembic/versions/0003_targets.py",
+        "alembic/versions/0014_parts.py",
         {
-            """    op.create_unique_constraint(
-        "uq_joblog_occurrence",
-        "joblog",
-        ["jobid", "scheduledfor", "cause", "parentlogid"],
-        postgresql_nulls_not_distinct=True,
-    )
-""": ""
+            "CONSTRAINT uq_joblog_occurrence UNIQUE (jobid, scheduledfor, parentlogid, cause, day),\n": "\n"
         },
+    ),
+    Mutant(
+        "a next run is made without a look into history",
+        "src/scheduler_api/database/runs/pending.py",
+        {"known.cause = 'schedule' AND known.scheduledfor = :scheduledfor": "false"},
+    ),
+    Mutant(
+        "a job goes on with an occurrence that has a row already",
+        "src/scheduler_api/database/runs/settling.py",
+        {"next > coalesce(ahead, '-infinity') AS goes_on": "next > '-infinity' AS goes_on"},
     ),
     Mutant(
         "a result is written whatever the log's status (no status guard)",
         "src/scheduler_api/database/runs/leases.py",
-        {"{_KNOWN} WHERE status = 'running' AND leasetoken = ANY(:tokens) AND": (
+        {"{_KNOWN} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND": (
             "{_KNOWN} WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND"
          ),
          "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
@@ -82,8 +85,8 @@ MUTANTS = [
     Mutant(
         "a call is settled without its token",
         "src/scheduler_api/database/runs/leases.py",
-        {"{_KNOWN} WHERE status = 'running' AND leasetoken = ANY(:tokens) AND": (
-            "{_KNOWN} WHERE status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0 AND"
+        {"{_KNOWN} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND": (
+            "{_KNOWN} WHERE {LIVE} AND status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0 AND"
          ),
          "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
              "{dict(shown)[log.logid]: log for log in rows}"
@@ -115,8 +118,8 @@ MUTANTS = [
     Mutant(
         "the attempt is written only when it has ended",
         "src/scheduler_api/database/runs/claims.py",
-        {"SELECT logid, attempt, :now, :replica FROM started\n": (
-            "SELECT logid, attempt, :now, :replica FROM started WHERE false\n"
+        {"SELECT logid, jobid, attempt, :now, :replica FROM started\n": (
+            "SELECT logid, jobid, attempt, :now, :replica FROM started WHERE false\n"
         )},
     ),
     Mutant(
@@ -159,7 +162,7 @@ MUTANTS = [
     Mutant(
         "a connection whose call was given up is used again",
         "src/scheduler_api/database/statements.py",
-        {"        driver.in_doubt = True\n": ""},
+        {"            driver.in_doubt = True\n": "            pass\n"},
     ),
     Mutant(
         "a commit that no standby has is acknowledged",

@@ -15,7 +15,6 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy.engine import URL, make_url
 
 from scheduler_api.app import create_app
-from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
@@ -111,15 +110,8 @@ def server() -> Server:
 @pytest.fixture(scope="session")
 def worker_database(server: Server) -> Iterator[URL]:
     """A migrated database for this worker alone."""
-    with server.scratch_database() as url:
-        asyncio.run(_migrate(url))
+    with server.migrated_database() as url:
         yield url
-
-
-async def _migrate(url: URL) -> None:
-    database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
-    await migrations.migrate(database)
-    await database.close()
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 #: Who does what tests ask for.
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
+TABLES = (
+    "logline", "logattempt", "joblog", "job", "jobchange", "idempotencykey", "concurrencylimit",
+    "hostfailure", "calendar",
+)  # fmt: skip
 #: Far faster than TRUNCATE, which makes new files for every table and index.
 EMPTY = (
-    *(
-        f"DELETE FROM {table}"
-        for table in ("job", "jobchange", "idempotencykey", "concurrencylimit", "hostfailure", "calendar")
-    ),
+    *(f"DELETE FROM {table}" for table in TABLES),
     "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
     " confirmedat = NULL WHERE restoredat IS NOT NULL",
     *(

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 import asyncpg
 from sqlalchemy.engine import URL
 
+from scheduler_api.database import migrations
+from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.engine import Database
+
 
 def dsn(url: URL) -> str:
     """The URL as asyncpg itself takes it."""
@@ -30,9 +34,32 @@ class Server:
         finally:
             asyncio.run(self.execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
+    @contextlib.contextmanager
+    def migrated_database(self) -> Iterator[URL]:
+        """A database with the schema and no service, dropped afterwards."""
+        with self.scratch_database() as url:
+            asyncio.run(_migrate(url))
+            yield url
+
+    @contextlib.contextmanager
+    def copy_of(self, url: URL) -> Iterator[URL]:
+        """A copy of a database that nobody is connected to, dropped afterwards: soon made."""
+        name = f"{url.database}_1"
+        asyncio.run(self.execute(f"CREATE DATABASE {name} TEMPLATE {url.database}"))
+        try:
+            yield url.set(database=name)
+        finally:
+            asyncio.run(self.execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
     async def execute(self, statement: str) -> None:
         connection = await asyncpg.connect(dsn(self.url))
         try:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+async def _migrate(url: URL) -> None:
+    database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
+    await migrations.migrate(database)
+    await database.close()

@@ -1,6 +1,5 @@
 """What keeps the service from starting: settings that do not fit together."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -8,9 +7,6 @@ from asgi_lifespan import LifespanManager
 from sqlalchemy.engine import URL
 
 from scheduler_api.app import create_app
-from scheduler_api.database import migrations
-from scheduler_api.database.connections import PoolOptions
-from scheduler_api.database.engine import Database
 from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Settings
 from tests.servers import Server, dsn
@@ -19,14 +15,7 @@ from tests.servers import Server, dsn
 @pytest.fixture(scope="module")
 def other(server: Server) -> Iterator[URL]:
     """Another database that has the schema."""
-
-    async def migrate(url: URL) -> None:
-        database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
-        await migrations.migrate(database)
-        await database.close()
-
-    with server.scratch_database() as url:
-        asyncio.run(migrate(url))
+    with server.migrated_database() as url:
         yield url
 
 

@@ -121,8 +121,8 @@ async def _runs(database: Database, runs: Sequence[tuple[datetime, int, str | No
     await _add(database, joblog, rows)
     await execute(
         database,
-        "INSERT INTO logattempt (logid, attempt, startedat, finishedat, outcome, httpstatus, replica)"
-        " SELECT logid, 1, startedat, finishedat, 'finished', 200, 'replica-1:71' FROM joblog"
+        "INSERT INTO logattempt (logid, jobid, attempt, startedat, finishedat, outcome, httpstatus, replica)"
+        " SELECT logid, jobid, 1, startedat, finishedat, 'finished', 200, 'replica-1:71' FROM joblog"
         " WHERE kind = 'http' AND status = 'finished' ON CONFLICT DO NOTHING",
     )
 

@@ -18,7 +18,10 @@ CREATE TABLE chaos_rewrite (logid bigint, was text, became text);
 CREATE FUNCTION chaos_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO chaos_rewrite
-    VALUES (OLD.logid, OLD.status, CASE WHEN TG_OP = 'DELETE' THEN 'gone' ELSE NEW.status END);
+    SELECT OLD.logid, OLD.status, coalesce(max(CAST(status AS text)), 'gone')
+    FROM joblog WHERE logid = OLD.logid
+    -- What has moved to another part is as it was.
+    HAVING max(status) IS DISTINCT FROM OLD.status;
     RETURN NULL;
 END $$;
 CREATE TRIGGER chaos_rewrite AFTER UPDATE OR DELETE ON joblog

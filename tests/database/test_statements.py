@@ -16,7 +16,7 @@ from scheduler_api.database.statements import DRIVER, Session, Statement
 #: What the driver makes of a column's type.
 PYTHON = {
     "int2": int, "int4": int, "int8": int, "text": str, "varchar": str, "name": str, "bool": bool,
-    "float8": float, "jsonb": dict,
+    "float8": float, "jsonb": dict, "logstatus": str, "logcause": str, "runkind": str,
     "timestamptz": datetime, "date": date, "time": time, "interval": timedelta, "uuid": UUID, "bytea": bytes,
 }  # fmt: skip
 

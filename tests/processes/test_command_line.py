@@ -179,6 +179,7 @@ async def test_the_wheel_serves_outside_the_checkout(
     assert Path(found.stdout.strip()).is_relative_to(site)
     await execute(database, f"DROP TABLE {', '.join(metadata.tables)}, alembic_version")
     await execute(database, "DROP SEQUENCE calendarversion")
+    await execute(database, "DROP TYPE logstatus, logcause, runkind")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "scheduler_api", "serve", "--port", "0"),
         env=os.environ | own,

@@ -60,7 +60,9 @@ async def test_a_death_there_loses_and_doubles_nothing(
     jobid = await add_job(database, due=now, interval=3600, **start, **target)
     assert await die_at(point, worker_database) == KILLED
     await settled(client, database)
-    rows = "SELECT string_agg(status, ' ' ORDER BY scheduledfor) FROM joblog WHERE jobid = :jobid"
+    rows = (
+        "SELECT string_agg(CAST(status AS text), ' ' ORDER BY scheduledfor) FROM joblog WHERE jobid = :jobid"
+    )
     assert await scalar(database, rows, jobid=jobid) == "finished pending"
     assert (await database.read(checks.check_job, jobid)).clean
     if point not in TARGET:

@@ -53,7 +53,7 @@ async def test_an_outdated_replica_stops_and_says_so_once(
         assert (await client.post("/jobs/run")).json()["code"] == "replica_outdated"
         # What changes nothing still works.
         assert (await client.get("/jobs")).status_code == 200
-        statuses = "SELECT string_agg(status, ' ' ORDER BY logid) FROM joblog"
+        statuses = "SELECT string_agg(CAST(status AS text), ' ' ORDER BY logid) FROM joblog"
         assert await scalar(database, statuses) == "running pending pending"
     assert len(receiver.requests) == 1
     assert service.said.count(b"this replica is outdated") == 1, service.said.decode()

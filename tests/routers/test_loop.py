@@ -293,7 +293,7 @@ FILL_JOBS = """
             (jobname, timezone, repeat, cron, exclude, tags, target, kind, host, active, createdat, validfrom)
         SELECT 'Heavy' || repeat('y', 90), 'Europe/Berlin', true, row ->> 0, CAST(:exclude AS text[]),
                CAST(:tags AS text[]), nullif(row -> 1, 'null'),
-               CASE WHEN row -> 1 <> 'null' THEN 'http' ELSE 'plain' END,
+               CAST(CASE WHEN row -> 1 <> 'null' THEN 'http' ELSE 'plain' END AS runkind),
                CASE WHEN row -> 1 <> 'null' THEN '127.0.0.1:9' END, true,
                now() - interval '4 years', now() - interval '4 years'
         FROM jsonb_array_elements(CAST(:rows AS jsonb)) WITH ORDINALITY AS given (row, n) ORDER BY n
@@ -309,7 +309,8 @@ FILL_LOGS = """
            CASE WHEN status = 'failed' THEN repeat('It failed. ', 20) END
     FROM (
         SELECT job.jobid, job.kind, job.host, scheduledfor - n * interval '1 second' AS at,
-               CASE WHEN job.kind = 'http' AND n < 20 THEN 'failed' ELSE 'finished' END AS status
+               CAST(CASE WHEN job.kind = 'http' AND n < 20 THEN 'failed' ELSE 'finished' END AS logstatus)
+                   AS status
         FROM job JOIN joblog USING (jobid), generate_series(1, :logs) AS n
         WHERE jobid <= 2 OR (jobid <= 60 AND n <= 60)
     ) AS run
@@ -321,13 +322,14 @@ FILL_CHANGES = """
          generate_series(1, 30)
 """
 FILL_ATTEMPTS = """
-    INSERT INTO logattempt (logid, attempt, startedat, finishedat, outcome, error, excerpt, replica, timing)
-    SELECT 1, n, now(), now(), 'failed', 'It failed.', repeat('<é', 2000), 'test', '{"total": 5}'
+    INSERT INTO logattempt (logid, jobid, attempt, startedat, finishedat, outcome, error, excerpt, replica,
+                            timing)
+    SELECT 1, 1, n, now(), now(), 'failed', 'It failed.', repeat('<é', 2000), 'test', '{"total": 5}'
     FROM generate_series(1, 101) AS n
 """
 FILL_LINES = """
-    INSERT INTO logline (logid, attempt, at, line)
-    SELECT 1, 1, now(), repeat('<&é ', 500) FROM generate_series(1, 1000)
+    INSERT INTO logline (logid, jobid, attempt, at, line)
+    SELECT 1, 1, 1, now(), repeat('<&é ', 500) FROM generate_series(1, 1000)
 """
 
 

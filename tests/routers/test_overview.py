@@ -157,8 +157,8 @@ async def test_what_runs_shows_how_far_it_is(client: AsyncClient, database: Data
     )
     await execute(
         database,
-        "INSERT INTO logattempt (logid, attempt, startedat, outcome, progress, message, replica)"
-        " SELECT max(logid), 1, clock_timestamp(), 'accepted', 40, :message, 'here' FROM joblog",
+        "INSERT INTO logattempt (logid, jobid, attempt, startedat, outcome, progress, message, replica)"
+        " SELECT max(logid), max(jobid), 1, clock_timestamp(), 'accepted', 40, :message, 'here' FROM joblog",
         message=MARKUP,
     )
     (run,) = (await overview(client))["running"]

@@ -46,7 +46,7 @@ ADD = """
         SELECT 'Job ' || n, 'Europe/Berlin', true, kind ->> 'cron', kind ->> 'misfire',
                coalesce(kind ->> 'dstgap', 'after'), coalesce(kind ->> 'dstfold', 'once'),
                CAST(:exclude AS text[]), kind -> 'target',
-               CASE WHEN given.kind ? 'target' THEN 'http' ELSE 'plain' END,
+               CAST(CASE WHEN given.kind ? 'target' THEN 'http' ELSE 'plain' END AS runkind),
                CASE WHEN given.kind ? 'target' THEN 'a.example' END, true, '2020-01-01Z', '2020-01-01Z'
         FROM generate_series(1, :count) AS n
         JOIN jsonb_array_elements(CAST(:kinds AS jsonb)) WITH ORDINALITY AS given (kind, number)

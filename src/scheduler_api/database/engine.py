@@ -21,7 +21,13 @@ from scheduler_api.database.connections import (
     set_locally,
     unpooled_engine,
 )
-from scheduler_api.database.failures import DATABASE_ERRORS, is_transient, leaves_doubt, translate
+from scheduler_api.database.failures import (
+    DATABASE_ERRORS,
+    is_of_lost_types,
+    is_transient,
+    leaves_doubt,
+    translate,
+)
 from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statement, attach_driver, command
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
 from scheduler_api.errors import OutcomeUnknown, ReplicaOutdated
@@ -56,6 +62,8 @@ CONFIRM = "BEGIN; SELECT pg_logical_emit_message(true, 'scheduler', ''); COMMIT"
 COMMIT_SHARE = 0.5
 #: Seconds between two questions after a commit that was not answered.
 OUTCOME_PAUSE = 0.2
+#: So many connections of a pool may know types that a restore has made anew; each of them is closed.
+MAX_RESTORED = 20
 UNKNOWN = (
     "The database did not confirm the change in time, so it may be there or not. Look before you repeat "
     "it, or repeat it with the same Idempotency-Key."
@@ -348,12 +356,15 @@ async def undisturbed(unit: Coroutine[Any, Any, T]) -> T:
 
 async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:
     try:
-        try:
-            return await attempt()
-        except DATABASE_ERRORS as error:
-            if not is_transient(error):
-                raise
-            log.info("unit of work tried again", because=type(error).__name__)
+        for _ in range(MAX_RESTORED):
+            try:
+                return await attempt()
+            except DATABASE_ERRORS as error:
+                if not is_transient(error):
+                    raise
+                log.info("unit of work tried again", because=type(error).__name__)
+                if not is_of_lost_types(error):
+                    break
         return await attempt()
     except DATABASE_ERRORS as error:
         meaning = translate(error)

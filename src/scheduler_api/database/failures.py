@@ -45,6 +45,15 @@ def is_transient(error: BaseException) -> bool:
         is_disconnect(error)
         or sqlstate(error) in SERIALIZATION
         or any(isinstance(e, asyncpg.InvalidCachedStatementError) for e in _chain(error))
+        or is_of_lost_types(error)
+    )
+
+
+def is_of_lost_types(error: BaseException) -> bool:
+    """Whether a connection knows types that are gone, as the database was restored; others may do so, too."""
+    return any(
+        isinstance(e, asyncpg.InternalServerError) and "cache lookup failed for type" in str(e)
+        for e in _chain(error)
     )
 
 

@@ -160,9 +160,9 @@ def _time_left(driver: Connection) -> float:
 async def _answered(driver: Connection, call: Awaitable[T]) -> T:
     try:
         return await call
-    except asyncpg.PostgresError:
-        raise
-    except BaseException:
-        # A time-out, a cancellation, or the driver's own trouble: the server may yet do what it was asked.
-        driver.in_doubt = True
+    except BaseException as error:
+        # A time-out, a cancellation, or the driver's own trouble: the server may yet do what it was asked. Or
+        # an internal error: the connection may know types that are gone, as the database was restored.
+        if not isinstance(error, asyncpg.PostgresError) or isinstance(error, asyncpg.InternalServerError):
+            driver.in_doubt = True
         raise

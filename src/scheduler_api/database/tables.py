@@ -19,17 +19,21 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Sequence,
+    SmallInteger,
     String,
     Table,
     Text,
     Time,
     UniqueConstraint,
     Uuid,
+    event,
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ENUM, JSONB
+from sqlalchemy.schema import CreateIndex
 
 metadata = MetaData(
     naming_convention={
@@ -50,8 +54,20 @@ def columns(table: FromClause, row: type) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in names]
 
 
+#: What a log's row says of itself.
+LogStatus = ENUM("pending", "running", "finished", "failed", "skipped", name="logstatus", metadata=metadata)
+LogCause = ENUM("schedule", "manual", "backfill", "after", name="logcause", metadata=metadata)
+RunKind = ENUM("plain", "http", name="runkind", metadata=metadata)
+
+#: The rows of a run (its log, attempts and lines) have one `day`: that of its occurrence, once it is settled.
+#: Until then they are live, and so is what was skipped ahead of its time, as an edit may forget it.
+LIVE_DAY = text("'infinity'")
+#: The condition that reads the live part alone.
+LIVE = "day = 'infinity'"
 #: The one row that a job goes on with: its next run, or the run that will add it when it settles.
 IS_NEXT_RUN = "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)"
+#: The same row, to be looked for.
+LIVE_NEXT_RUN = f"{LIVE} AND {IS_NEXT_RUN}"
 
 job = Table(
     "job",
@@ -84,7 +100,7 @@ job = Table(
     Column("owner", Text, nullable=False, server_default=""),
     Column("runbook", Text, nullable=False, server_default=""),
     # What a run does: `plain` ones are the bookkeeping, `http` ones make a request, to a host.
-    Column("kind", Text, nullable=False, server_default="plain"),
+    Column("kind", RunKind, nullable=False, server_default="plain"),
     Column("target", JSONB),
     Column("host", Text),
     # Instead of a schedule: the job that it runs after, and after which ends.
@@ -130,7 +146,7 @@ job = Table(
     CheckConstraint("misfire IN ('once', 'all', 'skip')", name="misfire"),
     CheckConstraint("grace >= 1", name="grace"),
     CheckConstraint("(target IS NULL) = (host IS NULL)", name="target"),
-    CheckConstraint("kind IN ('plain', 'http') AND (kind = 'http') = (host IS NOT NULL)", name="runkind"),
+    CheckConstraint("(kind = 'http') = (host IS NOT NULL)", name="runkind"),
     CheckConstraint("concurrency >= 1", name="concurrency"),
     CheckConstraint("autopause >= 1", name="autopause"),
     CheckConstraint("NOT (active AND num_nonnulls(pausedat, deletedat) > 0)", name="active"),
@@ -146,53 +162,54 @@ job = Table(
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
 )
 
+#: One relation for all who read logs, in parts: the live rows, and a part for each stretch of history. Wide
+#: columns come first, as each run has a row and the gaps between columns would be part of it.
 joblog = Table(
     "joblog",
     metadata,
-    Column("logid", BigInteger, Identity(always=True), primary_key=True),
-    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), nullable=False),
+    Column("logid", BigInteger, Identity(always=True), nullable=False),
+    Column("jobid", BigInteger, nullable=False),
     Column("scheduledfor", Instant, nullable=False),
     Column("nextrun", Instant),
     Column("lastrun", Instant),
-    Column("status", Text, nullable=False, server_default="pending"),
-    Column("cause", Text, nullable=False, server_default="schedule"),
-    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("startedat", Instant),
+    Column("finishedat", Instant),
     Column("missed", BigInteger, nullable=False, server_default="0"),
     # The last of the occurrences that the row stands for.
     Column("through", Instant),
-    # How often the schedule had made the job run by then, this run included; what maxruns bounds.
-    Column("runs", Integer, nullable=False, server_default="0"),
-    Column("startedat", Instant),
-    Column("finishedat", Instant),
-    Column("reason", Text),
-    Column("error", Text),
-    # The log that it ran after.
-    Column("parentlogid", BigInteger),
-    # What the run does, and which host it calls.
-    Column("kind", Text, nullable=False, server_default="plain"),
-    Column("host", Text),
+    # The log that it ran after; 0: none.
+    Column("parentlogid", BigInteger, nullable=False, server_default="0"),
     # While the run is in progress: the occurrence to add when it settles. Then it carries the job's future.
     Column("following", Instant),
-    # Who holds the run, and until when; another may take it over afterwards.
-    Column("leasetoken", Uuid),
+    # Of the row that a job goes on with: the last occurrence that has a row although it is later; none has,
+    # but where the clock was ahead.
+    Column("ahead", Instant),
+    # Until when a replica holds the run; another may take it over afterwards.
     Column("leaseuntil", Instant),
+    Column("day", Date, nullable=False, server_default=LIVE_DAY),
+    Column("status", LogStatus, nullable=False, server_default="pending"),
+    Column("cause", LogCause, nullable=False, server_default="schedule"),
+    # What the run does, and which host it calls.
+    Column("kind", RunKind, nullable=False, server_default="plain"),
+    # How often the schedule had made the job run by then, this run included; what maxruns bounds.
+    Column("runs", Integer, nullable=False, server_default="0"),
+    Column("attempt", SmallInteger, nullable=False, server_default="1"),
     # Attempts from before it was asked to be tried afresh: they count no more.
-    Column("spent", Integer, nullable=False, server_default="0"),
+    Column("spent", SmallInteger, nullable=False, server_default="0"),
+    # Who holds the run.
+    Column("leasetoken", Uuid),
+    Column("host", Text),
+    Column("reason", Text),
+    Column("error", Text),
     # What it sends instead of the target's body.
     Column("body", JSONB),
-    # One row per occurrence: whoever adds it twice gets a conflict. Serves a job's history too.
-    UniqueConstraint(
-        "jobid",
-        "scheduledfor",
-        "cause",
-        "parentlogid",
-        name="uq_joblog_occurrence",
-        postgresql_nulls_not_distinct=True,
-    ),
-    CheckConstraint("status IN ('pending', 'running', 'finished', 'failed', 'skipped')", name="status"),
-    CheckConstraint("kind IN ('plain', 'http') AND (kind = 'http') = (host IS NOT NULL)", name="runkind"),
-    CheckConstraint("cause IN ('schedule', 'manual', 'backfill', 'after')", name="cause"),
-    CheckConstraint("(cause = 'after') = (parentlogid IS NOT NULL)", name="parentlogid"),
+    PrimaryKeyConstraint("logid", "day"),
+    # One row an occurrence in each part; those who add a row to one part look into the others (decision 24).
+    # Serves a job's history too.
+    UniqueConstraint("jobid", "scheduledfor", "parentlogid", "cause", "day", name="uq_joblog_occurrence"),
+    CheckConstraint("day = 'infinity' OR status NOT IN ('pending', 'running')", name="day"),
+    CheckConstraint("(kind = 'http') = (host IS NOT NULL)", name="runkind"),
+    CheckConstraint("(cause = 'after') = (parentlogid <> 0)", name="parentlogid"),
     CheckConstraint("attempt >= 1", name="attempt"),
     CheckConstraint("missed >= 0", name="missed"),
     CheckConstraint("(missed > 0) = (through IS NOT NULL)", name="through"),
@@ -212,32 +229,6 @@ joblog = Table(
     CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
     CheckConstraint("following IS NULL OR status IN ('pending', 'running')", name="following"),
     CheckConstraint("spent >= 0 AND spent < attempt", name="spent"),
-    # At most one row carries a job's future: two schedulers cannot fork a schedule in two.
-    Index(
-        "uq_joblog_promise",
-        "jobid",
-        unique=True,
-        postgresql_where=text(IS_NEXT_RUN),
-    ),
-    # The claims' indexes hold live rows only, so their cost does not grow with history.
-    Index(
-        "ix_joblog_due", "nextrun", "logid", postgresql_where=text("status = 'pending' AND kind = 'plain'")
-    ),
-    Index(
-        "ix_joblog_calls",
-        "nextrun",
-        "logid",
-        postgresql_where=text("status = 'pending' AND kind = 'http'"),
-    ),
-    # Claims go from host to host where many calls are due.
-    Index(
-        "ix_joblog_hosts",
-        "host",
-        "nextrun",
-        "logid",
-        postgresql_where=text("status = 'pending' AND kind = 'http'"),
-    ),
-    Index("ix_joblog_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
     # The newest run that the schedule did not make; its own come in the order of their occurrences.
     Index(
         "ix_joblog_beside",
@@ -259,16 +250,18 @@ joblog = Table(
     # Which jobs have failed, and what failed last.
     Index("ix_joblog_failing", "jobid", postgresql_where=text("status = 'failed'")),
     Index("ix_joblog_failedat", "finishedat", postgresql_where=text("status = 'failed'")),
-    Index("ix_joblog_running", "jobid", "host", postgresql_where=text("status = 'running'")),
+    postgresql_partition_by="RANGE (day)",
 )
 
 logattempt = Table(
     "logattempt",
     metadata,
-    Column("logid", ForeignKey(joblog.c.logid, ondelete="CASCADE"), primary_key=True),
-    Column("attempt", Integer, primary_key=True),
+    Column("logid", BigInteger, nullable=False),
+    Column("jobid", BigInteger, nullable=False),
     Column("startedat", Instant, nullable=False),
     Column("finishedat", Instant),
+    Column("day", Date, nullable=False, server_default=LIVE_DAY),
+    Column("attempt", SmallInteger, nullable=False),
     # Written before the request is sent, as `running`: so no request ever goes out that nothing tells of.
     Column("outcome", Text, nullable=False, server_default="running"),
     # The kind of failure, and a sentence about it.
@@ -283,6 +276,7 @@ logattempt = Table(
     Column("progress", Integer),
     Column("message", Text),
     Column("replica", Text, nullable=False),
+    PrimaryKeyConstraint("logid", "attempt", "day"),
     CheckConstraint("attempt >= 1", name="attempt"),
     CheckConstraint(
         "outcome IN ('running', 'accepted', 'finished', 'failed', 'lost', 'cancelled', 'released')",
@@ -295,17 +289,90 @@ logattempt = Table(
     ),
     CheckConstraint("(outcome IN ('running', 'accepted')) = (finishedat IS NULL)", name="finishedat"),
     CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
+    postgresql_partition_by="RANGE (day)",
 )
 
 logline = Table(
     "logline",
     metadata,
-    Column("lineid", BigInteger, Identity(always=True), primary_key=True),
-    Column("logid", ForeignKey(joblog.c.logid, ondelete="CASCADE"), nullable=False),
-    Column("attempt", Integer, nullable=False),
+    Column("lineid", BigInteger, Identity(always=True), nullable=False),
+    Column("logid", BigInteger, nullable=False),
+    Column("jobid", BigInteger, nullable=False),
     Column("at", Instant, nullable=False),
+    Column("day", Date, nullable=False, server_default=LIVE_DAY),
+    Column("attempt", SmallInteger, nullable=False),
     Column("line", Text, nullable=False),
+    PrimaryKeyConstraint("lineid", "day"),
     Index("ix_logline_logid_lineid", "logid", "lineid"),
+    postgresql_partition_by="RANGE (day)",
+)
+
+#: The tables that are in parts, alike: what holds for all parts of one stands at its table.
+PARTITIONED = (joblog, logattempt, logline)
+
+# The live rows. What only they need is kept on their part: indexes that do not grow with history, and at most
+# one row that carries a job's future, so that two schedulers cannot fork a schedule in two. They change at
+# each run: half a page is left free for that, and what is dead is cleaned up early.
+_live = MetaData(naming_convention=metadata.naming_convention)
+joblog_live = Table(
+    "joblog_live",
+    _live,
+    *(Column(column.name, column.type) for column in joblog.columns),
+    Index("uq_joblog_live_nextrun", "jobid", unique=True, postgresql_where=text(IS_NEXT_RUN)),
+    Index(
+        "ix_joblog_live_due",
+        "nextrun",
+        "logid",
+        postgresql_where=text("status = 'pending' AND kind = 'plain'"),
+    ),
+    Index(
+        "ix_joblog_live_calls",
+        "nextrun",
+        "logid",
+        postgresql_where=text("status = 'pending' AND kind = 'http'"),
+    ),
+    # Claims go from host to host where many calls are due.
+    Index(
+        "ix_joblog_live_hosts",
+        "host",
+        "nextrun",
+        "logid",
+        postgresql_where=text("status = 'pending' AND kind = 'http'"),
+    ),
+    Index("ix_joblog_live_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
+    Index("ix_joblog_live_running", "jobid", "host", postgresql_where=text("status = 'running'")),
+)
+#: What becomes of a live part that is there, in SQL; the first parts of history are added at the first start.
+CREATE_LIVE = (
+    *(
+        f"CREATE TABLE {table.name}_live PARTITION OF {table.name} FOR VALUES FROM ('infinity') TO (MAXVALUE)"
+        " WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,"
+        " autovacuum_vacuum_cost_delay = 0)"
+        for table in PARTITIONED
+    ),
+    "ALTER TABLE joblog_live ADD CONSTRAINT fk_joblog_live_jobid FOREIGN KEY (jobid) REFERENCES job (jobid)",
+)
+
+
+def _create_live(_: Any, connection: Any, **__: Any) -> None:
+    for statement in CREATE_LIVE:
+        connection.execute(text(statement))
+    for index in joblog_live.indexes:
+        connection.execute(CreateIndex(index))
+
+
+event.listen(metadata, "after_create", _create_live)
+
+# One row: which days the parts of history hold.
+history = Table(
+    "history",
+    metadata,
+    Column("onlyrow", Boolean, primary_key=True, server_default=true()),
+    # The first day of the oldest part, and the last day of the newest.
+    Column("firstday", Date, nullable=False),
+    Column("lastday", Date, nullable=False),
+    CheckConstraint("onlyrow", name="onlyrow"),
+    CheckConstraint("firstday <= lastday", name="days"),
 )
 
 jobsecret = Table(

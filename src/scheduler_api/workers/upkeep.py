@@ -1,4 +1,4 @@
-"""Keeping jobs going: pauses end, and next runs that are missing or too late are put right.
+"""Keeping jobs going: pauses end, next runs that are missing or too late are put right, history has room.
 
 Nobody who runs what is due depends on it. Each job is a try of its own; one that somebody holds is left
 for the next time.
@@ -8,13 +8,14 @@ import contextlib
 from dataclasses import dataclass
 from time import monotonic
 
+import asyncpg
 import structlog
 
 from scheduler_api.actors import SCHEDULE, Actor
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.services.jobs import actions, calendars
-from scheduler_api.services.runs import breakers, repairs
+from scheduler_api.services.runs import breakers, repairs, retention
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,7 @@ class Upkeep:
                 await self._database.transact(breakers.forget)
                 repaired.count += await undisturbed(self._database.transact(repairs.shorten_waits))
                 await self.follow_calendars(SCHEDULE, seconds)
+                await self._keep_history()
                 repaired.is_through = True
                 return repaired
             if monotonic() >= give_up:
@@ -97,6 +99,20 @@ class Upkeep:
         except DatabaseBusy:
             log.info("a job is locked by another transaction; trying later", jobid=jobid)
             return False
+
+    async def _keep_history(self) -> None:
+        """Make room for the history to come, and move into history what is over."""
+        try:
+            await self._database.transact(retention.extend)
+        except asyncpg.InsufficientPrivilegeError as error:
+            # All that settles goes into the newest part then.
+            log.warning(
+                "this role may not add parts of history; make it the owner of the tables", error=error
+            )
+        except DatabaseBusy as error:
+            log.info("a part of history could not be added; trying later", error=error)
+        while await undisturbed(self._database.transact(retention.sweep)):
+            pass
 
     async def follow_calendars(self, actor: Actor, seconds: float, name: str | None = None) -> None:
         """Let jobs go by their calendars, or by this one, as these are now, for about so many seconds."""

@@ -62,7 +62,10 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
             plan = await plan_of(database, statement, mode, **values)
             found = scans_of(plan)
             assert found
-            assert {node["Index Name"] for node in found} <= {"ix_joblog_calls", "ix_joblog_hosts"}, plan
+            assert {node["Index Name"] for node in found} <= {
+                "ix_joblog_live_calls",
+                "ix_joblog_live_hosts",
+            }, plan
             assert max(node["Actual Rows"] for node in found) <= 1000
             assert all(node.get("Rows Removed by Filter", 0) <= 1 for node in found), plan
             assert blocks_of(plan) <= blocks

@@ -49,8 +49,9 @@ async def ran(database: Database, dice: random.Random, count: int, **values: Any
         await execute(
             database,
             "INSERT INTO joblog (jobid, scheduledfor, status, missed, through, reason, runs, lastrun,"
-            " startedat, finishedat) VALUES (:jobid, :at, :status, :missed, :through, :reason, :runs, :at,"
-            " CASE WHEN :status = 'skipped' THEN NULL ELSE CAST(:at AS timestamptz) END, :at)",
+            " startedat, finishedat) VALUES (:jobid, :at, CAST(CAST(:status AS text) AS logstatus),"
+            " :missed, :through, :reason, :runs, :at,"
+            " CASE WHEN CAST(:status AS text) = 'skipped' THEN NULL ELSE CAST(:at AS timestamptz) END, :at)",
             jobid=jobid, **row,
         )  # fmt: skip
     await execute(

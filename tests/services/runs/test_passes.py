@@ -135,7 +135,7 @@ async def poison(database: Database) -> AsyncIterator[int]:
         """,
     )
     await execute(
-        database, "CREATE TRIGGER poison BEFORE INSERT ON joblog FOR EACH ROW EXECUTE FUNCTION poison()"
+        database, "CREATE TRIGGER poison BEFORE UPDATE ON joblog FOR EACH ROW EXECUTE FUNCTION poison()"
     )
     yield jobid
     await execute(database, "DROP TRIGGER IF EXISTS poison ON joblog")
@@ -161,7 +161,7 @@ async def test_a_row_that_cannot_even_fail_stays_and_does_not_hold_up_others(
     healthy = await add_job(database, interval=60)
     await execute(
         database,
-        "CREATE TRIGGER stuck BEFORE UPDATE ON joblog FOR EACH ROW EXECUTE FUNCTION poison()",
+        "CREATE TRIGGER stuck BEFORE INSERT ON joblog FOR EACH ROW EXECUTE FUNCTION poison()",
     )
     assert await run_at(database, after(2)) == PassReport(claimed=2, finished=1, stuck=1, held={poison})
     await execute(database, "DROP TRIGGER stuck ON joblog")

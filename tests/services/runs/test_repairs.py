@@ -29,8 +29,10 @@ FINISH = (
 )
 
 
+#: It has run already, as the clock was ahead, and its job has gone on earlier since.
 RAN = (
-    "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun)"
+    "WITH known AS (UPDATE joblog SET ahead = :at WHERE jobid = :jobid AND status = 'pending')"
+    " INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun)"
     " VALUES (:jobid, :at, 'finished', :at, :at, :at)"
 )
 #: The run that was pending has run, and its next one is not promised.

@@ -165,7 +165,11 @@ async def test_what_waited_longer_than_its_lease_is_not_begun(
         # As if the process had been stopped for that long.
         held.renewed -= 61
     go_on.set()
-    await until(database, "SELECT string_agg(status, ' ' ORDER BY jobid) FROM joblog", "finished pending")
+    await until(
+        database,
+        "SELECT string_agg(CAST(status AS text), ' ' ORDER BY jobid) FROM joblog",
+        "finished pending",
+    )
     assert len(receiver.requests) == 1
     assert await scalar(database, "SELECT spent FROM joblog WHERE jobid = 2") == 1
 
@@ -181,7 +185,11 @@ async def test_a_renewed_lease_lets_what_waits_begin(
         held.renewed -= 61
     await deliverer._leases._renew()
     go_on.set()
-    await until(database, "SELECT string_agg(status, ' ' ORDER BY jobid) FROM joblog", "finished finished")
+    await until(
+        database,
+        "SELECT string_agg(CAST(status AS text), ' ' ORDER BY jobid) FROM joblog",
+        "finished finished",
+    )
 
 
 async def test_a_call_that_is_given_up_before_it_begins_leaves_its_place(

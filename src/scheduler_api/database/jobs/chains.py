@@ -31,7 +31,7 @@ FIRE = Statement(
         SELECT follower.jobid, follower.active, follower.kind, follower.host, parent.logid
         FROM joblog AS parent JOIN job AS follower ON follower.afterjobid = parent.jobid
         WHERE parent.logid = ANY(:logids) AND parent.status IN ('finished', 'failed')
-          AND follower.after ->> 'on' IN ('any', parent.status) AND follower.deletedat IS NULL
+          AND follower.after ->> 'on' IN ('any', CAST(parent.status AS text)) AND follower.deletedat IS NULL
           AND (follower.active OR follower.pausedat IS NOT NULL)
     ), asked AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, cause, kind, host, parentlogid)
@@ -77,7 +77,7 @@ LOST = Statement(
     SELECT count(*) AS count, min(parent.finishedat) AS first
     FROM job JOIN joblog AS parent ON parent.jobid = job.afterjobid
     WHERE job.jobid = :jobid AND parent.status IN ('finished', 'failed')
-      AND job.after ->> 'on' IN ('any', parent.status)
+      AND job.after ->> 'on' IN ('any', CAST(parent.status AS text))
       AND parent.finishedat > job.validfrom AND (job.deletedat IS NULL OR parent.finishedat < job.deletedat)
       AND NOT EXISTS (
           SELECT FROM joblog AS child WHERE child.jobid = job.jobid AND child.parentlogid = parent.logid

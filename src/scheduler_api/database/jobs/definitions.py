@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, and_, any_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, and_, any_, bindparam, func, insert, select, tuple_, update
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.rows import JobRow, ScheduleRow, StateRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import IS_NEXT_RUN, Instant, columns, job
+from scheduler_api.database.tables import LIVE_NEXT_RUN, Instant, columns, job
 
 #: The columns of a ScheduleRow, and of a StateRow.
 SCHEDULE, STATE = (
@@ -29,7 +29,7 @@ NEXT_RUN = f"""
         SELECT jobid, coalesce(following, nextrun) AS nextrun,
                coalesce(following, scheduledfor) AS scheduledfor, runs
         FROM joblog
-        WHERE {IS_NEXT_RUN}
+        WHERE {LIVE_NEXT_RUN}
     ) AS next_run ON next_run.jobid = job.jobid
 """
 LATEST = """
@@ -202,7 +202,18 @@ BURY = Statement(
     .values(_NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
 )
 TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))
-REMOVE = Statement(delete(job).where(job.c.jobid == bindparam("jobid")))
+REMOVE = Statement(
+    """
+    WITH gone AS (
+        DELETE FROM joblog WHERE jobid = :jobid RETURNING logid, day
+    ), attempts AS (
+        DELETE FROM logattempt USING gone WHERE logattempt.logid = gone.logid AND logattempt.day = gone.day
+    ), lines AS (
+        DELETE FROM logline USING gone WHERE logline.logid = gone.logid AND logline.day = gone.day
+    )
+    DELETE FROM job WHERE jobid = :jobid
+    """
+)
 RETIRE = Statement(update(job).where(job.c.jobid == any_(bindparam("jobids"))).values(active=False))
 
 CLOCK = Statement(select(func.clock_timestamp()))

@@ -40,7 +40,8 @@ CONDITIONS = {
     "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
     "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
     "deleted": "job.deletedat IS NOT NULL",
-    "running": "EXISTS (SELECT FROM joblog WHERE jobid = job.jobid AND status = 'running')",
+    "running": "EXISTS ("
+    "SELECT FROM joblog WHERE day = 'infinity' AND jobid = job.jobid AND status = 'running')",
     # The first condition spares the second for all that never failed.
     "failing": "job.active AND job.jobid IN (SELECT jobid FROM joblog WHERE status = 'failed')"
     " AND latest.status = 'failed'",

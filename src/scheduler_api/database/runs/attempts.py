@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
+from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.runs.logs import CONDITIONS, LogFilter
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, joblog, logattempt
+from scheduler_api.database.tables import LIVE, columns, logattempt
 
 
 @dataclass
@@ -65,39 +66,52 @@ LINES = Statement(
     LineRow,
 )
 TELL = Statement(
-    """
+    f"""
     WITH heard AS (
-        UPDATE joblog SET leaseuntil = :until WHERE logid = :logid
+        UPDATE joblog SET leaseuntil = :until WHERE {LIVE} AND logid = :logid
     )
     UPDATE logattempt SET progress = coalesce(:progress, progress), message = coalesce(:message, message)
-    WHERE logid = :logid AND attempt = :attempt
+    WHERE {LIVE} AND logid = :logid AND attempt = :attempt
     """
 )
 # What goes beyond the most lines of an attempt is dropped.
 ADD_LINES = Statement(
-    """
-    INSERT INTO logline (logid, attempt, at, line)
-    SELECT :logid, :attempt, :now, line
+    f"""
+    INSERT INTO logline (logid, jobid, attempt, at, line)
+    SELECT :logid, :jobid, :attempt, :now, line
     FROM unnest(CAST(:lines AS text[])) WITH ORDINALITY AS told (line, number)
     WHERE number + (
-        SELECT count(*) FROM logline WHERE logid = :logid AND attempt = :attempt
+        SELECT count(*) FROM logline WHERE {LIVE} AND logid = :logid AND attempt = :attempt
     ) <= :limit
     ORDER BY number
     """
 )
+# Takes the run back from history to the live rows, with what was written about it.
 RETRY = Statement(
-    update(joblog)
-    .where(joblog.c.logid == bindparam("logid"))
-    .values(
-        status="pending",
-        nextrun=bindparam("now"),
-        startedat=None,
-        finishedat=None,
-        error=None,
-        spent=joblog.c.attempt,
-        attempt=joblog.c.attempt + 1,
-        host=bindparam("host"),
+    """
+    WITH failed AS (
+        DELETE FROM joblog WHERE logid = :logid RETURNING *
+    ), added AS (
+        INSERT INTO joblog (logid, jobid, scheduledfor, nextrun, lastrun, missed, through, parentlogid,
+                            status, cause, kind, runs, attempt, spent, host, body)
+        OVERRIDING SYSTEM VALUE
+        SELECT logid, jobid, scheduledfor, :now, lastrun, missed, through, parentlogid,
+               'pending', cause, kind, runs, attempt + 1, attempt, :host, body
+        FROM failed
+    ), sent AS (
+        DELETE FROM logattempt WHERE logid = :logid RETURNING *
+    ), attempts AS (
+        INSERT INTO logattempt (logid, jobid, attempt, startedat, finishedat, outcome, failure, error,
+                                httpstatus, timing, excerpt, progress, message, replica)
+        SELECT logid, jobid, attempt, startedat, finishedat, outcome, failure, error,
+               httpstatus, timing, excerpt, progress, message, replica
+        FROM sent
+    ), told AS (
+        DELETE FROM logline WHERE logid = :logid RETURNING *
     )
+    INSERT INTO logline (lineid, logid, jobid, at, attempt, line) OVERRIDING SYSTEM VALUE
+    SELECT lineid, logid, jobid, at, attempt, line FROM told
+    """
 )
 
 
@@ -130,10 +144,11 @@ async def tell(
 
 
 async def add_lines(
-    session: Session, now: datetime, logid: int, attempt: int, added: Sequence[str], limit: int
+    session: Session, now: datetime, log: LeasedLog, added: Sequence[str], limit: int
 ) -> None:
-    """Keep lines of an attempt, `limit` of all it tells."""
-    await session.all(ADD_LINES, now=now, logid=logid, attempt=attempt, lines=added, limit=limit)
+    """Keep lines of the attempt that is in progress, `limit` of all it tells."""
+    values = {"logid": log.logid, "jobid": log.jobid, "attempt": log.attempt}
+    await session.all(ADD_LINES, **values, now=now, lines=added, limit=limit)
 
 
 async def retry(session: Session, now: datetime, logid: int, host: str) -> None:

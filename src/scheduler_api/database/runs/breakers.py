@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import any_, bindparam, delete, func, select
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, hostfailure
+from scheduler_api.database.tables import LIVE, columns, hostfailure
 
 
 class UnreachableHost(NamedTuple):
@@ -42,13 +42,13 @@ OPEN = Statement(
 ANSWERED = Statement(delete(hostfailure).where(hostfailure.c.host == any_(bindparam("hosts"))))
 #: In order, as others count failures of several; what they hold is no idle host.
 FORGET = Statement(
-    """
+    f"""
     WITH idle AS (
         SELECT host FROM hostfailure
         WHERE greatest(since, openuntil) < :before AND NOT EXISTS (
-            SELECT FROM joblog WHERE host = hostfailure.host AND status = 'pending'
+            SELECT FROM joblog WHERE {LIVE} AND host = hostfailure.host AND status = 'pending'
         ) AND NOT EXISTS (
-            SELECT FROM joblog WHERE host = hostfailure.host AND status = 'running'
+            SELECT FROM joblog WHERE {LIVE} AND host = hostfailure.host AND status = 'running'
         )
         ORDER BY host FOR UPDATE SKIP LOCKED
     )

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, text
 
 from scheduler_api.database.runs.due import DUE, DueLog
 from scheduler_api.database.runs.settling import Result, columns
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import joblog
+from scheduler_api.database.tables import LIVE, joblog
 
 #: Any number that no other user of the same database takes; spells "jobcall".
 CLAIM_KEY = 0x6A6F6263616C6C
@@ -47,12 +47,13 @@ class Bound(NamedTuple):
 #: call in progress: a run that its target goes on with by itself takes no place); limits; hosts that do not
 #: answer.
 BOUNDS = Statement(
-    """
+    f"""
     WITH running AS MATERIALIZED (
-        SELECT joblog.jobid, joblog.host, job.tags, coalesce(logattempt.outcome = 'running', true) AS calling,
+        SELECT job.jobid, joblog.host, job.tags, coalesce(logattempt.outcome = 'running', true) AS calling,
                coalesce(concurrency, CASE WHEN overlap THEN NULL ELSE 1 END) AS "limit"
-        FROM joblog JOIN job USING (jobid) LEFT JOIN logattempt USING (logid, attempt)
-        WHERE status = 'running'
+        FROM joblog JOIN job ON job.jobid = joblog.jobid
+        LEFT JOIN logattempt USING (logid, attempt, day)
+        WHERE {LIVE} AND status = 'running'
     )
     -- Thousands of jobs may run, and nearly all look alike.
     SELECT 'jobs' AS kind, '' AS name, array_agg(jobid) AS jobids, runs, calls, "limit",
@@ -63,16 +64,16 @@ BOUNDS = Statement(
     ) AS jobs
     GROUP BY runs, calls, "limit"
     UNION ALL
-    SELECT 'host', host, '{}', 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
+    SELECT 'host', host, '{{}}', 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
     UNION ALL
-    SELECT 'tag', tag, '{}', CAST(sum(runs) AS bigint), CAST(sum(calls) AS bigint), NULL, NULL, NULL
+    SELECT 'tag', tag, '{{}}', CAST(sum(runs) AS bigint), CAST(sum(calls) AS bigint), NULL, NULL, NULL
     FROM (
         SELECT tags, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls FROM running GROUP BY tags
     ) AS tagged CROSS JOIN unnest(tags) AS tag GROUP BY tag
     UNION ALL
-    SELECT 'limit of ' || scope, name, '{}', 0, 0, "limit", rate, busyuntil FROM concurrencylimit
+    SELECT 'limit of ' || scope, name, '{{}}', 0, 0, "limit", rate, busyuntil FROM concurrencylimit
     UNION ALL
-    SELECT 'down', host, '{}', failures, 0, NULL, NULL, openuntil FROM hostfailure
+    SELECT 'down', host, '{{}}', failures, 0, NULL, NULL, openuntil FROM hostfailure
     """,
     Bound,
 )
@@ -84,7 +85,7 @@ DUE_CALLS = Statement(
     CROSS JOIN LATERAL (
         SELECT {DUE}, nextrun
         FROM joblog
-        WHERE status = 'pending' AND kind = 'http' AND host = given.asked
+        WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND host = given.asked
           AND nextrun <= :due AND nextrun >= :floor
           AND jobid <> ALL(:jobids)
           AND (cardinality(CAST(:tags AS text[])) = 0
@@ -128,7 +129,7 @@ class Started(NamedTuple):
 # The attempts are written before any request is sent. A log that has been tried before keeps
 # what its first claim decided.
 START = Statement(
-    """
+    f"""
     WITH chosen AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]),
@@ -142,22 +143,24 @@ START = Statement(
             missed = coalesce(chosen.missed, joblog.missed),
             through = CASE WHEN chosen.missed IS NOT NULL THEN chosen.through ELSE joblog.through END,
             following = CASE WHEN chosen.missed IS NOT NULL THEN chosen.following ELSE joblog.following END
-        FROM chosen WHERE joblog.logid = chosen.logid
+        FROM chosen WHERE joblog.{LIVE} AND joblog.logid = chosen.logid
         RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, kind, host, leasetoken, runs,
-                  parentlogid, body, chosen.next, chosen.try
+                  parentlogid, body, ahead, chosen.next, chosen.try
     ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
-        SELECT jobid, next, coalesce(try, next), :now, runs, kind, host FROM started WHERE next IS NOT NULL
+        SELECT jobid, next, coalesce(try, next), :now, runs, kind, host FROM started
+        WHERE next > coalesce(ahead, '-infinity')
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), written AS (
-        INSERT INTO logattempt (logid, attempt, startedat, replica)
-        SELECT logid, attempt, :now, :replica FROM started
+        INSERT INTO logattempt (logid, jobid, attempt, startedat, replica)
+        SELECT logid, jobid, attempt, :now, :replica FROM started
     )
-    SELECT logid, job.jobid, scheduledfor, cause, attempt, started.host, parentlogid, runs,
+    SELECT logid, job.jobid, scheduledfor, cause, attempt, started.host,
+           nullif(parentlogid, 0) AS parentlogid, runs,
            CAST(:now AS timestamptz) AS now, leasetoken AS token, jobname, timezone, createdat,
-           CAST(CASE WHEN body IS NULL THEN job.target ELSE jsonb_set(job.target, '{body}', body) END AS text)
-               AS document,
+           CAST(CASE WHEN body IS NULL THEN job.target
+                     ELSE jsonb_set(job.target, '{{body}}', body) END AS text) AS document,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
            next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
     FROM started JOIN job ON job.jobid = started.jobid
@@ -166,7 +169,10 @@ START = Statement(
 )
 NEXT_CALL = Statement(
     select(func.min(joblog.c.nextrun)).where(
-        joblog.c.status == "pending", joblog.c.kind == "http", joblog.c.nextrun > bindparam("after")
+        text(LIVE),
+        joblog.c.status == "pending",
+        joblog.c.kind == "http",
+        joblog.c.nextrun > bindparam("after"),
     )
 )
 

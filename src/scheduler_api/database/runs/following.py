@@ -6,22 +6,23 @@ from datetime import datetime
 from scheduler_api.database.jobs.definitions import STATE
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
 # A job whose next run is there goes on, whatever others do meanwhile.
 LOCK_JOBS = Statement(
-    """
+    f"""
     SELECT jobid FROM job WHERE jobid = ANY(:jobids) AND NOT EXISTS (
         SELECT FROM joblog
-        WHERE jobid = job.jobid AND cause = 'schedule' AND status = 'pending' AND attempt = 1
+        WHERE {LIVE} AND jobid = job.jobid AND cause = 'schedule' AND status = 'pending' AND attempt = 1
     )
     ORDER BY jobid FOR NO KEY UPDATE
     """
 )
-_IDLE = """
+_IDLE = f"""
     jobid = ANY(:jobids) AND afterjobid IS NULL
     AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL) AND NOT EXISTS (
         SELECT FROM joblog
-        WHERE jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
+        WHERE {LIVE} AND jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
     )
 """
 _RETIRED = "active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL"

@@ -35,7 +35,7 @@ TALLY = Statement(
         FROM job JOIN joblog AS log USING (jobid)
         LEFT JOIN LATERAL (
             SELECT array_agg(outcome) AS outcomes FROM logattempt
-            WHERE logattempt.logid = log.logid AND log.kind = 'http'
+            WHERE logattempt.logid = log.logid AND logattempt.day = log.day AND log.kind = 'http'
         ) AS sent ON true
         WHERE job.jobid = :jobid
     ), judged AS (

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import any_, bindparam, select
+from sqlalchemy import any_, bindparam, select, text
 
 from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SCHEDULE, SHORT_TARGET
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import joblog
+from scheduler_api.database.tables import LIVE, joblog
 
 
 @dataclass
@@ -46,9 +46,10 @@ class LeasedLog(ScheduleRow):
     """Whether its target has accepted the run; known only of leases that have expired."""
 
 
-_ACCEPTED = """EXISTS (
+_ACCEPTED = f"""EXISTS (
     SELECT FROM logattempt AS own
-    WHERE own.logid = joblog.logid AND own.attempt = joblog.attempt AND own.outcome = 'accepted'
+    WHERE own.{LIVE} AND own.logid = joblog.logid AND own.attempt = joblog.attempt
+      AND own.outcome = 'accepted'
 )"""
 
 
@@ -66,11 +67,11 @@ def _leased(accepted: str) -> str:
 _KNOWN = _leased("false")
 #: Rows that somebody else holds, and those of jobs that somebody else holds, are left out, not waited for:
 #: what is settled may refer to the job.
-_IF_FREE = "ORDER BY logid FOR UPDATE OF joblog SKIP LOCKED FOR KEY SHARE OF job SKIP LOCKED"
+_IF_FREE = "ORDER BY logid FOR UPDATE OF joblog SKIP LOCKED FOR NO KEY UPDATE OF job SKIP LOCKED"
 #: Of these logs, those that still run under the token that is shown, as far as they are free.
 FENCE = Statement(
     f"""
-    {_KNOWN} WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
+    {_KNOWN} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
     {_IF_FREE}
     """,
     LeasedLog,
@@ -78,6 +79,7 @@ FENCE = Statement(
 #: The same, whoever holds the rows; without any lock.
 CURRENT = Statement(
     select(joblog.c.logid, joblog.c.leasetoken).where(
+        text(LIVE),
         joblog.c.status == "running",
         joblog.c.leasetoken == any_(bindparam("tokens")),
         joblog.c.logid == any_(bindparam("logids")),
@@ -87,44 +89,46 @@ CURRENT = Statement(
 # cannot renew the lease either. What began at an instant that is yet to come began by a clock that was ahead:
 # its lease lasts from now on as long as it would have lasted from then on.
 EXPIRED = Statement(
-    """
+    f"""
     WITH ahead AS (
         SELECT logid FROM joblog
-        WHERE status = 'running' AND lastrun > :now AND leaseuntil > lastrun AND EXISTS (
+        WHERE {LIVE} AND status = 'running' AND lastrun > :now AND leaseuntil > lastrun AND EXISTS (
             SELECT FROM logattempt AS own
-            WHERE own.logid = joblog.logid AND own.attempt = joblog.attempt AND outcome = 'running'
+            WHERE own.{LIVE} AND own.logid = joblog.logid AND own.attempt = joblog.attempt
+              AND outcome = 'running'
         )
         ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
     ), shortened AS (
         UPDATE joblog SET leaseuntil = CAST(:now AS timestamptz) + (leaseuntil - lastrun)
-        FROM ahead WHERE joblog.logid = ahead.logid
+        FROM ahead WHERE joblog.{LIVE} AND joblog.logid = ahead.logid
     ), expired AS (
-        SELECT logid FROM joblog WHERE status = 'running' AND leaseuntil <= :now
+        SELECT logid FROM joblog WHERE {LIVE} AND status = 'running' AND leaseuntil <= :now
         ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
     )
-    UPDATE joblog SET leaseuntil = leaseuntil FROM expired WHERE joblog.logid = expired.logid
+    UPDATE joblog SET leaseuntil = leaseuntil FROM expired
+    WHERE joblog.{LIVE} AND joblog.logid = expired.logid
     RETURNING leasetoken
     """
 )
 TAKEN_OVER = Statement(
     f"""
     {_leased(_ACCEPTED)}
-    WHERE status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens) {_IF_FREE}
+    WHERE {LIVE} AND status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens) {_IF_FREE}
     """,
     LeasedLog,
 )
-LOCK = Statement("SELECT FROM joblog WHERE logid = :logid FOR UPDATE")
-ONE = Statement(f"{_KNOWN} WHERE logid = :logid", LeasedLog)
+LOCK = Statement("SELECT logid FROM joblog WHERE logid = :logid FOR UPDATE")
+ONE = Statement(f"{_KNOWN} WHERE logid = :logid FOR NO KEY UPDATE OF job", LeasedLog)
 RENEW = Statement(
-    """
+    f"""
     WITH mine AS (
         SELECT logid FROM joblog
-        WHERE status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
+        WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
         ORDER BY logid FOR UPDATE SKIP LOCKED
     )
     -- The target may have accepted the run meanwhile: that lasts longer.
     UPDATE joblog SET leaseuntil = greatest(joblog.leaseuntil, CAST(:leaseuntil AS timestamptz))
-    FROM mine WHERE joblog.logid = mine.logid
+    FROM mine WHERE joblog.{LIVE} AND joblog.logid = mine.logid
     RETURNING joblog.leasetoken
     """
 )
@@ -165,9 +169,12 @@ async def take_over(session: Session, now: datetime, tokens: Sequence[UUID]) -> 
 
 
 async def lock(session: Session, logid: int) -> LeasedLog | None:
-    """The log with its lease, locked."""
-    # The lock may be waited for: what the job says is read after it.
-    await session.all(LOCK, logid=logid)
+    """The log with its lease; it and its job are locked."""
+    # The lock may be waited for: what the job says is read after it. Meanwhile the row may have moved between
+    # the live rows and history, where it is locked then.
+    while await session.value(LOCK, logid=logid) is None:
+        if await session.one_or_none(ONE, logid=logid) is None:
+            return None
     return await session.one_or_none(ONE, logid=logid)
 
 

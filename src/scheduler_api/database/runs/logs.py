@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, any_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import columns, joblog
@@ -59,18 +59,11 @@ class LedgerRow(NamedTuple):
 _LEDGER = "logid, scheduledfor, status, missed, through, reason, lastrun, runs"
 _COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
-    startedat, finishedat, reason, error, kind, host, leaseuntil, parentlogid
+    startedat, finishedat, reason, error, kind, host, leaseuntil, nullif(parentlogid, 0) AS parentlogid
 """
 _LOGS = f"SELECT {_COLUMNS} FROM joblog"
-ONE = Statement(select(*columns(joblog, LogRow)).where(joblog.c.logid == bindparam("logid")), LogRow)
+ONE = Statement(f"{_LOGS} WHERE logid = :logid", LogRow)
 BODY = Statement("SELECT CAST(body AS text) FROM joblog WHERE logid = :logid")
-NEWEST_LOGS = Statement(
-    select(*columns(joblog, LogRow))
-    .where(joblog.c.jobid == bindparam("jobid"))
-    .order_by(joblog.c.scheduledfor.desc(), joblog.c.logid.desc())
-    .limit(bindparam("limit")),
-    LogRow,
-)
 
 
 class LogFilter(NamedTuple):
@@ -133,6 +126,10 @@ REQUEST = Statement(
     ), :cause, CAST(:body AS jsonb)
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
     JOIN job USING (jobid)
+    WHERE NOT EXISTS (
+        SELECT FROM joblog AS known
+        WHERE known.jobid = wanted.jobid AND known.scheduledfor = first AND known.cause = :cause
+    )
     ON CONFLICT DO NOTHING
     RETURNING {_COLUMNS}
     """,
@@ -220,7 +217,16 @@ ROWS_AHEAD = Statement(
     """,
     LedgerRow,
 )
-DROP = Statement(delete(joblog).where(joblog.c.logid == any_(bindparam("logids"))))
+DROP = Statement(
+    """
+    WITH gone AS (
+        DELETE FROM joblog WHERE logid = ANY(:logids) RETURNING logid, day
+    ), lines AS (
+        DELETE FROM logline USING gone WHERE logline.logid = gone.logid AND logline.day = gone.day
+    )
+    DELETE FROM logattempt USING gone WHERE logattempt.logid = gone.logid AND logattempt.day = gone.day
+    """
+)
 
 #: How far the schedule's rows up to an instant account for it.
 REACHED = Statement(
@@ -293,6 +299,7 @@ async def request(
 ) -> list[LogRow]:
     """Ask for runs (jobid, occurrence) now; the new logs. One that was asked for before is left out.
 
+    Nobody else may settle runs of these jobs meanwhile.
     They send `body`; None: what their targets have.
     """
     jobids, firsts = map(list, zip(*wanted, strict=True)) if wanted else ([], [])
@@ -314,9 +321,7 @@ async def one(session: Session, logid: int) -> LogRow | None:
 async def logs(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
     """Up to `limit` logs, newest first."""
     given = wanted.given
-    if given.keys() == {"jobid"}:
-        return await session.all(NEWEST_LOGS, **given, limit=limit)
-    return await session.all(_logs(tuple(sorted(given))), **given, limit=limit)
+    return await session.all(statement(tuple(sorted(given))), **given, limit=limit)
 
 
 async def count(session: Session, wanted: LogFilter, most: int) -> int:
@@ -332,7 +337,8 @@ def _count(filters: tuple[str, ...]) -> Statement[Any]:
 
 
 @lru_cache(maxsize=64)
-def _logs(filters: tuple[str, ...]) -> Statement[LogRow]:
+def statement(filters: tuple[str, ...]) -> Statement[LogRow]:
+    """The statement behind `logs`."""
     order = _OF_JOB if "jobid" in filters else _OF_ALL
     conditions = [_FURTHER[order] if name == "before" else CONDITIONS[name] for name in filters]
     where = " AND ".join(conditions) or "true"

@@ -9,11 +9,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import all_, and_, bindparam, func, select
+from sqlalchemy import all_, and_, bindparam, func, select, text
 
 from scheduler_api.database.runs.due import DueLog
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, joblog
+from scheduler_api.database.tables import LIVE, columns, joblog
 
 #: Before all that is ever due.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -29,7 +29,7 @@ class NextDue(NamedTuple):
 
 
 #: Read from an index of its own.
-_PLAIN = and_(joblog.c.status == "pending", joblog.c.kind == "plain")
+_PLAIN = and_(text(LIVE), joblog.c.status == "pending", joblog.c.kind == "plain")
 # The floor skips the index entries of what has run: while somebody else's transaction can still see it, they
 # cannot be removed.
 CLAIM = Statement(
@@ -57,10 +57,10 @@ NEXT_DUE = Statement(
     NextDue,
 )
 OLDEST = Statement(
-    """
+    f"""
     SELECT clock_timestamp() AS now, least(
-        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'plain'),
-        (SELECT min(nextrun) FROM joblog WHERE status = 'pending' AND kind = 'http')
+        (SELECT min(nextrun) FROM joblog WHERE {LIVE} AND status = 'pending' AND kind = 'plain'),
+        (SELECT min(nextrun) FROM joblog WHERE {LIVE} AND status = 'pending' AND kind = 'http')
     ) AS due
     """,
     NextDue,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import any_, bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, delete, exists, select, text, update
 
 from scheduler_api.database.jobs.definitions import SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import IS_NEXT_RUN, joblog
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, joblog
 
 #: The channel on which the tickers are told of a next run that they may not have seen.
 CHANNEL = "scheduler_scheduled"
@@ -18,18 +18,8 @@ CHANNEL = "scheduler_scheduled"
 #: The channel of the change feed.
 CHANGES = "scheduler_changes"
 
-#: The schedule's live logs of a job, each from an index that holds live rows only: its next run, runs under
-#: way, and those that wait for another attempt.
-_LIVE = f"""
-    SELECT logid FROM joblog
-    WHERE jobid = :jobid AND {IS_NEXT_RUN}
-    UNION
-    SELECT logid FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'running'
-    UNION
-    SELECT logid FROM joblog
-    WHERE jobid = :jobid AND cause = 'schedule' AND status = 'pending' AND attempt > 1
-"""
+#: The schedule's live logs of a job: its next run, runs in progress, and those that wait for another attempt.
+_OF_JOB = f"{LIVE} AND jobid = :jobid AND cause = 'schedule' AND status IN ('pending', 'running')"
 
 
 class LiveLog(NamedTuple):
@@ -46,47 +36,66 @@ class LiveLog(NamedTuple):
     runs: int
 
 
-LIVE = Statement(_LIVE)
+LIVE_LOGS = Statement(f"SELECT logid FROM joblog WHERE {_OF_JOB}")
 LOCK_LIVE = Statement(
     f"""
     SELECT logid, scheduledfor, nextrun, status, attempt, following, lastrun, runs FROM joblog
-    WHERE logid IN ({_LIVE}) ORDER BY logid FOR UPDATE
+    WHERE {_OF_JOB} ORDER BY logid FOR UPDATE
     """,
     LiveLog,
 )
 
-# What it does is as its job says, so that the caller need not know it.
+#: The last of a job's occurrences later than one, of which a row tells already.
+_AHEAD = """
+    (SELECT max(coalesce(through, scheduledfor)) FROM joblog AS later
+     WHERE later.jobid = {jobid} AND later.cause = 'schedule' AND later.scheduledfor > {occurrence})
+"""
+# What it does is as its job says, so that the caller need not know it. An occurrence has one row in all
+# parts: this looks for it under the job's lock, without which no row goes from one part to another.
 ADD = Statement(
-    """
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
-    SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs, kind, host
-    FROM job WHERE jobid = :jobid
+    f"""
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, ahead, kind, host)
+    SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs,
+           {_AHEAD.format(jobid="job.jobid", occurrence=":scheduledfor")}, kind, host
+    FROM job
+    WHERE jobid = :jobid AND NOT EXISTS (
+        SELECT FROM joblog AS known
+        WHERE known.jobid = :jobid AND known.cause = 'schedule' AND known.scheduledfor = :scheduledfor
+    )
     ON CONFLICT DO NOTHING
     RETURNING logid
     """
 )
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
 RUNNING = Statement(
-    select(exists().where(joblog.c.jobid == bindparam("jobid"), joblog.c.status == "running"))
+    select(exists().where(text(LIVE), joblog.c.jobid == bindparam("jobid"), joblog.c.status == "running"))
 )
 PENDING = Statement(
     select(joblog.c.logid, joblog.c.scheduledfor)
-    .where(joblog.c.jobid == bindparam("jobid"), joblog.c.status == "pending")
+    .where(text(LIVE), joblog.c.jobid == bindparam("jobid"), joblog.c.status == "pending")
     .order_by(joblog.c.logid)
     .with_for_update()
 )
-WITHDRAW = Statement(delete(joblog).where(joblog.c.logid == bindparam("logid")))
+WITHDRAW = Statement(delete(joblog).where(text(LIVE), joblog.c.logid == bindparam("logid")))
 RETIME = Statement(
-    update(joblog).where(joblog.c.logid == bindparam("logid")).values(nextrun=bindparam("nextrun"))
+    update(joblog)
+    .where(text(LIVE), joblog.c.logid == bindparam("logid"))
+    .values(nextrun=bindparam("nextrun"))
 )
 FOLLOW = Statement(
-    update(joblog).where(joblog.c.logid == any_(bindparam("logids"))).values(following=bindparam("following"))
+    f"""
+    UPDATE joblog
+    SET following = :following,
+        ahead = {_AHEAD.format(jobid="joblog.jobid", occurrence="CAST(:following AS timestamptz)")}
+    WHERE {LIVE} AND logid = ANY(:logids)
+    """
 )
 # A run that waits for another attempt stays a call: the attempts before it were.
 REHOST = Statement(
-    """
-    UPDATE joblog SET host = :host, kind = CASE WHEN CAST(:host AS text) IS NULL THEN 'plain' ELSE 'http' END
-    WHERE jobid = :jobid AND status = 'pending' AND host IS DISTINCT FROM :host
+    f"""
+    UPDATE joblog SET host = :host,
+        kind = CAST(CASE WHEN CAST(:host AS text) IS NULL THEN 'plain' ELSE 'http' END AS runkind)
+    WHERE {LIVE} AND jobid = :jobid AND status = 'pending' AND host IS DISTINCT FROM :host
       AND (CAST(:host AS text) IS NOT NULL OR attempt = 1)
     """
 )
@@ -118,16 +127,16 @@ WALK = Statement(
     FROM (VALUES (1)) AS always LEFT JOIN (
         walked AS job LEFT JOIN LATERAL (
             SELECT logid, scheduledfor, nextrun, following FROM joblog
-            WHERE jobid = job.jobid AND {IS_NEXT_RUN}
+            WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid
             LIMIT 1
         ) AS next_run ON true
     ) ON CASE
         -- A run that the next one does not wait for carries nothing.
         WHEN next_run.logid IS NULL THEN
             overlap
-            OR NOT EXISTS (SELECT FROM joblog WHERE jobid = job.jobid AND status = 'running'
+            OR NOT EXISTS (SELECT FROM joblog WHERE {LIVE} AND jobid = job.jobid AND status = 'running'
                            AND cause = 'schedule')
-            AND NOT EXISTS (SELECT FROM joblog WHERE jobid = job.jobid AND status = 'pending'
+            AND NOT EXISTS (SELECT FROM joblog WHERE {LIVE} AND jobid = job.jobid AND status = 'pending'
                             AND attempt > 1 AND cause = 'schedule')
         WHEN next_run.nextrun <= :now OR next_run.following IS NOT NULL THEN false
         WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter = 0
@@ -152,7 +161,7 @@ class ZonedRun(ScheduleRow):
 ZONED = Statement(
     f"""
     SELECT {SCHEDULE}, joblog.scheduledfor
-    FROM job JOIN joblog ON joblog.jobid = job.jobid
+    FROM job JOIN joblog ON joblog.{LIVE} AND joblog.jobid = job.jobid
          AND joblog.status = 'pending' AND joblog.attempt = 1 AND joblog.cause = 'schedule'
     WHERE job.active AND job.timezone <> 'UTC' AND job.jobid > :after
     ORDER BY job.jobid LIMIT :limit
@@ -186,7 +195,7 @@ async def publish_changes(session: Session) -> None:
 
 async def live(session: Session, jobid: int) -> set[int]:
     """The logids of the schedule's live logs, by the newest state of the table."""
-    return set(await session.values(LIVE, jobid=jobid))
+    return set(await session.values(LIVE_LOGS, jobid=jobid))
 
 
 async def lock_live(session: Session, jobid: int) -> list[LiveLog]:

@@ -1,113 +1,149 @@
-"""The two statements that write what became of a log: one for what ran, one for what never did.
+"""The statements that write what became of logs: those of live rows, and those of occurrences that have none.
 
-Both add the job's next row, which rests on what they have written: sibling statements of a WITH run in no
-set order, so the insert reads what the update returns. A row that is there already stays as it is, and the
-caller is told of its job.
+A result is inserted once, into history, and not changed there. The live row goes on as the job's next run,
+where there is one, under an id of its own; otherwise it goes.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
-RAN = Statement(
-    """
-    WITH result AS (
-        SELECT * FROM unnest(
-            CAST(:logids AS bigint[]), CAST(:statuses AS text[]), CAST(:errors AS text[]),
-            CAST(:retries AS timestamptz[]), CAST(:releases AS bool[]), CAST(:misses AS bigint[]),
-            CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS result (logid, status, error, retry, released, missed, through, next, try)
+_RESULTS = """
+    SELECT * FROM unnest(
+        CAST(:logids AS bigint[]), CAST(:statuses AS logstatus[]), CAST(:errors AS text[]),
+        CAST(:reasons AS text[]), CAST(:begins AS bool[]), CAST(:misses AS bigint[]),
+        CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
+    ) AS result (id, outcome, why, excuse, begins, stands, reaches, next, try)
+"""
+#: The ends of attempts, by log and attempt.
+_ENDS = """
+    unnest(
+        CAST(:called AS bigint[]), CAST(:attempts AS int[]), CAST(:outcomes AS text[]),
+        CAST(:failures AS text[]), CAST(:causes AS text[]), CAST(:httpstatuses AS int[]),
+        CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
+    ) AS answer (logid, attempt, outcome, failure, error, httpstatus, timing, excerpt)
+"""
+# Rows that carry a job's future, and have a next occurrence of which no row tells, go on in place.
+_ENDED = f"""
+    ended AS MATERIALIZED (
+        SELECT joblog.*, result.*, {day_of("scheduledfor")} AS kept,
+               CASE WHEN begins THEN :now ELSE lastrun END AS ran,
+               runs + CAST(begins AND outcome = 'finished' AND cause = 'schedule' AS int) AS count,
+               next > coalesce(ahead, '-infinity') AS goes_on
+        FROM ({_RESULTS}) AS result JOIN joblog ON logid = id
+        WHERE {LIVE} AND status IN ('pending', 'running')
     ), settled AS (
+        INSERT INTO joblog (
+            day, logid, jobid, scheduledfor, lastrun, startedat, finishedat, missed, through, parentlogid,
+            status, cause, kind, runs, attempt, spent, host, reason, error, body
+        ) OVERRIDING SYSTEM VALUE
+        SELECT kept, logid, jobid, scheduledfor, ran,
+               -- A plain run begins as it ends.
+               CASE WHEN begins THEN :now ELSE startedat END, :now, coalesce(stands, missed),
+               CASE WHEN stands IS NULL THEN through ELSE reaches END, parentlogid,
+               outcome, cause, kind, count, attempt, spent, host, excuse, why, body
+        FROM ended
+    ), gone AS (
+        DELETE FROM joblog USING ended
+        WHERE joblog.{LIVE} AND joblog.logid = ended.logid AND ended.goes_on IS NOT true
+    ), next_run AS (
         UPDATE joblog SET
-            status = result.status, error = result.error, nextrun = result.retry,
-            leasetoken = NULL, leaseuntil = NULL,
-            finishedat = CASE WHEN result.status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
-            following = CASE WHEN result.status = 'pending' THEN following END,
-            attempt = attempt + CAST(result.status = 'pending' AS int),
-            -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
-            spent = spent + CAST(result.released AND result.status = 'pending' AS int),
-            -- A plain run begins as it ends.
-            startedat = CASE WHEN result.missed IS NOT NULL THEN :now
-                             WHEN result.released AND attempt = spent + 1 THEN NULL
-                             ELSE startedat END,
-            lastrun = CASE WHEN result.missed IS NOT NULL THEN :now ELSE lastrun END,
-            missed = coalesce(result.missed, joblog.missed),
-            through = CASE WHEN result.missed IS NOT NULL THEN result.through ELSE joblog.through END,
-            runs = runs
-                + CAST(result.missed IS NOT NULL AND result.status = 'finished' AND cause = 'schedule' AS int)
-        -- What has ended keeps its result.
-        FROM result WHERE joblog.logid = result.logid AND joblog.status IN ('pending', 'running')
-        RETURNING joblog.jobid, lastrun, runs, kind, host, result.next, result.try,
-                  result.missed IS NOT NULL AS first
-    ), added AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
-        SELECT jobid, next, coalesce(try, next), lastrun, runs, kind, host FROM settled
-        WHERE next IS NOT NULL AND first
-        UNION ALL
-        -- What its job does may have changed while a call was made.
-        SELECT jobid, next, coalesce(try, next), lastrun, runs, job.kind, job.host
-        FROM settled JOIN job USING (jobid) WHERE next IS NOT NULL AND NOT first
-        ON CONFLICT DO NOTHING
-        RETURNING jobid
-    ), written AS (
-        UPDATE logattempt SET
-            outcome = ended.outcome, failure = ended.failure, error = ended.error, finishedat = :now,
-            httpstatus = coalesce(ended.httpstatus, logattempt.httpstatus),
-            timing = coalesce(ended.timing, logattempt.timing),
-            excerpt = coalesce(ended.excerpt, logattempt.excerpt)
-        FROM unnest(
-            CAST(:called AS bigint[]), CAST(:attempts AS int[]), CAST(:outcomes AS text[]),
-            CAST(:failures AS text[]), CAST(:reasons AS text[]), CAST(:httpstatuses AS int[]),
-            CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
-        ) AS ended (logid, attempt, outcome, failure, error, httpstatus, timing, excerpt)
-        WHERE logattempt.logid = ended.logid AND logattempt.attempt = ended.attempt
+            logid = DEFAULT, scheduledfor = next, nextrun = coalesce(try, next), lastrun = ran, runs = count,
+            status = 'pending', attempt = 1, spent = 0, missed = 0, through = NULL, startedat = NULL,
+            following = NULL, ahead = NULL, leasetoken = NULL, leaseuntil = NULL, body = NULL,
+            -- What its job does may have changed while a call was made.
+            kind = CASE WHEN ended.status = 'pending' AND ended.attempt = 1 THEN joblog.kind
+                        ELSE (SELECT job.kind FROM job WHERE job.jobid = joblog.jobid) END,
+            host = CASE WHEN ended.status = 'pending' AND ended.attempt = 1 THEN joblog.host
+                        ELSE (SELECT job.host FROM job WHERE job.jobid = joblog.jobid) END
+        FROM ended WHERE joblog.{LIVE} AND joblog.logid = ended.logid AND goes_on
     )
-    SELECT jobid FROM settled WHERE next IS NOT NULL EXCEPT SELECT jobid FROM added
+"""
+_CONFLICTS = "SELECT jobid FROM ended WHERE goes_on = false"
+_MOVED_ATTEMPTS = f"""
+    sent AS (
+        DELETE FROM logattempt USING ended
+        WHERE logattempt.{LIVE} AND logattempt.logid = ended.logid RETURNING logattempt.*, kept
+    ), written AS (
+        INSERT INTO logattempt (
+            day, logid, jobid, attempt, startedat, finishedat, outcome, failure, error, httpstatus, timing,
+            excerpt, progress, message, replica
+        )
+        SELECT kept, logid, jobid, attempt, startedat,
+               CASE WHEN answer.outcome IS NULL THEN finishedat ELSE :now END,
+               coalesce(answer.outcome, sent.outcome), coalesce(answer.failure, sent.failure),
+               coalesce(answer.error, sent.error), coalesce(answer.httpstatus, sent.httpstatus),
+               coalesce(answer.timing, sent.timing), coalesce(answer.excerpt, sent.excerpt),
+               progress, message, replica
+        FROM sent LEFT JOIN {_ENDS} USING (logid, attempt)
+    ), told AS (
+        DELETE FROM logline USING ended
+        WHERE logline.{LIVE} AND logline.logid = ended.logid RETURNING logline.*, kept
+    ), lines AS (
+        INSERT INTO logline (day, lineid, logid, jobid, at, attempt, line) OVERRIDING SYSTEM VALUE
+        SELECT kept, lineid, logid, jobid, at, attempt, line FROM told
+    )
+"""
+# Of runs that made no attempt; gives the jobs whose next occurrence has a row already.
+SETTLED = Statement(f"WITH {_ENDED} {_CONFLICTS}")
+# With their attempts, and what was told of them.
+SETTLED_CALLS = Statement(f"WITH {_ENDED}, {_MOVED_ATTEMPTS} {_CONFLICTS}")
+TRIED_AGAIN = Statement(
+    f"""
+    WITH again AS (
+        UPDATE joblog SET
+            status = 'pending', nextrun = retry, leasetoken = NULL, leaseuntil = NULL, attempt = attempt + 1,
+            -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
+            spent = spent + CAST(released AS int),
+            startedat = CASE WHEN released AND attempt = spent + 1 THEN NULL ELSE startedat END
+        FROM unnest(CAST(:logids AS bigint[]), CAST(:retries AS timestamptz[]), CAST(:releases AS bool[]))
+             AS result (id, retry, released)
+        WHERE {LIVE} AND logid = id AND status IN ('pending', 'running')
+    )
+    UPDATE logattempt SET
+        outcome = answer.outcome, failure = answer.failure, error = answer.error, finishedat = :now,
+        httpstatus = coalesce(answer.httpstatus, logattempt.httpstatus),
+        timing = coalesce(answer.timing, logattempt.timing),
+        excerpt = coalesce(answer.excerpt, logattempt.excerpt)
+    FROM {_ENDS}
+    WHERE logattempt.{LIVE} AND logattempt.logid = answer.logid AND logattempt.attempt = answer.attempt
     """
 )
-# Pending logs that are not to run, and occurrences that have no log.
-SKIPPED = Statement(
-    """
+# What is settled ahead of its time stays live: an edit may forget it. Occurrences that have a row keep it, in
+# whatever part that is.
+WRITTEN_OFF = Statement(
+    f"""
     WITH given AS (
-        SELECT * FROM unnest(
+        SELECT *, CAST(CASE WHEN parent = 0 THEN 'schedule' ELSE 'after' END AS logcause) AS why
+        FROM unnest(
             CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[]), CAST(:reasons AS text[]),
             CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]), CAST(:lastruns AS timestamptz[]),
-            CAST(:runs AS int[]), CAST(:parents AS bigint[]), CAST(:logids AS bigint[]),
-            CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-        ) AS given (jobid, first, reason, missed, through, lastrun, runs, parent, logid, next, try)
-    ), settled AS (
-        UPDATE joblog SET
-            status = 'skipped', reason = given.reason, nextrun = NULL, finishedat = :now, following = NULL,
-            missed = coalesce(given.missed, joblog.missed),
-            through = CASE WHEN given.missed IS NULL THEN joblog.through ELSE given.through END
-        FROM given WHERE joblog.logid = given.logid AND joblog.status = 'pending'
-        RETURNING joblog.jobid, joblog.lastrun, joblog.runs, kind, host, given.next, given.try
-    ), following AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
-        SELECT jobid, next, coalesce(try, next), lastrun, runs, kind, host FROM settled WHERE next IS NOT NULL
-        ON CONFLICT DO NOTHING
-        RETURNING jobid
+            CAST(:runs AS int[]), CAST(:parents AS bigint[])
+        ) AS given (jobid, first, reason, missed, through, lastrun, runs, parent)
     ), added AS (
-        INSERT INTO joblog (jobid, scheduledfor, status, cause, reason, missed, through, finishedat,
+        INSERT INTO joblog (day, jobid, scheduledfor, status, cause, reason, missed, through, finishedat,
                             lastrun, runs, parentlogid)
-        SELECT jobid, first, 'skipped', CASE WHEN parent IS NULL THEN 'schedule' ELSE 'after' END,
-               reason, coalesce(missed, 0), through, :now, lastrun, runs, parent
-        FROM given WHERE logid IS NULL
+        SELECT CASE WHEN coalesce(through, first) > :now THEN 'infinity' ELSE {day_of("first")} END,
+               jobid, first, 'skipped', why, reason, missed, through, :now, lastrun, runs, parent
+        FROM given
+        WHERE NOT EXISTS (
+            SELECT FROM joblog AS known
+            WHERE known.jobid = given.jobid AND known.scheduledfor = first AND known.parentlogid = parent
+              AND known.cause = why
+        )
         ON CONFLICT DO NOTHING
         RETURNING jobid, scheduledfor
     )
-    SELECT jobid, CAST(NULL AS timestamptz) FROM settled
-    WHERE next IS NOT NULL AND jobid NOT IN (SELECT jobid FROM following)
-    UNION ALL
-    SELECT jobid, first FROM given
-    WHERE logid IS NULL AND (jobid, first) NOT IN (SELECT jobid, scheduledfor FROM added)
+    SELECT jobid, first FROM given WHERE (jobid, first) NOT IN (SELECT jobid, scheduledfor FROM added)
     """
 )
 # The target goes on by itself: the run lasts, and only the answer is written.
 ACCEPTED = Statement(
-    """
+    f"""
     WITH accepted AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:attempts AS int[]), CAST(:untils AS timestamptz[]),
@@ -115,11 +151,12 @@ ACCEPTED = Statement(
         ) AS accepted (logid, attempt, until, httpstatus, timing, excerpt)
     ), leased AS (
         UPDATE joblog SET leaseuntil = greatest(leaseuntil, accepted.until)
-        FROM accepted WHERE joblog.logid = accepted.logid
+        FROM accepted WHERE joblog.{LIVE} AND joblog.logid = accepted.logid
     )
     UPDATE logattempt SET outcome = 'accepted', httpstatus = accepted.httpstatus,
                           timing = accepted.timing, excerpt = accepted.excerpt
-    FROM accepted WHERE logattempt.logid = accepted.logid AND logattempt.attempt = accepted.attempt
+    FROM accepted
+    WHERE logattempt.{LIVE} AND logattempt.logid = accepted.logid AND logattempt.attempt = accepted.attempt
     """
 )
 
@@ -177,8 +214,8 @@ class Skipped(NamedTuple):
     """The last of these."""
     lastrun: datetime | None = None
     runs: int = 0
-    parentlogid: int | None = None
-    """The log that it was to run after."""
+    parentlogid: int = 0
+    """The log that it was to run after; 0: none."""
     logid: int | None = None
     """The pending log; None: there is none."""
     next: datetime | None = None
@@ -208,13 +245,32 @@ async def ran(
 ) -> list[int]:
     """Write the results of logs that are locked, the ends of their attempts, and the next rows.
 
-    Gives back the jobs whose next occurrence had a row already.
+    Gives back the jobs whose next occurrence has a row already.
     """
-    names = (
-        "logids", "statuses", "errors", "retries", "releases", "misses", "throughs", "nexts", "tries",
-    )  # fmt: skip
-    of_ends = ("called", "attempts", "outcomes", "failures", "reasons", "httpstatuses", "timings", "excerpts")
-    return await session.values(RAN, now=now, **columns(names, results), **columns(of_ends, ends))
+    again = [result for result in results if result.status == "pending"]
+    if again:
+        logids = {result.logid for result in again}
+        rows = [(result.logid, result.retry, result.released) for result in again]
+        values = columns(("logids", "retries", "releases"), rows)
+        own = columns(_ENDS_OF, [end for end in ends if end.logid in logids])
+        await session.all(TRIED_AGAIN, now=now, **values, **own)
+        ends = [end for end in ends if end.logid not in logids]
+    over = [
+        _Settled(
+            result.logid,
+            result.status,
+            result.error,
+            None,
+            result.missed is not None,
+            result.missed,
+            result.through,
+            result.next,
+            result.tried,
+        )
+        for result in results
+        if result.status != "pending"
+    ]
+    return await _settle(session, now, over, ends)
 
 
 async def skip(
@@ -222,21 +278,62 @@ async def skip(
 ) -> tuple[list[int], set[tuple[int, datetime]]]:
     """Let pending logs not run, and write logs of occurrences that have none.
 
-    Gives back the jobs whose next occurrence had a row already, and the (jobid, first) of those that met a
+    Gives back the jobs whose next occurrence has a row already, and the (jobid, first) of those that met a
     row of their first occurrence.
     """
+    over = [
+        _Settled(row.logid, row.status, None, row.reason, False, row.missed, row.through, row.next, row.tried)
+        for row in rows
+        if row.logid is not None
+    ]
+    conflicts = await _settle(session, now, over, ())
+    beside = [row._replace(missed=row.missed or 0) for row in rows if row.logid is None]
+    met: set[tuple[int, datetime]] = set()
+    if beside:
+        names = ("jobids", "firsts", "reasons", "misses", "throughs", "lastruns", "runs", "parents")
+        met = {tuple(row) for row in await session.all(WRITTEN_OFF, now=now, **columns(names, beside))}
+    return conflicts, met
+
+
+class _Settled(NamedTuple):
+    """A live row that is over."""
+
+    logid: int
+    status: str
+    error: str | None
+    reason: str | None
+    begins: bool
+    """Whether it runs only now."""
+    missed: int | None
+    through: datetime | None
+    next: datetime | None
+    tried: datetime | None
+
+
+async def _settle(
+    session: Session, now: datetime, over: Sequence[_Settled], ends: Sequence[AttemptEnd]
+) -> list[int]:
+    if not over:
+        return []
     names = (
-        "jobids", "firsts", "reasons", "misses", "throughs", "lastruns", "runs", "parents", "logids",
-        "nexts", "tries",
+        "logids", "statuses", "errors", "reasons", "begins", "misses", "throughs", "nexts", "tries",
     )  # fmt: skip
-    met = await session.all(SKIPPED, now=now, **columns(names, rows))
-    return [row[0] for row in met if row[1] is None], {tuple(row) for row in met if row[1] is not None}
+    rows = columns(names, over)
+    # What has not begun made no attempt.
+    if all(row.begins for row in over):
+        return await session.values(SETTLED, now=now, **rows)
+    return await session.values(SETTLED_CALLS, now=now, **rows, **columns(_ENDS_OF, ends))
 
 
 async def accept(session: Session, acceptances: Sequence[Acceptance]) -> None:
     """Leave running logs, which are locked, to their targets."""
     names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
     await session.all(ACCEPTED, **columns(names, acceptances))
+
+
+_ENDS_OF = (
+    "called", "attempts", "outcomes", "failures", "causes", "httpstatuses", "timings", "excerpts",
+)  # fmt: skip
 
 
 def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:

@@ -5,23 +5,24 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
 # The oldest due calls tell which hosts have any. Where there are more than are looked at, those of one host
 # may hide all others: then the index is walked from host to host, one step each, and as many steps at most.
 ASKING = Statement(
-    """
+    f"""
     WITH RECURSIVE head AS MATERIALIZED (
         SELECT host FROM joblog
-        WHERE status = 'pending' AND kind = 'http' AND nextrun <= :due AND nextrun >= :floor
+        WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT :window
     ), walk (host, step) AS (
         (SELECT host, 1 FROM joblog
-         WHERE status = 'pending' AND kind = 'http' AND host > :after
+         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND host > :after
            AND (SELECT count(*) FROM head) = :window
          ORDER BY host LIMIT 1)
         UNION ALL
         SELECT (SELECT joblog.host FROM joblog
-                WHERE status = 'pending' AND joblog.kind = 'http' AND joblog.host > walk.host
+                WHERE {LIVE} AND status = 'pending' AND joblog.kind = 'http' AND joblog.host > walk.host
                 ORDER BY joblog.host LIMIT 1), step + 1
         FROM walk WHERE walk.host IS NOT NULL AND step < :steps
     )
@@ -30,7 +31,7 @@ ASKING = Statement(
     FROM (SELECT host FROM head UNION SELECT host FROM walk WHERE host IS NOT NULL) AS found
     CROSS JOIN LATERAL (
         SELECT nextrun, logid FROM joblog
-        WHERE status = 'pending' AND kind = 'http' AND joblog.host = found.host
+        WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND joblog.host = found.host
           AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT 1
     ) AS oldest
@@ -56,10 +57,10 @@ USE_RATES = Statement(
     """
 )
 WAITING = Statement(
-    """
+    f"""
     SELECT count(*), min(nextrun) FROM (
         SELECT nextrun FROM joblog
-        WHERE status = 'pending' AND kind = 'http' AND nextrun <= :now
+        WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND nextrun <= :now
         ORDER BY nextrun, logid LIMIT :limit
     ) AS waiting
     """

@@ -3,22 +3,24 @@
 from datetime import datetime
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
 # A retry that was decided at an instant that is yet to come. A transaction that began a moment after this one
 # may have ended an attempt since.
 RETRIES = Statement(
-    """
+    f"""
     WITH ahead AS (
         SELECT joblog.logid, ended.finishedat
         FROM joblog
-        JOIN logattempt AS ended ON ended.logid = joblog.logid AND ended.attempt = joblog.attempt - 1
-        WHERE joblog.status = 'pending' AND joblog.attempt > 1 AND joblog.nextrun > :now
+        JOIN logattempt AS ended ON ended.{LIVE} AND ended.logid = joblog.logid
+             AND ended.attempt = joblog.attempt - 1
+        WHERE joblog.{LIVE} AND joblog.status = 'pending' AND joblog.attempt > 1 AND joblog.nextrun > :now
           AND ended.finishedat > CAST(:now AS timestamptz) + interval '1 second'
         ORDER BY joblog.logid LIMIT :limit FOR UPDATE OF joblog SKIP LOCKED
     )
     UPDATE joblog
     SET nextrun = CAST(:now AS timestamptz) + greatest(interval '0', joblog.nextrun - ahead.finishedat)
-    FROM ahead WHERE joblog.logid = ahead.logid
+    FROM ahead WHERE joblog.{LIVE} AND joblog.logid = ahead.logid
     RETURNING joblog.logid
     """
 )

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
@@ -125,18 +126,19 @@ TOTALS = Statement(
     Totals,
 )
 RUNNING = Statement(
-    """
-    SELECT joblog.logid, jobid, job.jobname, job.timezone, joblog.startedat,
-           joblog.attempt, joblog.host, logattempt.progress, logattempt.message
-    FROM joblog JOIN job USING (jobid)
-    LEFT JOIN logattempt ON logattempt.logid = joblog.logid AND logattempt.attempt = joblog.attempt
-    WHERE status = 'running' ORDER BY joblog.startedat LIMIT :limit
+    f"""
+    SELECT logid, job.jobid, job.jobname, job.timezone, joblog.startedat,
+           attempt, joblog.host, logattempt.progress, logattempt.message
+    FROM joblog JOIN job ON job.jobid = joblog.jobid
+    LEFT JOIN logattempt USING (logid, attempt, day)
+    WHERE {LIVE} AND status = 'running' ORDER BY joblog.startedat LIMIT :limit
     """,
     RunningRow,
 )
 _WAITING = """
     SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE status = 'pending' AND kind = '{}' AND nextrun < :before ORDER BY nextrun, logid LIMIT :limit
+    WHERE day = 'infinity' AND status = 'pending' AND kind = '{}' AND nextrun < :before
+    ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(
     f"""

@@ -33,7 +33,7 @@ async def report(session: Session, now: datetime, logid: int, token: UUID, sent:
     until = max(now + timedelta(seconds=timeout), row.leaseuntil or now)
     await attempts.tell(session, logid, row.attempt, until, sent.progress, sent.message)
     if sent.lines:
-        await attempts.add_lines(session, now, logid, row.attempt, sent.lines, MAX_LINES)
+        await attempts.add_lines(session, now, row, sent.lines, MAX_LINES)
     if sent.status is None:
         return RunState(logid=logid, attempt=row.attempt, status="running", leaseuntil=until)
     status = await settle_held(session, now, row, _ended(logid, token, sent))

@@ -1,0 +1,203 @@
+"""History in parts: there is one for each run, whatever its occurrence, and whatever the clock says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from scheduler_api.contracts.jobs.actions import Pause
+from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.services.history import checks
+from scheduler_api.services.jobs import actions
+from scheduler_api.services.runs import passes, retention
+from tests.factories import ACTOR, add_job, execute, rows, scalar
+from tests.servers import Server
+
+DAY = timedelta(days=1)
+DAYS = Statement("SELECT firstday, lastday FROM history")
+
+
+@pytest.fixture(scope="module")
+def model(server: Server) -> Iterator[URL]:
+    with server.migrated_database() as url:
+        yield url
+
+
+@pytest.fixture
+def scratch(server: Server, model: URL) -> Iterator[URL]:
+    """A database whose parts a test may change."""
+    with server.copy_of(model) as url:
+        yield url
+
+
+@pytest.fixture
+async def fresh(scratch: URL) -> AsyncIterator[Database]:
+    database = Database(scratch, name="tests", pool=PoolOptions(8, 0, 30.0))
+    yield database
+    await database.close()
+
+
+async def held(database: Database) -> tuple[date, date]:
+    async def look(session: Session) -> Any:
+        return await session.one(DAYS)
+
+    first, last = await database.read(look)
+    return first, last
+
+
+def noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+
+
+async def extend_at(database: Database, now: datetime) -> bool:
+    return await database.transact(lambda session, _: retention.extend(session, now))
+
+
+async def run_at(database: Database, now: datetime) -> None:
+    await database.transact(lambda session, _: passes.run_pass(session, now, 100, now))
+
+
+async def sweep_at(database: Database, now: datetime) -> None:
+    assert not await database.transact(lambda session, _: retention.sweep(session, now))
+
+
+async def test_parts_are_added_before_they_are_needed(fresh: Database) -> None:
+    first, last = await held(fresh)
+    assert not await extend_at(fresh, noon(last) - 7 * DAY)
+    assert await extend_at(fresh, noon(last) - 6 * DAY)
+    assert await held(fresh) == (first, last + 7 * DAY)
+    assert not await extend_at(fresh, noon(last) - 6 * DAY)
+    for table in ("joblog", "logattempt", "logline"):
+        found = f"SELECT count(*) FROM pg_inherits WHERE inhparent = '{table}'::regclass"
+        assert await scalar(fresh, found) == 4
+
+
+async def test_many_replicas_add_a_part_once(fresh: Database) -> None:
+    _, last = await held(fresh)
+    added = await asyncio.gather(*(extend_at(fresh, noon(last)) for _ in range(8)))
+    assert sum(added) == 1
+    assert (await held(fresh))[1] == last + 7 * DAY
+
+
+async def test_a_part_is_added_while_others_read_and_write(fresh: Database) -> None:
+    """Nobody waits for it: not even while an old transaction has read the table, and written to it."""
+    _, last = await held(fresh)
+    jobid = await add_job(fresh, interval=60)
+
+    async def write(session: Session, _: datetime) -> bool:
+        await session.all(Statement("UPDATE joblog SET runs = 1 WHERE jobid = :jobid"), jobid=jobid)
+        return await extend_at(fresh, noon(last))
+
+    assert await fresh.transact(write)
+
+
+async def test_after_a_long_absence_one_part_makes_up_for_it(fresh: Database) -> None:
+    _, last = await held(fresh)
+    assert await extend_at(fresh, noon(last) + 10 * DAY)
+    assert (await held(fresh))[1] == last + 17 * DAY
+
+
+async def test_a_clock_that_is_years_ahead_adds_a_month_at_most(fresh: Database) -> None:
+    _, last = await held(fresh)
+    assert await extend_at(fresh, noon(last) + 3650 * DAY)
+    assert (await held(fresh))[1] == last + 28 * DAY
+
+
+async def add_daily(database: Database, due: datetime) -> int:
+    start = {"startdate": due.date(), "starttime": due.time(), "validfrom": due - DAY}
+    return await add_job(database, due=due, interval=86400, **start)
+
+
+async def settled_days(database: Database) -> list[Any]:
+    return [row[0] for row in await rows(database, "SELECT day FROM joblog WHERE status = 'finished'")]
+
+
+@pytest.mark.parametrize("years", [-20, 20])
+async def test_a_run_settles_whatever_its_day(fresh: Database, years: int) -> None:
+    """What is older than all parts is kept as long as what happens today; what is later, in the newest."""
+    first, last = await held(fresh)
+    due = noon(last) + years * 365 * DAY
+    await add_daily(fresh, due)
+    now = noon(first + DAY) if years < 0 else due
+    await run_at(fresh, now)
+    assert await settled_days(fresh) == [first + DAY if years < 0 else last]
+    assert (await fresh.read(checks.check_job, 1)).clean
+
+
+async def test_where_the_clock_is_before_all_parts_a_run_settles_in_the_first(fresh: Database) -> None:
+    first, _ = await held(fresh)
+    await add_job(fresh, due=noon(first) - 9 * DAY, interval=86400)
+    await run_at(fresh, noon(first) - 8 * DAY)
+    assert await settled_days(fresh) == [first]
+
+
+async def test_a_run_is_under_the_day_of_its_occurrence_in_utc(fresh: Database) -> None:
+    first, _ = await held(fresh)
+    due = datetime(first.year, first.month, first.day, 23, 59, 59, tzinfo=UTC)
+    await execute(fresh, "ALTER ROLE CURRENT_USER SET TimeZone = 'Pacific/Kiritimati'")
+    await fresh.engine.dispose()
+    try:
+        await add_job(fresh, due=due, interval=86400)
+        await run_at(fresh, due + timedelta(seconds=1))
+        assert await settled_days(fresh) == [first]
+    finally:
+        await execute(fresh, "ALTER ROLE CURRENT_USER RESET TimeZone")
+
+
+async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:
+    now = await scalar(fresh, "SELECT clock_timestamp()")
+    due = now.replace(microsecond=0) + timedelta(seconds=30)
+    jobid = await add_job(fresh, due=due, interval=60, startdate=due.date(), starttime=due.time())
+    await fresh.transact(actions.skip_next, ACTOR, jobid)
+    day = "SELECT CAST(day AS text) FROM joblog WHERE status = 'skipped'"
+    for at, expected in ((due - DAY, "infinity"), (due, str(due.date()))):
+        await sweep_at(fresh, at)
+        assert await scalar(fresh, day) == expected
+    assert (await fresh.read(checks.check_job, jobid)).clean
+
+
+async def test_what_somebody_wrote_twice_stays_where_it_is_seen(fresh: Database) -> None:
+    """Both rows of an occurrence are there, and the check says so."""
+    first, _ = await held(fresh)
+    due = noon(first)
+    jobid = await add_daily(fresh, due)
+    await run_at(fresh, due)
+    by_hand = (
+        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat) VALUES (1, :due, 'finished', :due)"
+    )
+    await execute(fresh, by_hand, due=due)
+    await sweep_at(fresh, due + DAY)
+    assert len(await settled_days(fresh)) == 2
+    assert (await fresh.read(checks.check_job, jobid)).doubles == 1
+
+
+async def test_a_result_is_written_once_and_the_live_row_goes_on_in_place(fresh: Database) -> None:
+    first, _ = await held(fresh)
+    jobid = await add_daily(fresh, noon(first))
+    written = "SELECT sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_del) FROM pg_stat_xact_user_tables"
+
+    async def work(session: Session, _: datetime) -> list[int]:
+        count = Statement(f"{written} WHERE relname LIKE 'joblog%'")
+        before = await session.one(count)
+        await passes.run_pass(session, noon(first), 10, noon(first))
+        return [now - was for was, now in zip(before, await session.one(count), strict=True)]
+
+    assert await fresh.transact(work) == [1, 1, 0], "inserted, updated, deleted"
+    found = await rows(fresh, "SELECT logid, status, day < 'infinity' FROM joblog ORDER BY logid")
+    assert [tuple(row) for row in found] == [(1, "finished", True), (2, "pending", False)]
+    assert (await fresh.read(checks.check_job, jobid)).clean
+
+
+async def test_a_job_without_a_future_leaves_no_live_row(fresh: Database) -> None:
+    first, _ = await held(fresh)
+    await add_job(fresh, due=noon(first))
+    await run_at(fresh, noon(first))
+    assert await scalar(fresh, "SELECT count(*) FROM joblog WHERE day = 'infinity'") == 0
+    jobid = await add_job(fresh, due=noon(first), interval=60)
+    await fresh.transact(actions.pause, ACTOR, jobid, Pause())
+    assert await scalar(fresh, "SELECT count(*) FROM joblog WHERE day = 'infinity'") == 0

@@ -85,7 +85,7 @@ async def _plan_statements(session: Session, now: datetime) -> None:
     """What fills the tables anew makes the server plan anew, which no contestant is to pay for."""
     await passes.claim_due(session, LONG_AGO, BATCH)
     await due.rules_of(session, [DueLog(0, 0, now, "schedule", 1, None, None, 0)])
-    await settling.ran(session, now, [Result(0, "finished")])
+    await settling.ran(session, now, [Result(0, "finished", missed=0)])
 
 
 async def bare_refill(connection: Any) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Table, insert
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import jobchange, joblog, logattempt, logline
-from tests.factories import add_job, execute, scalar
+from tests.factories import add_job, execute, scalar, sum_up
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -152,17 +152,24 @@ async def _failures(database: Database, now: datetime) -> None:
         "replica": "replica-2:84",
         "excerpt": '{"error": "moving", "until": "tonight"}',
         "logid": FAILED_LOG,
+        "jobid": await _job_of(database, FAILED_LOG),
     }
     await _add(
         database,
         logattempt,
         [call | {"attempt": n, "startedat": at, "finishedat": at} for n, at in enumerate(began, 1)],
     )
-    going = {"logid": RUNNING_LOG, "attempt": 1, "startedat": now - 12 * MINUTE, "outcome": "accepted"}
+    running = {"logid": RUNNING_LOG, "jobid": await _job_of(database, RUNNING_LOG), "attempt": 1}
+    going = running | {"startedat": now - 12 * MINUTE, "outcome": "accepted"}
     going |= {"httpstatus": 202, "progress": 40, "message": "3 of 7 tables", "replica": "replica-1:71"}
     await _add(database, logattempt, [going])
-    told = [{"logid": RUNNING_LOG, "attempt": 1, "at": now - n * MINUTE} for n in (11, 7, 2)]
+    told = [running | {"at": now - n * MINUTE} for n in (11, 7, 2)]
     await _add(database, logline, [row | {"line": f"table {n} is copied"} for n, row in enumerate(told, 1)])
+    await sum_up(database)
+
+
+async def _job_of(database: Database, logid: int) -> int:
+    return int(await scalar(database, "SELECT jobid FROM joblog WHERE logid = :logid", logid=logid))
 
 
 def _changes(now: datetime) -> list[dict[str, Any]]:

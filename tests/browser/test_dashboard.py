@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.checks import accessible
 from tests.browser.conftest import NewPage, Site, Watch
-from tests.factories import add_job, execute, is_active, scalar
+from tests.factories import add_job, execute, is_active, scalar, sum_up
 from tests.processes.service import PATIENCE
 
 TARGET = {"url": "http://127.0.0.1:9/", "method": "GET", "retries": 0}
@@ -39,6 +39,7 @@ async def add_failed(site: Site) -> int:
         " SELECT 1, at, 'failed', at, at, at, 'http', '127.0.0.1:9', 'No connection.'"
         " FROM (SELECT clock_timestamp() - interval '1 hour' AS at) AS clock",
     )
+    await sum_up(site.database)
     return int(await scalar(site.database, "SELECT max(logid) FROM joblog"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient, Response
 
 from scheduler_api.database.engine import Database
-from tests.factories import add_job, execute, logs, scalar
+from tests.factories import add_job, execute, logs, scalar, sum_up
 from tests.routers.test_pages import Page
 
 CRON = {"jobname": "Nightly report", "cron": "30 2 * * *", "timezone": "Europe/Berlin"}
@@ -635,6 +635,7 @@ async def test_what_is_skipped_hides_no_failure(client: AsyncClient, database: D
         jobid=jobid,
         at=ran_at,
     )
+    await sum_up(database)
     await execute(
         database,
         "UPDATE joblog SET scheduledfor = '2031-01-01T00:00Z', nextrun = '2031-01-01T00:00Z'"

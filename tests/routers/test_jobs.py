@@ -56,6 +56,8 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "nextrun": "2030-01-31T02:00:00Z",
         "lastrun": None,
         "laststatus": None,
+        "failures": 0,
+        "lastsuccess": None,
     }
     (log,) = await logs(database, 1)
     assert (log.status, log.scheduledfor, log.nextrun, log.lastrun) == (

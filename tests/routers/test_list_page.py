@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
-from tests.factories import NOON, add_due_jobs, add_job, execute, scalar
+from tests.factories import NOON, add_due_jobs, add_job, execute, scalar, sum_up
 from tests.routers.test_pages import HTML, MARKUP
 from tests.routers.test_runs_page import text_of
 from tests.routers.test_target_pages import page_of, strict
@@ -121,12 +121,13 @@ async def test_jobs_are_found_by_what_they_are_doing(
     await add_job(database, jobname="Gone", due=None, active=False, deletedat=now)
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, finishedat, error, leasetoken, leaseuntil) VALUES"
-        " (2, :then, 'failed', :then, 'x', NULL, NULL),"
-        " (4, :then, 'running', NULL, NULL, gen_random_uuid(), :now)",
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, error, leasetoken,"
+        " leaseuntil) VALUES (2, :then, 'failed', :then, :then, 'x', NULL, NULL),"
+        " (4, :then, 'running', :then, NULL, NULL, gen_random_uuid(), :now)",
         then=now - timedelta(hours=1),
         now=now,
     )
+    await sum_up(database)
     found = (await client.get("/jobs", params={"state": state})).json()
     assert {job["jobname"] for job in found} == names
     page = await client.get("/jobs", params={"state": state}, headers=HTML)

@@ -3,7 +3,7 @@
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
-from tests.factories import add_job, execute
+from tests.factories import add_job, execute, sum_up
 from tests.routers.test_pages import HTML
 
 RUNBOOK = "https://wiki.example.com/sync?a=1&b=2"
@@ -22,6 +22,7 @@ async def test_the_runbook_is_shown_where_the_job_fails(client: AsyncClient, dat
     assert link in (await client.get("/jobs/1", headers=HTML)).text
     assert link not in (await client.get("/logs/1", headers=HTML)).text
     await execute(database, FAIL)
+    await sum_up(database)
     for path in ("/logs/1", "/overview"):
         assert link in (await client.get(path, headers=HTML)).text, path
     issue = (await client.get("/overview", headers={"accept": "application/json"})).json()["issues"][0]

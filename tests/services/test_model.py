@@ -280,6 +280,18 @@ class Machine(RuleBasedStateMachine):
         return fates | others
 
     @invariant()
+    def what_is_said_of_its_runs_is_so(self) -> None:
+        """Lists know of them without looking at the logs."""
+        if not self.jobid:
+            return
+        rows = self.runner.run(logs(self.database, self.jobid))
+        ran = [row for row in rows if row.status == "finished"]
+        said = self.row()
+        ended = max((row.finishedat for row in ran), default=None)
+        assert (said["lastrun"], said["lastsuccess"]) == (ended, ended), "plain runs begin as they end"
+        assert (said["laststatus"], said["failures"]) == ("finished" if ran else None, 0)
+
+    @invariant()
     def the_check_is_clean(self) -> None:
         if self.jobid:
             report = self.runner.run(self.database.read(checks.check_job, self.jobid))

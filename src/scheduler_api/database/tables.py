@@ -69,6 +69,11 @@ IS_NEXT_RUN = "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR fol
 #: The same row, to be looked for.
 LIVE_NEXT_RUN = f"{LIVE} AND {IS_NEXT_RUN}"
 
+#: How a job's runs have gone so far, whatever their cause: columns of the row that it goes on with, and of
+#: the job where it has none.
+STANDING = ("lastrun", "runs", "laststatus", "failures", "failingsince", "lastsuccess")
+
+
 job = Table(
     "job",
     metadata,
@@ -129,6 +134,16 @@ job = Table(
     Column("kept", ARRAY(Instant), nullable=False, server_default="{}"),
     # Which order to many jobs paused it.
     Column("pauseid", Uuid),
+    # How its runs went: what the row that it goes on with says, where there is one, and this where not.
+    # When the newest run began; how often the schedule had made it run.
+    Column("lastrun", Instant),
+    Column("runs", Integer, nullable=False, server_default="0"),
+    # How the run that ended last ended; how many in a row have failed, in the order in which they ended, and
+    # since when; when a run finished last.
+    Column("laststatus", LogStatus),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failingsince", Instant),
+    Column("lastsuccess", Instant),
     CheckConstraint("char_length(btrim(jobname)) >= 3", name="jobname"),
     CheckConstraint("repeat = (num_nonnulls(interval, cron) = 1)", name="repeat"),
     CheckConstraint("num_nonnulls(interval, cron) <= 1", name="kind"),
@@ -158,6 +173,8 @@ job = Table(
     Index("ix_job_tags", "tags", postgresql_using="gin"),
     Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
     Index("ix_job_calendars", "jobid", postgresql_where=text("cardinality(calendars) > 0")),
+    # What fails is looked for among all that do not.
+    Index("ix_job_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
     # The tickers look for the pause that ends first.
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
 )
@@ -186,6 +203,9 @@ joblog = Table(
     Column("ahead", Instant),
     # Until when a replica holds the run; another may take it over afterwards.
     Column("leaseuntil", Instant),
+    # Of the row that a job goes on with: see STANDING.
+    Column("failingsince", Instant),
+    Column("lastsuccess", Instant),
     Column("day", Date, nullable=False, server_default=LIVE_DAY),
     Column("status", LogStatus, nullable=False, server_default="pending"),
     Column("cause", LogCause, nullable=False, server_default="schedule"),
@@ -193,6 +213,8 @@ joblog = Table(
     Column("kind", RunKind, nullable=False, server_default="plain"),
     # How often the schedule had made the job run by then, this run included; what maxruns bounds.
     Column("runs", Integer, nullable=False, server_default="0"),
+    Column("laststatus", LogStatus),
+    Column("failures", Integer),
     Column("attempt", SmallInteger, nullable=False, server_default="1"),
     # Attempts from before it was asked to be tried afresh: they count no more.
     Column("spent", SmallInteger, nullable=False, server_default="0"),
@@ -229,13 +251,6 @@ joblog = Table(
     CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
     CheckConstraint("following IS NULL OR status IN ('pending', 'running')", name="following"),
     CheckConstraint("spent >= 0 AND spent < attempt", name="spent"),
-    # The newest run that the schedule did not make; its own come in the order of their occurrences.
-    Index(
-        "ix_joblog_beside",
-        "jobid",
-        "startedat",
-        postgresql_where=text("cause <> 'schedule' AND startedat IS NOT NULL"),
-    ),
     # What failed is looked for among millions that did not.
     Index("ix_joblog_failed", "logid", postgresql_where=text("status = 'failed'")),
     # What ran in a stretch of time, of all jobs. An entry for a range of blocks costs next to nothing.
@@ -247,8 +262,7 @@ joblog = Table(
     ),
     # What a row stands for, by the last of it: few rows stand for more than one occurrence.
     Index("ix_joblog_through", "through", postgresql_where=text("through IS NOT NULL")),
-    # Which jobs have failed, and what failed last.
-    Index("ix_joblog_failing", "jobid", postgresql_where=text("status = 'failed'")),
+    # What failed last.
     Index("ix_joblog_failedat", "finishedat", postgresql_where=text("status = 'failed'")),
     postgresql_partition_by="RANGE (day)",
 )
@@ -341,6 +355,7 @@ joblog_live = Table(
     ),
     Index("ix_joblog_live_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
     Index("ix_joblog_live_running", "jobid", "host", postgresql_where=text("status = 'running'")),
+    Index("ix_joblog_live_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
 )
 #: What becomes of a live part that is there, in SQL; the first parts of history are added at the first start.
 CREATE_LIVE = (

@@ -76,10 +76,9 @@ def host(now: datetime, row: UnreachableHost) -> Issue:
     )
 
 
-def failing(row: FailingJob, limit: int) -> Issue:
-    """The newest run of a job has failed, and maybe some before it; they were counted up to `limit`."""
-    least = "at least " if row.times == limit else ""
-    streak = "" if row.times == 1 else f" {least}{row.times:,} times in a row"
+def failing(row: FailingJob) -> Issue:
+    """The last run of a job has failed, and maybe some before it."""
+    streak = f" {row.times:,} times in a row" if row.times > 1 else ""
     return Issue(
         kind=IssueKind.FAILING,
         what=f"“{row.jobname}” failed{streak}",

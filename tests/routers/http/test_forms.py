@@ -147,9 +147,12 @@ def test_whatever_a_job_holds_comes_back_from_the_form(body: Any, interval: int)
         json.dumps({"jobname": "A job", **EVERY, "interval": interval, "target": target})
     )
     state = {"state": "active", "active": True, "version": 3, "createdat": NOON}
-    names = ("pausedat", "pausereason", "pauseduntil", "pauseid", "nextrun", "lastrun", "laststatus")
+    names = (
+        "pausedat", "pausereason", "pauseduntil", "pauseid", "nextrun", "lastrun", "laststatus",
+        "lastsuccess",
+    )  # fmt: skip
     none = dict.fromkeys(names)
-    job = Job(jobid=1, **(draft.model_dump() | state | none))
+    job = Job(jobid=1, failures=0, **(draft.model_dump() | state | none))
     fields = fields_for(datetime(2030, 1, 1, tzinfo=UTC), "UTC", job, None)
     assert draft_of(fields, job).model_dump() == draft.model_dump()
 

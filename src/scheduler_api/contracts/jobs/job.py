@@ -35,7 +35,7 @@ class Condition(StrEnum):
 
 
 class LastStatus(StrEnum):
-    """The status of a job's last run."""
+    """The status of a job's run in progress, or of its last one."""
 
     PENDING = "pending"
     """It waits for another attempt."""
@@ -118,8 +118,11 @@ class JobSummary(Output):
         "first."
     )
     laststatus: LastStatus | None = Field(
-        description="The status of its last run. `pending`: it waits for a retry."
+        description="The status of the run in progress, or of the last one that ended. `pending`: it waits "
+        "for a retry."
     )
+    failures: int = Field(description="How many runs in a row have failed, in the order in which they ended.")
+    lastsuccess: datetime | None = Field(description="When a run finished last; null if none has.")
     version: int = Field(
         description="Another number after each change that people make; the one in its ETag."
     )

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, and_, any_, bindparam, func, insert, select, 
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.rows import JobRow, ScheduleRow, StateRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE_NEXT_RUN, Instant, columns, job
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, STANDING, Instant, columns, job
 
 #: The columns of a ScheduleRow, and of a StateRow.
 SCHEDULE, STATE = (
@@ -23,33 +23,22 @@ WRITTEN = tuple(name for name in JobDraft.model_fields if name not in {"active",
 #: What follows from that.
 DERIVED = ("kind", "host", "afterjobid", "calendardays", "calendarversion")
 
-#: The next run of each job, and its newest run.
+#: The next run of each job, with how its runs have gone.
 NEXT_RUN = f"""
     LEFT JOIN (
         SELECT jobid, coalesce(following, nextrun) AS nextrun,
-               coalesce(following, scheduledfor) AS scheduledfor, runs
+               coalesce(following, scheduledfor) AS scheduledfor, {", ".join(STANDING)}
         FROM joblog
         WHERE {LIVE_NEXT_RUN}
     ) AS next_run ON next_run.jobid = job.jobid
 """
-LATEST = """
+#: The newest run that has begun and is not over.
+BEGUN = f"""
     LEFT JOIN LATERAL (
-        SELECT lastrun, status FROM (
-            -- The schedule's own run in the order of their occurrences; few others lie between two of them.
-            (SELECT lastrun, status, startedat FROM (
-                SELECT lastrun, status, startedat, cause, attempt, scheduledfor FROM joblog
-                WHERE jobid = job.jobid AND job.afterjobid IS NULL
-                ORDER BY scheduledfor DESC LIMIT 1000
-             ) AS told
-             WHERE cause = 'schedule' AND status <> 'skipped' AND (status <> 'pending' OR attempt > 1)
-             ORDER BY scheduledfor DESC LIMIT 1)
-            UNION ALL
-            (SELECT lastrun, status, startedat FROM joblog
-             WHERE jobid = job.jobid AND cause <> 'schedule' AND startedat IS NOT NULL AND status <> 'skipped'
-             ORDER BY startedat DESC LIMIT 1)
-        ) AS ran
-        ORDER BY coalesce(startedat, lastrun) DESC NULLS LAST LIMIT 1
-    ) AS latest ON true
+        SELECT startedat, status FROM joblog
+        WHERE {LIVE} AND jobid = job.jobid AND status IN ('running', 'pending') AND startedat IS NOT NULL
+        ORDER BY startedat DESC LIMIT 1
+    ) AS begun ON true
 """
 #: A target without what lists and schedules need not know, and what may be long.
 SHORT_TARGET = """
@@ -62,14 +51,20 @@ IS_REFINED = """
 """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
-_OWN = ", ".join(f'job."{field.name}"' for field in fields(JobRow) if field.name in job.c)
+_OWN = ", ".join(
+    f'job."{field.name}"' for field in fields(JobRow) if field.name in job.c and field.name not in STANDING
+)
 _JOB = f"""
     SELECT {_OWN.replace('job."target"', "{target} AS target")},
            CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
                 WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
-           next_run.nextrun, next_run.scheduledfor AS nextoccurrence, next_run.runs,
-           latest.lastrun, latest.status AS laststatus
-    FROM job {NEXT_RUN} {LATEST}
+           next_run.nextrun, next_run.scheduledfor AS nextoccurrence,
+           coalesce(next_run.runs, job.runs) AS runs,
+           greatest(begun.startedat, next_run.lastrun, job.lastrun) AS lastrun,
+           coalesce(begun.status, next_run.laststatus, job.laststatus) AS laststatus,
+           coalesce(next_run.failures, job.failures) AS failures,
+           coalesce(next_run.lastsuccess, job.lastsuccess) AS lastsuccess
+    FROM job {NEXT_RUN} {BEGUN}
 """
 #: A job with what its logs say of it: its next run, and how the newest one ended.
 SUMMARY = _JOB.format(target=SHORT_TARGET)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.database.jobs.definitions import LATEST, NEXT_RUN, SUMMARY
+from scheduler_api.database.jobs.definitions import BEGUN, NEXT_RUN, SUMMARY
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
 
@@ -28,27 +28,37 @@ class JobFilter(NamedTuple):
     """The order to many jobs that paused them."""
 
 
+#: Filters of which each value has a condition of its own, as the planner chooses by it.
+LITERAL = {"state", "laststatus"}
 _WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+#: Jobs whose last run failed: few, each known by an index.
+_FAILED = (
+    "coalesce(next_run.laststatus, job.laststatus) = 'failed' AND job.jobid IN ("
+    "SELECT jobid FROM joblog WHERE day = 'infinity' AND laststatus = 'failed'"
+    " UNION ALL SELECT jobid FROM job WHERE laststatus = 'failed')"
+)
 #: The conditions, by the filter or the state that asks for them.
 CONDITIONS = {
     "name": "job.jobname ILIKE :name",
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
     "jobids": "job.jobid = ANY(CAST(:jobids AS bigint[]))",
     "pauseid": "job.pauseid = CAST(:pauseid AS uuid)",
-    "laststatus": "latest.status = :laststatus",
+    "last-finished": "begun.status IS NULL AND coalesce(next_run.laststatus, job.laststatus) = 'finished'",
+    "last-failed": f"begun.status IS NULL AND {_FAILED}",
+    "last-running": "begun.status = 'running'",
+    "last-pending": "begun.status = 'pending'",
     "active": "job.active",
     "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
     "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
     "deleted": "job.deletedat IS NOT NULL",
     "running": "EXISTS ("
     "SELECT FROM joblog WHERE day = 'infinity' AND jobid = job.jobid AND status = 'running')",
-    # The first condition spares the second for all that never failed.
-    "failing": "job.active AND job.jobid IN (SELECT jobid FROM joblog WHERE status = 'failed')"
-    " AND latest.status = 'failed'",
+    "failing": f"job.active AND begun.status IS NULL AND {_FAILED}",
     "overdue": "job.active AND next_run.nextrun < statement_timestamp() - CAST(:overdue AS interval)",
 }
 #: Filters and orders that look at more than the job's own row.
-_OF_LATEST, _OF_NEXT_RUN = {"laststatus", "failing"}, {"overdue", "nextrun"}
+_OF_LATEST = {"failing", *(f"last-{status}" for status in LastStatus)}
+_OF_NEXT_RUN = {"overdue", "nextrun", *_OF_LATEST}
 #: How lists can be sorted: by what, and what comes after a place in that order.
 SORTS = {
     "jobid": ("job.jobid", "job.jobid > :jobid"),
@@ -87,11 +97,14 @@ async def page(
 
 def _given(wanted: JobFilter) -> dict[str, Any]:
     """The conditions that a filter makes, with their values."""
-    given = {name: value for name, value in wanted._asdict().items() if value is not None and name != "state"}
+    by_name = wanted._asdict().items()
+    given = {name: value for name, value in by_name if value is not None and name not in LITERAL}
     if wanted.name is not None:
         given["name"] = f"%{wanted.name.translate(_WILDCARDS)}%"
     if wanted.state is not None:
         given[wanted.state.value] = LATE
+    if wanted.laststatus is not None:
+        given[f"last-{wanted.laststatus}"] = None
     return given
 
 
@@ -103,7 +116,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[J
     if further:
         conditions.append(beyond)
     asked = {sort, *filters}
-    seen = (NEXT_RUN if _OF_NEXT_RUN & asked else "") + (LATEST if _OF_LATEST & asked else "")
+    seen = (NEXT_RUN if _OF_NEXT_RUN & asked else "") + (BEGUN if _OF_LATEST & asked else "")
     # First which jobs, by as little as that takes; then all that there is to say of those.
     return Statement(
         f"""
@@ -118,7 +131,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[J
 
 @lru_cache(maxsize=256)
 def _count(filters: tuple[str, ...]) -> Statement[Any]:
-    seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (LATEST if _OF_LATEST & {*filters} else "")
+    seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (BEGUN if _OF_LATEST & {*filters} else "")
     return Statement(
         f"""
         SELECT count(*) FROM (

@@ -79,10 +79,13 @@ class JobRow(StateRow):
     nextrun: datetime | None
     nextoccurrence: datetime | None
     """The first one that the ledger does not account for; of a paused job, see `resumefrom`."""
-    runs: int | None
-    """How many runs the schedule has made, as its next run has it."""
+    runs: int
+    """How many runs the schedule has made."""
     lastrun: datetime | None
     laststatus: str | None
+    failures: int
+    """In a row."""
+    lastsuccess: datetime | None
 
     @property
     def goes_on(self) -> datetime | None:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, func, select, text
 
 from scheduler_api.database.runs.due import DUE, DueLog
 from scheduler_api.database.runs.settling import Result, columns
+from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, joblog
 
@@ -144,20 +145,25 @@ START = Statement(
             through = CASE WHEN chosen.missed IS NOT NULL THEN chosen.through ELSE joblog.through END,
             following = CASE WHEN chosen.missed IS NOT NULL THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.{LIVE} AND joblog.logid = chosen.logid
-        RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, kind, host, leasetoken, runs,
-                  parentlogid, body, ahead, chosen.next, chosen.try
+        RETURNING joblog.logid, jobid, scheduledfor, cause, attempt, kind, host, leasetoken,
+                  parentlogid, body, ahead, joblog.following, {COLUMNS}, chosen.next, chosen.try,
+                  chosen.missed IS NOT NULL AS carried
     ), added AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, kind, host)
-        SELECT jobid, next, coalesce(try, next), :now, runs, kind, host FROM started
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, {COLUMNS})
+        SELECT jobid, next, coalesce(try, next), kind, host, {COLUMNS} FROM started
         WHERE next > coalesce(ahead, '-infinity')
         ON CONFLICT DO NOTHING
         RETURNING jobid
+    ), left_to_job AS (
+        UPDATE job SET {TO_JOB.format(row="started")} FROM started
+        WHERE job.jobid = started.jobid AND carried AND following IS NULL
+          AND job.jobid NOT IN (SELECT jobid FROM added)
     ), written AS (
         INSERT INTO logattempt (logid, jobid, attempt, startedat, replica)
         SELECT logid, jobid, attempt, :now, :replica FROM started
     )
     SELECT logid, job.jobid, scheduledfor, cause, attempt, started.host,
-           nullif(parentlogid, 0) AS parentlogid, runs,
+           nullif(parentlogid, 0) AS parentlogid, started.runs,
            CAST(:now AS timestamptz) AS now, leasetoken AS token, jobname, timezone, createdat,
            CAST(CASE WHEN body IS NULL THEN job.target
                      ELSE jsonb_set(job.target, '{{body}}', body) END AS text) AS document,

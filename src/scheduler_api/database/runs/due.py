@@ -27,6 +27,11 @@ class DueLog(NamedTuple):
     runs: int
     """How often the schedule has made the job run before."""
 
+    @property
+    def carries(self) -> bool:
+        """Whether it carries its job's future."""
+        return self.attempt == 1 and self.cause == "schedule"
+
 
 #: The columns of a DueLog.
 DUE = "logid, jobid, scheduledfor, cause, attempt, host, lastrun, runs"

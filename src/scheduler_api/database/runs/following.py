@@ -1,4 +1,4 @@
-"""What follows from results for jobs: whether they are over, and how often they have failed in a row."""
+"""What follows from results for jobs: whether they are over."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -48,24 +48,6 @@ RETIRE_IDLE = Statement(
     StateRow,
 )
 RETIRE = Statement(f"UPDATE job SET {_RETIRED} WHERE {_IDLE}")
-#: How many of each job's newest results are failures, from the newest on.
-FAILED_IN_A_ROW = Statement(
-    """
-    SELECT asked.jobid, counted.failures
-    FROM unnest(CAST(:jobids AS bigint[]), CAST(:limits AS int[])) AS asked (jobid, count)
-    CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE others = 0) AS failures FROM (
-            SELECT count(*) FILTER (WHERE status <> 'failed')
-                   OVER (ORDER BY scheduledfor DESC, logid DESC) AS others
-            FROM (
-                SELECT status, scheduledfor, logid FROM joblog
-                WHERE joblog.jobid = asked.jobid AND status IN ('finished', 'failed')
-                ORDER BY scheduledfor DESC, logid DESC LIMIT asked.count
-            ) AS newest
-        ) AS runs
-    ) AS counted
-    """
-)
 
 
 async def retire_idle(
@@ -87,11 +69,3 @@ async def retire_idle(
 async def retire(session: Session, jobids: Sequence[int]) -> None:
     """Mark those of the jobs as completed that are idle still."""
     await session.all(RETIRE, jobids=jobids)
-
-
-async def failed_in_a_row(session: Session, limits: Mapping[int, int]) -> dict[int, int]:
-    """How many of the newest runs of each job failed one after the other, counted up to its limit."""
-    if not limits:
-        return {}
-    rows = await session.all(FAILED_IN_A_ROW, jobids=list(limits), limits=list(limits.values()))
-    return dict(rows)

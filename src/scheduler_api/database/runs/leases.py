@@ -45,6 +45,11 @@ class LeasedLog(ScheduleRow):
     accepted: bool
     """Whether its target has accepted the run; known only of leases that have expired."""
 
+    @property
+    def carries(self) -> bool:
+        """Whether it carries its job's future."""
+        return self.following is not None
+
 
 _ACCEPTED = f"""EXISTS (
     SELECT FROM logattempt AS own
@@ -57,8 +62,8 @@ def _leased(accepted: str) -> str:
     return f"""
     SELECT {SCHEDULE}, misfire, grace, overlap, autopause, pausedat, deletedat,
            CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
-           logid, cause, status, attempt, spent, scheduledfor, startedat, following, runs, lastrun,
-           joblog.host, leasetoken, leaseuntil,
+           logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
+           joblog.lastrun, joblog.host, leasetoken, leaseuntil,
            {accepted} AS accepted
     FROM joblog JOIN job ON job.jobid = joblog.jobid
 """

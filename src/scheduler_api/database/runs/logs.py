@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, joblog
+from scheduler_api.database.tables import LIVE_NEXT_RUN, columns, joblog
 
 
 @dataclass
@@ -119,11 +119,9 @@ _FURTHER = {
 REQUEST = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, lastrun, cause, body)
-    SELECT jobid, first, :now, job.kind, job.host, (
-        SELECT max(lastrun) FROM (
-            SELECT lastrun FROM joblog WHERE jobid = wanted.jobid ORDER BY scheduledfor DESC LIMIT 5
-        ) AS recent
-    ), :cause, CAST(:body AS jsonb)
+    SELECT jobid, first, :now, job.kind, job.host,
+           coalesce((SELECT lastrun FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = wanted.jobid), job.lastrun),
+           :cause, CAST(:body AS jsonb)
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
     JOIN job USING (jobid)
     WHERE NOT EXISTS (
@@ -267,14 +265,22 @@ class Standing(NamedTuple):
     """How often the schedule has made it run."""
 
 
-#: By the newest rows; a row's reach may exceed that of a later one.
+#: By the newest rows, as a row's reach may exceed that of a later one; and by what the job keeps, as history
+#: goes, unless a hand took its next run away.
 STANDING = Statement(
-    """
-    SELECT max(coalesce(through, scheduledfor)) AS accounted, max(lastrun) AS lastrun, max(runs) AS runs
-    FROM (
-        SELECT scheduledfor, through, lastrun, runs FROM joblog
-        WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
+    f"""
+    SELECT newest.accounted, greatest(newest.lastrun, next_run.lastrun, job.lastrun) AS lastrun,
+           greatest(newest.runs, next_run.runs, job.runs) AS runs
+    FROM job
+    CROSS JOIN (
+        SELECT max(coalesce(through, scheduledfor)) AS accounted, max(lastrun) AS lastrun, max(runs) AS runs
+        FROM (
+            SELECT scheduledfor, through, lastrun, runs FROM joblog
+            WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
+        ) AS rows
     ) AS newest
+    LEFT JOIN (SELECT jobid, lastrun, runs FROM joblog WHERE {LIVE_NEXT_RUN}) AS next_run USING (jobid)
+    WHERE job.jobid = :jobid
     """,
     Standing,
 )

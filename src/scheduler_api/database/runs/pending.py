@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, select, text, update
+from sqlalchemy import bindparam, exists, select, text, update
 
 from scheduler_api.database.jobs.definitions import SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
+from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, joblog
 
@@ -54,9 +55,11 @@ _AHEAD = """
 # parts: this looks for it under the job's lock, without which no row goes from one part to another.
 ADD = Statement(
     f"""
-    INSERT INTO joblog (jobid, scheduledfor, nextrun, lastrun, runs, ahead, kind, host)
-    SELECT jobid, :scheduledfor, :nextrun, CAST(:lastrun AS timestamptz), :runs,
-           {_AHEAD.format(jobid="job.jobid", occurrence=":scheduledfor")}, kind, host
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
+    SELECT jobid, :scheduledfor, :nextrun, kind, host,
+           {_AHEAD.format(jobid="job.jobid", occurrence=":scheduledfor")},
+           greatest(lastrun, CAST(:lastrun AS timestamptz)), greatest(runs, :runs), laststatus, failures,
+           failingsince, lastsuccess
     FROM job
     WHERE jobid = :jobid AND NOT EXISTS (
         SELECT FROM joblog AS known
@@ -76,18 +79,36 @@ PENDING = Statement(
     .order_by(joblog.c.logid)
     .with_for_update()
 )
-WITHDRAW = Statement(delete(joblog).where(text(LIVE), joblog.c.logid == bindparam("logid")))
+# The job keeps what the row said of its runs.
+WITHDRAW = Statement(
+    f"""
+    WITH gone AS (
+        DELETE FROM joblog WHERE {LIVE} AND logid = :logid RETURNING *
+    )
+    UPDATE job SET {TO_JOB.format(row="gone")} FROM gone WHERE job.jobid = gone.jobid
+    """
+)
 RETIME = Statement(
     update(joblog)
     .where(text(LIVE), joblog.c.logid == bindparam("logid"))
     .values(nextrun=bindparam("nextrun"))
 )
+# A run that carries the job's future also carries how its runs have gone.
 FOLLOW = Statement(
     f"""
     UPDATE joblog
-    SET following = :following,
+    SET following = :following, {TO_JOB.format(row="job")},
         ahead = {_AHEAD.format(jobid="joblog.jobid", occurrence="CAST(:following AS timestamptz)")}
-    WHERE {LIVE} AND logid = ANY(:logids)
+    FROM job WHERE {LIVE} AND logid = :logid AND job.jobid = joblog.jobid
+    """
+)
+LET_GO = Statement(
+    f"""
+    WITH former AS (
+        UPDATE joblog SET following = NULL, ahead = NULL
+        WHERE {LIVE} AND logid = ANY(:logids) AND following IS NOT NULL RETURNING *
+    )
+    UPDATE job SET {TO_JOB.format(row="former")} FROM former WHERE job.jobid = former.jobid
     """
 )
 # A run that waits for another attempt stays a call: the attempts before it were.
@@ -225,9 +246,14 @@ async def retime(session: Session, logid: int, tried: datetime) -> None:
     await session.all(RETIME, logid=logid, nextrun=tried)
 
 
-async def follow(session: Session, logids: Sequence[int], occurrence: datetime | None) -> None:
-    """Let runs that are in progress add `occurrence` when they settle; None: nothing."""
-    await session.all(FOLLOW, logids=logids, following=occurrence)
+async def follow(session: Session, logid: int, occurrence: datetime) -> None:
+    """Let a run that is in progress add `occurrence` when it settles: its job has no other future."""
+    await session.all(FOLLOW, logid=logid, following=occurrence)
+
+
+async def let_go(session: Session, logids: Sequence[int]) -> None:
+    """Let runs that are in progress add nothing when they settle."""
+    await session.all(LET_GO, logids=logids)
 
 
 async def rehost(session: Session, jobid: int, host: str | None) -> None:

@@ -4,20 +4,22 @@ A result is inserted once, into history, and not changed there. The live row goe
 where there is one, under an id of its own; otherwise it goes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from scheduler_api.database.runs.days import day_of
+from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outcome
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables import IS_NEXT_RUN, LIVE
 
 _RESULTS = """
     SELECT * FROM unnest(
         CAST(:logids AS bigint[]), CAST(:statuses AS logstatus[]), CAST(:errors AS text[]),
         CAST(:reasons AS text[]), CAST(:begins AS bool[]), CAST(:misses AS bigint[]),
-        CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[])
-    ) AS result (id, outcome, why, excuse, begins, stands, reaches, next, try)
+        CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[]),
+        CAST(:lasts AS logstatus[]), CAST(:fails AS int[]), CAST(:succeeds AS bool[])
+    ) AS result (id, outcome, why, excuse, begins, stands, reaches, next, try, last, fails, succeeds)
 """
 #: The ends of attempts, by log and attempt.
 _ENDS = """
@@ -33,7 +35,8 @@ _ENDED = f"""
         SELECT joblog.*, result.*, {day_of("scheduledfor")} AS kept,
                CASE WHEN begins THEN :now ELSE lastrun END AS ran,
                runs + CAST(begins AND outcome = 'finished' AND cause = 'schedule' AS int) AS count,
-               next > coalesce(ahead, '-infinity') AS goes_on
+               next > coalesce(ahead, '-infinity') AS goes_on,
+               {IS_NEXT_RUN} AS carries, {AFTER.format(was="joblog")}
         FROM ({_RESULTS}) AS result JOIN joblog ON logid = id
         WHERE {LIVE} AND status IN ('pending', 'running')
     ), settled AS (
@@ -53,6 +56,7 @@ _ENDED = f"""
     ), next_run AS (
         UPDATE joblog SET
             logid = DEFAULT, scheduledfor = next, nextrun = coalesce(try, next), lastrun = ran, runs = count,
+            laststatus = newstatus, failures = newfailures, failingsince = newsince, lastsuccess = newsuccess,
             status = 'pending', attempt = 1, spent = 0, missed = 0, through = NULL, startedat = NULL,
             following = NULL, ahead = NULL, leasetoken = NULL, leaseuntil = NULL, body = NULL,
             -- What its job does may have changed while a call was made.
@@ -61,6 +65,9 @@ _ENDED = f"""
             host = CASE WHEN ended.status = 'pending' AND ended.attempt = 1 THEN joblog.host
                         ELSE (SELECT job.host FROM job WHERE job.jobid = joblog.jobid) END
         FROM ended WHERE joblog.{LIVE} AND joblog.logid = ended.logid AND goes_on
+    ), left_to_job AS (
+        UPDATE job SET lastrun = ran, runs = count, {SET_AFTER}
+        FROM ended WHERE job.jobid = ended.jobid AND carries AND goes_on IS NOT true
     )
 """
 _CONFLICTS = "SELECT jobid FROM ended WHERE goes_on = false"
@@ -161,6 +168,9 @@ ACCEPTED = Statement(
 )
 
 
+NO_OUTCOMES: Mapping[int, Outcome] = {}
+
+
 class Result(NamedTuple):
     """What becomes of a log that is to run, runs, or has run."""
 
@@ -241,11 +251,16 @@ class Acceptance(NamedTuple):
 
 
 async def ran(
-    session: Session, now: datetime, results: Sequence[Result], ends: Sequence[AttemptEnd] = ()
+    session: Session,
+    now: datetime,
+    results: Sequence[Result],
+    ends: Sequence[AttemptEnd] = (),
+    outcomes: Mapping[int, Outcome] = NO_OUTCOMES,
 ) -> list[int]:
     """Write the results of logs that are locked, the ends of their attempts, and the next rows.
 
-    Gives back the jobs whose next occurrence has a row already.
+    `outcomes` are what the runs of a job came to, by the log that carries its future. Gives back the jobs
+    whose next occurrence has a row already.
     """
     again = [result for result in results if result.status == "pending"]
     if again:
@@ -266,6 +281,7 @@ async def ran(
             result.through,
             result.next,
             result.tried,
+            *outcomes.get(result.logid, NOTHING),
         )
         for result in results
         if result.status != "pending"
@@ -282,7 +298,18 @@ async def skip(
     row of their first occurrence.
     """
     over = [
-        _Settled(row.logid, row.status, None, row.reason, False, row.missed, row.through, row.next, row.tried)
+        _Settled(
+            row.logid,
+            row.status,
+            None,
+            row.reason,
+            False,
+            row.missed,
+            row.through,
+            row.next,
+            row.tried,
+            *NOTHING,
+        )
         for row in rows
         if row.logid is not None
     ]
@@ -308,6 +335,9 @@ class _Settled(NamedTuple):
     through: datetime | None
     next: datetime | None
     tried: datetime | None
+    last: str | None
+    fails: int
+    succeeds: bool
 
 
 async def _settle(
@@ -317,6 +347,7 @@ async def _settle(
         return []
     names = (
         "logids", "statuses", "errors", "reasons", "begins", "misses", "throughs", "nexts", "tries",
+        "lasts", "fails", "succeeds",
     )  # fmt: skip
     rows = columns(names, over)
     # What has not begun made no attempt.

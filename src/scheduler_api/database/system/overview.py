@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
@@ -149,43 +149,28 @@ LATE = Statement(
     """,
     LateRow,
 )
-# Each job that ever failed is found by one step along the index of failures. Those fail whose newest run that
-# ended failed: of active ones, and of ones that are over since less than a day.
+# Of active jobs, and of ones that are over and have failed since less than a day. The newest log that failed
+# is the newest that ended, or one close to it.
 FAILING = Statement(
-    """
-    WITH RECURSIVE ever AS (
-        (SELECT jobid FROM joblog WHERE status = 'failed' ORDER BY jobid LIMIT 1)
+    f"""
+    WITH standing AS (
+        SELECT jobid, failures, failingsince FROM joblog WHERE {LIVE_NEXT_RUN} AND laststatus = 'failed'
         UNION ALL
-        SELECT (SELECT jobid FROM joblog
-                WHERE status = 'failed' AND jobid > ever.jobid ORDER BY jobid LIMIT 1)
-        FROM ever WHERE ever.jobid IS NOT NULL
+        SELECT jobid, failures, failingsince FROM job
+        WHERE laststatus = 'failed'
+          AND NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid)
     ), failing AS (
-        SELECT jobid, jobname, timezone, runbook, latest.logid, latest.error
-        FROM ever JOIN job USING (jobid)
+        SELECT jobid, jobname, timezone, runbook, latest.logid, latest.error, standing.failures AS times,
+               coalesce(standing.failingsince, latest.finishedat) AS since
+        FROM standing JOIN job USING (jobid)
         CROSS JOIN LATERAL (
-            SELECT logid, status, error, finishedat FROM joblog
-            WHERE jobid = ever.jobid AND status IN ('finished', 'failed')
-            ORDER BY scheduledfor DESC, logid DESC LIMIT 1
+            SELECT logid, error, finishedat FROM joblog
+            WHERE jobid = job.jobid AND status = 'failed' ORDER BY scheduledfor DESC LIMIT 1
         ) AS latest
-        WHERE latest.status = 'failed'
-          AND (job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent)
+        WHERE job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent
         ORDER BY latest.finishedat DESC LIMIT :limit
     )
-    SELECT failing.*, row.times, row.since FROM failing
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS times, min(finishedat) AS since
-        FROM (
-            SELECT finishedat,
-                   bool_and(status = 'failed') OVER (ORDER BY scheduledfor DESC, logid DESC) AS inarow
-            FROM (
-                SELECT logid, status, scheduledfor, finishedat FROM joblog
-                WHERE jobid = failing.jobid AND status IN ('finished', 'failed')
-                ORDER BY scheduledfor DESC, logid DESC LIMIT :longest
-            ) AS newest
-        ) AS told
-        WHERE inarow
-    ) AS row
-    ORDER BY row.since DESC, jobid
+    SELECT * FROM failing ORDER BY since DESC, jobid
     """,
     FailingJob,
 )
@@ -258,12 +243,12 @@ async def late(session: Session, before: datetime, limit: int) -> list[LateRow]:
     return await session.all(LATE, before=before, limit=limit)
 
 
-async def failing(session: Session, recent: datetime, longest: int, limit: int) -> list[FailingJob]:
-    """Up to `limit` jobs whose newest run that ended failed, the newest trouble first.
+async def failing(session: Session, recent: datetime, limit: int) -> list[FailingJob]:
+    """Up to `limit` jobs whose last run that ended failed, the newest trouble first.
 
-    Those that are over count if they failed after `recent`. Failures in a row are counted up to `longest`.
+    Those that are over count if they failed after `recent`.
     """
-    return await session.all(FAILING, recent=recent, longest=longest, limit=limit)
+    return await session.all(FAILING, recent=recent, limit=limit)
 
 
 async def given_up(session: Session, limit: int) -> list[GivenUpJob]:

@@ -43,6 +43,8 @@ async def create(session: Session, now: datetime, actor: Actor, draft: JobDraft)
         nextrun=nextrun,
         lastrun=None,
         laststatus=None,
+        failures=0,
+        lastsuccess=None,
         version=1,
         createdat=now,
     )

@@ -135,7 +135,8 @@ async def take_back(session: Session, locked: LockedJob, but: datetime | None = 
     """
     if locked.next_run is not None and locked.next_run.scheduledfor != but:
         await pending.withdraw(session, locked.next_run.logid)
-    await pending.follow(session, [log.logid for log in locked.under_way], None)
+    if locked.under_way:
+        await pending.let_go(session, [log.logid for log in locked.under_way])
 
 
 async def go_on(
@@ -155,6 +156,6 @@ async def go_on(
     if given is not None and given.scheduledfor != occurrence:
         given = None
     if given is None and locked.under_way and not overlap:
-        await pending.follow(session, [locked.under_way[-1].logid], occurrence)
+        await pending.follow(session, locked.under_way[-1].logid, occurrence)
         return
     await schedule_next(session, now, locked.job.jobid, future, occurrence, given)

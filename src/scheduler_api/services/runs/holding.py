@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from scheduler_api.computing import in_turns
-from scheduler_api.database.runs import leases
+from scheduler_api.database.runs import leases, standing
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.runs.settling import Acceptance
@@ -64,6 +64,9 @@ async def settle_ends(
     """
     shown = [(end.logid, end.token) for end in ended]
     rows = await leases.fence(session, shown)
+    for log in await _held(session, list(rows.values())):
+        assert log.leasetoken is not None
+        del rows[log.leasetoken]
     ready = [(rows[end.token], end) for end in ended if end.token in rows]
     held = await leases.current(session, [(logid, token) for logid, token in shown if token not in rows])
     judged, done, left = await _settle_held(session, now, ready, singly=singly)
@@ -108,9 +111,18 @@ async def reap(session: Session, now: datetime, tokens: Sequence[UUID], *, singl
 
     How many were ended. With `singly`, one that the database refuses fails alone.
     """
-    held = [(row, _expired(row)) for row in await leases.take_over(session, now, tokens)]
+    rows = await leases.take_over(session, now, tokens)
+    left = await _held(session, rows)
+    held = [(row, _expired(row)) for row in rows if row not in left]
     _, done, _ = await _settle_held(session, now, held, singly=singly)
     return len(done)
+
+
+async def _held(session: Session, logs: Sequence[LeasedLog]) -> list[LeasedLog]:
+    """Those of the logs that are not to be settled now: their jobs go on with a row that somebody holds."""
+    beside = {log.jobid for log in logs if not log.carries}
+    held = await standing.held(session, sorted(beside)) if beside else set()
+    return [log for log in logs if log.jobid in held and not log.carries]
 
 
 async def _settle_held(

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from scheduler_api.database.runs import passes
+from scheduler_api.database.runs import passes, standing
 from scheduler_api.database.runs.due import rules_of
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.singly import as_a_whole_or_singly
@@ -70,6 +70,9 @@ async def run_pass(
     if not claimed:
         return PassReport()
     rules = await rules_of(session, claimed)
+    beside = sorted({log.jobid for log in claimed if not log.carries} & rules.keys())
+    for jobid in await standing.held(session, beside) if beside else ():
+        del rules[jobid]
     logs = [log for log in claimed if log.jobid in rules]
     report = PassReport(
         claimed=len(claimed) - len(logs),

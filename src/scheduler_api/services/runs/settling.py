@@ -12,13 +12,15 @@ from typing import NamedTuple
 from scheduler_api.actors import SCHEDULE
 from scheduler_api.contracts.jobs.actions import Pause
 from scheduler_api.database.jobs.rows import StateRow
-from scheduler_api.database.runs import following, logs
+from scheduler_api.database.runs import following, logs, standing
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.runs.settling import AttemptEnd, Result, Skipped
+from scheduler_api.database.runs.standing import NOTHING, Outcome
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
+from scheduler_api.schedule import Status
 from scheduler_api.services.jobs import actions, chains, locking, opening, planning, skipping
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.runs import repairs
@@ -50,13 +52,40 @@ class Judged(NamedTuple):
 async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Write what became of runs whose rows are locked, and do all that follows from it."""
     ran = [one.result for one in judged if isinstance(one.result, Result)]
-    conflicts = await statements.ran(session, now, ran, _ends(judged)) if ran else []
+    outcomes, beside_the_next = _outcomes(now, judged)
+    conflicts = await statements.ran(session, now, ran, _ends(judged), outcomes) if ran else []
+    if beside_the_next:
+        await standing.tell(session, now, beside_the_next)
     skipped = [one.result for one in judged if isinstance(one.result, Skipped)]
     beside = [row for one in judged for row in one.beside]
     conflicts += await skipping.skip(session, now, [*skipped, *beside])
     await repairs.go_on(session, now, conflicts)
     for follow in CONSEQUENCES:
         await follow(session, now, judged)
+
+
+def _outcomes(
+    now: datetime, judged: Sequence[Judged]
+) -> tuple[dict[int, Outcome], dict[int, tuple[datetime, Outcome]]]:
+    """What runs came to: by the log that carries their job's future, and of jobs without one here, by jobid.
+
+    Of the latter also when the newest of them began.
+    """
+    came_to: dict[int, Outcome] = {}
+    carriers: dict[int, int] = {}
+    begun: dict[int, datetime] = {}
+    for one in judged:
+        log, status = one.log, one.result.status
+        if log.carries:
+            carriers[log.jobid] = log.logid
+        if status in {Status.FINISHED, Status.FAILED}:
+            came_to[log.jobid] = came_to.get(log.jobid, NOTHING).followed_by(status)
+            if not log.carries:
+                began = log.startedat if isinstance(log, LeasedLog) else None
+                begun[log.jobid] = max(began or now, begun.get(log.jobid, began or now))
+    own = {carriers[jobid]: outcome for jobid, outcome in came_to.items() if jobid in carriers}
+    beside = {jobid: (begun[jobid], came_to[jobid]) for jobid in begun if jobid not in carriers}
+    return own, beside
 
 
 def _ends(judged: Sequence[Judged]) -> list[AttemptEnd]:
@@ -128,7 +157,7 @@ async def pause_failing(session: Session, now: datetime, judged: Sequence[Judged
         for jobid, (log, end, _) in failed.items()
         if log.autopause is not None and end.failure is not Failure.CANCELLED
     }
-    failures = await following.failed_in_a_row(session, counted)
+    failures = await standing.failures(session, sorted(counted)) if counted else {}
     for jobid, (log, end, result) in sorted(failed.items(), key=lambda item: item[0]):
         assert isinstance(result, Result)
         reason = _why_pause(log, end, result, failures.get(jobid, 0))

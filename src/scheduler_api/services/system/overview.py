@@ -23,8 +23,6 @@ from scheduler_api.wording import issues
 DAY, MAX_COUNTED = timedelta(days=1), 50_000
 #: How many of each kind are named.
 SHOWN = 20
-#: Failures in a row are counted up to this.
-MAX_STREAK = 1000
 #: A transaction that has been open for so long keeps the server from cleaning up.
 OLD = timedelta(minutes=5)
 #: What waits so long does not wait for a busy moment to pass.
@@ -95,10 +93,7 @@ async def _crowd(session: Session, now: datetime, crowded: float) -> list[Issue]
 
 async def _jobs(session: Session, now: datetime) -> list[Issue]:
     return [
-        *(
-            issues.failing(row, MAX_STREAK)
-            for row in await overview.failing(session, now - DAY, MAX_STREAK, SHOWN)
-        ),
+        *(issues.failing(row) for row in await overview.failing(session, now - DAY, SHOWN)),
         *(issues.given_up(row) for row in await overview.given_up(session, SHOWN)),
         *(issues.repaired(row) for row in await overview.repaired(session, now - DAY, SHOWN)),
     ]

@@ -233,9 +233,7 @@ async def _beginning(
 ) -> AsyncIterator[Confirmation]:
     """Begin to run what is due, at once or after a restore when somebody confirms it."""
 
-    async def begin() -> None:
-        # A service is restarted to get new rules of time zones.
-        await Upkeep(database).realign()
+    def begin() -> None:
         deliverer.begin(claiming=ticker is not None)
         if ticker is not None:
             ticker.start()

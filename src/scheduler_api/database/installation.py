@@ -97,6 +97,8 @@ CONFIRM = Statement(
     UPDATE installation SET confirmedat = :now, {_WRITER} WHERE restoredat IS NOT NULL AND confirmedat IS NULL
     """
 )
+ZONE_RULES = Statement("SELECT zonerules FROM installation")
+KEEP_ZONE_RULES = Statement(f"UPDATE installation SET zonerules = :rules, {_WRITER}")
 FOUND = Statement(
     "SELECT restoredat, lastknown, confirmedat FROM installation WHERE restoredat IS NOT NULL", RestoreRow
 )
@@ -179,6 +181,17 @@ async def confirm(session: Session, now: datetime) -> None:
 async def last_restore(session: Session) -> RestoreRow | None:
     """When the newest restore was noticed, what was known then, and since when it is confirmed, if it is."""
     return await session.one_or_none(FOUND)
+
+
+async def zone_rules(session: Session) -> str | None:
+    """A digest of the rules of time zones by which all next runs were timed; None: nobody knows."""
+    found: str | None = await session.value(ZONE_RULES)
+    return found
+
+
+async def keep_zone_rules(session: Session, _: datetime, rules: str) -> None:
+    """All next runs are timed by these rules."""
+    await session.all(KEEP_ZONE_RULES, rules=rules)
 
 
 async def place(session: Session) -> InstallationMark:

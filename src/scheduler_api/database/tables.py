@@ -491,6 +491,8 @@ installation = Table(
     Column("lastknown", Instant),
     # Since when somebody knows of it.
     Column("confirmedat", Instant),
+    # A digest of the rules of time zones by which the next runs were timed; null: nobody knows.
+    Column("zonerules", Text),
     CheckConstraint("onlyrow", name="onlyrow"),
     CheckConstraint("(mark IS NULL) = (writer IS NULL)", name="mark"),
     CheckConstraint("restoredat IS NOT NULL OR num_nonnulls(lastknown, confirmedat) = 0", name="restoredat"),

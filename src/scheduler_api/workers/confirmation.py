@@ -1,12 +1,17 @@
-"""The start of what runs by itself: at once, or after a restore, when somebody confirms it."""
+"""The start of what runs by itself: at once, or once all is ready for it, in the background.
 
-from collections.abc import Awaitable, Callable
+After a restore somebody may have to confirm it; where the rules of time zones have changed, next runs are
+looked at first, which takes as long as there are many.
+"""
+
+from collections.abc import Callable
 
 import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.services.system import restore
 from scheduler_api.workers.loops import Loop
+from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -24,27 +29,28 @@ class Confirmation:
         self.is_awaited = False
         """Whether this process runs nothing until somebody confirms."""
 
-    async def start(self, begin: Callable[[], Awaitable[None]]) -> None:
-        """Begin now, or in the background once the restore is confirmed.
-
-        `begin` is called again where it failed, so it must start nothing before it can fail.
-        """
+    async def start(self, begin: Callable[[], None]) -> None:
+        """Begin now, or in the background as soon as that is right."""
         # A unit of work, as those notice a restore.
         self.is_awaited = self._wanted and await self._database.transact(restore.is_awaited)
-        if not self.is_awaited:
-            await begin()
+        upkeep = Upkeep(self._database)
+        if not self.is_awaited and await upkeep.is_aligned():
+            begin()
             return
-        log.warning("nothing is run until the restore of the database is confirmed")
+        if self.is_awaited:
+            log.warning("nothing is run until the restore of the database is confirmed")
 
         async def look() -> float:
-            if not await self._database.transact(restore.is_awaited):
-                await begin()
-                self.is_awaited = False
-                loop.cease()
-                log.info("the restore is confirmed; what is due is run from now on")
+            if self.is_awaited and await self._database.transact(restore.is_awaited):
+                return PAUSE
+            await upkeep.realign()
+            begin()
+            self.is_awaited = False
+            loop.cease()
+            log.info("what is due is run from now on")
             return PAUSE
 
-        self._loop = loop = Loop("wait for the confirmation", look, PAUSE, PAUSE)
+        self._loop = loop = Loop("start of what runs by itself", look, PAUSE, PAUSE)
         loop.start()
 
     async def stop(self) -> None:

@@ -4,6 +4,7 @@ Nobody who runs what is due depends on it. Each job is a try of its own; one tha
 for the next time.
 """
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from time import monotonic
@@ -12,8 +13,10 @@ import asyncpg
 import structlog
 
 from scheduler_api.actors import SCHEDULE, Actor
+from scheduler_api.database import installation
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
+from scheduler_api.schedule import zones
 from scheduler_api.services.jobs import actions, calendars
 from scheduler_api.services.runs import breakers, repairs, retention
 
@@ -53,6 +56,7 @@ class Upkeep:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._walked = 0
+        self._zone_rules = ""
 
     async def resume(self, seconds: float) -> Resumed:
         """End the pauses whose time has come, but those of jobs that somebody holds, for so many seconds."""
@@ -127,8 +131,17 @@ class Upkeep:
         with contextlib.suppress(DatabaseBusy):
             await self.follow_calendars(actor, FOLLOW_SECONDS, name)
 
+    async def is_aligned(self) -> bool:
+        """Whether all next runs were timed by the rules of time zones that this replica has."""
+        self._zone_rules = await asyncio.to_thread(zones.digest_of_rules)
+        return await self._database.read(installation.zone_rules) == self._zone_rules
+
     async def realign(self) -> None:
         """Re-time next runs that rest on rules of time zones that have changed."""
+        if await self.is_aligned():
+            return
+        log.info("the rules of time zones may have changed: all next runs are looked at")
         after: int | None = 0
         while after is not None:
             after = await self._database.transact(repairs.realign, after, WALK_BATCH)
+        await self._database.transact(installation.keep_zone_rules, self._zone_rules)

@@ -124,6 +124,8 @@ job = Table(
     # While paused: the first occurrence that the ledger does not account for; none if there is none.
     Column("resumefrom", Instant),
     Column("deletedat", Instant),
+    # Since when it is being removed, with its history: out of sight.
+    Column("removedat", Instant),
     # Counts the changes that people make; the entity tag.
     Column("version", Integer, nullable=False, server_default="1"),
     Column("createdat", Instant, nullable=False, server_default=text("now()")),
@@ -173,6 +175,7 @@ job = Table(
     Index("ix_job_tags", "tags", postgresql_using="gin"),
     Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
     Index("ix_job_calendars", "jobid", postgresql_where=text("cardinality(calendars) > 0")),
+    Index("ix_job_removedat", "jobid", postgresql_where=text("removedat IS NOT NULL")),
     # What fails is looked for among all that do not.
     Index("ix_job_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
     # The tickers look for the pause that ends first.

@@ -1,4 +1,4 @@
-"""The start of what runs by itself: at once, or once all is ready for it, in the background.
+"""The start of the loops: at once, or once all is ready for them, in the background.
 
 After a restore somebody may have to confirm it; where the rules of time zones have changed, next runs are
 looked at first, which takes as long as there are many.
@@ -50,7 +50,7 @@ class Confirmation:
             log.info("what is due is run from now on")
             return PAUSE
 
-        self._loop = loop = Loop("start of what runs by itself", look, PAUSE, PAUSE)
+        self._loop = loop = Loop("start of the loops", look, PAUSE, PAUSE)
         loop.start()
 
     async def stop(self) -> None:

@@ -7,6 +7,7 @@ for the next time.
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic
 
 import asyncpg
@@ -17,7 +18,7 @@ from scheduler_api.database import installation
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.schedule import zones
-from scheduler_api.services.jobs import actions, calendars
+from scheduler_api.services.jobs import actions, calendars, removal
 from scheduler_api.services.runs import breakers, repairs, retention
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ RESUME_BATCH, WALK_BATCH = 50, 1000
 HELD_PAUSE = 0.5
 #: Seconds for which whoever changes a calendar waits until jobs go by it; the rest follows by and by.
 FOLLOW_SECONDS = 5.0
+#: Seconds between two walks in which the histories of removed jobs go.
+REMOVE_SECONDS = 5.0
 #: Seconds until the next pause ends, where none is known to.
 NEVER = float("inf")
 
@@ -92,6 +95,7 @@ class Upkeep:
                 repaired.count += await undisturbed(self._database.transact(repairs.shorten_waits))
                 await self.follow_calendars(SCHEDULE, seconds)
                 await self._keep_history()
+                await self._remove()
                 repaired.is_through = True
                 return repaired
             if monotonic() >= give_up:
@@ -117,6 +121,16 @@ class Upkeep:
             log.info("a part of history could not be added; trying later", error=error)
         while await undisturbed(self._database.transact(retention.sweep)):
             pass
+
+    async def _remove(self) -> None:
+        """Go on with the removal of jobs with long histories, for a while."""
+        give_up = monotonic() + REMOVE_SECONDS
+        for jobid in await self._database.read(removal.hidden):
+            since: datetime | None = removal.BEGINNING
+            while since is not None:
+                if monotonic() > give_up:
+                    return
+                since = await undisturbed(self._database.transact(removal.remove_more, jobid, since))
 
     async def follow_calendars(self, actor: Actor, seconds: float, name: str | None = None) -> None:
         """Let jobs go by their calendars, or by this one, as these are now, for about so many seconds."""

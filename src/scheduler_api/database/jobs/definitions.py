@@ -51,6 +51,8 @@ IS_REFINED = """
 """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
+#: Whether a job is not being removed with its history.
+IS_THERE = "job.removedat IS NULL"
 _OWN = ", ".join(
     f'job."{field.name}"' for field in fields(JobRow) if field.name in job.c and field.name not in STANDING
 )
@@ -69,8 +71,8 @@ _JOB = f"""
 #: A job with what its logs say of it: its next run, and how the newest one ended.
 SUMMARY = _JOB.format(target=SHORT_TARGET)
 
-ONE = Statement(f"{_JOB.format(target='job.target')} WHERE job.jobid = :jobid", JobRow)
-ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid", JobRow)
+ONE = Statement(f"{_JOB.format(target='job.target')} WHERE job.jobid = :jobid AND {IS_THERE}", JobRow)
+ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid AND {IS_THERE}", JobRow)
 AS_WRITTEN = Statement(
     select(*(job.c[column] for column in WRITTEN)).where(job.c.jobid == bindparam("jobid"))
 )
@@ -129,10 +131,10 @@ NAMES = Statement(
     ).where(job.c.jobid == any_(bindparam("jobids"))),
     NamedJob,
 )
-COUNT = Statement(select(func.count()).select_from(job))
+COUNT = Statement(select(func.count()).select_from(job).where(job.c.removedat.is_(None)))
 IDS = Statement(
     select(job.c.jobid)
-    .where(job.c.jobid > bindparam("after"))
+    .where(job.c.jobid > bindparam("after"), job.c.removedat.is_(None))
     .order_by(job.c.jobid)
     .limit(bindparam("limit"))
 )
@@ -197,23 +199,13 @@ BURY = Statement(
     .values(_NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
 )
 TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))
-REMOVE = Statement(
-    """
-    WITH gone AS (
-        DELETE FROM joblog WHERE jobid = :jobid RETURNING logid, day
-    ), attempts AS (
-        DELETE FROM logattempt USING gone WHERE logattempt.logid = gone.logid AND logattempt.day = gone.day
-    ), lines AS (
-        DELETE FROM logline USING gone WHERE logline.logid = gone.logid AND logline.day = gone.day
-    )
-    DELETE FROM job WHERE jobid = :jobid
-    """
-)
 RETIRE = Statement(update(job).where(job.c.jobid == any_(bindparam("jobids"))).values(active=False))
 
 CLOCK = Statement(select(func.clock_timestamp()))
 LOCK = Statement(
-    select(*columns(job, StateRow)).where(job.c.jobid == bindparam("jobid")).with_for_update(key_share=True),
+    select(*columns(job, StateRow))
+    .where(job.c.jobid == bindparam("jobid"), job.c.removedat.is_(None))
+    .with_for_update(key_share=True),
     StateRow,
 )
 
@@ -228,7 +220,9 @@ class SharedJob(NamedTuple):
 
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.
 SHARE = Statement(
-    select(*columns(job, SharedJob)).where(job.c.jobid == bindparam("jobid")).with_for_update(read=True),
+    select(*columns(job, SharedJob))
+    .where(job.c.jobid == bindparam("jobid"), job.c.removedat.is_(None))
+    .with_for_update(read=True),
     SharedJob,
 )
 
@@ -383,11 +377,6 @@ async def bury(session: Session, now: datetime, jobid: int) -> None:
 async def touch(session: Session, jobid: int) -> None:
     """Count a change that leaves the job's row as it is."""
     await session.all(TOUCH, jobid=jobid)
-
-
-async def remove(session: Session, jobid: int) -> None:
-    """Delete the job with its history."""
-    await session.all(REMOVE, jobid=jobid)
 
 
 async def retire(session: Session, jobids: list[int]) -> None:

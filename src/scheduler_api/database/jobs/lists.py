@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.database.jobs.definitions import BEGUN, NEXT_RUN, SUMMARY
+from scheduler_api.database.jobs.definitions import BEGUN, IS_THERE, NEXT_RUN, SUMMARY
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
 
@@ -143,4 +143,4 @@ def _count(filters: tuple[str, ...]) -> Statement[Any]:
 
 def _conditions(filters: tuple[str, ...]) -> list[str]:
     conditions = [CONDITIONS[name] for name in filters]
-    return conditions if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]
+    return [*conditions, IS_THERE] if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]

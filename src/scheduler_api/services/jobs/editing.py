@@ -16,7 +16,7 @@ from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
-from scheduler_api.services.jobs import chains, locking, planning, retiming, skipping
+from scheduler_api.services.jobs import chains, locking, planning, removal, retiming, skipping
 from scheduler_api.services.jobs.documents import difference, lacking, plain, written
 from scheduler_api.services.jobs.drafts import patched
 from scheduler_api.services.jobs.locking import LockedJob
@@ -154,7 +154,7 @@ async def delete(
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
         name = (await definitions.names(session, [jobid]))[jobid].jobname
-        await definitions.remove(session, jobid)
+        await removal.remove(session, now, jobid)
         removed = Event(ChangeAction.DELETED, before={"jobid": jobid, "jobname": name})
         await changes.record(session, now, actor, removed)
         return

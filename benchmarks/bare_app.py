@@ -18,7 +18,8 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.database.engine import OPENING
 from scheduler_api.database.jobs import changes, definitions, lists
-from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs import lists as log_lists
+from scheduler_api.database.runs import pending
 from scheduler_api.database.statements import Statement
 from scheduler_api.schedule import instant_of
 
@@ -55,7 +56,7 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
             job = await connection.fetchrow(definitions.ONE.sql, jobid)
             if job is None:
                 raise HTTPException(404)
-            newest = await connection.fetch(logs.statement(("jobid",)).sql, jobid, limit + 1)
+            newest = await connection.fetch(log_lists.statement(("jobid",)).sql, jobid, limit + 1)
         return {"job": dict(job), "logs": [dict(log) for log in newest]}
 
     @app.get("/jobs", response_model=list[Job])

@@ -251,3 +251,12 @@ def mark_of(page: str) -> str:
     found = re.search(r'data-mark="([\w-]+)"', page)
     assert found is not None
     return found.group(1)
+
+
+async def test_jobs_are_counted_up_to_a_thousand(client: AsyncClient, database: Database) -> None:
+    """To count a million would take longer than to show a page."""
+    await add_due_jobs(database, 1000)
+    for shown in ("1,000 jobs", "more than 1,000 jobs"):
+        page = await client.get("/jobs", headers=HTML)
+        assert f'data-part="count">{shown}<' in page.text
+        await add_job(database)

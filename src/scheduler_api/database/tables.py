@@ -254,8 +254,9 @@ joblog = Table(
     CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
     CheckConstraint("following IS NULL OR status IN ('pending', 'running')", name="following"),
     CheckConstraint("spent >= 0 AND spent < attempt", name="spent"),
-    # What failed is looked for among millions that did not.
+    # What failed, and what did not run, is looked for among millions that did.
     Index("ix_joblog_failed", "logid", postgresql_where=text("status = 'failed'")),
+    Index("ix_joblog_skipped", "logid", postgresql_where=text("status = 'skipped'")),
     # What ran in a stretch of time, of all jobs. An entry for a range of blocks costs next to nothing.
     Index(
         "ix_joblog_scheduledfor",

@@ -10,7 +10,7 @@ from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.runs.reports import Report, RunState
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,

@@ -15,16 +15,18 @@ from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
-from scheduler_api.services.jobs import bulk, reading, secrets
+from scheduler_api.services.jobs import reading, secrets
 from scheduler_api.services.runs import retrying
 from scheduler_api.services.system import health
 
 #: How many changes the page of a job shows.
 SHOWN_CHANGES = 10
+#: A list says how many there are up to this: to count a million takes longer than to show a page.
+MAX_COUNTED = 1000
 
 
 class JobsView(NamedTuple):
@@ -34,7 +36,7 @@ class JobsView(NamedTuple):
     jobs: list[JobSummary]
     """One more than asked for, where there are more."""
     matching: int
-    """How many there are on all pages."""
+    """How many there are on all pages; of more than MAX_COUNTED, one more than that."""
     recent: Mapping[int, Sequence[Recent]]
     """The newest runs of those that are shown, by jobid."""
 
@@ -88,7 +90,7 @@ async def of_jobs(
     """`limit` jobs, in order, after a place in it."""
     now = await health.clock(session)
     found = await reading.listing(session, wanted, sort, after, limit + 1)
-    count = await bulk.count(session, wanted)
+    count = await reading.count_jobs(session, wanted, MAX_COUNTED + 1)
     recent = await timeline.recent(session, [job.jobid for job in found[:limit]])
     return JobsView(now, found, count, recent)
 

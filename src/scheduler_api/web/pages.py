@@ -24,10 +24,10 @@ from scheduler_api.contracts.system.problems import Problem, ProblemKind
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
-from scheduler_api.services.views import JobsView, JobView, RunsView
+from scheduler_api.services.views import MAX_COUNTED, JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.times import Times
-from scheduler_api.wording import notices
+from scheduler_api.wording import jobs, notices
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -84,6 +84,7 @@ class Pages:
                 glance.row_of(job, view.recent.get(job.jobid, ()), now, times) for job in view.jobs[:limit]
             ],
             count=view.matching,
+            number=jobs.number(view.matching, MAX_COUNTED),
             further=further,
             notice=notices.notice(query) if first else None,
             first=first,

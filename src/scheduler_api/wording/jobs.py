@@ -17,6 +17,11 @@ MAX_SHOWN = 200
 HEADER = "target header "
 
 
+def number(count: int, limit: int) -> str:
+    """So many, counted up to a limit."""
+    return f"more than {limit:,}" if count > limit else f"{count:,}"
+
+
 def whole_schedule(job: JobSummary) -> str:
     """All that there is to say of a job's schedule; of one that cannot be computed, that."""
     if job.after is not None:

@@ -16,7 +16,7 @@ from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder, BulkReport
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import bulk

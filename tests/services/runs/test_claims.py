@@ -17,6 +17,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.statements import DRIVER, Session
+from scheduler_api.errors import LogIsSettled
 from scheduler_api.services.history import checks, explain
 from scheduler_api.services.jobs import actions, editing, reading
 from scheduler_api.services.runs import breakers, claims, holding, repairs, retrying
@@ -27,7 +28,17 @@ from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.singly import whole_else_singly
-from tests.factories import ACTOR, NOON, add_job, execute, is_active, logs, rows, scalar
+from tests.factories import (
+    ACTOR,
+    NOON,
+    add_job,
+    execute,
+    is_active,
+    logs,
+    rows,
+    scalar,
+    until_it_waits_or_ends,
+)
 
 LEASE = timedelta(seconds=15)
 TERMS = Terms("tests", LEASE, 100)
@@ -861,6 +872,33 @@ async def test_ends_of_runs_of_one_job_that_overlap_do_not_wait_for_each_other(d
     assert await database.transact(both) == []
     assert await settle(database, after(62), finished(second)) == [Settled(2, "finished")]
     assert await is_clean(database)
+
+
+@pytest.mark.parametrize("going_on", [False, True])
+async def test_a_run_that_moves_into_history_while_its_lock_is_waited_for_is_found_there(
+    database: Database, going_on: bool
+) -> None:
+    """Whether its row goes, or goes on as the next run under another id."""
+    await add_job(database, target=TARGET, interval=60 if going_on else None)
+    (started,) = (await claim(database, NOON)).started
+    settled, go_on = asyncio.Event(), asyncio.Event()
+
+    async def end(session: Session, _: datetime) -> None:
+        await holding.settle_ends(session, after(1), [finished(started)], frozenset())
+        settled.set()
+        await go_on.wait()
+
+    async def cancel(session: Session, _: datetime) -> Any:
+        return await retrying.cancel(session, after(2), ACTOR, started.logid)
+
+    ending = asyncio.create_task(database.transact(end))
+    await settled.wait()
+    cancelling = asyncio.create_task(database.transact(cancel))
+    await until_it_waits_or_ends(database, cancelling)
+    go_on.set()
+    await ending
+    with pytest.raises(LogIsSettled, match="already finished"):
+        await cancelling
 
 
 async def test_a_claim_of_what_was_due_before_the_clock_was_set_back_takes_nothing(

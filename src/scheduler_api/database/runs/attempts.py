@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
 from scheduler_api.database.runs.leases import LeasedLog
-from scheduler_api.database.runs.logs import CONDITIONS, LogFilter
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, columns, logattempt
 
@@ -154,22 +152,3 @@ async def add_lines(
 async def retry(session: Session, now: datetime, logid: int, host: str) -> None:
     """Make a failed log pending anew: its attempts so far count no more."""
     await session.all(RETRY, now=now, logid=logid, host=host)
-
-
-async def failed(session: Session, wanted: LogFilter, after: int, limit: int) -> list[int]:
-    """Up to `limit` logids above `after` of failed calls."""
-    statement = _failed(tuple(sorted(wanted.given)))
-    return await session.values(statement, **wanted.given, after=after, limit=limit)
-
-
-async def count_failed(session: Session, wanted: LogFilter) -> int:
-    """How many failed calls there are."""
-    statement = _failed(tuple(sorted(wanted.given)), "count(*)")
-    return int(await session.value(statement, **wanted.given, after=0, limit=1))
-
-
-@lru_cache(maxsize=64)
-def _failed(filters: tuple[str, ...], what: str = "logid") -> Statement[Any]:
-    conditions = ["status = 'failed'", "kind = 'http'", "logid > :after", *(CONDITIONS[n] for n in filters)]
-    order = " ORDER BY logid" if what == "logid" else ""
-    return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :limit")

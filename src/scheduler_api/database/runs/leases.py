@@ -123,6 +123,7 @@ TAKEN_OVER = Statement(
     LeasedLog,
 )
 LOCK = Statement("SELECT logid FROM joblog WHERE logid = :logid FOR UPDATE")
+IS_THERE = Statement("SELECT logid FROM joblog WHERE logid = :logid")
 ONE = Statement(f"{_KNOWN} WHERE logid = :logid FOR NO KEY UPDATE OF job", LeasedLog)
 RENEW = Statement(
     f"""
@@ -178,7 +179,7 @@ async def lock(session: Session, logid: int) -> LeasedLog | None:
     # The lock may be waited for: what the job says is read after it. Meanwhile the row may have moved between
     # the live rows and history, where it is locked then.
     while await session.value(LOCK, logid=logid) is None:
-        if await session.one_or_none(ONE, logid=logid) is None:
+        if await session.value(IS_THERE, logid=logid) is None:
             return None
     return await session.one_or_none(ONE, logid=logid)
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, delete, or_, select, update
@@ -57,64 +56,15 @@ class LedgerRow(NamedTuple):
 
 
 _LEDGER = "logid, scheduledfor, status, missed, through, reason, lastrun, runs"
-_COLUMNS = """
+#: The columns of a LogRow.
+COLUMNS = """
     logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
     startedat, finishedat, reason, error, kind, host, leaseuntil, nullif(parentlogid, 0) AS parentlogid
 """
-_LOGS = f"SELECT {_COLUMNS} FROM joblog"
-ONE = Statement(f"{_LOGS} WHERE logid = :logid", LogRow)
+LOGS = f"SELECT {COLUMNS} FROM joblog"
+ONE = Statement(f"{LOGS} WHERE logid = :logid", LogRow)
 BODY = Statement("SELECT CAST(body AS text) FROM joblog WHERE logid = :logid")
 
-
-class LogFilter(NamedTuple):
-    """Which logs: those that fit everything that is given."""
-
-    jobid: int | None = None
-    status: str | None = None
-    cause: str | None = None
-    since: datetime | None = None
-    """The first instant of their occurrences."""
-    until: datetime | None = None
-    """The first instant after them."""
-    before: int | None = None
-    """Only what comes after this log in the list."""
-    tag: str | None = None
-    """Of the job."""
-    host: str | None = None
-    longer: float | None = None
-    """Seconds that they took at least, from the start to the end."""
-    shorter: float | None = None
-    """Less than these."""
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """What is not None, by its name."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
-
-
-#: The conditions, by the filter that asks for them.
-CONDITIONS = {
-    "jobid": "jobid = :jobid",
-    "status": "status = :status",
-    "cause": "cause = :cause",
-    "since": "scheduledfor >= :since",
-    "until": "scheduledfor < :until",
-    "tag": "jobid IN (SELECT jobid FROM job WHERE tags @> ARRAY[CAST(:tag AS text)])",
-    "host": "host = :host",
-    "longer": "finishedat - startedat >= make_interval(secs => :longer)",
-    "shorter": "finishedat - startedat < make_interval(secs => :shorter)",
-}
-#: The order of one job's logs and of all logs (which have no index by time), and what comes further on.
-_OF_JOB = "scheduledfor DESC, logid DESC"
-_OF_ALL = "logid DESC"
-_FURTHER = {
-    # The row itself may have been withdrawn since: then what was added before it comes next.
-    _OF_JOB: """(scheduledfor, logid) < (coalesce(
-        (SELECT scheduledfor FROM joblog WHERE logid = :before),
-        (SELECT max(scheduledfor) FROM joblog WHERE jobid = :jobid AND logid < :before)
-    ), CAST(:before AS bigint))""",
-    _OF_ALL: "logid < :before",
-}
 
 REQUEST = Statement(
     f"""
@@ -129,7 +79,7 @@ REQUEST = Statement(
         WHERE known.jobid = wanted.jobid AND known.scheduledfor = first AND known.cause = :cause
     )
     ON CONFLICT DO NOTHING
-    RETURNING {_COLUMNS}
+    RETURNING {COLUMNS}
     """,
     LogRow,
 )
@@ -149,11 +99,11 @@ COVERAGE = Statement(
 #: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
 AROUND = Statement(
     f"""
-    ({_LOGS} WHERE jobid = :jobid AND scheduledfor >= :at AND scheduledfor < :until
+    ({LOGS} WHERE jobid = :jobid AND scheduledfor >= :at AND scheduledfor < :until
      ORDER BY scheduledfor, logid LIMIT 20)
     UNION ALL
-    (SELECT {_COLUMNS} FROM (
-        {_LOGS} WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor < :at
+    (SELECT {COLUMNS} FROM (
+        {LOGS} WHERE jobid = :jobid AND cause = 'schedule' AND scheduledfor < :at
         ORDER BY scheduledfor DESC LIMIT 100
      ) AS earlier WHERE through >= :at ORDER BY scheduledfor DESC)
     """,
@@ -322,33 +272,6 @@ async def body_of(session: Session, logid: int) -> Any:
 async def one(session: Session, logid: int) -> LogRow | None:
     """The log."""
     return await session.one_or_none(ONE, logid=logid)
-
-
-async def logs(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
-    """Up to `limit` logs, newest first."""
-    given = wanted.given
-    return await session.all(statement(tuple(sorted(given))), **given, limit=limit)
-
-
-async def count(session: Session, wanted: LogFilter, most: int) -> int:
-    """How many logs there are, up to `most`."""
-    given = wanted.given
-    return int(await session.value(_count(tuple(sorted(given))), **given, most=most))
-
-
-@lru_cache(maxsize=64)
-def _count(filters: tuple[str, ...]) -> Statement[Any]:
-    where = " AND ".join(CONDITIONS[name] for name in filters) or "true"
-    return Statement(f"SELECT count(*) FROM (SELECT FROM joblog WHERE {where} LIMIT :most) AS found")
-
-
-@lru_cache(maxsize=64)
-def statement(filters: tuple[str, ...]) -> Statement[LogRow]:
-    """The statement behind `logs`."""
-    order = _OF_JOB if "jobid" in filters else _OF_ALL
-    conditions = [_FURTHER[order] if name == "before" else CONDITIONS[name] for name in filters]
-    where = " AND ".join(conditions) or "true"
-    return Statement(f"{_LOGS} WHERE {where} ORDER BY {order} LIMIT :limit", LogRow)
 
 
 async def coverage(

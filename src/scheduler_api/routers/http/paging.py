@@ -12,7 +12,7 @@ from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, Las
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID, Instant
 from scheduler_api.database.jobs.lists import JobFilter
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import Cursor
 from scheduler_api.routers.http.forms import LOCAL

@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse
 from scheduler_api.computing import aside
 from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,

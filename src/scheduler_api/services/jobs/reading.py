@@ -11,8 +11,8 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter
-from scheduler_api.database.runs import logs
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs import lists as log_lists
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 
@@ -51,7 +51,7 @@ async def get_with_logs(session: Session, jobid: int, limit: int, before: int | 
 
 async def list_logs(session: Session, wanted: LogFilter, limit: int) -> list[Log]:
     """Up to `limit` logs, newest first."""
-    rows = await logs.logs(session, wanted, limit)
+    rows = await log_lists.page(session, wanted, limit)
     return await in_turns(lambda row: Log.model_validate(vars(row)), rows)
 
 
@@ -62,7 +62,7 @@ async def count_jobs(session: Session, wanted: JobFilter, most: int) -> int:
 
 async def count_logs(session: Session, wanted: LogFilter, most: int) -> int:
     """How many logs there are; up to `most`."""
-    return await logs.count(session, wanted._replace(before=None), most)
+    return await log_lists.count(session, wanted._replace(before=None), most)
 
 
 async def names(session: Session, jobids: Sequence[int]) -> Mapping[int, NamedJob]:

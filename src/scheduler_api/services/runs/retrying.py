@@ -10,8 +10,8 @@ from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log, LogCause
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
-from scheduler_api.database.runs import attempts, leases, logs, pending
-from scheduler_api.database.runs.logs import LogFilter
+from scheduler_api.database.runs import attempts, leases, lists, logs, pending
+from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
@@ -78,7 +78,7 @@ async def retry_batch(
     session: Session, now: datetime, actor: Actor, wanted: LogFilter, after: int
 ) -> tuple[int | None, int]:
     """Try the next failed calls above a logid again; the last of them (None: there was none), how many."""
-    logids = await attempts.failed(session, wanted, after, BATCH)
+    logids = await lists.failed(session, wanted, after, BATCH)
     done = 0
     for logid in logids:
         try:
@@ -91,7 +91,7 @@ async def retry_batch(
 
 async def count_failed(session: Session, wanted: LogFilter) -> int:
     """How many failed calls there are."""
-    return await attempts.count_failed(session, wanted)
+    return await lists.count_failed(session, wanted)
 
 
 async def cancel(session: Session, now: datetime, actor: Actor, logid: int) -> Log:

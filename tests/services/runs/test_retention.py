@@ -136,17 +136,14 @@ async def test_where_the_clock_is_before_all_parts_a_run_settles_in_the_first(fr
     assert await settled_days(fresh) == [first]
 
 
-async def test_a_run_is_under_the_day_of_its_occurrence_in_utc(fresh: Database) -> None:
+async def test_a_run_is_under_the_day_of_its_occurrence_in_utc(fresh: Database, scratch: URL) -> None:
     first, _ = await held(fresh)
     due = datetime(first.year, first.month, first.day, 23, 59, 59, tzinfo=UTC)
-    await execute(fresh, "ALTER ROLE CURRENT_USER SET TimeZone = 'Pacific/Kiritimati'")
+    await execute(fresh, f"ALTER DATABASE {scratch.database} SET TimeZone = 'Pacific/Kiritimati'")
     await fresh.engine.dispose()
-    try:
-        await add_job(fresh, due=due, interval=86400)
-        await run_at(fresh, due + timedelta(seconds=1))
-        assert await settled_days(fresh) == [first]
-    finally:
-        await execute(fresh, "ALTER ROLE CURRENT_USER RESET TimeZone")
+    await add_job(fresh, due=due, interval=86400)
+    await run_at(fresh, due + timedelta(seconds=1))
+    assert await settled_days(fresh) == [first]
 
 
 async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:

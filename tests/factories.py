@@ -29,7 +29,7 @@ EMPTY = (
     "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
     " confirmedat = NULL WHERE restoredat IS NOT NULL",
     *(
-        f"ALTER SEQUENCE {table}_{key}_seq RESTART"
+        f"SELECT setval('{table}_{key}_seq', 1, false)"
         for table, key in (
             ("job", "jobid"),
             ("joblog", "logid"),
@@ -43,9 +43,11 @@ EMPTY = (
 
 async def empty(database: Database) -> None:
     """Leave no row in any table, and count from 1 again."""
-    async with database.transactional.begin() as connection:
-        for statement in EMPTY:
-            await connection.execute(text(statement))
+    async with database.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection is not None
+        # In one round trip, and one transaction.
+        await raw.driver_connection.execute("; ".join(EMPTY))
 
 
 async def end_others(database: Database) -> None:

@@ -327,6 +327,10 @@ logline = Table(
 
 #: The tables that are in parts, alike: what holds for all parts of one stands at its table.
 PARTITIONED = (joblog, logattempt, logline)
+#: What moves with a row from one part to another: all of its columns but the day.
+LOG, ATTEMPT, LINE = (
+    ", ".join(column.name for column in table.columns if column.name != "day") for table in PARTITIONED
+)
 
 # The live rows. What only they need is kept on their part: indexes that do not grow with history, and at most
 # one row that carries a job's future, so that two schedulers cannot fork a schedule in two. They change at

@@ -174,7 +174,7 @@ EDIT = Statement(
         | {"version": job.c.version + 1}
     )
 )
-_NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom"))
+NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom"))
 PAUSE = Statement(
     update(job)
     .where(job.c.jobid == bindparam("jobid"))
@@ -191,12 +191,12 @@ PAUSE = Statement(
 RESUME = Statement(
     update(job)
     .where(job.c.jobid == bindparam("jobid"))
-    .values(_NOT_PAUSED | {"active": bindparam("active"), "version": job.c.version + 1})
+    .values(NOT_PAUSED | {"active": bindparam("active"), "version": job.c.version + 1})
 )
 BURY = Statement(
     update(job)
     .where(job.c.jobid == bindparam("jobid"))
-    .values(_NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
+    .values(NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
 )
 TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))
 RETIRE = Statement(update(job).where(job.c.jobid == any_(bindparam("jobids"))).values(active=False))

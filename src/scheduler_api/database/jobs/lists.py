@@ -10,6 +10,7 @@ from scheduler_api.contracts.jobs.job import Condition, LastStatus
 from scheduler_api.database.jobs.definitions import BEGUN, IS_THERE, NEXT_RUN, SUMMARY
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
 #: A run that begins so much later than it should is overdue.
 LATE = timedelta(seconds=5)
@@ -34,7 +35,7 @@ _WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 #: Jobs whose last run failed: few, each known by an index.
 _FAILED = (
     "coalesce(next_run.laststatus, job.laststatus) = 'failed' AND job.jobid IN ("
-    "SELECT jobid FROM joblog WHERE day = 'infinity' AND laststatus = 'failed'"
+    f"SELECT jobid FROM joblog WHERE {LIVE} AND laststatus = 'failed'"
     " UNION ALL SELECT jobid FROM job WHERE laststatus = 'failed')"
 )
 #: The conditions, by the filter or the state that asks for them.
@@ -51,8 +52,7 @@ CONDITIONS = {
     "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
     "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
     "deleted": "job.deletedat IS NOT NULL",
-    "running": "EXISTS ("
-    "SELECT FROM joblog WHERE day = 'infinity' AND jobid = job.jobid AND status = 'running')",
+    "running": f"EXISTS (SELECT FROM joblog WHERE {LIVE} AND jobid = job.jobid AND status = 'running')",
     "failing": f"job.active AND begun.status IS NULL AND {_FAILED}",
     "overdue": "job.active AND next_run.nextrun < statement_timestamp() - CAST(:overdue AS interval)",
 }

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, select, update
 
+from scheduler_api.database.jobs.definitions import NOT_PAUSED
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, job
 
@@ -41,12 +42,7 @@ JOB = Statement(delete(job).where(job.c.jobid == bindparam("jobid")))
 HIDE = Statement(
     update(job)
     .where(job.c.jobid == bindparam("jobid"))
-    .values(
-        active=False,
-        deletedat=bindparam("now"),
-        removedat=bindparam("now"),
-        **dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom")),
-    )
+    .values(NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "removedat": bindparam("now")})
 )
 TRY_LOCK = Statement(
     select(job.c.jobid)

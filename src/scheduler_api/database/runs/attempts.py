@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, columns, logattempt
+from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, columns, logattempt
 
 
 @dataclass
@@ -86,7 +86,7 @@ ADD_LINES = Statement(
 )
 # Takes the run back from history to the live rows, with what was written about it.
 RETRY = Statement(
-    """
+    f"""
     WITH failed AS (
         DELETE FROM joblog WHERE logid = :logid RETURNING *
     ), added AS (
@@ -99,16 +99,11 @@ RETRY = Statement(
     ), sent AS (
         DELETE FROM logattempt WHERE logid = :logid RETURNING *
     ), attempts AS (
-        INSERT INTO logattempt (logid, jobid, attempt, startedat, finishedat, outcome, failure, error,
-                                httpstatus, timing, excerpt, progress, message, replica)
-        SELECT logid, jobid, attempt, startedat, finishedat, outcome, failure, error,
-               httpstatus, timing, excerpt, progress, message, replica
-        FROM sent
+        INSERT INTO logattempt ({ATTEMPT}) SELECT {ATTEMPT} FROM sent
     ), told AS (
         DELETE FROM logline WHERE logid = :logid RETURNING *
     )
-    INSERT INTO logline (lineid, logid, jobid, at, attempt, line) OVERRIDING SYSTEM VALUE
-    SELECT lineid, logid, jobid, at, attempt, line FROM told
+    INSERT INTO logline ({LINE}) OVERRIDING SYSTEM VALUE SELECT {LINE} FROM told
     """
 )
 

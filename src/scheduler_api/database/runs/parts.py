@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.statements import Session, Statement, command
-from scheduler_api.database.tables import LIVE, PARTITIONED, columns, history
+from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, LOG, PARTITIONED, columns, history
 
 #: Any number that no other user of the same database takes; spells "jobpart".
 PARTS_KEY = 0x6A6F6270617274
@@ -48,24 +48,11 @@ SWEEP = Statement(
         DELETE FROM logline USING gone WHERE logline.{LIVE} AND logline.logid = gone.logid
         RETURNING logline.*, kept
     ), attempts AS (
-        INSERT INTO logattempt (
-            day, logid, jobid, attempt, startedat, finishedat, outcome, failure, error, httpstatus, timing,
-            excerpt, progress, message, replica
-        )
-        SELECT kept, logid, jobid, attempt, startedat, finishedat, outcome, failure, error, httpstatus,
-               timing, excerpt, progress, message, replica
-        FROM sent
+        INSERT INTO logattempt (day, {ATTEMPT}) SELECT kept, {ATTEMPT} FROM sent
     ), lines AS (
-        INSERT INTO logline (day, lineid, logid, jobid, at, attempt, line) OVERRIDING SYSTEM VALUE
-        SELECT kept, lineid, logid, jobid, at, attempt, line FROM told
+        INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM told
     ), moved AS (
-        INSERT INTO joblog (
-            day, logid, jobid, scheduledfor, lastrun, startedat, finishedat, missed, through, parentlogid,
-            status, cause, kind, runs, attempt, spent, host, reason, error, body
-        ) OVERRIDING SYSTEM VALUE
-        SELECT kept, logid, jobid, scheduledfor, lastrun, startedat, finishedat, missed, through, parentlogid,
-               status, cause, kind, runs, attempt, spent, host, reason, error, body
-        FROM gone
+        INSERT INTO joblog (day, {LOG}) OVERRIDING SYSTEM VALUE SELECT kept, {LOG} FROM gone
     )
     SELECT count(*) FROM gone
     """

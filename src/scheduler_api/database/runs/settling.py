@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outcome
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import IS_NEXT_RUN, LIVE
+from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
 
 _RESULTS = """
     SELECT * FROM unnest(
@@ -91,8 +91,7 @@ _MOVED_ATTEMPTS = f"""
         DELETE FROM logline USING ended
         WHERE logline.{LIVE} AND logline.logid = ended.logid RETURNING logline.*, kept
     ), lines AS (
-        INSERT INTO logline (day, lineid, logid, jobid, at, attempt, line) OVERRIDING SYSTEM VALUE
-        SELECT kept, lineid, logid, jobid, at, attempt, line FROM told
+        INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM told
     )
 """
 # Of runs that made no attempt; gives the jobs whose next occurrence has a row already.

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE_NEXT_RUN, STANDING
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, STANDING
 
 #: All of it.
 COLUMNS = ", ".join(STANDING)
@@ -63,7 +63,7 @@ TELL = Statement(
             SELECT logid AS carrier, began, {AFTER.format(was="joblog")}
             FROM given JOIN joblog ON jobid = id WHERE {LIVE_NEXT_RUN}
         ) AS told
-        WHERE day = 'infinity' AND logid = carrier
+        WHERE {LIVE} AND logid = carrier
         RETURNING jobid
     )
     UPDATE job SET lastrun = greatest(lastrun, began), {SET_AFTER}

@@ -135,7 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=documentation.operation_id,
     )
     # FastAPI asks the application for its document.
-    app.openapi = partial(documentation.document, app)  # type: ignore[method-assign]
+    app.openapi = partial(documentation.document, app)  # type: ignore[method-assign]  # as FastAPI documents it
     app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
     # What is large is compressed in a thread.
     app.add_middleware(Compression, minimum_size=4096, compresslevel=4)

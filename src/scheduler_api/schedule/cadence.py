@@ -94,19 +94,19 @@ class Every(NamedTuple):
 class Never(NamedTuple):
     """No schedule: the job runs when something else asks for it."""
 
-    def next_after(self, instant: datetime) -> datetime | None:  # noqa: ARG002
+    def next_after(self, instant: datetime) -> datetime | None:  # noqa: ARG002 - as Grid has it
         """See Grid."""
         return None
 
-    def last_before(self, instant: datetime) -> datetime | None:  # noqa: ARG002
+    def last_before(self, instant: datetime) -> datetime | None:  # noqa: ARG002 - as Grid has it
         """See Grid."""
         return None
 
-    def count_between(self, since: datetime, before: datetime) -> int:  # noqa: ARG002
+    def count_between(self, since: datetime, before: datetime) -> int:  # noqa: ARG002 - as Grid has it
         """See Grid."""
         return 0
 
-    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:  # noqa: ARG002
+    def ticks(self, since: datetime, before: datetime) -> Sequence[int]:  # noqa: ARG002 - as Grid has it
         """See Grid."""
         return ()
 

@@ -87,7 +87,7 @@ def _beyond(fields: list[str]) -> str | None:
     """What is too much behind the five fields, or six with seconds."""
     if any(COMMAND.search(field) and not field.upper().startswith((*DAYS, *MONTHS)) for field in fields[5:]):
         return "Leave out what stands behind the five fields; what a job does is its `target`."
-    has_year = len(fields) > 5 and fields[-1] not in {"*", "?"} and YEAR.fullmatch(fields[-1])  # noqa: PLR2004
+    has_year = len(fields) > 5 and fields[-1] not in {"*", "?"} and YEAR.fullmatch(fields[-1])  # noqa: PLR2004 - fields of cron
     return NO_YEAR if has_year or len(fields) == 7 else None  # noqa: PLR2004 - seconds, the usual five, a year
 
 

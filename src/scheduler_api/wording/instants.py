@@ -20,7 +20,7 @@ def local(instant: datetime, zone: str) -> str:
 
 def milliseconds(value: float) -> str:
     """A length of time that is given in milliseconds: `3.2 ms`, `145 ms`, `1.45 s`."""
-    if value < 10:  # noqa: PLR2004
+    if value < 10:  # noqa: PLR2004 - one digit
         return f"{value:.1f} ms"
     return f"{value:.0f} ms" if round(value) < SECOND else f"{value / SECOND:,.2f} s"
 

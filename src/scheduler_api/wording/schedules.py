@@ -83,7 +83,7 @@ def note(schedule: Schedule, zone: str, occurrence: datetime) -> str | None:
         lost, shown = jump(zone, occurrence)
         return f"The clock skips {lost:%H:%M} to {shown:%H:%M}: the job runs right after."
     both = comings(wall_clock(occurrence, zone), zone)
-    if len(both) == 2:  # noqa: PLR2004
+    if len(both) == 2:  # noqa: PLR2004 - a pair
         which = "first" if occurrence == both[0] else "second"
         return f"This time occurs twice: this is the {which} one."
     return None

@@ -357,8 +357,8 @@ class JobPatch(JobFields):
         if not isinstance(rest, dict):
             return handler(rest)
         patch = handler({name: value for name, value in rest.items() if name not in NOT_EDITED})
-        patch._gone.extend(gone)  # noqa: SLF001
-        patch._seen.update({name: value for name, value in data.items() if name in NOT_EDITED})  # noqa: SLF001
+        patch._gone.extend(gone)  # noqa: SLF001 - its own class
+        patch._seen.update({name: value for name, value in data.items() if name in NOT_EDITED})  # noqa: SLF001 - its own class
         return patch
 
     @property

@@ -100,10 +100,10 @@ RETRY = Statement(
         DELETE FROM logattempt WHERE logid = :logid RETURNING *
     ), attempts AS (
         INSERT INTO logattempt ({ATTEMPT}) SELECT {ATTEMPT} FROM sent
-    ), told AS (
+    ), said AS (
         DELETE FROM logline WHERE logid = :logid RETURNING *
     )
-    INSERT INTO logline ({LINE}) OVERRIDING SYSTEM VALUE SELECT {LINE} FROM told
+    INSERT INTO logline ({LINE}) OVERRIDING SYSTEM VALUE SELECT {LINE} FROM said
     """
 )
 

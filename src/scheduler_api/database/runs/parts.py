@@ -44,13 +44,13 @@ SWEEP = Statement(
     ), sent AS (
         DELETE FROM logattempt USING gone WHERE logattempt.{LIVE} AND logattempt.logid = gone.logid
         RETURNING logattempt.*, kept
-    ), told AS (
+    ), said AS (
         DELETE FROM logline USING gone WHERE logline.{LIVE} AND logline.logid = gone.logid
         RETURNING logline.*, kept
     ), attempts AS (
         INSERT INTO logattempt (day, {ATTEMPT}) SELECT kept, {ATTEMPT} FROM sent
     ), lines AS (
-        INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM told
+        INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM said
     ), moved AS (
         INSERT INTO joblog (day, {LOG}) OVERRIDING SYSTEM VALUE SELECT kept, {LOG} FROM gone
     )

@@ -87,16 +87,16 @@ _MOVED_ATTEMPTS = f"""
                coalesce(answer.timing, sent.timing), coalesce(answer.excerpt, sent.excerpt),
                progress, message, replica
         FROM sent LEFT JOIN {_ENDS} USING (logid, attempt)
-    ), told AS (
+    ), said AS (
         DELETE FROM logline USING ended
         WHERE logline.{LIVE} AND logline.logid = ended.logid RETURNING logline.*, kept
     ), lines AS (
-        INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM told
+        INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM said
     )
 """
 # Of runs that made no attempt; gives the jobs whose next occurrence has a row already.
 SETTLED = Statement(f"WITH {_ENDED} {_CONFLICTS}")
-# With their attempts, and what was told of them.
+# With their attempts and their lines.
 SETTLED_CALLS = Statement(f"WITH {_ENDED}, {_MOVED_ATTEMPTS} {_CONFLICTS}")
 TRIED_AGAIN = Statement(
     f"""

@@ -1,6 +1,6 @@
 """How a job's runs have gone so far: kept at the row that it goes on with, and at the job where it has none.
 
-So lists know of each job's latest run without a look into history. Whoever changes it holds the job's lock.
+So lists know of each job's latest run without a look into history. Changes are made under the job's lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ TELL = Statement(
         FROM (
             SELECT logid AS carrier, began, {AFTER.format(was="joblog")}
             FROM given JOIN joblog ON jobid = id WHERE {LIVE_NEXT_RUN}
-        ) AS told
+        ) AS came
         WHERE {LIVE} AND logid = carrier
         RETURNING jobid
     )
@@ -70,7 +70,7 @@ TELL = Statement(
     FROM (
         SELECT id, began, {AFTER.format(was="job")} FROM given JOIN job ON jobid = id
         WHERE id NOT IN (SELECT jobid FROM carried)
-    ) AS told
+    ) AS came
     WHERE jobid = id
     """
 )

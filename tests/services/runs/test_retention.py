@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.contracts.jobs.actions import Pause
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions
@@ -144,6 +145,28 @@ async def test_a_run_is_under_the_day_of_its_occurrence_in_utc(fresh: Database, 
     await add_job(fresh, due=due, interval=86400)
     await run_at(fresh, due + timedelta(seconds=1))
     assert await settled_days(fresh) == [first]
+
+
+async def test_an_occurrence_that_history_has_gets_no_second_row(fresh: Database) -> None:
+    """The keys of the live part and of history cannot see each other: the look does."""
+    first, _ = await held(fresh)
+    due = noon(first)
+    jobid = await add_daily(fresh, due)
+    await run_at(fresh, due)
+    await fresh.transact(actions.pause, ACTOR, jobid, Pause())
+
+    async def add(session: Session, _: datetime, occurrence: datetime) -> bool:
+        return await pending.add(session, jobid, occurrence, occurrence)
+
+    async def backfill(session: Session, now: datetime) -> int:
+        return len(await logs.request(session, now, "backfill", [(jobid, due)]))
+
+    assert not await fresh.transact(add, due)
+    assert await fresh.transact(add, due - DAY)
+    assert await scalar(fresh, "SELECT ahead FROM joblog WHERE status = 'pending'") == due
+    assert await fresh.transact(backfill) == 1
+    await run_at(fresh, await scalar(fresh, "SELECT clock_timestamp()"))
+    assert await fresh.transact(backfill) == 0
 
 
 async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:

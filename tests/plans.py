@@ -42,3 +42,11 @@ def scans_of(plan: Any) -> list[Any]:
     """The parts of a plan that read logs."""
     inner = [found for part in plan.get("Plans", []) for found in scans_of(part)]
     return [plan, *inner] if str(plan.get("Relation Name")).startswith("joblog_") else inner
+
+
+def rows_of(plan: Any) -> int:
+    """How many rows all parts of a plan have looked at."""
+    own = sum(
+        plan.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    )
+    return int(own * plan["Actual Loops"]) + sum(map(rows_of, plan.get("Plans", [])))

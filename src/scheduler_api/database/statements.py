@@ -66,11 +66,11 @@ class Statement(Generic[Row]):
         self.row = row
         self.make: Callable[[asyncpg.Record], Any] | None = _maker(row)
         self.sql = str(compiled)
-        self._names: list[str] = getattr(compiled, "positiontup", None) or []
+        self.names: list[str] = getattr(compiled, "positiontup", None) or []
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""
-        return [values[name] for name in self._names]
+        return [values[name] for name in self.names]
 
 
 def _maker(row: Any) -> Callable[[asyncpg.Record], Any] | None:

@@ -1,20 +1,24 @@
 """The claim: what it takes, what it leaves to others, and what it costs beside a long history."""
 
 import asyncio
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes, settling
 from scheduler_api.database.runs.settling import Result
 from scheduler_api.database.statements import Session, Statement
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
-from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
-from tests.servers import dsn
+from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, rows_of, scans_of
+from tests.servers import Server, dsn
 
 HOUR = timedelta(hours=1)
 
@@ -164,3 +168,34 @@ async def test_a_claim_ends_with_its_connection(database: Database) -> None:
 
 async def _claimed(session: Session, _: datetime) -> int:
     return len(await passes.claim_due(session, NOON, 10))
+
+
+@pytest.fixture
+def new_database(server: Server) -> Iterator[URL]:
+    with server.migrated_database() as url:
+        yield url
+
+
+async def test_a_plan_from_before_there_were_runs_does_for_many(new_database: URL) -> None:
+    """Connections keep their plans until statistics change: those of a new database are about nothing."""
+
+    def settling_of(logids: Iterable[int]) -> str:
+        values = {"logids": "{}", "statuses": "finished", "begins": "true", "misses": "0", "fails": "0"}
+        values |= {"nexts": "2040-01-01", "lasts": "finished", "succeeds": "true"}
+        arrays = ([values.get(name, "NULL").format(logid) for logid in logids] for name in names[1:])
+        return "settle('2039-01-01', " + ", ".join("'{" + ",".join(array) + "}'" for array in arrays) + ")"
+
+    names = settling.SETTLED.names
+    assert names[0] == "now"
+    fresh = Database(new_database, name="tests", pool=PoolOptions(1, 0, 5.0), statement_timeout=60)
+    await execute(fresh, "ALTER TABLE joblog_live SET (autovacuum_enabled = off)")
+    connection = await asyncpg.connect(dsn(new_database))
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute(f"PREPARE settle AS {settling.SETTLED.sql}")
+    await connection.execute(f"EXECUTE {settling_of([])}")
+    await add_due_jobs(fresh, 5000)
+    explained = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE {settling_of(range(1, 1001))}"
+    plan = json.loads(await connection.fetchval(explained))[0]["Plan"]
+    await connection.close()
+    await fresh.close()
+    assert rows_of(plan) < 100_000

@@ -1,6 +1,7 @@
 """One real Postgres for the whole run, a database of its own for each worker, empty tables for each test."""
 
 import asyncio
+import contextlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -39,7 +40,8 @@ class EmbeddedRun:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-")
         Path(self._folder.name).chmod(0o755)
-        settings = {"fsync": "off", "max_connections": "300"}
+        # A test runs most of its statements once or twice: each is planned once, for whatever values.
+        settings = {"fsync": "off", "max_connections": "300", "plan_cache_mode": "force_generic_plan"}
         programs = os.environ.get(PROGRAMS)
         self._server = EmbeddedServer(
             Path(self._folder.name) / "data",
@@ -58,9 +60,15 @@ class EmbeddedRun:
 
 
 RUN, POOLER = pytest.StashKey[EmbeddedRun](), pytest.StashKey[pooler.PgBouncer]()
+TEMPLATE = pytest.StashKey[contextlib.ExitStack]()
 # How long an example takes is the machine's business.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
+
+
+def given_server() -> Server:
+    """The server of this run."""
+    return Server(make_url(os.environ[SERVER_URL]).set(drivername="postgresql+asyncpg"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,6 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[RUN] = EmbeddedRun()
         url = config.stash[RUN].start().render_as_string(hide_password=False)
     os.environ[SERVER_URL] = url
+    config.stash[TEMPLATE] = contextlib.ExitStack()
+    config.stash[TEMPLATE].enter_context(given_server().template())
     if pooler.PROGRAM in os.environ:
         config.stash[POOLER] = pooler.PgBouncer(os.environ[pooler.PROGRAM], make_url(url))
         os.environ[pooler.ADDRESS] = config.stash[POOLER].address
@@ -79,6 +89,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if POOLER in config.stash:
         config.stash[POOLER].stop()
+    if TEMPLATE in config.stash:
+        config.stash[TEMPLATE].close()
     if RUN in config.stash:
         config.stash[RUN].stop()
         del os.environ[SERVER_URL]
@@ -104,7 +116,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server() -> Server:
-    return Server(make_url(os.environ[SERVER_URL]).set(drivername="postgresql+asyncpg"))
+    return given_server()
 
 
 @pytest.fixture(scope="session")

@@ -35,17 +35,10 @@ MAX_SAFE = 2**53 - 1
 Open = Callable[..., Database]
 
 
-@pytest.fixture(scope="module")
-def model(server: Server) -> Iterator[URL]:
-    """A migrated database that no service has used yet."""
-    with server.migrated_database() as url:
-        yield url
-
-
 @pytest.fixture
-def scratch(server: Server, model: URL) -> Iterator[URL]:
-    """A database to restore into."""
-    with server.copy_of(model) as url:
+def scratch(server: Server) -> Iterator[URL]:
+    """A database to restore into, that no service has used yet."""
+    with server.migrated_database() as url:
         yield url
 
 

@@ -4,8 +4,9 @@ Written apart from the code under test and from cronsim: nothing is computed, ev
 """
 
 from calendar import monthrange
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
@@ -29,7 +30,7 @@ def clock(zone: str, since: datetime, until: datetime) -> Clock:
 def fires(cron: str, shown: Clock, *, both: bool = False) -> list[datetime]:
     """The instants at which cron starts a job; all fields to the minute."""
     fields = cron.upper().split()
-    meets = cache(partial(_meets, fields))
+    meets = _meeting(cron)
     follows_clock = fields[0].startswith("*") or fields[1].startswith("*")
     found = []
     before = latest = shown[0][1] - MINUTE
@@ -46,6 +47,12 @@ def fires(cron: str, shown: Clock, *, both: bool = False) -> list[datetime]:
             found.append(instant)
         before, latest = wall, max(latest, wall)
     return found
+
+
+@lru_cache(maxsize=32)
+def _meeting(cron: str) -> Callable[[datetime], bool]:
+    """Whether an expression meets a minute of the clock; each is looked at once."""
+    return cache(partial(_meets, cron.upper().split()))
 
 
 def _meets(fields: list[str], wall: datetime) -> bool:

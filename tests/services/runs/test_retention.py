@@ -23,16 +23,10 @@ DAY = timedelta(days=1)
 DAYS = Statement("SELECT firstday, lastday FROM history")
 
 
-@pytest.fixture(scope="module")
-def model(server: Server) -> Iterator[URL]:
-    with server.migrated_database() as url:
-        yield url
-
-
 @pytest.fixture
-def scratch(server: Server, model: URL) -> Iterator[URL]:
+def scratch(server: Server) -> Iterator[URL]:
     """A database whose parts a test may change."""
-    with server.copy_of(model) as url:
+    with server.migrated_database() as url:
         yield url
 
 

@@ -183,3 +183,23 @@ async def test_a_migration_finds_out_by_the_logs(database: Database) -> None:
         await connection.execute(text(f"UPDATE joblog SET {forget} WHERE day = 'infinity'"))
     await sum_up(database)
     assert {tuple(row) for row in await rows(database, f"{KEPT} ORDER BY 1, 2, 3, 4")} == set(expected)
+
+
+async def test_a_run_beside_a_next_run_that_is_skipped_counts(database: Database) -> None:
+    """Both are of one pass: the row that carries the job's future does not run, and goes on."""
+    jobid = await add_job(database, interval=60, misfire="skip")
+    await at(database, after(1), actions.run_now, ACTOR, jobid)
+    await run_plain(database, after(600))
+    assert await said(database) == ("finished", 0, after(600))
+    assert (await job(database)).lastrun == after(600)
+    assert await scalar(database, "SELECT count(*) FROM joblog WHERE reason = 'misfire'") == 1
+
+
+async def test_what_began_later_beside_the_next_run_is_the_last_run(database: Database) -> None:
+    """Both are calls that end together, and the one that carries the job's future began before."""
+    jobid = await add_job(database, interval=3600, target=TARGET, concurrency=2)
+    (first,) = (await claim(database, NOON)).started
+    await at(database, after(1), actions.run_now, ACTOR, jobid)
+    (second,) = (await claim(database, after(5))).started
+    assert len(await settle(database, after(6), finished(first), finished(second))) == 2
+    assert (await job(database)).lastrun == after(5)

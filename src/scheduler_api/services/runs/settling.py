@@ -67,16 +67,16 @@ async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> N
 def _outcomes(
     now: datetime, judged: Sequence[Judged]
 ) -> tuple[dict[int, Outcome], dict[int, tuple[datetime, Outcome]]]:
-    """What runs came to: by the log that carries their job's future, and of jobs without one here, by jobid.
+    """What runs came to: by the log that carries their job's future, if it ran, too; else by jobid.
 
-    Of the latter also when the newest of them began.
+    By jobid also when the newest of them began, but for those that carry.
     """
     came_to: dict[int, Outcome] = {}
     carriers: dict[int, int] = {}
     begun: dict[int, datetime] = {}
     for one in judged:
         log, status = one.log, one.result.status
-        if log.carries:
+        if log.carries and isinstance(one.result, Result) and one.is_over:
             carriers[log.jobid] = log.logid
         if status in {Status.FINISHED, Status.FAILED}:
             came_to[log.jobid] = came_to.get(log.jobid, NOTHING).followed_by(status)
@@ -84,7 +84,10 @@ def _outcomes(
                 began = log.startedat if isinstance(log, LeasedLog) else None
                 begun[log.jobid] = max(began or now, begun.get(log.jobid, began or now))
     own = {carriers[jobid]: outcome for jobid, outcome in came_to.items() if jobid in carriers}
-    beside = {jobid: (begun[jobid], came_to[jobid]) for jobid in begun if jobid not in carriers}
+    # What ended is written once; that it began may be news all the same.
+    beside = {
+        jobid: (began, NOTHING if jobid in carriers else came_to[jobid]) for jobid, began in begun.items()
+    }
     return own, beside
 
 

@@ -11,7 +11,7 @@ from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.database.tables import job, joblog
+from scheduler_api.database.tables import PARTITIONED, job, joblog
 from scheduler_api.targets.urls import host_of
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -163,3 +163,24 @@ async def until_it_waits_or_ends(database: Database, task: asyncio.Task[Any]) ->
     )
     while not task.done() and not await scalar(database, waits):
         await asyncio.sleep(0.002)
+
+
+async def lay_out_days(database: Database, first: date, days: int) -> None:
+    """Let history have a part for each of some days, and none else; nothing is closed."""
+    names = await rows(
+        database, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(job)?log.*_[0-9]{8}$'"
+    )
+    statements = [f"DROP TABLE {', '.join(row[0] for row in names)}"] if names else []
+    for day in (first + timedelta(days=n) for n in range(days)):
+        statements += [
+            f"CREATE TABLE {table.name}_{day:%Y%m%d} PARTITION OF {table.name}"
+            f" FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
+            for table in PARTITIONED
+        ]
+    never = ", ".join(f"{name} = '-infinity'" for name in ("openday", "closing", "closedto", "horizon"))
+    last = first + timedelta(days=days - 1)
+    statements += [f"UPDATE history SET firstday = '{first}', lastday = '{last}', closingjob = 0, {never}"]
+    async with database.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection is not None
+        await raw.driver_connection.execute("; ".join(statements))

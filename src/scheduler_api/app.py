@@ -253,7 +253,8 @@ async def _ticking(
     passes = own("scheduler-api ticker", TICKER_POOL)
     upkeep = own("scheduler-api upkeep", UPKEEP_POOL)
     runner = Runner(passes, settings.batch_size)
-    ticker = Ticker(passes, runner, Upkeep(upkeep), settings.ticker_interval, feed.publish)
+    keeper = Upkeep(upkeep, settings.history_kept)
+    ticker = Ticker(passes, runner, keeper, settings.ticker_interval, feed.publish)
     try:
         yield ticker
     finally:

@@ -21,13 +21,15 @@ SIDE_BY_SIDE = 4
 OFTEN, SELDOM = 0.2, 10.0
 
 
-async def check(database: Database, jobids: Sequence[int], progress: "Progress") -> AsyncGenerator[JobCheck]:
-    """The reports on these jobs, or on all, in order. Raises JobNotFound."""
+async def check(
+    database: Database, jobids: Sequence[int], progress: "Progress", *, full: bool = False
+) -> AsyncGenerator[JobCheck]:
+    """The reports on these jobs, or on all, in order; on closed days, too, if `full`. Raises JobNotFound."""
     progress.total = len(jobids) or await database.read(checks.count_jobs)
     under_way: deque[asyncio.Task[JobCheck]] = deque()
     try:
         async for jobid in _wanted(database, jobids):
-            under_way.append(asyncio.create_task(database.read(checks.check_job, jobid)))
+            under_way.append(asyncio.create_task(database.read(checks.check_job, jobid, full=full)))
             if len(under_way) == SIDE_BY_SIDE:
                 yield progress.saw(await under_way.popleft())
         while under_way:

@@ -72,13 +72,14 @@ def migrate() -> None:
 
 @main.command()
 @click.argument("jobids", nargs=-1, type=click.IntRange(1))
-def check(jobids: tuple[int, ...]) -> None:
+@click.option("--full", is_flag=True, help="Compare the days again that are closed, and were compared then.")
+def check(jobids: tuple[int, ...], full: bool) -> None:
     """Compare the ledger with the schedules: of the given jobs, or of all.
 
     Prints holes, doubles and broken rules; exits with 1 if there are any. Tells on stderr how far it is.
     """
     settings = _settings()
-    jobs, is_clean, totals = _run(settings, _check(settings, jobids))
+    jobs, is_clean, totals = _run(settings, _check(settings, jobids, full=full))
     said = ", ".join(f"{totals[name]:,} {name}" for name in TOTALS)
     click.echo(f"{jobs:,} {'job' if jobs == 1 else 'jobs'} checked: {said}.")
     sys.exit(0 if is_clean else 1)
@@ -106,14 +107,16 @@ async def _confirm_restore(settings: Settings) -> Restore:
             await database.close()
 
 
-async def _check(settings: Settings, jobids: tuple[int, ...]) -> tuple[int, bool, Counter[str]]:
+async def _check(
+    settings: Settings, jobids: tuple[int, ...], *, full: bool
+) -> tuple[int, bool, Counter[str]]:
     """How many jobs were checked, whether all is well, and the sums; what is wrong is told on the way."""
     jobs, is_clean, totals = 0, True, Counter[str]()
     async with database_server(settings) as url:
         database, progress = requests_database(settings, url), checking.Progress(sys.stderr)
         try:
             await migrations.require_current(database)
-            async with contextlib.aclosing(checking.check(database, jobids, progress)) as reports:
+            async with contextlib.aclosing(checking.check(database, jobids, progress, full=full)) as reports:
                 async for report in reports:
                     jobs += 1
                     is_clean = is_clean and report.clean and report.complete

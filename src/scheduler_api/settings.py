@@ -1,6 +1,7 @@
 """Every knob, typed, validated once, read from the environment with the prefix SCHEDULER_."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_address
@@ -165,6 +166,14 @@ class Settings(BaseSettings):
         description="Encrypts the secrets that sign calls: a Fernet key, or several, separated by commas, of "
         "which the first encrypts. Unset: the embedded server has one beside its data.",
     )
+    keep_history: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="How many days runs are kept, with their attempts and output; 0 keeps them for ever. "
+        "What became of each job's runs is counted for each day, and these counts stay. Of several replicas "
+        "the one that keeps the fewest days decides.",
+    )
     batch_size: int = Field(1000, ge=1, le=10_000, description="The most runs in one transaction.")
     pool_size: int = Field(10, ge=1, le=100, description="Database connections kept for requests.")
     pool_overflow: int = Field(0, ge=0, le=100, description="Further connections that requests may open.")
@@ -192,6 +201,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """Where targets reach this service."""
         return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def history_kept(self) -> timedelta | None:
+        """How long history is kept; None: for ever."""
+        return timedelta(days=self.keep_history) if self.keep_history else None
 
     def secret_keys(self) -> list[str]:
         """The keys that are given."""

@@ -5,9 +5,10 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,6 +28,7 @@ from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
+from scheduler_api.errors import InvalidInput
 from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import actions, creating, editing, reading
 from scheduler_api.services.runs import passes
@@ -71,6 +73,8 @@ class Machine(RuleBasedStateMachine):
         self.jobid = 0
         self.schedule = ""
         self.model = Model(Rules(lambda _: False), self.now)
+        self.horizon = datetime.min.replace(tzinfo=UTC)
+        self.ended: datetime | None = None
 
     async def _open(self) -> Database:
         database = Database(self.url, name="model", pool=PoolOptions(4, 0, 5.0))
@@ -231,6 +235,10 @@ class Machine(RuleBasedStateMachine):
         since = self.now - timedelta(hours=hours)
         until = since + timedelta(hours=length)
         order = Backfill(since=since.isoformat(), until=until.isoformat(), all=every)  # type: ignore[arg-type]
+        if since < self.horizon:
+            with pytest.raises(InvalidInput, match="history is not kept"):
+                self.do(backfill.backfill, ACTOR, self.jobid, order)
+            return
         self.do(backfill.backfill, ACTOR, self.jobid, order)
         self.model.backfill(self.now, since, until, every=every)
 
@@ -253,36 +261,58 @@ class Machine(RuleBasedStateMachine):
         if not self.jobid:
             return
         rows = self.runner.run(logs(self.database, self.jobid))
-        assert self.fates_of(rows) == self.model.fates
+        assert self.fates_of(rows) == self.kept(self.model.fates)
         said = self.row()
         assert said["state"] == self.model.state
         # Lists know of its runs without looking at them; plain runs begin as they end.
-        ended = max((row.finishedat for row in rows if row.status == "finished"), default=None)
-        assert (said["lastrun"], said["lastsuccess"]) == (ended, ended)
-        assert (said["laststatus"], said["failures"]) == (ended and "finished", 0)
-        asked = {row.scheduledfor for row in rows if row.cause == "backfill"}
-        assert asked == self.model.backfilled
-        assert len([row for row in rows if row.cause == "manual"]) == self.model.manual
+        ends = [row.finishedat for row in rows if row.status == "finished"]
+        self.ended = max([*ends, self.ended] if self.ended else ends, default=None)
+        assert (said["lastrun"], said["lastsuccess"]) == (self.ended, self.ended)
+        assert (said["laststatus"], said["failures"]) == (self.ended and "finished", 0)
+        asked = {row.scheduledfor: row for row in rows if row.cause == "backfill"}
+        assert set(self.kept(asked)) == {at for at in self.model.backfilled if at >= self.horizon}
+        self.every_run_is_there(rows)
         promised = [row.scheduledfor for row in rows if row.status == "pending" and row.cause == "schedule"]
         assert promised == (self.model.open()[:1] if self.model.state == "active" else [])
+
+    def every_run_is_there(self, rows: list[Row]) -> None:
+        there = [row for row in rows if row.status == "finished" or row.cause != "schedule"]
+        ran = [fate for fate in self.model.fates.values() if fate == "ran"]
+        assert len(there) + self.counted() == len(ran) + self.model.manual + len(self.model.backfilled)
+
+    def counted(self) -> int:
+        """How many runs history has counted, and does not keep."""
+        return 0
+
+    def kept(self, told: dict[datetime, Any]) -> dict[datetime, Any]:
+        """What is of the time whose history is kept."""
+        return {at: what for at, what in told.items() if at >= self.horizon}
 
     def fates_of(self, rows: list[Row]) -> dict[datetime, str]:
         """The ledger, unfolded: what each occurrence's own row, or the one that counts it, says."""
         told = [row for row in rows if row.cause == "schedule" and row.status != "pending"]
         fates = {row.scheduledfor: "ran" if row.status == "finished" else row.reason for row in told}
         assert len(fates) == len(told)
-        missed: Counter[str] = Counter()
+        known = self.kept(self.model.fates)
+        missed, vague = Counter[str](), set[str]()
         for row in told:
             kind = "counted" if row.status == "finished" else row.reason
             inside = [t for t in self.model.fates if row.missed and row.scheduledfor < t <= row.through]
             counted = [t for t in inside if t not in fates and self.model.fates[t] == kind]
             # An edit writes off, or leaves to a day that is excluded, what lies between others that stay.
+            if row.scheduledfor < self.horizon:
+                # Of some that it stands for the rows have gone, or are those of another one.
+                missed[kind] += len(self.kept(dict.fromkeys(counted)))
+                if kind in {"superseded", "excluded"}:
+                    vague.add(kind)
+                continue
             assert len(counted) == row.missed or kind in {"superseded", "excluded"}
             assert row.missed == 0 or row.through == max(counted)
             missed[kind] += row.missed
-        others = {t: fate for t, fate in self.model.fates.items() if t not in fates}
-        assert Counter(others.values()) == +missed
-        return fates | others
+        others = {t: fate for t, fate in known.items() if t not in fates}
+        by_fate = Counter(others.values())
+        assert {by_fate[kind] - missed[kind] for kind in {*by_fate, *missed} - vague} <= {0}
+        return self.kept(fates | others)
 
     @invariant()
     def the_check_is_clean(self) -> None:
@@ -310,6 +340,8 @@ class Machine(RuleBasedStateMachine):
             expected = {"ran": {ExplanationOutcome.RAN}, "counted": {ExplanationOutcome.COUNTED}}
             said = self.do(explain.explain, self.jobid, at, 16)
             fate = self.model.fates[at]
+            if at < self.horizon and said.outcome is ExplanationOutcome.BEFORE_HISTORY:
+                return
             assert said.outcome in expected.get(
                 fate, {ExplanationOutcome.SKIPPED, ExplanationOutcome.COUNTED}
             ), said.sentence

@@ -200,6 +200,14 @@ class Database:
         async with engine.begin() as connection:
             yield connection
 
+    async def command_alone(self, sql: str, seconds: float = 60) -> None:
+        """Run a command that may be in no transaction, on a connection of its own, for so long at most."""
+        own = {"application_name": self._name, "statement_timeout": str(int(seconds * 1000))}
+        engine = unpooled_engine(self._places.direct or self._places.url, own)
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.exec_driver_sql(sql)
+
     async def listen(self, heard: Mapping[str, Callable[[], None]]) -> None:
         """Call what is named for a channel at each notification on it, until the connection ends."""
         async with self.engine.connect() as connection:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     FromClause,
     Identity,
@@ -62,6 +63,8 @@ RunKind = ENUM("plain", "http", name="runkind", metadata=metadata)
 #: The rows of a run (its log, attempts and lines) have one `day`: that of its occurrence, once it is settled.
 #: Until then they are live, and so is what was skipped ahead of its time, as an edit may forget it.
 LIVE_DAY = text("'infinity'")
+#: Before all days.
+NEVER = text("'-infinity'")
 #: The condition that reads the live part alone.
 LIVE = "day = 'infinity'"
 #: The one row that a job goes on with: its next run, or the run that will add it when it settles.
@@ -394,8 +397,50 @@ history = Table(
     # The first day of the oldest part, and the last day of the newest.
     Column("firstday", Date, nullable=False),
     Column("lastday", Date, nullable=False),
+    # The first day under which rows may still be added; the day up to which jobs are being closed, and the
+    # last of them that was; the day up to which all are.
+    Column("openday", Date, nullable=False, server_default=NEVER),
+    Column("closing", Date, nullable=False, server_default=NEVER),
+    Column("closingjob", BigInteger, nullable=False, server_default="0"),
+    Column("closedto", Date, nullable=False, server_default=NEVER),
+    # The first day whose history is kept.
+    Column("horizon", Date, nullable=False, server_default=NEVER),
     CheckConstraint("onlyrow", name="onlyrow"),
     CheckConstraint("firstday <= lastday", name="days"),
+)
+
+# What became of a job's runs on a day that is closed: it stays when the day's rows have gone.
+jobtally = Table(
+    "jobtally",
+    metadata,
+    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("finished", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    # How many occurrences, by reason.
+    Column("skipped", JSONB, nullable=False),
+    Column("missed", BigInteger, nullable=False),
+    # Milliseconds that calls took.
+    Column("p50", Double),
+    Column("p95", Double),
+    # Of the schedule's own rows: how many there were, and what they accounted for.
+    Column("rows", Integer, nullable=False),
+    Column("accounted", BigInteger, nullable=False),
+    # Of the last of them: how often the schedule had made the job run; null: there was none. And whether it
+    # could not even be tried, so that the job came to a stop.
+    Column("runs", Integer),
+    Column("stopped", Boolean, nullable=False),
+    # What a check found on that day; null: nothing.
+    Column("findings", JSONB),
+    PrimaryKeyConstraint("jobid", "day"),
+)
+
+# Jobs whose occurrences are still to come from a day on that is closed for others.
+jobopen = Table(
+    "jobopen",
+    metadata,
+    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), primary_key=True),
+    Column("since", Date, nullable=False),
 )
 
 jobsecret = Table(

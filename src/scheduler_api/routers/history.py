@@ -1,6 +1,8 @@
 """A job's history: who changed it, why it did or did not run, whether all is there, and backfills."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.history.checks import JobCheck
@@ -56,13 +58,19 @@ async def explain_instant(
 
 
 @router.get("/jobs/{jobid:jobid}/check", responses=answers(404, 422, 503))
-async def check_history(request: Request, jobid: JobId, database: DatabaseDep) -> JobCheck:
+async def check_history(
+    request: Request,
+    jobid: JobId,
+    database: DatabaseDep,
+    full: Annotated[bool, Query(description="Compare closed days again.")] = False,
+) -> JobCheck:
     """Compare a job's runs with its schedule and its edits: missing runs, duplicates, broken rules.
 
-    Stops after 20 seconds and returns what it has found by then. `scheduler-api check` has no time
-    limit.
+    A day is compared once, when it is closed, about two days after its end. Later checks return the result
+    from then, unless `full` is set. Stops after 20 seconds and returns what it has found by then.
+    `scheduler-api check` has no time limit.
     """
-    return await while_connected(request, database.read(checks.check_job, jobid, CHECK_SECONDS))
+    return await while_connected(request, database.read(checks.check_job, jobid, CHECK_SECONDS, full=full))
 
 
 @router.post("/jobs/{jobid:jobid}/backfill", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))

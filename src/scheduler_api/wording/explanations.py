@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
+from scheduler_api.contracts.history.timeline import DayTally
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.jobs.changes import ChangeRow
 from scheduler_api.schedule import Schedule
@@ -51,6 +52,20 @@ def _of_schedule(log: Log, at: datetime, when: str, zone: str) -> tuple[Explanat
         return ExplanationOutcome.FAILED, f"{when} failed: {log.error}"
     since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
     return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: attempt {log.attempt}{since}."
+
+
+def before_history(when: str, horizon: str, tally: DayTally | None) -> str:
+    """That nothing is known of an instant but what became of all runs of its day."""
+    said = f"{when} is before the history that is kept, which begins at {horizon}."
+    if tally is None:
+        return f"{said} No runs were counted on that day (UTC)."
+    counts = (
+        (tally.finished, "finished"),
+        (tally.failed, "failed"),
+        (sum(tally.skipped.values()), "skipped"),
+        (tally.missed, "missed"),
+    )
+    return f"{said} On that day (UTC): {', '.join(f'{count:,} {name}' for count, name in counts)}."
 
 
 def neighbours(schedule: Schedule, at: datetime, zone: str) -> str:

@@ -7,10 +7,9 @@ for the next time.
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 
-import asyncpg
 import structlog
 
 from scheduler_api.actors import SCHEDULE, Actor
@@ -19,7 +18,8 @@ from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.schedule import zones
 from scheduler_api.services.jobs import actions, calendars, removal
-from scheduler_api.services.runs import breakers, repairs, retention
+from scheduler_api.services.runs import breakers, repairs
+from scheduler_api.workers.history import HistoryKeeper
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +56,9 @@ class Repaired:
 class Upkeep:
     """Walks over jobs in bounded steps, on one pool of connections."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, keep: timedelta | None = None) -> None:
+        """`keep` is how long history is kept; None: for ever."""
+        self._database, self._history = database, HistoryKeeper(database, keep)
         self._walked = 0
         self._zone_rules = ""
 
@@ -94,7 +95,7 @@ class Upkeep:
                 await self._database.transact(breakers.forget)
                 repaired.count += await undisturbed(self._database.transact(repairs.shorten_waits))
                 await self.follow_calendars(SCHEDULE, seconds)
-                await self._keep_history()
+                await self._history.tend()
                 await self._remove()
                 repaired.is_through = True
                 return repaired
@@ -107,20 +108,6 @@ class Upkeep:
         except DatabaseBusy:
             log.info("a job is locked by another transaction; trying later", jobid=jobid)
             return False
-
-    async def _keep_history(self) -> None:
-        """Make room for the history to come, and move into history what is over."""
-        try:
-            await self._database.transact(retention.extend)
-        except asyncpg.InsufficientPrivilegeError as error:
-            # All that settles goes into the newest part then.
-            log.warning(
-                "this role may not add parts of history; make it the owner of the tables", error=error
-            )
-        except DatabaseBusy as error:
-            log.info("a part of history could not be added; trying later", error=error)
-        while await undisturbed(self._database.transact(retention.sweep)):
-            pass
 
     async def _remove(self) -> None:
         """Go on with the removal of jobs with long histories, for a while."""

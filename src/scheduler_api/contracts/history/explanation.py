@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from scheduler_api.contracts.history.timeline import DayTally
 from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.values import Output
@@ -26,6 +27,7 @@ class ExplanationOutcome(StrEnum):
     COMPLETED = "completed"
     DELETED = "deleted"
     MISSING = "missing"
+    BEFORE_HISTORY = "before-history"
 
 
 class Explanation(Output):
@@ -35,12 +37,17 @@ class Explanation(Output):
     outcome: ExplanationOutcome = Field(
         description="`ran`, `failed`, `skipped`, `counted` (covered by another run), `running`, "
         "`scheduled`, `expected` (in the future), `paused`, `not-scheduled`, `not-created`, `completed`, "
-        "`deleted`, or `missing` (no record)."
+        "`deleted`, `missing` (no record), or `before-history` (no longer kept)."
     )
     sentence: str = Field(description="The explanation, as a sentence.")
-    schedule: str = Field(description="The schedule at that time, in words.")
+    schedule: str = Field(
+        description="The schedule at that time, in words. Before the history that is kept: the first known."
+    )
     scheduled: bool = Field(description="Whether the schedule includes this instant.")
     note: str | None = Field(description="Daylight saving, or an excluded date.")
     logs: list[Log] = Field(description="The runs that account for it.")
+    tally: DayTally | None = Field(
+        description="The results of that day (UTC), if it is before the history that is kept."
+    )
     before: Occurrence | None = Field(description="The previous occurrence.")
     after: Occurrence | None = Field(description="The next occurrence.")

@@ -1,6 +1,6 @@
 """What has run, over time."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -40,6 +40,18 @@ class Tally(Output):
         None, description="The median duration in milliseconds; null without ended runs."
     )
     p95: float | None = Field(None, description="The 95th percentile of durations, in milliseconds.")
+
+
+class DayTally(Output):
+    """Results of a day, which are kept for ever."""
+
+    day: date = Field(description="The day in UTC.")
+    finished: int
+    failed: int
+    skipped: dict[str, int] = Field(description="The number of skipped occurrences for each reason.")
+    missed: int = Field(description="Occurrences covered by another run.")
+    p50: float | None = Field(description="The median duration in milliseconds; null without requests.")
+    p95: float | None = Field(description="The 95th percentile of durations, in milliseconds.")
 
 
 class Bucket(Tally):

@@ -84,11 +84,17 @@ ADD_LINES = Statement(
     ORDER BY number
     """
 )
-# Takes the run back from history to the live rows, with what was written about it.
+# Takes the run back from history to the live rows, with what was written about it. The tally of its day, if
+# that is closed, counts it no more: that of the day on which it settles will.
 RETRY = Statement(
     f"""
     WITH failed AS (
         DELETE FROM joblog WHERE logid = :logid RETURNING *
+    ), counted AS (
+        UPDATE jobtally SET
+            failed = jobtally.failed - 1, rows = jobtally.rows - CAST(cause = 'schedule' AS int),
+            accounted = accounted - CASE cause WHEN 'schedule' THEN failed.missed + 1 ELSE 0 END
+        FROM failed WHERE jobtally.jobid = failed.jobid AND jobtally.day = failed.day
     ), added AS (
         INSERT INTO joblog (logid, jobid, scheduledfor, nextrun, lastrun, missed, through, parentlogid,
                             status, cause, kind, runs, attempt, spent, host, body)

@@ -1,9 +1,11 @@
 """What no log of a job may say, whatever happened; and how often the job's schedule has made it run."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
 
 
 @dataclass
@@ -27,7 +29,7 @@ class TallyRow:
 # run: a plain log that could not even be planned, or a call that could not be begun, has failed and did not.
 # The logs of the first schema were not counted, and do not say when they began.
 TALLY = Statement(
-    """
+    f"""
     WITH seen AS (
         SELECT log.logid, log.scheduledfor, log.status, log.reason, log.runs, log.cause, log.attempt,
                log.startedat, log.finishedat, log.kind, log.host, sent.outcomes,
@@ -37,7 +39,7 @@ TALLY = Statement(
             SELECT array_agg(outcome) AS outcomes FROM logattempt
             WHERE logattempt.logid = log.logid AND logattempt.day = log.day AND log.kind = 'http'
         ) AS sent ON true
-        WHERE job.jobid = :jobid
+        WHERE job.jobid = :jobid AND log.day >= :first AND (log.day < :end OR log.day = :end AND log.{LIVE})
     ), judged AS (
         SELECT *, CASE
             WHEN startedat < scheduledfor THEN 'early'
@@ -56,7 +58,7 @@ TALLY = Statement(
     )
     SELECT fault, count(*) AS count, min(scheduledfor) AS first, min(logid) AS logid,
            count(*) FILTER (
-               WHERE cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+               WHERE cause = 'schedule' AND (status <> 'pending' OR attempt > 1) AND scheduledfor >= :since
                  AND NOT (status = 'skipped' AND scheduledfor > coalesce(deletedat, 'infinity'))
            ) AS accounted,
            count(*) FILTER (
@@ -71,9 +73,19 @@ TALLY = Statement(
 )
 
 
-async def tally(session: Session, jobid: int, targeted: datetime) -> list[TallyRow]:
-    """The job's logs by their faults.
+class OfDays(NamedTuple):
+    """Which logs are looked at."""
+
+    since: datetime
+    """Only the occurrences from then on are to be accounted for."""
+    first: date
+    end: date
+    """The day after the last one; `date.max`: those that are live, too."""
+
+
+async def tally(session: Session, jobid: int, targeted: datetime, days: OfDays) -> list[TallyRow]:
+    """The job's logs of these days by their faults.
 
     `targeted` is since when the job has the target that it has.
     """
-    return await session.all(TALLY, jobid=jobid, targeted=targeted)
+    return await session.all(TALLY, jobid=jobid, targeted=targeted, **days._asdict())

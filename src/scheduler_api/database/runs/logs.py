@@ -96,6 +96,15 @@ COVERAGE = Statement(
     .limit(bindparam("limit")),
     LedgerRow,
 )
+#: Rows of earlier occurrences that reach over an instant. They are under days from its own on.
+REACHING = Statement(
+    _ACCOUNTED.where(
+        joblog.c.day >= bindparam("day"),
+        joblog.c.scheduledfor < bindparam("since"),
+        joblog.c.through >= bindparam("since"),
+    ),
+    LedgerRow,
+)
 #: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
 AROUND = Statement(
     f"""
@@ -279,6 +288,11 @@ async def coverage(
 ) -> list[LedgerRow]:
     """Up to `limit` of the schedule's rows between two instants, in order."""
     return await session.all(COVERAGE, jobid=jobid, after=after, before=before, limit=limit)
+
+
+async def reaching(session: Session, jobid: int, since: datetime) -> list[LedgerRow]:
+    """The schedule's rows that tell of occurrences before an instant, midnight of UTC, and from it on."""
+    return await session.all(REACHING, jobid=jobid, since=since, day=since.date())
 
 
 async def around(session: Session, jobid: int, at: datetime, until: datetime) -> list[LogRow]:

@@ -11,18 +11,63 @@ from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, LOG, PARTITIONED,
 
 #: Any number that no other user of the same database takes; spells "jobpart".
 PARTS_KEY = 0x6A6F6270617274
+#: What parts are called: by the table and their first day.
+_NAME = rf"^({'|'.join(table.name for table in PARTITIONED)})_\d{{8}}$"
 
 
-class Days(NamedTuple):
+class Held(NamedTuple):
     """Which days the parts hold."""
 
     firstday: date
     lastday: date
 
 
-HELD = Statement(select(*columns(history, Days)), Days)
+class LeftTable(NamedTuple):
+    """A table whose days have gone from history."""
+
+    name: str
+    parent: str | None
+    """Of what it is a part; None: of nothing any more."""
+    pending: bool
+    """Whether it was being detached when that was broken off."""
+
+
+HELD = Statement(select(*columns(history, Held)), Held)
 TRY_TURN = Statement("SELECT pg_try_advisory_xact_lock(:key)")
 EXTEND = Statement("UPDATE history SET lastday = :lastday")
+#: The first days of all parts that have not gone, in order.
+FIRSTS = Statement(
+    rf"""
+    SELECT to_date(right(relname, 8), 'YYYYMMDD') AS first
+    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+    WHERE inhparent = to_regclass('joblog') AND relname ~ '{_NAME}'
+      AND to_date(right(relname, 8), 'YYYYMMDD') >= (SELECT firstday FROM history)
+    ORDER BY 1
+    """
+)
+#: From then on rows are kept; those before, which are closed, may go. Of the changes that people have made
+#: those stay from which it follows how jobs stood then, and how they stand.
+FORGET = Statement(
+    """
+    WITH horizon AS (
+        UPDATE history SET firstday = :first, horizon = :first
+    )
+    DELETE FROM jobchange
+    WHERE at < CAST(CAST(:first AS date) AS timestamp) AT TIME ZONE 'UTC' AND action <> 'created'
+      AND NOT (action = 'paused' AND jobid IN (SELECT jobid FROM job WHERE pausedat IS NOT NULL))
+    """
+)
+GONE = Statement(
+    rf"""
+    SELECT relname AS name, CAST(CAST(inhparent AS regclass) AS text) AS parent,
+           coalesce(inhdetachpending, false) AS pending
+    FROM pg_class LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
+    WHERE relkind = 'r' AND relname ~ '{_NAME}' AND pg_table_is_visible(pg_class.oid)
+      AND to_date(right(relname, 8), 'YYYYMMDD') < (SELECT firstday FROM history)
+    ORDER BY relname
+    """,
+    LeftTable,
+)
 # What was skipped ahead of its time, and is over; and what was written by hand. A row that history has
 # already stays where it is, for those who look after it.
 SWEEP = Statement(
@@ -40,7 +85,7 @@ SWEEP = Statement(
         FOR UPDATE OF joblog SKIP LOCKED FOR NO KEY UPDATE OF job SKIP LOCKED
     ), gone AS (
         DELETE FROM joblog USING over WHERE joblog.{LIVE} AND joblog.logid = over.logid
-        RETURNING joblog.*, {day_of("scheduledfor")} AS kept
+        RETURNING joblog.*, {day_of("coalesce(through, scheduledfor)")} AS kept
     ), sent AS (
         DELETE FROM logattempt USING gone WHERE logattempt.{LIVE} AND logattempt.logid = gone.logid
         RETURNING logattempt.*, kept
@@ -59,7 +104,7 @@ SWEEP = Statement(
 )
 
 
-async def held(session: Session) -> Days:
+async def held(session: Session) -> Held:
     """The days that the parts hold."""
     return await session.one(HELD)
 
@@ -82,6 +127,21 @@ async def add(session: Session, first: date, days: int) -> None:
         ]
     await command(session, "; ".join(statements))
     await session.all(EXTEND, lastday=end - timedelta(days=1))
+
+
+async def firsts(session: Session) -> list[date]:
+    """The first days of all parts that have not gone, in order."""
+    return await session.values(FIRSTS)
+
+
+async def forget(session: Session, first: date) -> None:
+    """Let history begin with a day; the parts before it are gone from then on, but for their tables."""
+    await session.all(FORGET, first=first)
+
+
+async def gone(session: Session) -> list[LeftTable]:
+    """The tables of parts that are gone."""
+    return await session.all(GONE)
 
 
 async def sweep(session: Session, now: datetime, limit: int) -> int:

@@ -13,6 +13,8 @@ from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outc
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
 
+#: The last occurrence that an ended row tells of.
+_LAST = "coalesce(CASE WHEN stands IS NULL THEN through ELSE reaches END, scheduledfor)"
 _RESULTS = """
     SELECT * FROM unnest(
         CAST(:logids AS bigint[]), CAST(:statuses AS logstatus[]), CAST(:errors AS text[]),
@@ -32,7 +34,7 @@ _ENDS = """
 # Rows that carry a job's future, and have a next occurrence of which no row tells, go on in place.
 _ENDED = f"""
     ended AS MATERIALIZED (
-        SELECT joblog.*, result.*, {day_of("scheduledfor")} AS kept,
+        SELECT joblog.*, result.*, {day_of(_LAST)} AS kept,
                CASE WHEN begins THEN :now ELSE lastrun END AS ran,
                runs + CAST(begins AND outcome = 'finished' AND cause = 'schedule' AS int) AS count,
                next > coalesce(ahead, '-infinity') AS goes_on,
@@ -133,7 +135,8 @@ WRITTEN_OFF = Statement(
     ), added AS (
         INSERT INTO joblog (day, jobid, scheduledfor, status, cause, reason, missed, through, finishedat,
                             lastrun, runs, parentlogid)
-        SELECT CASE WHEN coalesce(through, first) > :now THEN 'infinity' ELSE {day_of("first")} END,
+        SELECT CASE WHEN coalesce(through, first) > :now THEN 'infinity'
+                    ELSE {day_of("coalesce(through, first)")} END,
                jobid, first, 'skipped', why, reason, missed, through, :now, lastrun, runs, parent
         FROM given
         WHERE NOT EXISTS (

@@ -9,10 +9,11 @@ from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
-from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs import logs, pending, tallies
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, JobNotFound, TooLong
 from scheduler_api.schedule import Budget, occurrences
+from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
 
 #: The most occurrences that one backfill runs.
@@ -25,8 +26,8 @@ async def backfill(
     """Ask for runs of the past occurrences of a range: of the holes, or of all.
 
     A hole is an occurrence that did not run: skipped, counted in another's log, or failed. Those on
-    excluded days are none. Each occurrence is made up for at most once. Raises InvalidInput, JobNotFound,
-    JobIsDeleted, TooLong.
+    excluded days are none. Each occurrence is made up for at most once; what history does not tell of any
+    more cannot be. Raises InvalidInput, JobNotFound, JobIsDeleted, TooLong.
     """
     if order.since >= order.until:
         raise InvalidInput(FieldError(("until",), "Must come after since."))
@@ -37,6 +38,11 @@ async def backfill(
         raise JobIsDeleted(jobid)
     versions = await versions_of(session, jobid)
     wanted = await _wanted(session, now, versions, order)
+    # After the rows were read, as these go only when the horizon has moved.
+    horizon = midnight(await tallies.horizon(session))
+    if order.since < horizon:
+        sentence = f"Must not be before {horizon:%Y-%m-%dT%H:%M:%SZ}: earlier history is not kept."
+        raise InvalidInput(FieldError(("since",), sentence))
     if not dryrun:
         rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row.scheduledfor for row in rows)

@@ -17,12 +17,14 @@ from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.runs import attempts, coverage, logs, pending
+from scheduler_api.database.runs import attempts, coverage, logs, pending, tallies
 from scheduler_api.database.runs.coverage import CoveredPart
 from scheduler_api.database.runs.logs import LedgerRow
+from scheduler_api.database.runs.tallies import Earlier
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import END, TICK, Block, Budget, Reason, Schedule, holds, instant_at
+from scheduler_api.schedule.days import Days
 from scheduler_api.services.history.invariants import Findings, check_logs
 from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
 from scheduler_api.services.jobs import planning
@@ -34,24 +36,38 @@ MAX_SPANNED = 50_000
 BLOCKED = {str(block) for block in Block}
 
 
-async def check_job(session: Session, jobid: int, seconds: float = inf) -> JobCheck:
+async def check_job(session: Session, jobid: int, seconds: float = inf, *, full: bool = False) -> JobCheck:
     """Compare one job's ledger with what was expected of it, for about so many seconds.
 
-    Raises JobNotFound, ServiceBusy.
+    Of days that are closed it tells what was found when they were, unless it is to be `full`: then all that
+    is kept is compared. Raises JobNotFound, ServiceBusy.
     """
     versions = await versions_of(session, jobid)
+    known = await tallies.frontier(session, jobid)
+    days = Days(known.horizon if full else max(known.horizon, known.since))
     report = Findings(jobid, monotonic() + seconds)
+    report.take_over(await tallies.verdict(session, jobid, days.first))
+    await compare(session, versions, days, report)
+    await _check_state(session, versions.job, report)
+    if full and (await tallies.frontier(session, jobid)).horizon > days.first:
+        # Rows have gone meanwhile.
+        return await check_job(session, jobid, seconds, full=True)
+    return report.result()
+
+
+async def compare(session: Session, versions: ScheduleVersions, days: Days, report: Findings) -> None:
+    """Compare what a job's rows account for on these days with what its schedules called for."""
     for version in versions.all:
+        if version.to is not None and version.to < days.since:
+            continue
         try:
             schedule = version.own
         except ScheduleUnusable as error:
-            report.find("invariant", version.since, 1, str(error))
+            report.find("invariant", max(version.since, days.since), 1, str(error))
             report.computed = False
             continue
-        await _check_version(session, versions, version, schedule, report)
-    await _check_state(session, versions.job, report)
-    await check_logs(session, versions, report)
-    return report.result()
+        await _check_version(session, versions, (version, schedule), days, report)
+    await check_logs(session, versions, days, report)
 
 
 async def jobids(session: Session, after: int) -> list[int]:
@@ -74,20 +90,26 @@ class _Walk:
     cursor: dict[bool, datetime]
     newest: LedgerRow | CoveredPart | None = None
     """The last row on the schedule: its runs and its status."""
+    earlier: Earlier | None = None
+    """How it stood when the days that are walked began."""
 
 
 async def _check_version(
-    session: Session, versions: ScheduleVersions, version: Version, schedule: Schedule, report: Findings
+    session: Session,
+    versions: ScheduleVersions,
+    held: tuple[Version, Schedule],
+    days: Days,
+    report: Findings,
 ) -> None:
     """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
-    job, parts = versions.job, version.within
-    if not parts:
+    job, (version, schedule) = versions.job, held
+    if not version.within:
         return
-    before, start = _end(job, version), parts[0].first - TICK
-    goes_on = job.goes_on
-    if version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
+    walk, ends = await _begin(session, job, held, days), _end(job, version)
+    before = min(ends, days.until)
+    after, goes_on = max(version.within[0].first, days.since) - TICK, job.goes_on
+    if days.go_on and version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
         report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
-    walk, after = _Walk(version, schedule, {False: start, True: start}), start
     while report.has_time():
         part = await coverage.part(session, job.jobid, after, before, sorted(BLOCKED), BATCH)
         if not part.rows:
@@ -97,10 +119,25 @@ async def _check_version(
         else:
             await _check_singly(session, job.jobid, (after, part.last + TICK), walk, report)
         after = part.last
-    if not report.has_time() or await _has_ended(session, job, version, walk.newest):
+    if not report.has_time() or await _has_ended(session, job, walk):
         return
     for is_blocked in (False, True):
-        _check_rest(job, schedule, is_blocked, walk.cursor[is_blocked], before, report)
+        _check_rest(job, walk, is_blocked, (before, ends == END), report)
+
+
+async def _begin(session: Session, job: JobRow, held: tuple[Version, Schedule], days: Days) -> "_Walk":
+    """Where the walk over a schedule's time begins: behind what rows of the days before reach over."""
+    version, schedule = held
+    begins = version.within[0].first
+    start = max(begins, days.since) - TICK
+    walk = _Walk(version, schedule, {False: start, True: start})
+    if begins < days.since:
+        walk.earlier = await tallies.before(session, job.jobid, days.first)
+        for row in await logs.reaching(session, job.jobid, days.since):
+            if holds(version.within, row.scheduledfor) and schedule.calls_for(row.scheduledfor):
+                is_blocked = row.reason in BLOCKED
+                walk.cursor[is_blocked] = max(walk.cursor[is_blocked], row.last)
+    return walk
 
 
 def _may_be_unremarkable(version: Version, part: CoveredPart) -> bool:
@@ -204,21 +241,21 @@ def _check_row(
 
 
 def _check_rest(
-    job: JobRow,
-    schedule: Schedule,
-    is_blocked: bool,
-    cursor: datetime,
-    before: datetime,
-    report: Findings,
+    job: JobRow, walk: _Walk, is_blocked: bool, end: tuple[datetime, bool], report: Findings
 ) -> None:
-    """Nothing may be left between the last row and what is still open."""
+    """Nothing may be left between the last row and what is still open, or the end of a job that is over."""
+    schedule, cursor, (before, is_over) = walk.schedule, walk.cursor[is_blocked], end
     first = schedule.next_after(cursor)
     if first is None:
         return
-    if before == END:
+    if is_over:
         # Of a job that ends with days off nothing is left that may run.
-        if not is_blocked and (free := schedule.first_free(first)) is not None:
+        free = None if is_blocked else schedule.first_free(first)
+        if free is not None and free < before:
             report.find("invariant", free, 1, f"It is {job.state}, but its schedule goes on.")
+        return
+    if walk.version.schedule.first_free(first) is None:
+        # Only days off were left: the job was over, whatever was changed afterwards.
         return
     lost = schedule.counts(cursor + TICK, before)[is_blocked]
     if lost:
@@ -239,20 +276,22 @@ def _end(job: JobRow, version: Version) -> datetime:
     return END
 
 
-async def _has_ended(
-    session: Session, job: JobRow, version: Version, newest: LedgerRow | CoveredPart | None
-) -> bool:
+async def _has_ended(session: Session, job: JobRow, walk: _Walk) -> bool:
     """Whether a schedule ended before its time: by maxruns, or as a run could not even be tried."""
+    version, newest = walk.version, walk.newest
     if version.to is None:
         if job.nextoccurrence is not None or job.resumefrom is not None:
             return False
         if job.state == "paused" or (job.active and not await pending.live(session, job.jobid)):
             # It goes on where its rows end. That an active job has no next run is found apart.
             return True
-    if newest is None:
+    known = newest or walk.earlier
+    if known is None:
         return False
-    if version.maxruns is not None and newest.runs >= version.maxruns:
+    if version.maxruns is not None and known.runs >= version.maxruns:
         return True
+    if newest is None:
+        return walk.earlier is not None and walk.earlier.stopped
     return newest.status == "failed" and not await attempts.latest(session, [newest.logid])
 
 

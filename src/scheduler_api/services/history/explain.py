@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
+from scheduler_api.contracts.history.timeline import DayTally
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs import calendars
-from scheduler_api.database.runs import breakers, logs, pending
+from scheduler_api.database.jobs.rows import JobRow
+from scheduler_api.database.runs import breakers, logs, pending, tallies
 from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Block, Budget, Reason, wall_clock
+from scheduler_api.schedule.days import day_of, midnight
 from scheduler_api.services.history.upcoming import occurrence_of
 from scheduler_api.services.history.versions import ScheduleVersions, versions_of
 from scheduler_api.services.system import limits
@@ -30,12 +34,36 @@ async def explain(session: Session, now: datetime, jobid: int, at: datetime, hos
     versions = await versions_of(session, jobid)
     rows = await logs.around(session, jobid, at, at + SECOND)
     spent = await _is_spent(session, versions, at)
-    answer = await QUESTIONS.compute(_answer, now, at, versions, rows, spent)
+    # After the rows, as these go only when the horizon has moved.
+    horizon = midnight(await tallies.horizon(session))
+    tally = await _tally(session, jobid, at) if at < horizon else None
+    question = Question(at, now, horizon, tally, spent=spent)
+    answer = await QUESTIONS.compute(_answer, question, versions, rows)
     if answer.outcome is ExplanationOutcome.SCHEDULED:
         zone = versions.at(at).definition.timezone
         answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
     answer.sentence += explanations.in_calendars(await _calendars(session, versions, at))
     return answer
+
+
+class Question(NamedTuple):
+    """The instant in question, and what is known of the time around it."""
+
+    at: datetime
+    now: datetime
+    horizon: datetime
+    """Since when history is kept."""
+    tally: DayTally | None
+    """What became of the job's runs on its day, where that is before the horizon."""
+    spent: bool
+    """Whether the job will have run by then as often as it may."""
+
+
+async def _tally(session: Session, jobid: int, at: datetime) -> DayTally | None:
+    """What became of the job's runs on the day; None: nothing was counted."""
+    day = day_of(at)
+    found = await tallies.of_days(session, jobid, day, day + timedelta(days=1))
+    return DayTally.model_validate(found[0]._asdict()) if found else None
 
 
 async def _calendars(session: Session, versions: ScheduleVersions, at: datetime) -> list[str]:
@@ -50,18 +78,14 @@ async def _calendars(session: Session, versions: ScheduleVersions, at: datetime)
 
 
 def _answer(
-    budget: Budget,
-    now: datetime,
-    at: datetime,
-    versions: ScheduleVersions,
-    rows: Sequence[LogRow],
-    spent: bool,
+    budget: Budget, question: Question, versions: ScheduleVersions, rows: Sequence[LogRow]
 ) -> Explanation:
+    at, now = question.at, question.now
     version = versions.at(at)
     schedule, zone = version.schedule, version.definition.timezone
     scheduled = version.own.calls_for(at)
     logs = _telling(versions, [Log.model_validate(vars(row)) for row in rows], at, scheduled)
-    outcome, sentence = _judge(budget, versions, at, now, logs, spent=spent)
+    outcome, sentence = _judge(budget, versions, question, logs)
     before, after = schedule.last_before(at), schedule.next_after(at)
     return Explanation(
         at=at,
@@ -71,6 +95,7 @@ def _answer(
         scheduled=scheduled,
         note=note(schedule, zone, at) if scheduled else None,
         logs=logs,
+        tally=question.tally,
         before=None if before is None else occurrence_of(schedule, zone, before, now),
         after=None if after is None else occurrence_of(schedule, zone, after, now),
     )
@@ -101,14 +126,9 @@ def _telling(versions: ScheduleVersions, logs: Sequence[Log], at: datetime, sche
 
 
 def _judge(
-    budget: Budget,
-    versions: ScheduleVersions,
-    at: datetime,
-    now: datetime,
-    logs: Sequence[Log],
-    *,
-    spent: bool,
+    budget: Budget, versions: ScheduleVersions, question: Question, logs: Sequence[Log]
 ) -> tuple[ExplanationOutcome, str]:
+    at = question.at
     job, version = versions.job, versions.at(at)
     scheduled = version.own.calls_for(at)
     zone = version.definition.timezone
@@ -117,20 +137,30 @@ def _judge(
         # The schedule's own run says more than a manual one at the same time.
         if log.cause == "schedule" or not scheduled:
             return explanations.of_log(log, at, zone)
-    if at < job.createdat:
+    if (outside := _outside(job, question, when, zone)) is not None:
+        return outside
+    if not scheduled:
+        more = _edited(budget, versions, at, zone) + explanations.neighbours(version.schedule, at, zone)
+        return ExplanationOutcome.NOT_SCHEDULED, f"The schedule does not include {when}.{more}"
+    if question.spent and job.state != "deleted":
+        said = f"By then it has run as often as maxruns ({job.maxruns}) allows"
+        return ExplanationOutcome.COMPLETED, f"{said}, so it does not run at {when}."
+    return _unaccounted(versions, at, question.now, when, zone)
+
+
+def _outside(job: JobRow, question: Question, when: str, zone: str) -> tuple[ExplanationOutcome, str] | None:
+    """That an instant is not of the time of which the job's rows tell; None: it is."""
+    if question.at < job.createdat:
         return (
             ExplanationOutcome.NOT_CREATED,
             f"The job did not exist yet: it was created at {local(job.createdat, zone)}.",
         )
-    if job.deletedat is not None and at > job.deletedat:
+    if question.at < question.horizon:
+        said = explanations.before_history(when, local(question.horizon, zone), question.tally)
+        return ExplanationOutcome.BEFORE_HISTORY, said
+    if job.deletedat is not None and question.at > job.deletedat:
         return ExplanationOutcome.DELETED, f"The job was deleted at {local(job.deletedat, zone)}."
-    if not scheduled:
-        more = _edited(budget, versions, at, zone) + explanations.neighbours(version.schedule, at, zone)
-        return ExplanationOutcome.NOT_SCHEDULED, f"The schedule does not include {when}.{more}"
-    if spent and job.state != "deleted":
-        said = f"By then it has run as often as maxruns ({job.maxruns}) allows"
-        return ExplanationOutcome.COMPLETED, f"{said}, so it does not run at {when}."
-    return _unaccounted(versions, at, now, when, zone)
+    return None
 
 
 def _unaccounted(

@@ -1,16 +1,19 @@
 """What holds for each of a job's logs by itself, whatever its schedule; and what was found by a check."""
 
+from collections import Counter
 from datetime import datetime
 from time import monotonic
 
 from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.runs import invariants
+from scheduler_api.database.runs import invariants, tallies
+from scheduler_api.database.runs.tallies import Verdict
 from scheduler_api.database.statements import Session
+from scheduler_api.schedule.days import Days
 from scheduler_api.services.history.versions import ScheduleVersions
 
-#: Findings that are listed one by one.
+#: Findings that are listed one by one, of each kind and in all.
 MAX_FINDINGS = 100
 #: What of a job changes when it goes on.
 STANDING = ("nextoccurrence", "resumefrom", "state", "version")
@@ -36,7 +39,10 @@ class Findings:
         self._jobid, self._give_up = jobid, give_up
         self._is_complete = True
         self._counts = dict.fromkeys(("hole", "double", "stray", "miscount", "invariant"), 0)
-        self._findings: list[Finding] = []
+        self._listed, self._last = Counter[str](), dict[str, int]()
+        self._before = 0
+        self.findings: list[Finding] = []
+        """Of each kind the first hundred; the last of these stands for those after it."""
         self.expected = self.accounted = self.rows = 0
         self.computed = True
         """Whether all schedules that the job has had could be computed."""
@@ -59,13 +65,27 @@ class Findings:
     @property
     def seen(self) -> int:
         """How many logs were held against a schedule."""
-        return self.rows + self._counts["stray"]
+        return self.rows + self._counts["stray"] - self._before
 
     def find(self, kind: str, at: datetime | None, count: int, detail: str) -> None:
         """Write down that something is wrong, `count` times, first at an instant."""
         self._counts[kind] += count
-        if len(self._findings) < MAX_FINDINGS:
-            self._findings.append(Finding(kind=kind, at=at, count=count, detail=detail))
+        self._listed[kind] += 1
+        if self._listed[kind] <= MAX_FINDINGS:
+            self._last[kind] = len(self.findings)
+            self.findings.append(Finding(kind=kind, at=at, count=count, detail=detail))
+        else:
+            last = self.findings[self._last[kind]]
+            self.findings[self._last[kind]] = last.model_copy(update={"count": last.count + count})
+
+    def take_over(self, verdict: Verdict) -> None:
+        """Add what was found before, on days that are closed."""
+        self.count(verdict.accounted, verdict.rows)
+        for document in verdict.findings or []:
+            finding = Finding.model_validate(document)
+            self.find(finding.kind, finding.at, finding.count, finding.detail)
+            self.expected += finding.count if finding.kind == "hole" else 0
+        self._before = self.seen
 
     def result(self) -> JobCheck:
         """All that was found."""
@@ -80,22 +100,25 @@ class Findings:
             strays=self._counts["stray"],
             miscounts=self._counts["miscount"],
             invariants=self._counts["invariant"],
-            findings=self._findings,
+            findings=self.findings[:MAX_FINDINGS],
             complete=self._is_complete,
         )
 
 
-async def check_logs(session: Session, versions: ScheduleVersions, report: Findings) -> None:
+async def check_logs(session: Session, versions: ScheduleVersions, days: Days, report: Findings) -> None:
     """What holds for each log by itself, how many of them ran, and that none was left out above."""
     job = versions.job
-    rows = await invariants.tally(session, job.jobid, versions.targeted)
+    of_days = invariants.OfDays(days.since, days.first, days.end)
+    rows = await invariants.tally(session, job.jobid, versions.targeted, of_days)
     for row in rows:
         if row.fault is not None:
             more = f", and {row.count - 1} more like it" if row.count > 1 else ""
             said = f"Log {row.logid} {FAULTS[row.fault]}{more}."
             report.find("invariant", row.first, row.count, said)
     accounted, ran = sum(row.accounted for row in rows), sum(row.ran for row in rows)
+    earlier = await tallies.before(session, job.jobid, days.first)
     counted = max((row.runs for row in rows), default=0)
+    counted = max(counted, 0 if earlier is None else earlier.runs)
     if ran > counted:
         report.find("invariant", None, 1, f"It has run {ran} times, but {counted} are counted.")
     if job.maxruns is not None and max(ran, counted) > job.maxruns:

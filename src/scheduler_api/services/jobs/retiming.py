@@ -65,6 +65,9 @@ async def _keep(
     else:
         accounted = (await logs.standing(session, job.jobid)).accounted
         first = future.next_after(max(accounted or now, now))
+        if first is not None and future.schedule.first_free(first) is None:
+            # Nothing but days off is left.
+            first = None
         # More runs are for what comes from now on, even if nothing does: they were spent until now.
         if first is not None or draft.maxruns != job.maxruns:
             validfrom, ends = now, []

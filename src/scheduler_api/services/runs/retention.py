@@ -1,10 +1,10 @@
-"""History in parts, which are made ahead by whichever replica comes first."""
+"""History in parts, which are made ahead, and go in the end, by whichever replica comes first."""
 
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from scheduler_api.database.runs import parts
+from scheduler_api.database.runs import parts, tallies
 from scheduler_api.database.statements import Session
 
 log = structlog.get_logger(__name__)
@@ -13,6 +13,10 @@ log = structlog.get_logger(__name__)
 PART_DAYS, MAX_DAYS = 7, 28
 #: For so many days ahead there are parts, so that one that cannot be made is noticed in time.
 AHEAD = timedelta(days=7)
+#: So much longer than asked history is kept: a day more or less is nothing to those who set it.
+MARGIN = timedelta(days=1)
+#: Without the newest parts, nothing could settle.
+MIN_PARTS = 3
 #: Rows that are moved in one transaction.
 SWEEP_BATCH = 1000
 
@@ -33,6 +37,39 @@ async def extend(session: Session, now: datetime) -> bool:
     await parts.add(session, first, days)
     log.info("a part of history was added", first=str(first), days=days)
     return True
+
+
+async def forget(session: Session, now: datetime, keep: timedelta) -> bool:
+    """Let the oldest part go, if all of its days are closed and have been over for as long as is kept.
+
+    Its tables are still there: see `drops`. Whether one goes.
+    """
+    found = await parts.firsts(session)
+    if len(found) < MIN_PARTS or not await parts.try_turn(session):
+        return False
+    end, closedto = found[1], (await tallies.closing(session)).closedto
+    if end > min(closedto, (now - keep - MARGIN).astimezone(UTC).date()):
+        return False
+    # Another may have let it go before it gave up the turn.
+    if (await parts.held(session)).firstday >= end:
+        return False
+    await parts.forget(session, end)
+    log.info("history has a new horizon", first=str(end), gone=str(found[0]))
+    return True
+
+
+async def drops(session: Session) -> list[str]:
+    """What is left to do for parts that are gone: commands, each to be run by itself, in order.
+
+    None of them keeps anybody from the tables.
+    """
+    commands = []
+    for name, parent, pending in await parts.gone(session):
+        if parent is not None:
+            how = "FINALIZE" if pending else "CONCURRENTLY"
+            commands.append(f"ALTER TABLE {parent} DETACH PARTITION {name} {how}")
+        commands.append(f"DROP TABLE {name}")
+    return commands
 
 
 async def sweep(session: Session, now: datetime) -> bool:

@@ -1,0 +1,252 @@
+"""Statements on days that are closed: what became of each job's runs, and what a check found.
+
+A row is under the day of the last occurrence that it tells of, or under the day on which it was settled, if
+that one was closed by then: so nothing is added to a day that is closed, and each row is in one tally.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, history, job, jobopen, jobtally
+
+
+class Closing(NamedTuple):
+    """How far days are closed."""
+
+    openday: date
+    """The first day under which rows may still be kept."""
+    closing: date
+    """The day up to which all jobs are being closed, or were."""
+    closedto: date
+    """The day up to which all jobs are closed."""
+    closingjob: int
+    """The last job that was closed up to `closing`; 0: none of them."""
+
+
+class Frontier(NamedTuple):
+    """From which days on a job's rows are there, and are still to be compared with its schedule."""
+
+    horizon: date
+    """The first day whose history is kept; `date.min`: all of it is."""
+    since: date
+    """The first day that is open, of this job; `date.min`: all are."""
+
+
+class DayRow(NamedTuple):
+    """What became of a job's runs on a day, of UTC."""
+
+    day: date
+    finished: int
+    failed: int
+    skipped: dict[str, int]
+    """How many occurrences were skipped, by the reason."""
+    missed: int
+    p50: float | None
+    p95: float | None
+    """Milliseconds that calls took."""
+
+
+class Verdict(NamedTuple):
+    """What a check found on a day that is closed."""
+
+    rows: int
+    accounted: int
+    findings: list[dict[str, Any]] | None
+
+
+class Earlier(NamedTuple):
+    """How a job's schedule stood at the end of a day."""
+
+    runs: int
+    stopped: bool
+    """Whether its last run could not even be tried."""
+
+
+CLOSING = Statement(select(*columns(history, Closing)), Closing)
+#: Nobody waits for the turn: whoever has it goes on for all.
+TRY_TURN = Statement(select(*columns(history, Closing)).with_for_update(skip_locked=True), Closing)
+OPEN = Statement(update(history).values(openday=bindparam("day"), closing=history.c.openday, closingjob=0))
+REACHED = Statement(update(history).values(closingjob=bindparam("jobid")))
+CLOSE = Statement(update(history).values(closedto=history.c.closing, closingjob=0))
+JOBS = Statement(
+    select(job.c.jobid)
+    .where(job.c.jobid > bindparam("after"), job.c.removedat.is_(None))
+    .order_by(job.c.jobid)
+    .limit(bindparam("limit"))
+)
+FRONTIER = Statement(
+    """
+    SELECT horizon, coalesce((SELECT since FROM jobopen WHERE jobid = :jobid), closedto) AS since
+    FROM history
+    """,
+    Frontier,
+)
+HORIZON = Statement(select(history.c.horizon))
+KEEP_OPEN = Statement(
+    insert(jobopen)
+    .values(jobid=bindparam("jobid"), since=bindparam("since"))
+    .on_conflict_do_update(index_elements=["jobid"], set_={"since": bindparam("since")})
+)
+NOT_OPEN = Statement(delete(jobopen).where(jobopen.c.jobid == bindparam("jobid")))
+# The schedule's own rows account for occurrences, but for a next run and for what was not to be.
+TALLY = Statement(
+    """
+    WITH kept AS (
+        SELECT *, CASE WHEN cause = 'schedule' THEN row_number() OVER (
+                   PARTITION BY day, cause ORDER BY scheduledfor DESC, logid DESC
+               ) END AS newest
+        FROM joblog WHERE jobid = :jobid AND day >= :first AND day < :end
+    ), told AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS told (day date, findings jsonb)
+    ), days AS (
+        SELECT day, count(*) FILTER (WHERE status = 'finished') AS finished,
+               count(*) FILTER (WHERE status = 'failed') AS failed,
+               coalesce(sum(missed) FILTER (WHERE status <> 'skipped'), 0) AS missed,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS p50,
+               percentile_cont(0.95) WITHIN GROUP (ORDER BY took) AS p95,
+               count(*) FILTER (WHERE cause = 'schedule') AS rows,
+               coalesce(sum(missed + 1) FILTER (WHERE cause = 'schedule'), 0) AS accounted,
+               max(runs) FILTER (WHERE newest = 1) AS runs,
+               coalesce(bool_or(status = 'failed' AND NOT EXISTS (
+                   SELECT FROM logattempt WHERE logattempt.logid = kept.logid
+               )) FILTER (WHERE newest = 1), false) AS stopped
+        FROM (
+            SELECT *, CAST(CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) END
+                           AS float8) * 1000 AS took
+            FROM kept
+        ) AS kept
+        GROUP BY day
+    ), skipped AS (
+        SELECT day, jsonb_object_agg(reason, occurrences) AS reasons FROM (
+            SELECT day, reason, sum(missed + 1) AS occurrences FROM kept
+            WHERE status = 'skipped' GROUP BY day, reason
+        ) AS reasons GROUP BY day
+    )
+    INSERT INTO jobtally (jobid, day, finished, failed, skipped, missed, p50, p95, rows, accounted, runs,
+                          stopped, findings)
+    SELECT :jobid, day, coalesce(finished, 0), coalesce(failed, 0), coalesce(reasons, '{}'),
+           coalesce(missed, 0), p50, p95, coalesce(rows, 0), coalesce(accounted, 0), runs,
+           coalesce(stopped, false), findings
+    FROM days FULL JOIN told USING (day) LEFT JOIN skipped USING (day)
+    ON CONFLICT (jobid, day) DO UPDATE SET
+        finished = excluded.finished, failed = excluded.failed, skipped = excluded.skipped,
+        missed = excluded.missed, p50 = excluded.p50, p95 = excluded.p95, rows = excluded.rows,
+        accounted = excluded.accounted, runs = excluded.runs, stopped = excluded.stopped,
+        findings = excluded.findings
+    """
+)
+VERDICT = Statement(
+    """
+    SELECT CAST(coalesce(sum(rows), 0) AS bigint) AS rows,
+           CAST(coalesce(sum(accounted), 0) AS bigint) AS accounted,
+           (SELECT array_agg(found ORDER BY day) FROM (
+                SELECT day, jsonb_array_elements(findings) AS found FROM jobtally
+                WHERE jobid = :jobid AND day < :before AND findings IS NOT NULL
+            ) AS told) AS findings
+    FROM jobtally WHERE jobid = :jobid AND day < :before
+    """,
+    Verdict,
+)
+BEFORE = Statement(
+    select(*columns(jobtally, Earlier))
+    .where(
+        and_(
+            jobtally.c.jobid == bindparam("jobid"),
+            jobtally.c.day < bindparam("day"),
+            jobtally.c.runs.is_not(None),
+        )
+    )
+    .order_by(jobtally.c.day.desc())
+    .limit(1),
+    Earlier,
+)
+OF_DAYS = Statement(
+    select(*columns(jobtally, DayRow))
+    .where(
+        jobtally.c.jobid == bindparam("jobid"),
+        jobtally.c.day >= bindparam("first"),
+        jobtally.c.day < bindparam("end"),
+    )
+    .order_by(jobtally.c.day),
+    DayRow,
+)
+
+
+async def closing(session: Session) -> Closing:
+    """How far days are closed."""
+    return await session.one(CLOSING)
+
+
+async def try_turn(session: Session) -> Closing | None:
+    """The same, for whoever goes on with closing, until the transaction ends; None: somebody else does."""
+    return await session.one_or_none(TRY_TURN)
+
+
+async def open_later(session: Session, day: date) -> None:
+    """Let no row be added to the days before `day`, and begin to close those up to the former such day."""
+    await session.all(OPEN, day=day)
+
+
+async def reached(session: Session, jobid: int) -> None:
+    """Remember the last job that was closed."""
+    await session.all(REACHED, jobid=jobid)
+
+
+async def close(session: Session) -> None:
+    """All jobs are closed."""
+    await session.all(CLOSE)
+
+
+async def jobids(session: Session, after: int, limit: int) -> list[int]:
+    """Up to `limit` jobs above a jobid, in order, but those that are being removed."""
+    return await session.values(JOBS, after=after, limit=limit)
+
+
+async def frontier(session: Session, jobid: int) -> Frontier:
+    """From which days on the job's rows are there, and are to be compared."""
+    return await session.one(FRONTIER, jobid=jobid)
+
+
+async def horizon(session: Session) -> date:
+    """The first day whose history is kept; `date.min`: all of it is."""
+    found: date = await session.value(HORIZON)
+    return found
+
+
+async def keep_open(session: Session, jobid: int, since: date) -> None:
+    """Let the job be open from a day on."""
+    await session.all(KEEP_OPEN, jobid=jobid, since=since)
+
+
+async def not_open(session: Session, jobid: int) -> None:
+    """Let the job be closed as far as all are."""
+    await session.all(NOT_OPEN, jobid=jobid)
+
+
+async def tally(
+    session: Session, jobid: int, first: date, end: date, findings: Mapping[date, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Count what is kept under the days from `first` up to `end`, with what a check found on each."""
+    told = [{"day": str(day), "findings": found} for day, found in findings.items()]
+    await session.all(TALLY, jobid=jobid, first=first, end=end, findings=json.dumps(told))
+
+
+async def verdict(session: Session, jobid: int, before: date) -> Verdict:
+    """What was counted and found on the days before that."""
+    return await session.one(VERDICT, jobid=jobid, before=before)
+
+
+async def before(session: Session, jobid: int, day: date) -> Earlier | None:
+    """How the job's schedule stood when the day began, by its tallies; None: none tells."""
+    return await session.one_or_none(BEFORE, jobid=jobid, day=day)
+
+
+async def of_days(session: Session, jobid: int, first: date, end: date) -> list[DayRow]:
+    """The job's tallies of the days from `first` up to `end`, in order."""
+    return await session.all(OF_DAYS, jobid=jobid, first=first, end=end)

@@ -1,0 +1,75 @@
+"""Keeping history: room for what is to come, days that are over closed, and old ones dropped.
+
+Every replica does it, whichever comes first; nothing that runs waits for it.
+"""
+
+from datetime import timedelta
+from time import monotonic
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from scheduler_api.database.engine import Database, undisturbed
+from scheduler_api.database.jobs import definitions
+from scheduler_api.errors import DatabaseBusy
+from scheduler_api.services.history import closing
+from scheduler_api.services.runs import retention
+from scheduler_api.workers.steadiness import SteadyClock
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for which days are closed between two walks over all jobs.
+CLOSE_SECONDS = 5.0
+HOUR = 3600.0
+
+
+class HistoryKeeper:
+    """Tends the history of all jobs, on one pool of connections."""
+
+    def __init__(self, database: Database, keep: timedelta | None, confirmation: float = HOUR) -> None:
+        """`keep` is how long history is kept; None: for ever.
+
+        For `confirmation` seconds the database's clock has to be seen to be right before days are closed, or
+        dropped.
+        """
+        self._database, self._keep, self._clock = database, keep, SteadyClock(confirmation)
+
+    async def tend(self) -> None:
+        """Make room for the history to come, and move into history what is over."""
+        try:
+            await self._database.transact(retention.extend)
+        except asyncpg.InsufficientPrivilegeError as error:
+            # All that settles goes into the newest part then.
+            log.warning(
+                "this role may not add parts of history; make it the owner of the tables", error=error
+            )
+        except DatabaseBusy as error:
+            log.info("a part of history could not be added; trying later", error=error)
+        while await undisturbed(self._database.transact(retention.sweep)):
+            pass
+        if self._clock.look(await self._database.read(definitions.clock)):
+            await self._close_days()
+            await self._drop_days()
+
+    async def _close_days(self) -> None:
+        """Go on with closing days that are over, for a while."""
+        give_up = monotonic() + CLOSE_SECONDS
+        await self._database.transact(closing.begin)
+        while monotonic() < give_up and await undisturbed(self._database.transact(closing.close_some)):
+            pass
+
+    async def _drop_days(self) -> None:
+        """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""
+        if self._keep is not None:
+            await self._database.transact(retention.forget, self._keep)
+        for command in await self._database.read(retention.drops):
+            try:
+                await undisturbed(self._database.command_alone(command))
+            except (DBAPIError, asyncpg.PostgresError) as error:
+                # Somebody has it open for long, or another replica does the same.
+                log.warning(
+                    "a part of history could not be dropped; trying later", command=command, error=error
+                )
+                return
+            log.info("a part of history goes", command=command)

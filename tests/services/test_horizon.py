@@ -1,0 +1,101 @@
+"""The machine of the model, beside a horizon that moves: nothing runs again, is lost, or looks like a hole.
+
+Days are closed, and the parts of history before them dropped, while jobs are edited, paused, backfilled and
+run on both sides.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from sqlalchemy.engine import URL
+
+from scheduler_api.database.engine import Database
+from scheduler_api.schedule.days import midnight
+from scheduler_api.services.history import checks, closing
+from scheduler_api.services.runs import retention
+from tests.factories import lay_out_days, rows, scalar
+from tests.servers import Server
+from tests.services.model import BEGIN, LAST_NOW
+from tests.services.test_model import Machine
+
+#: How many jobs to try; `make explore` tries many more.
+EXAMPLES = int(os.environ.get("SCHEDULER_TEST_EXAMPLES", "10"))
+DAY = timedelta(days=1)
+FIRST = BEGIN.date()
+
+COUNTED = "SELECT coalesce(sum(finished), 0) FROM jobtally WHERE day < (SELECT horizon FROM history)"
+TALLIED = """
+    SELECT day, finished, failed, coalesce((SELECT sum(CAST(value AS int)) FROM jsonb_each_text(skipped)), 0)
+    FROM jobtally WHERE rows + finished > 0 AND day < (SELECT closedto FROM history) ORDER BY day
+"""
+THERE = """
+    SELECT day, count(*) FILTER (WHERE status = 'finished'), count(*) FILTER (WHERE status = 'failed'),
+           coalesce(sum(missed + 1) FILTER (WHERE status = 'skipped'), 0)
+    FROM joblog WHERE day < (SELECT closedto FROM history) GROUP BY day ORDER BY day
+"""
+
+
+class ForgetfulMachine(Machine):
+    """One job after the other, whose history goes."""
+
+    async def _open(self) -> Database:
+        database = await super()._open()
+        await lay_out_days(database, FIRST, 10)
+        return database
+
+    @rule()
+    def close(self) -> None:
+        """The day ends, and those before it are closed."""
+        self.now = max(self.now, min(midnight(self.now.date() + DAY) + timedelta(seconds=1), LAST_NOW))
+        self.do(closing.begin)
+        while self.do(closing.close_some):
+            pass
+
+    @rule()
+    def forget(self) -> None:
+        if not self.do(retention.forget, timedelta(0)):
+            return
+        for command in self.runner.run(self.database.read(retention.drops)):
+            self.runner.run(self.database.command_alone(command))
+        horizon: date = self.runner.run(scalar(self.database, "SELECT horizon FROM history"))
+        assert midnight(horizon) > self.horizon
+        self.horizon = midnight(horizon)
+
+    def counted(self) -> int:
+        return int(self.runner.run(scalar(self.database, COUNTED)))
+
+    @invariant()
+    def what_is_kept_of_closed_days_is_what_was_counted(self) -> None:
+        tallied, there = [self.runner.run(rows(self.database, query)) for query in (TALLIED, THERE)]
+        kept = [tuple(row) for row in tallied if midnight(row[0]) >= self.horizon]
+        assert kept == [tuple(row) for row in there]
+
+    @invariant()
+    def the_full_check_is_clean(self) -> None:
+        if self.jobid:
+            report = self.runner.run(self.database.read(checks.check_job, self.jobid, full=True))
+            assert report.clean, report.findings
+
+
+@pytest.fixture
+def scratch(server: Server) -> Iterator[URL]:
+    with server.migrated_database() as url:
+        yield url
+
+
+def test_the_ledger_agrees_with_the_model_on_both_sides_of_the_horizon(scratch: URL) -> None:
+    machine = type("Machine", (ForgetfulMachine,), {"url": scratch})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=30,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

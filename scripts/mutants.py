@@ -63,6 +63,21 @@ MUTANTS = [
         },
     ),
     Mutant(
+        "a closed day gets further rows",
+        "src/scheduler_api/database/runs/days.py",
+        {"greatest(firstday, openday)": "firstday"},
+    ),
+    Mutant(
+        "a repair goes behind the horizon",
+        "src/scheduler_api/services/jobs/opening.py",
+        {"    since = max(since, await _horizon(session))\n": ""},
+    ),
+    Mutant(
+        "a check forgets what rows of closed days reach over",
+        "src/scheduler_api/services/history/checks.py",
+        {"await logs.reaching(session, job.jobid, days.since)": "[]"},
+    ),
+    Mutant(
         "a next run is made without a look into history",
         "src/scheduler_api/database/runs/pending.py",
         {"known.cause = 'schedule' AND known.scheduledfor = :scheduledfor": "false"},

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.jobs import definitions
-from scheduler_api.errors import DatabaseBusy
+from scheduler_api.errors import DatabaseBusy, ServiceBusy
 from scheduler_api.services.history import closing
 from scheduler_api.services.runs import retention
 from scheduler_api.workers.steadiness import SteadyClock
@@ -55,9 +55,12 @@ class HistoryKeeper:
     async def _close_days(self) -> None:
         """Go on with closing days that are over, for a while."""
         give_up = monotonic() + CLOSE_SECONDS
-        await self._database.transact(closing.begin)
-        while monotonic() < give_up and await undisturbed(self._database.transact(closing.close_some)):
-            pass
+        try:
+            await self._database.transact(closing.begin)
+            while monotonic() < give_up and await undisturbed(self._database.transact(closing.close_some)):
+                pass
+        except (DatabaseBusy, ServiceBusy) as error:
+            log.info("days could not be closed; trying later", error=error)
 
     async def _drop_days(self) -> None:
         """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""

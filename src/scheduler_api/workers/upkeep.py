@@ -95,8 +95,8 @@ class Upkeep:
                 await self._database.transact(breakers.forget)
                 repaired.count += await undisturbed(self._database.transact(repairs.shorten_waits))
                 await self.follow_calendars(SCHEDULE, seconds)
-                await self._history.tend()
                 await self._remove()
+                await self._history.tend()
                 repaired.is_through = True
                 return repaired
             if monotonic() >= give_up:

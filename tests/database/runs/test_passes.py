@@ -1,8 +1,7 @@
 """The claim: what it takes, what it leaves to others, and what it costs beside a long history."""
 
 import asyncio
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes, settling
 from scheduler_api.database.runs.settling import Result
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.services.runs.passes import run_pass
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, rows_of, scans_of
 from tests.servers import Server, dsn
@@ -176,26 +176,29 @@ def new_database(server: Server) -> Iterator[URL]:
         yield url
 
 
-async def test_a_plan_from_before_there_were_runs_does_for_many(new_database: URL) -> None:
+async def test_many_results_are_planned_for_as_many_rows_as_there_are(new_database: URL) -> None:
     """Connections keep their plans until statistics change: those of a new database are about nothing."""
-
-    def settling_of(logids: Iterable[int]) -> str:
-        values = {"logids": "{}", "statuses": "finished", "begins": "true", "misses": "0", "fails": "0"}
-        values |= {"nexts": "2040-01-01", "lasts": "finished", "succeeds": "true"}
-        arrays = ([values.get(name, "NULL").format(logid) for logid in logids] for name in names[1:])
-        return "settle('2039-01-01', " + ", ".join("'{" + ",".join(array) + "}'" for array in arrays) + ")"
-
-    names = settling.SETTLED.names
-    assert names[0] == "now"
     fresh = Database(new_database, name="tests", pool=PoolOptions(1, 0, 5.0), statement_timeout=60)
     await execute(fresh, "ALTER TABLE joblog_live SET (autovacuum_enabled = off)")
-    connection = await asyncpg.connect(dsn(new_database))
-    await connection.execute("SET plan_cache_mode = force_generic_plan")
-    await connection.execute(f"PREPARE settle AS {settling.SETTLED.sql}")
-    await connection.execute(f"EXECUTE {settling_of([])}")
+    mode = Statement("SELECT current_setting('plan_cache_mode')")
+
+    async def run(session: Session, now: datetime) -> Any:
+        await run_pass(session, now, settling.MANY, now)
+        return await session.value(mode)
+
+    await add_due_jobs(fresh, settling.MANY - 1)
+    assert await fresh.transact(run) != "force_custom_plan"
     await add_due_jobs(fresh, 5000)
-    explained = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE {settling_of(range(1, 1001))}"
-    plan = json.loads(await connection.fetchval(explained))[0]["Plan"]
-    await connection.close()
+    assert await fresh.transact(run) == "force_custom_plan"
+    count = 1000
+    due = "SELECT array_agg(logid) FROM (SELECT logid FROM joblog WHERE status = 'pending' LIMIT 1000) AS due"
+    nothing = [None] * count
+    values = {
+        "logids": await scalar(fresh, due), "statuses": ["finished"] * count, "errors": nothing,
+        "reasons": nothing, "begins": [True] * count, "misses": [0] * count, "throughs": nothing,
+        "nexts": [NOON + timedelta(days=9999)] * count, "tries": nothing, "lasts": ["finished"] * count,
+        "fails": [0] * count, "succeeds": [True] * count, "now": NOON,
+    }  # fmt: skip
+    plan = await plan_of(fresh, settling.SETTLED, "force_custom_plan", **values)
     await fresh.close()
     assert rows_of(plan) < 100_000

@@ -18,6 +18,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import backfill, checks, closing, explain
+from scheduler_api.services.history.versions import ScheduleVersions
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import passes, repairs, retention, retrying
 from scheduler_api.workers import steadiness
@@ -216,6 +217,46 @@ async def test_a_retry_of_a_closed_day_is_counted_where_it_ends(days: Database) 
     assert [tuple(row) for row in await rows(days, day)] == [(1, 0, 1)]
     await at(days, noon(6), retrying.retry, ACTOR, started.logid)
     assert [tuple(row) for row in await rows(days, day)] == [(0, 0, 0)]
+
+
+async def test_many_rows_are_closed_day_by_day(days: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "MAX_ROWS", 2)
+    await add_daily(days)
+    await run_daily(days, 1, 8)
+    for now in (noon(7), noon(8)):
+        await at(days, now, closing.begin)
+    since = "SELECT since FROM jobopen"
+    for day in (2, 3, 4, 5):
+        assert await at(days, noon(8), closing.close_some)
+        assert await scalar(days, since) == date(2030, 1, day)
+    assert await at(days, noon(8), closing.close_some)
+    assert await scalar(days, since) is None
+    assert not await at(days, noon(8), closing.close_some)
+    assert await scalar(days, "SELECT closedto FROM history") == date(2030, 1, 6)
+    assert (await check(days)).accounted == 8
+
+
+async def test_a_job_whose_days_cannot_be_closed_holds_back_no_other(
+    days: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay open, and are compared at each check."""
+    for _ in range(2):
+        await add_daily(days)
+    await run_daily(days, 1, 6)
+    whole = checks.compare
+
+    async def broken(session: Session, versions: ScheduleVersions, *others: Any) -> None:
+        if versions.job.jobid == 1:
+            raise RuntimeError("a bug")
+        await whole(session, versions, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "compare", broken)
+        await close(days, 5)
+    assert await scalar(days, "SELECT closedto FROM history") == date(2030, 1, 4)
+    assert [row[0] for row in await rows(days, "SELECT DISTINCT jobid FROM jobtally")] == [2]
+    await execute(days, "DELETE FROM joblog WHERE scheduledfor = :at AND jobid = 1", at=noon(2))
+    assert (await check(days)).holes == 1
 
 
 async def test_history_that_somebody_reads_is_dropped_later(days: Database) -> None:

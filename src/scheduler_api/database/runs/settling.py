@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outcome
-from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.statements import Session, Statement, command
 from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
 
 #: The last occurrence that an ended row tells of.
@@ -169,6 +169,11 @@ ACCEPTED = Statement(
     """
 )
 
+
+#: From so many results on, a plan of their own is worth its time. A plan for whatever values is kept until
+#: statistics change: one from when there were hardly any live rows compares each of these with each result.
+MANY = 50
+PLANNED_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
 
 NO_OUTCOMES: Mapping[int, Outcome] = {}
 
@@ -352,6 +357,8 @@ async def _settle(
         "lasts", "fails", "succeeds",
     )  # fmt: skip
     rows = columns(names, over)
+    if len(over) >= MANY:
+        await command(session, PLANNED_ANEW)
     # What has not begun made no attempt.
     if all(row.begins for row in over):
         return await session.values(SETTLED, now=now, **rows)

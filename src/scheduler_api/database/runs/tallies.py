@@ -94,6 +94,13 @@ KEEP_OPEN = Statement(
     .on_conflict_do_update(index_elements=["jobid"], set_={"since": bindparam("since")})
 )
 NOT_OPEN = Statement(delete(jobopen).where(jobopen.c.jobid == bindparam("jobid")))
+COUNT_ROWS = Statement(
+    """
+    SELECT count(*) FROM (
+        SELECT FROM joblog WHERE jobid = :jobid AND day >= :first AND day < :end LIMIT :most
+    ) AS found
+    """
+)
 # The schedule's own rows account for occurrences, but for a next run and for what was not to be.
 TALLY = Statement(
     """
@@ -227,6 +234,11 @@ async def keep_open(session: Session, jobid: int, since: date) -> None:
 async def not_open(session: Session, jobid: int) -> None:
     """Let the job be closed as far as all are."""
     await session.all(NOT_OPEN, jobid=jobid)
+
+
+async def count_rows(session: Session, jobid: int, first: date, end: date, most: int) -> int:
+    """How many rows of a job are under the days from `first` up to `end`, up to `most`."""
+    return int(await session.value(COUNT_ROWS, jobid=jobid, first=first, end=end, most=most))
 
 
 async def tally(

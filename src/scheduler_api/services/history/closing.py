@@ -14,11 +14,13 @@ from typing import Any
 
 import structlog
 
+from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.database.runs import parts, tallies
-from scheduler_api.database.statements import Session
-from scheduler_api.errors import JobNotFound
+from scheduler_api.database.runs.tallies import Closing
+from scheduler_api.database.statements import Session, savepoint
+from scheduler_api.errors import JobNotFound, ServiceBusy
 from scheduler_api.schedule.days import Days, day_of
-from scheduler_api.services.history.checks import compare
+from scheduler_api.services.history import checks
 from scheduler_api.services.history.invariants import Findings
 from scheduler_api.services.history.versions import ScheduleVersions, versions_of
 
@@ -27,8 +29,8 @@ log = structlog.get_logger(__name__)
 DAY = timedelta(days=1)
 #: Yesterday stays open: most of what is late is of it.
 OPEN_DAYS = 1 * DAY
-#: Jobs, days of a job, and seconds for one unit of work.
-MAX_JOBS, MAX_DAYS, MAX_SECONDS = 100, 7 * DAY, 0.5
+#: Jobs, days of a job, and seconds for one unit of work; of a job with more rows than these, one day.
+MAX_JOBS, MAX_DAYS, MAX_SECONDS, MAX_ROWS = 100, 7 * DAY, 0.5, 50_000
 
 
 async def begin(session: Session, now: datetime) -> bool:
@@ -52,7 +54,7 @@ async def close_some(session: Session, now: datetime) -> bool:
     give_up = monotonic() + MAX_SECONDS
     jobids = await tallies.jobids(session, turn.closingjob, MAX_JOBS)
     for jobid in jobids:
-        if not await _close(session, jobid, turn.closedto, turn.closing):
+        if not await _close_or_leave(session, jobid, turn):
             return True
         await tallies.reached(session, jobid)
         if monotonic() > give_up:
@@ -63,6 +65,20 @@ async def close_some(session: Session, now: datetime) -> bool:
     return bool(jobids)
 
 
+async def _close_or_leave(session: Session, jobid: int, turn: Closing) -> bool:
+    """Close days of a job, or leave them open if that fails; whether no more is to be done for it."""
+    try:
+        async with savepoint(session):
+            return await _close(session, jobid, turn.closedto, turn.closing)
+    except (ServiceBusy, *DATABASE_ERRORS):
+        # Of the moment, not of the job.
+        raise
+    except Exception:
+        log.exception("the days of a job cannot be closed: they stay open", jobid=jobid)
+        await tallies.keep_open(session, jobid, (await tallies.frontier(session, jobid)).since)
+        return True
+
+
 async def _close(session: Session, jobid: int, closedto: date, closing: date) -> bool:
     """Close days of a job; whether it is closed as far as it is to be."""
     try:
@@ -71,7 +87,10 @@ async def _close(session: Session, jobid: int, closedto: date, closing: date) ->
         return True
     known = await tallies.frontier(session, jobid)
     first = max(known.since, known.horizon)
-    end = min(closing, max(first, (await parts.held(session)).firstday) + MAX_DAYS)
+    begins = max(first, (await parts.held(session)).firstday)
+    end = min(closing, begins + MAX_DAYS)
+    if end > begins + DAY and await tallies.count_rows(session, jobid, first, end, MAX_ROWS) == MAX_ROWS:
+        end = begins + DAY
     compared = end if versions.job.goes_on is None else min(end, max(first, day_of(versions.job.goes_on)))
     findings = await _findings(session, versions, Days(first, compared)) if compared > first else {}
     if compared < end:
@@ -91,7 +110,7 @@ async def _findings(
 ) -> Mapping[date, Sequence[Mapping[str, Any]]]:
     """What a check finds on these days, as JSON, by the day."""
     report = Findings(versions.job.jobid, inf)
-    await compare(session, versions, days, report)
+    await checks.compare(session, versions, days, report)
     found = defaultdict[date, list[dict[str, Any]]](list)
     last = days.end - DAY
     for finding in report.findings:

@@ -4,18 +4,35 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0020"
-down_revision = "0019"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
+#: A row is kept under the day of the last occurrence that it tells of; until now, of the first.
+MOVE = """
+    WITH reaching AS (
+        SELECT logid, day,
+               least(CAST(through AT TIME ZONE 'UTC' AS date), (SELECT lastday FROM history)) AS kept
+        FROM joblog WHERE day < 'infinity' AND CAST(through AT TIME ZONE 'UTC' AS date) > day
+    ), attempts AS (
+        UPDATE logattempt SET day = kept FROM reaching
+        WHERE logattempt.logid = reaching.logid AND logattempt.day = reaching.day
+    ), lines AS (
+        UPDATE logline SET day = kept FROM reaching
+        WHERE logline.logid = reaching.logid AND logline.day = reaching.day
+    )
+    UPDATE joblog SET day = kept FROM reaching
+    WHERE joblog.logid = reaching.logid AND joblog.day = reaching.day
+"""
 #: Columns of the one row of `history`.
 DAYS = ("openday", "closing", "closedto", "horizon")
 
 
 def upgrade() -> None:
     # Older code would add rows to days that are closed.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 20")
+    op.execute("UPDATE schemaversion SET compatiblefrom = 19")
+    op.execute(MOVE)
     for name in DAYS:
         op.add_column("history", sa.Column(name, sa.Date(), nullable=False, server_default="-infinity"))
     op.add_column("history", sa.Column("closingjob", sa.BigInteger(), nullable=False, server_default="0"))

@@ -42,6 +42,9 @@ THERE = """
 class ForgetfulMachine(Machine):
     """One job after the other, whose history goes."""
 
+    # Rows of several edits reach over each other; the checks hold them against the schedules.
+    vague = frozenset({"superseded", "excluded"})
+
     async def _open(self) -> Database:
         database = await super()._open()
         await lay_out_days(database, FIRST, 10)
@@ -94,7 +97,9 @@ def test_the_ledger_agrees_with_the_model_on_both_sides_of_the_horizon(scratch: 
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=30,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            phases=[Phase.explicit, Phase.generate],
+            # The same ones each time: others are for `make explore`.
+            derandomize="SCHEDULER_TEST_EXAMPLES" not in os.environ,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

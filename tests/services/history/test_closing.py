@@ -12,6 +12,7 @@ from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
@@ -19,7 +20,7 @@ from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import backfill, checks, closing, explain
 from scheduler_api.services.history.versions import ScheduleVersions
-from scheduler_api.services.jobs import actions
+from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes, repairs, retention, retrying
 from scheduler_api.workers import steadiness
 from scheduler_api.workers.history import HistoryKeeper
@@ -330,3 +331,29 @@ async def test_the_keeper_drops_what_is_too_old_once_the_clock_is_trusted(
     assert (
         await scalar(days, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'joblog'::regclass")
     ) < 21 or not drops
+
+
+async def test_of_changes_those_since_the_horizon_stay(days: Database) -> None:
+    """From them it follows how the schedule stood then."""
+    await add_daily(days)
+    for first, day in ((1, 2), (3, 5)):
+        await run_daily(days, first, day)
+        patch = JobPatch.model_validate({"exclude": [f"2030-02-0{day}"]})
+        await at(days, noon(day) + HOUR, editing.edit, ACTOR, 1, patch)
+    await run_daily(days, 6, 6)
+    await close(days, 5)
+    await drop(days, noon(6))
+    found = await rows(days, "SELECT at FROM jobchange")
+    assert [row[0] for row in found] == [noon(5) + HOUR]
+    assert (await check(days, full=True)).clean
+
+
+async def test_a_completed_job_of_which_only_days_off_are_left_stays_so(days: Database) -> None:
+    """However often its bound is changed: there is nothing that could run."""
+    await add_daily(days, maxruns=1, until=noon(3), exclude=["2030-01-02/2030-01-03"])
+    await run_daily(days, 1, 1)
+    for maxruns in (None, 5):
+        now = noon(1) + HOUR * (maxruns or 1)
+        job = await at(days, now, editing.edit, ACTOR, 1, JobPatch(maxruns=maxruns))
+        assert job.state == "completed"
+        assert (await check(days)).clean

@@ -958,7 +958,8 @@ async def test_a_batch_of_ends_takes_as_many_statements_as_one(
     database: Database, schedule: dict[str, Any], end: Callable[[Started], Ended]
 ) -> None:
     asked = await statements_to_settle(database, schedule, end)
-    assert 0 < len(asked) <= 6, asked
+    # One of them asks for a plan of their own for so many.
+    assert 0 < len(asked) <= 7, asked
     assert await is_clean(database)
 
 

@@ -179,7 +179,9 @@ async def lay_out_days(database: Database, first: date, days: int) -> None:
         ]
     never = ", ".join(f"{name} = '-infinity'" for name in ("openday", "closing", "closedto", "horizon"))
     last = first + timedelta(days=days - 1)
-    statements += [f"UPDATE history SET firstday = '{first}', lastday = '{last}', closingjob = 0, {never}"]
+    statements += [
+        f"UPDATE history SET firstday = '{first}', lastday = '{last}', closingjob = 0, leaving = '{{}}', {never}"
+    ]
     async with database.engine.connect() as connection:
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None

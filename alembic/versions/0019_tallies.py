@@ -36,6 +36,10 @@ def upgrade() -> None:
     for name in DAYS:
         op.add_column("history", sa.Column(name, sa.Date(), nullable=False, server_default="-infinity"))
     op.add_column("history", sa.Column("closingjob", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column(
+        "history",
+        sa.Column("leaving", postgresql.ARRAY(sa.Date()), nullable=False, server_default="{}"),
+    )
     op.create_table(
         "jobtally",
         sa.Column("jobid", sa.BigInteger(), sa.ForeignKey("job.jobid", ondelete="CASCADE"), nullable=False),
@@ -63,6 +67,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("jobopen")
     op.drop_table("jobtally")
-    for name in (*DAYS, "closingjob"):
+    for name in (*DAYS, "closingjob", "leaving"):
         op.drop_column("history", name)
     op.execute("UPDATE schemaversion SET compatiblefrom = 17")

@@ -66,7 +66,8 @@ class HistoryKeeper:
         """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""
         if self._keep is not None:
             await self._database.transact(retention.forget, self._keep)
-        for command in await self._database.read(retention.drops):
+        commands = await self._database.read(retention.drops)
+        for command in commands:
             try:
                 await undisturbed(self._database.command_alone(command))
             except (DBAPIError, asyncpg.PostgresError) as error:
@@ -76,3 +77,5 @@ class HistoryKeeper:
                 )
                 return
             log.info("a part of history goes", command=command)
+        if commands:
+            await self._database.transact(retention.dropped)

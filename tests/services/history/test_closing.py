@@ -85,6 +85,7 @@ async def drop(database: Database, now: datetime) -> None:
         pass
     for command in await database.read(retention.drops):
         await database.command_alone(command)
+    await at(database, now, retention.dropped)
 
 
 async def check(database: Database, jobid: int = 1, *, full: bool = False) -> JobCheck:
@@ -357,3 +358,20 @@ async def test_a_completed_job_of_which_only_days_off_are_left_stays_so(days: Da
         job = await at(days, now, editing.edit, ACTOR, 1, JobPatch(maxruns=maxruns))
         assert job.state == "completed"
         assert (await check(days)).clean
+
+
+async def test_a_table_of_somebody_else_that_is_called_like_a_part_stays(days: Database) -> None:
+    """Such as a copy that was made by hand: of a day before all parts, and of one that has gone."""
+    for name in ("joblog_20200101", "joblog_20300101_copy"):
+        await execute(days, f"CREATE TABLE {name} AS SELECT * FROM joblog")
+    await add_daily(days)
+    await run_daily(days, 1, 6)
+    await close(days, 5)
+    await drop(days, noon(6))
+    await execute(days, "CREATE TABLE joblog_20300102 AS SELECT * FROM joblog")
+    await close(days, 7)
+    await drop(days, noon(8))
+    there = "SELECT relname FROM pg_class WHERE relname ~ '^joblog_20(20|3001)' AND relkind = 'r' ORDER BY 1"
+    names = [row[0] for row in await rows(days, there)]
+    assert names[:3] == ["joblog_20200101", "joblog_20300101_copy", "joblog_20300102"]
+    assert "joblog_20300104" not in names

@@ -50,23 +50,32 @@ FIRSTS = Statement(
 FORGET = Statement(
     """
     WITH horizon AS (
-        UPDATE history SET firstday = :first, horizon = :first
+        UPDATE history SET firstday = :first, horizon = :first, leaving = leaving || CAST(:gone AS date)
     )
     DELETE FROM jobchange
     WHERE at < CAST(CAST(:first AS date) AS timestamp) AT TIME ZONE 'UTC' AND action <> 'created'
       AND NOT (action = 'paused' AND jobid IN (SELECT jobid FROM job WHERE pausedat IS NOT NULL))
     """
 )
+# Only of parts that have gone: a table of somebody else may be called so, too.
+_LEFT = f"""
+    FROM history CROSS JOIN unnest(leaving) AS day JOIN pg_class
+        ON relname ~ '{_NAME}' AND right(relname, 8) = to_char(day, 'YYYYMMDD')
+    WHERE relkind = 'r' AND pg_table_is_visible(pg_class.oid)
+"""
 GONE = Statement(
-    rf"""
+    f"""
     SELECT relname AS name, CAST(CAST(inhparent AS regclass) AS text) AS parent,
            coalesce(inhdetachpending, false) AS pending
-    FROM pg_class LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
-    WHERE relkind = 'r' AND relname ~ '{_NAME}' AND pg_table_is_visible(pg_class.oid)
-      AND to_date(right(relname, 8), 'YYYYMMDD') < (SELECT firstday FROM history)
+    FROM (SELECT pg_class.oid, relname {_LEFT}) AS own LEFT JOIN pg_inherits ON inhrelid = own.oid
     ORDER BY relname
     """,
     LeftTable,
+)
+HAVE_LEFT = Statement(
+    f"""
+    UPDATE history SET leaving = '{{}}' WHERE leaving <> '{{}}' AND NOT EXISTS (SELECT {_LEFT})
+    """
 )
 # What was skipped ahead of its time, and is over; and what was written by hand. A row that history has
 # already stays where it is, for those who look after it.
@@ -134,14 +143,19 @@ async def firsts(session: Session) -> list[date]:
     return await session.values(FIRSTS)
 
 
-async def forget(session: Session, first: date) -> None:
-    """Let history begin with a day; the parts before it are gone from then on, but for their tables."""
-    await session.all(FORGET, first=first)
+async def forget(session: Session, gone: date, first: date) -> None:
+    """Let history begin with a day; the part before it, by its first day, is gone but for its tables."""
+    await session.all(FORGET, gone=gone, first=first)
 
 
 async def gone(session: Session) -> list[LeftTable]:
     """The tables of parts that are gone."""
     return await session.all(GONE)
+
+
+async def have_left(session: Session) -> None:
+    """Forget the parts that are gone, if none of their tables is left."""
+    await session.all(HAVE_LEFT)
 
 
 async def sweep(session: Session, now: datetime, limit: int) -> int:

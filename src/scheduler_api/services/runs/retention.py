@@ -53,7 +53,7 @@ async def forget(session: Session, now: datetime, keep: timedelta) -> bool:
     # Another may have let it go before it gave up the turn.
     if (await parts.held(session)).firstday >= end:
         return False
-    await parts.forget(session, end)
+    await parts.forget(session, found[0], end)
     log.info("history has a new horizon", first=str(end), gone=str(found[0]))
     return True
 
@@ -70,6 +70,11 @@ async def drops(session: Session) -> list[str]:
             commands.append(f"ALTER TABLE {parent} DETACH PARTITION {name} {how}")
         commands.append(f"DROP TABLE {name}")
     return commands
+
+
+async def dropped(session: Session, _: datetime) -> None:
+    """All that `drops` gave has been done."""
+    await parts.have_left(session)
 
 
 async def sweep(session: Session, now: datetime) -> bool:

@@ -179,9 +179,8 @@ async def lay_out_days(database: Database, first: date, days: int) -> None:
         ]
     never = ", ".join(f"{name} = '-infinity'" for name in ("openday", "closing", "closedto", "horizon"))
     last = first + timedelta(days=days - 1)
-    statements += [
-        f"UPDATE history SET firstday = '{first}', lastday = '{last}', closingjob = 0, leaving = '{{}}', {never}"
-    ]
+    parts = f"firstday = '{first}', lastday = '{last}', closingjob = 0, leaving = '{{}}'"
+    statements += [f"UPDATE history SET {parts}, {never}"]
     async with database.engine.connect() as connection:
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None

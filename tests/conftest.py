@@ -142,6 +142,21 @@ async def database(worker_database: URL) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+def scratch(server: Server) -> Iterator[URL]:
+    """A migrated database for one test alone, that no service has used yet."""
+    with server.migrated_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def fresh(scratch: URL) -> AsyncIterator[Database]:
+    """The same, in use: for tests that change the parts of history."""
+    database = Database(scratch, name="tests", pool=PoolOptions(8, 0, 30.0))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
 async def direct(database: Database, worker_database: URL) -> AsyncIterator[Database]:
     """The same database without a pooler: for notifications, and locks of a connection's own."""
     if pooler.endpoints(worker_database).direct is None:

@@ -204,8 +204,8 @@ joblog = Table(
     Column("parentlogid", BigInteger, nullable=False, server_default="0"),
     # While the run is in progress: the occurrence to add when it settles. Then it carries the job's future.
     Column("following", Instant),
-    # Of the row that a job goes on with: the last occurrence that has a row although it is later; none has,
-    # but where the clock was ahead.
+    # Of the row that a job goes on with: the last occurrence that has a row although it is later, such as one
+    # that was skipped ahead, or written off by an edit.
     Column("ahead", Instant),
     # Until when a replica holds the run; another may take it over afterwards.
     Column("leaseuntil", Instant),

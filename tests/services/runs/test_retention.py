@@ -1,15 +1,13 @@
 """History in parts: there is one for each run, whatever its occurrence, and whatever the clock says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
 
-from scheduler_api.contracts.jobs.actions import Pause
-from scheduler_api.database.connections import PoolOptions
+from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.statements import Session, Statement
@@ -17,24 +15,10 @@ from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import passes, retention
 from tests.factories import ACTOR, add_job, execute, rows, scalar
-from tests.servers import Server
+from tests.services.runs.test_claims import TARGET, claim, finished, settle
 
 DAY = timedelta(days=1)
 DAYS = Statement("SELECT firstday, lastday FROM history")
-
-
-@pytest.fixture
-def scratch(server: Server) -> Iterator[URL]:
-    """A database whose parts a test may change."""
-    with server.migrated_database() as url:
-        yield url
-
-
-@pytest.fixture
-async def fresh(scratch: URL) -> AsyncIterator[Database]:
-    database = Database(scratch, name="tests", pool=PoolOptions(8, 0, 30.0))
-    yield database
-    await database.close()
 
 
 async def held(database: Database) -> tuple[date, date]:
@@ -103,9 +87,9 @@ async def test_a_clock_that_is_years_ahead_adds_a_month_at_most(fresh: Database)
     assert (await held(fresh))[1] == last + 28 * DAY
 
 
-async def add_daily(database: Database, due: datetime) -> int:
+async def add_daily(database: Database, due: datetime, **values: Any) -> int:
     start = {"startdate": due.date(), "starttime": due.time(), "validfrom": due - DAY}
-    return await add_job(database, due=due, interval=86400, **start)
+    return await add_job(database, due=due, interval=86400, **start, **values)
 
 
 async def settled_days(database: Database) -> list[Any]:
@@ -161,6 +145,35 @@ async def test_an_occurrence_that_history_has_gets_no_second_row(fresh: Database
     assert await fresh.transact(backfill) == 1
     await run_at(fresh, await scalar(fresh, "SELECT clock_timestamp()"))
     assert await fresh.transact(backfill) == 0
+
+
+@pytest.mark.parametrize("overlap", [None, True, False], ids=["plain", "overlapping calls", "calls"])
+async def test_a_later_occurrence_that_has_a_row_takes_none_before_it_away(
+    fresh: Database, overlap: bool | None
+) -> None:
+    """Such as one that an edit wrote off, between others that both schedules call for."""
+    first, _ = await held(fresh)
+    due = noon(first)
+    values = {} if overlap is None else {"target": TARGET, "overlap": overlap, "concurrency": 9}
+    jobid = await add_daily(fresh, due, misfire="all", **values)
+    written = (
+        "INSERT INTO joblog (day, jobid, scheduledfor, status, reason, finishedat)"
+        " VALUES (:day, 1, :at, 'skipped', 'request', :at)"
+    )
+    await execute(fresh, written, day=first + 2 * DAY, at=due + 2 * DAY)
+    await fresh.transact(actions.pause, ACTOR, jobid, Pause())
+    await fresh.transact(actions.resume, ACTOR, jobid, Resume())
+    for day in range(4):
+        now = due + day * DAY
+        if overlap is None:
+            await run_at(fresh, now)
+        elif started := (await claim(fresh, now)).started:
+            await settle(fresh, now + timedelta(seconds=1), *map(finished, started))
+    found = await rows(fresh, "SELECT scheduledfor, status FROM joblog ORDER BY 1")
+    statuses = ["finished", "finished", "skipped", "finished", "pending"]
+    assert [tuple(row) for row in found] == [(due + day * DAY, one) for day, one in enumerate(statuses)]
+    assert await scalar(fresh, "SELECT ahead FROM joblog WHERE status = 'pending'") is None
+    assert (await fresh.read(checks.check_job, jobid)).clean
 
 
 async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:

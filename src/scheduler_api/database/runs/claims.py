@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, text
 
 from scheduler_api.database.runs.due import DUE, DueLog
-from scheduler_api.database.runs.settling import Result, columns
+from scheduler_api.database.runs.settling import IS_FREE, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, joblog
@@ -149,9 +149,9 @@ START = Statement(
                   parentlogid, body, ahead, joblog.following, {COLUMNS}, chosen.next, chosen.try,
                   chosen.missed IS NOT NULL AS carried
     ), added AS (
-        INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, {COLUMNS})
-        SELECT jobid, next, coalesce(try, next), kind, host, {COLUMNS} FROM started
-        WHERE next > coalesce(ahead, '-infinity')
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
+        SELECT jobid, next, coalesce(try, next), kind, host, CASE WHEN ahead > next THEN ahead END, {COLUMNS}
+        FROM started WHERE next IS NOT NULL AND {IS_FREE.format(jobid="started.jobid")}
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), left_to_job AS (

@@ -15,6 +15,13 @@ from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
 
 #: The last occurrence that an ended row tells of.
 _LAST = "coalesce(CASE WHEN stands IS NULL THEN through ELSE reaches END, scheduledfor)"
+#: Whether an occurrence that is `next` has no row yet: it is looked for only where later ones have rows.
+IS_FREE = """(
+    next > coalesce(ahead, '-infinity') OR NOT EXISTS (
+        SELECT FROM joblog AS known
+        WHERE known.jobid = {jobid} AND known.cause = 'schedule' AND known.scheduledfor = next
+    )
+)"""
 _RESULTS = """
     SELECT * FROM unnest(
         CAST(:logids AS bigint[]), CAST(:statuses AS logstatus[]), CAST(:errors AS text[]),
@@ -31,13 +38,13 @@ _ENDS = """
         CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
     ) AS answer (logid, attempt, outcome, failure, error, httpstatus, timing, excerpt)
 """
-# Rows that carry a job's future, and have a next occurrence of which no row tells, go on in place.
+# Rows that carry a job's future, and have a next occurrence that has no row, go on in place.
 _ENDED = f"""
     ended AS MATERIALIZED (
         SELECT joblog.*, result.*, {day_of(_LAST)} AS kept,
                CASE WHEN begins THEN :now ELSE lastrun END AS ran,
                runs + CAST(begins AND outcome = 'finished' AND cause = 'schedule' AS int) AS count,
-               next > coalesce(ahead, '-infinity') AS goes_on,
+               CASE WHEN next IS NOT NULL THEN {IS_FREE.format(jobid="joblog.jobid")} END AS goes_on,
                {IS_NEXT_RUN} AS carries, {AFTER.format(was="joblog")}
         FROM ({_RESULTS}) AS result JOIN joblog ON logid = id
         WHERE {LIVE} AND status IN ('pending', 'running')
@@ -60,7 +67,8 @@ _ENDED = f"""
             logid = DEFAULT, scheduledfor = next, nextrun = coalesce(try, next), lastrun = ran, runs = count,
             laststatus = newstatus, failures = newfailures, failingsince = newsince, lastsuccess = newsuccess,
             status = 'pending', attempt = 1, spent = 0, missed = 0, through = NULL, startedat = NULL,
-            following = NULL, ahead = NULL, leasetoken = NULL, leaseuntil = NULL, body = NULL,
+            following = NULL, ahead = CASE WHEN ended.ahead > next THEN ended.ahead END,
+            leasetoken = NULL, leaseuntil = NULL, body = NULL,
             -- What its job does may have changed while a call was made.
             kind = CASE WHEN ended.status = 'pending' AND ended.attempt = 1 THEN joblog.kind
                         ELSE (SELECT job.kind FROM job WHERE job.jobid = joblog.jobid) END,

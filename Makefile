@@ -71,7 +71,7 @@ lock: ## Renew the lock files (needs uv)
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) dist site .cache .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-EXPLORED := tests/services/test_model.py tests/services/test_bounds.py -k 'model_after or exceeds_a_bound'
+EXPLORED := tests/services/test_model.py tests/services/test_horizon.py tests/services/test_bounds.py -k 'the_model or exceeds_a_bound'
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,6 @@ MARK = "SELECT mark FROM installation"
 MAX_SAFE = 2**53 - 1
 
 Open = Callable[..., Database]
-
-
-@pytest.fixture
-def scratch(server: Server) -> Iterator[URL]:
-    """A database to restore into, that no service has used yet."""
-    with server.migrated_database() as url:
-        yield url
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def midnight(day: date) -> datetime:
     return END if day == date.max else datetime.combine(day, time(), UTC)
 
 
-def day_of(instant: datetime) -> date:
+def utc_day(instant: datetime) -> date:
     """The day of an instant."""
     return instant.astimezone(UTC).date()
 

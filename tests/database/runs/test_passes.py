@@ -1,16 +1,13 @@
 """The claim: what it takes, what it leaves to others, and what it costs beside a long history."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes, settling
 from scheduler_api.database.runs.settling import Result
@@ -18,7 +15,7 @@ from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.runs.passes import run_pass
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, rows_of, scans_of
-from tests.servers import Server, dsn
+from tests.servers import dsn
 
 HOUR = timedelta(hours=1)
 
@@ -170,15 +167,8 @@ async def _claimed(session: Session, _: datetime) -> int:
     return len(await passes.claim_due(session, NOON, 10))
 
 
-@pytest.fixture
-def new_database(server: Server) -> Iterator[URL]:
-    with server.migrated_database() as url:
-        yield url
-
-
-async def test_many_results_are_planned_for_as_many_rows_as_there_are(new_database: URL) -> None:
+async def test_many_results_are_planned_for_as_many_rows_as_there_are(fresh: Database) -> None:
     """Connections keep their plans until statistics change: those of a new database are about nothing."""
-    fresh = Database(new_database, name="tests", pool=PoolOptions(1, 0, 5.0), statement_timeout=60)
     await execute(fresh, "ALTER TABLE joblog_live SET (autovacuum_enabled = off)")
     mode = Statement("SELECT current_setting('plan_cache_mode')")
 
@@ -200,5 +190,4 @@ async def test_many_results_are_planned_for_as_many_rows_as_there_are(new_databa
         "fails": [0] * count, "succeeds": [True] * count, "now": NOON,
     }  # fmt: skip
     plan = await plan_of(fresh, settling.SETTLED, "force_custom_plan", **values)
-    await fresh.close()
     assert rows_of(plan) < 100_000

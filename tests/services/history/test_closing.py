@@ -1,11 +1,9 @@
 """Closed days: counted and compared once, and kept as that when their rows have gone."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from scheduler_api.contracts.history.backfill import Backfill
@@ -13,7 +11,6 @@ from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
@@ -26,7 +23,6 @@ from scheduler_api.workers import steadiness
 from scheduler_api.workers.history import HistoryKeeper
 from scheduler_api.workers.steadiness import SteadyClock
 from tests.factories import ACTOR, add_job, execute, lay_out_days, rows, scalar
-from tests.servers import Server
 from tests.services.runs.test_claims import TARGET, claim, failed, settle
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -35,18 +31,10 @@ TALLIES = "SELECT day, finished, failed, skipped, missed, findings IS NULL FROM 
 
 
 @pytest.fixture
-def scratch(server: Server) -> Iterator[URL]:
-    with server.migrated_database() as url:
-        yield url
-
-
-@pytest.fixture
-async def days(scratch: URL) -> AsyncIterator[Database]:
+async def days(fresh: Database) -> Database:
     """A database with a part for each of the first ten days of 2030."""
-    database = Database(scratch, name="tests", pool=PoolOptions(8, 0, 30.0))
-    await lay_out_days(database, FIRST, 10)
-    yield database
-    await database.close()
+    await lay_out_days(fresh, FIRST, 10)
+    return fresh
 
 
 def noon(day: int) -> datetime:
@@ -208,6 +196,17 @@ async def test_a_paused_job_is_compared_when_it_has_gone_on(days: Database) -> N
     await close(days, 7)
     assert await scalar(days, "SELECT count(*) FROM jobopen") == 0
     assert (await check(days)).holes == 1
+
+
+async def test_a_job_whose_last_run_was_late_is_over(days: Database) -> None:
+    """Its row is under the day on which it settled, behind days that were closed for it without any."""
+    await add_daily(days, misfire="all", maxruns=1)
+    await close(days, 5)
+    await at(days, noon(6), passes.run_pass, 100, noon(6))
+    await close(days, 7)
+    assert await scalar(days, "SELECT day >= closedto FROM joblog CROSS JOIN history")
+    assert (await check(days)).clean
+    assert (await check(days, full=True)).clean
 
 
 async def test_a_retry_of_a_closed_day_is_counted_where_it_ends(days: Database) -> None:

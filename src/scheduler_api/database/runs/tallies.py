@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
@@ -52,8 +52,8 @@ class DayRow(NamedTuple):
     """Milliseconds that calls took."""
 
 
-class Verdict(NamedTuple):
-    """What a check found on a day that is closed."""
+class ClosedDays(NamedTuple):
+    """What a check counted and found on days that are closed."""
 
     rows: int
     accounted: int
@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """How a job's schedule stood at the end of a day."""
+    """How a job's schedule stood, by the occurrences before a day."""
 
     runs: int
     stopped: bool
@@ -69,7 +69,7 @@ class Earlier(NamedTuple):
 
 
 CLOSING = Statement(select(*columns(history, Closing)), Closing)
-#: Nobody waits for the turn: whoever has it goes on for all.
+#: Nobody waits for the turn: the one who has it goes on for all.
 TRY_TURN = Statement(select(*columns(history, Closing)).with_for_update(skip_locked=True), Closing)
 OPEN = Statement(update(history).values(openday=bindparam("day"), closing=history.c.openday, closingjob=0))
 REACHED = Statement(update(history).values(closingjob=bindparam("jobid")))
@@ -109,8 +109,8 @@ TALLY = Statement(
                    PARTITION BY day, cause ORDER BY scheduledfor DESC, logid DESC
                ) END AS newest
         FROM joblog WHERE jobid = :jobid AND day >= :first AND day < :end
-    ), told AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS told (day date, findings jsonb)
+    ), found AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS found (day date, findings jsonb)
     ), days AS (
         SELECT day, count(*) FILTER (WHERE status = 'finished') AS finished,
                count(*) FILTER (WHERE status = 'failed') AS failed,
@@ -140,7 +140,7 @@ TALLY = Statement(
     SELECT :jobid, day, coalesce(finished, 0), coalesce(failed, 0), coalesce(reasons, '{}'),
            coalesce(missed, 0), p50, p95, coalesce(rows, 0), coalesce(accounted, 0), runs,
            coalesce(stopped, false), findings
-    FROM days FULL JOIN told USING (day) LEFT JOIN skipped USING (day)
+    FROM days FULL JOIN found USING (day) LEFT JOIN skipped USING (day)
     ON CONFLICT (jobid, day) DO UPDATE SET
         finished = excluded.finished, failed = excluded.failed, skipped = excluded.skipped,
         missed = excluded.missed, p50 = excluded.p50, p95 = excluded.p95, rows = excluded.rows,
@@ -148,29 +148,37 @@ TALLY = Statement(
         findings = excluded.findings
     """
 )
-VERDICT = Statement(
+CLOSED_DAYS = Statement(
     """
     SELECT CAST(coalesce(sum(rows), 0) AS bigint) AS rows,
            CAST(coalesce(sum(accounted), 0) AS bigint) AS accounted,
            (SELECT array_agg(found ORDER BY day) FROM (
                 SELECT day, jsonb_array_elements(findings) AS found FROM jobtally
                 WHERE jobid = :jobid AND day < :before AND findings IS NOT NULL
-            ) AS told) AS findings
+            ) AS closed) AS findings
     FROM jobtally WHERE jobid = :jobid AND day < :before
     """,
-    Verdict,
+    ClosedDays,
 )
+# Of rows of earlier occurrences some may have settled later, and be under a later day.
 BEFORE = Statement(
-    select(*columns(jobtally, Earlier))
-    .where(
-        and_(
-            jobtally.c.jobid == bindparam("jobid"),
-            jobtally.c.day < bindparam("day"),
-            jobtally.c.runs.is_not(None),
-        )
+    """
+    WITH tallied AS (
+        SELECT day, runs, stopped FROM jobtally WHERE jobid = :jobid AND day < :day AND runs IS NOT NULL
+    ), late AS (
+        SELECT runs, status = 'failed' AND NOT EXISTS (
+                   SELECT FROM logattempt WHERE logattempt.logid = joblog.logid
+               ) AS stopped
+        FROM joblog
+        WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
+          AND day >= :day AND scheduledfor < CAST(CAST(:day AS date) AS timestamp) AT TIME ZONE 'UTC'
+        ORDER BY scheduledfor DESC LIMIT 1
     )
-    .order_by(jobtally.c.day.desc())
-    .limit(1),
+    SELECT greatest((SELECT max(runs) FROM tallied), (SELECT runs FROM late)) AS runs,
+           coalesce((SELECT stopped FROM late), (SELECT stopped FROM tallied ORDER BY day DESC LIMIT 1))
+               AS stopped
+    WHERE EXISTS (SELECT FROM tallied) OR EXISTS (SELECT FROM late)
+    """,
     Earlier,
 )
 OF_DAYS = Statement(
@@ -191,7 +199,7 @@ async def closing(session: Session) -> Closing:
 
 
 async def try_turn(session: Session) -> Closing | None:
-    """The same, for whoever goes on with closing, until the transaction ends; None: somebody else does."""
+    """The same, and the turn to go on with closing until the transaction ends; None: somebody else has it."""
     return await session.one_or_none(TRY_TURN)
 
 
@@ -245,17 +253,17 @@ async def tally(
     session: Session, jobid: int, first: date, end: date, findings: Mapping[date, Sequence[Mapping[str, Any]]]
 ) -> None:
     """Count what is kept under the days from `first` up to `end`, with what a check found on each."""
-    told = [{"day": str(day), "findings": found} for day, found in findings.items()]
-    await session.all(TALLY, jobid=jobid, first=first, end=end, findings=json.dumps(told))
+    documents = [{"day": str(day), "findings": found} for day, found in findings.items()]
+    await session.all(TALLY, jobid=jobid, first=first, end=end, findings=json.dumps(documents))
 
 
-async def verdict(session: Session, jobid: int, before: date) -> Verdict:
+async def closed_days(session: Session, jobid: int, before: date) -> ClosedDays:
     """What was counted and found on the days before that."""
-    return await session.one(VERDICT, jobid=jobid, before=before)
+    return await session.one(CLOSED_DAYS, jobid=jobid, before=before)
 
 
 async def before(session: Session, jobid: int, day: date) -> Earlier | None:
-    """How the job's schedule stood when the day began, by its tallies; None: none tells."""
+    """How the job's schedule stood when a day began; None: it had accounted for nothing before."""
     return await session.one_or_none(BEFORE, jobid=jobid, day=day)
 
 

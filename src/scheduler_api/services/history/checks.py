@@ -9,9 +9,10 @@ those on both sides of a holiday.
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from math import inf
 from time import monotonic
+from typing import NamedTuple
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.checks import JobCheck
@@ -46,7 +47,7 @@ async def check_job(session: Session, jobid: int, seconds: float = inf, *, full:
     known = await tallies.frontier(session, jobid)
     days = Days(known.horizon if full else max(known.horizon, known.since))
     report = Findings(jobid, monotonic() + seconds)
-    report.take_over(await tallies.verdict(session, jobid, days.first))
+    report.take_over(await tallies.closed_days(session, jobid, days.first))
     await compare(session, versions, days, report)
     await _check_state(session, versions.job, report)
     if full and (await tallies.frontier(session, jobid)).horizon > days.first:
@@ -57,6 +58,7 @@ async def check_job(session: Session, jobid: int, seconds: float = inf, *, full:
 
 async def compare(session: Session, versions: ScheduleVersions, days: Days, report: Findings) -> None:
     """Compare what a job's rows account for on these days with what its schedules called for."""
+    past = await _past(session, versions.job.jobid, days)
     for version in versions.all:
         if version.to is not None and version.to < days.since:
             continue
@@ -66,8 +68,25 @@ async def compare(session: Session, versions: ScheduleVersions, days: Days, repo
             report.find("invariant", max(version.since, days.since), 1, str(error))
             report.computed = False
             continue
-        await _check_version(session, versions, (version, schedule), days, report)
-    await check_logs(session, versions, days, report)
+        if version.within:
+            await _check_version(session, versions, _begin(version, schedule, days, past), days, report)
+    await check_logs(session, versions, days, 0 if past.earlier is None else past.earlier.runs, report)
+
+
+class _Past(NamedTuple):
+    """What is known of the days before those that are compared."""
+
+    earlier: Earlier | None
+    """How the schedule stood when they ended."""
+    reaching: Sequence[LedgerRow]
+    """Rows of theirs that tell of later occurrences, too."""
+
+
+async def _past(session: Session, jobid: int, days: Days) -> _Past:
+    if days.first == date.min:
+        return _Past(None, ())
+    earlier = await tallies.before(session, jobid, days.first)
+    return _Past(earlier, await logs.reaching(session, jobid, days.since))
 
 
 async def jobids(session: Session, after: int) -> list[int]:
@@ -95,19 +114,12 @@ class _Walk:
 
 
 async def _check_version(
-    session: Session,
-    versions: ScheduleVersions,
-    held: tuple[Version, Schedule],
-    days: Days,
-    report: Findings,
+    session: Session, versions: ScheduleVersions, walk: "_Walk", days: Days, report: Findings
 ) -> None:
     """Walk one schedule's time, many rows at once, and one by one where something is remarkable."""
-    job, (version, schedule) = versions.job, held
-    if not version.within:
-        return
-    walk, ends = await _begin(session, job, held, days), _end(job, version)
-    before = min(ends, days.until)
-    after, goes_on = max(version.within[0].first, days.since) - TICK, job.goes_on
+    job, version, schedule = versions.job, walk.version, walk.schedule
+    ends, goes_on = _end(job, version), job.goes_on
+    before, after = min(ends, days.until), max(version.within[0].first, days.since) - TICK
     if days.go_on and version.to is None and goes_on is not None and not schedule.calls_for(goes_on):
         report.find("invariant", goes_on, 1, "What it is to go on with is not on its schedule.")
     while report.has_time():
@@ -125,15 +137,14 @@ async def _check_version(
         _check_rest(job, walk, is_blocked, (before, ends == END), report)
 
 
-async def _begin(session: Session, job: JobRow, held: tuple[Version, Schedule], days: Days) -> "_Walk":
+def _begin(version: Version, schedule: Schedule, days: Days, past: _Past) -> "_Walk":
     """Where the walk over a schedule's time begins: behind what rows of the days before reach over."""
-    version, schedule = held
     begins = version.within[0].first
     start = max(begins, days.since) - TICK
     walk = _Walk(version, schedule, {False: start, True: start})
     if begins < days.since:
-        walk.earlier = await tallies.before(session, job.jobid, days.first)
-        for row in await logs.reaching(session, job.jobid, days.since):
+        walk.earlier = past.earlier
+        for row in past.reaching:
             if holds(version.within, row.scheduledfor) and schedule.calls_for(row.scheduledfor):
                 is_blocked = row.reason in BLOCKED
                 walk.cursor[is_blocked] = max(walk.cursor[is_blocked], row.last)

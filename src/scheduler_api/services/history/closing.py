@@ -19,7 +19,7 @@ from scheduler_api.database.runs import parts, tallies
 from scheduler_api.database.runs.tallies import Closing
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import JobNotFound, ServiceBusy
-from scheduler_api.schedule.days import Days, day_of
+from scheduler_api.schedule.days import Days, utc_day
 from scheduler_api.services.history import checks
 from scheduler_api.services.history.invariants import Findings
 from scheduler_api.services.history.versions import ScheduleVersions, versions_of
@@ -39,7 +39,7 @@ async def begin(session: Session, now: datetime) -> bool:
     Nothing is done while jobs are still being closed.
     """
     turn = await tallies.try_turn(session)
-    today = day_of(now)
+    today = utc_day(now)
     if turn is None or turn.closing > turn.closedto or turn.openday >= today - OPEN_DAYS:
         return False
     await tallies.open_later(session, today - OPEN_DAYS)
@@ -91,7 +91,7 @@ async def _close(session: Session, jobid: int, closedto: date, closing: date) ->
     end = min(closing, begins + MAX_DAYS)
     if end > begins + DAY and await tallies.count_rows(session, jobid, first, end, MAX_ROWS) == MAX_ROWS:
         end = begins + DAY
-    compared = end if versions.job.goes_on is None else min(end, max(first, day_of(versions.job.goes_on)))
+    compared = end if versions.job.goes_on is None else min(end, max(first, utc_day(versions.job.goes_on)))
     findings = await _findings(session, versions, Days(first, compared)) if compared > first else {}
     if compared < end:
         await tallies.tally(session, jobid, first if compared > first else closedto, closing, findings)
@@ -114,7 +114,7 @@ async def _findings(
     found = defaultdict[date, list[dict[str, Any]]](list)
     last = days.end - DAY
     for finding in report.findings:
-        day = last if finding.at is None else min(max(day_of(finding.at), days.first), last)
+        day = last if finding.at is None else min(max(utc_day(finding.at), days.first), last)
         found[day].append(finding.model_dump(mode="json"))
     if found:
         log.error("a closed day does not add up", jobid=versions.job.jobid, days=[str(day) for day in found])

@@ -15,7 +15,7 @@ from scheduler_api.database.runs import breakers, logs, pending, tallies
 from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Block, Budget, Reason, wall_clock
-from scheduler_api.schedule.days import day_of, midnight
+from scheduler_api.schedule.days import midnight, utc_day
 from scheduler_api.services.history.upcoming import occurrence_of
 from scheduler_api.services.history.versions import ScheduleVersions, versions_of
 from scheduler_api.services.system import limits
@@ -61,7 +61,7 @@ class Question(NamedTuple):
 
 async def _tally(session: Session, jobid: int, at: datetime) -> DayTally | None:
     """What became of the job's runs on the day; None: nothing was counted."""
-    day = day_of(at)
+    day = utc_day(at)
     found = await tallies.of_days(session, jobid, day, day + timedelta(days=1))
     return DayTally.model_validate(found[0]._asdict()) if found else None
 

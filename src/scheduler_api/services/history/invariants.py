@@ -7,8 +7,8 @@ from time import monotonic
 from scheduler_api.contracts.history.checks import Finding, JobCheck
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.runs import invariants, tallies
-from scheduler_api.database.runs.tallies import Verdict
+from scheduler_api.database.runs import invariants
+from scheduler_api.database.runs.tallies import ClosedDays
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule.days import Days
 from scheduler_api.services.history.versions import ScheduleVersions
@@ -78,10 +78,10 @@ class Findings:
             last = self.findings[self._last[kind]]
             self.findings[self._last[kind]] = last.model_copy(update={"count": last.count + count})
 
-    def take_over(self, verdict: Verdict) -> None:
+    def take_over(self, closed: ClosedDays) -> None:
         """Add what was found before, on days that are closed."""
-        self.count(verdict.accounted, verdict.rows)
-        for document in verdict.findings or []:
+        self.count(closed.accounted, closed.rows)
+        for document in closed.findings or []:
             finding = Finding.model_validate(document)
             self.find(finding.kind, finding.at, finding.count, finding.detail)
             self.expected += finding.count if finding.kind == "hole" else 0
@@ -105,8 +105,13 @@ class Findings:
         )
 
 
-async def check_logs(session: Session, versions: ScheduleVersions, days: Days, report: Findings) -> None:
-    """What holds for each log by itself, how many of them ran, and that none was left out above."""
+async def check_logs(
+    session: Session, versions: ScheduleVersions, days: Days, earlier: int, report: Findings
+) -> None:
+    """What holds for each log by itself, how many of them ran, and that none was left out above.
+
+    `earlier` is how often the schedule had made the job run before these days.
+    """
     job = versions.job
     of_days = invariants.OfDays(days.since, days.first, days.end)
     rows = await invariants.tally(session, job.jobid, versions.targeted, of_days)
@@ -116,9 +121,7 @@ async def check_logs(session: Session, versions: ScheduleVersions, days: Days, r
             said = f"Log {row.logid} {FAULTS[row.fault]}{more}."
             report.find("invariant", row.first, row.count, said)
     accounted, ran = sum(row.accounted for row in rows), sum(row.ran for row in rows)
-    earlier = await tallies.before(session, job.jobid, days.first)
-    counted = max((row.runs for row in rows), default=0)
-    counted = max(counted, 0 if earlier is None else earlier.runs)
+    counted = max([earlier, *(row.runs for row in rows)])
     if ran > counted:
         report.find("invariant", None, 1, f"It has run {ran} times, but {counted} are counted.")
     if job.maxruns is not None and max(ran, counted) > job.maxruns:

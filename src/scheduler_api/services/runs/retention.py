@@ -1,11 +1,12 @@
 """History in parts, which are made ahead, and go in the end, by whichever replica comes first."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from scheduler_api.database.runs import parts, tallies
 from scheduler_api.database.statements import Session
+from scheduler_api.schedule.days import utc_day
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ async def extend(session: Session, now: datetime) -> bool:
 
     Without it, what settles is kept in the newest part: no run waits for one.
     """
-    needed = (now + AHEAD).astimezone(UTC).date()
+    needed = utc_day(now + AHEAD)
     if (await parts.held(session)).lastday >= needed or not await parts.try_turn(session):
         return False
     # Another may have added it before it let go of the turn.
@@ -48,7 +49,7 @@ async def forget(session: Session, now: datetime, keep: timedelta) -> bool:
     if len(found) < MIN_PARTS or not await parts.try_turn(session):
         return False
     end, closedto = found[1], (await tallies.closing(session)).closedto
-    if end > min(closedto, (now - keep - MARGIN).astimezone(UTC).date()):
+    if end > min(closedto, utc_day(now - keep - MARGIN)):
         return False
     # Another may have let it go before it gave up the turn.
     if (await parts.held(session)).firstday >= end:

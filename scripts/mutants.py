@@ -75,7 +75,7 @@ MUTANTS = [
     Mutant(
         "a check forgets what rows of closed days reach over",
         "src/scheduler_api/services/history/checks.py",
-        {"await logs.reaching(session, job.jobid, days.since)": "[]"},
+        {"await logs.reaching(session, jobid, days.since)": "[]"},
     ),
     Mutant(
         "a next run is made without a look into history",
@@ -85,7 +85,12 @@ MUTANTS = [
     Mutant(
         "a job goes on with an occurrence that has a row already",
         "src/scheduler_api/database/runs/settling.py",
-        {"next > coalesce(ahead, '-infinity') AS goes_on": "next > '-infinity' AS goes_on"},
+        {"    next > coalesce(ahead, '-infinity') OR NOT EXISTS (": "    true OR NOT EXISTS ("},
+    ),
+    Mutant(
+        "a later row ends what comes before it",
+        "src/scheduler_api/database/runs/settling.py",
+        {"known.cause = 'schedule' AND known.scheduledfor = next\n": "true\n"},
     ),
     Mutant(
         "a result is written whatever the log's status (no status guard)",

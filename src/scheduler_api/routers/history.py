@@ -79,6 +79,7 @@ async def backfill_runs(
 ) -> BackfillReport:
     """Run past occurrences that did not run. The schedule is unchanged.
 
-    At most 1,000 at once; each occurrence is backfilled at most once. `dryrun` only lists them.
+    At most 1,000 at once, none of them before the history that is kept; each occurrence is backfilled at
+    most once. `dryrun` only lists them.
     """
     return await database.transact(backfill.backfill, actor, jobid, order, dryrun=dryrun)

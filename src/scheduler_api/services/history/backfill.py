@@ -37,12 +37,10 @@ async def backfill(
     if locked.deletedat is not None:
         raise JobIsDeleted(jobid)
     versions = await versions_of(session, jobid)
+    await _require_kept(session, order)
     wanted = await _wanted(session, now, versions, order)
-    # After the rows were read, as these go only when the horizon has moved.
-    horizon = midnight(await tallies.horizon(session))
-    if order.since < horizon:
-        sentence = f"Must not be before {horizon:%Y-%m-%dT%H:%M:%SZ}: earlier history is not kept."
-        raise InvalidInput(FieldError(("since",), sentence))
+    # Once more after the rows were read: they go only when the horizon has moved.
+    await _require_kept(session, order)
     if not dryrun:
         rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row.scheduledfor for row in rows)
@@ -58,6 +56,14 @@ async def backfill(
         else "Nothing to make up for."
     )
     return BackfillReport(count=count, dryrun=dryrun, occurrences=wanted, message=message)
+
+
+async def _require_kept(session: Session, order: Backfill) -> None:
+    """Raise InvalidInput where the range begins before the history that is kept."""
+    horizon = midnight(await tallies.horizon(session))
+    if order.since < horizon:
+        sentence = f"Must not be before {horizon:%Y-%m-%dT%H:%M:%SZ}: earlier history is not kept."
+        raise InvalidInput(FieldError(("since",), sentence))
 
 
 async def _wanted(

@@ -81,7 +81,7 @@ async def load(order: dict[str, Any]) -> dict[str, Any]:
     for number in range(order["connections"]):
         start = number * len(requests) // order["connections"]
         _, client = await loop.create_connection(
-            lambda start=start: Client(requests, start, order["status"].encode(), tally),  # type: ignore[misc]
+            lambda start=start: Client(requests, start, order["status"].encode(), tally),  # type: ignore[misc]  # its default is not inferred
             "127.0.0.1",
             order["port"],
         )

@@ -173,7 +173,7 @@ def _add_components(components: dict[str, Any]) -> None:
         name: {
             "description": reason,
             "headers": REQUEST_ID
-            | ({"Retry-After": {"$ref": "#/components/headers/Retry-After"}} if status == 503 else {}),  # noqa: PLR2004
+            | ({"Retry-After": {"$ref": "#/components/headers/Retry-After"}} if status == 503 else {}),  # noqa: PLR2004 - a status
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, (name, reason) in REASONS.items()

@@ -24,7 +24,7 @@ class Publishing:
             return
 
         async def send_and_publish(message: Message) -> None:
-            is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004
+            is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004 - an error
             if is_done and scope["path"] not in UNPUBLISHED:
                 scope["state"]["feed"].publish()
                 if scope["path"].startswith("/jobs"):

@@ -11,7 +11,7 @@ else
 INTERPRETER := $(VENV)/.made-with-$(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:2], sep=".")')
 endif
 # Two workers more than there are cores: tests wait for processes and browsers, too.
-PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + (os.cpu_count() or 1))')
+PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + (os.cpu_count() or 1))') --dist worksteal
 # Tests start a hundred processes: each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help

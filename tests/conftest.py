@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import QueuePool
 
 from scheduler_api.app import create_app
 from scheduler_api.database.connections import PoolOptions
@@ -21,7 +22,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
 from tests import pooler
-from tests.factories import empty, end_others
+from tests.factories import KEPT, empty, end_others
 from tests.servers import Server
 
 # To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
@@ -126,19 +127,28 @@ def worker_database(server: Server) -> Iterator[URL]:
         yield url
 
 
-@pytest.fixture
-async def database(worker_database: URL) -> AsyncIterator[Database]:
-    """The worker's database, with empty tables."""
+@pytest.fixture(scope="session")
+async def connections(worker_database: URL) -> AsyncIterator[Database]:
+    """Connections to the worker's database, kept from test to test: a new one costs more than most tests."""
     database = Database(
         pooler.endpoints(worker_database),
-        name="tests",
+        name=KEPT,
         pool=PoolOptions(8, 0, 5.0, {"lock_timeout": "60s"}),
         statement_timeout=60,
     )
-    await end_others(database)
-    await empty(database)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def database(connections: Database) -> AsyncIterator[Database]:
+    """The worker's database, with empty tables."""
+    await end_others(connections)
+    await empty(connections)
+    yield connections
+    pool = connections.engine.pool
+    assert isinstance(pool, QueuePool)
+    assert pool.checkedout() == 0, "a test kept a connection"
 
 
 @pytest.fixture
@@ -167,7 +177,7 @@ async def direct(database: Database, worker_database: URL) -> AsyncIterator[Data
     await direct.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(worker_database: URL) -> Settings:
     """Settings for a service on the worker's database, without a ticker: nothing runs by itself."""
     environment = pooler.environment(worker_database)
@@ -181,13 +191,18 @@ def settings(worker_database: URL) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def application(settings: Settings) -> FastAPI:
+    """The service, made once: all that it owns begins and ends with its lifespan."""
+    return create_app(settings)
+
+
 @pytest.fixture
-async def app(settings: Settings, database: Database) -> AsyncIterator[FastAPI]:
+async def app(application: FastAPI, database: Database) -> AsyncIterator[FastAPI]:
     """The service, started. It comes after `database`, so that its tables are empty."""
-    app = create_app(settings)
-    async with LifespanManager(app) as manager:
-        app.state.served = manager.app
-        yield app
+    async with LifespanManager(application) as manager:
+        application.state.served = manager.app
+        yield application
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Statement
@@ -28,8 +29,13 @@ async def plan_of(database: Database, statement: Statement[Any], mode: str, **va
     """The plan of a statement with these values, and what each part of it read."""
     async with database.transactional.begin() as connection:
         await connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
-        query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
-        found = (await connection.exec_driver_sql(query, tuple(statement.arguments(values)))).scalar_one()
+        return await explained(connection, statement, **values)
+
+
+async def explained(connection: AsyncConnection, statement: Statement[Any], **values: Any) -> Any:
+    """The plan of a statement as this connection makes it now."""
+    query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
+    found = (await connection.exec_driver_sql(query, tuple(statement.arguments(values)))).scalar_one()
     return (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
 
 

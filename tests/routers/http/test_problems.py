@@ -8,15 +8,22 @@ from fastapi.routing import APIRoute
 from httpx import AsyncClient
 
 from scheduler_api import errors
-from scheduler_api.app import PARTS
+from scheduler_api.app import PARTS, create_app
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import SchedulerError
 from scheduler_api.routers.http import problems
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.settings import Settings
 from tests.factories import add_job, scalar
 
 #: These end the process at its start and reach no client.
 AT_START = {"Misconfigured", "EmbeddedServerError"}
+
+
+@pytest.fixture
+def application(settings: Settings) -> FastAPI:
+    """One of its own for each test: routes are added to it."""
+    return create_app(settings)
 
 
 def kinds(parent: type[SchedulerError] = SchedulerError) -> Iterator[type[SchedulerError]]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outcome
-from scheduler_api.database.statements import Session, Statement, command
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
 
 #: The last occurrence that an ended row tells of.
@@ -180,8 +180,15 @@ ACCEPTED = Statement(
 
 #: From so many results on, a plan of their own is worth its time. A plan for whatever values is kept until
 #: statistics change: one from when there were hardly any live rows compares each of these with each result.
+#: So does a new one as long as no statistics are there, or of that time; then nothing is compared in loops.
 MANY = 50
-PLANNED_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+PLANNED_ANEW = Statement(
+    """
+    SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+           set_config('enable_nestloop', CAST(reltuples >= :settled AS text), true)
+    FROM pg_class WHERE oid = CAST('joblog_live' AS regclass)
+    """
+)
 
 NO_OUTCOMES: Mapping[int, Outcome] = {}
 
@@ -366,7 +373,7 @@ async def _settle(
     )  # fmt: skip
     rows = columns(names, over)
     if len(over) >= MANY:
-        await command(session, PLANNED_ANEW)
+        await session.one(PLANNED_ANEW, settled=len(over))
     # What has not begun made no attempt.
     if all(row.begins for row in over):
         return await session.values(SETTLED, now=now, **rows)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -85,6 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if pooler.PROGRAM in os.environ:
         config.stash[POOLER] = pooler.PgBouncer(os.environ[pooler.PROGRAM], make_url(url))
         os.environ[pooler.ADDRESS] = config.stash[POOLER].address
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: it need not be looked through for garbage again and again."""
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -195,6 +196,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             cipher=cipher,
             retirement=retirement,
             confirmation=confirmation,
+            data_dir=_data_dir(settings),
         )
 
 
@@ -293,9 +295,15 @@ def _announced_shares(settings: Settings) -> Shares:
 
 def _secret_keys(settings: Settings) -> list[str]:
     """The keys that secrets are encrypted with; an embedded server brings its own."""
-    if settings.secret_key is not None or settings.address is not None:
-        return settings.secret_keys()
-    return [key_beside(settings.data_dir or default_data_dir())]
+    folder = _data_dir(settings)
+    return (
+        settings.secret_keys() if settings.secret_key is not None or folder is None else [key_beside(folder)]
+    )
+
+
+def _data_dir(settings: Settings) -> Path | None:
+    """Where the embedded server keeps its data; None: there is none."""
+    return None if settings.address is not None else settings.data_dir or default_data_dir()
 
 
 @contextlib.asynccontextmanager

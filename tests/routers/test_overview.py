@@ -12,6 +12,7 @@ from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
 from scheduler_api.services.system import overview as overview_service
 from scheduler_api.services.system import restore
+from scheduler_api.services.system.overview import Replica
 from tests.factories import add_job, execute, scalar, sum_up
 from tests.routers.test_pages import HTML, MARKUP, get
 from tests.servers import dsn
@@ -261,7 +262,7 @@ async def test_calls_that_find_no_place_for_long_are_told(database: Database) ->
     now = await scalar(database, "SELECT clock_timestamp()")
 
     async def told(crowded: float) -> list[tuple[str, Any]]:
-        found = await database.transact(overview_service.look, crowded=crowded)
+        found = await database.transact(overview_service.look, Replica(crowded=crowded))
         return [(one.what, one.since) for one in found.issues if one.kind is IssueKind.CROWDED]
 
     assert await told(60) == []

@@ -62,6 +62,20 @@ def crowded(since: datetime, calls: int, limit: int) -> Issue:
     )
 
 
+def disk(days: float) -> Issue:
+    """The disk of the embedded server is full in so many days, at the rate of late."""
+    when = (
+        "in less than a day" if days < 1 else f"in about {days:.0f} {'day' if round(days) == 1 else 'days'}"
+    )
+    return Issue(
+        kind=IssueKind.DISK,
+        what=f"The disk will be full {when}",
+        since=None,
+        why="History grows, and a full disk stops the database, and with it all runs.",
+        action="Make room on the disk, or keep history for fewer days with SCHEDULER_KEEP_HISTORY.",
+    )
+
+
 def host(now: datetime, row: UnreachableHost) -> Issue:
     """A host does not answer."""
     is_left_alone = row.openuntil is not None and row.openuntil > now

@@ -1,6 +1,6 @@
 """How the service as a whole does."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -15,6 +15,7 @@ class IssueKind(StrEnum):
     REPLICA = "replica"
     LATE = "late"
     CROWDED = "crowded"
+    DISK = "disk"
     HOST = "host"
     FAILING = "failing"
     GIVENUP = "givenup"
@@ -84,6 +85,28 @@ class LastError(Output):
     error: str
 
 
+class Storage(Output):
+    """What the database takes on disk."""
+
+    bytes: int = Field(description="The size of the database, in bytes.")
+    history: int = Field(
+        description="How much of it is history: runs that are over, with their attempts and output."
+    )
+    growth: int | None = Field(
+        description="How many bytes history has grown by a day of late; null until that is known."
+    )
+    keepdays: int | None = Field(description="How many days history is kept; null if for ever.")
+    horizon: date | None = Field(
+        description="The first day (UTC) whose history is kept; null while all of it is."
+    )
+    free: int | None = Field(
+        description="Bytes that are free on the disk of the embedded server; null with a server of your own."
+    )
+    fullin: float | None = Field(
+        description="Days until that disk is full at this rate; null if it will not be, or is not known."
+    )
+
+
 class Overview(Output):
     """The state of the service at a glance."""
 
@@ -97,3 +120,4 @@ class Overview(Output):
     oldestpending: datetime | None = Field(description="When the next pending run is due.")
     replicas: list[str] = Field(description="The replicas that are connected to the database.")
     lasterror: LastError | None
+    storage: Storage

@@ -1,4 +1,4 @@
-"""The parts of history, and what is moved into them that was settled ahead of its time."""
+"""The parts of history: what they take on disk, and what is moved into them as it was settled ahead."""
 
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -9,6 +9,10 @@ from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.statements import Session, Statement, command
 from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, LOG, PARTITIONED, columns, history
 
+#: Days of a part.
+DAYS = 7
+#: So much longer than asked history is kept: a day more or less is nothing to those who set it.
+MARGIN = timedelta(days=1)
 #: Any number that no other user of the same database takes; spells "jobpart".
 PARTS_KEY = 0x6A6F6270617274
 #: What parts are called: by the table and their first day.
@@ -30,6 +34,26 @@ class LeftTable(NamedTuple):
     """Of what it is a part; None: of nothing any more."""
     pending: bool
     """Whether it was being detached when that was broken off."""
+
+
+class PartSize(NamedTuple):
+    """A part of history, and what it takes."""
+
+    first: date
+    """The first of its days."""
+    end: date
+    """The day after the last of them."""
+    bytes: int
+
+
+class Size(NamedTuple):
+    """What the database takes, and since when it has been in use."""
+
+    bytes: int
+    begin: datetime | None
+    """When the first job that is known was created."""
+    horizon: date
+    """The first day whose history is kept; `date.min`: all of it is."""
 
 
 HELD = Statement(select(*columns(history, Held)), Held)
@@ -76,6 +100,28 @@ HAVE_LEFT = Statement(
     f"""
     UPDATE history SET leaving = '{{}}' WHERE leaving <> '{{}}' AND NOT EXISTS (SELECT {_LEFT})
     """
+)
+SIZE = Statement(
+    """
+    SELECT pg_database_size(current_database()) AS bytes,
+           (SELECT createdat FROM job ORDER BY jobid LIMIT 1) AS begin, horizon
+    FROM history
+    """,
+    Size,
+)
+#: The parts that hold history, in order; each is a table of logs, one of attempts and one of lines.
+SIZES = Statement(
+    rf"""
+    SELECT first, coalesce(lead(first) OVER (ORDER BY first), lastday + 1) AS "end", bytes
+    FROM history CROSS JOIN (
+        SELECT to_date(right(relname, 8), 'YYYYMMDD') AS first,
+               CAST(sum(pg_total_relation_size(pg_class.oid)) AS bigint) AS bytes
+        FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE relname ~ '{_NAME}' AND pg_table_is_visible(pg_class.oid) GROUP BY 1
+    ) AS part
+    WHERE first >= firstday ORDER BY first
+    """,
+    PartSize,
 )
 # What was skipped ahead of its time, and is over; and what was written by hand. A row that history has
 # already stays where it is, for those who look after it.
@@ -161,3 +207,13 @@ async def have_left(session: Session) -> None:
 async def sweep(session: Session, now: datetime, limit: int) -> int:
     """Move up to `limit` settled rows that are over from the live rows into history; how many."""
     return int(await session.value(SWEEP, now=now, limit=limit))
+
+
+async def size(session: Session) -> Size:
+    """What the database takes."""
+    return await session.one(SIZE)
+
+
+async def sizes(session: Session) -> list[PartSize]:
+    """What each part of history takes, the oldest first."""
+    return await session.all(SIZES)

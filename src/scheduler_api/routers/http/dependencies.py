@@ -1,6 +1,8 @@
 """What handlers depend on: what the lifespan made, who asks, and the parameters they share."""
 
 import re
+import shutil
+from pathlib import Path as Folder
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request, Response
@@ -51,6 +53,8 @@ class AppState(TypedDict):
     cipher: Cipher
     retirement: Retirement
     confirmation: Confirmation
+    data_dir: Folder | None
+    """Where the embedded server keeps its data; None: there is none."""
 
 
 # FastAPI runs plain functions in threads: all of these are coroutines.
@@ -106,11 +110,14 @@ async def _actor(request: Request) -> Actor:
 
 
 async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
-    ticker, deliverer = request.state.ticker, request.state.deliverer
+    ticker, deliverer, folder = request.state.ticker, request.state.deliverer, request.state.data_dir
     reported = [] if ticker is None else ticker.issues
     reported += [issue for issue in deliverer.issues.values() if issue is not None]
     paused = request.state.confirmation.is_awaited
-    return await database.transact(overview.look, reported, paused=paused, crowded=deliverer.crowded)
+    free = None if folder is None else shutil.disk_usage(folder).free
+    keep = request.state.settings.history_kept
+    replica = overview.Replica(reported, paused, deliverer.crowded, keep, free)
+    return await database.transact(overview.look, replica)
 
 
 class Changes:

@@ -10,12 +10,10 @@ from scheduler_api.schedule.days import utc_day
 
 log = structlog.get_logger(__name__)
 
-#: Days of a part; and of one that makes up for a long absence. Only a clock that is ahead asks for more.
-PART_DAYS, MAX_DAYS = 7, 28
+#: The most days of a part: of one that makes up for a long absence. Only a clock that is ahead asks for more.
+MAX_DAYS = 28
 #: For so many days ahead there are parts, so that one that cannot be made is noticed in time.
 AHEAD = timedelta(days=7)
-#: So much longer than asked history is kept: a day more or less is nothing to those who set it.
-MARGIN = timedelta(days=1)
 #: Without the newest parts, nothing could settle.
 MIN_PARTS = 3
 #: Rows that are moved in one transaction.
@@ -34,7 +32,7 @@ async def extend(session: Session, now: datetime) -> bool:
     first = (await parts.held(session)).lastday + timedelta(days=1)
     if first > needed:
         return False
-    days = min(max(PART_DAYS, (needed - first).days + 1), MAX_DAYS)
+    days = min(max(parts.DAYS, (needed - first).days + 1), MAX_DAYS)
     await parts.add(session, first, days)
     log.info("a part of history was added", first=str(first), days=days)
     return True
@@ -49,7 +47,7 @@ async def forget(session: Session, now: datetime, keep: timedelta) -> bool:
     if len(found) < MIN_PARTS or not await parts.try_turn(session):
         return False
     end, closedto = found[1], (await tallies.closing(session)).closedto
-    if end > min(closedto, utc_day(now - keep - MARGIN)):
+    if end > min(closedto, utc_day(now - keep - parts.MARGIN)):
         return False
     # Another may have let it go before it gave up the turn.
     if (await parts.held(session)).firstday >= end:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from scheduler_api.contracts.history.timeline import Tally
 from scheduler_api.contracts.system.overview import (
@@ -16,7 +17,7 @@ from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
 from scheduler_api.database.system.overview import LateRow, RunningRow
-from scheduler_api.services.system import health, restore
+from scheduler_api.services.system import health, restore, storage
 from scheduler_api.wording import issues
 
 #: How far back runs are counted, and how many of them.
@@ -27,21 +28,27 @@ SHOWN = 20
 OLD = timedelta(minutes=5)
 #: What waits so long does not wait for a busy moment to pass.
 STUCK = timedelta(seconds=30)
+#: In how many days a disk is full that somebody has to look after now.
+SOON = 14.0
 
 
-async def look(
-    session: Session,
-    now: datetime,
-    reported: Sequence[str] = (),
-    *,
-    paused: bool = False,
-    crowded: float = 0.0,
-) -> Overview:
-    """Everything that an operator wants to know first.
+class Replica(NamedTuple):
+    """What the replica that is asked knows by itself."""
 
-    `reported` is what the replica itself says is wrong; `paused`, whether it waits until somebody confirms
-    that the database was restored; `crowded`, for how many seconds due calls have found no place in it.
-    """
+    reported: Sequence[str] = ()
+    """What it says is wrong with it."""
+    paused: bool = False
+    """Whether it waits until somebody confirms that the database was restored."""
+    crowded: float = 0.0
+    """For how many seconds due calls have found no place in it."""
+    keep: timedelta | None = None
+    """How long it keeps history; None: for ever."""
+    free: int | None = None
+    """Bytes that are left on the disk of its embedded server; None: it has none."""
+
+
+async def look(session: Session, now: datetime, replica: Replica) -> Overview:
+    """Everything that an operator wants to know first."""
     total = await overview.totals(session, now - DAY, now, MAX_COUNTED)
     running = await overview.running(session, SHOWN)
     medians = await history.medians(session, sorted({row.jobid for row in running}))
@@ -49,13 +56,15 @@ async def look(
     oldest = (await passes.oldest(session)).due
     replicas = await overview.replicas(session)
     error = await overview.last_error(session)
+    stored = await storage.measure(session, now, replica.keep, replica.free)
     return Overview(
         now=now,
         issues=[
-            *(issues.replica(sentence) for sentence in reported),
-            *await restore.issue_of(session, now, paused=paused),
+            *(issues.replica(sentence) for sentence in replica.reported),
+            *await restore.issue_of(session, now, paused=replica.paused),
             *_lateness(now, late, replicas),
-            *await _crowd(session, now, crowded),
+            *await _crowd(session, now, replica.crowded),
+            *(issues.disk(days) for days in [stored.fullin] if days is not None and days < SOON),
             *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
             *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
             *await _jobs(session, now),
@@ -68,6 +77,7 @@ async def look(
         oldestpending=oldest,
         replicas=replicas,
         lasterror=error and LastError(**error._asdict()),
+        storage=stored,
     )
 
 

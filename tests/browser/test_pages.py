@@ -23,6 +23,7 @@ PAGES = {
     f"/jobs/{demonstration.ORDERS_JOB}": 200,
     f"/jobs/{demonstration.PAUSED}": 200,
     f"/jobs/{demonstration.NIGHTLY}/explain?at={WHEN}": 200,
+    f"/jobs/{demonstration.ORDERS_JOB}/days": 200,
     f"/logs/{demonstration.FAILED_LOG}": 200,
     f"/logs/{demonstration.RUNNING_LOG}": 200,
     "/logs": 200,

@@ -1,6 +1,6 @@
 """The ledger's questions over HTTP: why, whether all is there, lists with filters; and what is to come."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
 from tests.factories import NOON, add_job, execute, scalar
+from tests.routers.test_pages import get
 
 NEW_YORK: dict[str, Any] = {"timezone": "America/New_York"}
 
@@ -388,3 +389,79 @@ async def test_the_check_of_a_million_is_not_read_at_once(client: AsyncClient, d
     report = (await client.get(f"/jobs/{jobid}/check")).json()
     assert (report["clean"], report["rows"], report["expected"]) == (True, 6000, 6000)
     assert await scalar(database, "SELECT count(*) FROM joblog") == 6001
+
+
+async def add_days(database: Database, jobid: int, *days: str) -> None:
+    for number, day in enumerate(days):
+        await execute(
+            database,
+            "INSERT INTO jobtally (jobid, day, finished, failed, skipped, missed, p50, p95, rows, accounted,"
+            " stopped) VALUES (:jobid, :day, :count, 1, '{\"overlap\": 2}', 3, :p50, 900, 7, 10, false)",
+            jobid=jobid,
+            day=date.fromisoformat(day),
+            count=1000 + number,
+            p50=None if number else 81.0,
+        )
+
+
+async def test_days_are_listed_newest_first(client: AsyncClient, database: Database) -> None:
+    jobid = await add_job(database)
+    assert (await client.get(f"/jobs/{jobid}/days")).json() == []
+    await add_days(database, jobid, "2030-01-01", "2030-01-02", "2030-01-05")
+    await add_days(database, await add_job(database), "2030-01-03")
+    response = await client.get(f"/jobs/{jobid}/days?limit=2")
+    assert [one["day"] for one in response.json()] == ["2030-01-05", "2030-01-02"]
+    assert response.headers["link"] == f'</jobs/{jobid}/days?before=2030-01-02&limit=2>; rel="next"'
+    response = await client.get(response.links["next"]["url"])
+    assert response.json() == [
+        {"day": "2030-01-01", "finished": 1000, "failed": 1, "skipped": {"overlap": 2}, "missed": 3,
+         "p50": 81.0, "p95": 900.0}
+    ]  # fmt: skip
+    assert "link" not in response.headers
+
+
+@pytest.mark.parametrize("before", ["soon", "2030-02-30", "20300101", "2030-01-01T00:00Z"])
+async def test_a_list_of_days_begins_before_a_date(
+    client: AsyncClient, database: Database, before: str
+) -> None:
+    jobid = await add_job(database)
+    response = await client.get(f"/jobs/{jobid}/days", params={"before": before})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "?before"
+    assert (await client.get("/jobs/99/days")).status_code == 404
+
+
+async def test_days_have_a_page(client: AsyncClient, database: Database) -> None:
+    jobid = await add_job(database)
+    page = await get(client, f"/jobs/{jobid}/days")
+    assert "No days yet." in page.text
+    await add_days(database, jobid, *(f"2030-01-{number:02}" for number in range(1, 32)))
+    page = await get(client, f"/jobs/{jobid}/days?limit=20")
+    assert "2030-01-31" in page.text
+    assert "2030-01-11" not in page.text
+    assert "1,030" in page.text
+    assert "2 overlap" in page.text
+    further = page.links["Older days"]
+    assert further == f"/jobs/{jobid}/days?before=2030-01-12&limit=20"
+    page = await get(client, further)
+    assert "81 ms · 900 ms" in page.text
+    assert page.links["Newest days"] == f"/jobs/{jobid}/days"
+    day = page.links["2030-01-10"]
+    assert day == f"/logs?jobid={jobid}&since=2030-01-10T00:00Z&until=2030-01-11T00:00Z"
+    assert "No matching runs" in (await get(client, day)).text
+    page = await get(client, f"/jobs/{jobid}/days?before=2030-01-01")
+    assert "No older days." in page.text
+
+
+async def test_a_page_says_since_when_runs_are_kept(client: AsyncClient, database: Database) -> None:
+    jobid = await add_job(database)
+    try:
+        page = await get(client, f"/jobs/{jobid}?span=30d")
+        assert "no longer kept" not in page.text
+        assert page.links["Daily totals"] == f"/jobs/{jobid}/days"
+        await execute(database, "UPDATE history SET horizon = CAST(now() - interval '3 days' AS date)")
+        page = await get(client, f"/jobs/{jobid}?span=30d")
+        assert "are no longer kept." in page.text
+        assert "no longer kept" not in (await get(client, f"/jobs/{jobid}?span=24h")).text
+    finally:
+        await execute(database, "UPDATE history SET horizon = '-infinity'")

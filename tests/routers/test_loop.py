@@ -167,6 +167,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ],
     ("GET", "/jobs/{jobid:jobid}/logs"): both("limit=1000"),
     ("GET", "/jobs/{jobid:jobid}/changes"): both("limit=1000"),
+    ("GET", "/jobs/{jobid:jobid}/days"): both("limit=1000"),
     ("GET", "/jobs/{jobid:jobid}/explain"): [
         ask
         for jobid in JOBS
@@ -331,6 +332,11 @@ FILL_LINES = """
     INSERT INTO logline (logid, jobid, attempt, at, line)
     SELECT 1, 1, 1, now(), repeat('<&é ', 500) FROM generate_series(1, 1000)
 """
+FILL_DAYS = """
+    INSERT INTO jobtally (jobid, day, finished, failed, skipped, missed, rows, accounted, stopped)
+    SELECT 1, DATE '2024-01-01' + n, n, n, '{"misfire": 5, "overlap": 6}', n, n, n, false
+    FROM generate_series(1, 1001) AS n
+"""
 
 
 async def fill(database: Database) -> None:
@@ -346,7 +352,7 @@ async def fill(database: Database) -> None:
     )
     await execute(database, "UPDATE job SET calendars = '{a.example}' WHERE jobid <= 60")
     await execute(database, FILL_LOGS, logs=LOGS)
-    for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES):
+    for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES, FILL_DAYS):
         await execute(database, statement)
     await execute(database, "ANALYZE job, joblog")
 

@@ -34,7 +34,10 @@ class Page(HTMLParser):
         self.by_id: dict[str, dict[str, str | None]] = {}
         self.text = ""
         self.tags: list[str] = []
+        self.links: dict[str, str] = {}
+        """Where the last link with a text leads, by the text."""
         self.open: list[str] = []
+        self._href: str | None = None
         self.feed(response.text)
         assert not self.open, self.open
 
@@ -47,6 +50,7 @@ class Page(HTMLParser):
             self.by_id[name] = attributes
         if tag not in self.VOID:
             self.open.append(tag)
+        self._href = attributes.get("href") if tag == "a" else None
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in self.VOID:
@@ -54,6 +58,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._href is not None:
+            self.links[data] = self._href
 
 
 async def get(client: AsyncClient, url: str, status: int = 200) -> Page:

@@ -15,7 +15,7 @@ from tests.routers.test_pages import HTML
 PAGES = {
     "/jobs": 4,
     "/jobs?state=overdue&limit=50": 4,
-    "/jobs/1": 6,
+    "/jobs/1": 7,
     "/jobs/1?cursor=1": 6,
     "/logs": 4,
     "/logs?status=failed": 4,

@@ -104,6 +104,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "POST /jobs/{jobid}/backfill",
         "GET /jobs/{jobid}/logs",
         "GET /jobs/{jobid}/changes",
+        "GET /jobs/{jobid}/days",
         "GET /jobs/{jobid}/explain",
         "GET /jobs/{jobid}/check",
         "GET /jobs/{jobid}/upcoming",

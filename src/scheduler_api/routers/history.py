@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation
+from scheduler_api.contracts.history.timeline import DayTally
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.dependencies import (
@@ -20,16 +21,18 @@ from scheduler_api.routers.http.dependencies import (
     SettingsDep,
 )
 from scheduler_api.routers.http.documentation import answers
-from scheduler_api.routers.http.paging import AtInstant, link_next
+from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
-from scheduler_api.services.history import backfill, checks, explain
+from scheduler_api.services.history import backfill, checks, explain, timeline
 from scheduler_api.services.jobs import reading
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 #: Seconds that a check may take, so that no proxy loses patience first.
 CHECK_SECONDS = 20.0
+#: How many days are listed, unless more are asked for.
+DAYS_LIMIT = 100
 
 
 @router.get("/jobs/{jobid:jobid}/changes", responses=answers(404, 422, 503, headers=["Link"]))
@@ -71,6 +74,26 @@ async def check_history(
     `scheduler-api check` has no time limit.
     """
     return await while_connected(request, database.read(checks.check_job, jobid, CHECK_SECONDS, full=full))
+
+
+@router.get("/jobs/{jobid:jobid}/days", responses=answers(404, 422, 503, headers=["Link"], page=True))
+async def list_days(
+    jobid: JobId,
+    database: DatabaseDep,
+    request: Request,
+    response: Response,
+    before: BeforeDay,
+    limit: Limit = DAYS_LIMIT,
+) -> list[DayTally]:
+    """List what became of a job's runs on each day (UTC), newest first.
+
+    A day is counted about two days after its end. Its counts stay when its runs are no longer kept. Days
+    without runs are left out.
+    """
+    found = await database.read(timeline.days, jobid, before, limit + 1)
+    if found[limit:]:
+        link_next(request, response, before=found[limit - 1].day)
+    return found[:limit]
 
 
 @router.post("/jobs/{jobid:jobid}/backfill", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scheduler_api import __version__, wording
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
-from scheduler_api.contracts.history.timeline import TimeRange
+from scheduler_api.contracts.history.timeline import DayTally, TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarReport, CalendarSummary
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
@@ -179,6 +179,12 @@ class Pages:
     def explanation(self, now: datetime, job: JobSummary, answer: Explanation) -> str:
         """Why a job did, or did not, run."""
         return self._render("explain.html", now=now, job=job, answer=answer)
+
+    def days(self, job: JobSummary, found: Sequence[DayTally], further: str | None, *, is_first: bool) -> str:
+        """What became of a job's runs, day by day."""
+        return self._render(
+            "days.html", job=job, found=found, further=further, first=is_first, day=timedelta(days=1)
+        )
 
     def log(self, now: datetime, job: Job, found: LogWithAttempts) -> str:
         """A log: how its run stands, its attempts, and its output."""

@@ -35,6 +35,7 @@ MORE_THAN_A_SCHEMA = [
     "POST /schedules/preview",
     "GET /jobs",
     "GET /jobs/{jobid}/explain",
+    "GET /jobs/{jobid}/days",
     "GET /jobs/{jobid}/logs",
     "GET /logs",
 ]

@@ -43,7 +43,7 @@ class Tally(Output):
 
 
 class DayTally(Output):
-    """Results of a day, which are kept for ever."""
+    """Results of a day. They are kept when the runs themselves no longer are."""
 
     day: date = Field(description="The day in UTC.")
     finished: int
@@ -70,3 +70,7 @@ class Timeline(Output):
     buckets: list[Bucket] = Field(description="All stretches in order, those without occurrences too.")
     total: Tally
     complete: bool = Field(description="Whether all logs of that time were counted; else the newest.")
+    keptsince: datetime | None = Field(
+        None,
+        description="Since when history is kept, if that is later than `since`; nothing before is counted.",
+    )

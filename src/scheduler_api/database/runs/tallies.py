@@ -185,10 +185,10 @@ OF_DAYS = Statement(
     select(*columns(jobtally, DayRow))
     .where(
         jobtally.c.jobid == bindparam("jobid"),
-        jobtally.c.day >= bindparam("first"),
-        jobtally.c.day < bindparam("end"),
+        jobtally.c.day < bindparam("before"),
     )
-    .order_by(jobtally.c.day),
+    .order_by(jobtally.c.day.desc())
+    .limit(bindparam("limit")),
     DayRow,
 )
 
@@ -267,6 +267,6 @@ async def before(session: Session, jobid: int, day: date) -> Earlier | None:
     return await session.one_or_none(BEFORE, jobid=jobid, day=day)
 
 
-async def of_days(session: Session, jobid: int, first: date, end: date) -> list[DayRow]:
-    """The job's tallies of the days from `first` up to `end`, in order."""
-    return await session.all(OF_DAYS, jobid=jobid, first=first, end=end)
+async def of_days(session: Session, jobid: int, before: date, limit: int) -> list[DayRow]:
+    """Up to `limit` of the job's tallies of days before that one, the newest first."""
+    return await session.all(OF_DAYS, jobid=jobid, before=before, limit=limit)

@@ -1,6 +1,6 @@
 """Filters, orders and places of lists, as queries write them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
-from scheduler_api.contracts.values import MAX_ID, Instant
+from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
@@ -18,7 +18,7 @@ from scheduler_api.routers.http.dependencies import Cursor
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
 
-INSTANT = TypeAdapter(Instant)
+INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
 #: More than any run takes.
 MAX_SECONDS = 1e9
 
@@ -139,6 +139,25 @@ async def _at(
 
 
 AtInstant = Annotated[datetime, Depends(_at)]
+
+
+async def _before_day(
+    before: Annotated[
+        str | None,
+        Query(max_length=10, description="Only days before this one (YYYY-MM-DD).", examples=["2030-06-02"]),
+    ] = None,
+) -> date:
+    if before is None:
+        return date.max
+    try:
+        day: date = CALENDAR_DATE.validate_python(before)
+    except ValidationError as error:
+        raise InvalidInput(FieldError(("?before",), error.errors()[0]["msg"])) from None
+    return day
+
+
+BeforeDay = Annotated[date, Depends(_before_day)]
+"""Before which day a list of days begins."""
 
 
 async def _until(

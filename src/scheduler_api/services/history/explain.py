@@ -62,8 +62,8 @@ class Question(NamedTuple):
 async def _tally(session: Session, jobid: int, at: datetime) -> DayTally | None:
     """What became of the job's runs on the day; None: nothing was counted."""
     day = utc_day(at)
-    found = await tallies.of_days(session, jobid, day, day + timedelta(days=1))
-    return DayTally.model_validate(found[0]._asdict()) if found else None
+    found = await tallies.of_days(session, jobid, day + timedelta(days=1), 1)
+    return DayTally(**found[0]._asdict()) if found and found[0].day == day else None
 
 
 async def _calendars(session: Session, versions: ScheduleVersions, at: datetime) -> list[str]:

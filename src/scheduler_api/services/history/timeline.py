@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
+from scheduler_api.contracts.history.timeline import Bucket, DayTally, Recent, Tally, Timeline, TimeRange
 from scheduler_api.contracts.runs.logs import LogStatus
-from scheduler_api.database.runs import history
+from scheduler_api.database.runs import history, tallies
 from scheduler_api.database.statements import Session
+from scheduler_api.schedule.days import midnight
+from scheduler_api.services.jobs import reading
 
 #: How long each span is, and its stretches.
 SPANS = {
@@ -46,6 +48,7 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
     rows = await history.timeline(session, jobid, since, until, width, MAX_COUNTED)
     counts = {row.bucket: row._asdict() for row in rows}
     total = counts.pop(None)
+    kept = midnight(await tallies.horizon(session))
     return Timeline(
         span=span,
         since=since,
@@ -54,7 +57,14 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
         buckets=[Bucket(since=since + n * width, **counts.get(n, {})) for n in range(length // width)],
         total=Tally(**total),
         complete=total["logs"] < MAX_COUNTED,
+        keptsince=kept if kept > since else None,
     )
+
+
+async def days(session: Session, jobid: int, before: date, limit: int) -> list[DayTally]:
+    """Up to `limit` closed days before that one, the newest first. Raises JobNotFound."""
+    await reading.get_summary(session, jobid)
+    return [DayTally(**row._asdict()) for row in await tallies.of_days(session, jobid, before, limit)]
 
 
 def _ceiling(instant: datetime, width: timedelta) -> datetime:

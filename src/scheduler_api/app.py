@@ -45,6 +45,7 @@ from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.routers.http.headers import Compression, HeadAsGet, StandardHeaders
 from scheduler_api.routers.http.publishing import Publishing
+from scheduler_api.services.runs.retention import Keep
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.settings import Auth, Pooler, Settings, unknown_variables
 from scheduler_api.targets import Guard
@@ -255,7 +256,7 @@ async def _ticking(
     passes = own("scheduler-api ticker", TICKER_POOL)
     upkeep = own("scheduler-api upkeep", UPKEEP_POOL)
     runner = Runner(passes, settings.batch_size)
-    keeper = Upkeep(upkeep, settings.history_kept)
+    keeper = Upkeep(upkeep, Keep(settings.history_kept, settings.export_before_drop))
     ticker = Ticker(passes, runner, keeper, settings.ticker_interval, feed.publish)
     try:
         yield ticker

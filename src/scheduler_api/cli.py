@@ -1,4 +1,4 @@
-"""The command line: scheduler-api serve | migrate | check | confirm-restore."""
+"""The command line: scheduler-api serve | migrate | check | export | confirm-restore."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,8 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Coroutine
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -14,7 +16,7 @@ import structlog
 import uvicorn
 from pydantic import ValidationError
 
-from scheduler_api import __version__, checking, logs, server
+from scheduler_api import __version__, checking, exporting, logs, server
 from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.app import create_app, database_server, requests_database, shares
 from scheduler_api.contracts.history.checks import JobCheck
@@ -22,6 +24,7 @@ from scheduler_api.contracts.system.overview import Restore
 from scheduler_api.database import migrations
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError
+from scheduler_api.exporting import Extent, Format
 from scheduler_api.services.system import restore
 from scheduler_api.settings import Auth, Settings, unknown_variables
 
@@ -86,6 +89,42 @@ def check(jobids: tuple[int, ...], full: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--to",
+    "folder",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write to.",
+)
+@click.option(
+    "--before", type=click.DateTime(["%Y-%m-%d"]), help="Only days before this one, in UTC (YYYY-MM-DD)."
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice([kind.value for kind in Format]),
+    default=Format.CSV.value,
+    show_default=True,
+    help="How to write it. Parquet needs pyarrow.",
+)
+def export(folder: Path, before: datetime | None, kind: str) -> None:
+    """Write days of history to files, a file for each table and day.
+
+    Days are written once they are closed, about two days after they end. Those that are in the folder are
+    left alone, so that this can be run again and again.
+    """
+    settings = _settings()
+    count, days = _run(settings, _export(settings, folder, before and before.date(), Format(kind)))
+    if days.end <= days.first:
+        click.echo("Nothing to export: no such day is closed yet.")
+    else:
+        last = days.end - timedelta(days=1)
+        click.echo(
+            f"{count:,} {'day' if count == 1 else 'days'} exported: {folder} has {days.first} to {last}."
+        )
+
+
+@main.command()
 def confirm_restore() -> None:
     """Confirm that the database was restored: replicas that wait for it go on."""
     settings = _settings()
@@ -105,6 +144,24 @@ async def _confirm_restore(settings: Settings) -> Restore:
             return await database.transact(restore.confirm, actor)
         finally:
             await database.close()
+
+
+async def _export(settings: Settings, folder: Path, before: date | None, kind: Format) -> tuple[int, Extent]:
+    """How many days were written, and which are in the folder."""
+    count = 0
+    async with database_server(settings) as url:
+        database = requests_database(settings, url)
+        try:
+            await migrations.require_current(database)
+            days = await exporting.reach(database, before)
+            async with contextlib.aclosing(exporting.export(database, folder, days, kind)) as written:
+                async for day in written:
+                    count += 1
+                    said = ", ".join(f"{rows:,} in {table}" for table, rows in day.rows.items())
+                    click.echo(f"{day.day}: {said}", err=True)
+        finally:
+            await database.close()
+    return count, days
 
 
 async def _check(

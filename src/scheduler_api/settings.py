@@ -174,6 +174,11 @@ class Settings(BaseSettings):
         "What became of each job's runs is counted for each day, and these counts stay. Of several replicas "
         "the one that keeps the fewest days decides.",
     )
+    export_before_drop: bool = Field(
+        False,
+        description="Keep days of history until `scheduler-api export` has written them, however long that "
+        "takes. Set it for all replicas.",
+    )
     batch_size: int = Field(1000, ge=1, le=10_000, description="The most runs in one transaction.")
     pool_size: int = Field(10, ge=1, le=100, description="Database connections kept for requests.")
     pool_overflow: int = Field(0, ge=0, le=100, description="Further connections that requests may open.")

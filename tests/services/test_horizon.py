@@ -14,6 +14,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import checks, closing
 from scheduler_api.services.runs import retention
+from scheduler_api.services.runs.retention import Keep
 from tests.factories import lay_out_days, rows, scalar
 from tests.services.model import BEGIN, LAST_NOW
 from tests.services.test_model import Machine, explore
@@ -63,7 +64,7 @@ class ForgetfulMachine(Machine):
 
     @rule()
     def forget(self) -> None:
-        if not self.do(retention.forget, timedelta(0)):
+        if not self.do(retention.forget, Keep(timedelta(0))):
             return
         self.unasked += self.runner.run(scalar(self.database, UNASKED))
         for command in self.runner.run(self.database.read(retention.drops)):

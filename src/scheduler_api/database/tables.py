@@ -405,6 +405,8 @@ history = Table(
     Column("closedto", Date, nullable=False, server_default=NEVER),
     # The first day whose history is kept.
     Column("horizon", Date, nullable=False, server_default=NEVER),
+    # The day up to which days were exported.
+    Column("exportedto", Date, nullable=False, server_default=NEVER),
     # The first days of parts before it whose tables may still be there.
     Column("leaving", ARRAY(Date), nullable=False, server_default="{}"),
     CheckConstraint("onlyrow", name="onlyrow"),

@@ -1,7 +1,7 @@
 """Issues: what needs attention on the overview, why, and what to do about it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from scheduler_api.contracts.system.overview import Issue, IssueKind, Restore
 from scheduler_api.database.runs.breakers import UnreachableHost
@@ -73,6 +73,17 @@ def disk(days: float) -> Issue:
         since=None,
         why="History grows, and a full disk stops the database, and with it all runs.",
         action="Make room on the disk, or keep history for fewer days with SCHEDULER_KEEP_HISTORY.",
+    )
+
+
+def unexported(day: date) -> Issue:
+    """The days from that one on would go, if they had been exported."""
+    return Issue(
+        kind=IssueKind.EXPORT,
+        what=f"History since {day} is waiting to be exported",
+        since=None,
+        why="It is older than SCHEDULER_KEEP_HISTORY, and SCHEDULER_EXPORT_BEFORE_DROP keeps it.",
+        action="Run scheduler-api export, and find out why it has not run.",
     )
 
 

@@ -3,7 +3,6 @@
 Every replica does it, whichever comes first; nothing that runs waits for it.
 """
 
-from datetime import timedelta
 from time import monotonic
 
 import asyncpg
@@ -15,6 +14,7 @@ from scheduler_api.database.jobs import definitions
 from scheduler_api.errors import DatabaseBusy, ServiceBusy
 from scheduler_api.services.history import closing
 from scheduler_api.services.runs import retention
+from scheduler_api.services.runs.retention import Keep
 from scheduler_api.workers.steadiness import SteadyClock
 
 log = structlog.get_logger(__name__)
@@ -27,8 +27,8 @@ HOUR = 3600.0
 class HistoryKeeper:
     """Tends the history of all jobs, on one pool of connections."""
 
-    def __init__(self, database: Database, keep: timedelta | None, confirmation: float = HOUR) -> None:
-        """`keep` is how long history is kept; None: for ever.
+    def __init__(self, database: Database, keep: Keep, confirmation: float = HOUR) -> None:
+        """`keep` is how long history is kept.
 
         For `confirmation` seconds the database's clock has to be seen to be right before days are closed, or
         dropped.
@@ -64,8 +64,7 @@ class HistoryKeeper:
 
     async def _drop_days(self) -> None:
         """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""
-        if self._keep is not None:
-            await self._database.transact(retention.forget, self._keep)
+        await self._database.transact(retention.forget, self._keep)
         commands = await self._database.read(retention.drops)
         for command in commands:
             try:

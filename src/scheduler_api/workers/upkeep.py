@@ -7,7 +7,7 @@ for the next time.
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic
 
 import structlog
@@ -19,6 +19,7 @@ from scheduler_api.errors import DatabaseBusy
 from scheduler_api.schedule import zones
 from scheduler_api.services.jobs import actions, calendars, removal
 from scheduler_api.services.runs import breakers, repairs
+from scheduler_api.services.runs.retention import FOR_EVER, Keep
 from scheduler_api.workers.history import HistoryKeeper
 
 log = structlog.get_logger(__name__)
@@ -56,8 +57,8 @@ class Repaired:
 class Upkeep:
     """Walks over jobs in bounded steps, on one pool of connections."""
 
-    def __init__(self, database: Database, keep: timedelta | None = None) -> None:
-        """`keep` is how long history is kept; None: for ever."""
+    def __init__(self, database: Database, keep: Keep = FOR_EVER) -> None:
+        """`keep` is how long history is kept."""
         self._database, self._history = database, HistoryKeeper(database, keep)
         self._walked = 0
         self._zone_rules = ""

@@ -19,6 +19,7 @@ from scheduler_api.services.history import backfill, checks, closing, explain
 from scheduler_api.services.history.versions import ScheduleVersions
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes, repairs, retention, retrying
+from scheduler_api.services.runs.retention import Keep
 from scheduler_api.workers import steadiness
 from scheduler_api.workers.history import HistoryKeeper
 from scheduler_api.workers.steadiness import SteadyClock
@@ -69,7 +70,7 @@ async def close(database: Database, day: int) -> None:
 
 
 async def drop(database: Database, now: datetime) -> None:
-    while await at(database, now, retention.forget, timedelta(0)):
+    while await at(database, now, retention.forget, Keep(timedelta(0))):
         pass
     for command in await database.read(retention.drops):
         await database.command_alone(command)
@@ -267,7 +268,7 @@ async def test_history_that_somebody_reads_is_dropped_later(days: Database) -> N
     await add_daily(days)
     await run_daily(days, 1, 6)
     await close(days, 5)
-    while await at(days, noon(6), retention.forget, timedelta(0)):
+    while await at(days, noon(6), retention.forget, Keep(timedelta(0))):
         pass
     first, *others = await days.read(retention.drops)
     assert len(others) == 17
@@ -326,7 +327,7 @@ async def test_the_keeper_drops_what_is_too_old_once_the_clock_is_trusted(
     begins = midnight(today - 7 * DAY)
     await add_job(days, due=begins + HOUR / 2, interval=86400, createdat=begins, validfrom=begins, **start)
     await at(days, midnight(today - DAY), closing.begin)
-    keeper = HistoryKeeper(days, keep * DAY, confirmation)
+    keeper = HistoryKeeper(days, Keep(keep * DAY), confirmation)
     await keeper.tend()
     gone = await scalar(days, "SELECT horizon > '-infinity' FROM history")
     assert gone is drops

@@ -16,6 +16,7 @@ class IssueKind(StrEnum):
     LATE = "late"
     CROWDED = "crowded"
     DISK = "disk"
+    EXPORT = "export"
     HOST = "host"
     FAILING = "failing"
     GIVENUP = "givenup"
@@ -98,6 +99,12 @@ class Storage(Output):
     keepdays: int | None = Field(description="How many days history is kept; null if for ever.")
     horizon: date | None = Field(
         description="The first day (UTC) whose history is kept; null while all of it is."
+    )
+    exportedto: date | None = Field(
+        description="All days (UTC) before this one were exported; null if none were."
+    )
+    waiting: date | None = Field(
+        description="The first day that is kept only because it has not been exported; null if there is none."
     )
     free: int | None = Field(
         description="Bytes that are free on the disk of the embedded server; null with a server of your own."

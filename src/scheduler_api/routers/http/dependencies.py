@@ -115,8 +115,9 @@ async def _overview(request: Request, database: Annotated[Database, Depends(_dat
     reported += [issue for issue in deliverer.issues.values() if issue is not None]
     paused = request.state.confirmation.is_awaited
     free = None if folder is None else shutil.disk_usage(folder).free
-    keep = request.state.settings.history_kept
-    replica = overview.Replica(reported, paused, deliverer.crowded, keep, free)
+    settings: Settings = request.state.settings
+    keep, exported = settings.history_kept, settings.export_before_drop
+    replica = overview.Replica(reported, paused, deliverer.crowded, keep, exported, free)
     return await database.transact(overview.look, replica)
 
 

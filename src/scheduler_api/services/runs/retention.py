@@ -1,10 +1,11 @@
 """History in parts, which are made ahead, and go in the end, by whichever replica comes first."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
-from scheduler_api.database.runs import parts, tallies
+from scheduler_api.database.runs import exports, parts
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule.days import utc_day
 
@@ -38,16 +39,31 @@ async def extend(session: Session, now: datetime) -> bool:
     return True
 
 
-async def forget(session: Session, now: datetime, keep: timedelta) -> bool:
+class Keep(NamedTuple):
+    """How long history is kept."""
+
+    time: timedelta | None
+    """None: for ever."""
+    exported: bool = False
+    """Whether it is also kept until it has been exported."""
+
+
+FOR_EVER = Keep(None)
+
+
+async def forget(session: Session, now: datetime, keep: Keep) -> bool:
     """Let the oldest part go, if all of its days are closed and have been over for as long as is kept.
 
     Its tables are still there: see `drops`. Whether one goes.
     """
+    if keep.time is None:
+        return False
     found = await parts.firsts(session)
     if len(found) < MIN_PARTS or not await parts.try_turn(session):
         return False
-    end, closedto = found[1], (await tallies.closing(session)).closedto
-    if end > min(closedto, utc_day(now - keep - parts.MARGIN)):
+    end, done = found[1], await exports.exported(session)
+    may_go = min(done.closedto, utc_day(now - keep.time - parts.MARGIN))
+    if end > (min(may_go, done.exportedto) if keep.exported else may_go):
         return False
     # Another may have let it go before it gave up the turn.
     if (await parts.held(session)).firstday >= end:

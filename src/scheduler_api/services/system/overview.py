@@ -43,6 +43,8 @@ class Replica(NamedTuple):
     """For how many seconds due calls have found no place in it."""
     keep: timedelta | None = None
     """How long it keeps history; None: for ever."""
+    exported: bool = False
+    """Whether it keeps it until it has been exported, too."""
     free: int | None = None
     """Bytes that are left on the disk of its embedded server; None: it has none."""
 
@@ -56,7 +58,7 @@ async def look(session: Session, now: datetime, replica: Replica) -> Overview:
     oldest = (await passes.oldest(session)).due
     replicas = await overview.replicas(session)
     error = await overview.last_error(session)
-    stored = await storage.measure(session, now, replica.keep, replica.free)
+    stored = await storage.measure(session, now, replica.keep, replica.free, exported=replica.exported)
     return Overview(
         now=now,
         issues=[
@@ -65,6 +67,7 @@ async def look(session: Session, now: datetime, replica: Replica) -> Overview:
             *_lateness(now, late, replicas),
             *await _crowd(session, now, replica.crowded),
             *(issues.disk(days) for days in [stored.fullin] if days is not None and days < SOON),
+            *(issues.unexported(day) for day in [stored.waiting] if day is not None),
             *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
             *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
             *await _jobs(session, now),

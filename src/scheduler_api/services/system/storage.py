@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from scheduler_api.contracts.system.overview import Storage
-from scheduler_api.database.runs import parts
+from scheduler_api.database.runs import exports, parts
 from scheduler_api.database.runs.parts import PartSize
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule.days import midnight
@@ -14,23 +14,37 @@ DAY = timedelta(days=1)
 RECENT, SHORTEST = timedelta(days=14), timedelta(hours=6)
 
 
-async def measure(session: Session, now: datetime, keep: timedelta | None, free: int | None) -> Storage:
+async def measure(
+    session: Session, now: datetime, keep: timedelta | None, free: int | None, *, exported: bool = False
+) -> Storage:
     """How much there is.
 
-    `keep` is how long history is kept, None: for ever; `free`, the bytes that are left on its disk.
+    `keep` is how long history is kept, None: for ever; `exported`, whether it is kept until it has been
+    exported, too; `free`, the bytes that are left on its disk.
     """
     size = await parts.size(session)
     sizes = await parts.sizes(session)
     growth = _growth(now, size.begin, sizes)
+    exportedto = (await exports.exported(session)).exportedto
+    waiting = exported and keep is not None and _waits(now, keep, exportedto, sizes)
     return Storage(
         bytes=size.bytes,
         history=sum(part.bytes for part in sizes),
         growth=growth,
         keepdays=keep and keep.days,
         horizon=None if size.horizon == date.min else size.horizon,
+        exportedto=None if exportedto == date.min else exportedto,
+        waiting=sizes[0].first if waiting else None,
         free=free,
         fullin=_full_in(now, keep, growth, _first(size.begin, sizes), free),
     )
+
+
+def _waits(now: datetime, keep: timedelta, exportedto: date, sizes: Sequence[PartSize]) -> bool:
+    """Whether the oldest part is there only because it has not been exported."""
+    end = sizes[0].end
+    # What goes is looked for every minute, on a machine that is at rest; a day later it is worth a word.
+    return exportedto < end and now - midnight(end) > keep + parts.MARGIN + DAY
 
 
 def _first(begin: datetime | None, sizes: Sequence[PartSize]) -> datetime | None:

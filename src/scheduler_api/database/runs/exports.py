@@ -1,0 +1,44 @@
+"""Statements that tell which days of history can be exported, what is in them, and how far that was done."""
+
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, func, select, update
+
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import PARTITIONED, columns, history
+
+#: The tables that are exported.
+TABLES = {table.name: table for table in PARTITIONED}
+_ORDERS = {"joblog": "logid", "logattempt": "logid, attempt", "logline": "lineid"}
+
+
+class Exported(NamedTuple):
+    """Which days there are, and how far they were exported."""
+
+    firstday: date
+    """The first day that is kept."""
+    closedto: date
+    """The day up to which days are closed: nothing is added to those any more."""
+    exportedto: date
+    """The day up to which days were exported; `date.min`: none were."""
+
+
+EXPORTED = Statement(select(*columns(history, Exported)), Exported)
+EXPORT = Statement(update(history).values(exportedto=func.greatest(history.c.exportedto, bindparam("end"))))
+
+
+def rows_of(table: str, day: date) -> str:
+    """A query of all that a table holds under a day, without parameters: a COPY takes none."""
+    names = ", ".join(column.name for column in TABLES[table].columns)
+    return f"SELECT {names} FROM {table} WHERE day = DATE '{day}' ORDER BY {_ORDERS[table]}"
+
+
+async def exported(session: Session) -> Exported:
+    """Which days there are, and how far they were exported."""
+    return await session.one(EXPORTED)
+
+
+async def export_to(session: Session, end: date) -> None:
+    """All days before that one were exported."""
+    await session.all(EXPORT, end=end)

@@ -1,0 +1,235 @@
+"""Days of history in files: each once, whole, as rows were; and none goes before, where that is wanted."""
+
+import asyncio
+import csv
+import gzip
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from sqlalchemy.engine import URL
+
+from scheduler_api import exporting
+from scheduler_api.contracts.system.overview import IssueKind
+from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
+from scheduler_api.errors import Misconfigured
+from scheduler_api.exporting import Day, Extent, Format
+from scheduler_api.services.runs import retention
+from scheduler_api.services.runs.retention import Keep
+from scheduler_api.services.system import overview
+from scheduler_api.services.system.overview import Replica
+from tests.factories import add_job, execute, lay_out_days, rows, scalar
+from tests.processes.test_entry_points import environment
+
+FIRST = date(2030, 1, 1)
+NOW = datetime(2030, 1, 20, 12, tzinfo=UTC)
+#: What a file must not break: quotes, lines, what looks like nothing, what is nothing.
+ODD = 'It said "no",\r\nand then: é\\N '
+TABLES = ("joblog", "logattempt", "logline")
+
+
+@pytest.fixture
+async def days(fresh: Database) -> Database:
+    """Ten days with a run on each of the first five, all of them closed but for the last three."""
+    await lay_out_days(fresh, FIRST, 10)
+    jobid = await add_job(fresh, interval=86_400, target={"url": "http://a.example/"}, due=NOW)
+    for number in range(5):
+        day = FIRST + timedelta(days=number)
+        at = datetime(2030, 1, day.day, 12, tzinfo=UTC)
+        logid = await scalar(
+            fresh,
+            "INSERT INTO joblog (day, jobid, scheduledfor, status, startedat, finishedat, kind, host, error,"
+            " reason, body) VALUES (:day, :jobid, :at, 'failed', :at, :at, 'http', '', :error, NULL,"
+            """ CAST('[1, null, "x"]' AS jsonb)) RETURNING logid""",
+            day=day, jobid=jobid, at=at, error=ODD,
+        )  # fmt: skip
+        given = {"logid": logid, "jobid": jobid, "day": day, "at": at}
+        await execute(
+            fresh,
+            "INSERT INTO logattempt (logid, jobid, day, attempt, startedat, finishedat, outcome, httpstatus,"
+            " replica) VALUES (:logid, :jobid, :day, 1, :at, :at, 'failed', 503, 'r')",
+            **given,
+        )
+        for line in ("one", "", "three"):
+            await execute(
+                fresh,
+                "INSERT INTO logline (logid, jobid, day, attempt, at, line)"
+                " VALUES (:logid, :jobid, :day, 1, :at, :line)",
+                line=line,
+                **given,
+            )
+    await execute(fresh, "UPDATE history SET closedto = '2030-01-08', openday = '2030-01-08'")
+    return fresh
+
+
+async def exported(
+    database: Database, folder: Path, kind: Format = Format.CSV, before: date | None = None
+) -> list[Day]:
+    reach = await exporting.reach(database, before)
+    return [day async for day in exporting.export(database, folder, reach, kind)]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+async def test_a_file_holds_what_a_table_did(days: Database, tmp_path: Path) -> None:
+    found = await exported(days, tmp_path)
+    assert [day.day for day in found] == [FIRST + timedelta(days=n) for n in range(7)]
+    assert [tuple(day.rows.values()) for day in found] == [(1, 1, 3)] * 5 + [(0, 0, 0)] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        f"{table}-2030-01-{number:02}.csv.gz" for table in TABLES for number in range(1, 8)
+    )
+    (row,) = read(tmp_path / "joblog-2030-01-03.csv.gz")
+    assert (row["error"], row["host"], row["reason"], row["day"]) == (ODD, "", "", "2030-01-03")
+    assert row["scheduledfor"] == "2030-01-03 12:00:00+00"
+    assert [line["line"] for line in read(tmp_path / "logline-2030-01-03.csv.gz")] == ["one", "", "three"]
+    assert await scalar(days, "SELECT exportedto FROM history") == date(2030, 1, 8)
+
+
+async def test_what_was_exported_can_be_read_back(days: Database, tmp_path: Path) -> None:
+    await exported(days, tmp_path)
+    for table in TABLES:
+        before = await rows(days, f"SELECT * FROM {table} WHERE day = '2030-01-03' ORDER BY logid")
+        path = tmp_path / f"{table}-2030-01-03.csv.gz"
+        columns = gzip.decompress(path.read_bytes()).decode().partition("\n")[0].strip()
+        async with days.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.execute(f"CREATE TABLE was_{table} (LIKE {table})")
+            with gzip.open(path) as file:
+                await driver.copy_to_table(
+                    f"was_{table}", source=file, columns=columns.split(","), format="csv", header=True
+                )
+        assert await rows(days, f"SELECT * FROM was_{table}") == before
+
+
+async def test_parquet_has_kinds_and_knows_nothing_from_an_empty_text(days: Database, tmp_path: Path) -> None:
+    await exported(days, tmp_path, Format.PARQUET)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".parquet"}
+    (row,) = pyarrow.parquet.read_table(tmp_path / "joblog-2030-01-03.parquet").to_pylist()
+    assert row["scheduledfor"] == datetime(2030, 1, 3, 12, tzinfo=UTC)
+    assert (row["error"], row["host"], row["reason"], row["day"]) == (ODD, "", None, date(2030, 1, 3))
+    assert (row["attempt"], row["status"], row["nextrun"]) == (1, "failed", None)
+    assert row["body"] == '[1, null, "x"]'
+    table = pyarrow.parquet.read_table(tmp_path / "logattempt-2030-01-07.parquet")
+    assert table.num_rows == 0
+    assert str(table.schema.field("startedat").type) == "timestamp[us, tz=UTC]"
+    assert str(table.schema.field("httpstatus").type) == "int32"
+
+
+async def test_what_is_there_is_left_alone(days: Database, tmp_path: Path) -> None:
+    assert len(await exported(days, tmp_path, before=date(2030, 1, 3))) == 2
+    assert await scalar(days, "SELECT exportedto FROM history") == date(2030, 1, 3)
+    kept = tmp_path / "joblog-2030-01-02.csv.gz"
+    kept.write_bytes(b"as it was")
+    (tmp_path / "logline-2030-01-01.csv.gz").unlink()
+    assert [day.day.day for day in await exported(days, tmp_path)] == [1, 3, 4, 5, 6, 7]
+    assert kept.read_bytes() == b"as it was"
+    # To export less than before takes nothing back.
+    assert await exported(days, tmp_path, before=date(2030, 1, 3)) == []
+    assert await scalar(days, "SELECT exportedto FROM history") == date(2030, 1, 8)
+
+
+async def test_days_that_are_open_are_not_exported(days: Database, tmp_path: Path) -> None:
+    assert await exporting.reach(days, date(2030, 1, 9)) == Extent(FIRST, date(2030, 1, 8))
+    await execute(days, "UPDATE history SET closedto = '-infinity'")
+    assert await exported(days, tmp_path) == []
+    assert await scalar(days, "SELECT exportedto FROM history") == date.min
+
+
+async def test_an_export_that_is_broken_off_leaves_no_file_that_looks_whole(
+    days: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scheduler_api.exporting._move", fail)
+        with pytest.raises(OSError, match="No space"):
+            await exported(days, tmp_path)
+    assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    assert await scalar(days, "SELECT exportedto FROM history") == date.min
+    # And the next one writes all of it, over what was left.
+    assert len(await exported(days, tmp_path)) == 7
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+async def test_a_folder_that_cannot_be_written_to_is_told(days: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="cannot be written to"):
+        await exported(days, tmp_path / "file" / "below")
+
+
+async def test_parquet_without_pyarrow_is_told(
+    days: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(Misconfigured, match="pip install"):
+        await exported(days, tmp_path, Format.PARQUET)
+
+
+async def forget(database: Database, keep: Keep) -> bool:
+    async def work(session: Session, _: datetime) -> bool:
+        return await retention.forget(session, NOW, keep)
+
+    return await database.transact(work)
+
+
+async def test_nothing_goes_before_it_was_exported(days: Database, tmp_path: Path) -> None:
+    keep = Keep(timedelta(days=3), exported=True)
+    assert not await forget(days, keep)
+    await exported(days, tmp_path, before=date(2030, 1, 3))
+    gone = 0
+    while await forget(days, keep):
+        gone += 1
+    assert (gone, await scalar(days, "SELECT horizon FROM history")) == (2, date(2030, 1, 3))
+    await exported(days, tmp_path)
+    while await forget(days, keep):
+        gone += 1
+    assert gone == 7
+    # Where that is not asked for, it goes by its age alone.
+    assert await scalar(days, "SELECT horizon FROM history") == date(2030, 1, 8)
+
+
+async def test_history_that_waits_is_an_issue(days: Database, tmp_path: Path) -> None:
+    async def told(replica: Replica) -> list[str]:
+        async def work(session: Session, _: datetime) -> list[str]:
+            found = await overview.look(session, NOW, replica)
+            return [one.what for one in found.issues if one.kind is IssueKind.EXPORT]
+
+        return await days.transact(work)
+
+    wanted = Replica(keep=timedelta(days=3), exported=True)
+    assert await told(wanted) == ["History since 2030-01-01 is waiting to be exported"]
+    assert await told(wanted._replace(exported=False)) == []
+    assert await told(wanted._replace(keep=None)) == []
+    assert await told(wanted._replace(keep=timedelta(days=17))) == []
+    await exported(days, tmp_path)
+    assert await told(wanted) == []
+
+
+def run(url: URL, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scheduler_api", "export", *arguments]
+    own = environment(url)
+    return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+
+
+async def test_the_command_says_what_it_does(days: Database, scratch: URL, tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "er"
+    done = await asyncio.to_thread(run, scratch, "--to", str(folder), "--before", "2030-01-03")
+    assert (done.returncode, done.stdout) == (
+        0, f"2 days exported: {folder} has 2030-01-01 to 2030-01-02.\n"
+    ), done.stderr  # fmt: skip
+    assert "2030-01-02: 1 in joblog, 1 in logattempt, 3 in logline" in done.stderr
+    assert len(list(folder.iterdir())) == 6
+    done = await asyncio.to_thread(run, scratch, "--to", str(folder), "--before", "2030-01-03")
+    assert done.stdout == f"0 days exported: {folder} has 2030-01-01 to 2030-01-02.\n"
+    done = await asyncio.to_thread(run, scratch, "--to", str(folder), "--before", "2029-01-03")
+    assert done.stdout == "Nothing to export: no such day is closed yet.\n"

@@ -29,17 +29,17 @@ def is_own(_: Any, name: str | None, kind: str, *__: Any) -> bool:
     return not (kind == "table" and name is not None and name.startswith(tables))
 
 
-def run(connection: Connection) -> bool:
+def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         include_object=is_own,
         target_metadata=metadata,
         compare_server_default=True,
         process_revision_directives=number,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
-    return True
 
 
 async def run_by_hand() -> None:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from time import monotonic
 
 import hypothesis
 import pytest
@@ -154,6 +155,10 @@ async def database(connections: Database) -> AsyncIterator[Database]:
     yield connections
     pool = connections.engine.pool
     assert isinstance(pool, QueuePool)
+    # What was broken off is closed in the background.
+    give_up = monotonic() + 10
+    while pool.checkedout() and monotonic() < give_up:
+        await asyncio.sleep(0.01)
     assert pool.checkedout() == 0, "a test kept a connection"
 
 

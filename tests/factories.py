@@ -23,7 +23,7 @@ ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
     "logline", "logattempt", "joblog", "job", "jobchange", "idempotencykey", "concurrencylimit",
-    "hostfailure", "calendar",
+    "hostfailure", "calendar", "replica",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -11,7 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     # Older code knows no rates, and reads limits by another name.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 6")
+    outdate(6)
     # Claims go from host to host where many calls are due.
     op.create_index(
         "ix_joblog_hosts",

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -13,7 +15,7 @@ OF_PAUSES = "pausedat IS NOT NULL OR num_nonnulls(pausereason, pauseduntil, resu
 
 def upgrade() -> None:
     # Older code writes off what an edit is to keep.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 7")
+    outdate(7)
     instants = sa.ARRAY(sa.DateTime(timezone=True))
     op.add_column("job", sa.Column("kept", instants, nullable=False, server_default="{}"))
     op.add_column("job", sa.Column("pauseid", sa.Uuid()))

@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -26,7 +28,7 @@ KNOWN = (
 
 def upgrade() -> None:
     # Older code would read a target without the field that it knows, and write it under its old name.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 9")
+    outdate(9)
     _rename(OLD, NEW)
     for table, name, condition in KNOWN:
         op.create_check_constraint(op.f(name), table, condition)

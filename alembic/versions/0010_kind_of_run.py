@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -18,7 +20,7 @@ INDEXES = {
 
 def upgrade() -> None:
     # Older code would add calls that nobody recognises as such.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 10")
+    outdate(10)
     for table in ("job", "joblog"):
         op.add_column(table, sa.Column("kind", sa.Text, nullable=False, server_default="plain"))
         op.execute(f"UPDATE {table} SET kind = 'http' WHERE host IS NOT NULL")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -17,7 +19,7 @@ SINCE = (
 
 def upgrade() -> None:
     # Older code would write changes without an actor.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 11")
+    outdate(11)
     op.add_column("jobchange", sa.Column("actor", sa.Text))
     op.execute("UPDATE jobchange SET actor = CASE WHEN client IS NULL THEN 'schedule' ELSE 'local' END")
     op.alter_column("jobchange", "actor", nullable=False)

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0013"
 down_revision = "0012"
 branch_labels = None
@@ -18,7 +20,7 @@ SINCE = ("calendarset", "calendarremoved")
 
 def upgrade() -> None:
     # Older code would run jobs on the days of their calendars.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 13")
+    outdate(13)
     op.execute("CREATE SEQUENCE calendarversion")
     op.create_table(
         "calendar",

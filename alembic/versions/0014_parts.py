@@ -5,6 +5,8 @@ The tables are made anew and filled from the ones before: that takes as long as 
 
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0014"
 down_revision = "0013"
 branch_labels = None
@@ -330,7 +332,7 @@ FILL_BEFORE = (
 
 def upgrade() -> None:
     # Older code would write rows of history that nobody moves.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 14")
+    outdate(14)
     for name, values in ENUMS.items():
         op.execute(f"CREATE TYPE {name} AS ENUM ({values})")
     _change_kind("runkind", "(kind = 'http') = (host IS NOT NULL)")

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ENUM
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0015"
 down_revision = "0014"
 branch_labels = None
@@ -38,7 +40,7 @@ FILL_LIVE = """
 
 def upgrade() -> None:
     # Older code would leave it as it is.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 15")
+    outdate(15)
     instant, status = (
         sa.DateTime(timezone=True),
         ENUM(name="logstatus", create_type=False),

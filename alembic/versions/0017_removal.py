@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0017"
 down_revision = "0016"
 branch_labels = None
@@ -11,7 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     # Older code would show it.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 17")
+    outdate(17)
     op.add_column("job", sa.Column("removedat", sa.DateTime(timezone=True)))
     op.create_index("ix_job_removedat", "job", ["jobid"], postgresql_where=sa.text("removedat IS NOT NULL"))
 

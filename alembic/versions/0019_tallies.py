@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from scheduler_api.database.outdating import outdate
+
 revision = "0019"
 down_revision = "0018"
 branch_labels = None
@@ -31,7 +33,7 @@ DAYS = ("openday", "closing", "closedto", "horizon")
 
 def upgrade() -> None:
     # Older code would add rows to days that are closed.
-    op.execute("UPDATE schemaversion SET compatiblefrom = 19")
+    outdate(19)
     op.execute(MOVE)
     for name in DAYS:
         op.add_column("history", sa.Column(name, sa.Date(), nullable=False, server_default="-infinity"))

@@ -59,6 +59,7 @@ from scheduler_api.workers.delivery.sockets import HANGING_THREADS, LOOKUP_THREA
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.listener import listener
 from scheduler_api.workers.loops import Loop
+from scheduler_api.workers.presence import present
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
 from scheduler_api.workers.ticker import Ticker
@@ -159,9 +160,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
     async with contextlib.AsyncExitStack() as stack:
         places = await stack.enter_async_context(_announced_server(settings))
         retirement = Retirement()
-        requests = requests_database(settings, places, retirement)
-        stack.push_async_callback(requests.close)
-        await _require_schema(settings, requests)
+        requests = await stack.enter_async_context(_admitted(settings, places, retirement))
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
         own = partial(_own_database, settings, places, retirement)
@@ -199,6 +198,18 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             confirmation=confirmation,
             data_dir=_data_dir(settings),
         )
+
+
+@contextlib.asynccontextmanager
+async def _admitted(settings: Settings, places: Endpoints, retirement: Retirement) -> AsyncIterator[Database]:
+    """The connections for requests, to a schema that this code can work with; who migrates knows of it."""
+    requests = requests_database(settings, places, retirement)
+    try:
+        await _require_schema(settings, requests)
+        async with present(requests, _replica()):
+            yield requests
+    finally:
+        await requests.close()
 
 
 async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:

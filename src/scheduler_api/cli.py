@@ -221,7 +221,9 @@ async def _migrate(settings: Settings) -> bool:
     async with database_server(settings) as url:
         database = requests_database(settings, url)
         try:
-            return await migrations.migrate(database)
+            changed = await migrations.migrate(database)
+            await migrations.require_current(database)
+            return changed
         finally:
             await database.close()
 

@@ -3,6 +3,7 @@
 The first line of a class's docstring is its title; `code` is the stable name that clients may match.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -292,6 +293,18 @@ class SchemaMismatch(SchedulerError):
     """The database schema is not the one that this version needs."""
 
     code = "schema_mismatch"
+
+
+class ReplicasInTheWay(SchedulerError):
+    """Replicas of older code are still there, which could not work with the new schema."""
+
+    code = "replicas_in_the_way"
+
+    def __init__(self, version: int, names: Sequence[str]) -> None:
+        super().__init__(
+            f"Only code of schema version {version} or newer may go on from here, and older replicas are "
+            f"still there, or were minutes ago: {', '.join(names)}. Replace them first."
+        )
 
 
 class Misconfigured(SchedulerError):

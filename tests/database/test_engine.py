@@ -317,6 +317,7 @@ async def test_a_migration_waits_for_what_old_code_has_begun_to_write(database: 
         async with database.unhurried() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({versions.WRITERS_KEY})"))
             await connection.execute(text("UPDATE schemaversion SET compatiblefrom = 9999"))
+            await connection.commit()
 
     begun = asyncio.create_task(database.transact(work))
     await writing.wait()

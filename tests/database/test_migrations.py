@@ -2,23 +2,28 @@
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import alembic.command
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from scheduler_api.contracts.jobs.actions import Resume
 from scheduler_api.database import migrations, versions
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import metadata
-from scheduler_api.errors import SchemaMismatch
+from scheduler_api.errors import ReplicasInTheWay, SchemaMismatch
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, reading
-from tests.factories import ACTOR
+from tests.factories import ACTOR, until_it_waits_or_ends
 from tests.servers import Server
 
 #: A part of history: those that there are depend on the day.
@@ -196,3 +201,132 @@ async def test_a_renamed_field_of_a_target_is_renamed_wherever_targets_are_kept(
             found = (await connection.execute(text(kept))).scalars().all()
         assert sorted(one[name] for one in found) == [300, 900, 900, 900]
         assert not any(other in one for one in found)
+
+
+@pytest.fixture
+def versions_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the migrations to which others can be added."""
+    folder = tmp_path / "alembic"
+    shutil.copytree(versions.directory(), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migrations, "directory", lambda: folder)
+    forget_migrations()
+    yield folder / "versions"
+    monkeypatch.undo()
+    forget_migrations()
+
+
+def forget_migrations() -> None:
+    """Let what is known of them be read again."""
+    for cached in (migrations._scripts, migrations._sufficient, migrations.needed):
+        cached.cache_clear()
+
+
+def add_migration(folder: Path, ahead: int, upgrade: str, **constants: Any) -> str:
+    """A migration, the so many-th after the newest one that there is; its revision."""
+    revision, before = f"{versions.VERSION + ahead:04}", f"{versions.VERSION + ahead - 1:04}"
+    lines = [
+        "from alembic import op",
+        "from scheduler_api.database.outdating import outdate",
+        f"revision, down_revision, branch_labels, depends_on = {revision!r}, {before!r}, None, None",
+        *(f"{name} = {value!r}" for name, value in constants.items()),
+        "def upgrade():",
+        *(f"    {line}" for line in upgrade.splitlines()),
+        "def downgrade():",
+        "    pass",
+    ]
+    (folder / f"{revision}_more.py").write_text("\n".join(lines))
+    forget_migrations()
+    return revision
+
+
+async def see(database: Database, version: int, seconds_ago: int) -> None:
+    async with database.transactional.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO replica VALUES ('old:1', :version, now() - :ago * interval '1 second')"
+                " ON CONFLICT (name) DO UPDATE SET version = excluded.version, seenat = excluded.seenat"
+            ),
+            {"version": version, "ago": seconds_ago},
+        )
+
+
+async def test_what_older_code_uses_stays_as_long_as_that_is_there(
+    fresh: Database, versions_folder: Path
+) -> None:
+    await migrations.migrate(fresh)
+    expanded = add_migration(versions_folder, 1, "op.execute('ALTER TABLE job ADD COLUMN more text')")
+    contract = f"outdate({int(expanded)})\nop.execute('ALTER TABLE job DROP COLUMN description')"
+    contracted = add_migration(versions_folder, 2, contract, CONTRACTING=True)
+    await see(fresh, versions.VERSION, 100)
+    assert await migrations.migrate(fresh)
+    assert await fresh.read(migrations.found) == expanded
+    # New code works with that, and so does old code.
+    await migrations.require_current(fresh)
+    assert await fresh.read(migrations.compatible_from) <= versions.VERSION
+    assert not await migrations.migrate(fresh)
+    # It was there four minutes ago; or its code is new enough by now.
+    await see(fresh, versions.VERSION, 240)
+    assert await migrations.migrate(fresh)
+    assert await fresh.read(migrations.found) == contracted
+    assert await fresh.read(migrations.compatible_from) == int(expanded)
+
+
+async def test_what_new_code_needs_is_refused_as_long_as_older_code_is_there(
+    fresh: Database, versions_folder: Path
+) -> None:
+    """A migration that does both at once: nobody who lives with it may write one, and it is told."""
+    await migrations.migrate(fresh)
+    both = add_migration(versions_folder, 1, f"outdate({versions.VERSION + 1})")
+    await see(fresh, versions.VERSION, 5)
+    with pytest.raises(ReplicasInTheWay, match=r"older replicas are still there.*old:1"):
+        await migrations.migrate(fresh)
+    with pytest.raises(SchemaMismatch):
+        await migrations.require_current(fresh)
+    await see(fresh, int(both), 5)
+    assert await migrations.migrate(fresh)
+
+
+async def test_a_migration_step_by_step_goes_on_where_it_was_broken_off(
+    fresh: Database, versions_folder: Path
+) -> None:
+    """An index that is built beside all that runs is no part of a transaction."""
+    await migrations.migrate(fresh)
+    steps = (
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('DROP INDEX CONCURRENTLY IF EXISTS job_more')\n"
+        "    op.execute('CREATE INDEX CONCURRENTLY job_more ON job (owner)')\n"
+        "    op.execute('SELECT 1 / (SELECT count(*) FROM calendar)')"
+    )
+    made = add_migration(versions_folder, 1, steps)
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await migrations.migrate(fresh)
+    assert await fresh.read(migrations.found) != made
+    async with fresh.transactional.begin() as connection:
+        await connection.execute(text("INSERT INTO calendar (name, days, version) VALUES ('a', '{}', 1)"))
+    assert await migrations.migrate(fresh)
+    assert await fresh.read(migrations.found) == made
+
+
+async def test_nobody_waits_for_a_migration_that_expands(fresh: Database, versions_folder: Path) -> None:
+    """While an index is built, work goes on: what is under way when it begins holds up that alone."""
+    await migrations.migrate(fresh)
+    steps = (
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('CREATE INDEX CONCURRENTLY IF NOT EXISTS more ON calendar (version)')"
+    )
+    add_migration(versions_folder, 1, steps)
+    insert = text("INSERT INTO calendar (name, days, version) VALUES (gen_random_uuid(), '{}', 1)")
+    async with fresh.transactional.connect() as under_way:
+        await under_way.execute(insert)
+        migrating = asyncio.create_task(migrations.migrate(fresh))
+        await until_it_waits_or_ends(fresh, migrating)
+        assert not migrating.done()
+
+        async def work(session: Session, _: datetime) -> None:
+            await session.execute(insert)
+
+        async with asyncio.timeout(20):
+            await fresh.transact(work)
+        assert not migrating.done()
+        await under_way.commit()
+    assert await migrating

@@ -193,12 +193,12 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def unhurried(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction by SQLAlchemy's means, on a connection of its own, without any time-out."""
+        """A connection of its own without any time-out, to begin and commit on by SQLAlchemy's means."""
         engine = unpooled_engine(
             self._places.direct or self._places.url,
             {"application_name": self._name, "statement_timeout": "0"},
         )
-        async with engine.begin() as connection:
+        async with engine.connect() as connection:
             yield connection
 
     async def command_alone(self, sql: str, seconds: float = 60) -> None:

@@ -1,22 +1,25 @@
 """Bringing the schema to the version that this code needs, and refusing any other."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from functools import cache
+from time import monotonic
 
 import alembic.command
 import alembic.config
 import structlog
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import schemaversion
 from scheduler_api.database.versions import WRITERS_KEY, directory
-from scheduler_api.errors import DatabaseBusy, SchemaMismatch
+from scheduler_api.errors import DatabaseBusy, ReplicasInTheWay, SchemaMismatch
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +47,7 @@ def configuration(connection: Connection | None = None) -> alembic.config.Config
 @cache
 def needed() -> str:
     """The schema version that this code needs."""
-    head = ScriptDirectory.from_config(configuration()).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None
     return head
 
@@ -63,10 +66,11 @@ async def compatible_from(session: Session) -> int:
 async def require_current(database: Database) -> None:
     """Raise SchemaMismatch unless this code can work with the schema of the database.
 
-    It can with the one that it needs, and with newer ones whose own code says so.
+    It can with the one that it needs, even while that still has what only older code uses; and with newer
+    ones whose own code says so.
     """
     have, need = await database.read(found), needed()
-    if have == need:
+    if have == need or have in _sufficient():
         return
     if have is not None and have > need and await database.read(compatible_from) <= database.version:
         return
@@ -74,53 +78,109 @@ async def require_current(database: Database) -> None:
         what = f"The database has no schema yet; this version needs {need}."
     else:
         what = f"The database schema is at {have}; this version needs {need}."
-    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+    known = {script.revision for script in _scripts().walk_revisions()}
     if have is None or have in known:
         raise SchemaMismatch(f"{what} Run `scheduler-api migrate`, or set SCHEDULER_AUTO_MIGRATE=true.")
     raise SchemaMismatch(f"{what} A newer version of the service has been here: run that one.")
 
 
 async def migrate(database: Database) -> bool:
-    """Bring the schema up to date; False: it was already.
+    """Bring the schema up to date; False: there was nothing to do, or nothing that can be done now.
 
-    Any number of replicas may call this at once: one migrates, the others wait for it. All steps are one
-    transaction, so that a migration that is killed half-way leaves nothing behind.
+    Any number of replicas may call this at once: one migrates, the others wait for it. Each migration is a
+    transaction of its own, but for what it does step by step as it must hold no lock for long; one that is
+    broken off is begun again by the next call. What only older code uses stays as long as that is there.
+    Raises ReplicasInTheWay where this code could not work without the migration.
     """
-    for attempt in range(1, TRIES + 1):
-        try:
-            return await under_lock(database, _upgrade)
-        except DATABASE_ERRORS as error:
-            if sqlstate(error) != LOCK_TIMEOUT or attempt == TRIES:
-                raise
-            log.warning("migration waits for a table that is in use", attempt=attempt, of=TRIES)
-            await asyncio.sleep(PAUSE)
-    raise AssertionError("unreachable")
+    changed = False
+    async with _turn(database) as connection:
+        for script in await connection.run_sync(_pending):
+            try:
+                await _apply(connection, script)
+            except ReplicasInTheWay as error:
+                if not _is_contracting(script):
+                    raise
+                log.warning("a migration waits until older replicas go", to=script.revision, error=error)
+                break
+            changed = True
+    return changed
 
 
-async def under_lock(database: Database, step: Callable[[Connection], bool]) -> bool:
-    """Run a step while no other migrates, and no code writes that may not afterwards; in one transaction."""
+async def under_lock(database: Database, step: Callable[[Connection], None]) -> None:
+    """Run a step while no other migrates, and no code writes at all."""
+    async with _turn(database) as connection:
+        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": WRITERS_KEY})
+        await connection.commit()
+        await connection.run_sync(step)
+
+
+@contextlib.asynccontextmanager
+async def _turn(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A connection, while no other migrates. Raises DatabaseBusy when others have for too long."""
     async with database.unhurried() as connection:
-        await connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
+        await connection.execute(text(f"SET lock_timeout = '{PATIENCE}s'"))
         try:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_KEY})
+            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_KEY})
         except DATABASE_ERRORS as error:
             if sqlstate(error) != LOCK_TIMEOUT:
                 raise
             raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.") from None
-        await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}s'"))
-        # What old code has begun to write is written; what it begins from now on, it has to know of.
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_KEY})
-        return await connection.run_sync(step)
+        await connection.execute(text(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}s'"))
+        # What follows is in transactions of its own; the turn is this connection's until it ends.
+        await connection.commit()
+        yield connection
 
 
-def _upgrade(connection: Connection) -> bool:
-    before = _revision(connection)
-    if before == needed():
-        return False
-    log.info("migrating", schema=before, to=needed())
-    alembic.command.upgrade(configuration(connection), "head")
-    return True
+async def _apply(connection: AsyncConnection, script: Script) -> None:
+    """Run one migration, however often a table that it needs is in use."""
+    log.info("migrating", to=script.revision, what=script.doc)
+    since = monotonic()
+    for attempt in range(1, TRIES + 1):
+        try:
+            await connection.run_sync(_upgrade, script.revision)
+            break
+        except DATABASE_ERRORS as error:
+            await connection.rollback()
+            if sqlstate(error) != LOCK_TIMEOUT or attempt == TRIES:
+                raise
+            log.warning("migration waits for a table that is in use", attempt=attempt, of=TRIES)
+            await asyncio.sleep(PAUSE)
+    log.info("migrated", to=script.revision, seconds=round(monotonic() - since, 1))
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _upgrade(connection: Connection, revision: str) -> None:
+    alembic.command.upgrade(configuration(connection), revision)
+
+
+def _pending(connection: Connection) -> list[Script]:
+    """What is to be run, in order."""
+    before = MigrationContext.configure(connection).get_current_revision()
+    # Alembic begins, and commits, only what nobody else has begun.
+    connection.commit()
+    newest_first = list(_scripts().walk_revisions())
+    known = [script.revision for script in newest_first]
+    if before is None:
+        return newest_first[::-1]
+    # Of a newer version than this code is nothing is left to do.
+    return newest_first[: known.index(before)][::-1] if before in known else []
+
+
+@cache
+def _sufficient() -> frozenset[str]:
+    """The versions of the schema that lack nothing but migrations which take away what older code uses."""
+    enough = set()
+    for script in _scripts().walk_revisions():
+        enough.add(script.revision)
+        if not _is_contracting(script):
+            break
+    return frozenset(enough)
+
+
+def _is_contracting(script: Script) -> bool:
+    """Whether a migration only takes away what older code uses: it says so by CONTRACTING = True."""
+    return bool(getattr(script.module, "CONTRACTING", False))
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(configuration())

@@ -534,6 +534,16 @@ schemaversion = Table(
     CheckConstraint("onlyrow", name="onlyrow"),
 )
 
+# Replicas that are there, or were of late: what only newer code may write waits until older ones have gone.
+replica = Table(
+    "replica",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # The schema version of its code.
+    Column("version", Integer, nullable=False),
+    Column("seenat", Instant, nullable=False),
+)
+
 # One row: where the database lives, so that a restored one is noticed.
 installation = Table(
     "installation",

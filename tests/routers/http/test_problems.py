@@ -17,7 +17,7 @@ from scheduler_api.settings import Settings
 from tests.factories import add_job, scalar
 
 #: These end the process at its start and reach no client.
-AT_START = {"Misconfigured", "EmbeddedServerError"}
+AT_START = {"Misconfigured", "ReplicasInTheWay", "EmbeddedServerError"}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from scheduler_api.database.outdating import outdate
+from scheduler_api.database.upgrading import outdate
 
 revision = "0006"
 down_revision = "0005"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from scheduler_api.database.outdating import outdate
+from scheduler_api.database.upgrading import outdate
 
 revision = "0009"
 down_revision = "0008"

@@ -5,7 +5,7 @@ The tables are made anew and filled from the ones before: that takes as long as 
 
 from alembic import op
 
-from scheduler_api.database.outdating import outdate
+from scheduler_api.database.upgrading import outdate
 
 revision = "0014"
 down_revision = "0013"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ENUM
 
-from scheduler_api.database.outdating import outdate
+from scheduler_api.database.upgrading import outdate
 
 revision = "0015"
 down_revision = "0014"

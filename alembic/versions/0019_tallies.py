@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from scheduler_api.database.outdating import outdate
+from scheduler_api.database.upgrading import outdate
 
 revision = "0019"
 down_revision = "0018"

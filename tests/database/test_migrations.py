@@ -129,7 +129,7 @@ async def test_a_newer_schema_is_refused_if_it_is_for_newer_code_only(fresh: Dat
 async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
     fresh: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "TABLE_LOCK_TIMEOUT", "0.1")
+    monkeypatch.setattr(migrations, "TABLE_LOCK_SECONDS", "0.1")
     monkeypatch.setattr(migrations, "PAUSE", 0.05)
     await migrations.migrate(fresh)
     await alembic_runs(fresh, "downgrade", "base")
@@ -226,7 +226,7 @@ def add_migration(folder: Path, ahead: int, upgrade: str, **constants: Any) -> s
     revision, before = f"{versions.VERSION + ahead:04}", f"{versions.VERSION + ahead - 1:04}"
     lines = [
         "from alembic import op",
-        "from scheduler_api.database.outdating import outdate",
+        "from scheduler_api.database.upgrading import build_index, outdate",
         f"revision, down_revision, branch_labels, depends_on = {revision!r}, {before!r}, None, None",
         *(f"{name} = {value!r}" for name, value in constants.items()),
         "def upgrade():",
@@ -292,10 +292,7 @@ async def test_a_migration_step_by_step_goes_on_where_it_was_broken_off(
     """An index that is built beside all that runs is no part of a transaction."""
     await migrations.migrate(fresh)
     steps = (
-        "with op.get_context().autocommit_block():\n"
-        "    op.execute('DROP INDEX CONCURRENTLY IF EXISTS job_more')\n"
-        "    op.execute('CREATE INDEX CONCURRENTLY job_more ON job (owner)')\n"
-        "    op.execute('SELECT 1 / (SELECT count(*) FROM calendar)')"
+        "build_index('job_more', 'ON job (owner)')\nop.execute('SELECT 1 / (SELECT count(*) FROM calendar)')"
     )
     made = add_migration(versions_folder, 1, steps)
     with pytest.raises(DBAPIError, match="division by zero"):
@@ -310,10 +307,7 @@ async def test_a_migration_step_by_step_goes_on_where_it_was_broken_off(
 async def test_nobody_waits_for_a_migration_that_expands(fresh: Database, versions_folder: Path) -> None:
     """While an index is built, work goes on: what is under way when it begins holds up that alone."""
     await migrations.migrate(fresh)
-    steps = (
-        "with op.get_context().autocommit_block():\n"
-        "    op.execute('CREATE INDEX CONCURRENTLY IF NOT EXISTS more ON calendar (version)')"
-    )
+    steps = "build_index('more', 'ON calendar (version)')"
     add_migration(versions_folder, 1, steps)
     insert = text("INSERT INTO calendar (name, days, version) VALUES (gen_random_uuid(), '{}', 1)")
     async with fresh.transactional.connect() as under_way:

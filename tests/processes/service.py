@@ -8,22 +8,30 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import Protocol, Self
 
 from sqlalchemy.engine import URL
 
 from tests import pooler
-from tests.processes.smith import COMMAND, Process, Smith
+from tests.processes.smith import COMMAND, Smith
 
 SERVING = re.compile(rb"serving on (http://\S+?)/jobs")
 #: Seconds for what takes far less, on however busy a machine.
 PATIENCE = 60
 
 
+class Ends(Protocol):
+    """A process whose end can be waited for."""
+
+    def send_signal(self, number: signal.Signals, /) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
 class Program:
     """A process, and what it says."""
 
-    def __init__(self, process: Process, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
+    def __init__(self, process: Ends, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
         self.process = process
         self.stdout = stdout
         self.stderr = stderr

@@ -18,6 +18,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import schemaversion
+from scheduler_api.database.upgrading import TABLE_LOCK_SECONDS
 from scheduler_api.database.versions import WRITERS_KEY, directory
 from scheduler_api.errors import DatabaseBusy, ReplicasInTheWay, SchemaMismatch
 
@@ -27,8 +28,8 @@ log = structlog.get_logger(__name__)
 ADVISORY_KEY = 0x6A6F626C6F67
 #: Seconds that a replica waits for another one's migration.
 PATIENCE = 60
-#: A migration that waits for a table blocks all who come after it: give up soon, and try again.
-TABLE_LOCK_TIMEOUT, TRIES, PAUSE = 2, 10, 1.0
+#: How often a migration asks for a table that is in use, and the seconds between that.
+TRIES, PAUSE = 10, 1.0
 
 HAS_VERSION = Statement("SELECT to_regclass('alembic_version') IS NOT NULL")
 REVISION = Statement("SELECT version_num FROM alembic_version")
@@ -125,7 +126,7 @@ async def _turn(database: Database) -> AsyncIterator[AsyncConnection]:
             if sqlstate(error) != LOCK_TIMEOUT:
                 raise
             raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.") from None
-        await connection.execute(text(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}s'"))
+        await connection.execute(text(f"SET lock_timeout = '{TABLE_LOCK_SECONDS}s'"))
         # What follows is in transactions of its own; the turn is this connection's until it ends.
         await connection.commit()
         yield connection

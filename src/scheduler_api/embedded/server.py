@@ -38,6 +38,10 @@ SETTINGS = {
     "fsync": "on",
     "TimeZone": "UTC",
     "log_timezone": "UTC",
+    # A page goes into the WAL as a whole when it first changes after a checkpoint.
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
 }
 #: Bytes in a socket's path (`sun_path`) without the final NUL.
 SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103

@@ -1,0 +1,52 @@
+"""What migrations do beside Alembic's own operations: see docs/explanation/schema-changes.md."""
+
+from datetime import timedelta
+
+from alembic import op
+from sqlalchemy import text
+
+from scheduler_api.database.versions import WRITERS_KEY
+from scheduler_api.errors import ReplicasInTheWay
+
+#: For how long a replica that was seen may still be there, and only be cut off. It says every thirty seconds
+#: that it is there, and when it goes.
+PRESENCE = timedelta(minutes=3)
+#: Seconds that a migration waits for a table: it blocks all who come after it meanwhile.
+TABLE_LOCK_SECONDS = 2
+
+
+def outdate(version: int) -> None:
+    """Let no code of a schema version before that one write any more, from this migration on.
+
+    What it has begun to write is written. Raises ReplicasInTheWay while a replica of such code is there.
+    """
+    op.execute(f"SELECT pg_advisory_xact_lock({WRITERS_KEY})")
+    if not op.get_context().as_sql:
+        _require_that_none_is_there(version)
+    op.execute(f"UPDATE schemaversion SET compatiblefrom = {version}")
+
+
+def build_index(name: str, definition: str) -> None:
+    """Build an index beside all that goes on: `build_index("job_owner", "ON job (owner)")`.
+
+    It waits for what is under way, for however long that takes, and keeps nobody from anything. What is left
+    of one that was broken off is built anew. A table in parts has its indexes built part by part.
+    """
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}")
+        op.execute(f"SET lock_timeout = '{TABLE_LOCK_SECONDS}s'")
+
+
+def _require_that_none_is_there(version: int) -> None:
+    connection = op.get_bind()
+    if connection.execute(text("SELECT to_regclass('replica')")).scalar_one() is None:
+        return
+    seen = text(
+        "SELECT name FROM replica"
+        " WHERE version < :version AND seenat > now() - CAST(:presence AS interval) ORDER BY name"
+    )
+    older = connection.execute(seen, {"version": version, "presence": PRESENCE}).scalars().all()
+    if older:
+        raise ReplicasInTheWay(version, older)

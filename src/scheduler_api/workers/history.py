@@ -11,8 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.jobs import definitions
+from scheduler_api.database.runs import tallies
 from scheduler_api.errors import DatabaseBusy, ServiceBusy
+from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import closing
+from scheduler_api.services.jobs import removal
 from scheduler_api.services.runs import retention
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.workers.steadiness import SteadyClock
@@ -62,9 +65,16 @@ class HistoryKeeper:
         except (DatabaseBusy, ServiceBusy) as error:
             log.info("days could not be closed; trying later", error=error)
 
+    async def _forget_jobs(self) -> None:
+        """Remove deleted jobs that have no run since the horizon."""
+        horizon = midnight(await self._database.read(tallies.horizon))
+        while await undisturbed(self._database.transact(removal.forget, horizon)):
+            pass
+
     async def _drop_days(self) -> None:
         """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""
-        await self._database.transact(retention.forget, self._keep)
+        if await self._database.transact(retention.forget, self._keep):
+            await self._forget_jobs()
         commands = await self._database.read(retention.drops)
         for command in commands:
             try:

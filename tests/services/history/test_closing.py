@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
-from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
@@ -17,7 +17,7 @@ from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import backfill, checks, closing, explain
 from scheduler_api.services.history.versions import ScheduleVersions
-from scheduler_api.services.jobs import actions, editing
+from scheduler_api.services.jobs import actions, editing, removal
 from scheduler_api.services.runs import passes, repairs, retention, retrying
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.workers import steadiness
@@ -377,3 +377,29 @@ async def test_a_table_of_somebody_else_that_is_called_like_a_part_stays(days: D
     names = [row[0] for row in await rows(days, there)]
     assert names[:3] == ["joblog_20200101", "joblog_20300101_copy", "joblog_20300102"]
     assert "joblog_20300104" not in names
+
+
+async def test_a_deleted_job_goes_with_the_last_day_that_tells_of_it(days: Database) -> None:
+    """Its tallies go, too; one that is not deleted stays, however long ago it ran."""
+    ids = {name: await add_daily(days, jobname=name) for name in ("early", "late", "idle", "here")}
+    await run_daily(days, 1, 2)
+    for name in ("early", "idle"):
+        await at(days, noon(2) + HOUR, editing.delete, ACTOR, ids[name], History.KEEP)
+    await run_daily(days, 3, 5)
+    await at(days, noon(5) + HOUR, editing.delete, ACTOR, ids["late"], History.KEEP)
+    await execute(days, "UPDATE job SET active = false, pausedat = now() WHERE jobid = :id", id=ids["here"])
+    await execute(days, "DELETE FROM joblog WHERE jobid = ANY(:ids)", ids=[ids["idle"], ids["here"]])
+    await close(days, 6)
+    hidden = "SELECT jobid FROM job WHERE removedat IS NOT NULL ORDER BY jobid"
+    # On the day on which they were deleted, nothing of them is gone but their rows before.
+    await at(days, noon(7), removal.forget, midnight(date(2030, 1, 2)))
+    assert await rows(days, hidden) == []
+    await drop(days, noon(4))
+    assert await scalar(days, "SELECT horizon FROM history") == date(2030, 1, 3)
+    assert not await at(days, noon(7), removal.forget, midnight(date(2030, 1, 3)))
+    assert [row[0] for row in await rows(days, hidden)] == [ids["early"], ids["idle"]]
+    for jobid in await days.read(removal.hidden):
+        assert await days.transact(removal.remove_more, jobid, removal.BEGINNING) is None
+    assert {row[0] for row in await rows(days, "SELECT jobid FROM job")} == {ids["late"], ids["here"]}
+    assert {row[0] for row in await rows(days, "SELECT jobid FROM jobtally")} >= {ids["late"]}
+    assert not await scalar(days, "SELECT count(*) FROM jobtally WHERE jobid = :id", id=ids["early"])

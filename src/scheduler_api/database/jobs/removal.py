@@ -44,6 +44,18 @@ HIDE = Statement(
     .where(job.c.jobid == bindparam("jobid"))
     .values(NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "removedat": bindparam("now")})
 )
+# None of them has a run, or will have: the live ones went when it was deleted.
+HIDE_FORGOTTEN = Statement(
+    """
+    UPDATE job SET removedat = :now WHERE jobid = ANY(ARRAY(
+        SELECT jobid FROM job
+        WHERE deletedat < :before AND removedat IS NULL
+          AND NOT EXISTS (SELECT FROM joblog WHERE joblog.jobid = job.jobid)
+        ORDER BY jobid LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    ))
+    RETURNING jobid
+    """
+)
 TRY_LOCK = Statement(
     select(job.c.jobid)
     .where(job.c.jobid == bindparam("jobid"), job.c.removedat.is_not(None))
@@ -72,6 +84,11 @@ async def whole(session: Session, jobid: int) -> None:
 async def hide(session: Session, now: datetime, jobid: int) -> None:
     """Let nobody see the job, while its runs are removed."""
     await session.all(HIDE, now=now, jobid=jobid)
+
+
+async def hide_forgotten(session: Session, now: datetime, before: datetime, limit: int) -> int:
+    """Let nobody see up to `limit` jobs that were deleted before then and have no run left; how many."""
+    return len(await session.values(HIDE_FORGOTTEN, now=now, before=before, limit=limit))
 
 
 async def try_lock(session: Session, jobid: int) -> bool:

@@ -21,6 +21,14 @@ async def remove(session: Session, now: datetime, jobid: int) -> None:
         await removal.whole(session, jobid)
 
 
+async def forget(session: Session, now: datetime, horizon: datetime) -> bool:
+    """Remove deleted jobs of which history tells nothing any more, since it begins with the horizon.
+
+    What was counted of their days goes with them. Whether there may be more.
+    """
+    return await removal.hide_forgotten(session, now, horizon, BATCH) == BATCH
+
+
 async def hidden(session: Session) -> Sequence[int]:
     """Jobs that are being removed; some of them, where there are many."""
     return await removal.hidden(session, BATCH)

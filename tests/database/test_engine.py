@@ -131,24 +131,30 @@ async def test_a_bug_stays_what_it_is(database: Database) -> None:
 
 
 async def test_plans_that_a_migration_made_stale_are_made_anew(database: Database) -> None:
-    query = text("SELECT * FROM job")
+    """On however many connections."""
+    everything = Statement("SELECT * FROM job")
+    await add_job(database)
+    together = asyncio.Barrier(6)
 
     async def look(session: Session) -> int:
-        return len((await session.execute(query)).keys())
+        found = len((await session.all(everything))[0])
+        await together.wait()
+        return found
 
     async def work(session: Session, _: datetime) -> int:
         return await look(session)
 
-    async with database.transactional.connect() as one, database.transactional.connect() as other:
-        for connection in (one, other):
-            await connection.execute(query)
-    before = await database.transact(work)
+    async def by_all() -> list[int]:
+        """On six connections at once."""
+        return await asyncio.gather(*(database.transact(work) for _ in range(6)))
+
+    (before,) = set(await by_all())
     await execute(database, "ALTER TABLE job ADD COLUMN later integer")
     try:
-        assert await database.transact(work) == before + 1
-        assert await database.read(look) == before + 1
+        assert set(await by_all()) == {before + 1}
     finally:
         await execute(database, "ALTER TABLE job DROP COLUMN later")
+    assert set(await asyncio.gather(*(database.read(look) for _ in range(6)))) == {before}
 
 
 @pytest.fixture

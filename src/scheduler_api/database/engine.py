@@ -24,7 +24,7 @@ from scheduler_api.database.connections import (
 )
 from scheduler_api.database.failures import (
     DATABASE_ERRORS,
-    is_of_lost_types,
+    is_of_old_schema,
     is_transient,
     leaves_doubt,
     translate,
@@ -63,8 +63,8 @@ CONFIRM = "BEGIN; SELECT pg_logical_emit_message(true, 'scheduler', ''); COMMIT"
 COMMIT_SHARE = 0.5
 #: Seconds between two questions after a commit that was not answered.
 OUTCOME_PAUSE = 0.2
-#: So many connections of a pool may know types that a restore has made anew; each of them is closed.
-MAX_RESTORED = 20
+#: So many connections of a pool may know a schema that a migration, or a restore, has made another one.
+MAX_OUTDATED = 20
 UNKNOWN = (
     "The database did not confirm the change in time, so it may be there or not. Look before you repeat "
     "it, or repeat it with the same Idempotency-Key."
@@ -386,14 +386,14 @@ async def undisturbed(unit: Coroutine[Any, Any, T]) -> T:
 
 async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:
     try:
-        for _ in range(MAX_RESTORED):
+        for _ in range(MAX_OUTDATED):
             try:
                 return await attempt()
             except DATABASE_ERRORS as error:
                 if not is_transient(error):
                     raise
                 log.info("unit of work tried again", because=type(error).__name__)
-                if not is_of_lost_types(error):
+                if not is_of_old_schema(error):
                     break
         return await attempt()
     except DATABASE_ERRORS as error:

@@ -41,18 +41,17 @@ def is_transient(error: BaseException) -> bool:
 
     Only for errors from before the commit: a failed commit may have been kept.
     """
-    return (
-        is_disconnect(error)
-        or sqlstate(error) in SERIALIZATION
-        or any(isinstance(e, asyncpg.InvalidCachedStatementError) for e in _chain(error))
-        or is_of_lost_types(error)
-    )
+    return is_disconnect(error) or sqlstate(error) in SERIALIZATION or is_of_old_schema(error)
 
 
-def is_of_lost_types(error: BaseException) -> bool:
-    """Whether a connection knows types that are gone, as the database was restored; others may do so, too."""
+def is_of_old_schema(error: BaseException) -> bool:
+    """Whether a connection knows a schema that is gone; others may do so, too.
+
+    A table has another column since a migration, or types are made anew since a restore.
+    """
     return any(
-        isinstance(e, asyncpg.InternalServerError) and "cache lookup failed for type" in str(e)
+        isinstance(e, asyncpg.InvalidCachedStatementError)
+        or (isinstance(e, asyncpg.InternalServerError) and "cache lookup failed for type" in str(e))
         for e in _chain(error)
     )
 

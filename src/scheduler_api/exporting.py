@@ -1,10 +1,11 @@
 """Writing days of history to files, before they go: one file for each table and day."""
 
 import asyncio
+import contextlib
 import gzip
 import importlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -68,20 +69,22 @@ async def export(database: Database, folder: Path, days: Extent, kind: Format) -
         return
     finish = _finisher(kind)
     await asyncio.to_thread(_require, folder)
-    async with database.copying() as copy:
+    async with database.copying(exports.EXPORT_KEY) as copy:
         for number in range((days.end - days.first).days):
             day = days.first + number * timedelta(days=1)
             paths = {table: folder / f"{table}-{day}.{kind.suffix}" for table in exports.TABLES}
             if all(path.exists() for path in paths.values()):
                 continue
             rows = {}
-            for table, path in paths.items():
-                raw = path.with_name(f".{path.name}.csv.gz")
-                with gzip.open(raw, "wb", compresslevel=6) as file:
-                    rows[table] = await copy(exports.rows_of(table, day), file)
-                await asyncio.to_thread(finish, table, raw, path)
+            with _told(folder):
+                for table, path in paths.items():
+                    raw = path.with_name(f".{path.name}.csv.gz")
+                    with gzip.open(raw, "wb", compresslevel=6) as file:
+                        rows[table] = await copy(exports.rows_of(table, day), file)
+                    await asyncio.to_thread(finish, table, raw, path)
             yield Day(day, rows)
-    await asyncio.to_thread(_make_safe, folder)
+    with _told(folder):
+        await asyncio.to_thread(_make_safe, folder)
     await database.transact(_note, days.end)
 
 
@@ -91,13 +94,23 @@ async def _note(session: Session, _: datetime, end: date) -> None:
 
 def _require(folder: Path) -> None:
     """A folder that can be written to. Raises Misconfigured."""
-    try:
+    with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Raises Misconfigured where files cannot be written."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError):
+        # They are of the database.
+        raise
     except OSError as error:
-        raise Misconfigured(f"{folder} cannot be written to: {error.strerror}.") from error
+        raise Misconfigured(f"{folder} cannot be written to: {error.strerror}.") from None
 
 
 def _finisher(kind: Format) -> Callable[[str, Path, Path], None]:

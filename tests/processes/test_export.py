@@ -17,7 +17,7 @@ from scheduler_api import exporting
 from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import Misconfigured
+from scheduler_api.errors import DatabaseBusy, Misconfigured
 from scheduler_api.exporting import Day, Extent, Format
 from scheduler_api.services.runs import retention
 from scheduler_api.services.runs.retention import Keep
@@ -148,17 +148,28 @@ async def test_an_export_that_is_broken_off_leaves_no_file_that_looks_whole(
     days: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr("scheduler_api.exporting._move", fail)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(Misconfigured, match=r"cannot be written to: No space left on device\."):
             await exported(days, tmp_path)
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
     assert await scalar(days, "SELECT exportedto FROM history") == date.min
     # And the next one writes all of it, over what was left.
     assert len(await exported(days, tmp_path)) == 7
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+async def test_one_export_runs_at_a_time(days: Database, tmp_path: Path) -> None:
+    """Two of them would write to the same files."""
+    reach = await exporting.reach(days, None)
+    under_way = exporting.export(days, tmp_path, reach, Format.CSV)
+    assert (await anext(under_way)).day == FIRST
+    with pytest.raises(DatabaseBusy):
+        await exported(days, tmp_path)
+    await under_way.aclose()
+    assert len(await exported(days, tmp_path)) == 6
 
 
 async def test_a_folder_that_cannot_be_written_to_is_told(days: Database, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from scheduler_api.database.failures import (
 )
 from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statement, attach_driver, command
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
-from scheduler_api.errors import OutcomeUnknown, ReplicaOutdated
+from scheduler_api.errors import DatabaseBusy, OutcomeUnknown, ReplicaOutdated
 
 log = structlog.get_logger(__name__)
 
@@ -210,10 +210,11 @@ class Database:
             await connection.exec_driver_sql(sql)
 
     @contextlib.asynccontextmanager
-    async def copying(self) -> AsyncIterator[Callable[[str, BufferedIOBase], Awaitable[int]]]:
+    async def copying(self, key: int) -> AsyncIterator[Callable[[str, BufferedIOBase], Awaitable[int]]]:
         """A function that writes the rows of a query to a file, as CSV in UTC, and gives back how many.
 
-        On a connection of its own, without any time-out.
+        On a connection of its own, without any time-out. Raises DatabaseBusy while somebody else has one that
+        is for the same key, any number.
         """
         own = {"application_name": self._name, "statement_timeout": "0", "timezone": "UTC"}
         engine = unpooled_engine(self._places.direct or self._places.url, own)
@@ -221,6 +222,9 @@ class Database:
             pooled = await connection.get_raw_connection()
             driver = pooled.driver_connection
             assert isinstance(driver, Connection)
+
+            if not await driver.fetchval("SELECT pg_try_advisory_lock($1)", key):
+                raise DatabaseBusy("Somebody else is doing this; wait until it is done.")
 
             async def copy(query: str, file: BufferedIOBase) -> int:
                 tag = await driver.copy_from_query(

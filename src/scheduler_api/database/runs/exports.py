@@ -8,6 +8,9 @@ from sqlalchemy import bindparam, func, select, update
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import PARTITIONED, columns, history
 
+#: Any number that no other user of the same database takes; spells "jobexpo". Two exports that write to one
+#: folder would write to the same files.
+EXPORT_KEY = 0x6A6F626578706F
 #: The tables that are exported.
 TABLES = {table.name: table for table in PARTITIONED}
 _ORDERS = {"joblog": "logid", "logattempt": "logid, attempt", "logline": "lineid"}

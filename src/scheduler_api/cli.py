@@ -69,8 +69,10 @@ def serve(host: str | None, port: int | None) -> None:
 def migrate() -> None:
     """Bring the database schema up to date."""
     settings = _settings()
-    changed = _run(settings, _migrate(settings))
-    click.echo(f"The schema is at {migrations.needed()}{'' if changed else ' already'}.")
+    changed, version = _run(settings, _migrate(settings))
+    click.echo(f"The schema is at {version}{'' if changed else ' already'}.")
+    if version < migrations.needed():
+        click.echo("What only older replicas use is still there: run this again when they have gone.")
 
 
 @main.command()
@@ -107,16 +109,23 @@ def check(jobids: tuple[int, ...], full: bool) -> None:
     show_default=True,
     help="How to write it. Parquet needs pyarrow.",
 )
-def export(folder: Path, before: datetime | None, kind: str) -> None:
+@click.option(
+    "--release",
+    is_flag=True,
+    help="Let these days be dropped, where SCHEDULER_EXPORT_BEFORE_DROP keeps them.",
+)
+def export(folder: Path, before: datetime | None, kind: str, release: bool) -> None:
     """Write days of history to files, a file for each table and day.
 
     Days are written once they are closed, about two days after they end. Those that are in the folder are
     left alone, so that this can be run again and again.
     """
     settings = _settings()
-    count, days = _run(settings, _export(settings, folder, before and before.date(), Format(kind)))
+    count, days = _run(
+        settings, _export(settings, folder, before and before.date(), Format(kind), release=release)
+    )
     if days.end <= days.first:
-        click.echo("Nothing to export: no such day is closed yet.")
+        click.echo("Nothing to export: no such day is kept, and closed.")
     else:
         last = days.end - timedelta(days=1)
         click.echo(
@@ -146,7 +155,9 @@ async def _confirm_restore(settings: Settings) -> Restore:
             await database.close()
 
 
-async def _export(settings: Settings, folder: Path, before: date | None, kind: Format) -> tuple[int, Extent]:
+async def _export(
+    settings: Settings, folder: Path, before: date | None, kind: Format, *, release: bool
+) -> tuple[int, Extent]:
     """How many days were written, and which are in the folder."""
     count = 0
     async with database_server(settings) as url:
@@ -154,7 +165,9 @@ async def _export(settings: Settings, folder: Path, before: date | None, kind: F
         try:
             await migrations.require_current(database)
             days = await exporting.reach(database, before)
-            async with contextlib.aclosing(exporting.export(database, folder, days, kind)) as written:
+            async with contextlib.aclosing(
+                exporting.export(database, folder, days, kind, release=release)
+            ) as written:
                 async for day in written:
                     count += 1
                     said = ", ".join(f"{rows:,} in {table}" for table, rows in day.rows.items())
@@ -217,13 +230,13 @@ async def _serve(settings: Settings) -> None:
     log.info("stopped")
 
 
-async def _migrate(settings: Settings) -> bool:
+async def _migrate(settings: Settings) -> tuple[bool, str]:
     async with database_server(settings) as url:
         database = requests_database(settings, url)
         try:
             changed = await migrations.migrate(database)
             await migrations.require_current(database)
-            return changed
+            return changed, await database.read(migrations.found) or ""
         finally:
             await database.close()
 

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import importlib
 import os
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Date, DateTime, Double, Integer, SmallInteger
 
+from scheduler_api.database import installation
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import exports
 from scheduler_api.database.statements import Session
@@ -22,6 +24,8 @@ from scheduler_api.errors import Misconfigured
 KINDS = (
     (SmallInteger, "int16"), (BigInteger, "int64"), (Integer, "int32"), (Double, "float64"), (Date, "date32"),
 )  # fmt: skip
+#: The file that says which database a folder has days of.
+MARK = ".scheduler-api-export"
 #: Bytes of CSV that become rows of Parquet at once.
 BLOCK = 4 * 2**20
 
@@ -59,46 +63,74 @@ async def reach(database: Database, before: date | None) -> Extent:
     return Extent(found.firstday, min(before or date.max, found.closedto))
 
 
-async def export(database: Database, folder: Path, days: Extent, kind: Format) -> AsyncGenerator[Day]:
-    """Write those of the days that are not in the folder yet, and then note that all of them were.
+async def export(
+    database: Database, folder: Path, days: Extent, kind: Format, *, release: bool = False
+) -> AsyncGenerator[Day]:
+    """Write those of the days that are not in the folder yet; with `release`, all of them may go then.
 
     A file that has its name is whole, and safe on disk. Raises Misconfigured for a folder that cannot be
-    written to, and for Parquet where pyarrow is not installed.
+    written to, or has days of another database, and for Parquet where pyarrow is not installed; DatabaseBusy
+    while another export runs.
     """
     if days.end <= days.first:
         return
     finish = _finisher(kind)
-    await asyncio.to_thread(_require, folder)
-    async with database.copying(exports.EXPORT_KEY) as copy:
+    await asyncio.to_thread(_require, folder, " ".join(await database.read(installation.place)))
+    async with database.alone(exports.EXPORT_KEY) as driver:
         for number in range((days.end - days.first).days):
             day = days.first + number * timedelta(days=1)
             paths = {table: folder / f"{table}-{day}.{kind.suffix}" for table in exports.TABLES}
             if all(path.exists() for path in paths.values()):
                 continue
-            rows = {}
-            with _told(folder):
+            with _told(folder), contextlib.ExitStack() as stack:
+                raw = {table: stack.enter_context(_temporary(path)) for table, path in paths.items()}
+                with contextlib.ExitStack() as writing:
+                    files = {
+                        table: writing.enter_context(gzip.open(path, "wb", compresslevel=6))
+                        for table, path in raw.items()
+                    }
+                    rows = await exports.copy_day(driver, day, files)
+                if rows is None:
+                    continue
                 for table, path in paths.items():
-                    raw = path.with_name(f".{path.name}.csv.gz")
-                    with gzip.open(raw, "wb", compresslevel=6) as file:
-                        rows[table] = await copy(exports.rows_of(table, day), file)
-                    await asyncio.to_thread(finish, table, raw, path)
+                    await asyncio.to_thread(finish, table, raw[table], path)
             yield Day(day, rows)
     with _told(folder):
         await asyncio.to_thread(_make_safe, folder)
-    await database.transact(_note, days.end)
+    if release:
+        await database.transact(_release, days.end)
 
 
-async def _note(session: Session, _: datetime, end: date) -> None:
+async def _release(session: Session, _: datetime, end: date) -> None:
     await exports.export_to(session, end)
 
 
-def _require(folder: Path) -> None:
-    """A folder that can be written to. Raises Misconfigured."""
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A file beside that one, for what is not whole yet; it is gone at the end."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _require(folder: Path, place: str) -> None:
+    """A folder that can be written to, and has no days of another database. Raises Misconfigured."""
+    mark = folder / MARK
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with _temporary(mark):
+            pass
+        if not mark.exists():
+            mark.write_text(f"{place}\n")
+        found = mark.read_text().strip()
+    if found != place:
+        raise Misconfigured(
+            f"{folder} has days of another database, or from before a restore. Name another folder; or, if "
+            f"they are the same days, remove {mark}."
+        )
 
 
 @contextlib.contextmanager
@@ -133,16 +165,16 @@ def _to_parquet(arrow: dict[str, Any], table: str, raw: Path, path: Path) -> Non
     converting = arrow[".csv"].ConvertOptions(
         column_types=kinds, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
     )
-    written = path.with_name(f".{path.name}")
     with (
+        _temporary(path) as written,
         gzip.open(raw, "rb") as file,
         arrow[".csv"].open_csv(file, reading, parsing, converting) as batches,
         arrow[".parquet"].ParquetWriter(written, batches.schema, compression="zstd") as writer,
     ):
         for batch in batches:
             writer.write_batch(batch)
-    _move(written, path)
-    raw.unlink()
+        writer.close()
+        _move(written, path)
 
 
 def _kind(arrow: Any, column: Any) -> Any:

@@ -176,8 +176,8 @@ class Settings(BaseSettings):
     )
     export_before_drop: bool = Field(
         False,
-        description="Keep days of history until `scheduler-api export` has written them, however long that "
-        "takes. Set it for all replicas.",
+        description="Keep days of history until `scheduler-api export --release` has written them, however "
+        "long that takes. Set it for all replicas.",
     )
     batch_size: int = Field(1000, ge=1, le=10_000, description="The most runs in one transaction.")
     pool_size: int = Field(10, ge=1, le=100, description="Database connections kept for requests.")

@@ -1,6 +1,7 @@
 """What a migration may do while replicas of older code work: see docs/explanation/schema-changes.md."""
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,8 +37,14 @@ def sql_of(upgrade: Callable[[], None]) -> str:
 
 def complaints(upgrade: Callable[[], None], folder: Path, *, contracting: bool) -> str:
     """What is wrong with it; empty: nothing."""
-    path = folder / "upgrade.sql"
-    path.write_text(sql_of(upgrade))
+    path, sql = folder / "upgrade.sql", sql_of(upgrade)
+    path.write_text(sql)
+    if ("schemaversion SET compatiblefrom" in sql) is not contracting:
+        return "Only a migration that is CONTRACTING outdates code, and each that is does."
+    # Within transactions of several statements; alone, a statement is none.
+    for transaction in re.findall(r"BEGIN;(.*?)COMMIT;", sql, re.DOTALL):
+        if re.search(r"^(UPDATE (?!schemaversion)|DELETE)", transaction, re.MULTILINE):
+            return "Rows are changed in batches, each a transaction of its own."
     program = Path(sys.executable).with_name("squawk")
     allowed = (*NOT_ASKED, *(OF_CONTRACTING if contracting else ()))
     command = [str(program), "--pg-version", "15", *(f"--exclude={rule}" for rule in allowed), str(path)]
@@ -74,8 +81,17 @@ def with_a_check() -> None:
     op.create_check_constraint("owner", "job", "owner <> ''")
 
 
+def with_all_rows_changed_at_once() -> None:
+    op.execute("UPDATE job SET owner = ''")
+
+
+def outdating_by_the_way() -> None:
+    outdate(22)
+
+
 @pytest.mark.parametrize("upgrade", [
     with_an_index, with_a_column_that_must_not_be_null, with_another_type, without_a_column, with_a_check,
+    with_all_rows_changed_at_once, outdating_by_the_way,
 ])  # fmt: skip
 def test_what_would_is_found(upgrade: Callable[[], None], tmp_path: Path) -> None:
     assert complaints(upgrade, tmp_path, contracting=False)
@@ -84,6 +100,9 @@ def test_what_would_is_found(upgrade: Callable[[], None], tmp_path: Path) -> Non
 def with_more() -> None:
     op.add_column("job", sa.Column("more", sa.Text(), nullable=False, server_default=""))
     op.execute("ALTER TABLE job ADD CONSTRAINT more CHECK (more <> 'x') NOT VALID")
+
+
+def with_an_index_beside() -> None:
     build_index("job_more", "ON job (more)")
 
 
@@ -92,6 +111,12 @@ def with_less() -> None:
     op.drop_column("job", "owner")
 
 
-@pytest.mark.parametrize(("upgrade", "contracting"), [(with_more, False), (with_less, True)])
+@pytest.mark.parametrize(
+    ("upgrade", "contracting"), [(with_more, False), (with_an_index_beside, False), (with_less, True)]
+)
 def test_what_is_meant_is_let_through(upgrade: Callable[[], None], contracting: bool, tmp_path: Path) -> None:
     assert complaints(upgrade, tmp_path, contracting=contracting) == ""
+
+
+def test_a_contracting_migration_outdates_code(tmp_path: Path) -> None:
+    assert complaints(without_a_column, tmp_path, contracting=True)

@@ -324,3 +324,32 @@ async def test_nobody_waits_for_a_migration_that_expands(fresh: Database, versio
         assert not migrating.done()
         await under_way.commit()
     assert await migrating
+
+
+async def test_several_build_an_index_once(fresh: Database, versions_folder: Path) -> None:
+    """Whoever waits for its turn must not be waited for."""
+    await migrations.migrate(fresh)
+    made = add_migration(versions_folder, 1, "build_index('job_more', 'ON job (owner)')")
+    did = await asyncio.gather(*(migrations.migrate(fresh) for _ in range(4)))
+    assert sorted(did) == [False, False, False, True]
+    assert await fresh.read(migrations.found) == made
+
+
+async def test_nothing_comes_before_an_index(fresh: Database, versions_folder: Path) -> None:
+    """It would be done when the index fails, and be done again."""
+    await migrations.migrate(fresh)
+    steps = "op.execute('ALTER TABLE job ADD COLUMN more text')\nbuild_index('job_more', 'ON job (more)')"
+    add_migration(versions_folder, 1, steps)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="at its beginning"):
+            await migrations.migrate(fresh)
+
+
+async def test_what_new_code_needs_does_not_wait_unsaid(fresh: Database, versions_folder: Path) -> None:
+    """Who leaves out a release may have to take away before something is added."""
+    await migrations.migrate(fresh)
+    add_migration(versions_folder, 1, f"outdate({versions.VERSION + 1})", CONTRACTING=True)
+    add_migration(versions_folder, 2, "op.execute('ALTER TABLE job ADD COLUMN more text')")
+    await see(fresh, versions.VERSION, 5)
+    with pytest.raises(ReplicasInTheWay):
+        await migrations.migrate(fresh)

@@ -71,7 +71,12 @@ async def exported(
     database: Database, folder: Path, kind: Format = Format.CSV, before: date | None = None
 ) -> list[Day]:
     reach = await exporting.reach(database, before)
-    return [day async for day in exporting.export(database, folder, reach, kind)]
+    return [day async for day in exporting.export(database, folder, reach, kind, release=True)]
+
+
+def shown(folder: Path) -> list[str]:
+    """The files that are for others."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -83,7 +88,7 @@ async def test_a_file_holds_what_a_table_did(days: Database, tmp_path: Path) -> 
     found = await exported(days, tmp_path)
     assert [day.day for day in found] == [FIRST + timedelta(days=n) for n in range(7)]
     assert [tuple(day.rows.values()) for day in found] == [(1, 1, 3)] * 5 + [(0, 0, 0)] * 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+    assert shown(tmp_path) == sorted(
         f"{table}-2030-01-{number:02}.csv.gz" for table in TABLES for number in range(1, 8)
     )
     (row,) = read(tmp_path / "joblog-2030-01-03.csv.gz")
@@ -112,7 +117,7 @@ async def test_what_was_exported_can_be_read_back(days: Database, tmp_path: Path
 
 async def test_parquet_has_kinds_and_knows_nothing_from_an_empty_text(days: Database, tmp_path: Path) -> None:
     await exported(days, tmp_path, Format.PARQUET)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".parquet"}
+    assert {Path(name).suffix for name in shown(tmp_path)} == {".parquet"}
     (row,) = pyarrow.parquet.read_table(tmp_path / "joblog-2030-01-03.parquet").to_pylist()
     assert row["scheduledfor"] == datetime(2030, 1, 3, 12, tzinfo=UTC)
     assert (row["error"], row["host"], row["reason"], row["day"]) == (ODD, "", None, date(2030, 1, 3))
@@ -154,11 +159,48 @@ async def test_an_export_that_is_broken_off_leaves_no_file_that_looks_whole(
         patch.setattr("scheduler_api.exporting._move", fail)
         with pytest.raises(Misconfigured, match=r"cannot be written to: No space left on device\."):
             await exported(days, tmp_path)
-    assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    assert shown(tmp_path) == []
     assert await scalar(days, "SELECT exportedto FROM history") == date.min
-    # And the next one writes all of it, over what was left.
+    # Nothing else is left either, but for what says whose days they are; and the next one writes all.
+    assert [path.name for path in tmp_path.iterdir()] == [exporting.MARK]
     assert len(await exported(days, tmp_path)) == 7
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert len(list(tmp_path.iterdir())) == 22
+
+
+async def test_days_go_only_when_they_are_released(days: Database, tmp_path: Path) -> None:
+    """A look at them, in whatever folder, lets nothing go."""
+    reach = await exporting.reach(days, None)
+    assert len([day async for day in exporting.export(days, tmp_path, reach, Format.CSV)]) == 7
+    assert await scalar(days, "SELECT exportedto FROM history") == date.min
+
+
+async def test_a_folder_has_days_of_one_database(days: Database, tmp_path: Path) -> None:
+    """What has the right name may be of another one, or of another life of this one."""
+    (tmp_path / exporting.MARK).write_text("another\n")
+    with pytest.raises(Misconfigured, match="days of another database"):
+        await exported(days, tmp_path)
+    assert await scalar(days, "SELECT exportedto FROM history") == date.min
+
+
+async def test_a_day_that_goes_meanwhile_has_no_file(days: Database, tmp_path: Path) -> None:
+    reach = await exporting.reach(days, None)
+    under_way = exporting.export(days, tmp_path, reach, Format.CSV)
+    assert (await anext(under_way)).day == FIRST
+    while await forget(days, Keep(timedelta(days=14))):
+        pass
+    gone = await scalar(days, "SELECT horizon FROM history")
+    assert gone > FIRST + timedelta(days=1)
+    rest = [day.day async for day in under_way]
+    assert rest[0] == gone
+    assert f"joblog-{gone - timedelta(days=1)}.csv.gz" not in shown(tmp_path)
+
+
+async def test_files_do_not_depend_on_how_the_server_writes_dates(days: Database, tmp_path: Path) -> None:
+    name = await scalar(days, "SELECT current_database()")
+    await execute(days, f"ALTER DATABASE {name} SET datestyle = 'German'")
+    await exported(days, tmp_path, Format.PARQUET)
+    (row,) = pyarrow.parquet.read_table(tmp_path / "joblog-2030-01-03.parquet").to_pylist()
+    assert row["scheduledfor"] == datetime(2030, 1, 3, 12, tzinfo=UTC)
 
 
 async def test_one_export_runs_at_a_time(days: Database, tmp_path: Path) -> None:
@@ -239,8 +281,8 @@ async def test_the_command_says_what_it_does(days: Database, scratch: URL, tmp_p
         0, f"2 days exported: {folder} has 2030-01-01 to 2030-01-02.\n"
     ), done.stderr  # fmt: skip
     assert "2030-01-02: 1 in joblog, 1 in logattempt, 3 in logline" in done.stderr
-    assert len(list(folder.iterdir())) == 6
+    assert len(shown(folder)) == 6
     done = await asyncio.to_thread(run, scratch, "--to", str(folder), "--before", "2030-01-03")
     assert done.stdout == f"0 days exported: {folder} has 2030-01-01 to 2030-01-02.\n"
     done = await asyncio.to_thread(run, scratch, "--to", str(folder), "--before", "2029-01-03")
-    assert done.stdout == "Nothing to export: no such day is closed yet.\n"
+    assert done.stdout == "Nothing to export: no such day is kept, and closed.\n"

@@ -5,7 +5,6 @@ index, and one that takes away what only the present code uses.
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
@@ -28,7 +27,8 @@ from tests.processes.service import PATIENCE, Program, Service
 from tests.receiver import Receiver, receiving
 
 ROOT = Path(__file__).parents[2]
-NEXT = versions.VERSION + 1
+#: What the next version needs; after it comes what takes away.
+NEXT = versions.VERSION + 2
 HEAD = """
 from alembic import op
 from scheduler_api.database.upgrading import build_index, outdate
@@ -37,7 +37,11 @@ revision, down_revision, branch_labels, depends_on = "{own:04}", "{before:04}", 
 EXPAND = """
 def upgrade():
     op.execute("ALTER TABLE job ADD COLUMN more text NOT NULL DEFAULT ''")
-    op.execute("UPDATE job SET more = owner")
+"""
+BUILD = """
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("UPDATE job SET more = owner")
     build_index("job_more", "ON job (more)")
 """
 CONTRACT = """
@@ -62,7 +66,7 @@ def successor(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignored)
     shutil.copytree(ROOT / "alembic", tmp_path / "alembic", ignore=ignored)
-    for number, text in ((NEXT, EXPAND), (NEXT + 1, CONTRACT)):
+    for number, text in enumerate((EXPAND, BUILD, CONTRACT), versions.VERSION + 1):
         path = tmp_path / "alembic" / "versions" / f"{number:04}_next.py"
         path.write_text(HEAD.format(own=number, before=number - 1) + text.format(own=NEXT))
     return tmp_path
@@ -92,6 +96,7 @@ class Replicas:
         self.statuses: Counter[int] = Counter()
         self.wrong: list[str] = []
         self._there: list[Service] = []
+        self._killed: set[str] = set()
         self._client = httpx.AsyncClient(timeout=PATIENCE)
 
     async def add(self, code: Path) -> Service:
@@ -102,18 +107,26 @@ class Replicas:
         return service
 
     async def drop(self, service: Service, number: signal.Signals) -> None:
-        """The balancer knows of a kill only when it asks again: here, at once."""
+        """What is asked of a replica that is killed has no answer; all else has."""
         self._there.remove(service)
+        if number is signal.SIGKILL:
+            self._killed.add(service.url)
         await service.stop(number)
 
     async def work(self) -> None:
         """Ask for pages, lists and runs, without end."""
         for number in range(10**9):
             for service in tuple(self._there):
-                with contextlib.suppress(httpx.TransportError):
+                try:
                     if (await self._client.get(f"{service.url}/readyz")).status_code != 200:
                         continue
                     await self._ask(service, number % JOBS + 1)
+                except httpx.ConnectError:
+                    # It listens no more: a balancer asks another one.
+                    assert service not in self._there
+                except httpx.TransportError:
+                    if service.url not in self._killed:
+                        raise
             await asyncio.sleep(0.05)
 
     async def _ask(self, service: Service, jobid: int) -> None:
@@ -168,15 +181,16 @@ async def test_versions_change_while_work_goes_on(
     try:
         await more(receiver)
         # The next version comes: it adds what it needs, and takes away nothing that others use.
-        third = await replicas.add(successor)
+        third, sixth = await asyncio.gather(replicas.add(successor), replicas.add(successor))
         assert await version(fresh) == NEXT
-        assert b"a migration waits until older replicas go" in third.said
+        assert b"a migration waits until older replicas go" in third.said + sixth.said
         await more(receiver)
         # One of the present version is killed, another starts anew: they may go back, too.
         await replicas.drop(first, signal.SIGKILL)
         fourth = await replicas.add(ROOT)
         await more(receiver)
         await replicas.drop(third, signal.SIGKILL)
+        await replicas.drop(sixth, signal.SIGTERM)
         await more(receiver)
         # And forward: all of the present version go.
         fifth = await replicas.add(successor)
@@ -184,19 +198,21 @@ async def test_versions_change_while_work_goes_on(
         await replicas.drop(fourth, signal.SIGTERM)
         await more(receiver)
         # The one that was killed may only be cut off, for some minutes.
-        assert "already" in await migrated(successor, scratch)
+        said = await migrated(successor, scratch)
+        assert said.startswith(f"The schema is at {NEXT:04} already.\nWhat only older replicas use")
         assert await version(fresh) == NEXT
         await execute(fresh, "UPDATE replica SET seenat = seenat - interval '4 minutes'")
         assert await migrated(successor, scratch) == f"The schema is at {NEXT + 1:04}.\n"
         await more(receiver)
         # Now the present version is of no use any more, and says so.
-        code, _, said = await (await start(ROOT, scratch, "serve", "--port", "0")).ends()
+        code, _, told = await (await start(ROOT, scratch, "serve", "--port", "0")).ends()
         assert code != 0
-        assert b"A newer version of the service has been here" in said
+        assert b"A newer version of the service has been here" in told
         await more(receiver)
     finally:
         working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        (ended,) = await asyncio.gather(working, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError), ended
     await replicas.drop(fifth, signal.SIGTERM)
     assert replicas.wrong == []
     assert replicas.statuses.total() > 50

@@ -71,6 +71,33 @@ async def test_a_disk_is_full_or_history_ends_before(fresh: Database) -> None:
     assert (await look(fresh, None, None)).fullin is None
 
 
+async def test_what_waits_to_be_exported_fills_the_disk(fresh: Database) -> None:
+    """It is kept for as long as that takes, however long it is wanted."""
+    await fill(fresh, NOON.date() - timedelta(days=20), 20, 100)
+    growth = (await look(fresh)).growth
+    assert growth is not None
+    keep = timedelta(days=3)
+    assert (await look(fresh, keep, growth * 5)).fullin is None
+    found = await fresh.read(storage.measure, NOON, keep, growth * 5, exported=True)
+    assert found.waiting == NOON.date() - timedelta(days=20)
+    assert found.fullin == pytest.approx(5, rel=0.01)
+
+
+async def test_growth_does_not_change_with_the_first_job(fresh: Database) -> None:
+    """What it left is of its time, too."""
+    await fill(fresh, NOON.date() - timedelta(days=10), 10, 500)
+    before = (await look(fresh)).growth
+    await add_job(fresh, createdat=NOON - timedelta(hours=7))
+    await execute(fresh, "DELETE FROM joblog WHERE day = 'infinity'")
+    await execute(fresh, "DELETE FROM job WHERE jobid = 1")
+    await execute(fresh, "UPDATE joblog SET jobid = 2 WHERE day < 'infinity'")
+    await execute(fresh, "UPDATE joblog SET finishedat = scheduledfor WHERE day < 'infinity'")
+    after = (await look(fresh)).growth
+    assert before is not None
+    assert after is not None
+    assert after < before * 3
+
+
 async def test_a_horizon_is_told(fresh: Database) -> None:
     await execute(fresh, "UPDATE history SET horizon = '2029-12-01'")
     assert (await look(fresh)).horizon == date(2029, 12, 1)

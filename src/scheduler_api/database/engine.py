@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import partial
-from io import BufferedIOBase
 from time import monotonic
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -210,29 +209,21 @@ class Database:
             await connection.exec_driver_sql(sql)
 
     @contextlib.asynccontextmanager
-    async def copying(self, key: int) -> AsyncIterator[Callable[[str, BufferedIOBase], Awaitable[int]]]:
-        """A function that writes the rows of a query to a file, as CSV in UTC, and gives back how many.
+    async def alone(self, key: int) -> AsyncIterator[Connection]:
+        """A connection of its own without any time-out, by the driver's means; its texts are ISO's, in UTC.
 
-        On a connection of its own, without any time-out. Raises DatabaseBusy while somebody else has one that
-        is for the same key, any number.
+        Raises DatabaseBusy while somebody else has one that is for the same key, any number.
         """
-        own = {"application_name": self._name, "statement_timeout": "0", "timezone": "UTC"}
-        engine = unpooled_engine(self._places.direct or self._places.url, own)
+        own = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+        texts = {"timezone": "UTC", "datestyle": "ISO", "application_name": self._name}
+        engine = unpooled_engine(self._places.direct or self._places.url, own | texts)
         async with engine.connect() as connection:
             pooled = await connection.get_raw_connection()
             driver = pooled.driver_connection
             assert isinstance(driver, Connection)
-
             if not await driver.fetchval("SELECT pg_try_advisory_lock($1)", key):
                 raise DatabaseBusy("Somebody else is doing this; wait until it is done.")
-
-            async def copy(query: str, file: BufferedIOBase) -> int:
-                tag = await driver.copy_from_query(
-                    query, output=file, format="csv", header=True, timeout=None
-                )
-                return int(tag.removeprefix("COPY "))
-
-            yield copy
+            yield driver
 
     async def listen(self, heard: Mapping[str, Callable[[], None]]) -> None:
         """Call what is named for a channel at each notification on it, until the connection ends."""

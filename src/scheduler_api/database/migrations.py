@@ -19,7 +19,7 @@ from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlst
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import schemaversion
 from scheduler_api.database.upgrading import TABLE_LOCK_SECONDS
-from scheduler_api.database.versions import WRITERS_KEY, directory
+from scheduler_api.database.versions import directory
 from scheduler_api.errors import DatabaseBusy, ReplicasInTheWay, SchemaMismatch
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 ADVISORY_KEY = 0x6A6F626C6F67
 #: Seconds that a replica waits for another one's migration.
 PATIENCE = 60
+#: Seconds between two looks whether it is done.
+TURN_PAUSE = 0.2
 #: How often a migration asks for a table that is in use, and the seconds between that.
 TRIES, PAUSE = 10, 1.0
 
@@ -95,11 +97,12 @@ async def migrate(database: Database) -> bool:
     """
     changed = False
     async with _turn(database) as connection:
-        for script in await connection.run_sync(_pending):
+        pending = await connection.run_sync(_pending)
+        for number, script in enumerate(pending):
             try:
                 await _apply(connection, script)
             except ReplicasInTheWay as error:
-                if not _is_contracting(script):
+                if not all(map(_is_contracting, pending[number:])):
                     raise
                 log.warning("a migration waits until older replicas go", to=script.revision, error=error)
                 break
@@ -108,10 +111,8 @@ async def migrate(database: Database) -> bool:
 
 
 async def under_lock(database: Database, step: Callable[[Connection], None]) -> None:
-    """Run a step while no other migrates, and no code writes at all."""
+    """Run a step while no other migrates."""
     async with _turn(database) as connection:
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": WRITERS_KEY})
-        await connection.commit()
         await connection.run_sync(step)
 
 
@@ -119,17 +120,24 @@ async def under_lock(database: Database, step: Callable[[Connection], None]) -> 
 async def _turn(database: Database) -> AsyncIterator[AsyncConnection]:
     """A connection, while no other migrates. Raises DatabaseBusy when others have for too long."""
     async with database.unhurried() as connection:
-        await connection.execute(text(f"SET lock_timeout = '{PATIENCE}s'"))
-        try:
-            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_KEY})
-        except DATABASE_ERRORS as error:
-            if sqlstate(error) != LOCK_TIMEOUT:
-                raise
-            raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.") from None
+        give_up = monotonic() + PATIENCE
+        # Whoever waited in the server would see the tables as they are now, and an index that is being built
+        # waits for all who do.
+        while not await _try_turn(connection):
+            if monotonic() > give_up:
+                raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.")
+            await asyncio.sleep(TURN_PAUSE)
         await connection.execute(text(f"SET lock_timeout = '{TABLE_LOCK_SECONDS}s'"))
         # What follows is in transactions of its own; the turn is this connection's until it ends.
         await connection.commit()
         yield connection
+
+
+async def _try_turn(connection: AsyncConnection) -> bool:
+    question = text("SELECT pg_try_advisory_lock(:key)")
+    is_ours = (await connection.execute(question, {"key": ADVISORY_KEY})).scalar_one()
+    await connection.commit()
+    return bool(is_ours)
 
 
 async def _apply(connection: AsyncConnection, script: Script) -> None:

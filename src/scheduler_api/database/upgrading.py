@@ -30,9 +30,14 @@ def build_index(name: str, definition: str) -> None:
     """Build an index beside all that goes on: `build_index("job_owner", "ON job (owner)")`.
 
     It waits for what is under way, for however long that takes, and keeps nobody from anything. What is left
-    of one that was broken off is built anew. A table in parts has its indexes built part by part.
+    of one that was broken off is built anew, so that nothing may come before it in a migration: that would be
+    done already. A table in parts has its indexes built part by part.
     """
-    with op.get_context().autocommit_block():
+    context = op.get_context()
+    begun = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+    if not context.as_sql and op.get_bind().execute(begun).scalar_one():
+        raise RuntimeError("An index is built by a migration of its own, or at its beginning.")
+    with context.autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}")

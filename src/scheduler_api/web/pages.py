@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -182,9 +182,7 @@ class Pages:
 
     def days(self, job: JobSummary, found: Sequence[DayTally], further: str | None, *, is_first: bool) -> str:
         """What became of a job's runs, day by day."""
-        return self._render(
-            "days.html", job=job, found=found, further=further, first=is_first, day=timedelta(days=1)
-        )
+        return self._render("days.html", job=job, found=found, further=further, first=is_first)
 
     def log(self, now: datetime, job: Job, found: LogWithAttempts) -> str:
         """A log: how its run stands, its attempts, and its output."""

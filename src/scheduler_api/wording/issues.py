@@ -83,7 +83,7 @@ def unexported(day: date) -> Issue:
         what=f"History since {day} is waiting to be exported",
         since=None,
         why="It is older than SCHEDULER_KEEP_HISTORY, and SCHEDULER_EXPORT_BEFORE_DROP keeps it.",
-        action="Run scheduler-api export, and find out why it has not run.",
+        action="Run scheduler-api export --release, and find out why it has not run.",
     )
 
 

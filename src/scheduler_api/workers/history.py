@@ -37,6 +37,8 @@ class HistoryKeeper:
         dropped.
         """
         self._database, self._keep, self._clock = database, keep, SteadyClock(confirmation)
+        # To find them takes a look at all jobs: once, and whenever history has become shorter.
+        self._are_jobs_forgotten = False
 
     async def tend(self) -> None:
         """Make room for the history to come, and move into history what is over."""
@@ -73,8 +75,7 @@ class HistoryKeeper:
 
     async def _drop_days(self) -> None:
         """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""
-        if await self._database.transact(retention.forget, self._keep):
-            await self._forget_jobs()
+        await self._database.transact(retention.forget, self._keep)
         commands = await self._database.read(retention.drops)
         for command in commands:
             try:
@@ -88,3 +89,7 @@ class HistoryKeeper:
             log.info("a part of history goes", command=command)
         if commands:
             await self._database.transact(retention.dropped)
+            self._are_jobs_forgotten = False
+        if not self._are_jobs_forgotten:
+            await self._forget_jobs()
+            self._are_jobs_forgotten = True

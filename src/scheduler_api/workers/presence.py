@@ -1,6 +1,7 @@
 """A replica says that it is there, and when it goes."""
 
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 
 from scheduler_api.database.engine import Database
@@ -15,7 +16,10 @@ INTERVAL = 30.0
 
 @contextlib.asynccontextmanager
 async def present(database: Database, name: str) -> AsyncIterator[None]:
-    """Be there, by that name, as long as this context lasts."""
+    """Be there, by that name and a suffix, as long as this context lasts."""
+
+    # Containers may share the name of their machine, and each has the process 1.
+    name = f"{name}:{secrets.token_hex(4)}"
 
     async def tell() -> float:
         await database.transact(presence.arrive, name, database.version)

@@ -327,8 +327,22 @@ async def test_the_keeper_drops_what_is_too_old_once_the_clock_is_trusted(
     begins = midnight(today - 7 * DAY)
     await add_job(days, due=begins + HOUR / 2, interval=86400, createdat=begins, validfrom=begins, **start)
     await at(days, midnight(today - DAY), closing.begin)
+    old = midnight(today - 8 * DAY)
+    deleted = await add_job(days, due=None, createdat=old, validfrom=old, active=False, deletedat=old + HOUR)
+    await execute(
+        days,
+        "INSERT INTO joblog (day, jobid, scheduledfor, status, startedat, finishedat)"
+        " VALUES (:day, :jobid, :at, 'finished', :at, :at)",
+        day=old.date(),
+        jobid=deleted,
+        at=old,
+    )
     keeper = HistoryKeeper(days, Keep(keep * DAY), confirmation)
-    await keeper.tend()
+    for _ in range(8):
+        await keeper.tend()
+    # The job that was deleted then has gone with the last of it.
+    hidden = "SELECT removedat IS NOT NULL FROM job WHERE jobid = :jobid"
+    assert await scalar(days, hidden, jobid=deleted) is drops
     gone = await scalar(days, "SELECT horizon > '-infinity' FROM history")
     assert gone is drops
     assert (

@@ -101,7 +101,7 @@ class Storage(Output):
         description="The first day (UTC) whose history is kept; null while all of it is."
     )
     exportedto: date | None = Field(
-        description="All days (UTC) before this one were exported; null if none were."
+        description="Days (UTC) before this one were released by an export; null if none were."
     )
     waiting: date | None = Field(
         description="The first day that is kept only because it has not been exported; null if there is none."

@@ -51,7 +51,7 @@ class Size(NamedTuple):
 
     bytes: int
     begin: datetime | None
-    """When the first job that is known was created."""
+    """Since when it has been in use, as its first job tells, or the first run in history."""
     horizon: date
     """The first day whose history is kept; `date.min`: all of it is."""
 
@@ -104,7 +104,10 @@ HAVE_LEFT = Statement(
 SIZE = Statement(
     """
     SELECT pg_database_size(current_database()) AS bytes,
-           (SELECT createdat FROM job ORDER BY jobid LIMIT 1) AS begin, horizon
+           least(
+               (SELECT createdat FROM job ORDER BY jobid LIMIT 1),
+               (SELECT finishedat FROM joblog WHERE day < 'infinity' ORDER BY logid LIMIT 1)
+           ) AS begin, horizon
     FROM history
     """,
     Size,

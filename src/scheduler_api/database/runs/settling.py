@@ -184,10 +184,15 @@ ACCEPTED = Statement(
 MANY = 50
 PLANNED_ANEW = Statement(
     """
-    SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+    SELECT current_setting('plan_cache_mode') AS mode, current_setting('enable_nestloop') AS loops,
+           set_config('plan_cache_mode', 'force_custom_plan', true),
            set_config('enable_nestloop', CAST(reltuples >= :settled AS text), true)
     FROM pg_class WHERE oid = CAST('joblog_live' AS regclass)
     """
+)
+#: What follows in the same transaction is about few rows: it would read all of history without loops.
+PLANNED_AS_BEFORE = Statement(
+    "SELECT set_config('plan_cache_mode', :mode, true), set_config('enable_nestloop', :loops, true)"
 )
 
 NO_OUTCOMES: Mapping[int, Outcome] = {}
@@ -372,12 +377,15 @@ async def _settle(
         "lasts", "fails", "succeeds",
     )  # fmt: skip
     rows = columns(names, over)
-    if len(over) >= MANY:
-        await session.one(PLANNED_ANEW, settled=len(over))
+    before = await session.one(PLANNED_ANEW, settled=len(over)) if len(over) >= MANY else None
     # What has not begun made no attempt.
     if all(row.begins for row in over):
-        return await session.values(SETTLED, now=now, **rows)
-    return await session.values(SETTLED_CALLS, now=now, **rows, **columns(_ENDS_OF, ends))
+        conflicts = await session.values(SETTLED, now=now, **rows)
+    else:
+        conflicts = await session.values(SETTLED_CALLS, now=now, **rows, **columns(_ENDS_OF, ends))
+    if before is not None:
+        await session.one(PLANNED_AS_BEFORE, mode=before["mode"], loops=before["loops"])
+    return conflicts
 
 
 async def accept(session: Session, acceptances: Sequence[Acceptance]) -> None:

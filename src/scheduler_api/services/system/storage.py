@@ -36,7 +36,8 @@ async def measure(
         exportedto=None if exportedto == date.min else exportedto,
         waiting=sizes[0].first if waiting else None,
         free=free,
-        fullin=_full_in(now, keep, growth, _first(size.begin, sizes), free),
+        # What waits to be exported is kept for as long as it takes.
+        fullin=_full_in(now, None if waiting else keep, growth, _first(size.begin, sizes), free),
     )
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import hypothesis
 import pytest
@@ -150,6 +151,7 @@ async def connections(worker_database: URL) -> AsyncIterator[Database]:
 @pytest.fixture
 async def database(connections: Database) -> AsyncIterator[Database]:
     """The worker's database, with empty tables."""
+    before = asyncio.all_tasks()
     await end_others(connections)
     await empty(connections)
     yield connections
@@ -157,9 +159,15 @@ async def database(connections: Database) -> AsyncIterator[Database]:
     assert isinstance(pool, QueuePool)
     # What was broken off is closed in the background.
     give_up = monotonic() + 10
-    while pool.checkedout() and monotonic() < give_up:
+    while (pool.checkedout() or _left(before)) and monotonic() < give_up:
         await asyncio.sleep(0.01)
     assert pool.checkedout() == 0, "a test kept a connection"
+    # It would go on in the next test.
+    assert not (left := _left(before)), f"a test left tasks: {left}"
+
+
+def _left(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - before - {asyncio.current_task()}
 
 
 @pytest.fixture

@@ -131,6 +131,7 @@ async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
 ) -> None:
     monkeypatch.setattr(migrations, "TABLE_LOCK_SECONDS", "0.1")
     monkeypatch.setattr(migrations, "PAUSE", 0.05)
+    monkeypatch.setattr(migrations, "TRIES", 1000)
     await migrations.migrate(fresh)
     await alembic_runs(fresh, "downgrade", "base")
     async with fresh.transactional.connect() as reader:

@@ -308,9 +308,9 @@ def _announced_shares(settings: Settings) -> Shares:
 def _secret_keys(settings: Settings) -> list[str]:
     """The keys that secrets are encrypted with; an embedded server brings its own."""
     folder = _data_dir(settings)
-    return (
-        settings.secret_keys() if settings.secret_key is not None or folder is None else [key_beside(folder)]
-    )
+    if settings.secret_key is not None or folder is None:
+        return settings.secret_keys()
+    return [key_beside(folder)]
 
 
 def _data_dir(settings: Settings) -> Path | None:

@@ -82,7 +82,7 @@ async def export(
             paths = {table: folder / f"{table}-{day}.{kind.suffix}" for table in exports.TABLES}
             if all(path.exists() for path in paths.values()):
                 continue
-            with _told(folder), contextlib.ExitStack() as stack:
+            with _writing_to(folder), contextlib.ExitStack() as stack:
                 raw = {table: stack.enter_context(_temporary(path)) for table, path in paths.items()}
                 with contextlib.ExitStack() as writing:
                     files = {
@@ -95,7 +95,7 @@ async def export(
                 for table, path in paths.items():
                     await asyncio.to_thread(finish, table, raw[table], path)
             yield Day(day, rows)
-    with _told(folder):
+    with _writing_to(folder):
         await asyncio.to_thread(_make_safe, folder)
     if release:
         await database.transact(_release, days.end)
@@ -119,7 +119,7 @@ def _temporary(path: Path) -> Iterator[Path]:
 def _require(folder: Path, place: str) -> None:
     """A folder that can be written to, and has no days of another database. Raises Misconfigured."""
     mark = folder / MARK
-    with _told(folder):
+    with _writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _temporary(mark):
             pass
@@ -134,12 +134,11 @@ def _require(folder: Path, place: str) -> None:
 
 
 @contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Raises Misconfigured where files cannot be written."""
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Raises Misconfigured if a file cannot be written; the database's own errors stay what they are."""
     try:
         yield
     except (ConnectionError, TimeoutError):
-        # They are of the database.
         raise
     except OSError as error:
         raise Misconfigured(f"{folder} cannot be written to: {error.strerror}.") from None

@@ -354,3 +354,24 @@ async def test_what_new_code_needs_does_not_wait_unsaid(fresh: Database, version
     await see(fresh, versions.VERSION, 5)
     with pytest.raises(ReplicasInTheWay):
         await migrations.migrate(fresh)
+
+
+async def test_what_older_code_has_begun_to_write_is_written_first(
+    fresh: Database, versions_folder: Path
+) -> None:
+    await migrations.migrate(fresh)
+    add_migration(versions_folder, 1, f"outdate({versions.VERSION + 1})")
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(session: Session, _: datetime) -> None:
+        writing.set()
+        await go_on.wait()
+
+    begun = asyncio.create_task(fresh.transact(work))
+    await writing.wait()
+    migrating = asyncio.create_task(migrations.migrate(fresh))
+    await until_it_waits_or_ends(fresh, migrating)
+    assert not migrating.done()
+    go_on.set()
+    await begun
+    assert await migrating

@@ -3,8 +3,10 @@
 import asyncio
 import csv
 import gzip
+import io
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,15 @@ from sqlalchemy.engine import URL
 from scheduler_api import exporting
 from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import exports
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy, Misconfigured
 from scheduler_api.exporting import Day, Extent, Format
-from scheduler_api.services.runs import retention
+from scheduler_api.services.runs import retention, retrying
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.services.system import overview
 from scheduler_api.services.system.overview import Replica
-from tests.factories import add_job, execute, lay_out_days, rows, scalar
+from tests.factories import ACTOR, add_job, execute, lay_out_days, rows, scalar, until_it_waits_or_ends
 from tests.processes.test_entry_points import environment
 
 FIRST = date(2030, 1, 1)
@@ -193,6 +196,50 @@ async def test_a_day_that_goes_meanwhile_has_no_file(days: Database, tmp_path: P
     rest = [day.day async for day in under_way]
     assert rest[0] == gone
     assert f"joblog-{gone - timedelta(days=1)}.csv.gz" not in shown(tmp_path)
+
+
+class Interrupted(io.BytesIO):
+    """A file that lets something else happen when it gets its first bytes."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self._happens: Callable[[], None] | None = happens
+
+    def write(self, data: Any) -> int:
+        # The driver writes in a thread.
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+        return super().write(data)
+
+
+@pytest.mark.parametrize("meanwhile", ["it is dropped", "a run is retried"])
+async def test_a_day_is_written_as_of_one_moment(days: Database, meanwhile: str) -> None:
+    """What happens between two tables is in none of them."""
+    loop, begun = asyncio.get_running_loop(), list[asyncio.Task[Any]]()
+    logid = await scalar(days, "SELECT logid FROM joblog WHERE day = :day", day=FIRST)
+
+    async def drop() -> None:
+        while await forget(days, Keep(timedelta(days=14))):
+            pass
+        # In whatever order: that of another table than is being read comes first.
+        for command in sorted(await days.read(retention.drops), key=lambda command: " joblog" in command):
+            await days.command_alone(command)
+
+    async def retry() -> None:
+        await days.transact(retrying.retry, ACTOR, logid)
+
+    async def begin() -> None:
+        begun.append(asyncio.create_task(drop() if meanwhile == "it is dropped" else retry()))
+        # It ends, or waits until the day is written.
+        await until_it_waits_or_ends(days, begun[0])
+
+    file = Interrupted(lambda: asyncio.run_coroutine_threadsafe(begin(), loop).result(60))
+    files = {"joblog": file, "logattempt": io.BytesIO(), "logline": io.BytesIO()}
+    async with days.alone(1) as driver:
+        counts = await exports.copy_day(driver, FIRST, files)
+    await begun[0]
+    assert counts == {"joblog": 1, "logattempt": 1, "logline": 3}
 
 
 async def test_files_do_not_depend_on_how_the_server_writes_dates(days: Database, tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ async def test_what_waits_to_be_exported_fills_the_disk(fresh: Database) -> None
     assert growth is not None
     keep = timedelta(days=3)
     assert (await look(fresh, keep, growth * 5)).fullin is None
+    # As long as days are open, no export would help.
+    assert (await fresh.read(storage.measure, NOON, keep, None, exported=True)).waiting is None
+    await execute(fresh, "UPDATE history SET closedto = :day", day=NOON.date() - timedelta(days=2))
     found = await fresh.read(storage.measure, NOON, keep, growth * 5, exported=True)
     assert found.waiting == NOON.date() - timedelta(days=20)
     assert found.fullin == pytest.approx(5, rel=0.01)

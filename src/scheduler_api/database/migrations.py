@@ -121,8 +121,8 @@ async def _turn(database: Database) -> AsyncIterator[AsyncConnection]:
     """A connection, while no other migrates. Raises DatabaseBusy when others have for too long."""
     async with database.unhurried() as connection:
         give_up = monotonic() + PATIENCE
-        # Whoever waited in the server would see the tables as they are now, and an index that is being built
-        # waits for all who do.
+        # A session that waits inside of a statement holds a snapshot, and CREATE INDEX CONCURRENTLY waits for
+        # all older snapshots: the two would wait for each other.
         while not await _try_turn(connection):
             if monotonic() > give_up:
                 raise DatabaseBusy(f"Another migration has been running for more than {PATIENCE} s.")

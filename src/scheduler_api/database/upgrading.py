@@ -27,11 +27,11 @@ def outdate(version: int) -> None:
 
 
 def build_index(name: str, definition: str) -> None:
-    """Build an index beside all that goes on: `build_index("job_owner", "ON job (owner)")`.
+    """Build an index without blocking writes: `build_index("job_owner", "ON job (owner)")`.
 
-    It waits for what is under way, for however long that takes, and keeps nobody from anything. What is left
-    of one that was broken off is built anew, so that nothing may come before it in a migration: that would be
-    done already. A table in parts has its indexes built part by part.
+    It waits for transactions in progress, however long they take. An index that was left unfinished is
+    dropped and built again. Nothing may come before it in a migration: that would be committed, and run again
+    with it. On a partitioned table, build an index for each part.
     """
     context = op.get_context()
     begun = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")

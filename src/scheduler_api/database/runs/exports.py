@@ -11,8 +11,8 @@ from scheduler_api.database.connections import Connection
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import PARTITIONED, columns, history
 
-#: Any number that no other user of the same database takes; spells "jobexpo". Two exports that write to one
-#: folder would write to the same files.
+#: Any number that no other user of the same database takes; spells "jobexpo". Two exports at once
+#: would write the same days twice.
 EXPORT_KEY = 0x6A6F626578706F
 #: The tables that are exported.
 TABLES = {table.name: table for table in PARTITIONED}

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 from scheduler_api.contracts.system.overview import Storage
 from scheduler_api.database.runs import exports, parts
+from scheduler_api.database.runs.exports import Exported
 from scheduler_api.database.runs.parts import PartSize
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule.days import midnight
@@ -25,15 +26,15 @@ async def measure(
     size = await parts.size(session)
     sizes = await parts.sizes(session)
     growth = _growth(now, size.begin, sizes)
-    exportedto = (await exports.exported(session)).exportedto
-    waiting = exported and keep is not None and _waits(now, keep, exportedto, sizes)
+    done = await exports.exported(session)
+    waiting = exported and keep is not None and _waits(now, keep, done, sizes)
     return Storage(
         bytes=size.bytes,
         history=sum(part.bytes for part in sizes),
         growth=growth,
         keepdays=keep and keep.days,
         horizon=None if size.horizon == date.min else size.horizon,
-        exportedto=None if exportedto == date.min else exportedto,
+        exportedto=None if done.exportedto == date.min else done.exportedto,
         waiting=sizes[0].first if waiting else None,
         free=free,
         # What waits to be exported is kept for as long as it takes.
@@ -41,11 +42,11 @@ async def measure(
     )
 
 
-def _waits(now: datetime, keep: timedelta, exportedto: date, sizes: Sequence[PartSize]) -> bool:
-    """Whether the oldest part is there only because it has not been exported."""
+def _waits(now: datetime, keep: timedelta, done: Exported, sizes: Sequence[PartSize]) -> bool:
+    """Whether the oldest part is closed and old enough, and there only as it has not been exported."""
     end = sizes[0].end
     # What goes is looked for every minute, on a machine that is at rest; a day later it is worth a word.
-    return exportedto < end and now - midnight(end) > keep + parts.MARGIN + DAY
+    return done.exportedto < end <= done.closedto and now - midnight(end) > keep + parts.MARGIN + DAY
 
 
 def _first(begin: datetime | None, sizes: Sequence[PartSize]) -> datetime | None:

@@ -13,9 +13,12 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from asgi_lifespan import LifespanManager
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy.engine import URL
 
 from scheduler_api import exporting
+from scheduler_api.app import create_app
 from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import exports
@@ -26,6 +29,9 @@ from scheduler_api.services.runs import retention, retrying
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.services.system import overview
 from scheduler_api.services.system.overview import Replica
+from scheduler_api.settings import Settings
+from scheduler_api.workers.upkeep import Upkeep
+from tests import pooler
 from tests.factories import ACTOR, add_job, execute, lay_out_days, rows, scalar, until_it_waits_or_ends
 from tests.processes.test_entry_points import environment
 
@@ -333,3 +339,29 @@ async def test_the_command_says_what_it_does(days: Database, scratch: URL, tmp_p
     assert done.stdout == f"0 days exported: {folder} has 2030-01-01 to 2030-01-02.\n"
     done = await asyncio.to_thread(run, scratch, "--to", str(folder), "--before", "2029-01-03")
     assert done.stdout == "Nothing to export: no such day is kept, and closed.\n"
+
+
+async def test_the_setting_holds_history_back_and_shows_it(
+    days: Database, scratch: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Keep] = []
+
+    def upkeep(database: Database, keep: Keep) -> Upkeep:
+        kept.append(keep)
+        return Upkeep(database, keep)
+
+    monkeypatch.setattr("scheduler_api.app.Upkeep", upkeep)
+    own = {
+        name.removeprefix("SCHEDULER_").lower(): text for name, text in pooler.environment(scratch).items()
+    }
+    settings = Settings.model_validate(own | {"export_before_drop": True, "keep_history": 7})
+    await execute(days, "DELETE FROM joblog")
+    await lay_out_days(days, date(2020, 1, 1), 10)
+    await execute(days, "UPDATE history SET closedto = '2020-01-09'")
+    async with LifespanManager(create_app(settings)) as manager:
+        transport = ASGITransport(manager.app, client=("127.0.0.1", 50000))
+        async with AsyncClient(transport=transport, base_url="http://localhost") as client:
+            found = (await client.get("/overview")).json()
+    assert kept == [Keep(timedelta(days=7), exported=True)]
+    assert found["storage"]["waiting"] == "2020-01-01"
+    assert "export" in {issue["kind"] for issue in found["issues"]}

@@ -97,6 +97,7 @@ class Replicas:
         self.wrong: list[str] = []
         self._there: list[Service] = []
         self._killed: set[str] = set()
+        self._asking = asyncio.Lock()
         self._client = httpx.AsyncClient(timeout=PATIENCE)
 
     async def add(self, code: Path) -> Service:
@@ -107,27 +108,33 @@ class Replicas:
         return service
 
     async def drop(self, service: Service, number: signal.Signals) -> None:
-        """What is asked of a replica that is killed has no answer; all else has."""
-        self._there.remove(service)
+        """What is asked of a replica that is killed has no answer; all else has.
+
+        Before one is stopped, the balancer sends it nothing more, and waits for its answers.
+        """
         if number is signal.SIGKILL:
             self._killed.add(service.url)
+            self._there.remove(service)
+        else:
+            async with self._asking:
+                self._there.remove(service)
         await service.stop(number)
 
     async def work(self) -> None:
         """Ask for pages, lists and runs, without end."""
         for number in range(10**9):
             for service in tuple(self._there):
-                try:
-                    if (await self._client.get(f"{service.url}/readyz")).status_code != 200:
-                        continue
-                    await self._ask(service, number % JOBS + 1)
-                except httpx.ConnectError:
-                    # It listens no more: a balancer asks another one.
-                    assert service not in self._there
-                except httpx.TransportError:
-                    if service.url not in self._killed:
-                        raise
+                async with self._asking:
+                    try:
+                        if service in self._there and await self._is_ready(service):
+                            await self._ask(service, number % JOBS + 1)
+                    except httpx.TransportError:
+                        if service.url not in self._killed:
+                            raise
             await asyncio.sleep(0.05)
+
+    async def _is_ready(self, service: Service) -> bool:
+        return (await self._client.get(f"{service.url}/readyz")).status_code == 200
 
     async def _ask(self, service: Service, jobid: int) -> None:
         for method, path in (

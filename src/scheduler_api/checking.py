@@ -29,7 +29,7 @@ async def check(
     under_way: deque[asyncio.Task[JobCheck]] = deque()
     try:
         async for jobid in _wanted(database, jobids):
-            under_way.append(asyncio.create_task(database.read(checks.check_job, jobid, full=full)))
+            under_way.append(asyncio.create_task(database.snapshot(checks.check_job, jobid, full=full)))
             if len(under_way) == SIDE_BY_SIDE:
                 yield progress.saw(await under_way.popleft())
         while under_way:

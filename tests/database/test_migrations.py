@@ -162,7 +162,7 @@ async def test_what_the_first_schema_held_is_kept_and_adds_up(fresh: Database) -
         ):
             await connection.execute(text(statement))
     assert await migrations.migrate(fresh)
-    reports = [await fresh.read(checks.check_job, jobid) for jobid in (1, 2, 3)]
+    reports = [await fresh.snapshot(checks.check_job, jobid) for jobid in (1, 2, 3)]
     assert [report.clean for report in reports] == [True, True, True], reports
     assert [report.accounted for report in reports] == [4, 1, 0]
     shown = [await fresh.read(reading.get, jobid) for jobid in (1, 2, 3)]

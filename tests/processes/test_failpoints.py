@@ -64,7 +64,7 @@ async def test_a_death_there_loses_and_doubles_nothing(
         "SELECT string_agg(CAST(status AS text), ' ' ORDER BY scheduledfor) FROM joblog WHERE jobid = :jobid"
     )
     assert await scalar(database, rows, jobid=jobid) == "finished pending"
-    assert (await database.read(checks.check_job, jobid)).clean
+    assert (await database.snapshot(checks.check_job, jobid)).clean
     if point not in TARGET:
         return
     told = "SELECT string_agg(outcome, ' ' ORDER BY attempt) FROM logattempt"

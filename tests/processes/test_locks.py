@@ -91,7 +91,7 @@ async def assert_nothing_is_lost_or_repeated(database: Database, receiver: Recei
     finished = "SELECT count(*) FROM joblog WHERE status = 'finished' AND host IS NOT NULL"
     assert await scalar(database, finished) == len(requests)
     for jobid in await database.read(checks.jobids, 0):
-        report = await database.read(checks.check_job, jobid)
+        report = await database.snapshot(checks.check_job, jobid)
         assert report.clean, report.findings
 
 

@@ -224,7 +224,7 @@ async def test_versions_change_while_work_goes_on(
     assert replicas.wrong == []
     assert replicas.statuses.total() > 50
     for jobid in range(1, JOBS + 1):
-        report = await fresh.read(checks.check_job, jobid)
+        report = await fresh.snapshot(checks.check_job, jobid)
         assert report.clean, report.findings
     silent = (
         "SELECT logid FROM joblog WHERE status = 'finished' AND NOT EXISTS (SELECT FROM logattempt"

@@ -400,7 +400,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_check_is_clean(self) -> None:
         if self.jobid:
-            report = self.runner.run(self.database.read(checks.check_job, self.jobid))
+            report = self.runner.run(self.database.snapshot(checks.check_job, self.jobid))
             assert report.clean, report.findings
 
 
@@ -452,7 +452,7 @@ async def test_the_check_knows_every_bound(database: Database, harm: str) -> Non
     await settle(database, after(3), finished(started))
     assert await is_clean(database, jobid)
     await execute(database, harm)
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     said = [finding.detail for finding in report.findings]
     assert any(DAMAGE_DONE[harm] in detail for detail in said), said
     assert not report.clean
@@ -472,7 +472,7 @@ async def test_the_check_knows_why_a_log_may_be_skipped(database: Database, reas
         "UPDATE joblog SET status = 'skipped', nextrun = NULL, reason = :reason, finishedat = scheduledfor",
         reason=reason,
     )
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert any(said in finding.detail for finding in report.findings), report.findings
 
 
@@ -489,7 +489,7 @@ async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(d
         jobid=jobid,
         at=after(60),
     )
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert "Log 3 is run 2; maxruns is 1." in [finding.detail for finding in report.findings]
 
 
@@ -497,7 +497,7 @@ async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(datab
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     await claim(database, after(2))
     await at(database, after(3), actions.pause, ACTOR, jobid, Pause())
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert (report.clean, report.rows, report.expected) == (True, 1, 1)
     # As it was once left behind: it ran a second time, and stayed paused for ever.
     await execute(
@@ -507,9 +507,9 @@ async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(datab
         jobid=jobid,
         at=after(60),
     )
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert any("maxruns is 1" in finding.detail for finding in report.findings), report.findings
     await execute(database, "UPDATE joblog SET status = 'failed', error = 'No.', finishedat = now(),"
                             " leasetoken = NULL, leaseuntil = NULL WHERE status = 'running'")  # fmt: skip
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert any("nothing of it is to come" in finding.detail for finding in report.findings)

@@ -85,7 +85,7 @@ class ForgetfulMachine(Machine):
     @invariant()
     def the_full_check_is_clean(self) -> None:
         if self.jobid:
-            report = self.runner.run(self.database.read(checks.check_job, self.jobid, full=True))
+            report = self.runner.run(self.database.snapshot(checks.check_job, self.jobid, full=True))
             assert report.clean, report.findings
 
 

@@ -217,7 +217,7 @@ def assert_told_in_words(errors: list[BaseException], order: object) -> None:
 
 
 async def assert_clean(database: Database, order: object) -> None:
-    report = await database.read(checks.check_job, 1)
+    report = await database.snapshot(checks.check_job, 1)
     assert report.clean, (order, report.findings)
 
 

@@ -321,7 +321,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_check_is_clean(self) -> None:
         if self.jobid:
-            report = self.runner.run(self.database.read(checks.check_job, self.jobid))
+            report = self.runner.run(self.database.snapshot(checks.check_job, self.jobid))
             assert report.clean, report.findings
 
     @invariant()

@@ -52,7 +52,7 @@ async def test_what_ran_meanwhile_stays(database: Database, verb: Verb) -> None:
     assert await finished(database) >= 2
     found = [log.scheduledfor for log in await logs(database, jobid) if log.status == "finished"]
     assert found[:2] == [start, start + timedelta(seconds=1)]
-    assert (await database.read(checks.check_job, jobid)).clean
+    assert (await database.snapshot(checks.check_job, jobid)).clean
 
 
 async def finished(database: Database) -> int:

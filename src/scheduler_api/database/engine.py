@@ -52,6 +52,8 @@ OPENING = Statement(
 #: The lock comes before the opening statement looks which code may write, so that what it sees still holds.
 LOCK = f"SELECT pg_advisory_xact_lock_shared({WRITERS_KEY})"
 BEGIN = f"BEGIN; {LOCK}"
+#: What is read in one moment. No part of history goes from then on: whoever drops one waits for the lock.
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE ONLY joblog IN ACCESS SHARE MODE"
 OUTCOME = Statement(f"SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8)), {LIFE}")
 #: The server itself ends the time-out of statements before it commits.
 COMMIT = "COMMIT"
@@ -99,7 +101,7 @@ FENCE = Fence()
 
 
 class Database:
-    """One pool of connections, and the two ways to use it.
+    """One pool of connections, and the ways to use it.
 
     `statement_timeout` is how many seconds the server gives a single statement; `patience`, how many a whole
     unit of work may wait for the server, its second try and its commit included.
@@ -122,10 +124,12 @@ class Database:
         self.patience = patience or 2 * statement_timeout
         own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
         self.engine = pooled_engine(self._places, pool, self.patience, own)
-        self._begin_with, self._read_with = BEGIN, ""
+        self._begin_with, self._read_with, self._snapshot_with = BEGIN, "", SNAPSHOT
         if self._places.direct is not None:
-            self._read_with = f"BEGIN; {set_locally({**own, **pool.settings})}"
+            settings = set_locally({**own, **pool.settings})
+            self._read_with = f"BEGIN; {settings}"
             self._begin_with = f"{self._read_with}; {LOCK}"
+            self._snapshot_with = f"{SNAPSHOT}; {settings}"
         self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.
@@ -168,17 +172,26 @@ class Database:
     async def read(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `look(session, …)`, which changes nothing, without a transaction around its statements.
 
+        Each sees what is there by then: for what is listed, not for what is concluded from several of them.
         Tried once more, and the same errors, as `transact`.
         """
+        return await self._look(self._read_with, look, *args, **kwargs)
+
+    async def snapshot(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, but all of its statements see the same moment, however long they take."""
+        return await self._look(self._snapshot_with, look, *args, **kwargs)
+
+    async def _look(self, begin: str, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         deadline = monotonic() + self.patience
 
         async def attempt() -> T:
             async with self._session(deadline) as session:
-                if not self._read_with:
+                if not begin:
                     return await look(session, *args, **kwargs)
                 try:
-                    # Each statement by itself might reach another connection, which asks other things.
-                    await command(session, self._read_with)
+                    # Through a pooler each statement by itself might reach another connection, which asks
+                    # other things.
+                    await command(session, begin)
                     return await look(session, *args, **kwargs)
                 finally:
                     await _roll_back(session)

@@ -26,6 +26,7 @@ from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.history import backfill, checks, explain, timeline
 from scheduler_api.services.jobs import reading
+from scheduler_api.services.system import health
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -56,7 +57,8 @@ async def explain_instant(
     request: Request, jobid: JobId, at: AtInstant, database: DatabaseDep, settings: SettingsDep
 ) -> Explanation:
     """Explain why a job did or did not run at an instant."""
-    answer = database.transact(explain.explain, jobid, at, settings.host_concurrency)
+    now = await database.read(health.clock)
+    answer = database.snapshot(explain.explain, now, jobid, at, settings.host_concurrency)
     return await while_connected(request, answer)
 
 
@@ -73,7 +75,9 @@ async def check_history(
     from then, unless `full` is set. Stops after 20 seconds and returns what it has found by then.
     `scheduler-api check` has no time limit.
     """
-    return await while_connected(request, database.read(checks.check_job, jobid, CHECK_SECONDS, full=full))
+    return await while_connected(
+        request, database.snapshot(checks.check_job, jobid, CHECK_SECONDS, full=full)
+    )
 
 
 @router.get("/jobs/{jobid:jobid}/days", responses=answers(404, 422, 503, headers=["Link"], page=True))

@@ -73,7 +73,7 @@ DAMAGE = [
 
 
 async def found(database: Database, jobid: int) -> JobCheck:
-    return await database.read(checks.check_job, jobid)
+    return await database.snapshot(checks.check_job, jobid)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -133,7 +133,7 @@ async def test_the_end_by_maxruns_is_seen_in_a_part(database: Database) -> None:
 
 async def test_a_check_without_time_says_that_it_is_not_complete(database: Database) -> None:
     jobid = await ran(database, random.Random(1), 5, cron="0 * * * *")
-    report = await database.read(checks.check_job, jobid, 0.0)
+    report = await database.snapshot(checks.check_job, jobid, 0.0)
     assert (report.complete, report.rows, report.holes) == (False, 0, 0)
 
 
@@ -165,3 +165,26 @@ async def test_all_jobs_are_checked_in_order_and_told_of(
     assert [(one["jobs"], one["of"]) for one in told if one["event"] == "checking"] == [
         (n, 8) for n in range(1, 9)
     ]
+
+
+async def test_what_ends_while_it_is_checked_is_no_finding(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobid = await add_job(database, interval=60, maxruns=1)
+    await execute(
+        database,
+        "UPDATE joblog SET status = 'running', startedat = scheduledfor, leaseuntil = 'infinity',"
+        " leasetoken = gen_random_uuid(), nextrun = NULL, runs = 1",
+    )
+    compare = checks.compare
+
+    async def compare_as_it_ends(*arguments: Any) -> None:
+        await compare(*arguments)
+        await execute(
+            database,
+            "WITH over AS (UPDATE joblog SET status = 'finished', finishedat = scheduledfor,"
+            " lastrun = scheduledfor, leaseuntil = NULL, leasetoken = NULL) UPDATE job SET active = false",
+        )
+
+    monkeypatch.setattr(checks, "compare", compare_as_it_ends)
+    assert [report.findings for report in await checked(database, io.StringIO(), jobid)] == [[]]

@@ -78,7 +78,7 @@ async def drop(database: Database, now: datetime) -> None:
 
 
 async def check(database: Database, jobid: int = 1, *, full: bool = False) -> JobCheck:
-    return await database.read(checks.check_job, jobid, full=full)
+    return await database.snapshot(checks.check_job, jobid, full=full)
 
 
 async def explained(database: Database, now: datetime, instant: datetime) -> Explanation:

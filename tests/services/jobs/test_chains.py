@@ -50,7 +50,7 @@ async def test_a_plain_job_runs_after_each_run_of_another(database: Database) ->
     await run_pass(database, 62)
     assert [status for status, _ in await fates(database, child)] == ["finished", "finished"]
     assert await is_active(database, child)
-    assert (await database.read(checks.check_job, child)).clean
+    assert (await database.snapshot(checks.check_job, child)).clean
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ async def test_only_the_ends_that_are_asked_for_count(database: Database, on: st
         if log.status in ends:
             followed.append(log.logid)
         assert [parentlogid for _, parentlogid in await fates(database, child)] == followed
-    assert (await database.read(checks.check_job, child)).clean
+    assert (await database.snapshot(checks.check_job, child)).clean
 
 
 async def test_ends_of_the_same_instant_are_followed_one_by_one(database: Database) -> None:
@@ -79,7 +79,7 @@ async def test_ends_of_the_same_instant_are_followed_one_by_one(database: Databa
     started = (await claim(database, after(5))).started
     await settle(database, after(6), *map(finished, started))
     assert [log.scheduledfor for log in await logs(database, child)] == [after(6)] * 3
-    assert (await database.read(checks.check_job, child)).clean
+    assert (await database.snapshot(checks.check_job, child)).clean
 
 
 async def test_a_follower_is_called_with_the_log_that_it_follows(database: Database) -> None:
@@ -122,7 +122,7 @@ async def test_what_a_paused_follower_misses_is_told(database: Database) -> None
     await run_pass(database, 1)
     (log,) = await logs(database, child)
     assert (log.status, log.reason, log.parentlogid) == ("skipped", "paused", 1)
-    assert (await database.read(checks.check_job, child)).clean
+    assert (await database.snapshot(checks.check_job, child)).clean
 
 
 async def test_it_is_no_hole_that_a_follower_has_no_promise(database: Database) -> None:
@@ -138,7 +138,7 @@ async def test_the_check_finds_a_run_that_was_not_followed(database: Database) -
     for number in range(3):
         await run_pass(database, 60 * number + 1)
     await execute(database, "DELETE FROM joblog WHERE jobid = :child AND parentlogid = 2", child=child)
-    report = await database.read(checks.check_job, child)
+    report = await database.snapshot(checks.check_job, child)
     assert (report.holes, report.findings[0].at) == (1, NOON + timedelta(seconds=61))
 
 

@@ -50,7 +50,7 @@ async def tick(database: Database, now: datetime) -> None:
 
 
 async def is_clean(database: Database) -> bool:
-    report = await database.read(checks.check_job, 1)
+    report = await database.snapshot(checks.check_job, 1)
     assert report.clean, report.findings
     return report.clean
 

@@ -112,7 +112,7 @@ async def attempts(database: Database, logid: int = 1) -> list[tuple[int, str]]:
 
 
 async def is_clean(database: Database, jobid: int = 1) -> bool:
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert report.clean, report.findings
     return True
 

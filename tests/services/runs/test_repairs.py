@@ -265,7 +265,7 @@ async def test_jobs_go_on_after_the_clock_of_the_database_was_two_days_ahead(
     covering = [log for log in rows if log.through is not None and log.status != "pending"]
     assert all(log.through <= now for log in covering)
     assert await heal(database) == 0
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert report.clean, report.findings
 
 
@@ -362,7 +362,7 @@ async def test_what_is_skipped_between_runs_that_were_ahead_of_their_time_is_tol
         due + 4 * minute: ("skipped", 1),
         due + 6 * minute: ("pending", 0),
     }
-    report = await database.read(checks.check_job, jobid)
+    report = await database.snapshot(checks.check_job, jobid)
     assert (report.holes, report.doubles, report.strays, report.miscounts) == (0, 0, 0, 0)
 
 

@@ -105,7 +105,7 @@ async def test_a_run_settles_whatever_its_day(fresh: Database, years: int) -> No
     now = noon(first + DAY) if years < 0 else due
     await run_at(fresh, now)
     assert await settled_days(fresh) == [first + DAY if years < 0 else last]
-    assert (await fresh.read(checks.check_job, 1)).clean
+    assert (await fresh.snapshot(checks.check_job, 1)).clean
 
 
 async def test_where_the_clock_is_before_all_parts_a_run_settles_in_the_first(fresh: Database) -> None:
@@ -173,7 +173,7 @@ async def test_a_later_occurrence_that_has_a_row_takes_none_before_it_away(
     statuses = ["finished", "finished", "skipped", "finished", "pending"]
     assert [tuple(row) for row in found] == [(due + day * DAY, one) for day, one in enumerate(statuses)]
     assert await scalar(fresh, "SELECT ahead FROM joblog WHERE status = 'pending'") is None
-    assert (await fresh.read(checks.check_job, jobid)).clean
+    assert (await fresh.snapshot(checks.check_job, jobid)).clean
 
 
 async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:
@@ -185,7 +185,7 @@ async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fres
     for at, expected in ((due - DAY, "infinity"), (due, str(due.date()))):
         await sweep_at(fresh, at)
         assert await scalar(fresh, day) == expected
-    assert (await fresh.read(checks.check_job, jobid)).clean
+    assert (await fresh.snapshot(checks.check_job, jobid)).clean
 
 
 async def test_what_somebody_wrote_twice_stays_where_it_is_seen(fresh: Database) -> None:
@@ -200,7 +200,7 @@ async def test_what_somebody_wrote_twice_stays_where_it_is_seen(fresh: Database)
     await execute(fresh, by_hand, due=due)
     await sweep_at(fresh, due + DAY)
     assert len(await settled_days(fresh)) == 2
-    assert (await fresh.read(checks.check_job, jobid)).doubles == 1
+    assert (await fresh.snapshot(checks.check_job, jobid)).doubles == 1
 
 
 async def test_a_result_is_written_once_and_the_live_row_goes_on_in_place(fresh: Database) -> None:
@@ -217,7 +217,7 @@ async def test_a_result_is_written_once_and_the_live_row_goes_on_in_place(fresh:
     assert await fresh.transact(work) == [1, 1, 0], "inserted, updated, deleted"
     found = await rows(fresh, "SELECT logid, status, day < 'infinity' FROM joblog ORDER BY logid")
     assert [tuple(row) for row in found] == [(1, "finished", True), (2, "pending", False)]
-    assert (await fresh.read(checks.check_job, jobid)).clean
+    assert (await fresh.snapshot(checks.check_job, jobid)).clean
 
 
 async def test_a_job_without_a_future_leaves_no_live_row(fresh: Database) -> None:

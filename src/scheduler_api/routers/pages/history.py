@@ -26,7 +26,8 @@ async def explanation_page(
     pages: PagesDep,
 ) -> str:
     """Why a job did or did not run at an instant."""
-    answer = database.transact(explain.explain, jobid, at, settings.host_concurrency)
+    now = await database.read(health.clock)
+    answer = database.snapshot(explain.explain, now, jobid, at, settings.host_concurrency)
     found = await while_connected(request, answer)
     job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
     return await aside(pages.explanation, now, job, found)

@@ -41,7 +41,8 @@ async def check_job(session: Session, jobid: int, seconds: float = inf, *, full:
     """Compare one job's ledger with what was expected of it, for about so many seconds.
 
     Of days that are closed it tells what was found when they were, unless it is to be `full`: then all that
-    is kept is compared. Raises JobNotFound, ServiceBusy.
+    is kept is compared. What it reads must be of one moment: of a run that ends meanwhile it would see
+    neither the run nor its end. Raises JobNotFound, ServiceBusy.
     """
     versions = await versions_of(session, jobid)
     known = await tallies.frontier(session, jobid)
@@ -50,9 +51,6 @@ async def check_job(session: Session, jobid: int, seconds: float = inf, *, full:
     report.take_over(await tallies.closed_days(session, jobid, days.first))
     await compare(session, versions, days, report)
     await _check_state(session, versions.job, report)
-    if full and (await tallies.frontier(session, jobid)).horizon > days.first:
-        # Rows have gone meanwhile.
-        return await check_job(session, jobid, seconds, full=True)
     return report.result()
 
 

@@ -247,6 +247,17 @@ async def test_nothing_is_made_up_for_that_came_after_the_last_of_the_runs_that_
     assert await is_clean(database, jobid)
 
 
+async def test_what_an_edit_wrote_off_is_made_up_for_although_what_it_kept_was_enough(
+    database: Database,
+) -> None:
+    jobid = await add_job(database, interval=60, maxruns=1, misfire="all")
+    await at(database, after(370), editing.edit, ACTOR, jobid, JobPatch.model_validate({"interval": 120}))
+    await at(database, after(371), passes.run_pass, 10, after(371))
+    made_up = await at(database, after(372), backfill.backfill, ACTOR, jobid, made_up_for(after(370)))
+    assert made_up.occurrences == [after(60), after(180), after(300)]
+    assert await is_clean(database, jobid)
+
+
 #: How many jobs to try; `make explore` tries many more.
 EXAMPLES = int(os.environ.get("SCHEDULER_TEST_EXAMPLES", "20"))
 END = NOON + timedelta(minutes=30)

@@ -208,7 +208,9 @@ SPENT = Statement(
     """
     SELECT coalesce(through, scheduledfor) + interval '1 microsecond' FROM joblog
     WHERE jobid = :jobid AND cause = 'schedule' AND (status <> 'pending' OR attempt > 1)
-      AND scheduledfor > :since AND scheduledfor < :before AND runs >= :maxruns
+      AND scheduledfor >= :since AND scheduledfor < :before AND runs >= :maxruns
+      AND EXISTS (SELECT FROM unnest(CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[]))
+                  AS part (first, last) WHERE scheduledfor BETWEEN first AND last)
     ORDER BY scheduledfor LIMIT 1
     """
 )
@@ -321,13 +323,18 @@ async def ahead(session: Session, jobid: int, now: datetime) -> list[LedgerRow]:
 
 
 async def spent(
-    session: Session, jobid: int, since: datetime, before: datetime, maxruns: int | None
+    session: Session,
+    jobid: int,
+    within: Sequence[tuple[datetime, datetime]],
+    before: datetime,
+    maxruns: int | None,
 ) -> datetime | None:
-    """From when on, between two instants, the job was to run no more; None: it went on."""
-    if maxruns is None:
+    """From when on, in the parts of time of a schedule, the job was to run no more; None: it went on."""
+    if maxruns is None or not within:
         return None
+    firsts, lasts = zip(*within, strict=True)
     found: datetime | None = await session.value(
-        SPENT, jobid=jobid, since=since, before=before, maxruns=maxruns
+        SPENT, jobid=jobid, since=firsts[0], before=before, maxruns=maxruns, firsts=firsts, lasts=lasts
     )
     return found
 

@@ -76,7 +76,7 @@ async def _wanted(
     for version in versions.all:
         # What came before an edit is accounted for but where the schedule after it kept it.
         end = version.to + datetime.resolution if version.to else goes_on
-        spent = await logs.spent(session, job.jobid, version.begins, end, version.maxruns)
+        spent = await logs.spent(session, job.jobid, version.within, end, version.maxruns)
         before = min(order.until, now, end, spent or end)
         if order.since < before:
             ranges.append((version, order.since, before))

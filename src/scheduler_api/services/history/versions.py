@@ -35,11 +35,6 @@ class Version(NamedTuple):
     """Parts of its own time that the schedule after it has kept."""
 
     @property
-    def begins(self) -> datetime:
-        """Its occurrences come after this, those that it has kept as well."""
-        return self.kept[0].first - datetime.resolution if self.kept else self.since
-
-    @property
     def within(self) -> tuple[Part, ...]:
         """The parts of time whose occurrences are its own; those of all versions fill a job's life."""
         return without((*self.kept, Part(self.since + datetime.resolution, self.to or END)), self.given)

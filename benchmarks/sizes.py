@@ -34,6 +34,8 @@ class Sizes:
     #: Calls that are made at the same time.
     in_flight: tuple[int, ...] = (32, 128)
     checked: int = 5_000_000
+    #: Jobs, and logs of one of them.
+    million: int = 1_000_000
 
     def repetitions_of(self, due: int) -> int:
         """A pass that ends within a fraction of a second says little: it is repeated more often."""
@@ -65,4 +67,5 @@ QUICK = Sizes(
     pages_jobs=500,
     deliveries=2_000,
     checked=50_000,
+    million=5_000,
 )

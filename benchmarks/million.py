@@ -37,8 +37,8 @@ FIRSTS = f"""
            CAST(CASE WHEN n % 5 = 0 THEN 'http' ELSE 'plain' END AS runkind) AS kind,
            CASE WHEN n % 5 = 0 THEN 'host-' || n % 1000 || '.example.com' END AS host,
            date_trunc('minute', now())
-               - make_interval(days => {DAYS}, secs => 86400 - n * 7919 % 1440 * 60) AS at
-    FROM generate_series(2, $1::int) AS n
+               - make_interval(days => {DAYS}, secs => -60 * (n * 7919 % 1440)) AS at
+    FROM generate_series(2, $1::bigint) AS n
 """
 BIG_JOB = f"""
     INSERT INTO job (jobname, startdate, starttime, repeat, interval, active, createdat, validfrom)

@@ -119,18 +119,19 @@ class Runner:
         after = 0
         asked = bulk.Asked(order, actor, report.pauseid)
         while not dryrun:
-            batch = self._database.transact(bulk.run_batch, asked, after)
-            part = await undisturbed(batch)
+            part = await undisturbed(self._database.transact(bulk.run_batch, asked, after))
             if part.last is None:
                 break
-            report.jobids += part.done
-            report.done = len(report.jobids)
-            report.unchanged += part.unchanged
-            report.failed += part.failures
             after = part.last
+            _add(report, part)
+            # What is done of a batch is done whole, or nobody could say up to which job it was.
+            while part.left:
+                part = await undisturbed(self._database.transact(bulk.run_singly, asked, part.left))
+                _add(report, part)
             if monotonic() >= give_up:
                 report.lastjobid = after
                 break
+        report.jobids.sort()
         return report
 
     async def retry_failed(self, order: RetryOrder, actor: Actor, *, dryrun: bool = False) -> RetryReport:
@@ -167,3 +168,10 @@ class Runner:
         done = await undisturbed(whole_else_singly("a pass", run_pass))
         report.total += done
         return done
+
+
+def _add(report: BulkReport, part: bulk.BatchReport) -> None:
+    report.jobids += part.done
+    report.done = len(report.jobids)
+    report.unchanged += part.unchanged
+    report.failed += part.failures

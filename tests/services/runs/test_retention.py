@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.pending import Wanted
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions
@@ -134,7 +135,7 @@ async def test_an_occurrence_that_history_has_gets_no_second_row(fresh: Database
     await fresh.transact(actions.pause, ACTOR, jobid, Pause())
 
     async def add(session: Session, _: datetime, occurrence: datetime) -> bool:
-        return await pending.add(session, jobid, occurrence, occurrence)
+        return jobid in await pending.add(session, [Wanted(jobid, occurrence, occurrence)])
 
     async def backfill(session: Session, now: datetime) -> int:
         return len(await logs.request(session, now, "backfill", [(jobid, due)]))

@@ -11,7 +11,7 @@ from scheduler_api.database.jobs.definitions import SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, joblog
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, columns, joblog
 
 #: The channel on which the tickers are told of a next run that they may not have seen.
 CHANNEL = "scheduler_scheduled"
@@ -37,6 +37,21 @@ class LiveLog(NamedTuple):
     runs: int
 
 
+class OpenLog(NamedTuple):
+    """A log that is pending or running, whatever asked for it."""
+
+    jobid: int
+    logid: int
+    scheduledfor: datetime
+    cause: str
+    attempt: int
+
+    @property
+    def is_next_run(self) -> bool:
+        """Whether its job goes on with it, if it is pending."""
+        return self.cause == "schedule" and self.attempt == 1
+
+
 LIVE_LOGS = Statement(f"SELECT logid FROM joblog WHERE {_OF_JOB}")
 LOCK_LIVE = Statement(
     f"""
@@ -44,6 +59,20 @@ LOCK_LIVE = Statement(
     WHERE {_OF_JOB} ORDER BY logid FOR UPDATE
     """,
     LiveLog,
+)
+LOCK_PENDING = Statement(
+    f"""
+    SELECT jobid, logid, scheduledfor, cause, attempt FROM joblog
+    WHERE {LIVE} AND jobid = ANY(:jobids) AND status = 'pending' ORDER BY logid FOR UPDATE SKIP LOCKED
+    """,
+    OpenLog,
+)
+OPEN = Statement(
+    f"""
+    SELECT jobid, logid, scheduledfor, cause, attempt FROM joblog
+    WHERE {LIVE} AND jobid = ANY(:jobids) AND status IN ('pending', 'running')
+    """,
+    OpenLog,
 )
 
 #: The last of a job's occurrences later than one, of which a row tells already.
@@ -56,17 +85,22 @@ _AHEAD = """
 ADD = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
-    SELECT jobid, :scheduledfor, :nextrun, kind, host,
-           {_AHEAD.format(jobid="job.jobid", occurrence=":scheduledfor")},
-           greatest(lastrun, CAST(:lastrun AS timestamptz)), greatest(runs, :runs), laststatus, failures,
+    SELECT jobid, wanted.occurrence, wanted.tried, kind, host,
+           {_AHEAD.format(jobid="job.jobid", occurrence="wanted.occurrence")},
+           greatest(job.lastrun, wanted.lastrun), greatest(job.runs, wanted.runs), laststatus, failures,
            failingsince, lastsuccess
-    FROM job
-    WHERE jobid = :jobid AND NOT EXISTS (
+    FROM unnest(
+        CAST(:jobids AS bigint[]), CAST(:occurrences AS timestamptz[]), CAST(:trieds AS timestamptz[]),
+        CAST(:lastruns AS timestamptz[]), CAST(:counts AS int[])
+    ) AS wanted (jobid, occurrence, tried, lastrun, runs)
+    JOIN job USING (jobid)
+    WHERE NOT EXISTS (
         SELECT FROM joblog AS known
-        WHERE known.jobid = :jobid AND known.cause = 'schedule' AND known.scheduledfor = :scheduledfor
+        WHERE known.jobid = wanted.jobid AND known.cause = 'schedule'
+          AND known.scheduledfor = wanted.occurrence
     )
     ON CONFLICT DO NOTHING
-    RETURNING logid
+    RETURNING jobid
     """
 )
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
@@ -74,16 +108,17 @@ RUNNING = Statement(
     select(exists().where(text(LIVE), joblog.c.jobid == bindparam("jobid"), joblog.c.status == "running"))
 )
 PENDING = Statement(
-    select(joblog.c.logid, joblog.c.scheduledfor)
+    select(*columns(joblog, OpenLog))
     .where(text(LIVE), joblog.c.jobid == bindparam("jobid"), joblog.c.status == "pending")
     .order_by(joblog.c.logid)
-    .with_for_update()
+    .with_for_update(),
+    OpenLog,
 )
-# The job keeps what the row said of its runs.
+# The jobs keep what the rows said of their runs.
 WITHDRAW = Statement(
     f"""
     WITH gone AS (
-        DELETE FROM joblog WHERE {LIVE} AND logid = :logid RETURNING *
+        DELETE FROM joblog WHERE {LIVE} AND logid = ANY(:logids) RETURNING *
     )
     UPDATE job SET {TO_JOB.format(row="gone")} FROM gone WHERE job.jobid = gone.jobid
     """
@@ -191,17 +226,22 @@ ZONED = Statement(
 )
 
 
-async def add(
-    session: Session,
-    jobid: int,
-    occurrence: datetime,
-    tried: datetime,
-    lastrun: datetime | None = None,
-    runs: int = 0,
-) -> bool:
-    """Add the row of an occurrence, to be tried at `tried`; False if there was one already."""
-    values = {"scheduledfor": occurrence, "nextrun": tried, "lastrun": lastrun, "runs": runs}
-    return bool(await session.all(ADD, jobid=jobid, **values))
+class Wanted(NamedTuple):
+    """The next run of a job, as it is to be added."""
+
+    jobid: int
+    occurrence: datetime
+    tried: datetime
+    """When it is to be tried."""
+    lastrun: datetime | None = None
+    runs: int = 0
+
+
+async def add(session: Session, wanted: Sequence[Wanted]) -> set[int]:
+    """Add the rows of next runs; the jobs that got one. An occurrence that has a row already gets none."""
+    jobids, occurrences, trieds, lastruns, counts = map(list, zip(*wanted, strict=True))
+    values = {"occurrences": occurrences, "trieds": trieds, "lastruns": lastruns, "counts": counts}
+    return set(await session.values(ADD, jobids=jobids, **values))
 
 
 async def announce(session: Session) -> None:
@@ -226,19 +266,29 @@ async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
     return [row for row in rows if row.status in {"pending", "running"}]
 
 
+async def lock_pending(session: Session, jobids: Sequence[int]) -> list[OpenLog]:
+    """The pending logs of jobs that nobody else holds, locked until the end of the transaction."""
+    return await session.all(LOCK_PENDING, jobids=jobids)
+
+
+async def open_logs(session: Session, jobids: Sequence[int]) -> list[OpenLog]:
+    """What of jobs is pending or running, by the newest state of the table."""
+    return await session.all(OPEN, jobids=jobids)
+
+
 async def running(session: Session, jobid: int) -> bool:
     """Whether any run of the job is in progress."""
     return bool(await session.value(RUNNING, jobid=jobid))
 
 
-async def pending(session: Session, jobid: int) -> list[tuple[int, datetime]]:
-    """(logid, occurrence) of every pending log of the job, whatever asked for it; locked."""
-    return [(logid, first) for logid, first in await session.all(PENDING, jobid=jobid)]
+async def pending(session: Session, jobid: int) -> list[OpenLog]:
+    """Every pending log of the job, whatever asked for it; locked."""
+    return await session.all(PENDING, jobid=jobid)
 
 
-async def withdraw(session: Session, logid: int) -> None:
-    """Delete a pending row, as if it had never been there."""
-    await session.all(WITHDRAW, logid=logid)
+async def withdraw(session: Session, logids: Sequence[int]) -> None:
+    """Delete pending rows, as if they had never been there."""
+    await session.all(WITHDRAW, logids=logids)
 
 
 async def retime(session: Session, logid: int, tried: datetime) -> None:

@@ -1,6 +1,6 @@
 """One order to many jobs, in bounded batches; each job is done as a whole or not at all."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.actors import Actor
-from scheduler_api.contracts.jobs.actions import Pause, Resume
+from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import SchedulerError
-from scheduler_api.services.jobs import actions, editing, locking
+from scheduler_api.services.jobs import actions, editing, locking, together
 
-#: Jobs in one transaction, and seconds after which it takes no further one.
-BATCH, BATCH_SECONDS = 100, 1.0
+#: Jobs in one transaction, all at once; and seconds after which one takes no further single job.
+BATCH, BATCH_SECONDS = 500, 1.0
 
 Verb = Callable[[Session, datetime, int], Coroutine[Any, Any, Any]]
 
@@ -32,6 +32,8 @@ class BatchReport:
     done: list[int] = field(default_factory=list)
     unchanged: int = 0
     failures: list[BulkFailure] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    """Those that are to be done singly, in a transaction of their own."""
 
 
 class Asked(NamedTuple):
@@ -54,27 +56,49 @@ async def count(session: Session, wanted: JobFilter) -> int:
 
 
 async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
-    """Do what is ordered with the next jobs, in the order of their ids."""
-    verb = _verb(asked)
+    """Do what is ordered with the next jobs, in the order of their ids; with ordinary ones, all at once."""
     rows = await lists.page(session, filter_of(asked.order), "jobid", (after, None), BATCH)
+    wanted = [row.jobid for row in rows if not _is_so(asked.order.action, row.state)]
+    report = BatchReport(rows[-1].jobid if rows else None, unchanged=len(rows) - len(wanted))
+    report.done = sorted(await _together(session, now, asked, wanted)) if wanted else []
+    report.left = sorted({*wanted}.difference(report.done))
+    return report
+
+
+async def run_singly(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> BatchReport:
+    """Do it with each of these by itself, for about so long as a transaction may take."""
+    verb = _verb(asked)
     report = BatchReport()
     give_up = monotonic() + BATCH_SECONDS
-    for row in rows:
-        if _is_so(asked.order.action, row.state):
-            report.unchanged += 1
-            report.last = row.jobid
-            continue
+    for number, jobid in enumerate(jobids):
         # Locks of all these jobs are held meanwhile; the next batch goes on from here.
-        if report.done and monotonic() >= give_up:
+        if number and monotonic() >= give_up:
+            report.left = list(jobids[number:])
             break
-        report.last = row.jobid
         try:
             async with savepoint(session):
-                await verb(session, now, row.jobid)
-            report.done.append(row.jobid)
+                await verb(session, now, jobid)
+            report.done.append(jobid)
         except SchedulerError as error:
-            report.failures.append(BulkFailure(jobid=row.jobid, code=error.code, detail=str(error)))
+            report.failures.append(BulkFailure(jobid=jobid, code=error.code, detail=str(error)))
     return report
+
+
+async def _together(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> Sequence[int]:
+    """Do it with those that are ordinary; which."""
+    order, actor = asked.order, asked.actor
+    match order.action:
+        case BulkAction.PAUSE:
+            assert asked.pauseid is not None
+            wanted = Pause.model_construct(reason=order.reason, until=order.until)
+            return await together.pause(session, now, actor, jobids, wanted, asked.pauseid)
+        case BulkAction.RESUME:
+            return await together.resume(session, now, actor, jobids, order.missed)
+        case BulkAction.RUN:
+            return await together.run_now(session, now, actor, jobids)
+        case BulkAction.DELETE if order.history is History.KEEP:
+            return await together.delete(session, now, actor, jobids)
+    return ()
 
 
 def _is_so(action: BulkAction, state: str) -> bool:

@@ -1,6 +1,7 @@
 """Editing and deleting jobs."""
 
 import contextlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import calendars, changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
+from scheduler_api.database.runs.pending import OpenLog
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
@@ -126,10 +128,11 @@ async def _close(session: Session, now: datetime, locked: LockedJob) -> None:
         await skipping.write_off(session, now, jobid, future, (first, now), Reason.DELETED)
 
 
-async def _asked_for(session: Session, jobid: int) -> list[Skipped]:
-    """What is pending still, of whatever cause, as skipped."""
-    logs = await pending.pending(session, jobid)
-    return [Skipped(jobid, first, Reason.DELETED, missed=None, logid=logid) for logid, first in logs]
+def as_deleted(logs: Iterable[OpenLog]) -> list[Skipped]:
+    """Pending logs, of whatever cause, as skipped."""
+    return [
+        Skipped(row.jobid, row.scheduledfor, Reason.DELETED, missed=None, logid=row.logid) for row in logs
+    ]
 
 
 async def delete(
@@ -159,6 +162,6 @@ async def delete(
         await changes.record(session, now, actor, removed)
         return
     await _close(session, now, locked)
-    await skipping.skip(session, now, await _asked_for(session, jobid))
+    await skipping.skip(session, now, as_deleted(await pending.pending(session, jobid)))
     await definitions.bury(session, now, jobid)
     await changes.record(session, now, actor, Event(ChangeAction.DELETED, jobid))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.runs import logs, pending
-from scheduler_api.database.runs.pending import LiveLog
+from scheduler_api.database.runs.pending import LiveLog, Wanted
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import DatabaseBusy, JobIsDeleted, JobNotFound, StaleVersion
 from scheduler_api.schedule import TICK, Future
@@ -115,14 +115,14 @@ async def schedule_next(
     tried = future.tried_at(occurrence)
     if given is not None:
         await pending.retime(session, given.logid, tried)
-    elif not await pending.add(session, jobid, occurrence, tried, future.lastrun, future.runs):
+    elif not await pending.add(session, [Wanted(jobid, occurrence, tried, future.lastrun, future.runs)]):
         # It has run already, by a clock that was ahead.
         before = occurrence - TICK
         rows = await logs.rows_since(session, jobid, before, MAX_ROWS)
         following = future.admit(first_beside(future.schedule, before, rows))
         if following is not None:
             tried = future.tried_at(following)
-            await pending.add(session, jobid, following, tried, future.lastrun, future.runs)
+            await pending.add(session, [Wanted(jobid, following, tried, future.lastrun, future.runs)])
     if tried - now < ANNOUNCE_WITHIN:
         await pending.announce(session)
     return tried
@@ -134,7 +134,7 @@ async def take_back(session: Session, locked: LockedJob, but: datetime | None = 
     The next run of the occurrence `but` stays, for `go_on`.
     """
     if locked.next_run is not None and locked.next_run.scheduledfor != but:
-        await pending.withdraw(session, locked.next_run.logid)
+        await pending.withdraw(session, [locked.next_run.logid])
     if locked.under_way:
         await pending.let_go(session, [log.logid for log in locked.under_way])
 

@@ -136,7 +136,7 @@ async def _realign(session: Session, now: datetime, jobid: int) -> None:
     # Whoever came first may have done it.
     if locked.next_run is None or schedule.calls_for(locked.next_run.scheduledfor):
         return
-    await pending.withdraw(session, locked.next_run.logid)
+    await pending.withdraw(session, [locked.next_run.logid])
     future = planning.future_of(locked.job, locked.next_run, schedule)
     occurrence = await opening.first_open(session, locked._replace(live=locked.under_way), future)
     log.warning(
@@ -200,7 +200,7 @@ async def _advance(session: Session, locked: locking.LockedJob, ahead: LiveLog) 
         return False
     log.warning("a job's next run was too late", jobid=job.jobid, was=ahead.nextrun, now=tried)
     await _record(session, locked, ahead.nextrun, tried)
-    await pending.withdraw(session, ahead.logid)
+    await pending.withdraw(session, [ahead.logid])
     await _take_back(session, now, schedule, wrong)
     await locking.schedule_next(session, now, job.jobid, future, occurrence)
     return True

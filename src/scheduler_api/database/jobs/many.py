@@ -1,0 +1,104 @@
+"""Statements on many jobs at once, none of which waits for a row that somebody else holds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import any_, bindparam, select, update
+
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.database.jobs.definitions import NOT_PAUSED, Paused
+from scheduler_api.database.jobs.rows import StateRow
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, job
+
+_THERE = (job.c.jobid == any_(bindparam("jobids")), job.c.removedat.is_(None), job.c.deletedat.is_(None))
+LOCK = Statement(
+    select(*columns(job, StateRow))
+    .where(*_THERE)
+    .order_by(job.c.jobid)
+    .with_for_update(key_share=True, skip_locked=True),
+    StateRow,
+)
+SHARE = Statement(
+    select(job.c.jobid).where(*_THERE).order_by(job.c.jobid).with_for_update(read=True, skip_locked=True)
+)
+PAUSE = Statement(
+    """
+    UPDATE job
+    SET active = false, pausedat = :now, pausereason = :reason, pauseduntil = :until, pauseid = :pauseid,
+        resumefrom = wanted.resumefrom, version = version + 1
+    FROM unnest(CAST(:jobids AS bigint[]), CAST(:resumefroms AS timestamptz[])) AS wanted (jobid, resumefrom)
+    WHERE job.jobid = wanted.jobid
+    """
+)
+RESUME = Statement(
+    update(job)
+    .where(job.c.jobid == any_(bindparam("jobids")))
+    .values(NOT_PAUSED | {"active": True, "version": job.c.version + 1})
+)
+BURY = Statement(
+    update(job)
+    .where(job.c.jobid == any_(bindparam("jobids")))
+    .values(NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
+)
+FOLLOWED = Statement(
+    select(job.c.afterjobid)
+    .where(job.c.afterjobid == any_(bindparam("jobids")), job.c.deletedat.is_(None))
+    .distinct()
+)
+RECORD = Statement(
+    """
+    INSERT INTO jobchange (jobid, at, action, actor, client, after)
+    SELECT jobid, :now, :action, :actor, :client, CAST(after AS jsonb)
+    FROM unnest(CAST(:jobids AS bigint[]), CAST(:afters AS text[])) AS done (jobid, after)
+    """
+)
+
+
+async def lock(session: Session, jobids: Sequence[int]) -> list[StateRow]:
+    """Those of the jobs that are there and nobody else holds, locked, in order."""
+    return await session.all(LOCK, jobids=jobids)
+
+
+async def share(session: Session, jobids: Sequence[int]) -> list[int]:
+    """Those of the jobs that are there, nobody else holds, and nobody can delete meanwhile."""
+    return await session.values(SHARE, jobids=jobids)
+
+
+async def pause(session: Session, now: datetime, paused: Paused, goes_on: Mapping[int, datetime]) -> None:
+    """Mark jobs as paused, all for one reason; each goes on with an occurrence of its own."""
+    jobids, resumefroms = list(goes_on), list(goes_on.values())
+    said = paused._asdict() | {"resumefroms": resumefroms}
+    del said["resumefrom"]
+    await session.all(PAUSE, now=now, jobids=jobids, **said)
+
+
+async def resume(session: Session, jobids: Sequence[int]) -> None:
+    """Mark jobs as active."""
+    await session.all(RESUME, jobids=jobids)
+
+
+async def bury(session: Session, now: datetime, jobids: Sequence[int]) -> None:
+    """Mark jobs as deleted; their history stays."""
+    await session.all(BURY, now=now, jobids=jobids)
+
+
+async def followed(session: Session, jobids: Sequence[int]) -> set[int]:
+    """Those of the jobs after which others run."""
+    return set(await session.values(FOLLOWED, jobids=jobids))
+
+
+async def record(
+    session: Session,
+    now: datetime,
+    actor: Actor,
+    action: ChangeAction,
+    done: Mapping[int, Mapping[str, Any]] | Mapping[int, None],
+) -> None:
+    """Write down that one has done the same to many jobs; of each, what it has made of it."""
+    afters = [None if after is None else json.dumps(after) for after in done.values()]
+    who = {"actor": actor.kind, "client": actor.client}
+    await session.all(RECORD, now=now, action=action, jobids=list(done), afters=afters, **who)

@@ -1,0 +1,159 @@
+"""What an order makes of many jobs at once is what it makes of each by itself."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from scheduler_api.contracts.jobs.bulk import BulkOrder
+from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs import lists
+from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.statements import Session
+from scheduler_api.services.jobs import actions, bulk
+from tests.factories import ACTOR, NOON, add_job, execute
+
+NOW = NOON - timedelta(minutes=10)
+PAST = NOW - timedelta(minutes=30)
+TARGET = {"url": "http://localhost:1/"}
+PAUSEID = UUID(int=7)
+
+#: Everything but the ids that the database gives out.
+DUMPS = (
+    "SELECT to_jsonb(job) FROM job ORDER BY jobid",
+    "SELECT to_jsonb(joblog) - 'logid' FROM joblog ORDER BY jobid, scheduledfor, cause",
+    "SELECT to_jsonb(jobchange) - 'changeid' #- '{after,logid}' FROM jobchange ORDER BY jobid, at",
+)
+ORDERS = [
+    {"action": "pause", "reason": "Moving", "until": "2030-02-01T00:00:00Z"},
+    {"action": "pause", "until": "2030-01-01T00:00:00Z"},
+    {"action": "resume"},
+    {"action": "resume", "missed": "skip"},
+    {"action": "run"},
+    {"action": "delete"},
+    {"action": "delete", "history": "remove"},
+]
+
+
+async def add_all_kinds(database: Database) -> None:
+    """One job of each kind."""
+
+    async def paused(name: str, goes_on: datetime | None, **values: Any) -> None:
+        await add_job(
+            database, jobname=name, due=None, active=False, pausedat=PAST, resumefrom=goes_on, **values
+        )
+
+    every: dict[str, Any] = {"interval": 3600}
+    await add_job(database, jobname="active", **every)
+    await add_job(database, jobname="active, by cron", startdate=None, starttime=None, repeat=True,
+                  cron="0 12 * * *", timezone="Europe/Berlin")  # fmt: skip
+    await add_job(database, jobname="active, calls", target=TARGET, jitter=30, tags=["a"], **every)
+    await add_job(database, jobname="active, due", due=PAST, **every)
+    await add_job(database, jobname="active, bounded", maxruns=5, **every)
+    await add_job(database, jobname="active, once")
+    await add_job(database, jobname="active, of no known zone", timezone="Mars/Olympus", **every)
+    await paused("paused", NOON, lastrun=PAST, runs=3, laststatus="finished", **every)
+    await paused("paused, missed", PAST, **every)
+    await paused("paused, missed and skips", PAST, misfire="skip", **every)
+    await paused("paused, missed and skips late", PAST, misfire="skip", grace=7200, **every)
+    await paused("paused, bounded", NOON, maxruns=5, **every)
+    await paused("paused, of no known zone", NOON, timezone="Mars/Olympus", **every)
+    await paused("paused, with nothing to come", None, **every)
+    busy = await add_job(database, jobname="paused, running", active=False, pausedat=PAST, resumefrom=NOON,
+                         target=TARGET, **every)  # fmt: skip
+    running = await add_job(database, jobname="running", target=TARGET, **every)
+    waiting = await add_job(database, jobname="waiting for its next attempt", target=TARGET, **every)
+    asked = await add_job(database, jobname="asked for", **every)
+    asked_and_runs = await add_job(database, jobname="asked for, and running", target=TARGET, **every)
+    followed = await add_job(database, jobname="followed", **every)
+    follows = {"jobid": followed, "on": "finished"}
+    await add_job(database, jobname="follows", due=None, startdate=None, starttime=None, after=follows,
+                  afterjobid=followed)  # fmt: skip
+    ahead = await add_job(database, jobname="skipped ahead", **every)
+    await add_job(database, jobname="completed", due=None, active=False, **every)
+    await add_job(database, jobname="deleted", due=None, active=False, deletedat=PAST, **every)
+    for statement in (
+        "UPDATE joblog SET status = 'running', startedat = scheduledfor, nextrun = NULL,"
+        " leasetoken = gen_random_uuid(), leaseuntil = 'infinity', following = '2030-01-31T13:00Z'"
+        f" WHERE jobid IN ({running}, {busy})",
+        f"UPDATE joblog SET following = NULL WHERE jobid = {busy}",
+        f"UPDATE joblog SET attempt = 2, following = '2030-01-31T13:00Z' WHERE jobid = {waiting}",
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, cause)"
+        f" VALUES ({asked}, '2030-01-31T11:00Z', '2030-01-31T11:00Z', 'manual')",
+        "INSERT INTO joblog (jobid, scheduledfor, status, cause, startedat, leasetoken, leaseuntil, kind,"
+        " host) SELECT jobid, createdat, 'running', 'manual', createdat, gen_random_uuid(), 'infinity', kind,"
+        f" host FROM job WHERE jobid = {asked_and_runs}",
+        "INSERT INTO joblog (jobid, scheduledfor, status, reason, finishedat)"
+        f" VALUES ({ahead}, '2030-01-31T13:00Z', 'skipped', 'request', '2030-01-31T11:00Z')",
+        "UPDATE joblog SET lastrun = '2030-01-31T11:00Z', runs = 4, laststatus = 'failed', failures = 2,"
+        f" failingsince = '2030-01-31T10:00Z' WHERE jobid < {running}",
+    ):
+        await execute(database, statement)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(map(str, order.values())))
+async def test_many_at_once_become_what_each_becomes_by_itself(
+    database: Database, order: dict[str, Any]
+) -> None:
+    await add_all_kinds(database)
+    asked = bulk.Asked(BulkOrder.model_validate({**order, "all": True}), ACTOR, PAUSEID)
+
+    async def singly(session: Session, jobids: Sequence[int]) -> bulk.BatchReport:
+        report = await bulk.run_singly(session, NOW, asked, jobids)
+        assert not report.left
+        return report
+
+    async def dumped(session: Session) -> list[list[Any]]:
+        return [list((await session.execute(text(dump))).scalars()) for dump in DUMPS]
+
+    async def as_one(session: Session, _: datetime) -> tuple[list[list[Any]], set[int], int]:
+        report = await bulk.run_batch(session, NOW, asked, 0)
+        at_once = len(report.done)
+        rest = await singly(session, report.left)
+        return await dumped(session), {*report.done, *rest.done}, at_once
+
+    async def each(session: Session, _: datetime) -> tuple[list[list[Any]], set[int]]:
+        rows = await lists.page(session, JobFilter(), "jobid", None, 100)
+        wanted = [row.jobid for row in rows if not bulk._is_so(asked.order.action, row.state)]
+        done = (await singly(session, wanted)).done
+        return await dumped(session), {*done}
+
+    found, done, at_once = await database.rehearse(as_one)
+    expected, done_singly = await database.rehearse(each)
+    assert done == done_singly
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine == theirs
+    # All that is ordinary is done at once, but for what cannot be: an end that is over, history to remove.
+    assert bool(at_once) == (order not in (ORDERS[1], ORDERS[-1])), at_once
+
+
+@pytest.mark.parametrize("held", ["joblog", "job"])
+@pytest.mark.parametrize("action", ["pause", "delete"])
+async def test_what_others_hold_is_left_and_not_waited_for(
+    database: Database, action: str, held: str
+) -> None:
+    for _ in range(2):
+        jobid = await add_job(database, interval=3600)
+    asked = bulk.Asked(BulkOrder.model_validate({"action": action, "all": True}), ACTOR, PAUSEID)
+
+    async def meanwhile(session: Session, _: datetime) -> bulk.BatchReport:
+        await session.execute(text(f"SELECT FROM {held} WHERE jobid = {jobid} FOR UPDATE"))
+        return await database.transact(bulk.run_batch, asked, 0)
+
+    report = await database.transact(meanwhile)
+    assert (report.done, report.left, report.last) == ([1], [2], 2)
+
+
+async def test_a_run_that_others_hold_is_not_left_behind_by_a_deletion(database: Database) -> None:
+    jobid = await add_job(database, interval=3600)
+    await database.transact(actions.run_now, ACTOR, jobid)
+    asked = bulk.Asked(BulkOrder.model_validate({"action": "delete", "all": True}), ACTOR, None)
+
+    async def meanwhile(session: Session, _: datetime) -> bulk.BatchReport:
+        await session.execute(text("SELECT FROM joblog WHERE cause = 'manual' FOR UPDATE"))
+        return await database.transact(bulk.run_batch, asked, 0)
+
+    assert (await database.transact(meanwhile)).left == [jobid]

@@ -18,12 +18,14 @@ from scheduler_api.contracts.jobs.actions import Resume
 from scheduler_api.database import migrations, versions
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs import lists
+from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import ReplicasInTheWay, SchemaMismatch
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, reading
-from tests.factories import ACTOR, until_it_waits_or_ends
+from tests.factories import ACTOR, add_job, until_it_waits_or_ends
 from tests.servers import Server
 
 #: A part of history: those that there are depend on the day.
@@ -50,8 +52,7 @@ async def alembic_runs(database: Database, command: str, *arguments: str) -> Non
     def run(connection: Connection) -> None:
         getattr(alembic.command, command)(migrations.configuration(connection), *arguments)
 
-    async with database.transactional.begin() as connection:
-        await connection.run_sync(run)
+    await migrations.under_lock(database, run)
 
 
 async def schema(database: Database) -> list[tuple[str, ...]]:
@@ -375,3 +376,39 @@ async def test_what_older_code_has_begun_to_write_is_written_first(
     go_on.set()
     await begun
     assert await migrating
+
+
+async def test_an_index_of_a_table_in_parts_is_complete(fresh: Database) -> None:
+    await alembic_runs(fresh, "upgrade", "0022")
+    async with fresh.transactional.begin() as connection:
+        await connection.execute(
+            text(
+                "CREATE TABLE joblog_20300131 PARTITION OF joblog"
+                " FOR VALUES FROM ('2030-01-31') TO ('2030-02-01')"
+            )
+        )
+        # Left behind by one that was broken off.
+        await connection.execute(text("CREATE INDEX joblog_live_host_idx ON joblog_live (host)"))
+        await connection.execute(
+            text("CREATE INDEX ix_joblog_asked ON ONLY joblog (logid) WHERE cause <> 'schedule'")
+        )
+    await migrations.migrate(fresh)
+    async with fresh.transactional.begin() as connection:
+        broken = await connection.scalars(
+            text("SELECT CAST(indexrelid AS regclass)::text FROM pg_index WHERE NOT indisvalid")
+        )
+        assert list(broken) == []
+        children = text("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(:name)")
+        names = ("joblog", "ix_joblog_host", "ix_joblog_asked")
+        counts = [(await connection.scalars(children, {"name": name})).one() for name in names]
+        assert len({*counts}) == 1, counts
+
+
+async def test_without_the_extension_a_search_finds_the_same(fresh: Database) -> None:
+    await alembic_runs(fresh, "upgrade", "0022")
+    async with fresh.transactional.begin() as connection:
+        await connection.execute(text("DROP EXTENSION pg_trgm"))
+    await migrations.migrate(fresh)
+    await add_job(fresh, jobname="Nightly report", tags=["finance"])
+    asked = await fresh.read(lists.lookup, JobFilter(search="nanc", name="REPORT"))
+    assert await fresh.read(lists.count, asked) == 1

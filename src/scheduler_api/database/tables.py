@@ -183,6 +183,28 @@ job = Table(
     Index("ix_job_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
     # The tickers look for the pause that ends first.
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
+    # Lists in the order of names, and of the jobs in one state among very many in others.
+    Index("ix_job_jobname", "jobname", "jobid"),
+    Index("ix_job_active", "jobid", postgresql_where=text("active")),
+    Index("ix_job_paused", "jobid", postgresql_where=text("pausedat IS NOT NULL")),
+    Index(
+        "ix_job_completed",
+        "jobid",
+        postgresql_where=text("NOT active AND pausedat IS NULL AND deletedat IS NULL"),
+    ),
+    Index("ix_job_deleted", "jobid", postgresql_where=text("deletedat IS NOT NULL")),
+)
+# What a search looks for a text in: the name, the host and the tags of a job, each in a line of its own.
+# Without the extension, where it may not be created, a search looks at each job.
+WORDS = "jobwords(jobname, host, tags)"
+CREATE_WORDS = (
+    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+    """
+    CREATE OR REPLACE FUNCTION jobwords(jobname text, host text, tags text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT concat_ws(E'\\n', jobname, host, array_to_string(tags, E'\\n')) $$
+    """,
+    f"CREATE INDEX ix_job_words ON job USING gin ({WORDS} gin_trgm_ops)",
 )
 
 #: One relation for all who read logs, in parts: the live rows, and a part for each stretch of history. Wide
@@ -271,6 +293,9 @@ joblog = Table(
     Index("ix_joblog_through", "through", postgresql_where=text("through IS NOT NULL")),
     # What failed last.
     Index("ix_joblog_failedat", "finishedat", postgresql_where=text("status = 'failed'")),
+    # What somebody asked for, or another run led to, among all that the schedules did; and calls to a host.
+    Index("ix_joblog_asked", "logid", postgresql_where=text("cause <> 'schedule'")),
+    Index("ix_joblog_host", "host", "logid", postgresql_where=text("host IS NOT NULL")),
     postgresql_partition_by="RANGE (day)",
 )
 
@@ -365,6 +390,14 @@ joblog_live = Table(
         postgresql_where=text("status = 'pending' AND kind = 'http'"),
     ),
     Index("ix_joblog_live_retry", "jobid", postgresql_where=text("status = 'pending' AND attempt > 1")),
+    # Next to none, and looked for as the newest that have finished.
+    Index("ix_joblog_live_finished", "logid", postgresql_where=text("status = 'finished'")),
+    # Those that carry their job's future while they wait.
+    Index(
+        "ix_joblog_live_waiting",
+        "jobid",
+        postgresql_where=text("status = 'pending' AND following IS NOT NULL"),
+    ),
     Index("ix_joblog_live_running", "jobid", "host", postgresql_where=text("status = 'running'")),
     Index("ix_joblog_live_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
 )
@@ -381,7 +414,7 @@ CREATE_LIVE = (
 
 
 def _create_live(_: Any, connection: Any, **__: Any) -> None:
-    for statement in CREATE_LIVE:
+    for statement in (*CREATE_WORDS, *CREATE_LIVE):
         connection.execute(text(statement))
     for index in joblog_live.indexes:
         connection.execute(CreateIndex(index))

@@ -31,7 +31,7 @@ def build_index(name: str, definition: str) -> None:
 
     It waits for transactions in progress, however long they take. An index that was left unfinished is
     dropped and built again. Nothing may come before it in a migration: that would be committed, and run again
-    with it. On a partitioned table, build an index for each part.
+    with it.
     """
     context = op.get_context()
     begun = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
@@ -42,6 +42,30 @@ def build_index(name: str, definition: str) -> None:
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}")
         op.execute(f"SET lock_timeout = '{TABLE_LOCK_SECONDS}s'")
+
+
+def build_index_of_parts(name: str, table: str, definition: str) -> None:
+    """The same on a partitioned table: `build_index_of_parts("ix_joblog_host", "joblog", "(host)")`.
+
+    Each part gets an index; that of the table is complete when all have.
+    """
+    context = op.get_context()
+    parts = [f"{table}_live"]
+    if not context.as_sql:
+        found = text(
+            "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+            " WHERE inhparent = to_regclass(:table) AND NOT inhdetachpending ORDER BY relname"
+        )
+        parts = list(op.get_bind().execute(found, {"table": table}).scalars())
+    with context.autocommit_block():
+        # Of no rows: it is done at once.
+        ignored = "-- squawk-ignore require-concurrent-index-creation, prefer-robust-stmts"
+        op.execute(f"{ignored}\nCREATE INDEX IF NOT EXISTS {name} ON ONLY {table} {definition}")
+    for part in parts:
+        own = f"{part}_{name.removeprefix(f'ix_{table}_')}_idx"
+        build_index(own, f"ON {part} {definition}")
+        with context.autocommit_block():
+            op.execute(f"ALTER INDEX {name} ATTACH PARTITION {own}")
 
 
 def _require_that_none_is_there(version: int) -> None:

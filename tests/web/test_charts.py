@@ -57,7 +57,8 @@ def test_a_heat_map_has_every_busy_minute_once() -> None:
     load[0], load[61], load[1439] = 1.0, 4.0, 100.0
     runs = [int(work > 0) for work in load]
     since = SINCE + timedelta(minutes=30)
-    found = heat.heat(Forecast(since=since, runs=runs, load=load, collisions=[], complete=True), "UTC")
+    forecast = Forecast(since=since, runs=runs, load=load, collisions=[], every=1, complete=True)
+    found = heat.heat(forecast, "UTC")
     cells = "".join(path for _, path in found.paths)
     assert sorted(cells.split("M")[1:]) == ["29 24h1v1h-1z", "30 0h1v1h-1z", "31 1h1v1h-1z"]
     assert found.rows == len(found.hours) == 25
@@ -70,7 +71,7 @@ def test_hours_of_a_heat_map_are_those_of_the_zone() -> None:
     load[30] = 1.0
     runs = [int(work) for work in load]
     found = heat.heat(
-        Forecast(since=SINCE, runs=runs, load=load, collisions=[], complete=True), "Asia/Kolkata"
+        Forecast(since=SINCE, runs=runs, load=load, collisions=[], every=1, complete=True), "Asia/Kolkata"
     )
     # 00:30 in UTC is six o'clock there.
     assert found.paths == [(5, "M0 1h1v1h-1z")]
@@ -79,8 +80,9 @@ def test_hours_of_a_heat_map_are_those_of_the_zone() -> None:
 
 
 def test_an_even_load_is_calm() -> None:
+    runs, load = [2] * 1440, [2.0] * 1440
     found = heat.heat(
-        Forecast(since=SINCE, runs=[2] * 1440, load=[2.0] * 1440, collisions=[], complete=True), "UTC"
+        Forecast(since=SINCE, runs=runs, load=load, collisions=[], every=1, complete=True), "UTC"
     )
     assert [level for level, _ in found.paths] == [1]
 

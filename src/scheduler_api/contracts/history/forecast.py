@@ -39,4 +39,8 @@ class Forecast(Output):
         "or one second if unknown."
     )
     collisions: list[Collision] = Field(description="The busiest minutes, busiest first.")
-    complete: bool = Field(description="Whether all schedules were computed within the time limit.")
+    every: int = Field(
+        description="1: all active jobs were looked at. n: of very many, every n-th was, and runs, load and "
+        "counts are multiplied by n."
+    )
+    complete: bool = Field(description="Whether all their schedules were computed within the time limit.")

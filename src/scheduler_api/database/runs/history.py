@@ -87,6 +87,16 @@ TIMELINE = Statement(
     """,
     BucketRow,
 )
+TALLIED = Statement(
+    """
+    SELECT wanted.jobid, newest.p50 * interval '1 millisecond' AS took
+    FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
+    CROSS JOIN LATERAL (
+        SELECT p50 FROM jobtally WHERE jobid = wanted.jobid ORDER BY day DESC LIMIT 1
+    ) AS newest
+    WHERE newest.p50 IS NOT NULL
+    """
+)
 MEDIANS = Statement(
     """
     SELECT wanted.jobid, median.took FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
@@ -122,3 +132,8 @@ async def timeline(
 async def medians(session: Session, jobids: Sequence[int]) -> dict[int, timedelta]:
     """How long a call of each job takes, by its twenty newest; those that never called are left out."""
     return dict(await session.all(MEDIANS, jobids=jobids))
+
+
+async def tallied(session: Session, jobids: Sequence[int]) -> dict[int, timedelta]:
+    """The same by the newest day that is closed; jobs of which there is none are left out."""
+    return dict(await session.all(TALLIED, jobids=jobids))

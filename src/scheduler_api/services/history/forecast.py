@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from typing import NamedTuple
 
 from scheduler_api.contracts.history.forecast import CollidingJob, Collision, Forecast
@@ -19,8 +20,8 @@ from scheduler_api.services.jobs import planning
 MINUTES = 24 * 60
 MINUTE = timedelta(minutes=1)
 MINUTE_TICKS = MINUTE // datetime.resolution
-#: How many jobs are looked at, busy minutes named, and jobs in each.
-MAX_JOBS, BUSIEST, NAMED = 20_000, 5, 10
+#: How many jobs are looked at, and of how many of them single runs; busy minutes named, and jobs in each.
+MAX_JOBS, MAX_TIMED, BUSIEST, NAMED = 20_000, 1000, 5, 10
 #: Seconds of work of a run of which it is not known.
 UNKNOWN = 1.0
 #: The longest offset that is offered, in seconds.
@@ -53,13 +54,18 @@ class Seen(NamedTuple):
     """The schedules of active jobs."""
     medians: Mapping[int, timedelta]
     """How long a run of each takes."""
+    every: int
+    """For how many jobs each of these stands."""
 
 
 async def look(session: Session, now: datetime) -> Seen:
     """Read what a forecast rests on."""
-    rows = await definitions.active_definitions(session, MAX_JOBS)
-    medians = await history.medians(session, [row.jobid for row in rows if row.calls])
-    return Seen(now, rows, medians)
+    every = max(1, ceil(await definitions.count_active(session, MAX_JOBS + 1) / MAX_JOBS))
+    rows = await definitions.active_definitions(session, every)
+    calling = [row.jobid for row in rows if row.calls]
+    known = await history.tallied(session, calling)
+    new = [jobid for jobid in calling if jobid not in known][:MAX_TIMED]
+    return Seen(now, rows, known | await history.medians(session, new), every)
 
 
 def forecast(budget: Budget, seen: Seen) -> Forecast:
@@ -68,8 +74,8 @@ def forecast(budget: Budget, seen: Seen) -> Forecast:
     groups = _grouped(budget, seen, since)
     runs, load = [0.0] * MINUTES, [0.0] * MINUTES
     for group in groups:
-        count = len(group.rows) * group.pattern.each
-        work = group.load * group.pattern.each
+        count = len(group.rows) * group.pattern.each * seen.every
+        work = group.load * group.pattern.each * seen.every
         for minute in group.pattern.minutes:
             runs[minute] += count
             load[minute] += work
@@ -77,8 +83,9 @@ def forecast(budget: Budget, seen: Seen) -> Forecast:
         since=since,
         runs=[round(count) for count in runs],
         load=[round(work, 3) for work in load],
-        collisions=_collisions(groups, since, runs, load),
-        complete=not budget.is_spent and len(seen.rows) < MAX_JOBS,
+        collisions=_collisions(groups, since, runs, load, seen.every),
+        every=seen.every,
+        complete=not budget.is_spent,
     )
 
 
@@ -135,7 +142,7 @@ def _pattern(schedule: Schedule, since: datetime, delay: timedelta, left: int | 
 
 
 def _collisions(
-    groups: Sequence[_Group], since: datetime, runs: Sequence[float], load: Sequence[float]
+    groups: Sequence[_Group], since: datetime, runs: Sequence[float], load: Sequence[float], every: int
 ) -> list[Collision]:
     """The busiest minutes in which more than one job runs."""
     busiest = sorted(range(MINUTES), key=lambda minute: -load[minute])[: 4 * BUSIEST]
@@ -147,21 +154,21 @@ def _collisions(
             for minute in wanted.intersection(group.pattern.minutes):
                 found[minute] += [(row, work, group.pattern) for row, work in group.rows]
     return [
-        _collision(since + minute * MINUTE, round(runs[minute]), load[minute], found[minute])
+        _collision(since + minute * MINUTE, round(runs[minute]), load[minute], found[minute], every)
         for minute in busiest
         if len(found[minute]) > 1
     ][:BUSIEST]
 
 
 def _collision(
-    at: datetime, runs: int, load: float, found: list[tuple[ForecastRow, float, Pattern]]
+    at: datetime, runs: int, load: float, found: list[tuple[ForecastRow, float, Pattern]], every: int
 ) -> Collision:
     heaviest = sorted(found, key=lambda one: (-one[1], one[0].jobid))[:NAMED]
     return Collision(
         at=at,
         runs=runs,
         load=round(load, 3),
-        count=len(found),
+        count=len(found) * every,
         jobs=[
             CollidingJob(
                 jobid=row.jobid,

@@ -26,7 +26,7 @@ from scheduler_api.schedule import instant_of
 #: As many connections as the service may open for requests.
 CONNECTIONS = 10
 #: What the service asks for the list in its usual order.
-PAGE = lists.statement((), "jobid", further=True)
+PAGE = lists.statement((), "jobid", further=True, few=False)
 #: What a new job has besides what was written.
 NEW = {
     "state": "active", "pausedat": None, "pauseid": None, "pausereason": None, "pauseduntil": None,
@@ -62,7 +62,8 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
     @app.get("/jobs", response_model=list[Job])
     async def page(cursor: int = 0, limit: int = 100) -> Any:
         async with app.state.pool.acquire() as connection:
-            found = await connection.fetch(PAGE.sql, cursor, limit + 1)
+            jobids = [row[0] for row in await connection.fetch(PAGE.sql, cursor, limit + 1)]
+            found = await connection.fetch(lists.OF_IDS.sql, jobids)
         return [dict(job) for job in found[:limit]]
 
     @app.post("/jobs", response_model=Job, status_code=201)
@@ -89,8 +90,8 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
                 "resumefrom": None,
             }
             jobid = await run(definitions.CREATE, **values, **nowhere, now=now)
-            promise = {"scheduledfor": first, "nextrun": first, "lastrun": None, "runs": 0}
-            await run(pending.ADD, jobid=jobid, **promise)
+            promise = {"occurrences": [first], "trieds": [first], "lastruns": [None], "counts": [0]}
+            await run(pending.ADD, jobids=[jobid], **promise)
             change = {
                 "action": "created",
                 "actor": "local",

@@ -24,7 +24,7 @@ async def service(url: URL, settings: Mapping[str, str] | None = None) -> AsyncI
     own = {"SCHEDULER_DATABASE_URL": dsn(url), "SCHEDULER_PORT": str(port), "SCHEDULER_LOG_LEVEL": "warning"}
     # Whatever the developer has set does not change what is measured.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
-    command = [sys.executable, "-c", "from scheduler_api.cli import main; main()", "serve"]
+    command = [sys.executable, "-m", "scheduler_api", "serve"]
     async with _running(command, port, kept | own | dict(settings or {})):
         yield port
 

@@ -85,6 +85,8 @@ PARTS = (
     documentation,
 )
 
+#: Where a few jobs fill a part of history, the planner would read all of it to find the runs of any job.
+REQUESTS_SETTINGS = {"enable_seqscan": "off"}
 #: What works on many rows at once waits no longer for one that somebody holds: the others wait with it.
 UPKEEP_SETTINGS = {"lock_timeout": "250ms"}
 #: A small pass costs more to plan than to run; its statements have one good plan.
@@ -383,7 +385,7 @@ def requests_database(
     settings: Settings, places: Endpoints, retirement: Retirement | None = None
 ) -> Database:
     """The connections that requests share."""
-    pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout)
+    pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout, REQUESTS_SETTINGS)
     return Database(
         places,
         name="scheduler-api requests",

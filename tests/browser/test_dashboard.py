@@ -225,7 +225,7 @@ async def test_all_is_done_by_the_keyboard_alone(site: Site, page: Page) -> None
     await keys.press("/")
     await keys.type("Second")
     await keys.press("Enter")
-    await expect(page).to_have_url(re.compile(r"\?name=Second$"))
+    await expect(page).to_have_url(re.compile(r"\?search=Second$"))
     await expect(page.locator("tbody tr")).to_have_count(1)
 
 

@@ -1,17 +1,19 @@
 """One order to many jobs, and creating a job once."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import text
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import KeyInFlight
-from scheduler_api.services.jobs import idempotency
-from tests.factories import ACTOR, add_job, execute, logs, scalar
+from scheduler_api.services.jobs import bulk, idempotency
+from tests.factories import ACTOR, add_job, execute, logs, scalar, until_it_waits_or_ends
 
 DAILY = {"jobname": "Daily", "cron": "@daily"}
 
@@ -92,7 +94,10 @@ async def test_a_pause_by_hand_takes_the_place_of_one_of_many(client: AsyncClien
     assert await states(client) == ["active", "paused", "active", "active"]
 
 
-async def test_more_than_one_batch(client: AsyncClient, database: Database) -> None:
+async def test_more_than_one_batch(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH", 100)
     await execute(
         database,
         "INSERT INTO job (jobname, cron, repeat, active, createdat, validfrom)"
@@ -118,6 +123,40 @@ async def test_it_stops_when_a_call_takes_too_long(
     await client.post("/jobs", json=DAILY)
     report = await order(client, action="pause", all=True)
     assert (report["done"], report["lastjobid"]) == (1, 1)
+
+
+async def test_what_is_left_of_a_batch_is_done_when_the_order_is_repeated(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 0.0)
+    # One whose runs are counted is paused by itself.
+    for more in ({}, {"maxruns": 5}, {}, {"maxruns": 5}):
+        await client.post("/jobs", json=DAILY | more)
+    report = await order(client, action="pause", all=True)
+    assert (report["jobids"], report["lastjobid"]) == ([1, 3], 1)
+    fields = {"action": "pause", "scope": "matching", "confirmed": "true"}
+    page = await client.post("/jobs/bulk", data=fields, headers={"accept": "text/html"})
+    assert "with 2 jobs left" in page.text
+    monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 20.0)
+    report = await order(client, action="pause", all=True)
+    assert (report["jobids"], report["unchanged"], report["lastjobid"]) == ([2, 4], 2, None)
+
+
+async def test_runs_are_not_asked_for_twice_when_a_call_takes_too_long(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 0.0)
+    for _ in range(3):
+        await client.post("/jobs", json=DAILY)
+
+    async def meanwhile(session: Session, _: datetime) -> Any:
+        await session.execute(text("SELECT FROM job WHERE jobid = 2 FOR UPDATE"))
+        ordered = asyncio.create_task(order(client, action="run", all=True))
+        await until_it_waits_or_ends(database, ordered)
+        return ordered
+
+    report = await (await database.transact(meanwhile))
+    assert (report["jobids"], report["lastjobid"]) == ([1, 2, 3], 3)
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ async def test_filters_stay_in_their_fields(client: AsyncClient, database: Datab
     for number in range(3):
         await add_job(database, jobname=f'{MARKUP} "{number}', tags=["a"])
     await add_job(database, jobname="Another", tags=["a"])
-    params = {"name": f'{MARKUP} "', "state": "active", "tag": "a", "limit": "2", "sort": "-jobid"}
+    params = {"search": f'{MARKUP} "', "state": "active", "tag": "a", "limit": "2", "sort": "-jobid"}
     first = await client.get("/jobs", params=params, headers=HTML)
     page = strict(first)
     assert "script" not in page.tags
-    assert page.by_id["name"]["value"] == params["name"]
+    assert page.by_id["search"]["value"] == params["search"]
     assert page.by_id["tag"]["value"] == "a"
     assert '<option value="active" selected>' in first.text
     assert 'name="sort" value="-jobid"' in first.text

@@ -13,8 +13,8 @@ from tests.routers.test_pages import HTML
 
 #: Each page, and how many round trips it may take.
 PAGES = {
-    "/jobs": 4,
-    "/jobs?state=overdue&limit=50": 4,
+    "/jobs": 5,
+    "/jobs?state=overdue&limit=50": 5,
     "/jobs/1": 7,
     "/jobs/1?cursor=1": 6,
     "/logs": 4,

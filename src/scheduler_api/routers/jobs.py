@@ -26,7 +26,6 @@ from scheduler_api.routers.http.dependencies import (
 )
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
 from scheduler_api.routers.http.paging import (
-    MAX_COUNT,
     JobFilterDep,
     PlaceDep,
     job_place,
@@ -56,13 +55,11 @@ async def list_jobs(
     Browsers get an HTML page; with `form=true`, the form for a new job.
     """
     found = await database.read(reading.listing, wanted, place.sort, place.after, limit + 1)
-    if found[limit:]:
-        link_next(request, response, cursor=job_place(place.sort, found[limit - 1]))
+    if found.jobs[limit:]:
+        link_next(request, response, cursor=job_place(place.sort, found.jobs[limit - 1]))
     if place.after is None:
-        is_cut = len(found) > limit
-        count = await database.read(reading.count_jobs, wanted, MAX_COUNT + 1) if is_cut else len(found)
-        tell_count(response, count)
-    return found[:limit]
+        tell_count(response, found.matching, is_all=found.matching <= reading.MAX_COUNTED)
+    return found.jobs[:limit]
 
 
 @router.post(

@@ -23,7 +23,7 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
-from scheduler_api.routers.http.paging import MAX_COUNT, AnyLogFilterDep, LogFilterDep, link_next, tell_count
+from scheduler_api.routers.http.paging import AnyLogFilterDep, LogFilterDep, link_next, tell_count
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying
@@ -42,7 +42,8 @@ async def list_logs(
     """List the runs of all jobs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs, and the first page says how many there are
-    (`Total-Count`). Browsers get an HTML page.
+    (`Total-Count`). With `tag`, `minduration` or `maxduration`, a page may have fewer runs than `limit`, or
+    none, and still lead on: a request searches for a moment only. Browsers get an HTML page.
     """
     return await _page(request, response, database, wanted, limit)
 
@@ -58,7 +59,8 @@ async def list_logs_of_job(
 ) -> list[Log]:
     """List a job's runs, newest first.
 
-    A `Link` header with `rel="next"` leads to older runs.
+    A `Link` header with `rel="next"` leads to older runs. With `minduration` or `maxduration`, a page may
+    have fewer runs than `limit`, or none, and still lead on.
     """
     await database.read(reading.get_summary, jobid)
     return await _page(request, response, database, wanted._replace(jobid=jobid), limit)
@@ -67,14 +69,16 @@ async def list_logs_of_job(
 async def _page(
     request: Request, response: Response, database: Database, wanted: LogFilter, limit: int
 ) -> list[Log]:
-    found = await database.read(reading.list_logs, wanted, limit + 1)
-    if found[limit:]:
-        link_next(request, response, cursor=found[limit - 1].logid)
+    found = await database.read(reading.find_logs, wanted, limit)
+    if found.further is not None:
+        link_next(request, response, cursor=found.further)
     if wanted.before is None:
-        is_cut = len(found) > limit
-        count = await database.read(reading.count_logs, wanted, MAX_COUNT + 1) if is_cut else len(found)
-        tell_count(response, count)
-    return found[:limit]
+        count, is_all = len(found.logs), found.further is None
+        if not is_all and not wanted.is_search:
+            count = await database.read(reading.count_logs, wanted, reading.MAX_COUNTED + 1)
+            is_all = count <= reading.MAX_COUNTED
+        tell_count(response, count, is_all=is_all)
+    return found.logs
 
 
 @router.get("/logs/{logid:logid}", responses=answers(404, 422, 503, page=True))

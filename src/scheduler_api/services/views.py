@@ -9,7 +9,7 @@ from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job, JobSummary
 from scheduler_api.contracts.jobs.secrets import Secret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
-from scheduler_api.contracts.runs.logs import JobWithLogs, Log
+from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.database.jobs.definitions import NamedJob
@@ -20,13 +20,12 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
 from scheduler_api.services.jobs import reading, secrets
+from scheduler_api.services.jobs.reading import FoundLogs
 from scheduler_api.services.runs import retrying
 from scheduler_api.services.system import health
 
 #: How many changes the page of a job shows.
 SHOWN_CHANGES = 10
-#: A list says how many there are up to this: to count a million takes longer than to show a page.
-MAX_COUNTED = 1000
 
 
 class JobsView(NamedTuple):
@@ -72,8 +71,7 @@ class RunsView(NamedTuple):
     """A page of the list of runs."""
 
     now: datetime
-    logs: list[Log]
-    """One more than asked for, where there are more."""
+    found: FoundLogs
     names: Mapping[int, NamedJob]
     """What their jobs are called, by jobid."""
     failed: int | None
@@ -90,9 +88,8 @@ async def of_jobs(
     """`limit` jobs, in order, after a place in it."""
     now = await health.clock(session)
     found = await reading.listing(session, wanted, sort, after, limit + 1)
-    count = await reading.count_jobs(session, wanted, MAX_COUNTED + 1)
-    recent = await timeline.recent(session, [job.jobid for job in found[:limit]])
-    return JobsView(now, found, count, recent)
+    recent = await timeline.recent(session, [job.jobid for job in found.jobs[:limit]])
+    return JobsView(now, found.jobs, found.matching, recent)
 
 
 async def of_job(session: Session, jobid: int, limit: int, before: int | None, span: TimeRange) -> JobView:
@@ -121,7 +118,7 @@ async def of_log(session: Session, logid: int) -> LogView:
 
 async def of_runs(session: Session, wanted: LogFilter, limit: int, failed: LogFilter | None) -> RunsView:
     """`limit` logs, newest first; those that have `failed` are counted, if that is asked for."""
-    logs = await reading.list_logs(session, wanted, limit + 1)
-    names = await reading.names(session, sorted({log.jobid for log in logs[:limit]}))
+    found = await reading.find_logs(session, wanted, limit)
+    names = await reading.names(session, sorted({log.jobid for log in found.logs}))
     count = None if failed is None else await retrying.count_failed(session, failed)
-    return RunsView(await health.clock(session), logs, names, count)
+    return RunsView(await health.clock(session), found, names, count)

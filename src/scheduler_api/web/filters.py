@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 #: What narrows each list down, and what else the addresses of its pages keep.
-OF_JOBS, KEPT_OF_JOBS = ("name", "state", "laststatus", "tag", "pauseid"), ("sort", "limit")
+OF_JOBS, KEPT_OF_JOBS = ("search", "name", "state", "laststatus", "tag", "pauseid"), ("sort", "limit")
 OF_RUNS, KEPT_OF_RUNS = ("status", "cause", "since", "until"), ("limit",)
 
 

@@ -24,7 +24,8 @@ from scheduler_api.contracts.system.problems import Problem, ProblemKind
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
-from scheduler_api.services.views import MAX_COUNTED, JobsView, JobView, RunsView
+from scheduler_api.services.jobs.reading import MAX_COUNTED
+from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.times import Times
 from scheduler_api.wording import jobs, notices
@@ -118,7 +119,6 @@ class Pages:
     def runs(
         self,
         view: RunsView,
-        limit: int,
         further: str | None,
         query: Mapping[str, str],
         span: tuple[datetime | None, datetime | None],
@@ -131,7 +131,8 @@ class Pages:
             "runs.html",
             now=view.now,
             # The job of a log may have been removed a moment ago, with all its logs.
-            rows=[(log, view.names[log.jobid]) for log in view.logs[:limit] if log.jobid in view.names],
+            rows=[(log, view.names[log.jobid]) for log in view.found.logs if log.jobid in view.names],
+            searched=view.found.until,
             further=further,
             notice=notices.notice(query) if first else None,
             first=first,

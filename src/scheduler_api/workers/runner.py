@@ -124,12 +124,12 @@ class Runner:
                 break
             after = part.last
             _add(report, part)
-            # What is done of a batch is done whole, or nobody could say up to which job it was.
-            while part.left:
+            # Whoever repeats the order finds done what is, but for runs: of these no batch is left half done.
+            while part.left and (monotonic() < give_up or order.action is BulkAction.RUN):
                 part = await undisturbed(self._database.transact(bulk.run_singly, asked, part.left))
                 _add(report, part)
             if monotonic() >= give_up:
-                report.lastjobid = after
+                report.lastjobid = part.left[0] - 1 if part.left else after
                 break
         report.jobids.sort()
         return report

@@ -29,15 +29,17 @@ class BulkAction(StrEnum):
     DELETE = "delete"
 
 
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(clean_text)]
 JobNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 class BulkFilter(Input):
     """Which jobs: those that match everything that is given."""
 
-    name: (
-        Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(clean_text)] | None
-    ) = None
+    name: SearchText | None = None
+    search: Annotated[
+        SearchText | None, Field(description="Only jobs whose name, host or one tag contains this.")
+    ] = None
     state: Annotated[Condition | None, Field(strict=False)] = None
     laststatus: Annotated[LastStatus | None, Field(strict=False)] = None
     tag: Tag | None = None
@@ -98,6 +100,6 @@ class BulkReport(Output):
     unchanged: int = Field(description="The number of jobs that were already in the wanted state.")
     failed: list[BulkFailure] = Field(description="Jobs that could not be changed, and why.")
     lastjobid: int | None = Field(
-        description="Where it stopped at its time limit: jobs with larger ids are unchanged. Null if it is "
-        "complete."
+        description="Where it stopped at its time limit: jobs up to this id are done, and of the others at "
+        "most some. Send the order again for the rest. Null if it is complete."
     )

@@ -72,13 +72,13 @@ ONE = Statement(
     CalendarRow,
 )
 #: Nobody changes or removes them until the transaction ends.
-DAYS = Statement(
+_DAYS = (
     select(*columns(calendar, CalendarDaysRow))
     .where(calendar.c.name == any_(bindparam("names")))
     .order_by(calendar.c.name)
-    .with_for_update(read=True),
-    CalendarDaysRow,
 )
+DAYS = Statement(_DAYS, CalendarDaysRow)
+KEPT_DAYS = Statement(_DAYS.with_for_update(read=True), CalendarDaysRow)
 ADD = Statement(
     """
     INSERT INTO calendar (name, days, version, changedat)
@@ -136,8 +136,13 @@ async def stored(session: Session, name: str) -> CalendarRow | None:
 
 
 async def days(session: Session, names: Sequence[str]) -> dict[str, CalendarDaysRow]:
-    """Those of the calendars that there are, by name; they stay until the transaction ends."""
+    """Those of the calendars that there are, by name."""
     return {row.name: row for row in await session.all(DAYS, names=names)}
+
+
+async def keep_days(session: Session, names: Sequence[str]) -> dict[str, CalendarDaysRow]:
+    """The same; they stay as they are until the transaction ends."""
+    return {row.name: row for row in await session.all(KEPT_DAYS, names=names)}
 
 
 async def add(session: Session, now: datetime, name: str) -> bool:

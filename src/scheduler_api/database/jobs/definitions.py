@@ -53,13 +53,16 @@ IS_REFINED = """
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 #: Whether a job is not being removed with its history.
 IS_THERE = "job.removedat IS NULL"
+STATE_OF_JOB = """
+    CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
+         WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END
+"""
 _OWN = ", ".join(
     f'job."{field.name}"' for field in fields(JobRow) if field.name in job.c and field.name not in STANDING
 )
 _JOB = f"""
     SELECT {_OWN.replace('job."target"', "{target} AS target")},
-           CASE WHEN job.active THEN 'active' WHEN job.deletedat IS NOT NULL THEN 'deleted'
-                WHEN job.pausedat IS NOT NULL THEN 'paused' ELSE 'completed' END AS state,
+           {STATE_OF_JOB} AS state,
            next_run.nextrun, next_run.scheduledfor AS nextoccurrence,
            coalesce(next_run.runs, job.runs) AS runs,
            greatest(begun.startedat, next_run.lastrun, job.lastrun) AS lastrun,
@@ -77,17 +80,6 @@ AS_WRITTEN = Statement(
     select(*(job.c[column] for column in WRITTEN)).where(job.c.jobid == bindparam("jobid"))
 )
 
-ACTIVE_UNTIL = Statement(
-    f"""
-    WITH chosen AS (
-        SELECT job.jobid FROM job {NEXT_RUN}
-        WHERE job.active AND next_run.nextrun <= :until ORDER BY next_run.nextrun, job.jobid LIMIT :limit
-    )
-    {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY next_run.nextrun, job.jobid
-    """,
-    JobRow,
-)
-
 
 @dataclass
 class ForecastRow(ScheduleRow):
@@ -100,13 +92,22 @@ class ForecastRow(ScheduleRow):
     """How many runs the schedule has made."""
 
 
+# A count that stops early, and what the server remembers where it did.
+COUNT_ACTIVE = Statement(
+    """
+    SELECT CASE WHEN number < CAST(:most AS bigint) THEN number ELSE greatest(number, known) END
+    FROM (SELECT count(*) AS number FROM (SELECT FROM job WHERE active LIMIT :most) AS first) AS counted,
+         (SELECT CAST(max(reltuples) AS bigint) AS known FROM pg_class
+          WHERE oid = to_regclass('ix_job_active')) AS remembered
+    """
+)
 ACTIVE_DEFINITIONS = Statement(
     f"""
     SELECT {SCHEDULE}, jobname, kind = 'http' AS calls, next_run.runs
     FROM job {NEXT_RUN}
     -- With its last run in progress, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
-    ORDER BY job.jobid LIMIT :limit
+      AND job.jobid % CAST(:every AS bigint) = 0
     """,
     ForecastRow,
 )
@@ -285,14 +286,14 @@ async def as_written(session: Session, jobid: int) -> Mapping[str, Any]:
     return dict(await session.one(AS_WRITTEN, jobid=jobid))
 
 
-async def active_until(session: Session, until: datetime, limit: int) -> list[JobRow]:
-    """Up to `limit` active jobs that run up to then, those that run first in front."""
-    return await session.all(ACTIVE_UNTIL, until=until, limit=limit)
+async def count_active(session: Session, most: int) -> int:
+    """How many jobs are active; about how many, if these are `most` or more."""
+    return int(await session.value(COUNT_ACTIVE, most=most))
 
 
-async def active_definitions(session: Session, limit: int) -> list[ForecastRow]:
-    """The schedules of up to `limit` active jobs."""
-    return await session.all(ACTIVE_DEFINITIONS, limit=limit)
+async def active_definitions(session: Session, every: int) -> list[ForecastRow]:
+    """The schedules of active jobs: of every so many-th."""
+    return await session.all(ACTIVE_DEFINITIONS, every=every)
 
 
 async def ids(session: Session, after: int, limit: int) -> list[int]:

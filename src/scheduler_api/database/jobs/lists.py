@@ -1,13 +1,13 @@
 """Statements on lists of jobs: narrowed down, in an order, page by page; and how many there are."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.database.jobs.definitions import BEGUN, IS_THERE, NEXT_RUN, SUMMARY
+from scheduler_api.database.jobs.definitions import BEGUN, IS_THERE, NEXT_RUN, STATE_OF_JOB, SUMMARY
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE
@@ -21,6 +21,8 @@ class JobFilter(NamedTuple):
 
     name: str | None = None
     """A part of the name."""
+    search: str | None = None
+    """A part of the name, the host or a tag."""
     state: Condition | None = None
     laststatus: LastStatus | None = None
     tag: str | None = None
@@ -38,27 +40,56 @@ _FAILED = (
     f"SELECT jobid FROM joblog WHERE {LIVE} AND laststatus = 'failed'"
     " UNION ALL SELECT jobid FROM job WHERE laststatus = 'failed')"
 )
+#: Runs that have begun and are not over: those in progress, and those that wait for another attempt.
+_RUNNING, _WAITING = f"{LIVE} AND status = 'running'", f"{LIVE} AND status = 'pending' AND attempt > 1"
+_NONE_BEGUN = " AND ".join(
+    f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND jobid = job.jobid)" for begun in (_RUNNING, _WAITING)
+)
+#: Next runs by when they are tried: each kind has an index of its own.
+_DUE = "status = 'pending' AND kind = '{kind}' AND cause = 'schedule' AND attempt = 1"
+_OVERDUE = " UNION ALL ".join(
+    f"SELECT jobid FROM joblog WHERE {LIVE} AND {_DUE.format(kind=kind)}"
+    " AND nextrun < statement_timestamp() - CAST(:overdue AS interval)"
+    for kind in ("plain", "http")
+)
+#: The words of a job, which are found by an index of the trigrams in them.
+_WORDS = "jobwords(job.jobname, job.host, job.tags)"
+#: The same filters without that index: it is of no use for a shorter text, and of less than none for one that
+#: very many jobs have.
+SHORTEST, COMMON = 3, 30
+_COMMON = {
+    "name-common": "job.jobname ILIKE :name",
+    "search-common": "(job.jobname ILIKE :search OR job.host ILIKE :search"
+    " OR EXISTS (SELECT FROM unnest(job.tags) AS tag WHERE tag ILIKE :search))",
+}
+#: How many of a hundredth of the jobs have the text; the same hundredth each time.
+SAMPLE = {
+    name: Statement(f"SELECT count(*) FROM job TABLESAMPLE SYSTEM (1) REPEATABLE (1) WHERE {condition}")
+    for name, condition in _COMMON.items()
+}
 #: The conditions, by the filter or the state that asks for them.
 CONDITIONS = {
-    "name": "job.jobname ILIKE :name",
+    "name": f"{_WORDS} ILIKE :name AND job.jobname ILIKE :name",
+    "search": f"{_WORDS} ILIKE :search",
+    **_COMMON,
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
     "jobids": "job.jobid = ANY(CAST(:jobids AS bigint[]))",
     "pauseid": "job.pauseid = CAST(:pauseid AS uuid)",
-    "last-finished": "begun.status IS NULL AND coalesce(next_run.laststatus, job.laststatus) = 'finished'",
-    "last-failed": f"begun.status IS NULL AND {_FAILED}",
-    "last-running": "begun.status = 'running'",
-    "last-pending": "begun.status = 'pending'",
+    "last-finished": f"{_NONE_BEGUN} AND coalesce(next_run.laststatus, job.laststatus) = 'finished'",
+    "last-failed": f"{_NONE_BEGUN} AND {_FAILED}",
+    "last-running": f"begun.status = 'running' AND job.jobid IN (SELECT jobid FROM joblog WHERE {_RUNNING})",
+    "last-pending": f"begun.status = 'pending' AND job.jobid IN (SELECT jobid FROM joblog WHERE {_WAITING})",
     "active": "job.active",
     "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
     "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
     "deleted": "job.deletedat IS NOT NULL",
-    "running": f"EXISTS (SELECT FROM joblog WHERE {LIVE} AND jobid = job.jobid AND status = 'running')",
-    "failing": f"job.active AND begun.status IS NULL AND {_FAILED}",
-    "overdue": "job.active AND next_run.nextrun < statement_timestamp() - CAST(:overdue AS interval)",
+    "running": f"job.jobid IN (SELECT jobid FROM joblog WHERE {_RUNNING})",
+    "failing": f"job.active AND {_NONE_BEGUN} AND {_FAILED}",
+    "overdue": f"job.active AND job.jobid IN ({_OVERDUE})",
 }
-#: Filters and orders that look at more than the job's own row.
-_OF_LATEST = {"failing", *(f"last-{status}" for status in LastStatus)}
-_OF_NEXT_RUN = {"overdue", "nextrun", *_OF_LATEST}
+#: Filters that look at the newest run that has begun, and at the next run.
+_OF_BEGUN = {"last-running", "last-pending"}
+_OF_NEXT_RUN = {"failing", "last-finished", "last-failed"}
 #: How lists can be sorted: by what, and what comes after a place in that order.
 SORTS = {
     "jobid": ("job.jobid", "job.jobid > :jobid"),
@@ -70,77 +101,158 @@ SORTS = {
         " > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)",
     ),
 }
+#: Next runs in the order of their time, by an index or of few rows each: when, and which.
+_IN_TURN = (
+    *(("nextrun", f"{_DUE.format(kind=kind)} AND following IS NULL") for kind in ("plain", "http")),
+    *(("following", f"status = '{status}' AND following IS NOT NULL") for status in ("running", "pending")),
+)
 
 
-async def count(session: Session, wanted: JobFilter, most: int | None = None) -> int:
+class Lookup(NamedTuple):
+    """What a filter asks for, as the database is to look for it."""
+
+    filters: tuple[str, ...]
+    """The names of conditions."""
+    values: Mapping[str, Any]
+
+
+async def lookup(session: Session, wanted: JobFilter) -> Lookup:
+    """How to look for what is wanted."""
+    by_name = wanted._asdict().items()
+    values = {name: value for name, value in by_name if value is not None and name not in LITERAL}
+    filters = {*values}
+    for name in {"name", "search"} & filters:
+        text = values[name]
+        values[name] = f"%{text.translate(_WILDCARDS)}%"
+        common = f"{name}-common"
+        if len(text) < SHORTEST or await session.value(SAMPLE[common], **{name: values[name]}) > COMMON:
+            filters = filters - {name} | {common}
+    if wanted.state is not None:
+        filters.add(wanted.state.value)
+    if wanted.state is Condition.OVERDUE:
+        values["overdue"] = LATE
+    if wanted.laststatus is not None:
+        filters.add(f"last-{wanted.laststatus}")
+    return Lookup(tuple(sorted(filters)), values)
+
+
+async def count(session: Session, asked: Lookup, most: int | None = None) -> int:
     """How many jobs there are; up to `most`."""
-    given = _given(wanted)
-    return int(await session.value(_count(tuple(sorted(given))), **given, most=most))
+    return int(await session.value(_count(asked.filters), **asked.values, most=most))
 
 
-async def page(
+async def ids(
     session: Session,
-    wanted: JobFilter,
+    asked: Lookup,
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
-) -> list[JobRow]:
-    """Up to `limit` jobs, in order.
+    *,
+    few: bool = False,
+) -> list[int]:
+    """The ids of up to `limit` jobs, in order.
 
-    `after` is a place in that order: a jobid, and the sort key that goes before it.
+    `after` is a place in that order: a jobid, and the sort key that goes before it. A `few` are found by what
+    they have in common, and then put in order; of more, those that come next in the order are looked at until
+    enough fit.
     """
-    given = _given(wanted)
-    found = statement(tuple(sorted(given)), sort, after is not None)
+    found = statement(asked.filters, sort, after is not None, few)
     jobid, key = after or (None, None)
-    return await session.all(found, **given, jobid=jobid, key=key, limit=limit)
+    return await session.values(found, **asked.values, jobid=jobid, key=key, limit=limit)
 
 
-def _given(wanted: JobFilter) -> dict[str, Any]:
-    """The conditions that a filter makes, with their values."""
-    by_name = wanted._asdict().items()
-    given = {name: value for name, value in by_name if value is not None and name not in LITERAL}
-    if wanted.name is not None:
-        given["name"] = f"%{wanted.name.translate(_WILDCARDS)}%"
-    if wanted.state is not None:
-        given[wanted.state.value] = LATE
-    if wanted.laststatus is not None:
-        given[f"last-{wanted.laststatus}"] = None
-    return given
+async def of_ids(session: Session, jobids: Sequence[int]) -> list[JobRow]:
+    """These jobs, in this order; without those that are gone."""
+    # Which jobs comes first, and by itself: not knowing how few these are, a plan would join them with all
+    # next runs that there are.
+    rows = {row.jobid: row for row in await session.all(OF_IDS, jobids=jobids)} if jobids else {}
+    return [rows[jobid] for jobid in jobids if jobid in rows]
 
 
-@lru_cache(maxsize=256)
-def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[JobRow]:
-    """The statement behind `page`."""
+async def states(session: Session, jobids: Sequence[int]) -> dict[int, str]:
+    """In which state each of the jobs is."""
+    return dict(await session.all(STATES, jobids=jobids)) if jobids else {}
+
+
+async def active_until(session: Session, until: datetime, limit: int) -> list[JobRow]:
+    """Up to `limit` active jobs that run up to then, those that run first in front."""
+    return await of_ids(session, await session.values(ACTIVE_UNTIL, until=until, limit=limit))
+
+
+OF_IDS = Statement(f"{SUMMARY} WHERE job.jobid = ANY(:jobids)", JobRow)
+STATES = Statement(f"SELECT jobid, {STATE_OF_JOB} AS state FROM job WHERE jobid = ANY(:jobids)")
+
+
+@lru_cache(maxsize=512)
+def statement(filters: tuple[str, ...], sort: str, further: bool, few: bool) -> Statement[Any]:
+    """The statement behind `ids`."""
     order, beyond = SORTS[sort]
     conditions = _conditions(filters)
-    if further:
-        conditions.append(beyond)
-    asked = {sort, *filters}
-    seen = (NEXT_RUN if _OF_NEXT_RUN & asked else "") + (BEGUN if _OF_LATEST & asked else "")
-    # First which jobs, by as little as that takes; then all that there is to say of those.
-    return Statement(
-        f"""
-        WITH chosen AS (
-            SELECT job.jobid FROM job {seen} WHERE {" AND ".join(conditions)} ORDER BY {order} LIMIT :limit
+    places = [beyond] if further else []
+    if few:
+        seen = NEXT_RUN if sort == "nextrun" else ""
+        return Statement(
+            f"""
+            WITH matched AS MATERIALIZED ({_matching(filters, conditions)})
+            SELECT job.jobid FROM matched JOIN job ON job.jobid = matched.jobid {seen}
+            WHERE {" AND ".join(places) or "true"} ORDER BY {order} LIMIT :limit
+            """
         )
-        {SUMMARY} WHERE job.jobid IN (SELECT jobid FROM chosen) ORDER BY {order}
-        """,
-        JobRow,
-    )
+    if sort == "nextrun":
+        return Statement(_in_turn(filters, conditions, further))
+    return Statement(f"{_matching(filters, [*conditions, *places])} ORDER BY {order} LIMIT :limit")
 
 
 @lru_cache(maxsize=256)
 def _count(filters: tuple[str, ...]) -> Statement[Any]:
-    seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (BEGUN if _OF_LATEST & {*filters} else "")
-    return Statement(
+    matching = _matching(filters, _conditions(filters))
+    return Statement(f"SELECT count(*) FROM ({matching} LIMIT :most) AS found")
+
+
+def _matching(filters: Sequence[str], conditions: Sequence[str]) -> str:
+    seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (BEGUN if _OF_BEGUN & {*filters} else "")
+    return f"SELECT job.jobid FROM job {seen} WHERE {' AND '.join(conditions)}"
+
+
+def _in_turn(filters: Sequence[str], conditions: Sequence[str], further: bool) -> str:
+    """Those with a next run in the order of that; if these are not enough, those without."""
+    begun = BEGUN if _OF_BEGUN & {*filters} else ""
+    beyond = "(next_run.{key}, job.jobid) > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)"
+    branches = [
         f"""
-        SELECT count(*) FROM (
-            SELECT FROM job {seen} WHERE {" AND ".join(_conditions(filters)) or "true"} LIMIT :most
-        ) AS found
+        (SELECT job.jobid, next_run.{key} AS key
+         FROM (SELECT * FROM joblog WHERE {LIVE} AND {which}) AS next_run JOIN job USING (jobid) {begun}
+         WHERE {" AND ".join([*conditions, *([beyond.format(key=key)] if further else [])])}
+         ORDER BY next_run.{key}, job.jobid LIMIT :limit)
         """
-    )
+        for key, which in _IN_TURN
+    ]
+    last = ["next_run.jobid IS NULL", *conditions]
+    if further:
+        last.append("(CAST(:key AS timestamptz) IS NOT NULL OR job.jobid > :jobid)")
+    return f"""
+        (SELECT jobid FROM ({" UNION ALL ".join(branches)}) AS turn ORDER BY key, jobid LIMIT :limit)
+        UNION ALL
+        (SELECT job.jobid FROM job {NEXT_RUN} {begun} WHERE {" AND ".join(last)}
+         ORDER BY job.jobid LIMIT :limit)
+        LIMIT :limit
+    """
 
 
-def _conditions(filters: tuple[str, ...]) -> list[str]:
+def _conditions(filters: Sequence[str]) -> list[str]:
     conditions = [CONDITIONS[name] for name in filters]
     return [*conditions, IS_THERE] if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]
+
+
+ACTIVE_UNTIL = Statement(
+    f"""
+    SELECT jobid FROM ({
+        " UNION ALL ".join(
+            f"(SELECT jobid, {key} AS key FROM joblog JOIN job USING (jobid)"
+            f" WHERE {LIVE} AND {which.replace('kind', 'joblog.kind')} AND job.active AND {key} <= :until"
+            f" ORDER BY {key}, jobid LIMIT :limit)"
+            for key, which in _IN_TURN
+        )
+    }) AS turn ORDER BY key, jobid LIMIT :limit
+    """
+)

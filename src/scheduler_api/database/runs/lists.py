@@ -1,6 +1,7 @@
 """Lists of logs: those that fit a filter, newest first."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -36,12 +37,19 @@ class LogFilter(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     @property
+    def is_search(self) -> bool:
+        """Whether logs have to be looked at one by one."""
+        return not _SEARCHED.isdisjoint(self.given)
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """The names of what it asks for, in order: of CONDITIONS, and `before`."""
         given = self.given.items()
         return tuple(sorted(f"{name}={value}" if name in LITERAL else name for name, value in given))
 
 
+#: Filters that no index serves: logs are looked at one by one.
+_SEARCHED = {"tag", "longer", "shorter"}
 #: Filters of which each value has a condition of its own, as the planner chooses indexes and parts by it.
 LITERAL = {"status", "cause"}
 #: The conditions, by the filter that asks for them.
@@ -78,6 +86,29 @@ async def page(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
     return await session.all(statement(wanted.conditions), **wanted.given, limit=limit)
 
 
+class Searched(NamedTuple):
+    """What a search among some logs has found, and where it ended."""
+
+    logids: Sequence[int]
+    days: Sequence[date]
+    """The days under which these are kept."""
+    looked_at: int
+    last: int | None
+    """The last log that was looked at; None: there was none."""
+    until: datetime | None
+    """Its occurrence."""
+
+
+async def search(session: Session, wanted: LogFilter, among: int, limit: int) -> Searched:
+    """Look at `among` logs, newest first, for up to `limit` of those that are wanted."""
+    return await session.one(_search(wanted.conditions), **wanted.given, among=among, limit=limit)
+
+
+async def of_ids(session: Session, found: Searched) -> list[LogRow]:
+    """The logs that were found, in no order."""
+    return await session.all(OF_IDS, logids=found.logids, days=found.days) if found.logids else []
+
+
 async def count(session: Session, wanted: LogFilter, most: int) -> int:
     """How many logs there are, up to `most`."""
     return int(await session.value(_count(wanted.conditions), **wanted.given, most=most))
@@ -107,6 +138,35 @@ def statement(names: tuple[str, ...]) -> Statement[LogRow]:
     conditions = [_FURTHER[order] if name == "before" else CONDITIONS[name] for name in names]
     where = " AND ".join(conditions) or "true"
     return Statement(f"{LOGS} WHERE {where} ORDER BY {order} LIMIT :limit", LogRow)
+
+
+@lru_cache(maxsize=64)
+def _search(names: tuple[str, ...]) -> Statement[Searched]:
+    order = _OF_JOB if "jobid" in names else _OF_ALL
+    conditions = {name: _FURTHER[order] if name == "before" else CONDITIONS[name] for name in names}
+    among = [condition for name, condition in conditions.items() if name not in _SEARCHED]
+    wanted = [condition for name, condition in conditions.items() if name in _SEARCHED]
+    return Statement(
+        f"""
+        WITH seen AS MATERIALIZED (
+            SELECT logid, day, jobid, scheduledfor, startedat, finishedat FROM joblog
+            WHERE {" AND ".join(among) or "true"} ORDER BY {order} LIMIT :among
+        ), found AS (
+            SELECT logid, day FROM seen WHERE {" AND ".join(wanted)} ORDER BY {order} LIMIT :limit
+        )
+        SELECT coalesce((SELECT array_agg(logid) FROM found), '{{}}') AS logids,
+               coalesce((SELECT array_agg(day) FROM found), '{{}}') AS days,
+               (SELECT count(*) FROM seen) AS looked_at, last.logid AS last, last.scheduledfor AS until
+        FROM (VALUES (1)) AS always
+        LEFT JOIN (
+            SELECT logid, scheduledfor FROM seen ORDER BY {order.replace("DESC", "ASC")} LIMIT 1
+        ) AS last ON true
+        """,
+        Searched,
+    )
+
+
+OF_IDS = Statement(f"{LOGS} WHERE logid = ANY(:logids) AND day = ANY(CAST(:days AS date[]))", LogRow)
 
 
 @lru_cache(maxsize=64)

@@ -83,7 +83,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Total-Count-Complete": {
         "schema": {"type": "boolean"},
-        "description": "`false`: there are more than `Total-Count`, at which counting stops.",
+        "description": "`false`: there may be more than `Total-Count`, at which counting stops.",
     },
     "X-Request-Id": {
         "schema": {"type": "string"},

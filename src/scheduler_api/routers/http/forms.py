@@ -51,7 +51,7 @@ TARGET = "target_"
 #: The box of one job in a list.
 PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)
 #: The fields of a filter, in a form.
-OF_FILTER = ("name", "state", "laststatus", "tag")
+OF_FILTER = ("search", "name", "state", "laststatus", "tag")
 
 
 def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:

@@ -17,12 +17,16 @@ from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import Cursor
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
+from scheduler_api.services.jobs.reading import MAX_COUNTED
 
 INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
 #: More than any run takes.
 MAX_SECONDS = 1e9
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
+Search = Annotated[
+    str | None, Query(max_length=100, description="Only jobs whose name, host or one tag contains this.")
+]
 InState = Annotated[
     Condition | None,
     Query(
@@ -37,13 +41,14 @@ WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with
 
 async def _job_filter(
     name: Name = None,
+    search: Search = None,
     state: InState = None,
     laststatus: WithLast = None,
     tag: WithTag = None,
     pauseid: WithPause = None,
 ) -> JobFilter:
-    _check_texts(name=name, tag=tag)
-    return JobFilter(name or None, state, laststatus, tag or None, pauseid=pauseid)
+    _check_texts(name=name, search=search, tag=tag)
+    return JobFilter(name or None, search or None, state, laststatus, tag or None, pauseid=pauseid)
 
 
 def _check_texts(**texts: str | None) -> None:
@@ -230,14 +235,10 @@ def link_next(request: Request, response: Response, **place: Any) -> str:
     return further
 
 
-#: How far lists are counted.
-MAX_COUNT = 10_000
-
-
-def tell_count(response: Response, count: int) -> None:
+def tell_count(response: Response, count: int, *, is_all: bool) -> None:
     """Say how many there are in a list, or that there are more than are counted."""
-    response.headers["Total-Count"] = str(min(count, MAX_COUNT))
-    response.headers["Total-Count-Complete"] = str(count <= MAX_COUNT).lower()
+    response.headers["Total-Count"] = str(min(count, MAX_COUNTED))
+    response.headers["Total-Count-Complete"] = str(is_all).lower()
 
 
 def with_offset(text: str) -> str:

@@ -27,8 +27,8 @@ async def order_by_form(
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
         found = await database.read(reading.listing, bulk.filter_of(wanted), JobSort.JOBID, None, MAX_BY_ID)
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
-        jobids = [job.jobid for job in found] if count <= MAX_BY_ID else []
-        named = {job.jobid: job.jobname for job in found[:NAMED]}
+        jobids = [job.jobid for job in found.jobs] if count <= MAX_BY_ID else []
+        named = {job.jobid: job.jobname for job in found.jobs[:NAMED]}
         return await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
     report = await runner.run_bulk(wanted, actor)
     left = await database.read(reading.names, [failure.jobid for failure in report.failed])

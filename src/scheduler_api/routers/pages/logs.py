@@ -41,8 +41,9 @@ async def runs_page(
     is_of_time = wanted._replace(status=None, cause=None, before=None) == span
     failed = span if wanted.status == LogStatus.FAILED and is_of_time else None
     view = await database.read(views.of_runs, wanted, size, failed)
-    further = link_next(request, response, cursor=view.logs[size - 1].logid) if view.logs[size:] else None
-    return await aside(pages.runs, view, size, further, request.query_params, (wanted.since, wanted.until))
+    last = view.found.further
+    further = None if last is None else link_next(request, response, cursor=last)
+    return await aside(pages.runs, view, further, request.query_params, (wanted.since, wanted.until))
 
 
 @router.page("/logs/{logid:logid}")

@@ -38,7 +38,7 @@ async def gather(session: Session, now: datetime, name: str) -> Affected:
     """Read what a report on a change of the calendar rests on; nothing, if it is new."""
     users = await calendars.users(session, name, NAMED_JOBS + 1)
     names = set(chain.from_iterable(user.calendars for user in users)) | {name}
-    known = await calendars.days(session, sorted(names))
+    known = await calendars.keep_days(session, sorted(names))
     others = {other: row.days for other, row in known.items() if other != name}
     return Affected(now, name, known[name].days if name in known else [], users, others)
 

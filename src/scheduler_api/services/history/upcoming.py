@@ -18,7 +18,7 @@ from scheduler_api.contracts.jobs.schedules import (
     SchedulePreview,
     Upcoming,
 )
-from scheduler_api.database.jobs import definitions
+from scheduler_api.database.jobs import definitions, lists
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
@@ -108,7 +108,7 @@ async def jobs_until(
     end = now + DAY if until is None else until
     if not now < end <= now + MAX_AHEAD:
         raise InvalidInput(FieldError(("?until",), f"Must lie in the next {MAX_AHEAD.days} days."))
-    return now, end, await definitions.active_until(session, end, limit)
+    return now, end, await lists.active_until(session, end, limit)
 
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:

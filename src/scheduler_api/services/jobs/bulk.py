@@ -52,14 +52,17 @@ def filter_of(order: BulkOrder) -> JobFilter:
 
 async def count(session: Session, wanted: JobFilter) -> int:
     """How many jobs there are."""
-    return await lists.count(session, wanted)
+    return await lists.count(session, await lists.lookup(session, wanted))
 
 
 async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
     """Do what is ordered with the next jobs, in the order of their ids; with ordinary ones, all at once."""
-    rows = await lists.page(session, filter_of(asked.order), "jobid", (after, None), BATCH)
-    wanted = [row.jobid for row in rows if not _is_so(asked.order.action, row.state)]
-    report = BatchReport(rows[-1].jobid if rows else None, unchanged=len(rows) - len(wanted))
+    looked_up = await lists.lookup(session, filter_of(asked.order))
+    jobids = await lists.ids(session, looked_up, "jobid", (after, None), BATCH)
+    states = await lists.states(session, jobids)
+    # Those that are gone by now are none.
+    wanted = [jobid for jobid in jobids if jobid in states and not _is_so(asked.order.action, states[jobid])]
+    report = BatchReport(jobids[-1] if jobids else None, unchanged=len(states) - len(wanted))
     report.done = sorted(await _together(session, now, asked, wanted)) if wanted else []
     report.left = sorted({*wanted}.difference(report.done))
     return report

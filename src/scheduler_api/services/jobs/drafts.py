@@ -86,7 +86,7 @@ async def resolved(session: Session, now: datetime, draft: Draft) -> Draft:
     draft = started(draft, now)
     if not draft.calendars:
         return draft
-    known = await calendars.days(session, draft.calendars)
+    known = await calendars.keep_days(session, draft.calendars)
     unknown = [n for n, name in enumerate(draft.calendars) if name not in known]
     if unknown:
         raise InvalidInput(*(FieldError(("calendars", n), "There is no such calendar.") for n in unknown))

@@ -1,7 +1,9 @@
 """Jobs, their changes and their logs, as they are shown."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from time import monotonic
+from typing import Any, NamedTuple
 
 from scheduler_api.computing import in_turns
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
@@ -13,9 +15,16 @@ from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.runs import lists as log_lists
 from scheduler_api.database.runs.lists import LogFilter
+from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 
+#: A list says how many there are up to this: to count a million takes longer than to show a page.
+MAX_COUNTED = 1000
+#: So many jobs of one tag are put in order by themselves.
+MAX_SORTED = 20_000
+#: Logs that are looked at in one step of a search, and seconds after which none is begun.
+SEARCHED, SEARCH_SECONDS = 50_000, 0.15
 #: What a job's version counts.
 VERSIONED = {
     ChangeAction.EDITED,
@@ -55,9 +64,39 @@ async def list_logs(session: Session, wanted: LogFilter, limit: int) -> list[Log
     return await in_turns(lambda row: Log.model_validate(vars(row)), rows)
 
 
-async def count_jobs(session: Session, wanted: JobFilter, most: int) -> int:
-    """How many jobs there are; up to `most`."""
-    return await lists.count(session, wanted, most)
+class FoundLogs(NamedTuple):
+    """A part of a list of logs."""
+
+    logs: list[Log]
+    further: int | None = None
+    """The log after which the list goes on; None: it does not."""
+    until: datetime | None = None
+    """The occurrence up to which was searched, where that took too long to go on."""
+
+
+async def find_logs(session: Session, wanted: LogFilter, limit: int) -> FoundLogs:
+    """Up to `limit` logs, newest first; fewer where it takes too long to find more."""
+    if not wanted.is_search:
+        logs = await list_logs(session, wanted, limit + 1)
+        return FoundLogs(logs[:limit], logs[limit - 1].logid if logs[limit:] else None)
+    found: list[LogRow] = []
+    give_up = monotonic() + SEARCH_SECONDS
+    place = wanted
+    further, until = None, None
+    while True:
+        part = await log_lists.search(session, place, SEARCHED, limit + 1 - len(found))
+        rows = {row.logid: row for row in await log_lists.of_ids(session, part)}
+        # Those that are gone by now are none.
+        found += [rows[logid] for logid in part.logids if logid in rows]
+        if found[limit:]:
+            further = found[limit - 1].logid
+        elif part.looked_at == SEARCHED:
+            place = wanted._replace(before=part.last)
+            if monotonic() < give_up:
+                continue
+            further, until = part.last, part.until
+        logs = await in_turns(lambda row: Log.model_validate(vars(row)), found[:limit])
+        return FoundLogs(logs, further, until)
 
 
 async def count_logs(session: Session, wanted: LogFilter, most: int) -> int:
@@ -89,13 +128,26 @@ async def changes_since(session: Session, job: Job, version: int) -> list[Change
     return [change for change, later in zip(newest, counted, strict=True) if later < job.version - version]
 
 
+class FoundJobs(NamedTuple):
+    """A part of a list of jobs."""
+
+    jobs: list[JobSummary]
+    matching: int
+    """How many fit on all pages; of more than MAX_COUNTED, one more than that."""
+
+
 async def listing(
     session: Session,
     wanted: JobFilter,
     sort: str,
     after: tuple[int, Any] | None,
     limit: int,
-) -> list[JobSummary]:
+) -> FoundJobs:
     """Up to `limit` jobs, in order, after a place in it."""
-    rows = await lists.page(session, wanted, sort, after, limit)
-    return await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)
+    asked = await lists.lookup(session, wanted)
+    matching = await lists.count(session, asked, MAX_COUNTED + 1)
+    few = matching <= MAX_COUNTED
+    if not few and wanted.tag is not None:
+        few = await lists.count(session, asked, MAX_SORTED + 1) <= MAX_SORTED
+    rows = await lists.of_ids(session, await lists.ids(session, asked, sort, after, limit, few=few))
+    return FoundJobs(await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows), matching)

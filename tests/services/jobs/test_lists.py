@@ -1,0 +1,106 @@
+"""Lists of jobs: whichever way they are found, they hold the same, in order, page by page."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
+from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs import lists
+from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.jobs.rows import JobRow
+from scheduler_api.database.statements import Session
+from scheduler_api.services.jobs import reading
+from tests.factories import NOON, add_job
+from tests.services.jobs.test_together import add_all_kinds
+
+FILTERS = [
+    JobFilter(),
+    *(JobFilter(state=state) for state in Condition),
+    *(JobFilter(laststatus=status) for status in LastStatus),
+    *(JobFilter(search=text) for text in ("paused", "p", "host", "a", "%", "_", "nowhere")),
+    JobFilter(name="calls"),
+    JobFilter(tag="a"),
+    JobFilter(tag="none"),
+    JobFilter(state=Condition.PAUSED, search="missed"),
+    JobFilter(state=Condition.ACTIVE, laststatus=LastStatus.FAILED),
+]
+
+
+@pytest.fixture
+async def jobs(database: Database) -> Database:
+    await add_all_kinds(database)
+    for name in ("Twin", "Twin", "a 100% sure_thing"):
+        await add_job(database, jobname=name, interval=60, tags=["a", "partly"])
+    return database
+
+
+async def paged(database: Database, asked: lists.Lookup, sort: str, *, few: bool) -> list[JobRow]:
+    """All of a list, two jobs a page."""
+
+    async def look(session: Session) -> list[JobRow]:
+        found: list[JobRow] = []
+        after: tuple[int, Any] | None = None
+        while jobids := await lists.ids(session, asked, sort, after, 2, few=few):
+            found += await lists.of_ids(session, jobids)
+            last = found[-1]
+            after = last.jobid, {"jobname": last.jobname, "nextrun": last.nextrun}.get(sort)
+        return found
+
+    return await database.read(look)
+
+
+@pytest.mark.parametrize("sort", JobSort)
+async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> None:
+    all_jobs = await paged(jobs, await jobs.read(lists.lookup, JobFilter()), sort, few=False)
+    for wanted in FILTERS:
+        asked = await jobs.read(lists.lookup, wanted)
+        few = await paged(jobs, asked, sort, few=True)
+        assert few == await paged(jobs, asked, sort, few=False), wanted
+        assert len(few) == len({row.jobid for row in few}) == await jobs.read(lists.count, asked), wanted
+        places = [place(row, sort) for row in few]
+        assert all(earlier < later for earlier, later in pairwise(places)), (wanted, places)
+        if wanted.search is not None:
+            # As one reads it, without wildcards.
+            shown = [row for row in all_jobs if holds(row, wanted.search)]
+            assert few == [row for row in shown if wanted.state in {None, row.state}], wanted
+
+
+def place(row: JobRow, sort: JobSort) -> Any:
+    number = -row.jobid if sort is JobSort.NEWEST else row.jobid
+    nextrun = (row.nextrun is None, row.nextrun or NOON)
+    return {"jobname": row.jobname, "nextrun": nextrun}.get(sort, ()), number
+
+
+def holds(row: JobRow, text: str) -> bool:
+    host = "" if row.target is None else str(row.target["url"]).split("/")[2]
+    return any(text.lower() in own.lower() for own in (row.jobname, host, *row.tags))
+
+
+@pytest.mark.parametrize("text", ["par", "par of a name"])
+async def test_what_very_many_jobs_have_is_looked_for_without_the_index(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    wanted = JobFilter(search=text, name=text)
+    assert {*(await jobs.read(lists.lookup, wanted)).filters} == {"name", "search"}
+    monkeypatch.setattr(lists, "COMMON", -1)
+    assert {*(await jobs.read(lists.lookup, wanted)).filters} == {"name-common", "search-common"}
+
+
+async def test_many_jobs_of_one_tag_are_put_in_order_by_themselves(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_COUNTED", 1)
+    ids, said = lists.ids, list[bool]()
+
+    async def watched(*arguments: Any, few: bool) -> list[int]:
+        said.append(few)
+        return await ids(*arguments, few=few)
+
+    monkeypatch.setattr(lists, "ids", watched)
+    for most in (100, 2):
+        monkeypatch.setattr(reading, "MAX_SORTED", most)
+        found = await jobs.read(reading.listing, JobFilter(tag="a"), JobSort.JOBNAME, None, 10)
+        assert (len(found.jobs), found.matching) == (4, 2)
+    assert said == [True, False]

@@ -26,7 +26,7 @@ from scheduler_api.schedule import instant_of
 #: As many connections as the service may open for requests.
 CONNECTIONS = 10
 #: What the service asks for the list in its usual order.
-PAGE = lists.statement((), "jobid", further=True, few=False)
+PAGE = lists.statement((), "jobid", further=True)
 #: What a new job has besides what was written.
 NEW = {
     "state": "active", "pausedat": None, "pauseid": None, "pausereason": None, "pauseduntil": None,

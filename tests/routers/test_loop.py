@@ -362,7 +362,7 @@ async def test_no_request_holds_the_loop(
     app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that orders to many end soon.
-    monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 1.0)
+    monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 0.3)
     await fill(database)
     wrong: list[str] = []
     with watching() as watch:

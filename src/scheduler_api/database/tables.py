@@ -183,16 +183,12 @@ job = Table(
     Index("ix_job_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
     # The tickers look for the pause that ends first.
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
-    # Lists in the order of names, and of the jobs in one state among very many in others.
+    # Lists in the order of names, and of jobs in a state that few are in. What a run changes of a job is in
+    # no index, but for failures, so that it writes into none.
     Index("ix_job_jobname", "jobname", "jobid"),
-    Index("ix_job_active", "jobid", postgresql_where=text("active")),
     Index("ix_job_paused", "jobid", postgresql_where=text("pausedat IS NOT NULL")),
-    Index(
-        "ix_job_completed",
-        "jobid",
-        postgresql_where=text("NOT active AND pausedat IS NULL AND deletedat IS NULL"),
-    ),
     Index("ix_job_deleted", "jobid", postgresql_where=text("deletedat IS NOT NULL")),
+    postgresql_with={"fillfactor": 80},
 )
 # What a search looks for a text in: the name, the host and the tags of a job, each in a line of its own.
 # Without the extension, where it may not be created, a search looks at each job.
@@ -293,9 +289,8 @@ joblog = Table(
     Index("ix_joblog_through", "through", postgresql_where=text("through IS NOT NULL")),
     # What failed last.
     Index("ix_joblog_failedat", "finishedat", postgresql_where=text("status = 'failed'")),
-    # What somebody asked for, or another run led to, among all that the schedules did; and calls to a host.
+    # What somebody asked for, or another run led to, among all that the schedules did.
     Index("ix_joblog_asked", "logid", postgresql_where=text("cause <> 'schedule'")),
-    Index("ix_joblog_host", "host", "logid", postgresql_where=text("host IS NOT NULL")),
     postgresql_partition_by="RANGE (day)",
 )
 

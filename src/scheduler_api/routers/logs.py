@@ -42,8 +42,8 @@ async def list_logs(
     """List the runs of all jobs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs, and the first page says how many there are
-    (`Total-Count`). With `tag`, `minduration` or `maxduration`, a page may have fewer runs than `limit`, or
-    none, and still lead on: a request searches for a moment only. Browsers get an HTML page.
+    (`Total-Count`). With `tag`, `host`, `minduration` or `maxduration`, a page may have fewer runs than
+    `limit`, or none, and still lead on: a request searches for a moment only. Browsers get an HTML page.
     """
     return await _page(request, response, database, wanted, limit)
 
@@ -59,8 +59,8 @@ async def list_logs_of_job(
 ) -> list[Log]:
     """List a job's runs, newest first.
 
-    A `Link` header with `rel="next"` leads to older runs. With `minduration` or `maxduration`, a page may
-    have fewer runs than `limit`, or none, and still lead on.
+    A `Link` header with `rel="next"` leads to older runs. With `host`, `minduration` or `maxduration`, a page
+    may have fewer runs than `limit`, or none, and still lead on.
     """
     await database.read(reading.get_summary, jobid)
     return await _page(request, response, database, wanted._replace(jobid=jobid), limit)

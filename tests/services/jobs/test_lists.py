@@ -42,7 +42,12 @@ async def paged(database: Database, asked: lists.Lookup, sort: str, *, few: bool
     async def look(session: Session) -> list[JobRow]:
         found: list[JobRow] = []
         after: tuple[int, Any] | None = None
-        while jobids := await lists.ids(session, asked, sort, after, 2, few=few):
+        some = await lists.some(session, asked, 1000)
+        while jobids := (
+            await lists.in_order(session, some, sort, after, 2)
+            if few
+            else await lists.ids(session, asked, sort, after, 2)
+        ):
             found += await lists.of_ids(session, jobids)
             last = found[-1]
             after = last.jobid, {"jobname": last.jobname, "nextrun": last.nextrun}.get(sort)
@@ -92,15 +97,22 @@ async def test_many_jobs_of_one_tag_are_put_in_order_by_themselves(
     jobs: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "MAX_COUNTED", 1)
-    ids, said = lists.ids, list[bool]()
-
-    async def watched(*arguments: Any, few: bool) -> list[int]:
-        said.append(few)
-        return await ids(*arguments, few=few)
-
-    monkeypatch.setattr(lists, "ids", watched)
+    said = list[str]()
+    for name in ("ids", "in_order"):
+        monkeypatch.setattr(lists, name, noted(name, said))
     for most in (100, 2):
         monkeypatch.setattr(reading, "MAX_SORTED", most)
         found = await jobs.read(reading.listing, JobFilter(tag="a"), JobSort.JOBNAME, None, 10)
         assert (len(found.jobs), found.matching) == (4, 2)
-    assert said == [True, False]
+    assert said == ["in_order", "ids"]
+
+
+def noted(name: str, said: list[str]) -> Any:
+    original = getattr(lists, name)
+
+    async def call(*arguments: Any) -> list[int]:
+        said.append(name)
+        found: list[int] = await original(*arguments)
+        return found
+
+    return call

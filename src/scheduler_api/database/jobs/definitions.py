@@ -98,7 +98,7 @@ COUNT_ACTIVE = Statement(
     SELECT CASE WHEN number < CAST(:most AS bigint) THEN number ELSE greatest(number, known) END
     FROM (SELECT count(*) AS number FROM (SELECT FROM job WHERE active LIMIT :most) AS first) AS counted,
          (SELECT CAST(max(reltuples) AS bigint) AS known FROM pg_class
-          WHERE oid = to_regclass('ix_job_active')) AS remembered
+          WHERE oid = to_regclass('job')) AS remembered
     """
 )
 ACTIVE_DEFINITIONS = Statement(

@@ -141,24 +141,30 @@ async def count(session: Session, asked: Lookup, most: int | None = None) -> int
     return int(await session.value(_count(asked.filters), **asked.values, most=most))
 
 
-async def ids(
-    session: Session,
-    asked: Lookup,
-    sort: str,
-    after: tuple[int, Any] | None,
-    limit: int,
-    *,
-    few: bool = False,
-) -> list[int]:
-    """The ids of up to `limit` jobs, in order.
+async def some(session: Session, asked: Lookup, most: int) -> list[int]:
+    """The ids of up to `most` jobs, in no order."""
+    return await session.values(_some(asked.filters), **asked.values, most=most)
 
-    `after` is a place in that order: a jobid, and the sort key that goes before it. A `few` are found by what
-    they have in common, and then put in order; of more, those that come next in the order are looked at until
-    enough fit.
+
+async def ids(
+    session: Session, asked: Lookup, sort: str, after: tuple[int, Any] | None, limit: int
+) -> list[int]:
+    """The ids of up to `limit` jobs, in order: those that come next in it are looked at until enough fit.
+
+    `after` is a place in that order: a jobid, and the sort key that goes before it.
     """
-    found = statement(asked.filters, sort, after is not None, few)
     jobid, key = after or (None, None)
+    found = statement(asked.filters, sort, after is not None)
     return await session.values(found, **asked.values, jobid=jobid, key=key, limit=limit)
+
+
+async def in_order(
+    session: Session, jobids: Sequence[int], sort: str, after: tuple[int, Any] | None, limit: int
+) -> list[int]:
+    """The same of jobs that are known."""
+    jobid, key = after or (None, None)
+    found = _in_order(sort, after is not None)
+    return await session.values(found, jobids=jobids, jobid=jobid, key=key, limit=limit)
 
 
 async def of_ids(session: Session, jobids: Sequence[int]) -> list[JobRow]:
@@ -184,23 +190,29 @@ STATES = Statement(f"SELECT jobid, {STATE_OF_JOB} AS state FROM job WHERE jobid 
 
 
 @lru_cache(maxsize=512)
-def statement(filters: tuple[str, ...], sort: str, further: bool, few: bool) -> Statement[Any]:
+def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[Any]:
     """The statement behind `ids`."""
     order, beyond = SORTS[sort]
     conditions = _conditions(filters)
-    places = [beyond] if further else []
-    if few:
-        seen = NEXT_RUN if sort == "nextrun" else ""
-        return Statement(
-            f"""
-            WITH matched AS MATERIALIZED ({_matching(filters, conditions)})
-            SELECT job.jobid FROM matched JOIN job ON job.jobid = matched.jobid {seen}
-            WHERE {" AND ".join(places) or "true"} ORDER BY {order} LIMIT :limit
-            """
-        )
     if sort == "nextrun":
         return Statement(_in_turn(filters, conditions, further))
-    return Statement(f"{_matching(filters, [*conditions, *places])} ORDER BY {order} LIMIT :limit")
+    matching = _matching(filters, [*conditions, *([beyond] if further else [])])
+    return Statement(f"{matching} ORDER BY {order} LIMIT :limit")
+
+
+@lru_cache(maxsize=8)
+def _in_order(sort: str, further: bool) -> Statement[Any]:
+    order, beyond = SORTS[sort]
+    seen = NEXT_RUN if sort == "nextrun" else ""
+    return Statement(
+        f"SELECT job.jobid FROM job {seen} WHERE job.jobid = ANY(:jobids)"
+        f" AND {beyond if further else 'true'} ORDER BY {order} LIMIT :limit"
+    )
+
+
+@lru_cache(maxsize=256)
+def _some(filters: tuple[str, ...]) -> Statement[Any]:
+    return Statement(f"{_matching(filters, _conditions(filters))} LIMIT :most")
 
 
 @lru_cache(maxsize=256)

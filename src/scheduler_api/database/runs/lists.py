@@ -49,7 +49,7 @@ class LogFilter(NamedTuple):
 
 
 #: Filters that no index serves: logs are looked at one by one.
-_SEARCHED = {"tag", "longer", "shorter"}
+_SEARCHED = {"tag", "host", "longer", "shorter"}
 #: Filters of which each value has a condition of its own, as the planner chooses indexes and parts by it.
 LITERAL = {"status", "cause"}
 #: The conditions, by the filter that asks for them.
@@ -149,7 +149,7 @@ def _search(names: tuple[str, ...]) -> Statement[Searched]:
     return Statement(
         f"""
         WITH seen AS MATERIALIZED (
-            SELECT logid, day, jobid, scheduledfor, startedat, finishedat FROM joblog
+            SELECT logid, day, jobid, scheduledfor, startedat, finishedat, host FROM joblog
             WHERE {" AND ".join(among) or "true"} ORDER BY {order} LIMIT :among
         ), found AS (
             SELECT logid, day FROM seen WHERE {" AND ".join(wanted)} ORDER BY {order} LIMIT :limit

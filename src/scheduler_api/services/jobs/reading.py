@@ -145,9 +145,15 @@ async def listing(
 ) -> FoundJobs:
     """Up to `limit` jobs, in order, after a place in it."""
     asked = await lists.lookup(session, wanted)
-    matching = await lists.count(session, asked, MAX_COUNTED + 1)
-    few = matching <= MAX_COUNTED
+    # A few are found by what they have in common, and then put in order.
+    some = await lists.some(session, asked, MAX_COUNTED + 1)
+    matching, few = len(some), len(some) <= MAX_COUNTED
     if not few and wanted.tag is not None:
-        few = await lists.count(session, asked, MAX_SORTED + 1) <= MAX_SORTED
-    rows = await lists.of_ids(session, await lists.ids(session, asked, sort, after, limit, few=few))
+        some = await lists.some(session, asked, MAX_SORTED + 1)
+        few = len(some) <= MAX_SORTED
+    if few:
+        jobids = await lists.in_order(session, some, sort, after, limit)
+    else:
+        jobids = await lists.ids(session, asked, sort, after, limit)
+    rows = await lists.of_ids(session, jobids)
     return FoundJobs(await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows), matching)

@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 OF_JOBS = {
-    "ix_job_jobname": "(jobname, jobid)",
+    "ix_job_jobname": "(jobname, jobid) WHERE deletedat IS NULL",
     "ix_job_paused": "(jobid) WHERE pausedat IS NOT NULL",
     "ix_job_deleted": "(jobid) WHERE deletedat IS NOT NULL",
 }

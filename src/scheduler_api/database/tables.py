@@ -185,7 +185,7 @@ job = Table(
     Index("ix_job_pauseduntil", "pauseduntil", postgresql_where=text("pauseduntil IS NOT NULL")),
     # Lists in the order of names, and of jobs in a state that few are in. What a run changes of a job is in
     # no index, but for failures, so that it writes into none.
-    Index("ix_job_jobname", "jobname", "jobid"),
+    Index("ix_job_jobname", "jobname", "jobid", postgresql_where=text("deletedat IS NULL")),
     Index("ix_job_paused", "jobid", postgresql_where=text("pausedat IS NOT NULL")),
     Index("ix_job_deleted", "jobid", postgresql_where=text("deletedat IS NOT NULL")),
     postgresql_with={"fillfactor": 80},

@@ -45,5 +45,8 @@ def downgrade() -> None:
 def _has_trigrams() -> bool:
     if op.get_context().as_sql:
         return True
-    found = text("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
+    # It may have been created where this role does not look.
+    found = text(
+        "SELECT EXISTS (SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid))"
+    )
     return bool(op.get_bind().execute(found).scalar_one())

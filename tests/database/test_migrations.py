@@ -392,6 +392,10 @@ async def test_an_index_of_a_table_in_parts_is_complete(fresh: Database) -> None
         await connection.execute(
             text("CREATE INDEX ix_joblog_asked ON ONLY joblog (logid) WHERE cause <> 'schedule'")
         )
+        await connection.execute(
+            text("CREATE INDEX joblog_20300131_own ON joblog_20300131 (logid) WHERE cause <> 'schedule'")
+        )
+        await connection.execute(text("ALTER INDEX ix_joblog_asked ATTACH PARTITION joblog_20300131_own"))
     await migrations.migrate(fresh)
     async with fresh.transactional.begin() as connection:
         broken = await connection.scalars(

@@ -136,7 +136,7 @@ async def test_what_is_left_of_a_batch_is_done_when_the_order_is_repeated(
     assert (report["jobids"], report["lastjobid"]) == ([1, 3], 1)
     fields = {"action": "pause", "scope": "matching", "confirmed": "true"}
     page = await client.post("/jobs/bulk", data=fields, headers={"accept": "text/html"})
-    assert "with 2 jobs left" in page.text
+    assert "Do it again for the rest." in page.text
     monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 20.0)
     report = await order(client, action="pause", all=True)
     assert (report["jobids"], report["unchanged"], report["lastjobid"]) == ([2, 4], 2, None)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -53,7 +54,10 @@ OPENING = Statement(
 LOCK = f"SELECT pg_advisory_xact_lock_shared({WRITERS_KEY})"
 BEGIN = f"BEGIN; {LOCK}"
 #: What is read in one moment. No part of history goes from then on: whoever drops one waits for the lock.
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE ONLY joblog IN ACCESS SHARE MODE"
+SNAPSHOT = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE ONLY joblog IN ACCESS SHARE MODE;"
+    " SET LOCAL idle_in_transaction_session_timeout = '2min'"
+)
 OUTCOME = Statement(f"SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8)), {LIFE}")
 #: The server itself ends the time-out of statements before it commits.
 COMMIT = "COMMIT"
@@ -129,7 +133,7 @@ class Database:
             settings = set_locally({**own, **pool.settings})
             self._read_with = f"BEGIN; {settings}"
             self._begin_with = f"{self._read_with}; {LOCK}"
-            self._snapshot_with = f"{SNAPSHOT}; {settings}"
+            self._snapshot_with = SNAPSHOT.replace("; ", f"; {settings}; ", 1)
         self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.
@@ -175,15 +179,18 @@ class Database:
         Each sees what is there by then: for what is listed, not for what is concluded from several of them.
         Tried once more, and the same errors, as `transact`.
         """
-        return await self._look(self._read_with, look, *args, **kwargs)
+        return await self._look(monotonic() + self.patience, self._read_with, look, *args, **kwargs)
 
     async def snapshot(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, but all of its statements see the same moment, however long they take."""
-        return await self._look(self._snapshot_with, look, *args, **kwargs)
+        """The same, but all of its statements see the same moment.
 
-    async def _look(self, begin: str, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        deadline = monotonic() + self.patience
+        They may take long together, and so may what is done between them: it is up to `look` to end in time.
+        """
+        return await self._look(inf, self._snapshot_with, look, *args, **kwargs)
 
+    async def _look(
+        self, deadline: float, begin: str, look: Look[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         async def attempt() -> T:
             async with self._session(deadline) as session:
                 if not begin:

@@ -1,5 +1,6 @@
 """What migrations do beside Alembic's own operations: see docs/explanation/schema-changes.md."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from alembic import op
@@ -50,22 +51,27 @@ def build_index_of_parts(name: str, table: str, definition: str) -> None:
     Each part gets an index; that of the table is complete when all have.
     """
     context = op.get_context()
-    parts = [f"{table}_live"]
-    if not context.as_sql:
-        found = text(
-            "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
-            " WHERE inhparent = to_regclass(:table) AND NOT inhdetachpending ORDER BY relname"
-        )
-        parts = list(op.get_bind().execute(found, {"table": table}).scalars())
     with context.autocommit_block():
         # Of no rows: it is done at once.
         ignored = "-- squawk-ignore require-concurrent-index-creation, prefer-robust-stmts"
         op.execute(f"{ignored}\nCREATE INDEX IF NOT EXISTS {name} ON ONLY {table} {definition}")
-    for part in parts:
+    # Parts that are added from here on have theirs; so have those that were done before it was broken off.
+    for part in [f"{table}_live"] if context.as_sql else _parts_without(name, table):
         own = f"{part}_{name.removeprefix(f'ix_{table}_')}_idx"
         build_index(own, f"ON {part} {definition}")
         with context.autocommit_block():
             op.execute(f"ALTER INDEX {name} ATTACH PARTITION {own}")
+
+
+def _parts_without(name: str, table: str) -> Sequence[str]:
+    """The parts of a table that have no part of its index."""
+    found = text(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+        " WHERE inhparent = to_regclass(:table) AND NOT inhdetachpending AND NOT EXISTS ("
+        "SELECT FROM pg_index JOIN pg_inherits AS attached ON attached.inhrelid = indexrelid"
+        " WHERE indrelid = pg_class.oid AND attached.inhparent = to_regclass(:name)) ORDER BY relname"
+    )
+    return op.get_bind().execute(found, {"table": table, "name": name}).scalars().all()
 
 
 def _require_that_none_is_there(version: int) -> None:

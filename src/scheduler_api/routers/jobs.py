@@ -28,7 +28,7 @@ from scheduler_api.routers.http.documentation import COUNTED, answers, back
 from scheduler_api.routers.http.paging import (
     JobFilterDep,
     PlaceDep,
-    job_place,
+    cursor_of,
     link_next,
     tell_count,
 )
@@ -54,12 +54,12 @@ async def list_jobs(
     with `rel="next"` leads to the next page, and the first page says how many there are (`Total-Count`).
     Browsers get an HTML page; with `form=true`, the form for a new job.
     """
-    found = await database.read(reading.listing, wanted, place.sort, place.after, limit + 1)
-    if found.jobs[limit:]:
-        link_next(request, response, cursor=job_place(place.sort, found.jobs[limit - 1]))
+    found = await database.read(reading.listing, wanted, place.sort, place.after, limit)
+    if found.further is not None:
+        link_next(request, response, cursor=cursor_of(place.sort, found.further))
     if place.after is None:
         tell_count(response, found.matching, is_all=found.matching <= reading.MAX_COUNTED)
-    return found.jobs[:limit]
+    return found.jobs
 
 
 @router.post(

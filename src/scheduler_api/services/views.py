@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scheduler_api.contracts.history.timeline import Recent, Timeline, TimeRange
 from scheduler_api.contracts.jobs.changes import Change
-from scheduler_api.contracts.jobs.job import Job, JobSummary
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.secrets import Secret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.database.jobs.definitions import NamedJob
-from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.history import timeline
 from scheduler_api.services.jobs import reading, secrets
-from scheduler_api.services.jobs.reading import FoundLogs
+from scheduler_api.services.jobs.reading import FoundJobs, FoundLogs
 from scheduler_api.services.runs import retrying
 from scheduler_api.services.system import health
 
@@ -32,10 +32,7 @@ class JobsView(NamedTuple):
     """A page of the list of jobs."""
 
     now: datetime
-    jobs: list[JobSummary]
-    """One more than asked for, where there are more."""
-    matching: int
-    """How many there are on all pages; of more than MAX_COUNTED, one more than that."""
+    found: FoundJobs
     recent: Mapping[int, Sequence[Recent]]
     """The newest runs of those that are shown, by jobid."""
 
@@ -82,14 +79,14 @@ async def of_jobs(
     session: Session,
     wanted: JobFilter,
     sort: str,
-    after: tuple[int, Any] | None,
+    after: Position | None,
     limit: int,
 ) -> JobsView:
     """`limit` jobs, in order, after a place in it."""
     now = await health.clock(session)
-    found = await reading.listing(session, wanted, sort, after, limit + 1)
-    recent = await timeline.recent(session, [job.jobid for job in found.jobs[:limit]])
-    return JobsView(now, found.jobs, found.matching, recent)
+    found = await reading.listing(session, wanted, sort, after, limit)
+    recent = await timeline.recent(session, [job.jobid for job in found.jobs])
+    return JobsView(now, found, recent)
 
 
 async def of_job(session: Session, jobid: int, limit: int, before: int | None, span: TimeRange) -> JobView:

@@ -69,7 +69,6 @@ class Pages:
     def jobs(
         self,
         view: JobsView,
-        limit: int,
         further: str | None,
         query: Mapping[str, str],
     ) -> str:
@@ -81,11 +80,9 @@ class Pages:
         return self._render(
             "jobs.html",
             now=now,
-            rows=[
-                glance.row_of(job, view.recent.get(job.jobid, ()), now, times) for job in view.jobs[:limit]
-            ],
-            count=view.matching,
-            number=jobs.number(view.matching, MAX_COUNTED),
+            rows=[glance.row_of(job, view.recent.get(job.jobid, ()), now, times) for job in view.found.jobs],
+            count=view.found.matching,
+            number=jobs.number(view.found.matching, MAX_COUNTED),
             further=further,
             notice=notices.notice(query) if first else None,
             first=first,

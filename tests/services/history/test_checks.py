@@ -1,18 +1,23 @@
 """The check looks at many rows at once; what it finds is what it finds row by row."""
 
+import asyncio
 import io
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 from structlog.testing import capture_logs
 
 from scheduler_api import checking
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.values import days_of
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import logs
+from scheduler_api.database.statements import Session
+from scheduler_api.errors import DatabaseBusy
 from scheduler_api.schedule import Definition, Misfire, decide, schedule_of
 from scheduler_api.services.history import checks
 from tests.factories import add_job, execute
@@ -188,3 +193,19 @@ async def test_what_ends_while_it_is_checked_is_no_finding(
 
     monkeypatch.setattr(checks, "compare", compare_as_it_ends)
     assert [report.findings for report in await checked(database, io.StringIO(), jobid)] == [[]]
+
+
+async def test_a_check_takes_as_long_as_it_takes(worker_database: URL) -> None:
+    """A unit of work that answers a request may not."""
+    database = Database(worker_database, name="tests", pool=PoolOptions(1, 0, 5.0), patience=0.2)
+
+    async def look(session: Session) -> int:
+        await asyncio.sleep(0.4)
+        return len(await checks.jobids(session, 0))
+
+    try:
+        with pytest.raises(DatabaseBusy):
+            await database.read(look)
+        assert await database.snapshot(look) >= 0
+    finally:
+        await database.close()

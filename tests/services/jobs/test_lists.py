@@ -1,5 +1,6 @@
 """Lists of jobs: whichever way they are found, they hold the same, in order, page by page."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import reading
-from tests.factories import NOON, add_job
+from tests.factories import NOON, add_job, execute
 from tests.services.jobs.test_together import add_all_kinds
 
 FILTERS = [
@@ -41,16 +42,15 @@ async def paged(database: Database, asked: lists.Lookup, sort: str, *, few: bool
 
     async def look(session: Session) -> list[JobRow]:
         found: list[JobRow] = []
-        after: tuple[int, Any] | None = None
+        after: lists.Position | None = None
         some = await lists.some(session, asked, 1000)
-        while jobids := (
+        while positions := (
             await lists.in_order(session, some, sort, after, 2)
             if few
-            else await lists.ids(session, asked, sort, after, 2)
+            else await lists.positions(session, asked, sort, after, 2)
         ):
-            found += await lists.of_ids(session, jobids)
-            last = found[-1]
-            after = last.jobid, {"jobname": last.jobname, "nextrun": last.nextrun}.get(sort)
+            found += await lists.of_ids(session, [position.jobid for position in positions])
+            after = positions[-1]
         return found
 
     return await database.read(look)
@@ -66,6 +66,12 @@ async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> No
         assert len(few) == len({row.jobid for row in few}) == await jobs.read(lists.count, asked), wanted
         places = [place(row, sort) for row in few]
         assert all(earlier < later for earlier, later in pairwise(places)), (wanted, places)
+        if wanted.laststatus is not None:
+            # What it is narrowed down to is what is shown.
+            shown = [row for row in all_jobs if row.laststatus == wanted.laststatus]
+            assert few == [row for row in shown if wanted.state in {None, row.state}], wanted
+        if wanted.state is Condition.FAILING:
+            assert few == [row for row in all_jobs if (row.state, row.laststatus) == ("active", "failed")]
         if wanted.search is not None:
             # As one reads it, without wildcards.
             shown = [row for row in all_jobs if holds(row, wanted.search)]
@@ -98,21 +104,47 @@ async def test_many_jobs_of_one_tag_are_put_in_order_by_themselves(
 ) -> None:
     monkeypatch.setattr(reading, "MAX_COUNTED", 1)
     said = list[str]()
-    for name in ("ids", "in_order"):
+    for name in ("positions", "in_order"):
         monkeypatch.setattr(lists, name, noted(name, said))
     for most in (100, 2):
         monkeypatch.setattr(reading, "MAX_SORTED", most)
         found = await jobs.read(reading.listing, JobFilter(tag="a"), JobSort.JOBNAME, None, 10)
         assert (len(found.jobs), found.matching) == (4, 2)
-    assert said == ["in_order", "ids"]
+    assert said == ["in_order", "positions"]
 
 
 def noted(name: str, said: list[str]) -> Any:
     original = getattr(lists, name)
 
-    async def call(*arguments: Any) -> list[int]:
+    async def call(*arguments: Any) -> list[lists.Position]:
         said.append(name)
-        found: list[int] = await original(*arguments)
+        found: list[lists.Position] = await original(*arguments)
         return found
 
     return call
+
+
+@pytest.mark.parametrize("sort", [JobSort.NEXTRUN, JobSort.JOBNAME])
+async def test_a_list_goes_on_where_its_order_was(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, sort: JobSort
+) -> None:
+    """A job that runs, or is renamed, while it is listed leads past none of the others."""
+    of_ids = lists.of_ids
+
+    async def of_ids_later(session: Session, jobids: Sequence[int]) -> list[JobRow]:
+        await execute(jobs, f"UPDATE job SET jobname = 'zz {jobids[-1]}' WHERE jobid = {jobids[-1]}")
+        await execute(
+            jobs,
+            f"UPDATE joblog SET nextrun = '2031-01-01Z' WHERE jobid = {jobids[-1]} AND status = 'pending'",
+        )
+        return await of_ids(session, jobids)
+
+    everything = await jobs.read(reading.listing, JobFilter(), sort, None, 100)
+    first = await jobs.read(reading.listing, JobFilter(), sort, None, 3)
+    assert first.further is not None
+    monkeypatch.setattr(lists, "of_ids", of_ids_later)
+    moved = await jobs.read(reading.listing, JobFilter(), sort, None, 3)
+    assert moved.further == first.further
+    monkeypatch.undo()
+    rest = await jobs.read(reading.listing, JobFilter(), sort, moved.further, 100)
+    assert {job.jobid for job in everything.jobs} == {job.jobid for job in (*first.jobs, *rest.jobs)}

@@ -1,11 +1,13 @@
 """A search among logs that no index serves goes on for a moment, and says how far it came."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import lists as log_lists
 from scheduler_api.services.jobs import reading
 from tests.factories import NOON, add_job, execute
 
@@ -58,6 +60,22 @@ async def test_a_search_that_takes_long_goes_on_with_the_next_page(
     assert (found, sizes) == (SLOW, [1, 1, 0, 1, 1, 0, 0])
     first = await client.get(path)
     assert (first.headers["total-count"], first.headers["total-count-complete"]) == ("1", "false")
+
+
+async def test_what_settles_while_it_is_found_is_shown(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = log_lists.search
+
+    async def search_earlier(*arguments: Any) -> Any:
+        found = await search(*arguments)
+        await execute(
+            database, "UPDATE joblog SET day = (SELECT firstday FROM history) WHERE day = 'infinity'"
+        )
+        return found
+
+    monkeypatch.setattr(log_lists, "search", search_earlier)
+    assert (await pages(client, PATHS[0]))[0] == SLOW
 
 
 async def test_the_page_says_how_far_it_has_searched(

@@ -90,7 +90,7 @@ async def add_all_kinds(database: Database) -> None:
         "INSERT INTO joblog (jobid, scheduledfor, status, reason, finishedat)"
         f" VALUES ({ahead}, '2030-01-31T13:00Z', 'skipped', 'request', '2030-01-31T11:00Z')",
         "UPDATE joblog SET lastrun = '2030-01-31T11:00Z', runs = 4, laststatus = 'failed', failures = 2,"
-        f" failingsince = '2030-01-31T10:00Z' WHERE jobid < {running}",
+        f" failingsince = '2030-01-31T10:00Z' WHERE jobid < {running} OR jobid = {waiting}",
     ):
         await execute(database, statement)
 
@@ -118,7 +118,7 @@ async def test_many_at_once_become_what_each_becomes_by_itself(
 
     async def each(session: Session, _: datetime) -> tuple[list[list[Any]], set[int]]:
         everything = await lists.lookup(session, JobFilter())
-        jobids = await lists.ids(session, everything, "jobid", None, 100)
+        jobids = [row.jobid for row in await lists.positions(session, everything, "jobid", None, 100)]
         states = await lists.states(session, jobids)
         wanted = [jobid for jobid in jobids if not bulk._is_so(asked.order.action, states[jobid])]
         done = (await singly(session, wanted)).done

@@ -101,5 +101,6 @@ class BulkReport(Output):
     failed: list[BulkFailure] = Field(description="Jobs that could not be changed, and why.")
     lastjobid: int | None = Field(
         description="Where it stopped at its time limit: jobs up to this id are done, and of the others at "
-        "most some. Send the order again for the rest. Null if it is complete."
+        "most some, for `run` none. Send the order again for the rest; for `run`, name the others by "
+        "`jobids`. Null if it is complete."
     )

@@ -92,22 +92,15 @@ class ForecastRow(ScheduleRow):
     """How many runs the schedule has made."""
 
 
-# A count that stops early, and what the server remembers where it did.
-COUNT_ACTIVE = Statement(
-    """
-    SELECT CASE WHEN number < CAST(:most AS bigint) THEN number ELSE greatest(number, known) END
-    FROM (SELECT count(*) AS number FROM (SELECT FROM job WHERE active LIMIT :most) AS first) AS counted,
-         (SELECT CAST(max(reltuples) AS bigint) AS known FROM pg_class
-          WHERE oid = to_regclass('job')) AS remembered
-    """
-)
+COUNT_ACTIVE = Statement("SELECT count(*) FROM job WHERE active AND afterjobid IS NULL")
 ACTIVE_DEFINITIONS = Statement(
     f"""
     SELECT {SCHEDULE}, jobname, kind = 'http' AS calls, next_run.runs
     FROM job {NEXT_RUN}
     -- With its last run in progress, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
-      AND job.jobid % CAST(:every AS bigint) = 0
+      AND hashint8(job.jobid) % CAST(:every AS int) = 0
+    LIMIT :limit
     """,
     ForecastRow,
 )
@@ -286,14 +279,14 @@ async def as_written(session: Session, jobid: int) -> Mapping[str, Any]:
     return dict(await session.one(AS_WRITTEN, jobid=jobid))
 
 
-async def count_active(session: Session, most: int) -> int:
-    """How many jobs are active; about how many, if these are `most` or more."""
-    return int(await session.value(COUNT_ACTIVE, most=most))
+async def count_active(session: Session) -> int:
+    """How many jobs are active and have a schedule."""
+    return int(await session.value(COUNT_ACTIVE))
 
 
-async def active_definitions(session: Session, every: int) -> list[ForecastRow]:
-    """The schedules of active jobs: of every so many-th."""
-    return await session.all(ACTIVE_DEFINITIONS, every=every)
+async def active_definitions(session: Session, every: int, limit: int) -> list[ForecastRow]:
+    """The schedules of up to `limit` active jobs: of every so many-th, in no order of theirs."""
+    return await session.all(ACTIVE_DEFINITIONS, every=every, limit=limit)
 
 
 async def ids(session: Session, after: int, limit: int) -> list[int]:

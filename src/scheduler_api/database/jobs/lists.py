@@ -43,14 +43,20 @@ _FAILED = (
 #: Runs that have begun and are not over: those in progress, and those that wait for another attempt.
 _RUNNING, _WAITING = f"{LIVE} AND status = 'running'", f"{LIVE} AND status = 'pending' AND attempt > 1"
 _NONE_BEGUN = " AND ".join(
-    f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND jobid = job.jobid)" for begun in (_RUNNING, _WAITING)
+    f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND startedat IS NOT NULL AND jobid = job.jobid)"
+    for begun in (_RUNNING, _WAITING)
 )
 #: Next runs by when they are tried: each kind has an index of its own.
 _DUE = "status = 'pending' AND kind = '{kind}' AND cause = 'schedule' AND attempt = 1"
+#: Next runs in the order of their time, by an index or of few rows each: when, and which.
+_IN_TURN = (
+    *(("nextrun", f"{_DUE.format(kind=kind)} AND following IS NULL") for kind in ("plain", "http")),
+    *(("following", f"status = '{status}' AND following IS NOT NULL") for status in ("running", "pending")),
+)
 _OVERDUE = " UNION ALL ".join(
-    f"SELECT jobid FROM joblog WHERE {LIVE} AND {_DUE.format(kind=kind)}"
-    " AND nextrun < statement_timestamp() - CAST(:overdue AS interval)"
-    for kind in ("plain", "http")
+    f"SELECT jobid FROM joblog WHERE {LIVE} AND {which}"
+    f" AND {key} < statement_timestamp() - CAST(:overdue AS interval)"
+    for key, which in _IN_TURN
 )
 #: The words of a job, which are found by an index of the trigrams in them.
 _WORDS = "jobwords(job.jobname, job.host, job.tags)"
@@ -90,22 +96,18 @@ CONDITIONS = {
 #: Filters that look at the newest run that has begun, and at the next run.
 _OF_BEGUN = {"last-running", "last-pending"}
 _OF_NEXT_RUN = {"failing", "last-finished", "last-failed"}
-#: How lists can be sorted: by what, and what comes after a place in that order.
+#: How lists can be sorted: by what, what comes after a place in that order, and what goes before a jobid.
 SORTS = {
-    "jobid": ("job.jobid", "job.jobid > :jobid"),
-    "-jobid": ("job.jobid DESC", "job.jobid < :jobid"),
-    "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)"),
+    "jobid": ("job.jobid", "job.jobid > :jobid", "NULL"),
+    "-jobid": ("job.jobid DESC", "job.jobid < :jobid", "NULL"),
+    "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)", "job.jobname"),
     "nextrun": (
         "coalesce(next_run.nextrun, 'infinity'), job.jobid",
         "(coalesce(next_run.nextrun, 'infinity'), job.jobid)"
         " > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)",
+        "next_run.nextrun",
     ),
 }
-#: Next runs in the order of their time, by an index or of few rows each: when, and which.
-_IN_TURN = (
-    *(("nextrun", f"{_DUE.format(kind=kind)} AND following IS NULL") for kind in ("plain", "http")),
-    *(("following", f"status = '{status}' AND following IS NOT NULL") for status in ("running", "pending")),
-)
 
 
 class Lookup(NamedTuple):
@@ -146,25 +148,30 @@ async def some(session: Session, asked: Lookup, most: int) -> list[int]:
     return await session.values(_some(asked.filters), **asked.values, most=most)
 
 
-async def ids(
-    session: Session, asked: Lookup, sort: str, after: tuple[int, Any] | None, limit: int
-) -> list[int]:
-    """The ids of up to `limit` jobs, in order: those that come next in it are looked at until enough fit.
+class Position(NamedTuple):
+    """Where a job is in an order."""
 
-    `after` is a place in that order: a jobid, and the sort key that goes before it.
-    """
+    jobid: int
+    key: Any
+    """What goes before it, as it was when the order was made; None: nothing, or it has none."""
+
+
+async def positions(
+    session: Session, asked: Lookup, sort: str, after: Position | None, limit: int
+) -> list[Position]:
+    """Up to `limit` jobs after a place, in order: those that come next are looked at until enough fit."""
     jobid, key = after or (None, None)
     found = statement(asked.filters, sort, after is not None)
-    return await session.values(found, **asked.values, jobid=jobid, key=key, limit=limit)
+    return await session.all(found, **asked.values, jobid=jobid, key=key, limit=limit)
 
 
 async def in_order(
-    session: Session, jobids: Sequence[int], sort: str, after: tuple[int, Any] | None, limit: int
-) -> list[int]:
+    session: Session, jobids: Sequence[int], sort: str, after: Position | None, limit: int
+) -> list[Position]:
     """The same of jobs that are known."""
     jobid, key = after or (None, None)
     found = _in_order(sort, after is not None)
-    return await session.values(found, jobids=jobids, jobid=jobid, key=key, limit=limit)
+    return await session.all(found, jobids=jobids, jobid=jobid, key=key, limit=limit)
 
 
 async def of_ids(session: Session, jobids: Sequence[int]) -> list[JobRow]:
@@ -190,23 +197,24 @@ STATES = Statement(f"SELECT jobid, {STATE_OF_JOB} AS state FROM job WHERE jobid 
 
 
 @lru_cache(maxsize=512)
-def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[Any]:
-    """The statement behind `ids`."""
-    order, beyond = SORTS[sort]
+def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[Position]:
+    """The statement behind `positions`."""
+    order, beyond, key = SORTS[sort]
     conditions = _conditions(filters)
     if sort == "nextrun":
-        return Statement(_in_turn(filters, conditions, further))
-    matching = _matching(filters, [*conditions, *([beyond] if further else [])])
-    return Statement(f"{matching} ORDER BY {order} LIMIT :limit")
+        return Statement(_in_turn(filters, conditions, further), Position)
+    matching = _matching(filters, [*conditions, *([beyond] if further else [])], key)
+    return Statement(f"{matching} ORDER BY {order} LIMIT :limit", Position)
 
 
 @lru_cache(maxsize=8)
-def _in_order(sort: str, further: bool) -> Statement[Any]:
-    order, beyond = SORTS[sort]
+def _in_order(sort: str, further: bool) -> Statement[Position]:
+    order, beyond, key = SORTS[sort]
     seen = NEXT_RUN if sort == "nextrun" else ""
     return Statement(
-        f"SELECT job.jobid FROM job {seen} WHERE job.jobid = ANY(:jobids)"
-        f" AND {beyond if further else 'true'} ORDER BY {order} LIMIT :limit"
+        f"SELECT job.jobid, {key} AS key FROM job {seen} WHERE job.jobid = ANY(:jobids)"
+        f" AND {beyond if further else 'true'} ORDER BY {order} LIMIT :limit",
+        Position,
     )
 
 
@@ -221,9 +229,9 @@ def _count(filters: tuple[str, ...]) -> Statement[Any]:
     return Statement(f"SELECT count(*) FROM ({matching} LIMIT :most) AS found")
 
 
-def _matching(filters: Sequence[str], conditions: Sequence[str]) -> str:
+def _matching(filters: Sequence[str], conditions: Sequence[str], key: str = "") -> str:
     seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (BEGUN if _OF_BEGUN & {*filters} else "")
-    return f"SELECT job.jobid FROM job {seen} WHERE {' AND '.join(conditions)}"
+    return f"SELECT job.jobid{key and f', {key} AS key'} FROM job {seen} WHERE {' AND '.join(conditions)}"
 
 
 def _in_turn(filters: Sequence[str], conditions: Sequence[str], further: bool) -> str:
@@ -243,9 +251,9 @@ def _in_turn(filters: Sequence[str], conditions: Sequence[str], further: bool) -
     if further:
         last.append("(CAST(:key AS timestamptz) IS NOT NULL OR job.jobid > :jobid)")
     return f"""
-        (SELECT jobid FROM ({" UNION ALL ".join(branches)}) AS turn ORDER BY key, jobid LIMIT :limit)
+        (SELECT jobid, key FROM ({" UNION ALL ".join(branches)}) AS turn ORDER BY key, jobid LIMIT :limit)
         UNION ALL
-        (SELECT job.jobid FROM job {NEXT_RUN} {begun} WHERE {" AND ".join(last)}
+        (SELECT job.jobid, NULL FROM job {NEXT_RUN} {begun} WHERE {" AND ".join(last)}
          ORDER BY job.jobid LIMIT :limit)
         LIMIT :limit
     """

@@ -105,8 +105,13 @@ async def search(session: Session, wanted: LogFilter, among: int, limit: int) ->
 
 
 async def of_ids(session: Session, found: Searched) -> list[LogRow]:
-    """The logs that were found, in no order."""
-    return await session.all(OF_IDS, logids=found.logids, days=found.days) if found.logids else []
+    """The logs that were found, in no order; without those that are gone."""
+    if not found.logids:
+        return []
+    rows = await session.all(OF_IDS, logids=found.logids, days=found.days)
+    # One that has settled since is in another part.
+    moved = [*{*found.logids}.difference(row.logid for row in rows)]
+    return rows + (await session.all(MOVED, logids=moved) if moved else [])
 
 
 async def count(session: Session, wanted: LogFilter, most: int) -> int:
@@ -166,6 +171,7 @@ def _search(names: tuple[str, ...]) -> Statement[Searched]:
     )
 
 
+MOVED = Statement(f"{LOGS} WHERE logid = ANY(:logids)", LogRow)
 OF_IDS = Statement(f"{LOGS} WHERE logid = ANY(:logids) AND day = ANY(CAST(:days AS date[]))", LogRow)
 
 

@@ -75,14 +75,11 @@ OPEN = Statement(
     OpenLog,
 )
 
-#: The parts with rows of an occurrence, or of later ones: no row is under an earlier day than that of its
-#: occurrence, but what is later than all parts.
-_FROM = "day >= least(CAST({occurrence} AT TIME ZONE 'UTC' AS date), (SELECT lastday FROM history))"
-#: The last of a job's occurrences later than one, of which a row tells already.
-_AHEAD = f"""
+#: The last of a job's occurrences later than one, of which a row tells already. It may be in any part: one
+#: that was later than all parts is in the one that was the last then.
+_AHEAD = """
     (SELECT max(coalesce(through, scheduledfor)) FROM joblog AS later
-     WHERE later.jobid = {{jobid}} AND later.cause = 'schedule' AND later.scheduledfor > {{occurrence}}
-       AND later.{_FROM})
+     WHERE later.jobid = {jobid} AND later.cause = 'schedule' AND later.scheduledfor > {occurrence})
 """
 # What it does is as its job says, so that the caller need not know it. An occurrence has one row in all
 # parts: this looks for it under the job's lock, without which no row goes from one part to another.
@@ -102,7 +99,6 @@ ADD = Statement(
         SELECT FROM joblog AS known
         WHERE known.jobid = wanted.jobid AND known.cause = 'schedule'
           AND known.scheduledfor = wanted.occurrence
-          AND known.{_FROM.format(occurrence="wanted.occurrence")}
     )
     ON CONFLICT DO NOTHING
     RETURNING jobid

@@ -8,10 +8,10 @@ from uuid import UUID
 from fastapi import Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler_api.contracts.jobs.job import Condition, JobSort, JobSummary, LastStatus
+from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
-from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import Cursor
@@ -177,17 +177,17 @@ async def _until(
 UntilInstant = Annotated[datetime | None, Depends(_until)]
 
 
-def job_place(sort: JobSort, job: JobSummary) -> str:
-    """A job's place in an order, for the query of the next page."""
+def cursor_of(sort: JobSort, position: Position) -> str:
+    """A job's position in an order, for the query of the next page."""
     if sort is JobSort.JOBNAME:
-        return f"{job.jobid}:{job.jobname}"
+        return f"{position.jobid}:{position.key}"
     if sort is JobSort.NEXTRUN:
-        return f"{job.jobid}:{job.nextrun.isoformat() if job.nextrun else ''}"
-    return str(job.jobid)
+        return f"{position.jobid}:{position.key.isoformat() if position.key else ''}"
+    return str(position.jobid)
 
 
-def place_of(sort: JobSort, cursor: str | None) -> tuple[int, Any] | None:
-    """A place in an order: the jobid, and the key before it. Raises InvalidInput."""
+def position_of(sort: JobSort, cursor: str | None) -> Position | None:
+    """The position that a query names. Raises InvalidInput."""
     if cursor is None:
         return None
     number, _, key = cursor.partition(":")
@@ -195,9 +195,9 @@ def place_of(sort: JobSort, cursor: str | None) -> tuple[int, Any] | None:
     if jobid > MAX_ID or "\0" in key:
         raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list."))
     if sort is not JobSort.NEXTRUN:
-        return jobid, key
+        return Position(jobid, key)
     try:
-        return jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None
+        return Position(jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None)
     except (ValueError, OverflowError):
         raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list.")) from None
 
@@ -206,7 +206,7 @@ class Place(NamedTuple):
     """Where a list of jobs goes on."""
 
     sort: JobSort
-    after: tuple[int, Any] | None
+    after: Position | None
 
 
 async def _place(
@@ -220,7 +220,7 @@ async def _place(
         ),
     ] = None,
 ) -> Place:
-    return Place(sort, place_of(sort, cursor))
+    return Place(sort, position_of(sort, cursor))
 
 
 PlaceDep = Annotated[Place, Depends(_place)]

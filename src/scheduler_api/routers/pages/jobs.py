@@ -27,7 +27,7 @@ from scheduler_api.routers.http.dependencies import (
     PageSize,
     check_target,
 )
-from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, job_place, link_next
+from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services import views
@@ -62,12 +62,9 @@ async def jobs_page(
         job = None if like is None else await database.read(reading.get, like)
         return await aside(pages.form, await database.read(health.clock), like=job)
     view = await database.read(views.of_jobs, wanted, place.sort, place.after, size)
-    further = (
-        link_next(request, response, cursor=job_place(place.sort, view.jobs[size - 1]))
-        if view.jobs[size:]
-        else None
-    )
-    return await aside(pages.jobs, view, size, further, request.query_params)
+    last = view.found.further
+    further = None if last is None else link_next(request, response, cursor=cursor_of(place.sort, last))
+    return await aside(pages.jobs, view, further, request.query_params)
 
 
 @router.form("/jobs")

@@ -60,8 +60,8 @@ class Seen(NamedTuple):
 
 async def look(session: Session, now: datetime) -> Seen:
     """Read what a forecast rests on."""
-    every = max(1, ceil(await definitions.count_active(session, MAX_JOBS + 1) / MAX_JOBS))
-    rows = await definitions.active_definitions(session, every)
+    every = max(1, ceil(await definitions.count_active(session) / MAX_JOBS))
+    rows = await definitions.active_definitions(session, every, 2 * MAX_JOBS)
     calling = [row.jobid for row in rows if row.calls]
     known = await history.tallied(session, calling)
     new = [jobid for jobid in calling if jobid not in known][:MAX_TIMED]

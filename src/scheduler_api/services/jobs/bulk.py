@@ -12,7 +12,7 @@ from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.jobs import lists
-from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.jobs import actions, editing, locking, together
@@ -58,7 +58,8 @@ async def count(session: Session, wanted: JobFilter) -> int:
 async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
     """Do what is ordered with the next jobs, in the order of their ids; with ordinary ones, all at once."""
     looked_up = await lists.lookup(session, filter_of(asked.order))
-    jobids = await lists.ids(session, looked_up, "jobid", (after, None), BATCH)
+    found = await lists.positions(session, looked_up, "jobid", Position(after, None), BATCH)
+    jobids = [position.jobid for position in found]
     states = await lists.states(session, jobids)
     # Those that are gone by now are none.
     wanted = [jobid for jobid in jobids if jobid in states and not _is_so(asked.order.action, states[jobid])]
@@ -72,12 +73,17 @@ async def run_singly(session: Session, now: datetime, asked: Asked, jobids: Sequ
     """Do it with each of these by itself, for about so long as a transaction may take."""
     verb = _verb(asked)
     report = BatchReport()
+    # Others may have come first.
+    states = await lists.states(session, jobids)
     give_up = monotonic() + BATCH_SECONDS
     for number, jobid in enumerate(jobids):
         # Locks of all these jobs are held meanwhile; the next batch goes on from here.
         if number and monotonic() >= give_up:
             report.left = list(jobids[number:])
             break
+        if _is_so(asked.order.action, states.get(jobid, "")):
+            report.unchanged += 1
+            continue
         try:
             async with savepoint(session):
                 await verb(session, now, jobid)

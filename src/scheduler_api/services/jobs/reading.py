@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scheduler_api.computing import in_turns
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
@@ -12,7 +12,7 @@ from scheduler_api.contracts.runs.logs import JobWithLogs, Log
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.jobs.definitions import NamedJob
-from scheduler_api.database.jobs.lists import JobFilter
+from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs import lists as log_lists
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.logs import LogRow
@@ -132,6 +132,8 @@ class FoundJobs(NamedTuple):
     """A part of a list of jobs."""
 
     jobs: list[JobSummary]
+    further: Position | None
+    """The place after which the list goes on; None: it does not."""
     matching: int
     """How many fit on all pages; of more than MAX_COUNTED, one more than that."""
 
@@ -140,7 +142,7 @@ async def listing(
     session: Session,
     wanted: JobFilter,
     sort: str,
-    after: tuple[int, Any] | None,
+    after: Position | None,
     limit: int,
 ) -> FoundJobs:
     """Up to `limit` jobs, in order, after a place in it."""
@@ -152,8 +154,9 @@ async def listing(
         some = await lists.some(session, asked, MAX_SORTED + 1)
         few = len(some) <= MAX_SORTED
     if few:
-        jobids = await lists.in_order(session, some, sort, after, limit)
+        found = await lists.in_order(session, some, sort, after, limit + 1)
     else:
-        jobids = await lists.ids(session, asked, sort, after, limit)
-    rows = await lists.of_ids(session, jobids)
-    return FoundJobs(await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows), matching)
+        found = await lists.positions(session, asked, sort, after, limit + 1)
+    rows = await lists.of_ids(session, [position.jobid for position in found[:limit]])
+    jobs = await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)
+    return FoundJobs(jobs, found[limit - 1] if found[limit:] else None, matching)

@@ -96,7 +96,7 @@ def _next_run_of(held: _Held, *, now: datetime, missed: Missed) -> Wanted | None
         return None
     try:
         return Wanted(job.jobid, first, planning.future_of(job, UNCOUNTED).tried_at(first))
-    except ScheduleUnusable:
+    except (ScheduleUnusable, ArithmeticError, ValueError):
         return None
 
 

@@ -75,19 +75,13 @@ OPEN = Statement(
     OpenLog,
 )
 
-#: The last of a job's occurrences later than one, of which a row tells already. It may be in any part: one
-#: that was later than all parts is in the one that was the last then.
-_AHEAD = """
-    (SELECT max(coalesce(through, scheduledfor)) FROM joblog AS later
-     WHERE later.jobid = {jobid} AND later.cause = 'schedule' AND later.scheduledfor > {occurrence})
-"""
 # What it does is as its job says, so that the caller need not know it. An occurrence has one row in all
-# parts: this looks for it under the job's lock, without which no row goes from one part to another.
+# parts: this looks for it under the job's lock, without which no row goes from one part to another. In any of
+# them: what was later than all parts is in the one that was the last then.
 ADD = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
-    SELECT jobid, wanted.occurrence, wanted.tried, kind, host,
-           {_AHEAD.format(jobid="job.jobid", occurrence="wanted.occurrence")},
+    SELECT jobid, wanted.occurrence, wanted.tried, kind, host, told.ahead,
            greatest(job.lastrun, wanted.lastrun), greatest(job.runs, wanted.runs), laststatus, failures,
            failingsince, lastsuccess
     FROM unnest(
@@ -95,11 +89,14 @@ ADD = Statement(
         CAST(:lastruns AS timestamptz[]), CAST(:counts AS int[])
     ) AS wanted (jobid, occurrence, tried, lastrun, runs)
     JOIN job USING (jobid)
-    WHERE NOT EXISTS (
-        SELECT FROM joblog AS known
+    CROSS JOIN LATERAL (
+        SELECT max(coalesce(through, scheduledfor)) FILTER (WHERE scheduledfor > wanted.occurrence) AS ahead,
+               coalesce(bool_or(scheduledfor = wanted.occurrence), false) AS is_known
+        FROM joblog AS known
         WHERE known.jobid = wanted.jobid AND known.cause = 'schedule'
-          AND known.scheduledfor = wanted.occurrence
-    )
+          AND known.scheduledfor >= wanted.occurrence
+    ) AS told
+    WHERE NOT told.is_known
     ON CONFLICT DO NOTHING
     RETURNING jobid
     """
@@ -134,7 +131,9 @@ FOLLOW = Statement(
     f"""
     UPDATE joblog
     SET following = :following, {TO_JOB.format(row="job")},
-        ahead = {_AHEAD.format(jobid="joblog.jobid", occurrence="CAST(:following AS timestamptz)")}
+        ahead = (SELECT max(coalesce(through, scheduledfor)) FROM joblog AS later
+                 WHERE later.jobid = joblog.jobid AND later.cause = 'schedule'
+                   AND later.scheduledfor > CAST(:following AS timestamptz))
     FROM job WHERE {LIVE} AND logid = :logid AND job.jobid = joblog.jobid
     """
 )

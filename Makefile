@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + 
 # Tests start a hundred processes: each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs mutants explore chaos trial bench screenshots fmt lock clean
+.PHONY: help run test check docs mutants explore chaos trial bench bench-size screenshots fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ explore: $(VENV)/.dev ## Let the stateful tests try 2,000 jobs each: a night's w
 
 bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 30 minutes)
 	$(BIN)/python -m benchmarks
+
+bench-size: $(VENV)/.dev ## Measure every list and page among a million jobs (some 5 minutes, 6 GB of disk)
+	$(BIN)/python -m benchmarks size
 
 screenshots: $(VENV)/.dev ## Take pictures of all pages, into docs/screenshots (needs Chromium)
 	$(BIN)/python -m scripts.screenshots

@@ -80,7 +80,7 @@ MUTANTS = [
     Mutant(
         "a next run is made without a look into history",
         "src/scheduler_api/database/runs/pending.py",
-        {"WHERE NOT told.is_known\n": "WHERE true\n"},
+        {"WHERE NOT known.is_there\n": "WHERE true\n"},
     ),
     Mutant(
         "a job goes on with an occurrence that has a row already",

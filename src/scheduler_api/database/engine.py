@@ -53,7 +53,7 @@ OPENING = Statement(
 #: The lock comes before the opening statement looks which code may write, so that what it sees still holds.
 LOCK = f"SELECT pg_advisory_xact_lock_shared({WRITERS_KEY})"
 BEGIN = f"BEGIN; {LOCK}"
-#: What is read in one moment. No part of history goes from then on: whoever drops one waits for the lock.
+#: What is read in one moment. No part of history goes from then on: to drop one takes this lock.
 SNAPSHOT = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE ONLY joblog IN ACCESS SHARE MODE;"
     " SET LOCAL idle_in_transaction_session_timeout = '2min'"

@@ -124,7 +124,7 @@ class Runner:
                 break
             after = part.last
             _add(report, part)
-            # Whoever repeats the order finds done what is, but for runs: of these no batch is left half done.
+            # Sent again, an order finds what is done, but for runs: of these no batch is left half done.
             while part.left and (monotonic() < give_up or order.action is BulkAction.RUN):
                 part = await undisturbed(self._database.transact(bulk.run_singly, asked, part.left))
                 _add(report, part)

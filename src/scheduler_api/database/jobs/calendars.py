@@ -71,13 +71,13 @@ ONE = Statement(
     """,
     CalendarRow,
 )
-#: Nobody changes or removes them until the transaction ends.
 _DAYS = (
     select(*columns(calendar, CalendarDaysRow))
     .where(calendar.c.name == any_(bindparam("names")))
     .order_by(calendar.c.name)
 )
 DAYS = Statement(_DAYS, CalendarDaysRow)
+#: Nobody changes or removes them until the transaction ends.
 KEPT_DAYS = Statement(_DAYS.with_for_update(read=True), CalendarDaysRow)
 ADD = Statement(
     """

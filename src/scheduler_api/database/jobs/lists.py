@@ -60,8 +60,8 @@ _OVERDUE = " UNION ALL ".join(
 )
 #: The words of a job, which are found by an index of the trigrams in them.
 _WORDS = "jobwords(job.jobname, job.host, job.tags)"
-#: The same filters without that index: it is of no use for a shorter text, and of less than none for one that
-#: very many jobs have.
+#: The same filters without that index: for a shorter text it is of no use, and where very many jobs have the
+#: text, it is slower than to look at each job.
 SHORTEST, COMMON = 3, 30
 _COMMON = {
     "name-common": "job.jobname ILIKE :name",

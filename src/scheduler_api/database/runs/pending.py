@@ -81,7 +81,7 @@ OPEN = Statement(
 ADD = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
-    SELECT jobid, wanted.occurrence, wanted.tried, kind, host, told.ahead,
+    SELECT jobid, wanted.occurrence, wanted.tried, kind, host, known.ahead,
            greatest(job.lastrun, wanted.lastrun), greatest(job.runs, wanted.runs), laststatus, failures,
            failingsince, lastsuccess
     FROM unnest(
@@ -91,12 +91,12 @@ ADD = Statement(
     JOIN job USING (jobid)
     CROSS JOIN LATERAL (
         SELECT max(coalesce(through, scheduledfor)) FILTER (WHERE scheduledfor > wanted.occurrence) AS ahead,
-               coalesce(bool_or(scheduledfor = wanted.occurrence), false) AS is_known
-        FROM joblog AS known
-        WHERE known.jobid = wanted.jobid AND known.cause = 'schedule'
-          AND known.scheduledfor >= wanted.occurrence
-    ) AS told
-    WHERE NOT told.is_known
+               coalesce(bool_or(scheduledfor = wanted.occurrence), false) AS is_there
+        FROM joblog AS row
+        WHERE row.jobid = wanted.jobid AND row.cause = 'schedule'
+          AND row.scheduledfor >= wanted.occurrence
+    ) AS known
+    WHERE NOT known.is_there
     ON CONFLICT DO NOTHING
     RETURNING jobid
     """

@@ -7,6 +7,7 @@ import pytest
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import logs
 from tests.factories import NOON, add_job, execute, scalar
 from tests.routers.test_pages import get
 
@@ -462,3 +463,17 @@ async def test_a_page_says_since_when_runs_are_kept(client: AsyncClient, databas
         assert "no longer kept" not in (await get(client, f"/jobs/{jobid}?span=24h")).text
     finally:
         await execute(database, "UPDATE history SET horizon = '-infinity'")
+
+
+async def test_what_is_taken_away_while_it_is_explained_is_explained_as_it_was(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobid = await hourly(database)
+    around = logs.around
+
+    async def around_later(*arguments: Any) -> Any:
+        await execute(database, "DELETE FROM joblog WHERE status = 'pending'")
+        return await around(*arguments)
+
+    monkeypatch.setattr(logs, "around", around_later)
+    assert (await explained(client, jobid, "2030-01-31T13:00:00Z"))["outcome"] == "scheduled"

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.schedule import Budget, Definition, schedule_of
 from scheduler_api.services.history import forecast
 from scheduler_api.services.jobs import planning
-from tests.factories import add_job, empty
+from tests.factories import add_job, empty, execute
 
 NOW = datetime(2030, 10, 26, 12, 34, 56, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -148,3 +149,38 @@ async def test_excluded_days_and_a_limit_of_runs_are_heeded(database: Database) 
         database, due=NOW, startdate=date(2030, 1, 1), starttime=start, interval=60, maxruns=5, repeat=True
     )
     assert sum((await forecast_at(database, NOW)).runs) == 5
+
+
+async def test_of_very_many_jobs_every_so_many_th_is_looked_at(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "MAX_JOBS", 10)
+    await execute(
+        database,
+        "INSERT INTO job (jobname, cron, repeat, createdat, validfrom)"
+        " SELECT 'Job ' || n, '0 12 * * *', true, '2030-01-01Z', '2030-01-01Z'"
+        " FROM generate_series(1, 100) AS n",
+    )
+    seen = await database.read(forecast.look, NOW)
+    assert seen.every == 10
+    assert 0 < len(seen.rows) <= 20
+    found = await forecast_at(database, NOW)
+    assert (found.every, found.complete) == (10, True)
+    assert sum(found.runs) == 10 * len(seen.rows)
+    assert sum(found.load) == 10 * len(seen.rows) * forecast.UNKNOWN
+    (collision,) = found.collisions
+    assert (collision.runs, collision.count) == (10 * len(seen.rows), 10 * len(seen.rows))
+
+
+async def test_how_long_a_call_takes_is_what_its_newest_closed_day_tells(database: Database) -> None:
+    target = {"url": "http://127.0.0.1:9/"}
+    jobid = await add_job(database, due=None, interval=86400, target=target, startdate=NOW.date())
+    await execute(
+        database,
+        "INSERT INTO jobtally"
+        " (jobid, day, finished, failed, skipped, missed, p50, p95, rows, accounted, stopped)"
+        " SELECT :jobid, CAST(day AS date), 1, 0, '{}', 0, took, took, 1, 1, false"
+        " FROM (VALUES ('2030-10-23', 9000.0), ('2030-10-24', 7000.0)) AS days (day, took)",
+        jobid=jobid,
+    )
+    assert sum((await forecast_at(database, NOW)).load) == 7.0

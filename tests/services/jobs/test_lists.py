@@ -1,6 +1,7 @@
 """Lists of jobs: whichever way they are found, they hold the same, in order, page by page."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,9 @@ from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import reading
+from tests.database.runs.test_lists import indexes_of
 from tests.factories import NOON, add_job, execute
+from tests.plans import MODES, analyze_logs, plan_of, renew_logs, rows_of
 from tests.services.jobs.test_together import add_all_kinds
 
 FILTERS = [
@@ -148,3 +151,35 @@ async def test_a_list_goes_on_where_its_order_was(
     monkeypatch.undo()
     rest = await jobs.read(reading.listing, JobFilter(), sort, moved.further, 100)
     assert {job.jobid for job in everything.jobs} == {job.jobid for job in (*first.jobs, *rest.jobs)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_lists_among_very_many_jobs_are_found_by_indexes(database: Database, mode: str) -> None:
+    await renew_logs(database)
+    await execute(
+        database,
+        "INSERT INTO job (jobname, cron, repeat, tags, createdat, validfrom)"
+        " SELECT 'Job ' || md5(CAST(n AS text)), '@daily', true, ARRAY['team ' || n], now(), now()"
+        " FROM generate_series(1, 5000) AS n",
+    )
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun)"
+        " SELECT jobid, at, at FROM job, LATERAL (SELECT now() + jobid * interval '1 s' AS at) AS soon",
+    )
+    await execute(database, "ANALYZE job")
+    await analyze_logs(database)
+    place: dict[str, Any] = {"jobid": 7, "limit": 10}
+    for sort, key, index in (
+        (JobSort.JOBID, None, "pk_job"),
+        (JobSort.JOBNAME, "Job 8", "ix_job_jobname"),
+        (JobSort.NEXTRUN, datetime.now(UTC), "ix_joblog_live_due"),
+    ):
+        plan = await plan_of(database, lists.statement((), sort, True), mode, **place, key=key)
+        assert index in indexes_of(plan), (sort, plan)
+        assert rows_of(plan) < 2500, (sort, plan)
+    for wanted in (JobFilter(search="team 4711"), JobFilter(name="c4ca4238")):
+        asked = await database.read(lists.lookup, wanted)
+        found = lists._some(asked.filters)
+        plan = await plan_of(database, found, mode, **asked.values, most=1001)
+        assert "ix_job_words" in indexes_of(plan), plan

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import BigInteger, and_, any_, bindparam, func, insert, select, tuple_, update
 
@@ -168,30 +167,6 @@ EDIT = Statement(
         | {"version": job.c.version + 1}
     )
 )
-NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom"))
-PAUSE = Statement(
-    update(job)
-    .where(job.c.jobid == bindparam("jobid"))
-    .values(
-        active=False,
-        pausedat=bindparam("now"),
-        pausereason=bindparam("reason"),
-        pauseduntil=bindparam("until"),
-        pauseid=bindparam("pauseid"),
-        resumefrom=bindparam("resumefrom"),
-        version=job.c.version + 1,
-    )
-)
-RESUME = Statement(
-    update(job)
-    .where(job.c.jobid == bindparam("jobid"))
-    .values(NOT_PAUSED | {"active": bindparam("active"), "version": job.c.version + 1})
-)
-BURY = Statement(
-    update(job)
-    .where(job.c.jobid == bindparam("jobid"))
-    .values(NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
-)
 TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))
 RETIRE = Statement(update(job).where(job.c.jobid == any_(bindparam("jobids"))).values(active=False))
 
@@ -330,25 +305,6 @@ async def edit(
     await session.all(EDIT, **_columns(values), **goes_on._asdict(), jobid=jobid)
 
 
-class Paused(NamedTuple):
-    """Why a job is paused, until when, by which order, and where it goes on."""
-
-    reason: str | None
-    until: datetime | None
-    pauseid: UUID | None
-    resumefrom: datetime | None
-
-
-async def pause(session: Session, now: datetime, jobid: int, paused: Paused) -> None:
-    """Mark the job as paused."""
-    await session.all(PAUSE, now=now, jobid=jobid, **paused._asdict())
-
-
-async def resume(session: Session, jobid: int, active: bool) -> None:
-    """Mark the job as no longer paused: active, or completed."""
-    await session.all(RESUME, jobid=jobid, active=active)
-
-
 async def pauses_over(
     session: Session, now: datetime, after: tuple[datetime, int], limit: int
 ) -> list[EndedPause]:
@@ -361,11 +317,6 @@ async def next_pause(session: Session, now: datetime) -> datetime | None:
     """When the next pause ends; None: none will."""
     found: datetime | None = await session.value(NEXT_PAUSE, now=now)
     return found
-
-
-async def bury(session: Session, now: datetime, jobid: int) -> None:
-    """Mark the job as deleted; its history stays."""
-    await session.all(BURY, now=now, jobid=jobid)
 
 
 async def touch(session: Session, jobid: int) -> None:

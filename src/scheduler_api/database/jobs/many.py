@@ -1,15 +1,15 @@
-"""Statements on many jobs at once, none of which waits for a row that somebody else holds."""
+"""Statements on jobs, however many: their locks, without waiting for anybody, and their states."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import any_, bindparam, select, update
 
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.database.jobs.definitions import NOT_PAUSED, Paused
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import columns, job
@@ -34,10 +34,11 @@ PAUSE = Statement(
     WHERE job.jobid = wanted.jobid
     """
 )
+NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom"))
 RESUME = Statement(
     update(job)
     .where(job.c.jobid == any_(bindparam("jobids")))
-    .values(NOT_PAUSED | {"active": True, "version": job.c.version + 1})
+    .values(NOT_PAUSED | {"active": bindparam("active"), "version": job.c.version + 1})
 )
 BURY = Statement(
     update(job)
@@ -68,17 +69,25 @@ async def share(session: Session, jobids: Sequence[int]) -> list[int]:
     return await session.values(SHARE, jobids=jobids)
 
 
-async def pause(session: Session, now: datetime, paused: Paused, goes_on: Mapping[int, datetime]) -> None:
-    """Mark jobs as paused, all for one reason; each goes on with an occurrence of its own."""
+class Pausing(NamedTuple):
+    """Why jobs are paused, until when, and by which order."""
+
+    reason: str | None
+    until: datetime | None
+    pauseid: UUID | None
+
+
+async def pause(
+    session: Session, now: datetime, why: Pausing, goes_on: Mapping[int, datetime | None]
+) -> None:
+    """Mark jobs as paused; each with the occurrence that it goes on with, if one is known."""
     jobids, resumefroms = list(goes_on), list(goes_on.values())
-    said = paused._asdict() | {"resumefroms": resumefroms}
-    del said["resumefrom"]
-    await session.all(PAUSE, now=now, jobids=jobids, **said)
+    await session.all(PAUSE, now=now, jobids=jobids, resumefroms=resumefroms, **why._asdict())
 
 
-async def resume(session: Session, jobids: Sequence[int]) -> None:
-    """Mark jobs as active."""
-    await session.all(RESUME, jobids=jobids)
+async def resume(session: Session, jobids: Sequence[int], *, active: bool) -> None:
+    """Mark jobs as no longer paused: active, or completed."""
+    await session.all(RESUME, jobids=jobids, active=active)
 
 
 async def bury(session: Session, now: datetime, jobids: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, select, update
 
-from scheduler_api.database.jobs.definitions import NOT_PAUSED
+from scheduler_api.database.jobs.many import NOT_PAUSED
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, job
 

@@ -14,8 +14,9 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import SAFE_METHODS
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.database.jobs import changes, definitions
+from scheduler_api.database.jobs import changes, definitions, many
 from scheduler_api.database.jobs.changes import Event
+from scheduler_api.database.jobs.many import Pausing
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.runs.settling import Skipped
@@ -64,8 +65,8 @@ async def pause_locked(
         )
     _require_future(locked)
     await locking.take_back(session, locked)
-    why = definitions.Paused(order.reason, order.until, pauseid, await _open_from(session, locked))
-    await definitions.pause(session, now, jobid, why)
+    goes_on = {jobid: await _open_from(session, locked)}
+    await many.pause(session, now, Pausing(order.reason, order.until, pauseid), goes_on)
     if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
         await pending.announce(session)
     said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
@@ -152,7 +153,7 @@ async def _go_on(session: Session, actor: Actor, locked: LockedJob, missed: Miss
     except ScheduleUnusable:
         log.exception("a paused job cannot go on", jobid=job.jobid)
     # Completed, but for a run in progress: that retires the job when it settles.
-    await definitions.resume(session, job.jobid, active=first is not None or _lasts(locked))
+    await many.resume(session, [job.jobid], active=first is not None or _lasts(locked))
     if future is not None and first is not None:
         await locking.go_on(session, now, locked, future, first, overlap=job.overlap)
     await changes.record(

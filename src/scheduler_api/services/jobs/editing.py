@@ -10,7 +10,7 @@ from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.database.jobs import calendars, changes, definitions
+from scheduler_api.database.jobs import calendars, changes, definitions, many
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.pending import OpenLog
@@ -163,5 +163,5 @@ async def delete(
         return
     await _close(session, now, locked)
     await skipping.skip(session, now, as_deleted(await pending.pending(session, jobid)))
-    await definitions.bury(session, now, jobid)
+    await many.bury(session, now, [jobid])
     await changes.record(session, now, actor, Event(ChangeAction.DELETED, jobid))

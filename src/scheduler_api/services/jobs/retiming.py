@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import chain
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
-from scheduler_api.database.jobs import definitions
+from scheduler_api.database.jobs import many
 from scheduler_api.database.jobs.definitions import Continuation
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import logs
@@ -182,7 +182,7 @@ async def _go_on(
     if locked.job.is_paused:
         if first is None and draft.after is None and not locked.under_way:
             # Nothing is left to resume: it is completed.
-            await definitions.resume(session, locked.job.jobid, active=False)
+            await many.resume(session, [locked.job.jobid], active=False)
         return wanted._replace(active=False)
     await locking.take_back(session, locked, but=first)
     if first is None:

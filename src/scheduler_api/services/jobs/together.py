@@ -16,7 +16,7 @@ from scheduler_api.computing import in_turns
 from scheduler_api.contracts.jobs.actions import Missed, Pause
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import definitions, many
-from scheduler_api.database.jobs.definitions import Paused
+from scheduler_api.database.jobs.many import Pausing
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.pending import OpenLog, Wanted
@@ -59,7 +59,7 @@ async def pause(
         return ()
     await pending.withdraw(session, [next_run.logid for next_run in taken])
     goes_on = {next_run.jobid: next_run.scheduledfor for next_run in taken}
-    await many.pause(session, now, Paused(order.reason, order.until, pauseid, None), goes_on)
+    await many.pause(session, now, Pausing(order.reason, order.until, pauseid), goes_on)
     if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
         await pending.announce(session)
     said = order.model_dump(mode="json") | {"pauseid": str(pauseid)}
@@ -79,7 +79,7 @@ async def resume(
         return ()
     added = await pending.add(session, wanted)
     done = [one.jobid for one in wanted if one.jobid in added]
-    await many.resume(session, done)
+    await many.resume(session, done, active=True)
     if any(one.tried - now < locking.ANNOUNCE_WITHIN for one in wanted):
         await pending.announce(session)
     said = {jobid: {"missed": missed} for jobid in done}

@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             shown = "localhost" if host in {"127.0.0.1", "::1"} else host
-            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004
+            log.info(f"serving on http://{shown}:{port}/jobs", version=__version__)  # noqa: G004 - read by people
 
 
 def spare_the_collector() -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -77,31 +77,6 @@ ONE = Statement(f"{_JOB.format(target='job.target')} WHERE job.jobid = :jobid AN
 ONE_SUMMARY = Statement(f"{SUMMARY} WHERE job.jobid = :jobid AND {IS_THERE}", JobRow)
 AS_WRITTEN = Statement(
     select(*(job.c[column] for column in WRITTEN)).where(job.c.jobid == bindparam("jobid"))
-)
-
-
-@dataclass
-class ForecastRow(ScheduleRow):
-    """The schedule of an active job, for a forecast of all."""
-
-    jobname: str
-    calls: bool
-    """Whether its runs call a target."""
-    runs: int | None
-    """How many runs the schedule has made."""
-
-
-COUNT_ACTIVE = Statement("SELECT count(*) FROM job WHERE active AND afterjobid IS NULL")
-ACTIVE_DEFINITIONS = Statement(
-    f"""
-    SELECT {SCHEDULE}, jobname, kind = 'http' AS calls, next_run.runs
-    FROM job {NEXT_RUN}
-    -- With its last run in progress, a job is active still, and nothing of it is to come.
-    WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
-      AND hashint8(job.jobid) % CAST(:every AS int) = 0
-    LIMIT :limit
-    """,
-    ForecastRow,
 )
 
 
@@ -252,16 +227,6 @@ async def summary(session: Session, jobid: int) -> JobRow | None:
 async def as_written(session: Session, jobid: int) -> Mapping[str, Any]:
     """What the author wrote of a job that is there, by the names of WRITTEN."""
     return dict(await session.one(AS_WRITTEN, jobid=jobid))
-
-
-async def count_active(session: Session) -> int:
-    """How many jobs are active and have a schedule."""
-    return int(await session.value(COUNT_ACTIVE))
-
-
-async def active_definitions(session: Session, every: int, limit: int) -> list[ForecastRow]:
-    """The schedules of up to `limit` active jobs: of every so many-th, in no order of theirs."""
-    return await session.all(ACTIVE_DEFINITIONS, every=every, limit=limit)
 
 
 async def ids(session: Session, after: int, limit: int) -> list[int]:

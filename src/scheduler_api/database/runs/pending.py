@@ -11,7 +11,7 @@ from scheduler_api.database.jobs.definitions import SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, columns, joblog
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, joblog
 
 #: The channel on which the tickers are told of a next run that they may not have seen.
 CHANNEL = "scheduler_scheduled"
@@ -37,21 +37,6 @@ class LiveLog(NamedTuple):
     runs: int
 
 
-class OpenLog(NamedTuple):
-    """A log that is pending or running, whatever asked for it."""
-
-    jobid: int
-    logid: int
-    scheduledfor: datetime
-    cause: str
-    attempt: int
-
-    @property
-    def is_next_run(self) -> bool:
-        """Whether its job goes on with it, if it is pending."""
-        return self.cause == "schedule" and self.attempt == 1
-
-
 LIVE_LOGS = Statement(f"SELECT logid FROM joblog WHERE {_OF_JOB}")
 LOCK_LIVE = Statement(
     f"""
@@ -60,21 +45,6 @@ LOCK_LIVE = Statement(
     """,
     LiveLog,
 )
-LOCK_PENDING = Statement(
-    f"""
-    SELECT jobid, logid, scheduledfor, cause, attempt FROM joblog
-    WHERE {LIVE} AND jobid = ANY(:jobids) AND status = 'pending' ORDER BY logid FOR UPDATE SKIP LOCKED
-    """,
-    OpenLog,
-)
-OPEN = Statement(
-    f"""
-    SELECT jobid, logid, scheduledfor, cause, attempt FROM joblog
-    WHERE {LIVE} AND jobid = ANY(:jobids) AND status IN ('pending', 'running')
-    """,
-    OpenLog,
-)
-
 # What it does is as its job says, so that the caller need not know it. An occurrence has one row in all
 # parts: this looks for it under the job's lock, without which no row goes from one part to another. In any of
 # them: what was later than all parts is in the one that was the last then.
@@ -104,13 +74,6 @@ ADD = Statement(
 ANNOUNCE = Statement("SELECT pg_notify(:channel, '')")
 RUNNING = Statement(
     select(exists().where(text(LIVE), joblog.c.jobid == bindparam("jobid"), joblog.c.status == "running"))
-)
-PENDING = Statement(
-    select(*columns(joblog, OpenLog))
-    .where(text(LIVE), joblog.c.jobid == bindparam("jobid"), joblog.c.status == "pending")
-    .order_by(joblog.c.logid)
-    .with_for_update(),
-    OpenLog,
 )
 # The jobs keep what the rows said of their runs.
 WITHDRAW = Statement(
@@ -266,24 +229,9 @@ async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
     return [row for row in rows if row.status in {"pending", "running"}]
 
 
-async def lock_pending(session: Session, jobids: Sequence[int]) -> list[OpenLog]:
-    """The pending logs of jobs that nobody else holds, locked until the end of the transaction."""
-    return await session.all(LOCK_PENDING, jobids=jobids)
-
-
-async def open_logs(session: Session, jobids: Sequence[int]) -> list[OpenLog]:
-    """What of jobs is pending or running, by the newest state of the table."""
-    return await session.all(OPEN, jobids=jobids)
-
-
 async def running(session: Session, jobid: int) -> bool:
     """Whether any run of the job is in progress."""
     return bool(await session.value(RUNNING, jobid=jobid))
-
-
-async def pending(session: Session, jobid: int) -> list[OpenLog]:
-    """Every pending log of the job, whatever asked for it; locked."""
-    return await session.all(PENDING, jobid=jobid)
 
 
 async def withdraw(session: Session, logids: Sequence[int]) -> None:

@@ -9,8 +9,8 @@ from math import ceil
 from typing import NamedTuple
 
 from scheduler_api.contracts.history.forecast import CollidingJob, Collision, Forecast
-from scheduler_api.database.jobs import definitions
-from scheduler_api.database.jobs.definitions import ForecastRow
+from scheduler_api.database.jobs import forecasts
+from scheduler_api.database.jobs.forecasts import ForecastRow
 from scheduler_api.database.runs import history
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
@@ -60,8 +60,8 @@ class Seen(NamedTuple):
 
 async def look(session: Session, now: datetime) -> Seen:
     """Read what a forecast rests on."""
-    every = max(1, ceil(await definitions.count_active(session) / MAX_JOBS))
-    rows = await definitions.active_definitions(session, every, 2 * MAX_JOBS)
+    every = max(1, ceil(await forecasts.count_active(session) / MAX_JOBS))
+    rows = await forecasts.active_definitions(session, every, 2 * MAX_JOBS)
     calling = [row.jobid for row in rows if row.calls]
     known = await history.tallied(session, calling)
     new = [jobid for jobid in calling if jobid not in known][:MAX_TIMED]

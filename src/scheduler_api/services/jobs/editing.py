@@ -12,8 +12,8 @@ from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.database.jobs import calendars, changes, definitions, many
 from scheduler_api.database.jobs.changes import Event
-from scheduler_api.database.runs import logs, pending
-from scheduler_api.database.runs.pending import OpenLog
+from scheduler_api.database.runs import logs, opened, pending
+from scheduler_api.database.runs.opened import OpenLog
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
@@ -162,6 +162,6 @@ async def delete(
         await changes.record(session, now, actor, removed)
         return
     await _close(session, now, locked)
-    await skipping.skip(session, now, as_deleted(await pending.pending(session, jobid)))
+    await skipping.skip(session, now, as_deleted(await opened.pending_of(session, jobid)))
     await many.bury(session, now, [jobid])
     await changes.record(session, now, actor, Event(ChangeAction.DELETED, jobid))

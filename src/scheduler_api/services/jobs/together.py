@@ -18,8 +18,9 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import definitions, many
 from scheduler_api.database.jobs.many import Pausing
 from scheduler_api.database.jobs.rows import StateRow
-from scheduler_api.database.runs import logs, pending
-from scheduler_api.database.runs.pending import OpenLog, Wanted
+from scheduler_api.database.runs import logs, opened, pending
+from scheduler_api.database.runs.opened import OpenLog
+from scheduler_api.database.runs.pending import Wanted
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Misfire
@@ -143,11 +144,11 @@ async def _hold(session: Session, now: datetime, jobids: Sequence[int]) -> tuple
     Nobody is waited for, so the order of the locks could be any.
     """
     locked = defaultdict[int, list[OpenLog]](list)
-    for row in await pending.lock_pending(session, jobids):
+    for row in await opened.lock_pending(session, jobids):
         locked[row.jobid].append(row)
     jobs = await many.lock(session, jobids)
     others = defaultdict[int, set[str]](set)
-    for row in await pending.open_logs(session, [job.jobid for job in jobs]):
+    for row in await opened.open_logs(session, [job.jobid for job in jobs]):
         if row not in locked[row.jobid] or (row.cause == "schedule" and not row.is_next_run):
             others[row.jobid].add(row.cause)
     held = [

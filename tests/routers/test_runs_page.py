@@ -179,3 +179,26 @@ async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient,
     assert "Retrying" not in await text_of(client, "/logs?retried=%3Cb%3E")
     assert "retry the rest" in await text_of(client, "/logs?retried=7&left=1")
     assert "Retrying" not in await text_of(client, "/logs?retried=7&cursor=9")
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"tag": MARKUP}, "Only runs of jobs with the tag"),
+        ({"host": "nowhere.example"}, "Only calls to nowhere.example."),
+        ({"minduration": "5000"}, "Only runs that took at least 5000 seconds."),
+        ({"maxduration": "0"}, "Only runs that took less than 0 seconds."),
+        ({"jobid": "99"}, "Only runs of job 99."),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_what_only_an_address_asks_for_is_said_and_kept(
+    client: AsyncClient, database: Database, query: dict[str, str], sentence: str
+) -> None:
+    await add_job(database)
+    text = (await client.get("/logs", params=query, headers=HTML)).text
+    assert sentence in text
+    assert "No matching runs" in text
+    (name,) = query
+    assert f'<input type="hidden" name="{name}" value=' in text
+    assert MARKUP not in text

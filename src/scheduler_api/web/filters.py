@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 
 #: What narrows each list down, and what else the addresses of its pages keep.
 OF_JOBS, KEPT_OF_JOBS = ("search", "name", "state", "laststatus", "tag", "pauseid"), ("sort", "limit")
-OF_RUNS, KEPT_OF_RUNS = ("status", "cause", "since", "until"), ("limit",)
+OF_RUNS = ("status", "cause", "since", "until", "jobid", "tag", "host", "minduration", "maxduration")
+KEPT_OF_RUNS = ("limit",)
 
 
 def given(query: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:

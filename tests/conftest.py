@@ -171,6 +171,13 @@ def _left(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
 
 
 @pytest.fixture
+def unmigrated(server: Server) -> Iterator[URL]:
+    """A database for one test alone, without a schema."""
+    with server.scratch_database() as url:
+        yield url
+
+
+@pytest.fixture
 def scratch(server: Server) -> Iterator[URL]:
     """A migrated database for one test alone, that no service has used yet."""
     with server.migrated_database() as url:

@@ -35,15 +35,9 @@ NUMBERED = re.compile(r"\w+_idx\d*\b")
 
 
 @pytest.fixture
-def empty(server: Server) -> Iterator[URL]:
-    with server.scratch_database() as url:
-        yield url
-
-
-@pytest.fixture
-async def fresh(empty: URL) -> AsyncIterator[Database]:
+async def fresh(unmigrated: URL) -> AsyncIterator[Database]:
     """A database without a schema."""
-    database = Database(empty, name="migrations", pool=PoolOptions(12, 0, 30.0))
+    database = Database(unmigrated, name="migrations", pool=PoolOptions(12, 0, 30.0))
     yield database
     await database.close()
 

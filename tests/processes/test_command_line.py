@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,12 @@ from sqlalchemy.engine import URL
 from scheduler_api import __version__
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
-from scheduler_api.database.tables import metadata
 from tests.factories import NOON, add_job, execute
 from tests.processes.service import PATIENCE, SERVING, Service, run, services
-from tests.servers import Server, dsn
+from tests.servers import dsn
 
 ROOT = Path(__file__).parents[2]
 EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
-
-
-@pytest.fixture
-def empty(server: Server) -> Iterator[URL]:
-    with server.scratch_database() as url:
-        yield url
 
 
 async def ends(*command: str, database: URL | None, **environment: str) -> tuple[int, str, str]:
@@ -100,21 +92,21 @@ async def test_a_wrong_password_is_one_line(database: Database, worker_database:
     assert "hunter2" not in line
 
 
-async def test_a_schema_that_is_not_there_is_refused_with_the_way_out(empty: URL) -> None:
-    line = await refusal(empty, code=EXIT_UNAVAILABLE)
+async def test_a_schema_that_is_not_there_is_refused_with_the_way_out(unmigrated: URL) -> None:
+    line = await refusal(unmigrated, code=EXIT_UNAVAILABLE)
     assert f"this version needs {migrations.needed()}" in line
     assert "scheduler-api migrate" in line
 
 
-async def test_migrate_migrates_once(empty: URL) -> None:
-    code, out, _ = await ends("migrate", database=empty)
+async def test_migrate_migrates_once(unmigrated: URL) -> None:
+    code, out, _ = await ends("migrate", database=unmigrated)
     assert (code, out) == (0, f"The schema is at {migrations.needed()}.\n")
-    code, out, _ = await ends("migrate", database=empty)
+    code, out, _ = await ends("migrate", database=unmigrated)
     assert (code, out) == (0, f"The schema is at {migrations.needed()} already.\n")
 
 
-async def test_replicas_started_together_migrate_once(empty: URL) -> None:
-    async with services(3, empty, SCHEDULER_AUTO_MIGRATE="true", SCHEDULER_TICKER="off") as started:
+async def test_replicas_started_together_migrate_once(unmigrated: URL) -> None:
+    async with services(3, unmigrated, SCHEDULER_AUTO_MIGRATE="true", SCHEDULER_TICKER="off") as started:
         assert [await service.stop() for service in started] == [0, 0, 0]
     done = [line for service in started for line in service.said.splitlines() if b'"migrated"' in line]
     assert len(done) == len(list((ROOT / "alembic" / "versions").glob("0*.py")))
@@ -152,9 +144,7 @@ async def test_settings_that_make_no_sense_are_named(worker_database: URL) -> No
     assert "hunter2" not in err
 
 
-async def test_the_wheel_serves_outside_the_checkout(
-    database: Database, worker_database: URL, tmp_path: Path
-) -> None:
+async def test_the_wheel_serves_outside_the_checkout(unmigrated: URL, tmp_path: Path) -> None:
     """Migrations, templates and static files come with it."""
     checkout, site = tmp_path / "checkout", tmp_path / "site"
     shutil.copytree(
@@ -170,7 +160,7 @@ async def test_the_wheel_serves_outside_the_checkout(
     own = {
         "PYTHONPATH": str(site),
         "PYTHONSAFEPATH": "1",
-        "SCHEDULER_DATABASE_URL": dsn(worker_database),
+        "SCHEDULER_DATABASE_URL": dsn(unmigrated),
         "SCHEDULER_AUTO_MIGRATE": "true",
     }
     where = [sys.executable, "-c", "import scheduler_api; print(scheduler_api.__file__)"]
@@ -178,9 +168,6 @@ async def test_the_wheel_serves_outside_the_checkout(
         subprocess.run, where, check=True, capture_output=True, text=True, env=os.environ | own
     )
     assert Path(found.stdout.strip()).is_relative_to(site)
-    await execute(database, f"DROP TABLE {', '.join(metadata.tables)}, alembic_version")
-    await execute(database, "DROP SEQUENCE calendarversion")
-    await execute(database, "DROP TYPE logstatus, logcause, runkind")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "scheduler_api", "serve", "--port", "0"),
         env=os.environ | own,

@@ -7,24 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import migrations
-from tests.servers import Server, dsn
+from tests.servers import dsn
 
 ROOT = Path(__file__).parents[2]
 RUNNING = re.compile(rb"Uvicorn running on (http://\S+)")
-
-
-@pytest.fixture
-def empty(server: Server) -> Iterator[URL]:
-    with server.scratch_database() as url:
-        yield url
 
 
 def environment(url: URL) -> dict[str, str]:
@@ -41,13 +33,13 @@ def alembic(url: URL, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_alembic_is_at_home(empty: URL, tmp_path: Path) -> None:
+def test_alembic_is_at_home(unmigrated: URL, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "alembic", tmp_path / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    assert "head" not in alembic(empty, tmp_path, "current")
-    alembic(empty, tmp_path, "upgrade", "head")
-    assert f"{migrations.needed()} (head)" in alembic(empty, tmp_path, "current")
-    alembic(empty, tmp_path, "revision", "--autogenerate", "-m", "nothing new")
+    assert "head" not in alembic(unmigrated, tmp_path, "current")
+    alembic(unmigrated, tmp_path, "upgrade", "head")
+    assert f"{migrations.needed()} (head)" in alembic(unmigrated, tmp_path, "current")
+    alembic(unmigrated, tmp_path, "revision", "--autogenerate", "-m", "nothing new")
     number = f"{int(migrations.needed()) + 1:04}"
     (made,) = (tmp_path / "alembic" / "versions").glob(f"{number}*.py")
     text = made.read_text()

@@ -24,6 +24,7 @@ from scheduler_api.database.connections import (
 )
 from scheduler_api.database.failures import (
     DATABASE_ERRORS,
+    explain,
     is_of_old_schema,
     is_transient,
     leaves_doubt,
@@ -407,7 +408,7 @@ async def _twice(attempt: Callable[[], Awaitable[T]]) -> T:
             except DATABASE_ERRORS as error:
                 if not is_transient(error):
                     raise
-                log.info("unit of work tried again", because=type(error).__name__)
+                log.info("unit of work tried again", because=explain(error))
                 if not is_of_old_schema(error):
                     break
         return await attempt()

@@ -70,7 +70,17 @@ MUTANTS = [
     Mutant(
         "a repair goes behind the horizon",
         "src/scheduler_api/services/jobs/opening.py",
-        {"    since = max(since, await _horizon(session))\n": ""},
+        {"    since = max(since, await _horizon(session, jobid))\n": ""},
+    ),
+    Mutant(
+        "the horizon of a job that records failures only is not known",
+        "src/scheduler_api/database/runs/tallies.py",
+        {"greatest(horizon, (SELECT since FROM jobthinned WHERE jobid = :jobid)) AS horizon": "horizon"},
+    ),
+    Mutant(
+        "runs that are not recorded go before their day is closed",
+        "src/scheduler_api/database/runs/thinning.py",
+        {"least(coalesce(since, closedto), :end)": "least(openday, :end)"},
     ),
     Mutant(
         "a check forgets what rows of closed days reach over",

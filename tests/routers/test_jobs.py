@@ -53,6 +53,7 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "overlap": False,
         "concurrency": None,
         "autopause": None,
+        "record": "all",
         "nextrun": "2030-01-31T02:00:00Z",
         "lastrun": None,
         "laststatus": None,

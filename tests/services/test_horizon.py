@@ -1,21 +1,21 @@
 """The machine of the model, beside a horizon that moves: nothing runs again, is lost, or looks like a hole.
 
-Days are closed, and the parts of history before them dropped, while jobs are edited, paused, backfilled and
-run on both sides.
+Days are closed, and the parts of history before them dropped, or what finished on them, while jobs are
+edited, paused, backfilled and run on both sides.
 """
 
 import os
 from datetime import date, timedelta
 
-from hypothesis.stateful import invariant, rule
+from hypothesis.stateful import invariant, precondition, rule
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import checks, closing
-from scheduler_api.services.runs import retention
-from scheduler_api.services.runs.retention import Keep
-from tests.factories import lay_out_days, rows, scalar
+from scheduler_api.services.runs import retention, thinning
+from scheduler_api.services.runs.retention import FOR_EVER, Keep
+from tests.factories import execute, lay_out_days, rows, scalar
 from tests.services.model import BEGIN, LAST_NOW
 from tests.services.test_model import Machine, explore
 
@@ -24,7 +24,11 @@ EXAMPLES = int(os.environ.get("SCHEDULER_TEST_EXAMPLES", "10"))
 DAY = timedelta(days=1)
 FIRST = BEGIN.date()
 
-COUNTED = "SELECT coalesce(sum(finished), 0) FROM jobtally WHERE day < (SELECT horizon FROM history)"
+COUNTED = """
+    SELECT coalesce(sum(finished), 0) - (
+        SELECT count(*) FROM joblog WHERE status = 'finished' AND day < (SELECT closedto FROM history)
+    ) FROM jobtally WHERE day < (SELECT closedto FROM history)
+"""
 UNASKED = """
     SELECT count(*) FROM joblog
     WHERE cause <> 'schedule' AND status = 'skipped' AND day < (SELECT horizon FROM history)
@@ -73,14 +77,26 @@ class ForgetfulMachine(Machine):
         assert midnight(horizon) > self.horizon
         self.horizon = midnight(horizon)
 
+    @precondition(lambda self: self.jobid)
+    @rule()
+    def thin(self) -> None:
+        """From now on the job records failures only."""
+        self.runner.run(execute(self.database, "UPDATE job SET record = 'failures'"))
+        self.do(thinning.thin, FOR_EVER)
+        while self.do(thinning.thin_some):
+            pass
+        since: date | None = self.runner.run(scalar(self.database, "SELECT max(since) FROM jobthinned"))
+        if since is not None:
+            self.horizon = max(self.horizon, midnight(since))
+
     def counted(self) -> int:
         return int(self.runner.run(scalar(self.database, COUNTED))) + self.unasked
 
     @invariant()
     def what_is_kept_of_closed_days_is_what_was_counted(self) -> None:
-        tallied, there = [self.runner.run(rows(self.database, query)) for query in (TALLIED, THERE)]
-        kept = [tuple(row) for row in tallied if midnight(row[0]) >= self.horizon]
-        assert kept == [tuple(row) for row in there]
+        found = [self.runner.run(rows(self.database, query)) for query in (TALLIED, THERE)]
+        tallied, there = [[tuple(row) for row in rows if midnight(row[0]) >= self.horizon] for rows in found]
+        assert tallied == there
 
     @invariant()
     def the_full_check_is_clean(self) -> None:

@@ -240,7 +240,7 @@ class Machine(RuleBasedStateMachine):
         until = since + timedelta(hours=length)
         order = Backfill(since=since.isoformat(), until=until.isoformat(), all=every)  # type: ignore[arg-type]
         if since < self.horizon:
-            with pytest.raises(InvalidInput, match="history is not kept"):
+            with pytest.raises(InvalidInput, match="Must not be before"):
                 self.do(backfill.backfill, ACTOR, self.jobid, order)
             return
         self.do(backfill.backfill, ACTOR, self.jobid, order)

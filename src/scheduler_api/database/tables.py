@@ -119,6 +119,8 @@ job = Table(
     Column("concurrency", Integer),
     # After so many failures in a row the job is paused.
     Column("autopause", Integer),
+    # Of which runs rows are kept when their day is closed.
+    Column("record", Text, nullable=False, server_default="all"),
     # State, which no edit of the definition changes. An inactive job that is not paused is completed.
     Column("active", Boolean, nullable=False, server_default="true"),
     Column("pausedat", Instant),
@@ -169,6 +171,7 @@ job = Table(
     CheckConstraint("(kind = 'http') = (host IS NOT NULL)", name="runkind"),
     CheckConstraint("concurrency >= 1", name="concurrency"),
     CheckConstraint("autopause >= 1", name="autopause"),
+    CheckConstraint("record IN ('all', 'failures')", name="record"),
     CheckConstraint("NOT (active AND num_nonnulls(pausedat, deletedat) > 0)", name="active"),
     CheckConstraint(
         "pausedat IS NOT NULL OR num_nonnulls(pausereason, pauseduntil, resumefrom, pauseid) = 0",
@@ -473,6 +476,17 @@ jobopen = Table(
     metadata,
     Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), primary_key=True),
     Column("since", Date, nullable=False),
+)
+
+# Jobs of whose runs that finished no rows are kept.
+jobthinned = Table(
+    "jobthinned",
+    metadata,
+    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE"), primary_key=True),
+    # The first day whose rows are all kept; and the day up to which the others have gone.
+    Column("since", Date, nullable=False),
+    Column("goneto", Date, nullable=False, server_default=NEVER),
+    Index("ix_jobthinned_left", "jobid", postgresql_where=text("goneto < since")),
 )
 
 jobsecret = Table(

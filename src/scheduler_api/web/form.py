@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.jobs.changes import Change
-from scheduler_api.contracts.jobs.drafts import Ending, JobDraft
+from scheduler_api.contracts.jobs.drafts import Ending, JobDraft, Record
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import EditPreview, SchedulePreview
 from scheduler_api.contracts.jobs.targets import MASK, Method, Target
@@ -32,6 +32,7 @@ MISFIRES = {
 }
 GAPS = {Gap.AFTER: "run right after", Gap.SKIP: "skip"}
 FOLDS = {Fold.ONCE: "run once", Fold.BOTH: "run twice"}
+RECORDS = {Record.ALL: "all runs", Record.FAILURES: "failures only; successes are counted"}
 ENDINGS = {
     Ending.FINISHED: "success",
     Ending.FAILED: "failure",

@@ -162,6 +162,7 @@ class Pages:
             misfires=form.MISFIRES,
             gaps=form.GAPS,
             folds=form.FOLDS,
+            records=form.RECORDS,
             upcoming=upcoming,
             changes=view.changes,
             issue=issue,

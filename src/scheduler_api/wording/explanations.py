@@ -57,15 +57,24 @@ def _of_schedule(log: Log, at: datetime, when: str, zone: str) -> tuple[Explanat
 def before_history(when: str, horizon: str, tally: DayTally | None) -> str:
     """That nothing is known of an instant but what became of all runs of its day."""
     said = f"{when} is before the history that is kept, which begins at {horizon}."
-    if tally is None:
-        return f"{said} No runs were counted on that day (UTC)."
+    return f"{said} {_counts(tally)}" if tally else f"{said} No runs were counted on that day (UTC)."
+
+
+def unrecorded(when: str, tally: DayTally | None) -> str:
+    """That a run finished, as the job records failures only, and all others of its day are recorded."""
+    said = f"{when} finished. The job records failures only, so the run has no row."
+    return f"{said} {_counts(tally)}" if tally else said
+
+
+def _counts(tally: DayTally) -> str:
+    """What became of all runs of a day."""
     counts = (
         (tally.finished, "finished"),
         (tally.failed, "failed"),
         (sum(tally.skipped.values()), "skipped"),
         (tally.missed, "missed"),
     )
-    return f"{said} On that day (UTC): {', '.join(f'{count:,} {name}' for count, name in counts)}."
+    return f"On that day (UTC): {', '.join(f'{count:,} {name}' for count, name in counts)}."
 
 
 def neighbours(schedule: Schedule, at: datetime, zone: str) -> str:

@@ -16,7 +16,7 @@ from scheduler_api.errors import DatabaseBusy, ServiceBusy
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import closing
 from scheduler_api.services.jobs import removal
-from scheduler_api.services.runs import retention
+from scheduler_api.services.runs import retention, thinning
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.workers.steadiness import SteadyClock
 
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for which days are closed between two walks over all jobs.
 CLOSE_SECONDS = 5.0
+#: And for which rows go that jobs do not record.
+THIN_SECONDS = 5.0
 HOUR = 3600.0
 
 
@@ -55,6 +57,7 @@ class HistoryKeeper:
             pass
         if self._clock.look(await self._database.read(definitions.clock)):
             await self._close_days()
+            await self._thin_days()
             await self._drop_days()
 
     async def _close_days(self) -> None:
@@ -66,6 +69,13 @@ class HistoryKeeper:
                 pass
         except (DatabaseBusy, ServiceBusy) as error:
             log.info("days could not be closed; trying later", error=error)
+
+    async def _thin_days(self) -> None:
+        """Go on with letting rows go that their jobs do not record, for a while."""
+        give_up = monotonic() + THIN_SECONDS
+        await self._database.transact(thinning.thin, self._keep)
+        while monotonic() < give_up and await undisturbed(self._database.transact(thinning.thin_some)):
+            pass
 
     async def _forget_jobs(self) -> None:
         """Remove deleted jobs that have no run since the horizon."""

@@ -55,6 +55,7 @@ WHOLE: dict[str, Any] = {
     "overlap": True,
     "concurrency": 3,
     "autopause": 4,
+    "record": "failures",
 }
 DEFINITION = set(JobDraft.model_fields) - {"active", "delay"}
 

@@ -72,5 +72,6 @@ class Timeline(Output):
     complete: bool = Field(description="Whether all logs of that time were counted; else the newest.")
     keptsince: datetime | None = Field(
         None,
-        description="Since when history is kept, if that is later than `since`; nothing before is counted.",
+        description="Since when history is kept, if that is later than `since`. Before, nothing is counted; "
+        "if the job records failures only, successes are not.",
     )

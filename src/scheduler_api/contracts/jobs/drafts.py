@@ -53,6 +53,16 @@ class Ending(StrEnum):
     ANY = "any"
 
 
+class Record(StrEnum):
+    """Of which runs rows are kept."""
+
+    ALL = "all"
+    FAILURES = "failures"
+
+
+RecordPolicy = Annotated[Record, Field(strict=False)]
+
+
 class After(Input):
     """The upstream job."""
 
@@ -169,6 +179,11 @@ class JobFields(Input):
     )
     autopause: Count | None = Field(
         None, description="Pause the job after this many consecutive failures. Default: never."
+    )
+    record: RecordPolicy = Field(
+        Record.ALL,
+        description="Of which scheduled runs rows are kept: `all`, or `failures`. Then those that finished "
+        "are counted, and their rows deleted about two days later; so are those of earlier runs.",
     )
 
 

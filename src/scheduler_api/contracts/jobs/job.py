@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from scheduler_api.contracts.jobs.drafts import After
+from scheduler_api.contracts.jobs.drafts import After, Record
 from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
 from scheduler_api.contracts.values import Output, all_given
 from scheduler_api.schedule import Fold, Gap, Misfire
@@ -104,6 +104,7 @@ class JobSummary(Output):
     overlap: bool
     concurrency: int | None
     autopause: int | None
+    record: Record
     active: bool = Field(description="Whether the job is scheduled.")
     state: JobState = Field(
         description="`active`; `paused`; `completed`: its schedule has no further run; or `deleted`."

@@ -19,25 +19,28 @@ class Gone(NamedTuple):
     """The last of their occurrences."""
 
 
-def _with_attempts(chosen: str) -> str:
-    """Delete the logs that are `chosen`, with their attempts and lines."""
+def with_attempts(chosen: str, day: str = "chosen.day") -> str:
+    """Delete the job's logs that are `chosen`, with their attempts and lines.
+
+    Where all are under one `day`, no other part is looked at.
+    """
     return f"""
         WITH chosen AS (
             SELECT logid, day, scheduledfor FROM joblog WHERE jobid = :jobid AND {chosen}
         ), gone AS (
-            DELETE FROM joblog USING chosen WHERE joblog.logid = chosen.logid AND joblog.day = chosen.day
+            DELETE FROM joblog USING chosen WHERE joblog.logid = chosen.logid AND joblog.day = {day}
         ), attempts AS (
             DELETE FROM logattempt USING chosen
-            WHERE logattempt.logid = chosen.logid AND logattempt.day = chosen.day
+            WHERE logattempt.logid = chosen.logid AND logattempt.day = {day}
         ), lines AS (
-            DELETE FROM logline USING chosen WHERE logline.logid = chosen.logid AND logline.day = chosen.day
+            DELETE FROM logline USING chosen WHERE logline.logid = chosen.logid AND logline.day = {day}
         )
         SELECT count(*) AS runs, max(scheduledfor) AS last FROM chosen
     """
 
 
-LIVE_LOGS = Statement(_with_attempts(LIVE), Gone)
-SOME_LOGS = Statement(_with_attempts("scheduledfor >= :since ORDER BY scheduledfor LIMIT :limit"), Gone)
+LIVE_LOGS = Statement(with_attempts(LIVE), Gone)
+SOME_LOGS = Statement(with_attempts("scheduledfor >= :since ORDER BY scheduledfor LIMIT :limit"), Gone)
 JOB = Statement(delete(job).where(job.c.jobid == bindparam("jobid")))
 HIDE = Statement(
     update(job)

@@ -73,6 +73,7 @@ class JobRow(StateRow):
     after: dict[str, Any] | None
     concurrency: int | None
     autopause: int | None
+    record: str
     pausereason: str | None
     pauseid: UUID | None
     state: str

@@ -32,10 +32,19 @@ class Closing(NamedTuple):
 class Frontier(NamedTuple):
     """From which days on a job's rows are there, and are still to be compared with its schedule."""
 
-    horizon: date
+    history: date
     """The first day whose history is kept; `date.min`: all of it is."""
+    horizon: date
+    """The first day whose rows are all there: of earlier ones, none that finished are if the job records
+    failures only; `date.min`: all are.
+    """
     since: date
     """The first day that is open, of this job; `date.min`: all are."""
+
+    @property
+    def is_thinned(self) -> bool:
+        """Whether there are days of which only some rows are kept."""
+        return self.horizon > self.history
 
 
 class DayRow(NamedTuple):
@@ -82,7 +91,9 @@ JOBS = Statement(
 )
 FRONTIER = Statement(
     """
-    SELECT horizon, coalesce((SELECT since FROM jobopen WHERE jobid = :jobid), closedto) AS since
+    SELECT horizon AS history,
+           greatest(horizon, (SELECT since FROM jobthinned WHERE jobid = :jobid)) AS horizon,
+           coalesce((SELECT since FROM jobopen WHERE jobid = :jobid), closedto) AS since
     FROM history
     """,
     Frontier,
@@ -181,6 +192,7 @@ BEFORE = Statement(
     """,
     Earlier,
 )
+IS_CLEAN = Statement("SELECT findings IS NULL AS clean FROM jobtally WHERE jobid = :jobid AND day = :day")
 OF_DAYS = Statement(
     select(*columns(jobtally, DayRow))
     .where(
@@ -265,6 +277,11 @@ async def closed_days(session: Session, jobid: int, before: date) -> ClosedDays:
 async def before(session: Session, jobid: int, day: date) -> Earlier | None:
     """How the job's schedule stood when a day began; None: it had accounted for nothing before."""
     return await session.one_or_none(BEFORE, jobid=jobid, day=day)
+
+
+async def is_clean(session: Session, jobid: int, day: date) -> bool:
+    """Whether a day is closed, and nothing was found to be wrong with it."""
+    return bool(await session.value(IS_CLEAN, jobid=jobid, day=day))
 
 
 async def of_days(session: Session, jobid: int, before: date, limit: int) -> list[DayRow]:

@@ -37,10 +37,10 @@ async def backfill(
     if locked.deletedat is not None:
         raise JobIsDeleted(jobid)
     versions = await versions_of(session, jobid)
-    await _require_kept(session, order)
+    await _require_kept(session, jobid, order)
     wanted = await _wanted(session, now, versions, order)
     # Once more after the rows were read: they go only when the horizon has moved.
-    await _require_kept(session, order)
+    await _require_kept(session, jobid, order)
     if not dryrun:
         rows = await logs.request(session, now, "backfill", [(jobid, instant) for instant in wanted])
         wanted = sorted(row.scheduledfor for row in rows)
@@ -58,11 +58,17 @@ async def backfill(
     return BackfillReport(count=count, dryrun=dryrun, occurrences=wanted, message=message)
 
 
-async def _require_kept(session: Session, order: Backfill) -> None:
+async def _require_kept(session: Session, jobid: int, order: Backfill) -> None:
     """Raise InvalidInput where the range begins before the history that is kept."""
-    horizon = midnight(await tallies.horizon(session))
+    known = await tallies.frontier(session, jobid)
+    horizon = midnight(known.horizon)
     if order.since < horizon:
-        sentence = f"Must not be before {horizon:%Y-%m-%dT%H:%M:%SZ}: earlier history is not kept."
+        gone = (
+            "of earlier runs, only failures are recorded"
+            if known.is_thinned
+            else "earlier history is not kept"
+        )
+        sentence = f"Must not be before {horizon:%Y-%m-%dT%H:%M:%SZ}: {gone}."
         raise InvalidInput(FieldError(("since",), sentence))
 
 

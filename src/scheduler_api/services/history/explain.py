@@ -35,9 +35,11 @@ async def explain(session: Session, now: datetime, jobid: int, at: datetime, hos
     rows = await logs.around(session, jobid, at, at + SECOND)
     spent = await _is_spent(session, versions, at)
     # After the rows, as these go only when the horizon has moved.
-    horizon = midnight(await tallies.horizon(session))
-    tally = await _tally(session, jobid, at) if at < horizon else None
-    question = Question(at, now, horizon, tally, spent=spent)
+    known = await tallies.frontier(session, jobid)
+    is_gone = at < midnight(known.horizon)
+    tally = await _tally(session, jobid, at) if is_gone else None
+    clean = is_gone and await tallies.is_clean(session, jobid, utc_day(at))
+    question = Question(at, now, midnight(known.history), midnight(known.horizon), tally, clean, spent)
     answer = await QUESTIONS.compute(_answer, question, versions, rows)
     if answer.outcome is ExplanationOutcome.SCHEDULED:
         zone = versions.at(at).definition.timezone
@@ -51,10 +53,14 @@ class Question(NamedTuple):
 
     at: datetime
     now: datetime
-    horizon: datetime
+    history: datetime
     """Since when history is kept."""
+    horizon: datetime
+    """Since when all of it is, as the job may record failures only."""
     tally: DayTally | None
     """What became of the job's runs on its day, where that is before the horizon."""
+    clean: bool
+    """Whether all that was to run on that day was accounted for."""
     spent: bool
     """Whether the job will have run by then as often as it may."""
 
@@ -145,6 +151,8 @@ def _judge(
     if question.spent and job.state != "deleted":
         said = f"By then it has run as often as maxruns ({job.maxruns}) allows"
         return ExplanationOutcome.COMPLETED, f"{said}, so it does not run at {when}."
+    if at < question.horizon and question.clean:
+        return ExplanationOutcome.RAN, explanations.unrecorded(when, question.tally)
     return _unaccounted(versions, at, question.now, when, zone)
 
 
@@ -155,8 +163,8 @@ def _outside(job: JobRow, question: Question, when: str, zone: str) -> tuple[Exp
             ExplanationOutcome.NOT_CREATED,
             f"The job did not exist yet: it was created at {local(job.createdat, zone)}.",
         )
-    if question.at < question.horizon:
-        said = explanations.before_history(when, local(question.horizon, zone), question.tally)
+    if question.at < question.history:
+        said = explanations.before_history(when, local(question.history, zone), question.tally)
         return ExplanationOutcome.BEFORE_HISTORY, said
     if job.deletedat is not None and question.at > job.deletedat:
         return ExplanationOutcome.DELETED, f"The job was deleted at {local(job.deletedat, zone)}."

@@ -48,7 +48,7 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
     rows = await history.timeline(session, jobid, since, until, width, MAX_COUNTED)
     counts = {row.bucket: row._asdict() for row in rows}
     total = counts.pop(None)
-    kept = midnight(await tallies.horizon(session))
+    kept = midnight((await tallies.frontier(session, jobid)).horizon)
     return Timeline(
         span=span,
         since=since,

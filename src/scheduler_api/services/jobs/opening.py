@@ -24,19 +24,19 @@ async def first_open(session: Session, locked: LockedJob, future: Future) -> dat
     if locked.job.kept:
         since = await logs.settled(session, jobid) or locked.job.createdat
         if since < validfrom:
-            return future.next_after(max(since, await _horizon(session)))
+            return future.next_after(max(since, await _horizon(session, jobid)))
     # Rows may tell of what lies ahead, as a clock was wrong, and what came between them have been taken back.
     since = max(validfrom, await _accounted(session, locked) or validfrom)
     rows = await logs.rows_since(session, jobid, since, MAX_ROWS)
     if len(rows) == MAX_ROWS:
         since = max(since, rows[0].scheduledfor - TICK)
-    since = max(since, await _horizon(session))
+    since = max(since, await _horizon(session, jobid))
     return future.admit(first_beside(future.schedule, since, rows))
 
 
-async def _horizon(session: Session) -> datetime:
+async def _horizon(session: Session, jobid: int) -> datetime:
     """Up to when history has gone."""
-    return midnight(await tallies.horizon(session)) - TICK
+    return midnight((await tallies.frontier(session, jobid)).horizon) - TICK
 
 
 async def _accounted(session: Session, locked: LockedJob) -> datetime | None:

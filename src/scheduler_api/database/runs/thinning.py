@@ -1,0 +1,75 @@
+"""Statements by which runs go that finished on closed days, of jobs that record failures only."""
+
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, update
+
+from scheduler_api.database.jobs.removal import Gone, with_attempts
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import jobthinned
+
+# Whoever reads rows, and then since when all are kept, learns of each that was gone by then: none goes before
+# this has been told.
+SET_HORIZONS = Statement(
+    """
+    INSERT INTO jobthinned (jobid, since)
+    SELECT jobid, reached FROM (
+        SELECT jobid, least(coalesce(since, closedto), :end) AS reached
+        FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid)
+        WHERE record = 'failures' AND removedat IS NULL
+    ) AS closed
+    WHERE reached > '-infinity'
+    ON CONFLICT (jobid) DO UPDATE SET since = excluded.since WHERE jobthinned.since < excluded.since
+    RETURNING jobid
+    """
+)
+
+
+class DayToThin(NamedTuple):
+    """A day of a job that has rows to go."""
+
+    jobid: int
+    day: date
+
+
+NEXT_DAY = Statement(
+    """
+    SELECT jobid, greatest(goneto, firstday) AS day FROM jobthinned CROSS JOIN history
+    WHERE goneto < since ORDER BY jobid LIMIT 1 FOR NO KEY UPDATE OF jobthinned SKIP LOCKED
+    """,
+    DayToThin,
+)
+# One that stands for others that did not run stays, and so does what somebody asked for.
+THIN = Statement(
+    with_attempts(
+        "day = :day AND cause = 'schedule' AND status = 'finished' AND missed = 0"
+        # What had no part of its own is under an earlier day: it stays, too.
+        " AND scheduledfor < CAST(CAST(:day AS date) + 1 AS timestamp) AT TIME ZONE 'UTC' LIMIT :limit",
+        day=":day",
+    ),
+    Gone,
+)
+GONE = Statement(
+    update(jobthinned).where(jobthinned.c.jobid == bindparam("job")).values(goneto=bindparam("day"))
+)
+
+
+async def set_horizons(session: Session, end: date) -> int:
+    """Let the runs go that finished on closed days before `end`, of all such jobs; of how many."""
+    return len(await session.values(SET_HORIZONS, end=end))
+
+
+async def next_day(session: Session) -> DayToThin | None:
+    """A day to go on with, and the turn to do so until the transaction ends; None: nothing is left."""
+    return await session.one_or_none(NEXT_DAY)
+
+
+async def drop_runs(session: Session, turn: DayToThin, limit: int) -> int:
+    """Let up to `limit` runs of a job and a day go; how many went."""
+    return (await session.one(THIN, jobid=turn.jobid, day=turn.day, limit=limit)).runs
+
+
+async def dropped_to(session: Session, jobid: int, end: date) -> None:
+    """All that is to go of the days before `end` has gone."""
+    await session.all(GONE, job=jobid, day=end)

@@ -19,13 +19,15 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
 
+import scheduler_api.app
 from scheduler_api.app import create_app
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
-from tests import pooler
+from tests import lasting, pooler
 from tests.factories import KEPT, empty, end_others
+from tests.lasting import LastingDatabase
 from tests.servers import Server
 
 # To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
@@ -152,7 +154,7 @@ async def connections(worker_database: URL) -> AsyncIterator[Database]:
 async def database(connections: Database) -> AsyncIterator[Database]:
     """The worker's database, with empty tables."""
     before = asyncio.all_tasks()
-    await end_others(connections)
+    await end_others(connections, lasting.pids())
     await empty(connections)
     yield connections
     pool = connections.engine.pool
@@ -218,9 +220,12 @@ def settings(worker_database: URL) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def application(settings: Settings) -> FastAPI:
-    """The service, made once: all that it owns begins and ends with its lifespan."""
-    return create_app(settings)
+async def application(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The service, made once: all that it owns begins and ends with its lifespan, but for connections."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler_api.app, "Database", LastingDatabase)
+        yield create_app(settings)
+    await lasting.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Jobs and logs for tests, put into the tables as they would be found there."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -56,8 +57,8 @@ async def empty(database: Database) -> None:
         await raw.driver_connection.execute("; ".join(EMPTY))
 
 
-async def end_others(database: Database) -> None:
-    """End the connections to the database that do not serve all tests.
+async def end_others(database: Database, kept: Sequence[int]) -> None:
+    """End the connections to the database that do not serve all tests, nor are `kept`, by their processes.
 
     What a test left behind, such as the last statement of a process that it killed, must not hold rows of
     the next one.
@@ -66,9 +67,10 @@ async def end_others(database: Database) -> None:
         "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
         f" WHERE datname = current_database() AND backend_type = 'client backend'"
         f" AND pid <> pg_backend_pid() AND application_name <> '{KEPT}'"
+        " AND NOT (pid = ANY(:kept) AND state = 'idle')"
     )
     async with database.transactional.begin() as connection:
-        await connection.execute(text(query))
+        await connection.execute(text(query), {"kept": kept})
 
 
 async def add_job(database: Database, *, due: datetime | None = NOON, **values: Any) -> int:

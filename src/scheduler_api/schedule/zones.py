@@ -81,11 +81,16 @@ def is_zone(name: str) -> bool:
 def digest_of_rules() -> str:
     """A digest of the rules of all zones, as this machine has them: another one where any of them differs.
 
-    Reads some hundred small files.
+    Reads some hundred small files, once: a process goes by the rules that it began with.
     """
+    return _digest_of(TZPATH)
+
+
+@cache
+def _digest_of(folders: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for name in sorted(zone_names()):
-        found = next((path for folder in TZPATH if (path := Path(folder, name)).is_file()), None)
+        found = next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
         packaged = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
         digest.update(name.encode() + (packaged if found is None else found).read_bytes())
     return digest.hexdigest()

@@ -1,0 +1,55 @@
+"""Connections of the service that last from test to test: to open them takes longer than most tests.
+
+A new one has nothing of the catalogue in its cache, and knows no type and no statement.
+"""
+
+import asyncio
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.pool import QueuePool
+
+from scheduler_api.database.connections import Connection
+from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
+
+_engines: dict[str, AsyncEngine] = {}
+_drivers: list[Connection] = []
+
+
+class LastingDatabase(Database):
+    """One whose connections serve the next one that is like it."""
+
+    def __init__(self, *places: Any, **options: Any) -> None:
+        super().__init__(*places, **options)
+        key = repr((places, options["name"], options["pool"], self.patience))
+        if key not in _engines:
+            event.listen(self.engine.sync_engine, "connect", _note)
+        self.engine = _engines.setdefault(key, self.engine)
+        self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
+
+    async def close(self) -> None:
+        """Leave them to it."""
+        if self._ending:
+            await asyncio.wait(self._ending)
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        assert pool.checkedout() == 0, "the service kept a connection"
+
+
+def _note(connection: DBAPIConnection, _: object) -> None:
+    _drivers[:] = [driver for driver in _drivers if not driver.is_closed()]
+    _drivers.append(connection.driver_connection)
+
+
+def pids() -> list[int]:
+    """The server's processes of all such connections that can serve another test."""
+    return [driver.get_server_pid() for driver in _drivers if driver.is_idle]
+
+
+async def close() -> None:
+    """Close them all."""
+    for engine in _engines.values():
+        await engine.dispose()

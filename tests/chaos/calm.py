@@ -131,11 +131,20 @@ class Clock:
         right, repair = min(limits)
         limit = right + repair
         for pause in pauses:
-            if pause.since < limit and pause.to.year == MAXYEAR:
-                return pause.to
-            if pause.since < limit:
+            if self._earliest(pause.since) < limit:
+                if pause.to.year == MAXYEAR:
+                    return pause.to
                 limit = max(limit, pause.to + repair)
         return limit
+
+    def _earliest(self, recorded: datetime) -> datetime:
+        """When it may have been in truth, by a clock that was ahead."""
+        shown = [
+            recorded - offset
+            for fault, offset in self._steps
+            if fault.since + offset - BLUR <= recorded <= fault.to + offset + BLUR
+        ]
+        return min([recorded, *shown])
 
     def ahead(self, instant: datetime) -> timedelta:
         """By how much more the clock may have shown shortly before: what was due then still runs."""

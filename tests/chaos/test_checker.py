@@ -271,6 +271,15 @@ def test_what_nobody_ran_long_after_the_clock_was_right_again_is_lost() -> None:
     assert any(violation.startswith("lost: job 1: ") for violation in violations)
 
 
+def test_nobody_looks_at_a_job_that_was_paused_while_the_clock_was_wrong() -> None:
+    """Its pause is recorded at an instant that the clock showed."""
+    evidence = replace(without(hours_ahead(), PLAIN, *range(13, 22)), now=at(200))
+    for when, action in ((18_011, "paused"), (199, "resumed")):
+        evidence = with_change(evidence, Change(PLAIN, at(when), action, {}, {"missed": "policy"}))
+    violations = check(with_log(evidence, promise(PLAIN, 201))).violations
+    assert not any(violation.startswith("lost: job 1: ") for violation in violations)
+
+
 def test_early_by_a_clock_that_was_ahead_is_not_early() -> None:
     early = resent(clean(), SLOW, 6, at=at(2))
     ahead = Fault("clock forward", at(1), at(3), offset=5)

@@ -26,8 +26,8 @@ FROM python:3.13-slim-trixie
 RUN useradd --no-log-init --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin scheduler
 COPY --from=build /opt/scheduler-api /opt/scheduler-api
 
-# All addresses, as nobody reaches a container's loopback. Without SCHEDULER_AUTH=off the service then
-# does not start, and says why.
+# All addresses, as nobody reaches a container's loopback. With SCHEDULER_AUTH=local the service
+# then does not start, and says why.
 ENV PATH=/opt/scheduler-api/bin:$PATH PYTHONUNBUFFERED=1 SCHEDULER_HOST=0.0.0.0
 USER 10001
 EXPOSE 5000

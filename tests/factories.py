@@ -24,7 +24,7 @@ ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
     "logline", "logattempt", "joblog", "job", "jobchange", "idempotencykey", "concurrencylimit",
-    "hostfailure", "calendar", "replica",
+    "hostfailure", "calendar", "replica", "signintry", "signinlink", "usersession", "useraccount", "apikey",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20
@@ -41,6 +41,8 @@ EMPTY = (
             ("job", "jobid"),
             ("joblog", "logid"),
             ("jobchange", "changeid"),
+            ("useraccount", "userid"),
+            ("apikey", "keyid"),
             ("logline", "lineid"),
             ("jobsecret", "secretid"),
         )

@@ -13,7 +13,8 @@ import structlog
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from scheduler_api import __version__, descriptors
+from scheduler_api import __version__, admission, descriptors
+from scheduler_api.actors import ANYBODY
 from scheduler_api.address import Address
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import installation, migrations
@@ -26,12 +27,14 @@ from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
 from scheduler_api.errors import Misconfigured
 from scheduler_api.logs import configure as configure_logs
 from scheduler_api.routers import (
+    account,
     actions,
     bulk,
     calendars,
     events,
     history,
     jobs,
+    keys,
     limits,
     logs,
     pages,
@@ -39,6 +42,7 @@ from scheduler_api.routers import (
     schedules,
     secrets,
     system,
+    users,
 )
 from scheduler_api.routers.http import documentation, problems
 from scheduler_api.routers.http.access import Gate
@@ -56,9 +60,11 @@ from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
 from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.workers.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
+from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.listener import listener
 from scheduler_api.workers.loops import Loop
+from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.presence import present
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
@@ -73,6 +79,9 @@ PARTS = (
     jobs,
     logs,
     runs,
+    account,
+    users,
+    keys,
     actions,
     bulk,
     history,
@@ -141,7 +150,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     # FastAPI asks the application for its document.
     app.openapi = partial(documentation.document, app)  # type: ignore[method-assign]  # as FastAPI documents it
-    app.state.pages = Pages(open_to_all=settings.auth is Auth.OFF)
+    app.state.pages = Pages(
+        open_to_all=settings.auth is Auth.OFF,
+        base=settings.base_url,
+        who=None if settings.auth is Auth.REQUIRED else ANYBODY,
+    )
     # What is large is compressed in a thread.
     app.add_middleware(Compression, minimum_size=4096, compresslevel=4)
     app.add_middleware(Publishing)
@@ -163,6 +176,8 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         places = await stack.enter_async_context(_announced_server(settings))
         retirement = Retirement()
         requests = await stack.enter_async_context(_admitted(settings, places, retirement))
+        if settings.auth is Auth.REQUIRED:
+            await admission.open_doors(requests, settings.bootstrap_key_file)
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
         own = partial(_own_database, settings, places, retirement)
@@ -196,6 +211,8 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             forecasts=Forecasts(requests),
             guard=guard,
             cipher=cipher,
+            doorkeeper=Doorkeeper(requests),
+            passwords=Passwords(),
             retirement=retirement,
             confirmation=confirmation,
             data_dir=_data_dir(settings),

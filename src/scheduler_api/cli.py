@@ -1,39 +1,28 @@
-"""The command line: scheduler-api serve | migrate | check | export | confirm-restore."""
+"""The command line: scheduler-api serve | migrate | check | export | confirm-restore | users | keys."""
 
-import asyncio
 import contextlib
-import os
-import socket
 import sys
 from collections import Counter
-from collections.abc import Coroutine
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
 
 import click
 import structlog
-import uvicorn
-from pydantic import ValidationError
 
-from scheduler_api import __version__, checking, exporting, logs, server
-from scheduler_api.actors import Actor, ActorKind
+from scheduler_api import __version__, admission, checking, exporting, server
+from scheduler_api.access_commands import key_commands, user_commands
 from scheduler_api.app import create_app, database_server, requests_database, shares
+from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
 from scheduler_api.database import migrations
-from scheduler_api.database.failures import DATABASE_ERRORS, explain
-from scheduler_api.errors import Misconfigured, SchedulerError
+from scheduler_api.errors import Misconfigured
 from scheduler_api.exporting import Extent, Format
 from scheduler_api.services.system import restore
-from scheduler_api.settings import Auth, Settings, unknown_variables
+from scheduler_api.settings import Auth, Settings
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
-#: sysexits.h: EX_UNAVAILABLE and EX_CONFIG.
-EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
 #: What a check counts.
 TOTALS = ("expected", "accounted", "rows", "holes", "doubles", "strays", "miscounts", "invariants")
 
@@ -49,27 +38,38 @@ def main() -> None:
 @click.option("--port", type=int, help="The port to listen on (default: SCHEDULER_PORT, or 5000).")
 def serve(host: str | None, port: int | None) -> None:
     """Run the service."""
-    settings = _settings(**{k: v for k, v in {"host": host, "port": port}.items() if v is not None})
+    settings = read_settings(**{k: v for k, v in {"host": host, "port": port}.items() if v is not None})
     if settings.auth is Auth.LOCAL and not settings.binds_loopback():
-        _fail(
+        fail(
             Misconfigured(
-                f"Listening on {settings.host} would let other machines in, and there are no credentials. "
-                "Listen on 127.0.0.1, or say SCHEDULER_AUTH=off to let everybody in who reaches the port."
+                f"Listening on {settings.host} would let other machines in, and no one has to sign in. "
+                "Set SCHEDULER_AUTH=required, or listen on 127.0.0.1."
             )
         )
     if settings.auth is Auth.OFF:
+        if not settings.allowed_hosts:
+            fail(
+                Misconfigured(
+                    "With SCHEDULER_AUTH=off pages of other sites could reach this service by a name of "
+                    "theirs: set SCHEDULER_ALLOWED_HOSTS to its names, or SCHEDULER_AUTH=required."
+                )
+            )
         log.warning(
             "SCHEDULER_AUTH=off: everybody who reaches the port may do everything",
             host=settings.host,
         )
-    _run(settings, _serve(settings))
+    run(settings, _serve(settings))
+
+
+main.add_command(user_commands)
+main.add_command(key_commands)
 
 
 @main.command()
 def migrate() -> None:
     """Bring the database schema up to date."""
-    settings = _settings()
-    changed, version = _run(settings, _migrate(settings))
+    settings = read_settings()
+    changed, version = run(settings, _migrate(settings))
     click.echo(f"The schema is at {version}{'' if changed else ' already'}.")
     if version < migrations.needed():
         click.echo("What only older replicas use is still there: run this again when they have gone.")
@@ -83,8 +83,8 @@ def check(jobids: tuple[int, ...], full: bool) -> None:
 
     Prints holes, doubles and broken rules; exits with 1 if there are any. Tells on stderr how far it is.
     """
-    settings = _settings()
-    jobs, is_clean, totals = _run(settings, _check(settings, jobids, full=full))
+    settings = read_settings()
+    jobs, is_clean, totals = run(settings, _check(settings, jobids, full=full))
     said = ", ".join(f"{totals[name]:,} {name}" for name in TOTALS)
     click.echo(f"{jobs:,} {'job' if jobs == 1 else 'jobs'} checked: {said}.")
     sys.exit(0 if is_clean else 1)
@@ -120,8 +120,8 @@ def export(folder: Path, before: datetime | None, kind: str, release: bool) -> N
     Days are written once they are closed, about two days after they end. Those that are in the folder are
     left alone, so that this can be run again and again.
     """
-    settings = _settings()
-    count, days = _run(
+    settings = read_settings()
+    count, days = run(
         settings, _export(settings, folder, before and before.date(), Format(kind), release=release)
     )
     if days.end <= days.first:
@@ -136,8 +136,8 @@ def export(folder: Path, before: datetime | None, kind: str, release: bool) -> N
 @main.command()
 def confirm_restore() -> None:
     """Confirm that the database was restored: replicas that wait for it go on."""
-    settings = _settings()
-    found = _run(settings, _confirm_restore(settings))
+    settings = read_settings()
+    found = run(settings, _confirm_restore(settings))
     if found.restoredat is None:
         click.echo("No restore was noticed.")
     else:
@@ -145,14 +145,8 @@ def confirm_restore() -> None:
 
 
 async def _confirm_restore(settings: Settings) -> Restore:
-    async with database_server(settings) as url:
-        database = requests_database(settings, url)
-        try:
-            await migrations.require_current(database)
-            actor = Actor(ActorKind.LOCAL, f"scheduler-api confirm-restore, {socket.gethostname()}")
-            return await database.transact(restore.confirm, actor)
-        finally:
-            await database.close()
+    async with connected(settings) as database:
+        return await database.transact(restore.confirm, admission.operator("confirm-restore"))
 
 
 async def _export(
@@ -160,20 +154,15 @@ async def _export(
 ) -> tuple[int, Extent]:
     """How many days were written, and which are in the folder."""
     count = 0
-    async with database_server(settings) as url:
-        database = requests_database(settings, url)
-        try:
-            await migrations.require_current(database)
-            days = await exporting.reach(database, before)
-            async with contextlib.aclosing(
-                exporting.export(database, folder, days, kind, release=release)
-            ) as written:
-                async for day in written:
-                    count += 1
-                    said = ", ".join(f"{rows:,} in {table}" for table, rows in day.rows.items())
-                    click.echo(f"{day.day}: {said}", err=True)
-        finally:
-            await database.close()
+    async with connected(settings) as database:
+        days = await exporting.reach(database, before)
+        async with contextlib.aclosing(
+            exporting.export(database, folder, days, kind, release=release)
+        ) as written:
+            async for day in written:
+                count += 1
+                said = ", ".join(f"{rows:,} in {table}" for table, rows in day.rows.items())
+                click.echo(f"{day.day}: {said}", err=True)
     return count, days
 
 
@@ -182,18 +171,14 @@ async def _check(
 ) -> tuple[int, bool, Counter[str]]:
     """How many jobs were checked, whether all is well, and the sums; what is wrong is told on the way."""
     jobs, is_clean, totals = 0, True, Counter[str]()
-    async with database_server(settings) as url:
-        database, progress = requests_database(settings, url), checking.Progress(sys.stderr)
-        try:
-            await migrations.require_current(database)
-            async with contextlib.aclosing(checking.check(database, jobids, progress, full=full)) as reports:
-                async for report in reports:
-                    jobs += 1
-                    is_clean = is_clean and report.clean and report.complete
-                    totals.update({name: getattr(report, name) for name in TOTALS})
-                    _tell_findings(report, progress)
-        finally:
-            await database.close()
+    async with connected(settings) as database:
+        progress = checking.Progress(sys.stderr)
+        async with contextlib.aclosing(checking.check(database, jobids, progress, full=full)) as reports:
+            async for report in reports:
+                jobs += 1
+                is_clean = is_clean and report.clean and report.complete
+                totals.update({name: getattr(report, name) for name in TOTALS})
+                _tell_findings(report, progress)
     return jobs, is_clean, totals
 
 
@@ -239,51 +224,3 @@ async def _migrate(settings: Settings) -> tuple[bool, str]:
             return changed, await database.read(migrations.found) or ""
         finally:
             await database.close()
-
-
-def _settings(**given: Any) -> Settings:
-    """The settings, with logging configured by them; an error of theirs ends the process."""
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        for field_error in error.errors(include_input=False):
-            name = "SCHEDULER_" + "_".join(str(key) for key in field_error["loc"]).upper()
-            click.echo(f"{name}: {field_error['msg'].removeprefix('Value error, ')}", err=True)
-        sys.exit(EXIT_CONFIG)
-    logs.configure(settings.log_level, settings.log_format)
-    for sentence in unknown_variables(os.environ):
-        log.warning(sentence)
-    return settings
-
-
-def _run(settings: Settings, main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, on uvloop where there is one. What went wrong becomes one line and an exit code."""
-    factory = uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()
-    try:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(main)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except SchedulerError as error:
-        _fail(error, settings)
-    except DATABASE_ERRORS as error:
-        _fail(SchedulerError(_unusable(settings, error)))
-
-
-def _unusable(settings: Settings | None, error: BaseException) -> str:
-    where = "" if settings is None or settings.address is None else f" at {settings.address.shown}"
-    said = explain(error)
-    hint = ""
-    if "startup parameter" in said:
-        hint = (
-            ". This is a pooler: set SCHEDULER_DATABASE_POOLER=transaction and SCHEDULER_DATABASE_DIRECT_URL"
-        )
-    return f"The database{where} cannot be used: {said}{hint}"
-
-
-def _fail(error: SchedulerError, settings: Settings | None = None) -> NoReturn:
-    """Tell it in one line: what the server said, where a database error is behind it."""
-    cause = error.__cause__
-    said = _unusable(settings, cause) if isinstance(cause, DATABASE_ERRORS) else str(error)
-    click.echo(logs.printable(said), err=True)
-    sys.exit(EXIT_CONFIG if isinstance(error, Misconfigured) else EXIT_UNAVAILABLE)

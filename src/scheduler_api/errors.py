@@ -307,6 +307,48 @@ class ReplicasInTheWay(SchedulerError):
         )
 
 
+class NotSignedIn(SchedulerError):
+    """Not signed in."""
+
+    code = "not_signed_in"
+
+
+class NotPermitted(SchedulerError):
+    """Not permitted."""
+
+    code = "not_permitted"
+
+
+class TooManyTries(SchedulerError):
+    """Too many failed attempts to sign in."""
+
+    code = "too_many_tries"
+
+
+class KeyNotFound(SchedulerError):
+    """API key not found."""
+
+    code = "key_not_found"
+
+
+class UserNotFound(SchedulerError):
+    """User not found."""
+
+    code = "user_not_found"
+
+
+class LinkNotFound(SchedulerError):
+    """Link used, or expired."""
+
+    code = "link_not_found"
+
+
+class LastAdmin(SchedulerError):
+    """The only admin."""
+
+    code = "last_admin"
+
+
 class Misconfigured(SchedulerError):
     """A setting does not allow the service to start."""
 

@@ -32,6 +32,8 @@ class Auth(StrEnum):
 
     LOCAL = "local"
     """Only this machine: loopback peers, known host names."""
+    REQUIRED = "required"
+    """Whoever signs in, or has an API key."""
     OFF = "off"
     """Everybody who can reach the port."""
 
@@ -98,13 +100,24 @@ class Settings(BaseSettings):
     port: int = Field(5000, ge=0, le=65535, description="The port to listen on; 0 picks a free one.")
     auth: Auth = Field(
         Auth.LOCAL,
-        description="`local`: only this machine may come in. `off`: everybody who can reach the port, with "
-        "a banner on each page.",
+        description="`local`: only this machine may come in, without signing in. `required`: users who sign "
+        "in, and programs with an API key. `off`: everybody who can reach the port, with a banner on each "
+        "page; needs `SCHEDULER_ALLOWED_HOSTS`.",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (),
         description="Host names that requests may ask for, separated by commas, `*` for any. Unset: "
-        "localhost, 127.0.0.1 and [::1] with `SCHEDULER_AUTH=local`, any with `off`.",
+        "localhost, 127.0.0.1 and [::1] with `SCHEDULER_AUTH=local`, any with `required`.",
+    )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`, with "
+        "commas in between: failed attempts to sign in are counted by the address that it names.",
+    )
+    bootstrap_key_file: Path | None = Field(
+        None,
+        description="A file with an API key (`sch_…`) that lets in as an admin, for machines that set up "
+        "others: read at start, with `SCHEDULER_AUTH=required`. `scheduler-api keys new` prints one.",
     )
     ticker: bool = Field(True, description="Run due jobs in this process. `off`: only `POST /jobs/run` does.")
     start_paused: bool = Field(

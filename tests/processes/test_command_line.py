@@ -116,11 +116,14 @@ async def test_an_open_address_needs_a_word(worker_database: URL) -> None:
     for host in ("0.0.0.0", "::", "scheduler.example"):
         line = await refusal(worker_database, "--host", host, code=EXIT_CONFIG)
         assert host in line
-        assert "SCHEDULER_AUTH=off" in line
+        assert "SCHEDULER_AUTH=required" in line
 
 
 async def test_an_open_address_is_announced(database: Database, worker_database: URL) -> None:
-    service = await Service.start(worker_database, "--host", "0.0.0.0", "--port", "0", SCHEDULER_AUTH="off")
+    line = await refusal(worker_database, "--host", "0.0.0.0", code=EXIT_CONFIG, SCHEDULER_AUTH="off")
+    assert "SCHEDULER_ALLOWED_HOSTS" in line
+    named = {"SCHEDULER_AUTH": "off", "SCHEDULER_ALLOWED_HOSTS": "localhost,127.0.0.1"}
+    service = await Service.start(worker_database, "--host", "0.0.0.0", "--port", "0", **named)
     assert await service.stop() == 0
     assert b"everybody who reaches the port" in service.said
 

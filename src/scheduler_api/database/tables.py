@@ -559,12 +559,85 @@ jobchange = Table(
     CheckConstraint(
         "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired', 'started', "
         "'backfilled', 'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', "
-        "'restoreconfirmed', 'calendarset', 'calendarremoved')",
+        "'restoreconfirmed', 'calendarset', 'calendarremoved', 'signedin', 'signinrefused', 'signedout', "
+        "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked')",
         name="action",
     ),
-    CheckConstraint("actor IN ('local', 'schedule')", name="actor"),
+    CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),
     Index("ix_jobchange_repaired", "at", postgresql_where=text("action = 'repaired'")),
     Index("ix_jobchange_jobid_changeid", "jobid", "changeid"),
+)
+
+# People who sign in.
+useraccount = Table(
+    "useraccount",
+    metadata,
+    Column("userid", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    # By argon2id, in its own format; null: none was set.
+    Column("passwordhash", Text),
+    Column("createdat", Instant, nullable=False),
+    Column("lastseen", Instant),
+    CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
+)
+
+# Of all that lets somebody in only the digest is kept, by SHA-256.
+usersession = Table(
+    "usersession",
+    metadata,
+    Column("sessionid", BigInteger, Identity(always=True), primary_key=True),
+    Column("userid", ForeignKey(useraccount.c.userid, ondelete="CASCADE"), nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("createdat", Instant, nullable=False),
+    Column("seenat", Instant, nullable=False),
+    # The program and the machine that signed in.
+    Column("client", Text),
+    Index("ix_usersession_userid", "userid"),
+)
+
+# Links by which a user comes in once, to set a password.
+signinlink = Table(
+    "signinlink",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("userid", ForeignKey(useraccount.c.userid, ondelete="CASCADE"), nullable=False),
+    Column("createdat", Instant, nullable=False),
+    Column("expiresat", Instant, nullable=False),
+    Index("ix_signinlink_userid", "userid"),
+)
+
+# Tries to sign in that failed, or are in progress, of the last hour: all replicas count together.
+signintry = Table(
+    "signintry",
+    metadata,
+    Column("tryid", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_signintry_name", "name", "at"),
+    Index("ix_signintry_address", "address", "at"),
+    Index("ix_signintry_at", "at"),
+)
+
+# What programs come in with.
+apikey = Table(
+    "apikey",
+    metadata,
+    Column("keyid", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    # How it begins, to tell keys apart.
+    Column("prefix", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("createdat", Instant, nullable=False),
+    # Who added it.
+    Column("createdby", Text),
+    Column("expiresat", Instant),
+    # To the minute.
+    Column("lastused", Instant),
+    Column("revokedat", Instant),
+    CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
 )
 
 # One row: the oldest version of the code that may write, by the number of its newest migration.

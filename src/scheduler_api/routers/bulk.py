@@ -3,8 +3,10 @@
 from fastapi import APIRouter
 
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
-from scheduler_api.routers.http.dependencies import ActorDep, DryRun, RunnerDep
+from scheduler_api.routers.http.authentication import require
+from scheduler_api.routers.http.dependencies import ActorDep, DryRun, PrincipalDep, RunnerDep
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.permissions import role_for
 from scheduler_api.routers.http.routes import StrictRoute
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
@@ -12,12 +14,13 @@ router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 @router.post("/jobs/bulk", responses=answers(400, 408, 413, 415, 422, 503))
 async def run_bulk_action(
-    order: BulkOrder, runner: RunnerDep, actor: ActorDep, dryrun: DryRun = False
+    order: BulkOrder, runner: RunnerDep, actor: ActorDep, principal: PrincipalDep, dryrun: DryRun = False
 ) -> BulkReport:
     """Pause, resume, run or delete all jobs that match a filter.
 
     `dryrun` only counts them. Each job is changed as a whole or not at all. The answer names the jobs
     that failed, and where it stopped if it reached its time limit. Send its `pauseid` to resume exactly
-    the jobs that it paused.
+    the jobs that it paused. To delete jobs, the role `editor` is needed.
     """
+    require(principal, role_for(order))
     return await runner.run_bulk(order, actor, dryrun=dryrun)

@@ -8,14 +8,16 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from scheduler_api.routers.http.authentication import is_still_in
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.workers.change_feed import ChangeFeed
 
 router = APIRouter(tags=["system"], route_class=StrictRoute)
 
-#: Seconds without a change after which a line says that the stream lives.
-BEAT = 15.0
+#: Seconds without a change after which a line says that the stream lives, and whether it may go on is looked
+#: at; so long is a stream open after a key is revoked, or a user signs out.
+BEAT = 4.0
 #: Seconds after which a stream ends; the browser opens another, maybe at another replica.
 MAX_SECONDS = 600.0
 
@@ -42,7 +44,8 @@ async def follow_changes(
     feed: ChangeFeed = request.state.feed
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     changes = feed.subscribe(BEAT, request.headers.get("last-event-id", since))
-    return _Followed(_lines(feed, changes), headers=headers, media_type="text/event-stream")
+    lines = _lines(request, feed, changes)
+    return _Followed(lines, headers=headers, media_type="text/event-stream")
 
 
 class _Followed(StreamingResponse):
@@ -55,10 +58,12 @@ class _Followed(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _lines(feed: ChangeFeed, changes: AsyncIterator[bool]) -> AsyncIterator[str]:
+async def _lines(request: Request, feed: ChangeFeed, changes: AsyncIterator[bool]) -> AsyncIterator[str]:
     end = monotonic() + MAX_SECONDS
     yield "retry: 2000\n\n"
     async for changed in changes:
+        if not await is_still_in(request):
+            return
         yield f"id: {feed.mark}\nevent: change\ndata: \n\n" if changed else ": nothing new\n\n"
         if monotonic() >= end:
             return

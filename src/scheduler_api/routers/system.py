@@ -79,7 +79,8 @@ async def readiness(request: Request, database: DatabaseDep, response: Response)
     `lag` is how many seconds the most overdue run has been waiting, and `downhosts` how many hosts are
     unreachable. They concern the whole service and make no replica unready. `work` reports that a run
     has waited longer than `SCHEDULER_READY_LAG` while this replica has not looked for work. A replica
-    that waits for a restore to be confirmed is ready; `paused` says so.
+    that waits for a restore to be confirmed is ready; `paused` says so. Where `SCHEDULER_AUTH` is
+    `required`, only those who are signed in get the checks.
     """
     state = request.state
     checks: dict[str, object] = {"version": migrations.needed(), "database": "ok"}
@@ -100,6 +101,9 @@ async def readiness(request: Request, database: DatabaseDep, response: Response)
         checks["paused"] = str(RestoreNotConfirmed())
     ready = not any(issues.values())
     response.status_code = 200 if ready else 503
+    if request.scope["principal"] is None:
+        # Strangers need not know why.
+        checks = {}
     return Health(status="ok" if ready else "unavailable", checks=checks)
 
 

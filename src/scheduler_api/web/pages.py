@@ -9,6 +9,9 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler_api import __version__, wording
+from scheduler_api.actors import ANYBODY, Principal, Role
+from scheduler_api.contracts.access.keys import Key, NewKey
+from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
@@ -21,6 +24,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem, ProblemKind
+from scheduler_api.database.access.sessions import SessionRow
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
@@ -35,19 +39,26 @@ STATIC = HERE / "static"
 
 
 class Reader(NamedTuple):
-    """Who looks at a page."""
+    """Who looks at a page, and how."""
 
     times: Times
     here: str
     """The address of the page."""
     mark: str = ""
     """The place of the change feed when the page was made."""
+    who: Principal | None = None
+    """None: nobody knows."""
+
+    def may(self, role: str) -> bool:
+        """Whether what needs that role is shown."""
+        return self.who is not None and self.who.may(Role(role))
 
 
 class Pages:
     """Renders pages. One object per application, as they tell of its configuration."""
 
-    def __init__(self, *, open_to_all: bool = False) -> None:
+    def __init__(self, *, open_to_all: bool = False, base: str = "", who: Principal | None = ANYBODY) -> None:
+        """`base` is where the service is; `who` looks at pages of errors, before anybody asked who it is."""
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -56,9 +67,9 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(
-            open_to_all=open_to_all, version=__version__, words=wording, bars=bars, glance=glance
+            open_to_all=open_to_all, base=base, version=__version__, words=wording, bars=bars, glance=glance
         )
-        self._reader = Reader(Times(), "/jobs")
+        self._reader = Reader(Times(), "/jobs", who=who)
 
     def seen_by(self, reader: Reader) -> "Pages":
         """The same for one reader."""
@@ -299,6 +310,83 @@ class Pages:
             **window._asdict(),
         )
 
+    def sign_in(
+        self, fields: Mapping[str, str], field_errors: Sequence[FieldError], *, can_keep: bool
+    ) -> str:
+        """The form to sign in; `can_keep`: whether the browser will keep a session."""
+        messages = form.messages(field_errors, None)
+        return self._render("sign_in.html", fields=fields, messages=messages, can_keep=can_keep)
+
+    def set_password(
+        self, name: str, token: str, field_errors: Sequence[FieldError], *, can_keep: bool
+    ) -> str:
+        """The form to set a password, for whom a link lets in."""
+        return self._render(
+            "set_password.html",
+            name=name,
+            token=token,
+            shortest=MIN_PASSWORD,
+            messages=form.messages(field_errors, None),
+            can_keep=can_keep,
+        )
+
+    def account(
+        self,
+        now: datetime,
+        principal: Principal,
+        sessions: Sequence[SessionRow],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        """Who has signed in, and where."""
+        return self._render(
+            "account.html",
+            now=now,
+            principal=principal,
+            sessions=sessions,
+            shortest=MIN_PASSWORD,
+            messages=form.messages(field_errors, None),
+        )
+
+    def keys(
+        self,
+        now: datetime,
+        found: Sequence[Key],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        """API keys, and the form for a new one, with what was typed and what is wrong with it."""
+        return self._accesses("keys.html", now, found, fields, field_errors)
+
+    def new_key(self, key: NewKey) -> str:
+        """A new key, shown this once."""
+        return self._render("new_key.html", key=key)
+
+    def users(
+        self,
+        now: datetime,
+        found: Sequence[User],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        """Users, and the form for a new one, with what was typed and what is wrong with it."""
+        return self._accesses("users.html", now, found, fields, field_errors)
+
+    def invitation(self, invitation: Invitation) -> str:
+        """A link that lets a user in, shown this once."""
+        return self._render("invitation.html", invitation=invitation)
+
+    def _accesses(
+        self,
+        template: str,
+        now: datetime,
+        found: Sequence[Key] | Sequence[User],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        messages = form.messages(field_errors, None)
+        context = {"now": now, "found": found, "fields": fields, "messages": messages}
+        return self._render(template, choices=list(Role), **context)
+
     def error(self, problem: Problem) -> str:
         """A problem, for people."""
         return self._render("error.html", problem=problem)
@@ -312,4 +400,5 @@ class Pages:
         return self._render("swagger.html")
 
     def _render(self, template: str, **context: object) -> str:
-        return self._templates.get_template(template).render(context | self._reader._asdict())
+        own = self._reader._asdict() | {"may": self._reader.may}
+        return self._templates.get_template(template).render(context | own)

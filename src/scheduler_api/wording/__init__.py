@@ -1,6 +1,7 @@
 """Every text that code puts together, for people. Templates know its names as `words`."""
 
 from scheduler_api.contracts.jobs.targets import MASK
+from scheduler_api.wording.access import ROLES
 from scheduler_api.wording.instants import local, milliseconds, taken
 from scheduler_api.wording.jobs import action, differences, schedule, whole_schedule
 from scheduler_api.wording.runs import (
@@ -30,6 +31,7 @@ __all__ = [
     "FAILURES",
     "MASK",
     "OUTCOMES",
+    "ROLES",
     "SKIPS",
     "action",
     "attempt",

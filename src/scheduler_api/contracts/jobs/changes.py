@@ -11,7 +11,7 @@ from scheduler_api.contracts.values import Output
 
 
 class ChangeAction(StrEnum):
-    """What was done: to a job, a limit, a calendar, or the whole service.
+    """What was done: to a job, a limit, a calendar, to who may come in, or to the whole service.
 
     `repaired`: the next run was missing, or later than its schedule. `started`: a run was asked for.
     """
@@ -34,6 +34,16 @@ class ChangeAction(StrEnum):
     CALENDAR_SET = "calendarset"
     CALENDAR_REMOVED = "calendarremoved"
     RESTORE_CONFIRMED = "restoreconfirmed"
+    SIGNED_IN = "signedin"
+    SIGN_IN_REFUSED = "signinrefused"
+    SIGNED_OUT = "signedout"
+    USER_ADDED = "useradded"
+    USER_CHANGED = "userchanged"
+    USER_REMOVED = "userremoved"
+    PASSWORD_SET = "passwordset"  # noqa: S105 - no password
+    LINK_MADE = "linkmade"
+    KEY_ADDED = "keyadded"
+    KEY_REVOKED = "keyrevoked"
 
 
 class Change(Output):

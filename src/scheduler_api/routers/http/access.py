@@ -1,4 +1,4 @@
-"""Who may come in: the one place that decides it. Keys and roles will be judged here.
+"""From where requests may come: the one place that decides it; who asks is looked at afterwards.
 
 Two rules hold always: a request asks for a host that this service answers to (or a page of another
 site could reach it by a name that resolves to this machine), and a request that changes something does
@@ -55,7 +55,7 @@ class Gate:
         headers = Headers(scope=scope)
         if self._local and not _is_this_machine(scope):
             return "This service answers to its own machine only; SCHEDULER_AUTH says who may come in."
-        host = _without_port(headers.get("host", ""))
+        host = without_port(headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts and scope["path"] not in OPEN_PATHS:
             return (
                 "This service does not answer to that host name; SCHEDULER_ALLOWED_HOSTS lists those it does."
@@ -86,7 +86,8 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _without_port(host: str) -> str:
+def without_port(host: str) -> str:
+    """The name in a Host header, in lower case."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdigit() else host.lower()
 

@@ -10,14 +10,14 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError, WithJsonSchem
 from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from scheduler_api.actors import Actor, ActorKind
+from scheduler_api.actors import Actor, ActorKind, Principal
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, CalendarName
 from scheduler_api.database.engine import Database, Work
-from scheduler_api.errors import FieldError, InvalidInput, RestoreNotConfirmed
+from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Settings
 from scheduler_api.targets import Guard, urls
@@ -28,7 +28,9 @@ from scheduler_api.wording.notices import NAMES as NOTICES
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.deliverer import Deliverer
+from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import Runner
 from scheduler_api.workers.ticker import Ticker
@@ -37,6 +39,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DryRun = Annotated[bool, Query(description="Change nothing; answer as if it had been done.")]
+
+
+async def _principal(request: Request) -> Principal:
+    principal: Principal | None = request.scope["principal"]
+    if principal is None:
+        raise NotSignedIn
+    return principal
+
+
+async def _doorkeeper(request: Request) -> Doorkeeper:
+    doorkeeper: Doorkeeper = request.state.doorkeeper
+    return doorkeeper
+
+
+async def _passwords(request: Request) -> Passwords:
+    passwords: Passwords = request.state.passwords
+    return passwords
 
 
 class AppState(TypedDict):
@@ -51,6 +70,8 @@ class AppState(TypedDict):
     forecasts: Forecasts
     guard: Guard
     cipher: Cipher
+    doorkeeper: Doorkeeper
+    passwords: Passwords
     retirement: Retirement
     confirmation: Confirmation
     data_dir: Folder | None
@@ -100,10 +121,13 @@ async def _pages(request: Request) -> Pages:
     # What was just done is shown once.
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
-    return pages.seen_by(Reader(times, here, request.scope["mark"]))
+    return pages.seen_by(Reader(times, here, request.scope["mark"], request.scope.get("principal")))
 
 
 async def _actor(request: Request) -> Actor:
+    principal: Principal | None = request.scope["principal"]
+    if principal is not None and principal.kind is not ActorKind.LOCAL:
+        return Actor(principal.kind, principal.name)
     program = request.headers.get("user-agent", "unknown program")[:200]
     machine = request.client.host if request.client else "this machine"
     return Actor(ActorKind.LOCAL, f"{program}, {machine}")
@@ -159,7 +183,13 @@ OverviewDep = Annotated[Overview, Depends(_overview)]
 PagesDep = Annotated[Pages, Depends(_pages)]
 """The renderer of pages, as this reader wants them."""
 ActorDep = Annotated[Actor, Depends(_actor)]
-"""Who asks."""
+"""Who asks, as changes name them."""
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+"""Who asks, and what they may do."""
+DoorkeeperDep = Annotated[Doorkeeper, Depends(_doorkeeper)]
+"""Whom keys and sessions let in."""
+PasswordsDep = Annotated[Passwords, Depends(_passwords)]
+"""What hashes passwords, and compares them."""
 
 
 def check_target(request: Request, target: Target | None) -> None:
@@ -240,6 +270,8 @@ register_url_convertor("logid", LogIdConvertor())
 
 JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which job.", examples=[1])]
 LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=[1])]
+KeyId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which key.")]
+UserId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which user.")]
 SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
 Scope = Annotated[LimitScope, Path(description="What is limited: `host` or `tag`.")]
 

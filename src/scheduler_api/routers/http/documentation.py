@@ -14,10 +14,11 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts.system.problems import Problem
 from scheduler_api.routers.http.bodies import FORM
 from scheduler_api.routers.http.dependencies import PagesDep
-from scheduler_api.routers.http.routes import FORMS
+from scheduler_api.routers.http.permissions import needed
+from scheduler_api.routers.http.routes import FORMS, StrictRoute
 from scheduler_api.routers.http.webhooks import webhooks
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -25,6 +26,7 @@ DESCRIPTION = """
 Define jobs (one-time, every N seconds, or cron); the service runs what is due and keeps a log of every run.
 
 * Instants are RFC 3339 with an offset. `startdate` and `starttime` are what clocks show in the `timezone`.
+* Where `SCHEDULER_AUTH` is `required`, send an API key: `Authorization: Bearer sch_…`.
 * Errors are `application/problem+json` (RFC 9457); a 422 names each field that is wrong.
 * Lists are plain arrays; a `Link` header with `rel="next"` leads to the next page.
 """
@@ -40,13 +42,15 @@ TAGS = [
     {"name": "schedules", "description": "What is to come: previews, upcoming runs, the load."},
     {"name": "calendars", "description": "Days on which jobs do not run, such as holidays."},
     {"name": "targets", "description": "Secrets that sign requests, limits on requests, test requests."},
+    {"name": "access", "description": "Users and API keys, where `SCHEDULER_AUTH` is `required`."},
     {"name": "system", "description": "Health, the overview, and the feed of changes."},
 ]
 
 #: What each error means, by its status; the name of the answer in the document.
 REASONS = {
     400: ("BadRequest", "The body cannot be read."),
-    403: ("Forbidden", "The request comes from another site, another machine, or asks for another host."),
+    401: ("NotSignedIn", "Needs an API key, or a user who is signed in."),
+    403: ("Forbidden", "The role does not allow it; or the request comes from another site or machine."),
     404: ("NotFound", "There is no such job, log, secret, limit or calendar."),
     408: ("RequestTimeout", "The body did not arrive in time."),
     409: ("Conflict", "The job, or the log, is not in a state for that."),
@@ -54,8 +58,19 @@ REASONS = {
     412: ("Stale", "The job has changed since it was read: its ETag is another than If-Match asks for."),
     413: ("TooLarge", "The body is too large."),
     415: ("UnsupportedMediaType", "The body is neither JSON nor a form."),
+    429: ("TooManyTries", "Too many attempts to sign in have failed."),
     422: ("Invalid", "Something in the input is wrong; `errors` names each place."),
     503: ("Unavailable", "The database cannot serve the request now; `Retry-After` says when to try again."),
+}
+#: How to say who asks, where `SCHEDULER_AUTH` is `required`: in either way.
+SECURITY: dict[str, Any] = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, `sch_…`."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-session",
+        "description": "Of a browser that has signed in.",
+    },
 }
 #: The headers of answers, by what they say.
 HEADERS: dict[str, dict[str, Any]] = {
@@ -100,7 +115,8 @@ PAGE = {"text/html": {"schema": {"type": "string"}}}
 def answers(*problems: int, status: int = 200, headers: Sequence[str] = (), page: bool = False) -> Responses:
     """The answers of an operation beside its model: errors, headers, and whether browsers get a page."""
     found: Responses = {
-        problem: {"$ref": f"#/components/responses/{REASONS[problem][0]}"} for problem in (*problems, 403)
+        problem: {"$ref": f"#/components/responses/{REASONS[problem][0]}"}
+        for problem in (*problems, 401, 403)
     }
     own: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
     found[status] = {"headers": own} | ({"content": PAGE} if page else {})
@@ -149,6 +165,14 @@ def _complete(found: dict[str, Any]) -> None:
             answer.setdefault("headers", {})["ETag"] = {"$ref": "#/components/headers/ETag"}
     for operation in _operations(found):
         _complete_operation(operation)
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            if needed(method.upper(), path) is None:
+                # Whoever asks may have it.
+                operation["responses"].pop("401", None)
+                operation["security"] = []
+    # With other settings of SCHEDULER_AUTH none is needed.
+    found["security"] = [{}, *({name: []} for name in SECURITY)]
 
 
 def _add_forms(found: dict[str, Any]) -> None:
@@ -169,6 +193,7 @@ def _add_components(components: dict[str, Any]) -> None:
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
     components["headers"] = HEADERS
+    components["securitySchemes"] = SECURITY
     components["responses"] = {
         name: {
             "description": reason,

@@ -1,13 +1,14 @@
 """Errors as answers: RFC 9457 problems for programs, a page for browsers."""
 
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 
 from scheduler_api import errors
@@ -32,6 +33,13 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.SecretNotFound: 404,
     errors.LimitNotFound: 404,
     errors.CalendarNotFound: 404,
+    errors.KeyNotFound: 404,
+    errors.UserNotFound: 404,
+    errors.LinkNotFound: 404,
+    errors.NotSignedIn: 401,
+    errors.NotPermitted: 403,
+    errors.LastAdmin: 409,
+    errors.TooManyTries: 429,
     errors.JobIsDeleted: 409,
     errors.LogIsSettled: 409,
     errors.RunNotStarted: 409,
@@ -133,7 +141,14 @@ async def _domain(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=problem.code, path=request.url.path)
-    return answer(request, problem)
+    if problem.status != HTTPStatus.UNAUTHORIZED:
+        return answer(request, problem)
+    if preferred(request.headers.get("accept")) is Media.HTML:
+        # People sign in, and go on where they were.
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        back = f"?{urlencode({'back': here})}" if request.method == "GET" else ""
+        return RedirectResponse(f"/sign-in{back}", 303, {"Cache-Control": "no-store"})
+    return answer(request, problem, {"WWW-Authenticate": 'Bearer realm="scheduler-api"'})
 
 
 async def _http(request: Request, error: Exception) -> Response:

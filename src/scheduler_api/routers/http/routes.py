@@ -18,7 +18,9 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from scheduler_api.routers.http import bodies
+from scheduler_api.routers.http.authentication import admit
 from scheduler_api.routers.http.negotiation import Media, preferred
+from scheduler_api.routers.http.permissions import needed
 from scheduler_api.web.filters import address
 from scheduler_api.wording import notices
 
@@ -35,7 +37,7 @@ TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses query parameters that it does not know, and reads its body strictly.
+    """A route that lets in whom it is for, refuses unknown query parameters, and reads its body strictly.
 
     A misspelled filter would show everything. The form of a page sends the fields, too, that are empty: a
     browser is redirected to the address without them. No cache keeps an answer.
@@ -47,8 +49,10 @@ class StrictRoute(APIRoute):
         if "GET" in (self.methods or ()):
             known |= OF_PAGES.get(self.path, set())
         body = None if self.body_field is None else self.body_field.field_info
+        needs = {method: needed(method, self.path) for method in self.methods or ()}
 
         async def handle_strictly(request: Request) -> Response:
+            await admit(request, needs[request.method])
             if request.scope["query_string"]:
                 is_page = request.method == "GET" and wants_page(request)
                 if is_page and (tidy := _tidy(request)):

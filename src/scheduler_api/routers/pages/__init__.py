@@ -2,6 +2,7 @@
 
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.pages import (
+    access,
     actions,
     bulk,
     calendars,
@@ -12,12 +13,13 @@ from scheduler_api.routers.pages import (
     runs,
     schedules,
     secrets,
+    signing,
     system,
 )
 
 #: What stands before what programs get at the same addresses, and what has addresses of its own.
-PARTS = (runs, bulk, jobs, calendars, actions, history, logs, secrets, schedules, system)
-OWN = (jobs, calendars, secrets, schedules, preferences)
+PARTS = (runs, bulk, jobs, calendars, actions, history, logs, secrets, schedules, system, access, signing)
+OWN = (jobs, calendars, secrets, schedules, preferences, access, signing)
 
 router, own_router = BrowserRouter(), form_router()
 for part in PARTS:

@@ -2,9 +2,17 @@
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.job import JobSort
+from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, RunnerDep
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    DatabaseDep,
+    PagesDep,
+    PrincipalDep,
+    RunnerDep,
+)
 from scheduler_api.routers.http.forms import bulk_order_of
+from scheduler_api.routers.http.permissions import role_for
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.services.jobs import bulk, reading
@@ -17,12 +25,18 @@ NAMED, MAX_BY_ID = 20, 1000
 
 @router.form("/jobs/bulk")
 async def order_by_form(
-    fields: FormFields, database: DatabaseDep, runner: RunnerDep, pages: PagesDep, actor: ActorDep
+    fields: FormFields,
+    database: DatabaseDep,
+    runner: RunnerDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    principal: PrincipalDep,
 ) -> str:
     """First what would be done; then, if that is confirmed, what was done."""
     back = back_to(fields.pop("back", None), "/jobs")
     shown = fields.pop("count", None)
     wanted = bulk_order_of(fields)
+    require(principal, role_for(wanted))
     count = (await runner.run_bulk(wanted, actor, dryrun=True)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
         found = await database.read(reading.listing, bulk.filter_of(wanted), JobSort.JOBID, None, MAX_BY_ID)

@@ -1,0 +1,164 @@
+"""scheduler-api users | keys: who may come in, for whoever has access to the database."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+from pydantic import BaseModel, ValidationError
+
+from scheduler_api.actors import Role
+from scheduler_api.admission import operator
+from scheduler_api.console import connected, fail, read_settings, run
+from scheduler_api.contracts.access.keys import KeyDraft
+from scheduler_api.contracts.access.users import Invitation, UserDraft
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import SchedulerError
+from scheduler_api.services.access import keys as key_services
+from scheduler_api.services.access import users as user_services
+from scheduler_api.settings import Settings
+from scheduler_api.tokens import new_key
+
+T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+
+ROLE = click.Choice([role.value for role in Role])
+needs_role = click.option("--role", type=ROLE, required=True, help="What they may do.")
+
+
+@click.group("users")
+def user_commands() -> None:
+    """Add, change and remove users, and make links for them to set a password."""
+
+
+@user_commands.command("add")
+@click.argument("name")
+@needs_role
+def add_user(name: str, role: str) -> None:
+    """Add a user, and print a link that lets them in once."""
+    draft = _made(UserDraft, name=name, role=role)
+    _tell_link(
+        _do(
+            lambda database, settings: database.transact(
+                user_services.add, operator("users add"), draft, settings.base_url
+            )
+        )
+    )
+
+
+@user_commands.command("link")
+@click.argument("name")
+def link_user(name: str) -> None:
+    """Print a link by which a user sets another password, such as a lost one."""
+
+    async def make(database: Database, settings: Settings) -> Invitation:
+        userid = await database.read(user_services.id_of, name)
+        return await database.transact(
+            user_services.invite, operator("users link"), userid, settings.base_url
+        )
+
+    _tell_link(_do(make))
+
+
+@user_commands.command("role")
+@click.argument("name")
+@click.argument("role", type=ROLE)
+def change_role(name: str, role: str) -> None:
+    """Let a user do other things."""
+
+    async def change(database: Database, _: Settings) -> None:
+        userid = await database.read(user_services.id_of, name)
+        await database.transact(user_services.set_role, operator("users role"), userid, Role(role))
+
+    _do(change)
+    click.echo(f"{name} is {role} now.")
+
+
+@user_commands.command("remove")
+@click.argument("name")
+def remove_user(name: str) -> None:
+    """Remove a user, who is signed out everywhere."""
+
+    async def remove(database: Database, _: Settings) -> None:
+        userid = await database.read(user_services.id_of, name)
+        await database.transact(user_services.remove, operator("users remove"), userid)
+
+    _do(remove)
+    click.echo(f"{name} is removed.")
+
+
+@user_commands.command("list")
+def list_users() -> None:
+    """Print all users."""
+    for user in _do(lambda database, _: database.read(user_services.listing)):
+        seen = f"last seen {user.lastseen:%Y-%m-%dT%H:%M:%SZ}" if user.lastseen else "never seen"
+        click.echo(f"{user.name}  {user.role}  {seen}")
+
+
+@click.group("keys")
+def key_commands() -> None:
+    """Add and revoke API keys."""
+
+
+@key_commands.command("new")
+def print_key() -> None:
+    """Print a new key for SCHEDULER_BOOTSTRAP_KEY_FILE. Nothing knows it yet."""
+    click.echo(new_key())
+
+
+@key_commands.command("add")
+@click.argument("name")
+@needs_role
+@click.option(
+    "--expires", type=click.DateTime(["%Y-%m-%d"]), help="The day from which it stops working, in UTC."
+)
+def add_key(name: str, role: str, expires: datetime | None) -> None:
+    """Add an API key, and print it."""
+    until = None if expires is None else f"{expires:%Y-%m-%d}T00:00:00Z"
+    draft = _made(KeyDraft, name=name, role=role, expiresat=until)
+    added = _do(lambda database, _: database.transact(key_services.add, operator("keys add"), draft))
+    click.echo(added.key)
+    click.echo(f"This is key {added.keyid}; it is not shown again.", err=True)
+
+
+@key_commands.command("revoke")
+@click.argument("keyid", type=click.IntRange(1))
+def revoke_key(keyid: int) -> None:
+    """Let an API key let in no more."""
+    _do(lambda database, _: database.transact(key_services.revoke, operator("keys revoke"), keyid))
+    click.echo(f"Key {keyid} is revoked.")
+
+
+@key_commands.command("list")
+def list_keys() -> None:
+    """Print all API keys that are not revoked, without what they are."""
+    for key in _do(lambda database, _: database.read(key_services.listing)):
+        used = f"last used {key.lastused:%Y-%m-%dT%H:%M:%SZ}" if key.lastused else "never used"
+        click.echo(f"{key.keyid}  {key.prefix}…  {key.name}  {key.role}  {used}")
+
+
+def _do(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
+    settings = read_settings()
+
+    async def do() -> T:
+        async with connected(settings) as database:
+            return await work(database, settings)
+
+    return run(settings, do())
+
+
+def _made(model: type[Model], **values: Any) -> Model:
+    """The values as a model; what is wrong with them ends the process."""
+    try:
+        return model.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        fail(SchedulerError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())))
+
+
+def _tell_link(invitation: Invitation) -> None:
+    click.echo(invitation.link)
+    click.echo(
+        f"It lets {invitation.user.name} set a password, once, until "
+        f"{invitation.expiresat:%Y-%m-%dT%H:%M:%SZ}.",
+        err=True,
+    )

@@ -1,0 +1,44 @@
+"""How the first ones come in, where whoever comes has to say who they are."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import structlog
+
+from scheduler_api.actors import Actor, ActorKind, Role
+from scheduler_api.contracts.access.keys import KeyDraft
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import Misconfigured
+from scheduler_api.services.access import keys, users
+from scheduler_api.tokens import is_key
+
+log = structlog.get_logger(__name__)
+
+BOOTSTRAP = KeyDraft(name="bootstrap", role=Role.ADMIN)
+
+
+def operator(command: str) -> Actor:
+    """Whoever runs a command on this machine, with access to the database."""
+    return Actor(ActorKind.LOCAL, f"scheduler-api {command}, {socket.gethostname()}")
+
+
+async def open_doors(database: Database, key_file: Path | None) -> None:
+    """Let the key in that was given to the machine; or say how somebody comes in. Raises Misconfigured."""
+    if key_file is not None:
+        key = await asyncio.to_thread(_key_in, key_file)
+        await database.transact(keys.ensure, operator("serve"), BOOTSTRAP, key)
+    if not await database.read(users.is_any) and not await database.read(keys.listing):
+        log.warning("no one can sign in yet: run `scheduler-api users add NAME --role admin`")
+
+
+def _key_in(file: Path) -> str:
+    try:
+        key = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"SCHEDULER_BOOTSTRAP_KEY_FILE cannot be read: {error}") from None
+    if not is_key(key):
+        raise Misconfigured(
+            "SCHEDULER_BOOTSTRAP_KEY_FILE holds no API key: `scheduler-api keys new` prints one."
+        )
+    return key

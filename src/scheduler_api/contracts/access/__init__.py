@@ -1,0 +1,1 @@
+"""Users, sessions and keys, as they go in and out."""

@@ -1,0 +1,77 @@
+"""Users: people who sign in."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from scheduler_api.actors import ActorKind, Role
+from scheduler_api.contracts.access.keys import RoleName
+from scheduler_api.contracts.values import Input, Output, invalid
+
+USER_NAME = re.compile(r"^[a-z0-9][a-z0-9._@+-]{0,99}$")
+#: Characters of a password; argon2 takes as long whatever the length.
+MIN_PASSWORD, MAX_PASSWORD = 12, 200
+
+
+def _user_name(value: str) -> str:
+    if not USER_NAME.fullmatch(value):
+        raise invalid(
+            "user", "Must be 1 to 100 lower-case letters, digits and . _ @ + -, such as anna@example.com."
+        )
+    return value
+
+
+UserName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True),
+    AfterValidator(_user_name),
+    WithJsonSchema({"type": "string", "pattern": USER_NAME.pattern}),
+]
+
+
+class UserDraft(Input):
+    """A user to add."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "anna@example.com", "role": "operator"}]}
+    )
+
+    name: UserName = Field(description="The name to sign in with, such as an e-mail address.")
+    role: RoleName = Field(description="What they may do: `viewer`, `operator`, `editor` or `admin`.")
+
+
+class UserPatch(Input):
+    """A change to a user."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "admin"}]})
+
+    role: RoleName = Field(description="What they may do.")
+
+
+class User(Output):
+    """A user."""
+
+    userid: int
+    name: str
+    role: Role
+    createdat: datetime
+    lastseen: datetime | None = Field(description="When they last did something, to the minute.")
+    haspassword: bool = Field(description="Whether they have set a password.")
+
+
+class Invitation(Output):
+    """A link that lets a user in once."""
+
+    user: User
+    link: str = Field(description="Where the user sets a password. It works once, and is not shown again.")
+    expiresat: datetime
+
+
+class AccountSummary(Output):
+    """Who asks."""
+
+    kind: ActorKind
+    name: str | None
+    role: Role

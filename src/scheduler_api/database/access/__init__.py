@@ -1,0 +1,1 @@
+"""Statements on who may come in: users with their sessions, and keys."""

@@ -1,0 +1,97 @@
+"""Statements on API keys."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, insert, select, update
+
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import apikey, columns
+
+
+class KeyRow(NamedTuple):
+    """A key, but for what it is."""
+
+    keyid: int
+    name: str
+    role: str
+    prefix: str
+    createdat: datetime
+    createdby: str | None
+    expiresat: datetime | None
+    lastused: datetime | None
+
+
+class KnownKey(NamedTuple):
+    """A key that lets in."""
+
+    keyid: int
+    name: str
+    role: str
+    stale: bool
+    """Whether it is not known yet that it was used a moment ago."""
+
+
+ADD_KEY = Statement(
+    insert(apikey)
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("name", "role", "prefix", "digest", "createdby", "expiresat", "createdat")
+        }
+    )
+    .returning(*columns(apikey, KeyRow)),
+    KeyRow,
+)
+# Nothing is concluded from it but whether to let in now.
+FIND_KEY = Statement(
+    """
+    SELECT keyid, name, role, coalesce(lastused < now() - interval '1 minute', true) AS stale FROM apikey
+    WHERE digest = :digest AND revokedat IS NULL AND (expiresat IS NULL OR expiresat > now())
+    """,
+    KnownKey,
+)
+USE_KEY = Statement(
+    update(apikey).where(apikey.c.keyid == bindparam("key")).values(lastused=bindparam("now"))
+)
+KEYS = Statement(
+    select(*columns(apikey, KeyRow)).where(apikey.c.revokedat.is_(None)).order_by(apikey.c.keyid), KeyRow
+)
+REVOKE_KEY = Statement(
+    update(apikey)
+    .where(apikey.c.keyid == bindparam("key"), apikey.c.revokedat.is_(None))
+    .values(revokedat=bindparam("now"))
+    .returning(*columns(apikey, KeyRow)),
+    KeyRow,
+)
+IS_KEY = Statement(select(apikey.c.keyid).where(apikey.c.digest == bindparam("digest")))
+
+
+async def add(session: Session, now: datetime, **values: object) -> KeyRow:
+    """Add a key: its name, role, prefix, digest, createdby, expiresat."""
+    return await session.one(ADD_KEY, createdat=now, **values)
+
+
+async def by_digest(session: Session, digest: bytes) -> KnownKey | None:
+    """The key of that digest, if it lets in."""
+    return await session.one_or_none(FIND_KEY, digest=digest)
+
+
+async def is_there(session: Session, digest: bytes) -> bool:
+    """Whether there is, or was, such a key."""
+    return await session.one_or_none(IS_KEY, digest=digest) is not None
+
+
+async def use(session: Session, now: datetime, keyid: int) -> None:
+    """Note that the key was used."""
+    await session.all(USE_KEY, now=now, key=keyid)
+
+
+async def listing(session: Session) -> list[KeyRow]:
+    """All keys that are not revoked, oldest first."""
+    return await session.all(KEYS)
+
+
+async def revoke(session: Session, now: datetime, keyid: int) -> KeyRow | None:
+    """Let a key let in no more; None: there is none."""
+    return await session.one_or_none(REVOKE_KEY, now=now, key=keyid)

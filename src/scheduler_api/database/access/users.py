@@ -1,0 +1,154 @@
+"""Statements on users, and on the links that let them in once."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import signinlink, useraccount
+
+
+class UserRow(NamedTuple):
+    """A user, but for the password."""
+
+    userid: int
+    name: str
+    role: str
+    createdat: datetime
+    lastseen: datetime | None
+    haspassword: bool
+
+
+_USER = (
+    useraccount.c.userid,
+    useraccount.c.name,
+    useraccount.c.role,
+    useraccount.c.createdat,
+    useraccount.c.lastseen,
+    useraccount.c.passwordhash.is_not(None).label("haspassword"),
+)
+_IS = useraccount.c.userid == bindparam("user")
+
+ADD_USER = Statement(
+    """
+    INSERT INTO useraccount (name, role, createdat) VALUES (:name, :role, :now)
+    ON CONFLICT (name) DO NOTHING
+    RETURNING userid, name, role, createdat, lastseen, passwordhash IS NOT NULL AS haspassword
+    """,
+    UserRow,
+)
+USERS = Statement(select(*_USER).order_by(useraccount.c.name), UserRow)
+USER = Statement(select(*_USER).where(_IS), UserRow)
+#: Those who change who is an admin wait for each other: one has to be left.
+LOCK_ADMINS = Statement(
+    select(useraccount.c.userid)
+    .where(useraccount.c.role == "admin")
+    .order_by(useraccount.c.userid)
+    .with_for_update()
+)
+BY_NAME = Statement(
+    select(useraccount.c.userid, useraccount.c.passwordhash).where(useraccount.c.name == bindparam("name"))
+)
+SET_ROLE = Statement(
+    update(useraccount).where(_IS).values(role=bindparam("role_")).returning(*_USER), UserRow
+)
+SET_PASSWORD = Statement(update(useraccount).where(_IS).values(passwordhash=bindparam("hash")))
+SEE_USER = Statement(update(useraccount).where(_IS).values(lastseen=bindparam("now")))
+REMOVE_USER = Statement(delete(useraccount).where(_IS).returning(*_USER), UserRow)
+COUNT_USERS = Statement("SELECT count(*) FROM (SELECT FROM useraccount LIMIT 1) AS first")
+ADD_LINK = Statement(
+    insert(signinlink)
+    .values(
+        digest=bindparam("digest"),
+        userid=bindparam("user"),
+        createdat=bindparam("now"),
+        expiresat=bindparam("expiresat"),
+    )
+    .inline()
+)
+FORGET_LINKS = Statement(delete(signinlink).where(signinlink.c.userid == bindparam("user")))
+
+
+class LinkRow(NamedTuple):
+    """Whom a link lets in."""
+
+    userid: int
+    name: str
+    expiresat: datetime
+
+
+LINK = Statement(
+    select(signinlink.c.userid, useraccount.c.name, signinlink.c.expiresat)
+    .join_from(signinlink, useraccount)
+    .where(signinlink.c.digest == bindparam("digest"))
+    .with_for_update(of=signinlink),
+    LinkRow,
+)
+
+
+async def add(session: Session, now: datetime, name: str, role: str) -> UserRow | None:
+    """Add a user; None: the name is taken."""
+    return await session.one_or_none(ADD_USER, now=now, name=name, role=role)
+
+
+async def listing(session: Session) -> list[UserRow]:
+    """All users, by name."""
+    return await session.all(USERS)
+
+
+async def get(session: Session, userid: int) -> UserRow | None:
+    """A user."""
+    return await session.one_or_none(USER, user=userid)
+
+
+async def lock_admins(session: Session) -> list[int]:
+    """The userids of all admins, locked."""
+    return await session.values(LOCK_ADMINS)
+
+
+async def by_name(session: Session, name: str) -> tuple[int, str | None] | None:
+    """The userid and the password's hash, if the user has set one; None: there is no such user."""
+    found = await session.one_or_none(BY_NAME, name=name)
+    return None if found is None else (found["userid"], found["passwordhash"])
+
+
+async def set_role(session: Session, userid: int, role: str) -> UserRow | None:
+    """Let a user do other things; None: there is none."""
+    return await session.one_or_none(SET_ROLE, user=userid, role_=role)
+
+
+async def set_password(session: Session, userid: int, passwordhash: str) -> None:
+    """Let a user sign in with another password."""
+    await session.all(SET_PASSWORD, user=userid, hash=passwordhash)
+
+
+async def note_seen(session: Session, now: datetime, userid: int) -> None:
+    """Note that a user is there."""
+    await session.all(SEE_USER, now=now, user=userid)
+
+
+async def remove(session: Session, userid: int) -> UserRow | None:
+    """Remove a user with all sessions and links; None: there is none."""
+    return await session.one_or_none(REMOVE_USER, user=userid)
+
+
+async def is_any(session: Session) -> bool:
+    """Whether there are users."""
+    return bool(await session.value(COUNT_USERS))
+
+
+async def add_link(session: Session, now: datetime, userid: int, digest: bytes, expiresat: datetime) -> None:
+    """Let a link let the user in once; earlier ones do so no more."""
+    await session.all(FORGET_LINKS, user=userid)
+    await session.all(ADD_LINK, now=now, user=userid, digest=digest, expiresat=expiresat)
+
+
+async def link(session: Session, digest: bytes) -> LinkRow | None:
+    """Whom a link lets in; it is locked."""
+    return await session.one_or_none(LINK, digest=digest)
+
+
+async def forget_links(session: Session, userid: int) -> None:
+    """Let no link let the user in."""
+    await session.all(FORGET_LINKS, user=userid)

@@ -1,0 +1,113 @@
+"""What each address needs whoever asks to be: one table, which each route is looked up in when it is made."""
+
+import re
+
+from scheduler_api.actors import Role
+from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder
+
+#: Whoever asks may have it: it tells nothing of jobs, or asks for a secret of its own.
+OPEN = None
+
+_NEEDED: dict[Role | None, str] = {
+    OPEN: """
+        GET /
+        GET /healthz
+        GET /readyz
+        GET /problems
+        GET /problems/{code}
+        GET /docs
+        GET /redoc
+        GET /swagger-ui
+        POST /runs/{logid}/{token}
+        POST /times
+        GET /sign-in
+        POST /sign-in
+        GET /sign-in/{token}
+        POST /sign-in/{token}
+        POST /sign-out
+    """,
+    Role.VIEWER: """
+        GET /account
+        POST /account/password
+        POST /account/sign-out
+        GET /overview
+        GET /events
+        GET /forecast
+        GET /upcoming
+        GET /jobs
+        GET /jobs/{jobid}
+        GET /jobs/{jobid}/changes
+        GET /jobs/{jobid}/check
+        GET /jobs/{jobid}/days
+        GET /jobs/{jobid}/explain
+        GET /jobs/{jobid}/logs
+        GET /jobs/{jobid}/secrets
+        GET /jobs/{jobid}/upcoming
+        GET /logs
+        GET /logs/{logid}
+        GET /limits
+        GET /calendars
+        GET /calendars/{name}
+        POST /schedules/preview
+    """,
+    Role.OPERATOR: """
+        POST /jobs/run
+        POST /jobs/bulk
+        POST /jobs/{jobid}/run
+        POST /jobs/{jobid}/pause
+        POST /jobs/{jobid}/resume
+        POST /jobs/{jobid}/skip
+        POST /jobs/{jobid}/backfill
+        POST /logs/retry
+        POST /logs/{logid}/retry
+        POST /logs/{logid}/cancel
+    """,
+    Role.EDITOR: """
+        POST /jobs
+        PATCH /jobs/{jobid}
+        DELETE /jobs/{jobid}
+        POST /jobs/{jobid}/edit
+        POST /jobs/{jobid}/delete
+        POST /jobs/{jobid}/spread
+        POST /jobs/{jobid}/test
+        POST /jobs/{jobid}/secrets
+        DELETE /jobs/{jobid}/secrets/{secretid}
+        POST /jobs/{jobid}/secrets/{secretid}/delete
+        PUT /limits/{scope}/{name}
+        DELETE /limits/{scope}/{name}
+        POST /calendars/edit
+        PUT /calendars/{name}
+        DELETE /calendars/{name}
+        POST /calendars/{name}/delete
+    """,
+    Role.ADMIN: """
+        POST /restore/confirm
+        GET /keys
+        POST /keys
+        DELETE /keys/{keyid}
+        POST /keys/{keyid}/delete
+        GET /users
+        POST /users
+        PATCH /users/{userid}
+        DELETE /users/{userid}
+        POST /users/{userid}/edit
+        POST /users/{userid}/delete
+        POST /users/{userid}/link
+    """,
+}
+#: The role that an address needs, by method and path; None: whoever asks.
+NEEDED = {line.strip(): role for role, lines in _NEEDED.items() for line in lines.strip().splitlines()}
+_CONVERTOR = re.compile(r":\w+}")
+
+
+def role_for(order: BulkOrder) -> Role:
+    """The role that an order to many jobs needs: that of the same order to one."""
+    return Role.EDITOR if order.action is BulkAction.DELETE else Role.OPERATOR
+
+
+def needed(method: str, path: str) -> Role | None:
+    """The role that a route needs. Raises LookupError for one that nobody has thought of."""
+    key = f"{method} {_CONVERTOR.sub('}', path)}"
+    if key not in NEEDED:
+        raise LookupError(f"{key} has no permission: give it one in {__name__}.")
+    return NEEDED[key]

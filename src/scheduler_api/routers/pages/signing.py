@@ -1,0 +1,188 @@
+"""Signing in and out, and the page of who has signed in."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Path, Request, Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from scheduler_api.actors import ActorKind, Principal
+from scheduler_api.computing import aside
+from scheduler_api.contracts.access.users import MAX_PASSWORD, MIN_PASSWORD
+from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, TooManyTries
+from scheduler_api.routers.http.authentication import (
+    address_of,
+    can_keep,
+    drop_session,
+    keep_session,
+    session_of,
+)
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    DatabaseDep,
+    DoorkeeperDep,
+    PagesDep,
+    PasswordsDep,
+    PrincipalDep,
+)
+from scheduler_api.routers.http.redirects import back_to
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.services.access import signing
+from scheduler_api.services.access.signing import Comer
+from scheduler_api.services.system import health
+
+router = BrowserRouter()
+own_router = form_router()
+
+HOME = "/overview"
+WRONG = FieldError((), "The name or the password is wrong.")
+Token = Annotated[str, Path(max_length=100)]
+
+
+@router.page("/sign-in")
+async def sign_in_page(request: Request, pages: PagesDep, back: str | None = None) -> Response:
+    """The form to sign in; who need not goes on."""
+    if request.scope["principal"] is not None:
+        return RedirectResponse(back_to(back, HOME), 303)
+    return HTMLResponse(await aside(pages.sign_in, {"back": back or ""}, (), can_keep=can_keep(request)))
+
+
+@own_router.post("/sign-in", response_model=None)
+async def sign_in(
+    request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep, passwords: PasswordsDep
+) -> Response:
+    """Sign in with a name and a password."""
+    comer = _comer(request, fields.get("name", "").strip().lower())
+    try:
+        tried = await database.transact(signing.attempt, comer)
+    except TooManyTries as error:
+        shown = await aside(pages.sign_in, fields, [FieldError((), str(error))], can_keep=can_keep(request))
+        return HTMLResponse(shown, 429)
+    if not await passwords.is_right(tried.passwordhash, fields.get("password", "")[:MAX_PASSWORD]):
+        await database.transact(signing.refuse, comer)
+        return HTMLResponse(await aside(pages.sign_in, fields, [WRONG], can_keep=can_keep(request)), 401)
+    token = await database.transact(signing.sign_in, comer, tried)
+    return _signed_in(request, token, back_to(fields.get("back"), HOME))
+
+
+@router.page("/sign-in/{token}")
+async def link_page(request: Request, token: Token, database: DatabaseDep, pages: PagesDep) -> str:
+    """The form to set a password; opening it does not use up the link."""
+    name = await database.transact(signing.whom, token)
+    return await aside(pages.set_password, name, token, (), can_keep=can_keep(request))
+
+
+@own_router.post("/sign-in/{token}", response_model=None)
+async def sign_in_by_link(
+    request: Request,
+    token: Token,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    passwords: PasswordsDep,
+) -> Response:
+    """Set a password, and sign in."""
+    name = await database.transact(signing.whom, token)
+    try:
+        password = _new_password(fields)
+    except InvalidInput as error:
+        page = await aside(pages.set_password, name, token, error.field_errors, can_keep=can_keep(request))
+        return HTMLResponse(page, 422)
+    kept = await passwords.hash(password)
+    session = await database.transact(signing.sign_in_by_link, _comer(request, name), token, kept)
+    return _signed_in(request, session, HOME)
+
+
+@own_router.post("/sign-out")
+async def sign_out(
+    request: Request, database: DatabaseDep, doorkeeper: DoorkeeperDep, actor: ActorDep
+) -> RedirectResponse:
+    """Sign out."""
+    answer = RedirectResponse("/sign-in", 303)
+    token = session_of(request)
+    if token is not None:
+        if request.scope["principal"] is not None:
+            await database.transact(signing.sign_out, actor, token)
+        doorkeeper.forget(token)
+        drop_session(request, answer)
+    return answer
+
+
+@router.page("/account")
+async def account_page(database: DatabaseDep, principal: PrincipalDep, pages: PagesDep) -> str:
+    """Who has signed in, and where."""
+    return await _account(database, principal, pages, ())
+
+
+@own_router.post("/account/password", response_model=None)
+async def change_password(
+    request: Request,
+    fields: FormFields,
+    database: DatabaseDep,
+    principal: PrincipalDep,
+    pages: PagesDep,
+    passwords: PasswordsDep,
+) -> Response:
+    """Set another password; all other sessions end."""
+    comer = _comer(request, _user(principal))
+    try:
+        password = _new_password(fields)
+        tried = await database.transact(signing.attempt, comer)
+        if not await passwords.is_right(tried.passwordhash, fields.get("current", "")[:MAX_PASSWORD]):
+            raise InvalidInput(FieldError(("current",), "This is not your password."))
+    except (InvalidInput, TooManyTries) as error:
+        wrong = error.field_errors if isinstance(error, InvalidInput) else (FieldError((), str(error)),)
+        return HTMLResponse(await _account(database, principal, pages, wrong), 422)
+    kept = await passwords.hash(password)
+    return _signed_in(
+        request, await database.transact(signing.change_password, comer, tried, kept), "/account"
+    )
+
+
+@own_router.post("/account/sign-out")
+async def sign_out_elsewhere(
+    database: DatabaseDep, principal: PrincipalDep, actor: ActorDep
+) -> RedirectResponse:
+    """End all sessions but this one."""
+    _user(principal)
+    await database.transact(signing.sign_out_elsewhere, actor, principal.id, principal.sessionid)
+    return RedirectResponse("/account", 303)
+
+
+async def _account(
+    database: DatabaseDep, principal: Principal, pages: PagesDep, wrong: Sequence[FieldError]
+) -> str:
+    sessions = await database.read(signing.sessions_of, principal.id)
+    now = await database.read(health.clock)
+    return await aside(pages.account, now, principal, sessions if principal.sessionid else [], wrong)
+
+
+def _user(principal: Principal) -> str:
+    """The name of who has signed in. Raises NotSignedIn for everybody else."""
+    if principal.kind is not ActorKind.USER or principal.name is None:
+        raise NotSignedIn("Only users who have signed in have a password and sessions.")
+    return principal.name
+
+
+def _new_password(fields: dict[str, str]) -> str:
+    """The new password, which was typed twice. Raises InvalidInput."""
+    password = fields.get("password", "")
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        said = f"Must have {MIN_PASSWORD} to {MAX_PASSWORD} characters."
+        raise InvalidInput(FieldError(("password",), said))
+    if password != fields.get("again"):
+        raise InvalidInput(FieldError(("again",), "Must be the same password."))
+    return password
+
+
+def _comer(request: Request, name: str) -> Comer:
+    program = request.headers.get("user-agent", "unknown program")[:200]
+    address = address_of(request)
+    return Comer(name[:100], address, f"{program}, {address}")
+
+
+def _signed_in(request: Request, token: str, where: str) -> RedirectResponse:
+    answer = RedirectResponse(where, 303)
+    keep_session(request, answer, token)
+    return answer

@@ -1,0 +1,1 @@
+"""Letting people and programs in: users, their sessions, and keys."""

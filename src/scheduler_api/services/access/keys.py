@@ -1,0 +1,56 @@
+"""API keys: added, listed, revoked. What they are is shown once, and known to nobody afterwards."""
+
+from datetime import datetime
+
+from scheduler_api import tokens
+from scheduler_api.actors import Actor
+from scheduler_api.contracts.access.keys import Key, KeyDraft, NewKey
+from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.database.access import keys
+from scheduler_api.database.jobs import changes
+from scheduler_api.database.jobs.changes import Event
+from scheduler_api.database.statements import Session
+from scheduler_api.errors import FieldError, InvalidInput, KeyNotFound
+
+
+async def add(session: Session, now: datetime, actor: Actor, draft: KeyDraft) -> NewKey:
+    """Add a key. Raises InvalidInput where it would have expired already."""
+    if draft.expiresat is not None and draft.expiresat <= now:
+        raise InvalidInput(FieldError(("expiresat",), "Must be in the future."))
+    return await _keep(session, now, actor, draft, tokens.new_key())
+
+
+async def ensure(session: Session, now: datetime, actor: Actor, draft: KeyDraft, key: str) -> None:
+    """Add the key that somebody else has made, unless it was added before, revoked or not."""
+    if not await keys.is_there(session, tokens.digest_of(key)):
+        await _keep(session, now, actor, draft, key)
+
+
+async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, key: str) -> NewKey:
+    row = await keys.add(
+        session,
+        now,
+        name=draft.name,
+        role=draft.role,
+        prefix=key[: tokens.SHOWN],
+        digest=tokens.digest_of(key),
+        createdby=actor.client,
+        expiresat=draft.expiresat,
+    )
+    said = {"keyid": row.keyid, "name": row.name, "role": row.role}
+    await changes.record(session, now, actor, Event(ChangeAction.KEY_ADDED, after=said))
+    return NewKey(**row._asdict(), key=key)
+
+
+async def listing(session: Session) -> list[Key]:
+    """All keys that let in, oldest first; those that have expired, too."""
+    return [Key.model_validate(row._asdict()) for row in await keys.listing(session)]
+
+
+async def revoke(session: Session, now: datetime, actor: Actor, keyid: int) -> None:
+    """Let a key let in no more: a second later it does so nowhere. Raises KeyNotFound."""
+    row = await keys.revoke(session, now, keyid)
+    if row is None:
+        raise KeyNotFound(f"There is no key {keyid}.")
+    said = {"keyid": keyid, "name": row.name, "role": row.role}
+    await changes.record(session, now, actor, Event(ChangeAction.KEY_REVOKED, before=said))

@@ -1,0 +1,103 @@
+"""Users: added with a link to set a password, changed, removed."""
+
+from datetime import datetime, timedelta
+
+from scheduler_api import tokens
+from scheduler_api.actors import Actor, Role
+from scheduler_api.contracts.access.users import Invitation, User, UserDraft
+from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.database.access import users
+from scheduler_api.database.access.users import UserRow
+from scheduler_api.database.jobs import changes
+from scheduler_api.database.jobs.changes import Event
+from scheduler_api.database.statements import Session
+from scheduler_api.errors import FieldError, InvalidInput, LastAdmin, UserNotFound
+
+#: For how long a link lets in.
+LINK_LASTS = timedelta(hours=24)
+
+
+async def add(session: Session, now: datetime, actor: Actor, draft: UserDraft, base: str) -> Invitation:
+    """Add a user, with a link under `base`. Raises InvalidInput if the name is taken."""
+    row = await users.add(session, now, draft.name, draft.role)
+    if row is None:
+        raise InvalidInput(FieldError(("name",), "There is such a user already."))
+    await _record(session, now, actor, ChangeAction.USER_ADDED, after=row)
+    return await _invite(session, now, row, base)
+
+
+async def invite(session: Session, now: datetime, actor: Actor, userid: int, base: str) -> Invitation:
+    """A new link for a user; earlier ones work no more. Raises UserNotFound."""
+    row = _found(await users.get(session, userid), userid)
+    await _record(session, now, actor, ChangeAction.LINK_MADE, after=row)
+    return await _invite(session, now, row, base)
+
+
+async def _invite(session: Session, now: datetime, row: UserRow, base: str) -> Invitation:
+    token, expiresat = tokens.new_token(), now + LINK_LASTS
+    await users.add_link(session, now, row.userid, tokens.digest_of(token), expiresat)
+    return Invitation(user=_user(row), link=f"{base}/sign-in/{token}", expiresat=expiresat)
+
+
+async def listing(session: Session) -> list[User]:
+    """All users, by name."""
+    return [_user(row) for row in await users.listing(session)]
+
+
+async def is_any(session: Session) -> bool:
+    """Whether there are users."""
+    return await users.is_any(session)
+
+
+async def id_of(session: Session, name: str) -> int:
+    """The userid of a name. Raises UserNotFound."""
+    found = await users.by_name(session, name)
+    if found is None:
+        raise UserNotFound(f"There is no user {name}.")
+    return found[0]
+
+
+async def set_role(session: Session, now: datetime, actor: Actor, userid: int, role: Role) -> User:
+    """Let a user do other things. Raises UserNotFound, LastAdmin."""
+    await _require_admin_beside(session, userid, unless=role is Role.ADMIN)
+    before = _found(await users.get(session, userid), userid)
+    row = _found(await users.set_role(session, userid, role), userid)
+    if row != before:
+        await _record(session, now, actor, ChangeAction.USER_CHANGED, before=before, after=row)
+    return _user(row)
+
+
+async def remove(session: Session, now: datetime, actor: Actor, userid: int) -> None:
+    """Remove a user, who is signed out everywhere. Raises UserNotFound, LastAdmin."""
+    await _require_admin_beside(session, userid)
+    row = _found(await users.remove(session, userid), userid)
+    await _record(session, now, actor, ChangeAction.USER_REMOVED, before=row)
+
+
+async def _require_admin_beside(session: Session, userid: int, *, unless: bool = False) -> None:
+    """Somebody has to be left who can let others in. Raises LastAdmin."""
+    if not unless and await users.lock_admins(session) == [userid]:
+        raise LastAdmin("This is the only admin. Make another user an admin first.")
+
+
+def _found(row: UserRow | None, userid: int) -> UserRow:
+    if row is None:
+        raise UserNotFound(f"There is no user {userid}.")
+    return row
+
+
+def _user(row: UserRow) -> User:
+    return User.model_validate(row._asdict())
+
+
+async def _record(
+    session: Session,
+    now: datetime,
+    actor: Actor,
+    action: ChangeAction,
+    *,
+    before: UserRow | None = None,
+    after: UserRow | None = None,
+) -> None:
+    sides = [row and {"userid": row.userid, "name": row.name, "role": row.role} for row in (before, after)]
+    await changes.record(session, now, actor, Event(action, before=sides[0], after=sides[1]))

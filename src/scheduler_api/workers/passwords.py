@@ -1,0 +1,51 @@
+"""Passwords, by argon2id: each takes a core for a while, and 64 MiB, so that they take turns."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from scheduler_api.errors import ServiceBusy
+
+T = TypeVar("T")
+
+#: At once; and so many may wait for their turn.
+AT_ONCE, MAX_WAITING = 2, 20
+
+
+class Passwords:
+    """Hashes passwords, and compares them, beside the event loop."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        """By default as the library's authors advise (RFC 9106, low memory)."""
+        self._hasher = hasher or PasswordHasher()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+        # To compare with where there is no such user: that takes as long.
+        self._nobody = ""
+
+    async def hash(self, password: str) -> str:
+        """What is kept of a password. Raises ServiceBusy."""
+        return await self._in_turn(self._hasher.hash, password)
+
+    async def is_right(self, passwordhash: str | None, password: str) -> bool:
+        """Whether a password is the one of that hash; None is nobody's. Raises ServiceBusy."""
+        if passwordhash is None and not self._nobody:
+            self._nobody = await self.hash("nobody")
+        try:
+            await self._in_turn(self._hasher.verify, passwordhash or self._nobody, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return passwordhash is not None
+
+    async def _in_turn(self, work: Callable[..., T], *args: str) -> T:
+        if self._waiting >= MAX_WAITING:
+            raise ServiceBusy("Too many are signing in at once; try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._turns:
+                return await asyncio.to_thread(work, *args)
+        finally:
+            self._waiting -= 1

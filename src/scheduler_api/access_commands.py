@@ -23,6 +23,8 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
 ROLE = click.Choice([role.value for role in Role])
+#: Names are in lower case.
+NAME: Callable[[str], str] = str.lower
 needs_role = click.option("--role", type=ROLE, required=True, help="What they may do.")
 
 
@@ -47,7 +49,7 @@ def add_user(name: str, role: str) -> None:
 
 
 @user_commands.command("link")
-@click.argument("name")
+@click.argument("name", type=NAME)
 def link_user(name: str) -> None:
     """Print a link by which a user sets another password, such as a lost one."""
 
@@ -61,7 +63,7 @@ def link_user(name: str) -> None:
 
 
 @user_commands.command("role")
-@click.argument("name")
+@click.argument("name", type=NAME)
 @click.argument("role", type=ROLE)
 def change_role(name: str, role: str) -> None:
     """Let a user do other things."""
@@ -75,7 +77,7 @@ def change_role(name: str, role: str) -> None:
 
 
 @user_commands.command("remove")
-@click.argument("name")
+@click.argument("name", type=NAME)
 def remove_user(name: str) -> None:
     """Remove a user, who is signed out everywhere."""
 

@@ -224,7 +224,7 @@ async def _admitted(settings: Settings, places: Endpoints, retirement: Retiremen
     """The connections for requests, to a schema that this code can work with; who migrates knows of it."""
     requests = requests_database(settings, places, retirement)
     try:
-        await _require_schema(settings, requests)
+        await require_schema(settings, requests)
         async with present(requests, _replica()):
             yield requests
     finally:
@@ -296,7 +296,7 @@ async def _ticking(
         await upkeep.close()
 
 
-async def _require_schema(settings: Settings, database: Database) -> None:
+async def require_schema(settings: Settings, database: Database) -> None:
     """Bring the schema up to date where that is wanted. Raises SchemaMismatch if it is another one."""
     if settings.auto_migrate or settings.address is None:
         await migrations.migrate(database)

@@ -13,8 +13,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from scheduler_api import logs
-from scheduler_api.app import database_server, requests_database
-from scheduler_api.database import migrations
+from scheduler_api.app import database_server, requests_database, require_schema
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.errors import Misconfigured, SchedulerError
@@ -30,11 +29,14 @@ EXIT_UNAVAILABLE, EXIT_CONFIG = 69, 78
 
 @contextlib.asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Database]:
-    """The database, with the schema that this code needs. Raises SchemaMismatch."""
+    """The database, with the schema that this code needs; made or changed where `serve` would do so, too.
+
+    Raises SchemaMismatch.
+    """
     async with database_server(settings) as places:
         database = requests_database(settings, places)
         try:
-            await migrations.require_current(database)
+            await require_schema(settings, database)
             yield database
         finally:
             await database.close()

@@ -28,6 +28,9 @@ PAGES = {
     f"/logs/{demonstration.RUNNING_LOG}": 200,
     "/logs": 200,
     "/logs?status=failed": 200,
+    "/account": 200,
+    "/users": 200,
+    "/keys": 200,
     "/nowhere": 404,
 }
 

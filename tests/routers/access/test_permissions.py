@@ -195,6 +195,8 @@ async def test_who_may_not_sees_no_button_for_it(comes: Comes, database: Databas
             assert not asked, (role, path, asked)
             if RANKS[role] < RANKS["editor"]:
                 assert "?form=true" not in page, (role, path)
+        for form in ("/jobs?form=true", "/jobs/1?form=true", "/jobs?form=true&from=1"):
+            assert (await client.get(form)).status_code == (200 if role == "editor" else 403), (role, form)
 
 
 def _forbidden(first: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from scheduler_api.actors import Role
 from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.actions import History
@@ -17,6 +18,7 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
 from scheduler_api.routers.http import forms
+from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
@@ -25,6 +27,7 @@ from scheduler_api.routers.http.dependencies import (
     JobId,
     PagesDep,
     PageSize,
+    PrincipalDep,
     check_target,
 )
 from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of, link_next
@@ -54,11 +57,13 @@ async def jobs_page(
     place: PlaceDep,
     response: Response,
     size: PageSize,
+    principal: PrincipalDep,
     form: bool = False,
     like: Annotated[int | None, Query(alias="from", ge=1, le=MAX_ID)] = None,
 ) -> str:
     """The list of jobs; or the form for a new one."""
     if form:
+        require(principal, Role.EDITOR)
         job = None if like is None else await database.read(reading.get, like)
         return await aside(pages.form, await database.read(health.clock), like=job)
     view = await database.read(views.of_jobs, wanted, place.sort, place.after, size)
@@ -92,12 +97,14 @@ async def job_page(
     pages: PagesDep,
     response: Response,
     size: PageSize,
+    principal: PrincipalDep,
     cursor: Cursor = None,
     form: bool = False,
     span: TimeRange = TimeRange.DAY,
 ) -> str:
     """A job with its runs; or the form that edits it."""
     if form:
+        require(principal, Role.EDITOR)
         job = await database.read(reading.get, jobid)
         if job.state is JobState.DELETED:
             raise JobIsDeleted(jobid)

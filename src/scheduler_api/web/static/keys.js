@@ -25,6 +25,7 @@ const act = (what) => {
 
 const help = () => {
   const keys = document.getElementById("keys");
+  if (!keys) return;
   let dialog = document.getElementById("help");
   if (!dialog) {
     dialog = document.createElement("dialog");

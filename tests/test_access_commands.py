@@ -1,0 +1,112 @@
+"""scheduler-api users | keys: how the first ones come in."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy.engine import URL
+
+from scheduler_api import admission, tokens
+from scheduler_api.cli import main
+from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import Misconfigured
+from scheduler_api.services.access import keys
+from tests.factories import rows
+from tests.servers import dsn
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(scratch: URL, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("SCHEDULER_DATABASE_URL", dsn(scratch))
+    monkeypatch.setenv("SCHEDULER_PUBLIC_URL", "https://jobs.example.com")
+    monkeypatch.setenv("SCHEDULER_LOG_LEVEL", "error")
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def test_a_user_comes_by_a_link(command: Command) -> None:
+    added = command("users", "add", "Anna@example.com", "--role", "admin")
+    assert added.exit_code == 0
+    link = added.stdout.strip()
+    assert re.fullmatch(r"https://jobs\.example\.com/sign-in/[\w-]{43}", link)
+    assert "once" in added.stderr
+    again = command("users", "link", "ANNA@example.com").stdout.strip()
+    assert link != again
+    command("users", "add", "bert", "--role", "viewer")
+    assert command("users", "role", "bert", "operator").exit_code == 0
+    assert [line.split()[:2] for line in command("users", "list").stdout.splitlines()] == [
+        ["anna@example.com", "admin"], ["bert", "operator"],
+    ]  # fmt: skip
+    assert command("users", "remove", "bert").exit_code == 0
+    assert "bert" not in command("users", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("users", "link", "carl"), "There is no user carl."),
+        (("users", "remove", "carl"), "There is no user carl."),
+        (("users", "add", "a b", "--role", "viewer"), "name: Must be 1 to 100 lower-case letters"),
+        (("keys", "revoke", "7"), "There is no key 7."),
+        (("keys", "add", " ", "--role", "viewer"), "name: "),
+        (
+            ("keys", "add", "old", "--role", "viewer", "--expires", "2001-01-01"),
+            "expiresat: Must be in the future.",
+        ),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
+)
+def test_what_cannot_be_done_is_one_line(command: Command, arguments: tuple[str, ...], said: str) -> None:
+    refused = command(*arguments)
+    assert refused.exit_code == 69
+    assert refused.stderr.startswith(said)
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_the_last_admin_is_not_removed_by_mistake(command: Command) -> None:
+    command("users", "add", "anna", "--role", "admin")
+    for arguments in (("remove", "anna"), ("role", "anna", "viewer")):
+        assert "the only admin" in command("users", *arguments).stderr
+
+
+def test_a_key_is_printed_and_nothing_else(command: Command) -> None:
+    key = command("keys", "add", "deploy", "--role", "editor", "--expires", "2900-01-01").stdout.strip()
+    assert tokens.is_key(key)
+    (line,) = command("keys", "list").stdout.splitlines()
+    assert line.startswith(f"1  {key[:10]}…  deploy  editor")
+    assert command("keys", "revoke", "1").exit_code == 0
+    assert command("keys", "list").stdout == ""
+    assert tokens.is_key(command("keys", "new").stdout.strip())
+
+
+@pytest.fixture
+async def opened(scratch: URL) -> Database:
+    return Database(scratch, name="tests", pool=PoolOptions(1, 0, 5.0))
+
+
+async def test_a_machine_lets_in_the_key_that_it_was_given(opened: Database, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{tokens.new_key()}\n")
+    for _ in range(2):
+        await admission.open_doors(opened, file)
+    (key,) = await opened.read(keys.listing)
+    assert (key.name, key.role) == ("bootstrap", "admin")
+    await opened.transact(keys.revoke, admission.operator("tests"), key.keyid)
+    # What somebody has revoked does not come back with the next start.
+    await admission.open_doors(opened, file)
+    assert await opened.read(keys.listing) == []
+    assert [row[0] for row in await rows(opened, "SELECT action FROM jobchange ORDER BY 1")] == [
+        "keyadded", "keyrevoked",
+    ]  # fmt: skip
+    for text in ("", "sch_nothing"):
+        await asyncio.to_thread(file.write_text, text)
+        with pytest.raises(Misconfigured, match="holds no API key"):
+            await admission.open_doors(opened, file)
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        await admission.open_doors(opened, tmp_path / "nowhere")
+    await opened.close()

@@ -110,3 +110,13 @@ async def test_a_machine_lets_in_the_key_that_it_was_given(opened: Database, tmp
     with pytest.raises(Misconfigured, match="cannot be read"):
         await admission.open_doors(opened, tmp_path / "nowhere")
     await opened.close()
+
+
+async def test_replicas_that_start_together_let_in_the_same_key(scratch: URL, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    await asyncio.to_thread(file.write_text, tokens.new_key())
+    databases = [Database(scratch, name="tests", pool=PoolOptions(1, 0, 5.0)) for _ in range(4)]
+    await asyncio.gather(*(admission.open_doors(database, file) for database in databases))
+    assert len(await databases[0].read(keys.listing)) == 1
+    for database in databases:
+        await database.close()

@@ -319,6 +319,12 @@ class NotPermitted(SchedulerError):
     code = "not_permitted"
 
 
+class SigningInIsOff(SchedulerError):
+    """Signing in is not required."""
+
+    code = "signing_in_is_off"
+
+
 class TooManyTries(SchedulerError):
     """Too many failed attempts to sign in."""
 

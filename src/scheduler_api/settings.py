@@ -171,8 +171,8 @@ class Settings(BaseSettings):
     )
     public_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None,
-        description="Where targets reach this service, to report on runs that they accepted with 202. Unset: "
-        "`http://localhost:` and the port.",
+        description="Where this service is: targets report there on runs that they accepted with 202, and "
+        "links for new users lead there. Unset: `http://localhost:` and the port.",
     )
     secret_key: Annotated[SecretStr, AfterValidator(_keys)] | None = Field(
         None,

@@ -22,6 +22,9 @@ IDENTITIES = (
     ("jobchange", "changeid"),
     ("logline", "lineid"),
     ("jobsecret", "secretid"),
+    ("useraccount", "userid"),
+    ("usersession", "sessionid"),
+    ("apikey", "keyid"),
 )
 #: Ids that follow a restore begin with the microseconds since then. No installation gives out a million ids a
 #: second for long, so those that it gave out before, in whatever life, are smaller. Up to the year 2310 they

@@ -14,6 +14,8 @@ from scheduler_api.routers.http.dependencies import (
     DelivererDep,
     IfMatch,
     JobId,
+    PrincipalDep,
+    seen_by,
     tag,
 )
 from scheduler_api.routers.http.documentation import answers, back
@@ -33,6 +35,7 @@ async def pause_job(
     version: IfMatch,
     changes: ChangesDep,
     actor: ActorDep,
+    principal: PrincipalDep,
     response: Response,
 ) -> Job:
     """Pause a job: it does not run until you resume it, or until the given instant.
@@ -41,7 +44,7 @@ async def pause_job(
     """
     job = await changes.make(actions.pause, actor, jobid, order, version)
     tag(response, job.version)
-    return job
+    return seen_by(principal, job)
 
 
 @router.post(
@@ -54,6 +57,7 @@ async def resume_job(
     version: IfMatch,
     changes: ChangesDep,
     actor: ActorDep,
+    principal: PrincipalDep,
     response: Response,
 ) -> Job:
     """Resume a paused job. A job that is not paused stays as it is.
@@ -62,7 +66,7 @@ async def resume_job(
     """
     job = await changes.make(actions.resume, actor, jobid, order, version)
     tag(response, job.version)
-    return job
+    return seen_by(principal, job)
 
 
 @router.post(
@@ -88,12 +92,17 @@ async def run_job(
     "/jobs/{jobid:jobid}/skip", responses=answers(404, 409, 412, 422, 503, headers=["ETag"]) | back("the job")
 )
 async def skip_next_run(
-    jobid: JobId, version: IfMatch, changes: ChangesDep, actor: ActorDep, response: Response
+    jobid: JobId,
+    version: IfMatch,
+    changes: ChangesDep,
+    actor: ActorDep,
+    principal: PrincipalDep,
+    response: Response,
 ) -> Job:
     """Skip the job's next run. It is recorded as `skipped`, with the reason `request`."""
     job = await changes.make(actions.skip_next, actor, jobid, version)
     tag(response, job.version)
-    return job
+    return seen_by(principal, job)
 
 
 @router.post("/jobs/{jobid:jobid}/test", responses=answers(404, 409, 422, 503, page=True), tags=["targets"])

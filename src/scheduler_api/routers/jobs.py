@@ -21,7 +21,9 @@ from scheduler_api.routers.http.dependencies import (
     IfMatch,
     JobId,
     Limit,
+    PrincipalDep,
     check_target,
+    seen_by,
     tag,
 )
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
@@ -106,6 +108,7 @@ async def create_job(
 async def show_job(
     jobid: JobId,
     database: DatabaseDep,
+    principal: PrincipalDep,
     request: Request,
     response: Response,
     cursor: Cursor = None,
@@ -115,7 +118,7 @@ async def show_job(
     """Get a job and its runs, newest first.
 
     A `Link` header with `rel="next"` leads to older runs. Browsers get an HTML page; with `form=true`, the
-    form that edits it.
+    form that edits it. Viewers and operators do not get the values of the target's headers.
     """
     found = await database.read(reading.get_with_logs, jobid, limit + 1, cursor)
     if found.job.state is JobState.DELETED and not deleted:
@@ -124,7 +127,7 @@ async def show_job(
         found.logs.pop()
         link_next(request, response, cursor=found.logs[-1].logid, limit=limit)
     tag(response, found.job.version)
-    return found
+    return JobWithLogs(job=seen_by(principal, found.job), logs=found.logs)
 
 
 @router.patch(

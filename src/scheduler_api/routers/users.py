@@ -1,14 +1,23 @@
 """Users: people who sign in."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from scheduler_api.contracts.access.users import Invitation, User, UserDraft, UserPatch
-from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, SettingsDep, UserId
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    ChangesDep,
+    DatabaseDep,
+    SettingsDep,
+    UserId,
+    where_signing_in_is_required,
+)
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.access import users
 
-router = APIRouter(tags=["access"], route_class=StrictRoute)
+router = APIRouter(
+    tags=["access"], route_class=StrictRoute, dependencies=[Depends(where_signing_in_is_required)]
+)
 
 
 @router.get("/users", responses=answers(503, page=True))
@@ -20,13 +29,13 @@ async def list_users(database: DatabaseDep) -> list[User]:
 @router.post(
     "/users",
     status_code=201,
-    responses=answers(400, 408, 413, 415, 422, 503, status=201, page=True),
+    responses=answers(400, 408, 409, 413, 415, 422, 503, status=201, page=True),
 )
 async def add_user(
-    draft: UserDraft, changes: ChangesDep, actor: ActorDep, settings: SettingsDep
+    draft: UserDraft, database: DatabaseDep, actor: ActorDep, settings: SettingsDep
 ) -> Invitation:
     """Add a user. The link in the answer lets them set a password; it works once, within 24 hours."""
-    return await changes.make(users.add, actor, draft, settings.base_url)
+    return await database.transact(users.add, actor, draft, settings.base_url)
 
 
 @router.patch("/users/{userid}", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))
@@ -49,8 +58,10 @@ async def remove_user(userid: UserId, changes: ChangesDep, actor: ActorDep) -> N
 @router.post(
     "/users/{userid}/link",
     status_code=201,
-    responses=answers(404, 422, 503, status=201, page=True),
+    responses=answers(404, 409, 422, 503, status=201, page=True),
 )
-async def add_link(userid: UserId, changes: ChangesDep, actor: ActorDep, settings: SettingsDep) -> Invitation:
+async def add_link(
+    userid: UserId, database: DatabaseDep, actor: ActorDep, settings: SettingsDep
+) -> Invitation:
     """Let a user in once to set a password, such as one who has lost it. Earlier links stop working."""
-    return await changes.make(users.invite, actor, userid, settings.base_url)
+    return await database.transact(users.invite, actor, userid, settings.base_url)

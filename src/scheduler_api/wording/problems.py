@@ -46,6 +46,7 @@ ADVICE = {
     "secrets_unavailable": "Set SCHEDULER_SECRET_KEY, or add the key that the secrets were stored with.",
     "service_unavailable": "Too many requests in progress. Try again; `Retry-After` says when.",
     "service_busy": "Too many long computations at once. Try again; `Retry-After` says when.",
+    "signing_in_is_off": "Set SCHEDULER_AUTH=required first, or use `scheduler-api users` and `keys`.",
     "stale_version": "Read the job again, apply your change to what it is now, and send its new ETag.",
     "storage_full": "Free space on the disk of the database.",
     "too_long": "Ask for less: a shorter range, or fewer occurrences.",

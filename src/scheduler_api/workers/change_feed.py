@@ -10,12 +10,12 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from time import monotonic
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
 from scheduler_api.errors import TooManyStreams
+from scheduler_api.workers.addresses import network_of, place_of
 from scheduler_api.workers.loops import Loop
 
 #: Seconds between two notifications: transactions that notify commit one after the other, so the runs
@@ -103,7 +103,8 @@ class Subscribers:
     @contextlib.contextmanager
     def subscribing(self, address: str) -> Iterator[None]:
         """One more, while it is entered. Raises TooManyStreams."""
-        key = _network(address)
+        place = place_of(address)
+        key = address if place is None else network_of(place)
         if self._places.total() >= self._limit:
             raise TooManyStreams("This replica has too many event stream clients; poll instead.")
         if self._places[key] >= self._each:
@@ -117,14 +118,3 @@ class Subscribers:
             self._places[key] -= 1
             if not self._places[key]:
                 del self._places[key]
-
-
-def _network(address: str) -> str:
-    """What counts as one address: of IPv6, what one customer gets."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv4Address):
-        return address
-    return str(parsed.ipv4_mapped or IPv6Network((int(parsed), 64), strict=False))

@@ -45,8 +45,11 @@ class Doorkeeper:
             await self._note(keys.use, found.keyid)
         return self._remember(digest, Principal(ActorKind.KEY, Role(found.role), found.name, found.keyid))
 
-    async def by_session(self, token: str) -> Principal | None:
-        """Whom a session lets in; None: it is over. Raises the errors of Database.read."""
+    async def by_session(self, token: str, *, is_used: bool = True) -> Principal | None:
+        """Whom a session lets in; None: it is over. Raises the errors of Database.read.
+
+        `is_used`: whether somebody uses it, so that it does not end yet.
+        """
         digest = tokens.digest_of(token)
         known = self._recall(digest)
         if known is not None:
@@ -54,7 +57,7 @@ class Doorkeeper:
         found = await self._database.read(sessions.by_digest, digest)
         if found is None:
             return self._remember(digest, None)
-        if found.stale:
+        if found.stale and is_used:
             await self._note(_see, found.sessionid, found.userid)
         principal = Principal(ActorKind.USER, Role(found.role), found.name, found.userid, found.sessionid)
         return self._remember(digest, principal)

@@ -1,4 +1,4 @@
-"""Passwords, by argon2id: each takes a core for a while, and 64 MiB, so that they take turns."""
+"""Passwords, by argon2id: each takes some cores for a while, and 64 MiB, so that they take turns."""
 
 import asyncio
 from collections.abc import Callable

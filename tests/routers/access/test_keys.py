@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from httpx import AsyncClient
 
 from scheduler_api import tokens
 from scheduler_api.database.engine import Database
@@ -53,6 +54,7 @@ async def test_what_is_done_with_a_key_names_it(comes: Comes, database: Database
         "Bearer " + UNKNOWN,
         "Bearer " + UNKNOWN[:-1] + "x",
         "Basic YW5uYTpwYXNzd29yZA==",
+        "Basic",
         "bearer " + "x" * 5000,
     ],
 )
@@ -160,3 +162,49 @@ async def test_a_stream_ends_when_its_key_is_revoked(
         await execute(database, "UPDATE apikey SET revokedat = now()")
         await stream
     ended.set()
+
+
+async def test_values_of_headers_are_for_those_who_may_write_them(comes: Comes, database: Database) -> None:
+    editor = comes(await key_of(database, "editor"))
+    target = {"url": "https://example.com/hook", "headers": {"Authorization": "Bearer TOPSECRET"}}
+    await editor.post("/jobs", json={"jobname": "Sync", "interval": 60, "target": target})
+    assert "TOPSECRET" in (await editor.get("/jobs/1")).text
+    operator = comes(await key_of(database, "operator"))
+    answers = [
+        await operator.get("/jobs/1"),
+        await operator.get("/jobs"),
+        await operator.get("/jobs/1/changes"),
+    ]
+    answers += [await operator.post(f"/jobs/1/{action}") for action in ("skip", "pause", "resume", "run")]
+    answers += [await operator.get("/jobs/1", headers=HTML), await operator.get("/logs")]
+    for answer in answers:
+        assert answer.is_success, answer.url
+        assert "TOPSECRET" not in answer.text, answer.url
+    shown = (await operator.get("/jobs/1")).json()["job"]
+    assert shown["target"]["headers"] == {"Authorization": "•••"}
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+async def test_where_all_may_come_in_nobody_lets_others_in_for_later(
+    client: AsyncClient, database: Database, accept: str
+) -> None:
+    orders = [
+        ("POST", "/keys", {"name": "backdoor", "role": "admin"}),
+        ("POST", "/users", {"name": "mallory", "role": "admin"}),
+        ("POST", "/users/1/link", {}),
+        ("POST", "/users/1/delete", {"x": "y"}),
+        ("POST", "/keys/1/delete", {"x": "y"}),
+    ]
+    for method, path, given in orders:
+        headers = {"accept": accept}
+        if accept == "text/html":
+            answer = await client.request(method, path, headers=headers, data=given)
+        else:
+            answer = await client.request(method, path, headers=headers, json=given)
+        assert answer.status_code in {409, 415}, path
+    assert await scalar(database, "SELECT count(*) FROM apikey") == 0
+    assert await scalar(database, "SELECT count(*) FROM useraccount") == 0
+    for path in ("/keys", "/users"):
+        page = (await client.get(path, headers=HTML)).text
+        assert "SCHEDULER_AUTH=required" in page
+        assert f'action="{path}"' not in page

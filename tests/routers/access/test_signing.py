@@ -1,6 +1,8 @@
 """Users: invited, signed in by password or link, signed out."""
 
+import asyncio
 import re
+from collections import Counter
 from ipaddress import ip_network
 
 import pytest
@@ -8,9 +10,13 @@ from asgi_lifespan import LifespanManager
 from httpx import ASGITransport, AsyncClient, Response
 
 from scheduler_api.app import create_app
+from scheduler_api.database.access import sessions as session_statements
 from scheduler_api.database.engine import Database
+from scheduler_api.errors import DatabaseUnavailable, ServiceBusy
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.workers import doorkeeper
+from scheduler_api.workers.change_feed import ChangeFeed
+from scheduler_api.workers.passwords import Passwords
 from tests.factories import execute, rows, scalar
 from tests.routers.access.conftest import ADDRESS, Comes, key_of
 
@@ -106,7 +112,8 @@ async def test_what_is_wrong_is_not_told_apart(comes: Comes, database: Database)
     assert {status for status, _ in said} == {401}
     assert len(said) == 1
     refused = await rows(database, "SELECT after ->> 'name' FROM jobchange WHERE action = 'signinrefused'")
-    assert {row[0] for row in refused} == {"anna@example.com", "new@example.com", "nobody@example.com", ""}
+    # Some type the password where the name belongs.
+    assert {row[0] for row in refused} == {"anna@example.com", "new@example.com", None}
 
 
 async def test_after_twenty_failures_a_password_is_of_no_use_but_all_else_is(
@@ -138,8 +145,16 @@ async def test_tries_are_counted_by_the_address_that_a_trusted_proxy_names(
     async with LifespanManager(create_app(settings.model_copy(update=own))) as manager:
         transport = ASGITransport(manager.app, client=ADDRESS)
         async with AsyncClient(transport=transport, base_url="http://localhost", headers=HTML) as browser:
-            for said in ("203.0.113.9", "1.1.1.1, 203.0.113.9, 10.1.2.3"):
+            for said in (
+                "203.0.113.9",
+                "1.1.1.1, 203.0.113.9, 10.1.2.3",
+                "203.0.113.9:4711",
+                "::ffff:203.0.113.9",
+            ):
                 await browser.post("/sign-in", data={"name": "anna"}, headers={"x-forwarded-for": said})
+            # What the client says stands in a line of its own, before that of the proxy.
+            two = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "203.0.113.9")]
+            await browser.post("/sign-in", data={"name": "anna"}, headers=two)
             assert await scalar(database, "SELECT DISTINCT address FROM signintry") == counted
             for said in ("", "no address", "10.0.0.1,,"):
                 answer = await browser.post("/sign-in", data={"name": "x"}, headers={"x-forwarded-for": said})
@@ -291,3 +306,164 @@ async def test_a_session_that_was_known_a_moment_ago_is_over_after_a_second(
     assert (await browser.get("/jobs")).status_code == 200
     clock[0] += 1.0
     assert (await browser.get("/jobs")).status_code == 303
+
+
+async def test_at_once_there_are_no_more_tries_than_one_after_another(
+    comes: Comes, database: Database
+) -> None:
+    await signed_in(comes, database)
+    clients = [comes(**HTML) for _ in range(40)]
+    answers = await asyncio.gather(*(sign_in(client, "wrong password here") for client in clients))
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses[401] + statuses[503] <= 20
+    assert statuses[429] == 40 - statuses[401] - statuses[503]
+
+
+async def test_a_try_that_nobody_looked_at_is_no_failure(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await signed_in(comes, database)
+
+    async def crowded(*_: object) -> bool:
+        raise ServiceBusy("Too many.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passwords, "is_right", crowded)
+        for _ in range(21):
+            assert (await sign_in(comes(**HTML), PASSWORD)).status_code == 503
+    assert (await sign_in(comes(**HTML), PASSWORD)).status_code == 303
+
+
+@pytest.mark.parametrize("change", ["UPDATE useraccount SET passwordhash = 'x'", "DELETE FROM useraccount"])
+async def test_a_password_that_is_another_by_now_lets_nobody_in(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    await signed_in(comes, database)
+    look = Passwords.is_right
+
+    async def slowly(self: Passwords, kept: str | None, given: str) -> bool:
+        found = await look(self, kept, given)
+        await execute(database, change)
+        return found
+
+    monkeypatch.setattr(Passwords, "is_right", slowly)
+    assert (await sign_in(comes(**HTML), PASSWORD)).status_code == 401
+
+
+async def test_of_many_links_at_once_the_last_one_works(comes: Comes, database: Database) -> None:
+    await invited(comes, database)
+    admin = comes(await key_of(database, "admin"))
+    answers = await asyncio.gather(*(admin.post("/users/1/link") for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert await scalar(database, "SELECT count(*) FROM signinlink") == 1
+
+
+async def test_a_link_that_is_used_twice_at_once_lets_in_once(comes: Comes, database: Database) -> None:
+    path = await invited(comes, database)
+    given = {"password": PASSWORD, "again": PASSWORD}
+    answers = await asyncio.gather(*(comes(**HTML).post(path, data=given) for _ in range(6)))
+    assert Counter(answer.status_code for answer in answers) == {303: 1, 404: 5}
+    assert await scalar(database, "SELECT count(*) FROM usersession") == 1
+
+
+async def test_to_sign_out_ends_the_session_or_says_that_it_did_not(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await signed_in(comes, database)
+    token = browser.cookies["session"]
+    with monkeypatch.context() as patch:
+        patch.setattr(doorkeeper.Doorkeeper, "by_session", failing)
+        assert (await browser.post("/sign-out")).status_code == 303
+    thief = comes(**HTML)
+    assert (await thief.get("/jobs", headers={"cookie": f"session={token}"})).status_code == 303
+    assert await scalar(database, "SELECT count(*) FROM jobchange WHERE action = 'signedout'") == 1
+    # Who has not signed in leaves nothing behind.
+    await comes(**HTML).post("/sign-out")
+    await comes(**HTML).post("/sign-out", headers={"cookie": "session=nothing"})
+    assert await scalar(database, "SELECT count(*) FROM jobchange WHERE action = 'signedout'") == 1
+
+
+async def failing(*_: object, **__: object) -> None:
+    raise DatabaseUnavailable("It does not answer.")
+
+
+async def test_signing_in_again_ends_the_session_that_it_takes_the_place_of(
+    comes: Comes, database: Database
+) -> None:
+    browser = await signed_in(comes, database)
+    for _ in range(3):
+        await sign_in(browser, PASSWORD)
+    assert await scalar(database, "SELECT count(*) FROM usersession") == 1
+
+
+async def test_of_very_many_sessions_the_oldest_end(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_statements, "MAX_SESSIONS", 3)
+    browser = await signed_in(comes, database)
+    for _ in range(4):
+        await sign_in(comes(**HTML), PASSWORD)
+    assert await scalar(database, "SELECT count(*) FROM usersession") == 3
+    assert (await browser.get("/jobs")).status_code == 303
+
+
+async def test_a_page_that_follows_by_itself_does_not_keep_a_session(
+    comes: Comes, database: Database
+) -> None:
+    browser = await signed_in(comes, database)
+    await execute(database, "UPDATE usersession SET seenat = now() - interval '7 hours'")
+    assert (await browser.get("/jobs", headers={"x-live": "1"})).status_code == 200
+    old = "SELECT now() - seenat > interval '6 hours' FROM usersession"
+    assert await scalar(database, old)
+    await browser.get("/jobs")
+    assert not await scalar(database, old)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"name=a%00b&password=x",
+        b"name=anna&password=a%00b",
+        b"name=" + b"x" * 5000,
+        b"name=%F0%9F%92%A9&password=%F0%9F%92%A9",
+    ],
+)
+async def test_odd_input_is_refused_as_any_other(comes: Comes, database: Database, body: bytes) -> None:
+    await signed_in(comes, database)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert (await comes(**HTML).post("/sign-in", content=body, headers=form)).status_code == 401
+
+
+async def test_a_form_in_a_charset_with_half_characters_is_refused(comes: Comes) -> None:
+    part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n+2AA-\r\n'
+    body = (part.format("name") + part.format("password") + "--x--\r\n").encode()
+    kind = {"content-type": "multipart/form-data; boundary=x; charset=utf-7"}
+    assert (await comes(**HTML).post("/sign-in", content=body, headers=kind)).status_code in {400, 422}
+
+
+async def test_what_a_stranger_sends_makes_no_page_look_again(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = []
+    monkeypatch.setattr(ChangeFeed, "publish", lambda _: published.append(1))
+    stranger = comes(**HTML)
+    for path in ("/jobs/1/run", "/sign-out", "/jobs", "/sign-in"):
+        await stranger.post(path, data={"name": "x"})
+    assert not published
+    await comes(await key_of(database, "operator")).post("/jobs/run")
+    assert published
+
+
+async def test_another_authorization_of_a_proxy_keeps_nobody_out(comes: Comes, database: Database) -> None:
+    browser = await signed_in(comes, database)
+    basic = {"authorization": "Basic YW5uYTpwYXNzd29yZA=="}
+    assert (await browser.get("/jobs", headers=basic)).status_code == 200
+
+
+async def test_who_has_signed_in_finds_the_way_from_a_page_of_an_error(
+    comes: Comes, database: Database
+) -> None:
+    browser = await signed_in(comes, database)
+    missing = await browser.get("/jobs/999")
+    assert (missing.status_code, "anna@example.com" in missing.text) == (404, True)
+    assert "anna@example.com" not in (await comes(**HTML).get("/nowhere")).text

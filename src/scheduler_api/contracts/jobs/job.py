@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from scheduler_api.contracts.jobs.drafts import After, Record
-from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
+from scheduler_api.contracts.jobs.targets import MASK, Target, TargetSummary, stored
 from scheduler_api.contracts.values import Output, all_given
 from scheduler_api.schedule import Fold, Gap, Misfire
 
@@ -134,3 +134,10 @@ class Job(JobSummary):
     """A job and its current state."""
 
     target: Annotated[JobTarget | None, BeforeValidator(_stored)]
+
+    def without_header_values(self) -> "Job":
+        """The same for those who may not write them: they often are credentials."""
+        if self.target is None or not self.target.headers:
+            return self
+        masked = self.target.model_copy(update={"headers": dict.fromkeys(self.target.headers, MASK)})
+        return self.model_copy(update={"target": masked})

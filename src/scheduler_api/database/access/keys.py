@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import apikey, columns
@@ -32,6 +33,7 @@ class KnownKey(NamedTuple):
     """Whether it is not known yet that it was used a moment ago."""
 
 
+# A key that somebody else has made may come from several replicas at once.
 ADD_KEY = Statement(
     insert(apikey)
     .values(
@@ -40,6 +42,7 @@ ADD_KEY = Statement(
             for name in ("name", "role", "prefix", "digest", "createdby", "expiresat", "createdat")
         }
     )
+    .on_conflict_do_nothing(index_elements=["digest"])
     .returning(*columns(apikey, KeyRow)),
     KeyRow,
 )
@@ -64,22 +67,16 @@ REVOKE_KEY = Statement(
     .returning(*columns(apikey, KeyRow)),
     KeyRow,
 )
-IS_KEY = Statement(select(apikey.c.keyid).where(apikey.c.digest == bindparam("digest")))
 
 
-async def add(session: Session, now: datetime, **values: object) -> KeyRow:
-    """Add a key: its name, role, prefix, digest, createdby, expiresat."""
-    return await session.one(ADD_KEY, createdat=now, **values)
+async def add(session: Session, now: datetime, **values: object) -> KeyRow | None:
+    """Add a key: its name, role, prefix, digest, createdby, expiresat; None: it is, or was, there."""
+    return await session.one_or_none(ADD_KEY, createdat=now, **values)
 
 
 async def by_digest(session: Session, digest: bytes) -> KnownKey | None:
     """The key of that digest, if it lets in."""
     return await session.one_or_none(FIND_KEY, digest=digest)
-
-
-async def is_there(session: Session, digest: bytes) -> bool:
-    """Whether there is, or was, such a key."""
-    return await session.one_or_none(IS_KEY, digest=digest) is not None
 
 
 async def use(session: Session, now: datetime, keyid: int) -> None:

@@ -29,6 +29,11 @@ class KnownSession(NamedTuple):
     """Whether it is not known yet that it was used a moment ago."""
 
 
+#: The most that a user has.
+MAX_SESSIONS = 50
+#: Any number that no other user of the same database takes; spells "jobtry". Who tries to sign in takes
+#: turns, as tries are counted and noted.
+TRY_KEY = 0x6A6F62747279
 #: A session ends when nobody has used it for so long, and after so long whatever is done.
 LASTS = "createdat > now() - interval '24 hours' AND seenat > now() - interval '8 hours'"
 ADD_SESSION = Statement(
@@ -63,13 +68,28 @@ SESSIONS = Statement(
     """,
     SessionRow,
 )
-END_SESSION = Statement(delete(usersession).where(usersession.c.digest == bindparam("digest")))
+END_SESSION = Statement(
+    """
+    WITH ended AS (DELETE FROM usersession WHERE digest = :digest RETURNING userid)
+    SELECT name FROM ended JOIN useraccount USING (userid)
+    """
+)
 END_SESSIONS = Statement(
-    delete(usersession).where(
-        usersession.c.userid == bindparam("user"), usersession.c.sessionid != bindparam("but")
+    delete(usersession)
+    .where(usersession.c.userid == bindparam("user"), usersession.c.sessionid != bindparam("but"))
+    .returning(usersession.c.sessionid)
+)
+#: All but the newest.
+END_OLDEST_SESSIONS = Statement(
+    """
+    DELETE FROM usersession WHERE sessionid IN (
+        SELECT sessionid FROM usersession WHERE userid = :userid
+        ORDER BY seenat DESC, sessionid DESC OFFSET :most
     )
+    """
 )
 END_OLD_SESSIONS = Statement(f"DELETE FROM usersession WHERE NOT ({LASTS})")
+TAKE_TRY_TURN = Statement("SELECT pg_advisory_xact_lock(:key)")
 TRY = Statement(
     insert(signintry)
     .values(at=bindparam("now"), name=bindparam("name"), address=bindparam("address"))
@@ -88,9 +108,10 @@ FORGET_TRIES = Statement("DELETE FROM signintry WHERE at < CAST(:now AS timestam
 
 
 async def add(session: Session, now: datetime, userid: int, digest: bytes, client: str | None) -> None:
-    """Begin a session; those that are over are forgotten."""
+    """Begin a session; those that are over are forgotten, and so are the oldest of very many."""
     await session.all(END_OLD_SESSIONS)
     await session.all(ADD_SESSION, now=now, user=userid, digest=digest, client=client)
+    await session.all(END_OLDEST_SESSIONS, userid=userid, most=MAX_SESSIONS)
 
 
 async def by_digest(session: Session, digest: bytes) -> KnownSession | None:
@@ -108,18 +129,23 @@ async def of_user(session: Session, userid: int) -> list[SessionRow]:
     return await session.all(SESSIONS, userid=userid)
 
 
-async def end(session: Session, digest: bytes) -> None:
-    """End a session."""
-    await session.all(END_SESSION, digest=digest)
+async def end(session: Session, digest: bytes) -> str | None:
+    """End a session; whose it was, None: there was none."""
+    name: str | None = await session.value(END_SESSION, digest=digest)
+    return name
 
 
-async def end_all(session: Session, userid: int, but: int = 0) -> None:
-    """End all sessions of a user but one."""
-    await session.all(END_SESSIONS, user=userid, but=but)
+async def end_all(session: Session, userid: int, but: int = 0) -> int:
+    """End all sessions of a user but one; how many."""
+    return len(await session.values(END_SESSIONS, user=userid, but=but))
 
 
 async def tries(session: Session, now: datetime, name: str, address: str) -> tuple[int, int]:
-    """How often somebody tried to sign in within the last hour: by that name, and from that address."""
+    """How often somebody tried to sign in within the last hour: by that name, and from that address.
+
+    Until the transaction ends, nobody else tries.
+    """
+    await session.all(TAKE_TRY_TURN, key=TRY_KEY)
     found = await session.one(TRIES, now=now, name=name, address=address)
     return found["named"], found["there"]
 

@@ -47,6 +47,13 @@ LOCK_ADMINS = Statement(
     .order_by(useraccount.c.userid)
     .with_for_update()
 )
+#: Whoever makes a link, or lets a user in, waits for who changes the user.
+LOCK_USER = Statement(select(*_USER).where(_IS).with_for_update(), UserRow)
+IS_PASSWORD = Statement(
+    select(useraccount.c.userid)
+    .where(_IS, useraccount.c.passwordhash == bindparam("hash"))
+    .with_for_update(key_share=True)
+)
 BY_NAME = Statement(
     select(useraccount.c.userid, useraccount.c.passwordhash).where(useraccount.c.name == bindparam("name"))
 )
@@ -78,13 +85,13 @@ class LinkRow(NamedTuple):
     expiresat: datetime
 
 
-LINK = Statement(
+_LINK = (
     select(signinlink.c.userid, useraccount.c.name, signinlink.c.expiresat)
     .join_from(signinlink, useraccount)
     .where(signinlink.c.digest == bindparam("digest"))
-    .with_for_update(of=signinlink),
-    LinkRow,
 )
+LINK = Statement(_LINK, LinkRow)
+LOCK_LINK = Statement(_LINK.with_for_update(of=signinlink), LinkRow)
 
 
 async def add(session: Session, now: datetime, name: str, role: str) -> UserRow | None:
@@ -100,6 +107,16 @@ async def listing(session: Session) -> list[UserRow]:
 async def get(session: Session, userid: int) -> UserRow | None:
     """A user."""
     return await session.one_or_none(USER, user=userid)
+
+
+async def lock(session: Session, userid: int) -> UserRow | None:
+    """A user, locked."""
+    return await session.one_or_none(LOCK_USER, user=userid)
+
+
+async def is_password(session: Session, userid: int, passwordhash: str) -> bool:
+    """Whether that is still the hash of the user's password; it stays so until the transaction ends."""
+    return await session.one_or_none(IS_PASSWORD, user=userid, hash=passwordhash) is not None
 
 
 async def lock_admins(session: Session) -> list[int]:
@@ -145,8 +162,13 @@ async def add_link(session: Session, now: datetime, userid: int, digest: bytes, 
 
 
 async def link(session: Session, digest: bytes) -> LinkRow | None:
-    """Whom a link lets in; it is locked."""
+    """Whom a link lets in; None: nobody."""
     return await session.one_or_none(LINK, digest=digest)
+
+
+async def lock_link(session: Session, digest: bytes) -> LinkRow | None:
+    """The same, locked: it lets in once."""
+    return await session.one_or_none(LOCK_LINK, digest=digest)
 
 
 async def forget_links(session: Session, userid: int) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.errors import NotPermitted, NotSignedIn, SchedulerError
 from scheduler_api.routers.http.access import LOCAL_HOSTS, without_port
 from scheduler_api.settings import Auth
+from scheduler_api.workers.addresses import network_of, place_of
 from scheduler_api.workers.doorkeeper import Doorkeeper
 
 #: How a session is kept by a browser: where it is on this machine it may not speak HTTPS.
@@ -25,7 +26,8 @@ async def admit(request: Request, needed: Role | None) -> None:
     """Note who asks as the scope's `principal`, None for strangers. Raises NotSignedIn, NotPermitted."""
     request.scope["principal"] = None
     if needed is None:
-        # What is open is so for those, too, who show what lets nobody in; probes wait for no database.
+        # What is open is so for those, too, who show what lets nobody in. Who shows nothing waits for
+        # no database.
         with contextlib.suppress(SchedulerError, *DATABASE_ERRORS):
             request.scope["principal"] = await _principal(request)
         return
@@ -62,16 +64,18 @@ async def _principal(request: Request) -> Principal | None:
     if request.state.settings.auth is not Auth.REQUIRED:
         return ANYBODY
     doorkeeper: Doorkeeper = request.state.doorkeeper
-    given = request.headers.get("authorization")
-    if given is not None:
-        scheme, _, key = given.partition(" ")
-        if scheme.lower() != "bearer":
-            raise NotSignedIn(HOW)
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    # What else a proxy asked for, and passes on, is no business of this service.
+    if scheme.lower() == "bearer":
         if (principal := await doorkeeper.by_key(key.strip())) is None:
             raise NotSignedIn("This API key is unknown, revoked or expired.")
         return principal
     token = session_of(request)
-    return None if token is None else await doorkeeper.by_session(token)
+    if token is None:
+        return None
+    # A page that follows the changes by itself is no sign of somebody who looks at it.
+    is_used = request.url.path != "/events" and "x-live" not in request.headers
+    return await doorkeeper.by_session(token, is_used=is_used)
 
 
 def session_of(request: Request) -> str | None:
@@ -94,24 +98,24 @@ def drop_session(request: Request, response: Response) -> None:
 
 def _cookie(request: Request) -> str:
     is_here = without_port(request.headers.get("host", "")) in LOCAL_HOSTS
-    return COOKIE_HERE if is_here and request.url.scheme == "http" else COOKIE
+    is_encrypted = "https" in {request.url.scheme, request.state.settings.base_url.partition(":")[0]}
+    return COOKIE_HERE if is_here and not is_encrypted else COOKIE
 
 
 def address_of(request: Request) -> str:
-    """From where the request comes: behind proxies that are trusted, the first that is none of them."""
-    addresses = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
+    """From where the request comes: behind proxies that are trusted, the first that is none of them.
+
+    Of IPv6 it is the network that one customer gets.
+    """
+    found = place_of(request.client.host if request.client else "")
+    passed_on = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
     trusted: Sequence[IPv4Network | IPv6Network] = request.state.settings.trusted_proxies
-    found = request.client.host if request.client else "this machine"
-    while addresses and _is_in(found, trusted):
-        found = addresses.pop() or found
-    return found[:100]
-
-
-def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    try:
-        return any(ip_address(address) in network for network in networks)
-    except ValueError:
-        return False
+    while found is not None and passed_on and any(found in network for network in trusted):
+        before = place_of(passed_on.pop())
+        if before is None:
+            break
+        found = before
+    return "this machine" if found is None else network_of(found)
 
 
 def can_keep(request: Request) -> bool:

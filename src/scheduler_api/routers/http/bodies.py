@@ -156,7 +156,12 @@ async def _parts(request: Request, content: bytes) -> dict[str, str]:
         raise HTTPException(
             400, "The body is not a form in UTF-8, holds a file, or has too many fields."
         ) from None
-    return _without_duplicates([(k, v) for k, v in form.multi_items() if not isinstance(v, UploadFile)])
+    fields = _without_duplicates([(k, v) for k, v in form.multi_items() if not isinstance(v, UploadFile)])
+    for name, value in fields.items():
+        # The client chooses the charset, and some have what is no character.
+        _check_text(name, ())
+        _check_text(value, (name,))
+    return fields
 
 
 def content_type(request: Request) -> str:

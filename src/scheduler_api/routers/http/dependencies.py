@@ -10,16 +10,18 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError, WithJsonSchem
 from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from scheduler_api.actors import Actor, ActorKind, Principal
+from scheduler_api.actors import Actor, ActorKind, Principal, Role
 from scheduler_api.ciphers import Cipher
+from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, CalendarName
 from scheduler_api.database.engine import Database, Work
-from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed
+from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed, SigningInIsOff
+from scheduler_api.routers.http.access import SAFE_METHODS
 from scheduler_api.services.system import overview
-from scheduler_api.settings import Settings
+from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard, urls
 from scheduler_api.web.filters import address
 from scheduler_api.web.pages import Pages, Reader
@@ -46,6 +48,16 @@ async def _principal(request: Request) -> Principal:
     if principal is None:
         raise NotSignedIn
     return principal
+
+
+async def where_signing_in_is_required(request: Request) -> None:
+    """Refuse changes to users and keys where all may make them: who came in then would stay."""
+    settings: Settings = request.state.settings
+    if settings.auth is not Auth.REQUIRED and request.method not in SAFE_METHODS:
+        raise SigningInIsOff(
+            "Users and keys are changed where SCHEDULER_AUTH is `required`, or by the commands "
+            "`scheduler-api users` and `scheduler-api keys`."
+        )
 
 
 async def _doorkeeper(request: Request) -> Doorkeeper:
@@ -190,6 +202,11 @@ DoorkeeperDep = Annotated[Doorkeeper, Depends(_doorkeeper)]
 """Whom keys and sessions let in."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 """What hashes passwords, and compares them."""
+
+
+def seen_by(principal: Principal, job: Job) -> Job:
+    """The job as somebody may see it: values of headers are for those who may write them."""
+    return job if principal.may(Role.EDITOR) else job.without_header_values()
 
 
 def check_target(request: Request, target: Target | None) -> None:

@@ -16,7 +16,8 @@ from scheduler_api.contracts.system.problems import OF_HTTP, InvalidField, Probl
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
-from scheduler_api.web.pages import Pages
+from scheduler_api.web.pages import Pages, Reader
+from scheduler_api.web.times import Times
 from scheduler_api.wording.problems import ADVICE
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,9 @@ log = structlog.get_logger(__name__)
 PROBLEM_JSON = "application/problem+json"
 #: Seconds after which a client may try again.
 RETRY_AFTER = "5"
+
+#: The same after too many failed attempts to sign in.
+TRIES_AFTER = "600"
 
 #: The status of each domain error; those that cannot reach a client stand in no table.
 STATUSES: dict[type[SchedulerError], int] = {
@@ -39,6 +43,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.NotSignedIn: 401,
     errors.NotPermitted: 403,
     errors.LastAdmin: 409,
+    errors.SigningInIsOff: 409,
     errors.TooManyTries: 429,
     errors.JobIsDeleted: 409,
     errors.LogIsSettled: 409,
@@ -102,6 +107,8 @@ def answer(request: Request, problem: Problem, headers: dict[str, str] | None = 
         headers["Retry-After"] = RETRY_AFTER
     if preferred(request.headers.get("accept")) is Media.HTML:
         pages: Pages = request.app.state.pages
+        if "principal" in request.scope:
+            pages = pages.seen_by(Reader(Times(), "/jobs", who=request.scope["principal"]))
         return Response(pages.error(problem), problem.status, headers, Media.HTML)
     content = problem.model_dump_json(exclude_none=True)
     return Response(content, problem.status, headers, PROBLEM_JSON)
@@ -141,6 +148,8 @@ async def _domain(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=problem.code, path=request.url.path)
+    if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return answer(request, problem, {"Retry-After": TRIES_AFTER})
     if problem.status != HTTPStatus.UNAUTHORIZED:
         return answer(request, problem)
     if preferred(request.headers.get("accept")) is Media.HTML:

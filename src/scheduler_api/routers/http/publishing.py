@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler_api.routers.http.access import SAFE_METHODS
 
 #: Requests to these change nothing that a page shows.
-UNPUBLISHED = {"/schedules/preview", "/times"}
+UNPUBLISHED = {"/schedules/preview", "/times", "/sign-out", "/account/password", "/account/sign-out"}
 
 
 class Publishing:
@@ -25,10 +25,16 @@ class Publishing:
 
         async def send_and_publish(message: Message) -> None:
             is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004 - an error
-            if is_done and scope["path"] not in UNPUBLISHED:
+            if is_done and _changes_something(scope):
                 scope["state"]["feed"].publish()
                 if scope["path"].startswith("/jobs"):
                     scope["state"]["forecasts"].forget()
             await send(message)
 
         await self._app(scope, receive, send_and_publish)
+
+
+def _changes_something(scope: Scope) -> bool:
+    """Whether pages may show something else now: strangers change nothing but runs that they report on."""
+    path = scope["path"]
+    return path.startswith("/runs/") or (scope.get("principal") is not None and path not in UNPUBLISHED)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from difflib import get_close_matches
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -125,9 +125,9 @@ class BrowserRouter(APIRouter):
         return add
 
 
-def form_router() -> APIRouter:
+def form_router(dependencies: Sequence[Any] = ()) -> APIRouter:
     """For forms, at addresses of their own: they cannot send PATCH and DELETE."""
-    return APIRouter(route_class=StrictRoute, include_in_schema=False)
+    return APIRouter(route_class=StrictRoute, include_in_schema=False, dependencies=dependencies)
 
 
 def _conditional(request: Request, response: Response) -> Response:

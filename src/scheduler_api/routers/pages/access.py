@@ -1,6 +1,6 @@
 """Users and API keys, in a browser."""
 
-from fastapi import Response
+from fastapi import Depends, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
@@ -15,6 +15,7 @@ from scheduler_api.routers.http.dependencies import (
     PagesDep,
     SettingsDep,
     UserId,
+    where_signing_in_is_required,
 )
 from scheduler_api.routers.http.forms import model_of
 from scheduler_api.routers.http.paging import with_offset
@@ -22,8 +23,8 @@ from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.access import keys, users
 from scheduler_api.services.system import health
 
-router = BrowserRouter()
-own_router = form_router()
+router = BrowserRouter(dependencies=[Depends(where_signing_in_is_required)])
+own_router = form_router(dependencies=[Depends(where_signing_in_is_required)])
 
 
 @router.page("/keys")

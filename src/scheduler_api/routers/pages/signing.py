@@ -9,7 +9,15 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from scheduler_api.actors import ActorKind, Principal
 from scheduler_api.computing import aside
 from scheduler_api.contracts.access.users import MAX_PASSWORD, MIN_PASSWORD
-from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, TooManyTries
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import (
+    FieldError,
+    InvalidInput,
+    LinkNotFound,
+    NotSignedIn,
+    SchedulerError,
+    TooManyTries,
+)
 from scheduler_api.routers.http.authentication import (
     address_of,
     can_keep,
@@ -29,14 +37,14 @@ from scheduler_api.routers.http.dependencies import (
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.access import signing
-from scheduler_api.services.access.signing import Comer
+from scheduler_api.services.access.signing import Comer, Try
 from scheduler_api.services.system import health
+from scheduler_api.workers.passwords import Passwords
 
 router = BrowserRouter()
 own_router = form_router()
 
 HOME = "/overview"
-WRONG = FieldError((), "The name or the password is wrong.")
 Token = Annotated[str, Path(max_length=100)]
 
 
@@ -55,22 +63,42 @@ async def sign_in(
     """Sign in with a name and a password."""
     comer = _comer(request, fields.get("name", "").strip().lower())
     try:
-        tried = await database.transact(signing.attempt, comer)
-    except TooManyTries as error:
-        shown = await aside(pages.sign_in, fields, [FieldError((), str(error))], can_keep=can_keep(request))
-        return HTMLResponse(shown, 429)
-    if not await passwords.is_right(tried.passwordhash, fields.get("password", "")[:MAX_PASSWORD]):
-        await database.transact(signing.refuse, comer)
-        return HTMLResponse(await aside(pages.sign_in, fields, [WRONG], can_keep=can_keep(request)), 401)
-    token = await database.transact(signing.sign_in, comer, tried)
+        tried = await _tried(database, passwords, comer, fields.get("password", ""))
+        token = await database.transact(signing.sign_in, comer, tried, session_of(request))
+    except (TooManyTries, NotSignedIn) as error:
+        wrong = [FieldError((), str(error))]
+        shown = await aside(pages.sign_in, fields, wrong, can_keep=can_keep(request))
+        return HTMLResponse(shown, 429 if isinstance(error, TooManyTries) else 401)
     return _signed_in(request, token, back_to(fields.get("back"), HOME))
+
+
+async def _tried(database: Database, passwords: Passwords, comer: Comer, password: str) -> Try:
+    """A try with the right password. Raises NotSignedIn for a wrong one, and TooManyTries."""
+    tried = await database.transact(signing.attempt, comer)
+    try:
+        is_right = await passwords.is_right(tried.passwordhash, password[:MAX_PASSWORD])
+    except SchedulerError:
+        await database.transact(signing.withdraw, tried)
+        raise
+    if not is_right:
+        await database.transact(signing.refuse, comer, tried)
+        raise NotSignedIn("The name or the password is wrong.")
+    return tried
 
 
 @router.page("/sign-in/{token}")
 async def link_page(request: Request, token: Token, database: DatabaseDep, pages: PagesDep) -> str:
     """The form to set a password; opening it does not use up the link."""
-    name = await database.transact(signing.whom, token)
+    name = await _whom(database, token)
     return await aside(pages.set_password, name, token, (), can_keep=can_keep(request))
+
+
+async def _whom(database: Database, token: str) -> str:
+    """The name of the user that a link lets in. Raises LinkNotFound."""
+    name, expiresat = await database.read(signing.whom, token)
+    if expiresat <= await database.read(health.clock):
+        raise LinkNotFound(signing.GONE)
+    return name
 
 
 @own_router.post("/sign-in/{token}", response_model=None)
@@ -83,7 +111,7 @@ async def sign_in_by_link(
     passwords: PasswordsDep,
 ) -> Response:
     """Set a password, and sign in."""
-    name = await database.transact(signing.whom, token)
+    name = await _whom(database, token)
     try:
         password = _new_password(fields)
     except InvalidInput as error:
@@ -95,15 +123,12 @@ async def sign_in_by_link(
 
 
 @own_router.post("/sign-out")
-async def sign_out(
-    request: Request, database: DatabaseDep, doorkeeper: DoorkeeperDep, actor: ActorDep
-) -> RedirectResponse:
+async def sign_out(request: Request, database: DatabaseDep, doorkeeper: DoorkeeperDep) -> RedirectResponse:
     """Sign out."""
     answer = RedirectResponse("/sign-in", 303)
     token = session_of(request)
     if token is not None:
-        if request.scope["principal"] is not None:
-            await database.transact(signing.sign_out, actor, token)
+        await database.transact(signing.sign_out, token)
         doorkeeper.forget(token)
         drop_session(request, answer)
     return answer

@@ -17,16 +17,17 @@ async def add(session: Session, now: datetime, actor: Actor, draft: KeyDraft) ->
     """Add a key. Raises InvalidInput where it would have expired already."""
     if draft.expiresat is not None and draft.expiresat <= now:
         raise InvalidInput(FieldError(("expiresat",), "Must be in the future."))
-    return await _keep(session, now, actor, draft, tokens.new_key())
+    added = await _keep(session, now, actor, draft, tokens.new_key())
+    assert added is not None
+    return added
 
 
 async def ensure(session: Session, now: datetime, actor: Actor, draft: KeyDraft, key: str) -> None:
     """Add the key that somebody else has made, unless it was added before, revoked or not."""
-    if not await keys.is_there(session, tokens.digest_of(key)):
-        await _keep(session, now, actor, draft, key)
+    await _keep(session, now, actor, draft, key)
 
 
-async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, key: str) -> NewKey:
+async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, key: str) -> NewKey | None:
     row = await keys.add(
         session,
         now,
@@ -37,6 +38,8 @@ async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, 
         createdby=actor.client,
         expiresat=draft.expiresat,
     )
+    if row is None:
+        return None
     said = {"keyid": row.keyid, "name": row.name, "role": row.role}
     await changes.record(session, now, actor, Event(ChangeAction.KEY_ADDED, after=said))
     return NewKey(**row._asdict(), key=key)

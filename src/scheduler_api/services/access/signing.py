@@ -1,20 +1,24 @@
 """Signing in and out: by a password or a link that works once, with a session of its own each time."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api import tokens
 from scheduler_api.actors import Actor, ActorKind
+from scheduler_api.contracts.access.users import USER_NAME
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.access import sessions, users
 from scheduler_api.database.access.sessions import SessionRow
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import LinkNotFound, TooManyTries
+from scheduler_api.errors import LinkNotFound, NotSignedIn, TooManyTries
 
 #: Tries within an hour: by one name, and from one address. A link, a session and a key go on working.
 MAX_TRIES = 20
+#: What counts as the name of all who give none that a user could have.
+NO_NAME = ""
 
 
 class Comer(NamedTuple):
@@ -36,35 +40,64 @@ class Try(NamedTuple):
 
 async def attempt(session: Session, now: datetime, comer: Comer) -> Try:
     """Note that somebody tries. Raises TooManyTries."""
-    named, there = await sessions.tries(session, now, comer.name, comer.address)
-    if max(named, there) >= MAX_TRIES:
+    name = comer.name if USER_NAME.fullmatch(comer.name) else NO_NAME
+    named, there = await sessions.tries(session, now, name, comer.address)
+    if there >= MAX_TRIES or (named >= MAX_TRIES and name != NO_NAME):
         raise TooManyTries(
             "Too many failed attempts within an hour. Try again later, or ask an admin for a one-time link."
         )
-    found = await users.by_name(session, comer.name)
+    found = await users.by_name(session, name)
     userid, passwordhash = (None, None) if found is None else found
-    return Try(await sessions.note_try(session, now, comer.name, comer.address), userid, passwordhash)
+    return Try(await sessions.note_try(session, now, name, comer.address), userid, passwordhash)
 
 
-async def refuse(session: Session, now: datetime, comer: Comer) -> None:
-    """It was the wrong password, or there is no such user."""
-    said = {"name": comer.name, "address": comer.address}
-    await changes.record(session, now, _actor(comer), Event(ChangeAction.SIGN_IN_REFUSED, after=said))
+async def withdraw(session: Session, _: datetime, tried: Try) -> None:
+    """It was no failure: nobody looked at the password."""
+    await sessions.forget_try(session, tried.tryid)
 
 
-async def sign_in(session: Session, now: datetime, comer: Comer, tried: Try) -> str:
-    """Begin a session for a user whose password was right; its token."""
+async def refuse(session: Session, now: datetime, comer: Comer, tried: Try) -> None:
+    """It was the wrong password, or there is no such user.
+
+    What was typed as a name is told only where it is one: some type the password there.
+    """
+    said = {"name": None if tried.userid is None else comer.name, "address": comer.address}
+    actor = Actor(ActorKind.LOCAL, comer.client)
+    await changes.record(session, now, actor, Event(ChangeAction.SIGN_IN_REFUSED, after=said))
+
+
+async def sign_in(session: Session, now: datetime, comer: Comer, tried: Try, before: str | None) -> str:
+    """Begin a session for a user whose password was right, instead of the one `before`; its token.
+
+    Raises NotSignedIn where the password is another one by now.
+    """
+    await _require_same_password(session, tried)
     assert tried.userid is not None
     await sessions.forget_try(session, tried.tryid)
+    if before is not None:
+        await sessions.end(session, tokens.digest_of(before))
     return await _begin_session(session, now, tried.userid, comer)
 
 
-async def whom(session: Session, now: datetime, token: str) -> str:
-    """The name of the user that a link lets in. Raises LinkNotFound."""
+async def _require_same_password(session: Session, tried: Try) -> None:
+    """It was compared outside of the transaction."""
+    if (
+        tried.userid is None
+        or tried.passwordhash is None
+        or not await users.is_password(session, tried.userid, tried.passwordhash)
+    ):
+        raise NotSignedIn("The name or the password is wrong.")
+
+
+async def whom(session: Session, token: str) -> tuple[str, datetime]:
+    """The name of the user that a link lets in, and until when. Raises LinkNotFound."""
     found = await users.link(session, tokens.digest_of(token))
-    if found is None or found.expiresat <= now:
-        raise LinkNotFound("This link has been used, or has expired. Ask an admin for another one.")
-    return found.name
+    if found is None:
+        raise LinkNotFound(GONE)
+    return found.name, found.expiresat
+
+
+GONE = "This link has been used, or has expired. Ask an admin for another one."
 
 
 async def sign_in_by_link(
@@ -74,18 +107,23 @@ async def sign_in_by_link(
 
     The link works no more, and all earlier sessions end. Raises LinkNotFound.
     """
-    name = await whom(session, now, token)
-    found = await users.link(session, tokens.digest_of(token))
-    assert found is not None
+    found = await users.lock_link(session, tokens.digest_of(token))
+    if found is None or found.expiresat <= now:
+        raise LinkNotFound(GONE)
+    named = comer._replace(name=found.name)
     await users.forget_links(session, found.userid)
-    await _set_password(session, now, comer._replace(name=name), found.userid, passwordhash)
-    return await _begin_session(session, now, found.userid, comer._replace(name=name))
+    await _set_password(session, now, named, found.userid, passwordhash)
+    return await _begin_session(session, now, found.userid, named)
 
 
 async def change_password(
     session: Session, now: datetime, comer: Comer, tried: Try, passwordhash: str
 ) -> str:
-    """Set another password where the old one was right, end all sessions, and begin a new one; its token."""
+    """Set another password where the old one was right, end all sessions, and begin a new one; its token.
+
+    Raises NotSignedIn where the old one is another by now.
+    """
+    await _require_same_password(session, tried)
     assert tried.userid is not None
     await sessions.forget_try(session, tried.tryid)
     await _set_password(session, now, comer, tried.userid, passwordhash)
@@ -97,24 +135,26 @@ async def _set_password(
 ) -> None:
     await users.set_password(session, userid, passwordhash)
     await sessions.end_all(session, userid)
-    await changes.record(session, now, _actor(comer), Event(ChangeAction.PASSWORD_SET))
+    await changes.record(session, now, _actor(comer.name), Event(ChangeAction.PASSWORD_SET))
 
 
-async def sign_out(session: Session, now: datetime, actor: Actor, token: str) -> None:
-    """End a session."""
-    await sessions.end(session, tokens.digest_of(token))
-    await changes.record(session, now, actor, Event(ChangeAction.SIGNED_OUT))
+async def sign_out(session: Session, now: datetime, token: str) -> None:
+    """End a session, if there is one."""
+    name = await sessions.end(session, tokens.digest_of(token))
+    if name is not None:
+        await changes.record(session, now, _actor(name), Event(ChangeAction.SIGNED_OUT))
 
 
 async def sign_out_elsewhere(
     session: Session, now: datetime, actor: Actor, userid: int, sessionid: int
 ) -> None:
     """End all sessions of a user but this one."""
-    await sessions.end_all(session, userid, sessionid)
-    await changes.record(session, now, actor, Event(ChangeAction.SIGNED_OUT, after={"elsewhere": True}))
+    ended = await sessions.end_all(session, userid, sessionid)
+    if ended:
+        await changes.record(session, now, actor, Event(ChangeAction.SIGNED_OUT, after={"elsewhere": ended}))
 
 
-async def sessions_of(session: Session, userid: int) -> list[SessionRow]:
+async def sessions_of(session: Session, userid: int) -> Sequence[SessionRow]:
     """The user's sessions, the newest first."""
     return await sessions.of_user(session, userid)
 
@@ -123,9 +163,9 @@ async def _begin_session(session: Session, now: datetime, userid: int, comer: Co
     token = tokens.new_token()
     await sessions.add(session, now, userid, tokens.digest_of(token), comer.client)
     await users.note_seen(session, now, userid)
-    await changes.record(session, now, _actor(comer), Event(ChangeAction.SIGNED_IN))
+    await changes.record(session, now, _actor(comer.name), Event(ChangeAction.SIGNED_IN))
     return token
 
 
-def _actor(comer: Comer) -> Actor:
-    return Actor(ActorKind.USER, comer.name)
+def _actor(name: str) -> Actor:
+    return Actor(ActorKind.USER, name)

@@ -28,7 +28,7 @@ async def add(session: Session, now: datetime, actor: Actor, draft: UserDraft, b
 
 async def invite(session: Session, now: datetime, actor: Actor, userid: int, base: str) -> Invitation:
     """A new link for a user; earlier ones work no more. Raises UserNotFound."""
-    row = _found(await users.get(session, userid), userid)
+    row = _found(await users.lock(session, userid), userid)
     await _record(session, now, actor, ChangeAction.LINK_MADE, after=row)
     return await _invite(session, now, row, base)
 

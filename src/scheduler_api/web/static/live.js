@@ -87,6 +87,13 @@ let last = 0;
 const clock = () => new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 let loaded = clock();
 
+// Whether the session has ended meanwhile: then the reader signs in, and comes back here.
+export const signedOut = (answer) => {
+  if (new URL(answer.url).pathname !== "/sign-in") return false;
+  location.assign(`/sign-in?back=${encodeURIComponent(location.pathname + location.search)}`);
+  return true;
+};
+
 // Looks again, not too often, and never twice at once.
 export const refresh = async () => {
   again = true;
@@ -97,7 +104,8 @@ export const refresh = async () => {
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, last + APART - Date.now())));
     last = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Live": "1" } });
+      if (signedOut(answer)) return;
       if (answer.ok) {
         show(await answer.text());
         loaded = clock();

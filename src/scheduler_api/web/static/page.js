@@ -1,5 +1,5 @@
 // Makes pages live. Without it every page and every action works just as well, by loading pages anew.
-import { follow, refresh, show } from "./live.js";
+import { follow, refresh, show, signedOut } from "./live.js";
 import "./keys.js";
 
 const SECOND = 1000;
@@ -55,6 +55,7 @@ document.addEventListener("submit", async (event) => {
   const body = new URLSearchParams(new FormData(form, event.submitter));
   try {
     const answer = await fetch(action, { method: "POST", body, headers: { Accept: "text/html" } });
+    if (signedOut(answer)) return;
     show(await answer.text(), { said: answer.ok ? null : "bad" });
     if (new URL(answer.url).pathname !== location.pathname) refresh();
   } catch {

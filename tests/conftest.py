@@ -27,7 +27,6 @@ from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
 from tests import lasting, pooler
 from tests.factories import KEPT, empty, end_others
-from tests.lasting import LastingDatabase
 from tests.servers import Server
 
 # To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
@@ -223,7 +222,7 @@ def settings(worker_database: URL) -> Settings:
 async def application(settings: Settings) -> AsyncIterator[FastAPI]:
     """The service, made once: all that it owns begins and ends with its lifespan, but for connections."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler_api.app, "Database", LastingDatabase)
+        patch.setattr(scheduler_api.app, "Database", lasting.lasting_on(asyncio.get_running_loop()))
         yield create_app(settings)
     await lasting.close()
 

@@ -4,6 +4,7 @@ A new one has nothing of the catalogue in its cache, and knows no type and no st
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import event
@@ -17,6 +18,16 @@ from scheduler_api.database.statements import Session
 
 _engines: dict[str, AsyncEngine] = {}
 _drivers: list[Connection] = []
+
+
+def lasting_on(loop: asyncio.AbstractEventLoop) -> Callable[..., Database]:
+    """What makes databases: on this event loop, lasting ones; a connection is of use on its own alone."""
+
+    def made(*places: Any, **options: Any) -> Database:
+        kind = LastingDatabase if asyncio.get_running_loop() is loop else Database
+        return kind(*places, **options)
+
+    return made
 
 
 class LastingDatabase(Database):

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,32 +18,39 @@ from scheduler_api.services.access import keys
 from tests.factories import rows
 from tests.servers import dsn
 
-Command = Callable[..., Result]
+Command = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
 def command(scratch: URL, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("SCHEDULER_DATABASE_URL", dsn(scratch))
     monkeypatch.setenv("SCHEDULER_PUBLIC_URL", "https://jobs.example.com")
-    monkeypatch.setenv("SCHEDULER_LOG_LEVEL", "error")
-    return lambda *arguments: CliRunner().invoke(main, arguments)
+    # It would send all that is logged from then on to where the command writes.
+    monkeypatch.setattr("scheduler_api.logs.configure", lambda *_, **__: None)
+    monkeypatch.setattr("scheduler_api.console.unknown_variables", lambda _: [])
+
+    async def run(*arguments: str) -> Result:
+        # In a thread of its own: the command has an event loop, as the tests have.
+        return await asyncio.to_thread(CliRunner().invoke, main, arguments)
+
+    return run
 
 
-def test_a_user_comes_by_a_link(command: Command) -> None:
-    added = command("users", "add", "Anna@example.com", "--role", "admin")
+async def test_a_user_comes_by_a_link(command: Command) -> None:
+    added = await command("users", "add", "Anna@example.com", "--role", "admin")
     assert added.exit_code == 0
     link = added.stdout.strip()
     assert re.fullmatch(r"https://jobs\.example\.com/sign-in/[\w-]{43}", link)
     assert "once" in added.stderr
-    again = command("users", "link", "ANNA@example.com").stdout.strip()
+    again = (await command("users", "link", "ANNA@example.com")).stdout.strip()
     assert link != again
-    command("users", "add", "bert", "--role", "viewer")
-    assert command("users", "role", "bert", "operator").exit_code == 0
-    assert [line.split()[:2] for line in command("users", "list").stdout.splitlines()] == [
+    await command("users", "add", "bert", "--role", "viewer")
+    assert (await command("users", "role", "bert", "operator")).exit_code == 0
+    assert [line.split()[:2] for line in (await command("users", "list")).stdout.splitlines()] == [
         ["anna@example.com", "admin"], ["bert", "operator"],
     ]  # fmt: skip
-    assert command("users", "remove", "bert").exit_code == 0
-    assert "bert" not in command("users", "list").stdout
+    assert (await command("users", "remove", "bert")).exit_code == 0
+    assert "bert" not in (await command("users", "list")).stdout
 
 
 @pytest.mark.parametrize(
@@ -61,27 +68,31 @@ def test_a_user_comes_by_a_link(command: Command) -> None:
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
 )
-def test_what_cannot_be_done_is_one_line(command: Command, arguments: tuple[str, ...], said: str) -> None:
-    refused = command(*arguments)
+async def test_what_cannot_be_done_is_one_line(
+    command: Command, arguments: tuple[str, ...], said: str
+) -> None:
+    refused = await command(*arguments)
     assert refused.exit_code == 69
     assert refused.stderr.startswith(said)
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_the_last_admin_is_not_removed_by_mistake(command: Command) -> None:
-    command("users", "add", "anna", "--role", "admin")
+async def test_the_last_admin_is_not_removed_by_mistake(command: Command) -> None:
+    await command("users", "add", "anna", "--role", "admin")
     for arguments in (("remove", "anna"), ("role", "anna", "viewer")):
-        assert "the only admin" in command("users", *arguments).stderr
+        assert "the only admin" in (await command("users", *arguments)).stderr
 
 
-def test_a_key_is_printed_and_nothing_else(command: Command) -> None:
-    key = command("keys", "add", "deploy", "--role", "editor", "--expires", "2900-01-01").stdout.strip()
+async def test_a_key_is_printed_and_nothing_else(command: Command) -> None:
+    key = (
+        await command("keys", "add", "deploy", "--role", "editor", "--expires", "2900-01-01")
+    ).stdout.strip()
     assert tokens.is_key(key)
-    (line,) = command("keys", "list").stdout.splitlines()
+    (line,) = (await command("keys", "list")).stdout.splitlines()
     assert line.startswith(f"1  {key[:10]}…  deploy  editor")
-    assert command("keys", "revoke", "1").exit_code == 0
-    assert command("keys", "list").stdout == ""
-    assert tokens.is_key(command("keys", "new").stdout.strip())
+    assert (await command("keys", "revoke", "1")).exit_code == 0
+    assert (await command("keys", "list")).stdout == ""
+    assert tokens.is_key((await command("keys", "new")).stdout.strip())
 
 
 @pytest.fixture

@@ -85,4 +85,8 @@ async def test_every_route_that_changes_something_can_be_tried(client: AsyncClie
         "POST /runs/{logid}/{token}",
         "POST /jobs/run",
         "POST /restore/confirm",
+        # What these give would be a key, or a link, that lets nobody in.
+        "POST /keys",
+        "POST /users",
+        "POST /users/{userid}/link",
     }

@@ -29,6 +29,7 @@ from scheduler_api.logs import configure as configure_logs
 from scheduler_api.routers import (
     account,
     actions,
+    audit,
     bulk,
     calendars,
     events,
@@ -80,6 +81,7 @@ PARTS = (
     logs,
     runs,
     account,
+    audit,
     users,
     keys,
     actions,

@@ -29,6 +29,7 @@ PAGES = {
     "/logs": 200,
     "/logs?status=failed": 200,
     "/account": 200,
+    "/audit": 200,
     "/users": 200,
     "/keys": 200,
     "/nowhere": 404,

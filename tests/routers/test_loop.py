@@ -151,6 +151,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/events"): [],
     ("GET", "/limits"): both(),
     ("GET", "/account"): both(),
+    ("GET", "/audit"): both("limit=1000"),
     ("POST", "/account/password"): [of_form({"password": "x" * 60_000}), of_form({})],
     ("POST", "/account/sign-out"): [Ask((401,))],
     ("GET", "/sign-in"): [Ask((303,), accept=PAGE)],

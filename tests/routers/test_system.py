@@ -118,6 +118,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "POST /jobs/{jobid}/secrets",
         "DELETE /jobs/{jobid}/secrets/{secretid}",
         "GET /account",
+        "GET /audit",
         "GET /keys",
         "POST /keys",
         "DELETE /keys/{keyid}",

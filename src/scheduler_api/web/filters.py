@@ -6,6 +6,9 @@ from urllib.parse import urlencode
 #: What narrows each list down, and what else the addresses of its pages keep.
 OF_JOBS, KEPT_OF_JOBS = ("search", "name", "state", "laststatus", "tag", "pauseid"), ("sort", "limit")
 OF_RUNS = ("status", "cause", "since", "until", "jobid", "tag", "host", "minduration", "maxduration")
+#: And that of what everybody did.
+OF_AUDIT = ("actor", "client", "action", "jobid", "since", "until")
+KEPT_OF_AUDIT = ("limit",)
 KEPT_OF_RUNS = ("limit",)
 
 

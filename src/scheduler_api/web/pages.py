@@ -9,7 +9,8 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler_api import __version__, wording
-from scheduler_api.actors import ANYBODY, Principal, Role
+from scheduler_api.actors import ANYBODY, ActorKind, Principal, Role
+from scheduler_api.contracts.access.audit import AuditEvent
 from scheduler_api.contracts.access.keys import Key, NewKey
 from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
 from scheduler_api.contracts.history.explanation import Explanation
@@ -17,6 +18,7 @@ from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarReport, CalendarSummary
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import Occurrence, Upcoming
 from scheduler_api.contracts.jobs.secrets import NewSecret
@@ -345,6 +347,23 @@ class Pages:
             sessions=sessions,
             shortest=MIN_PASSWORD,
             messages=form.messages(field_errors, None),
+        )
+
+    def audit(
+        self, now: datetime, found: Sequence[AuditEvent], further: str | None, query: Mapping[str, str]
+    ) -> str:
+        """What everybody did, with filters."""
+        narrowed = filters.given(query, filters.OF_AUDIT)
+        return self._render(
+            "audit.html",
+            now=now,
+            found=found,
+            further=further,
+            first="cursor" not in query,
+            filters=narrowed,
+            kept=filters.given(query, filters.KEPT_OF_AUDIT),
+            actors=list(ActorKind),
+            actions=list(ChangeAction),
         )
 
     def keys(

@@ -3,7 +3,7 @@
 from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.wording.access import ROLES
 from scheduler_api.wording.instants import local, milliseconds, taken
-from scheduler_api.wording.jobs import action, differences, schedule, whole_schedule
+from scheduler_api.wording.jobs import ACTIONS, action, differences, schedule, whole_schedule
 from scheduler_api.wording.runs import (
     CAUSES,
     FAILURES,
@@ -27,6 +27,7 @@ from scheduler_api.wording.targets import (
 )
 
 __all__ = [
+    "ACTIONS",
     "CAUSES",
     "FAILURES",
     "MASK",

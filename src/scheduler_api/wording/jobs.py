@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from scheduler_api.contracts.access.audit import AuditEvent
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
 from scheduler_api.contracts.jobs.drafts import After, Ending
 from scheduler_api.contracts.jobs.job import JobSummary
@@ -57,16 +58,42 @@ DONE = {
     ChangeAction.BACKFILLED: "{count} runs, from {since} to {until}",
     ChangeAction.SECRET_ADDED: "secret {secretid}",
     ChangeAction.SECRET_REMOVED: "secret {secretid}",
+    ChangeAction.USER_ADDED: "{name}, {role}",
+    ChangeAction.USER_REMOVED: "{name}, {role}",
+    ChangeAction.LINK_MADE: "for {name}",
+    ChangeAction.KEY_ADDED: "{name}, {role}",
+    ChangeAction.KEY_REVOKED: "{name}, {role}",
 }
 
 
-def action(change: Change) -> str:
+#: What was done, where its name is no word.
+ACTIONS = {
+    ChangeAction.SECRET_ADDED: "secret added",
+    ChangeAction.SECRET_REMOVED: "secret removed",
+    ChangeAction.LIMIT_SET: "limit set",
+    ChangeAction.LIMIT_REMOVED: "limit removed",
+    ChangeAction.CALENDAR_SET: "calendar set",
+    ChangeAction.CALENDAR_REMOVED: "calendar removed",
+    ChangeAction.RESTORE_CONFIRMED: "restore confirmed",
+    ChangeAction.SIGNED_IN: "signed in",
+    ChangeAction.SIGN_IN_REFUSED: "sign-in refused",
+    ChangeAction.SIGNED_OUT: "signed out",
+    ChangeAction.USER_ADDED: "user added",
+    ChangeAction.USER_CHANGED: "user changed",
+    ChangeAction.USER_REMOVED: "user removed",
+    ChangeAction.PASSWORD_SET: "password set",
+    ChangeAction.LINK_MADE: "link made",
+    ChangeAction.KEY_ADDED: "key added",
+    ChangeAction.KEY_REVOKED: "key revoked",
+}
+
+
+def action(change: Change | AuditEvent) -> str:
     """What was done, in a word or two."""
-    words = {ChangeAction.SECRET_ADDED: "secret added", ChangeAction.SECRET_REMOVED: "secret removed"}
-    return words.get(change.action, change.action.value)
+    return ACTIONS.get(change.action, change.action.value)
 
 
-def differences(change: Change) -> list[str]:
+def differences(change: Change | AuditEvent) -> list[str]:
     """A change, field by field; of a creation, nothing: the job shows it. Values of headers are masked."""
     if change.action in DONE:
         return [DONE[change.action].format_map(change.after or change.before or {})]

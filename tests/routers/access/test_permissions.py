@@ -84,6 +84,7 @@ TABLE = """
     DELETE /calendars/{name} editor
     POST /calendars/{name}/delete editor
     POST /restore/confirm admin
+    GET /audit admin
     GET /keys admin
     POST /keys admin
     DELETE /keys/{keyid} admin

@@ -57,6 +57,22 @@ OF_SCHEDULE = Statement(
     ChangeRow,
 )
 
+#: Of everything that was done, newest first.
+OF_ALL = Statement(
+    """
+    SELECT changeid, jobid, at, action, actor, client, before, after FROM jobchange
+    WHERE changeid < :before
+      AND (CAST(:actor AS text) IS NULL OR actor = :actor)
+      AND (CAST(:client AS text) IS NULL OR client = :client)
+      AND (CAST(:action AS text) IS NULL OR action = :action)
+      AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
+      AND at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+      AND at < coalesce(CAST(:until AS timestamptz), 'infinity')
+    ORDER BY changeid DESC LIMIT :limit
+    """,
+    ChangeRow,
+)
+
 #: Before what a repair let the job go on with, all is accounted for.
 REPAIRED = Statement(
     """
@@ -64,6 +80,17 @@ REPAIRED = Statement(
     WHERE jobid = :jobid AND action = 'repaired' ORDER BY changeid DESC LIMIT 1
     """
 )
+
+
+class ChangeFilter(NamedTuple):
+    """Which of everything that was done; None: whatever it is."""
+
+    actor: str | None = None
+    client: str | None = None
+    action: str | None = None
+    jobid: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Event(NamedTuple):
@@ -94,6 +121,11 @@ async def record(session: Session, now: datetime, actor: Actor, event: Event) ->
 async def newest(session: Session, jobid: int, before: int, limit: int) -> list[ChangeRow]:
     """Up to `limit` changes of the job with a changeid below `before`, newest first."""
     return await session.all(NEWEST, jobid=jobid, before=before, limit=limit)
+
+
+async def of_all(session: Session, wanted: ChangeFilter, before: int, limit: int) -> list[ChangeRow]:
+    """Up to `limit` of them with a changeid below `before`, newest first."""
+    return await session.all(OF_ALL, before=before, limit=limit, **wanted._asdict())
 
 
 async def of_schedule(session: Session, jobid: int) -> list[ChangeRow]:

@@ -8,9 +8,12 @@ from uuid import UUID
 from fastapi import Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
+from scheduler_api.actors import ActorKind
+from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
+from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
@@ -128,6 +131,32 @@ async def _any_log_filter(
 
 AnyLogFilterDep = Annotated[LogFilter, Depends(_any_log_filter)]
 """Which runs of all jobs a query asks for."""
+
+
+async def _change_filter(
+    actor: Annotated[
+        ActorKind | None, Query(description="By whom: `user`, `key`, `local` or `schedule`.")
+    ] = None,
+    client: Annotated[
+        str | None, Query(max_length=300, description="The name of the user or of the key.")
+    ] = None,
+    action: Annotated[ChangeAction | None, Query(description="What was done.")] = None,
+    jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="To which job.")] = None,
+    since: Annotated[str | None, Query(max_length=40, description="At this instant, or later.")] = None,
+    until: Annotated[str | None, Query(max_length=40, description="Before this instant.")] = None,
+) -> ChangeFilter:
+    return ChangeFilter(
+        actor,
+        client,
+        action,
+        jobid,
+        None if since is None else query_instant("since", since),
+        None if until is None else query_instant("until", until),
+    )
+
+
+ChangeFilterDep = Annotated[ChangeFilter, Depends(_change_filter)]
+"""What of everything that was done a query asks for."""
 
 
 async def _at(

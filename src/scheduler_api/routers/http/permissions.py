@@ -82,6 +82,7 @@ _NEEDED: dict[Role | None, str] = {
     """,
     Role.ADMIN: """
         POST /restore/confirm
+        GET /audit
         GET /keys
         POST /keys
         DELETE /keys/{keyid}

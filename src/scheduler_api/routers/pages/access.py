@@ -1,30 +1,50 @@
 """Users and API keys, in a browser."""
 
-from fastapi import Depends, Response
+from fastapi import Depends, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.access.keys import KeyDraft
 from scheduler_api.contracts.access.users import UserDraft, UserPatch
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
+    Cursor,
     DatabaseDep,
     KeyId,
     PagesDep,
+    PageSize,
     SettingsDep,
     UserId,
     where_signing_in_is_required,
 )
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import with_offset
+from scheduler_api.routers.http.paging import ChangeFilterDep, link_next, with_offset
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.services.access import keys, users
+from scheduler_api.services.access import audit, keys, users
 from scheduler_api.services.system import health
 
 router = BrowserRouter(dependencies=[Depends(where_signing_in_is_required)])
 own_router = form_router(dependencies=[Depends(where_signing_in_is_required)])
+
+
+@router.page("/audit")
+async def audit_page(
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    pages: PagesDep,
+    wanted: ChangeFilterDep,
+    size: PageSize,
+    cursor: Cursor = None,
+) -> str:
+    """What everybody did."""
+    found = await database.read(audit.events, wanted, cursor or MAX_ID, size + 1)
+    now = await database.read(health.clock)
+    further = link_next(request, response, cursor=found[size - 1].changeid) if found[size:] else None
+    return await aside(pages.audit, now, found[:size], further, request.query_params)
 
 
 @router.page("/keys")

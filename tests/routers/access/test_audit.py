@@ -1,0 +1,89 @@
+"""Who did what: everything, in one list, for those who answer for it."""
+
+import pytest
+
+from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.database.engine import Database
+from scheduler_api.wording import ACTIONS
+from tests.routers.access.conftest import Comes, key_of
+from tests.routers.access.test_signing import sign_in, signed_in
+
+HTML = {"accept": "text/html"}
+
+
+async def test_everything_that_was_done_is_there(comes: Comes, database: Database) -> None:
+    browser = await signed_in(comes, database)
+    await sign_in(comes(**HTML), "wrong password here")
+    deploy = comes(await key_of(database, "editor", "deploy"))
+    await deploy.post("/jobs", json={"jobname": "Sync", "interval": 60})
+    await browser.post("/jobs/1/pause")
+    await deploy.put("/limits/host/a.example", json={"limit": 2})
+    admin = comes(await key_of(database, "admin", "setup"))
+    found = (await admin.get("/audit")).json()
+    assert [(one["action"], one["actor"], one["client"]) for one in found if one["actor"] != "local"] == [
+        ("limitset", "key", "deploy"),
+        ("paused", "user", "anna@example.com"),
+        ("created", "key", "deploy"),
+        ("signedin", "user", "anna@example.com"),
+        ("passwordset", "user", "anna@example.com"),
+        ("useradded", "key", "a program"),
+    ]
+    (refused,) = (await admin.get("/audit?action=signinrefused")).json()
+    assert refused["after"] == {"name": "anna@example.com", "address": "10.0.0.5"}
+
+
+@pytest.mark.parametrize(
+    ("query", "actions"),
+    [
+        ("client=deploy", ["edited", "created"]),
+        ("actor=key&client=deploy&action=edited", ["edited"]),
+        ("jobid=1&action=created", ["created"]),
+        ("jobid=2", []),
+        ("until=2001-01-01T00:00:00Z", []),
+        ("since=2001-01-01T00:00:00Z&client=deploy&limit=1", ["edited"]),
+    ],
+)
+async def test_it_is_filtered(comes: Comes, database: Database, query: str, actions: list[str]) -> None:
+    deploy = comes(await key_of(database, "editor", "deploy"))
+    await deploy.post("/jobs", json={"jobname": "Sync", "interval": 60})
+    await deploy.patch("/jobs/1", json={"jobname": "Sync again"})
+    admin = comes(await key_of(database, "admin"))
+    answer = await admin.get(f"/audit?{query}")
+    assert [one["action"] for one in answer.json()] == actions
+    assert ("link" in answer.headers) is ("limit=1" in query)
+    if "link" in answer.headers:
+        further = answer.headers["link"].partition("<")[2].partition(">")[0]
+        assert [one["action"] for one in (await admin.get(further)).json()] == ["created"]
+
+
+async def test_the_page_says_it_in_words(comes: Comes, database: Database) -> None:
+    await signed_in(comes, database)
+    deploy = comes(await key_of(database, "editor", "deploy"))
+    await deploy.post("/jobs", json={"jobname": "Sync", "interval": 60})
+    await deploy.patch("/jobs/1", json={"jobname": "Sync again"})
+    admin = comes(await key_of(database, "admin"), **HTML)
+    page = (await admin.get("/audit")).text
+    for said in (
+        "key added",
+        "deploy, editor",
+        "anna@example.com",
+        "jobname: Sync → Sync again",
+        'href="/jobs/1"',
+    ):
+        assert said in page, said
+    assert "No matching events" in (await admin.get("/audit?client=carl")).text
+    first = (await admin.get("/audit?limit=2")).text
+    assert 'rel="next"' in first
+
+
+async def test_a_wrong_filter_is_refused(comes: Comes, database: Database) -> None:
+    admin = comes(await key_of(database, "admin"))
+    for query in ("action=eaten", "actor=god", "jobid=x", "since=yesterday", "who=me"):
+        assert (await admin.get(f"/audit?{query}")).status_code == 422, query
+
+
+def test_every_action_is_a_word() -> None:
+    assert all(
+        action in ACTIONS or (action.value.isalpha() and action.value.endswith("ed"))
+        for action in ChangeAction
+    )

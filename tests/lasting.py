@@ -4,6 +4,7 @@ A new one has nothing of the catalogue in its cache, and knows no type and no st
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +25,16 @@ def lasting_on(loop: asyncio.AbstractEventLoop) -> Callable[..., Database]:
     """What makes databases: on this event loop, lasting ones; a connection is of use on its own alone."""
 
     def made(*places: Any, **options: Any) -> Database:
-        kind = LastingDatabase if asyncio.get_running_loop() is loop else Database
+        kind = LastingDatabase if _running_loop() is loop else Database
         return kind(*places, **options)
 
     return made
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None
 
 
 class LastingDatabase(Database):

@@ -1,4 +1,4 @@
-"""scheduler-api users | keys: who may come in, for whoever has access to the database."""
+"""scheduler-api users | keys: who may come in, for operators with access to the database."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Who does something: what is known of whoever asks, and what they may do."""
+"""Who does something: what is known of a client, and what it may do."""
 
 from enum import StrEnum
 from typing import NamedTuple

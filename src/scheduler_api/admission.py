@@ -1,4 +1,4 @@
-"""How the first ones come in, where whoever comes has to say who they are."""
+"""How the first user comes in, where signing in is required."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ BOOTSTRAP = KeyDraft(name="bootstrap", role=Role.ADMIN)
 
 
 def operator(command: str) -> Actor:
-    """Whoever runs a command on this machine, with access to the database."""
+    """The operator who runs a command on this machine, with access to the database."""
     return Actor(ActorKind.LOCAL, f"scheduler-api {command}, {socket.gethostname()}")
 
 

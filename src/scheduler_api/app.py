@@ -126,10 +126,20 @@ def __getattr__(name: str) -> FastAPI:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = Settings()
+    require_names(settings)
     configure_logs(settings.log_level, settings.log_format, is_server_ours=False)
     for sentence in unknown_variables(os.environ):
         log.warning(sentence)
     return create_app(settings)
+
+
+def require_names(settings: Settings) -> None:
+    """Raise Misconfigured where all may come in, and a page of another site could, by a name of its own."""
+    if settings.auth is Auth.OFF and not settings.allowed_hosts:
+        raise Misconfigured(
+            "With SCHEDULER_AUTH=off pages of other sites could reach this service by a name of theirs: set "
+            "SCHEDULER_ALLOWED_HOSTS to its names, or SCHEDULER_AUTH=required."
+        )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -11,7 +11,7 @@ import structlog
 
 from scheduler_api import __version__, admission, checking, exporting, server
 from scheduler_api.access_commands import key_commands, user_commands
-from scheduler_api.app import create_app, database_server, requests_database, shares
+from scheduler_api.app import create_app, database_server, requests_database, require_names, shares
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
@@ -47,13 +47,10 @@ def serve(host: str | None, port: int | None) -> None:
             )
         )
     if settings.auth is Auth.OFF:
-        if not settings.allowed_hosts:
-            fail(
-                Misconfigured(
-                    "With SCHEDULER_AUTH=off pages of other sites could reach this service by a name of "
-                    "theirs: set SCHEDULER_ALLOWED_HOSTS to its names, or SCHEDULER_AUTH=required."
-                )
-            )
+        try:
+            require_names(settings)
+        except Misconfigured as error:
+            fail(error)
         log.warning(
             "SCHEDULER_AUTH=off: everybody who reaches the port may do everything",
             host=settings.host,

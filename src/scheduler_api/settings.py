@@ -33,7 +33,7 @@ class Auth(StrEnum):
     LOCAL = "local"
     """Only this machine: loopback peers, known host names."""
     REQUIRED = "required"
-    """Whoever signs in, or has an API key."""
+    """Users who sign in, and programs with an API key."""
     OFF = "off"
     """Everybody who can reach the port."""
 

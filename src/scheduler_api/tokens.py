@@ -20,7 +20,7 @@ def new_key() -> str:
 
 
 def is_key(text: str) -> bool:
-    """Whether it may be a key; whoever guesses mostly guesses none."""
+    """Whether it has the form of a key: hardly any guess does."""
     random = text[len(KEY_PREFIX) : -CHECKSUM]
     return (
         len(text) == len(KEY_PREFIX) + RANDOM + CHECKSUM

@@ -1,7 +1,7 @@
 """Who comes in: the keys and sessions that let in, remembered for a second.
 
 So a program that asks a thousand times a second costs the database one look; and what is revoked lets nobody
-in a second later, at whatever replica, without anybody being told.
+in a second later, at any replica, without a notification.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from scheduler_api.errors import SchedulerError
 
 #: Seconds for which it is remembered whom something lets in.
 KNOWN_SECONDS = 1.0
-#: The most that is remembered: whoever comes with ever new ones makes nothing grow.
+#: The most that is remembered: a client with ever new keys makes nothing grow.
 MAX_KNOWN = 10_000
 
 

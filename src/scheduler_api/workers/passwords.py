@@ -32,7 +32,8 @@ class Passwords:
 
     async def is_right(self, passwordhash: str | None, password: str) -> bool:
         """Whether a password is the one of that hash; None is nobody's. Raises ServiceBusy."""
-        if passwordhash is None and not self._nobody:
+        # Whatever the name: that it takes longer once says nothing about it.
+        if not self._nobody:
             self._nobody = await self.hash("nobody")
         try:
             await self._in_turn(self._hasher.verify, passwordhash or self._nobody, password)

@@ -1,4 +1,4 @@
-"""A service where whoever comes has to say who they are."""
+"""A service that requires signing in."""
 
 from collections.abc import AsyncIterator, Callable
 

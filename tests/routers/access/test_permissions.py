@@ -18,7 +18,7 @@ from tests.routers.test_loop import VALUES
 
 HTML = "text/html"
 CONVERTOR = re.compile(r":\w+}")
-#: By method and address: the first of viewer, operator, editor and admin who may; `-`: whoever comes.
+#: By method and address: the first of viewer, operator, editor and admin who may; `-`: open to all.
 TABLE = """
     GET / -
     GET /healthz -

@@ -6,8 +6,10 @@ import pytest
 from asgi_lifespan import LifespanManager
 from httpx import ASGITransport, AsyncClient, Response
 
+import scheduler_api.app
 from scheduler_api.app import create_app
 from scheduler_api.database.engine import Database
+from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Settings
 
 
@@ -87,3 +89,10 @@ async def test_no_change_from_a_page_of_another_site(
     response = await ask(settings, method="POST", path=path, **headers)
     assert (response.status_code == 403) is refused
     assert (await ask(settings, path="/jobs", **headers)).status_code == 200
+
+
+def test_open_to_all_by_any_name_is_refused_however_it_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`uvicorn scheduler_api.app:app` as well: a page of another site has a name of its own."""
+    monkeypatch.setenv("SCHEDULER_AUTH", "off")
+    with pytest.raises(Misconfigured, match="SCHEDULER_ALLOWED_HOSTS"):
+        _ = scheduler_api.app.app

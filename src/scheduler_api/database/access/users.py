@@ -47,7 +47,7 @@ LOCK_ADMINS = Statement(
     .order_by(useraccount.c.userid)
     .with_for_update()
 )
-#: Whoever makes a link, or lets a user in, waits for who changes the user.
+#: To make a link waits for a change to the user.
 LOCK_USER = Statement(select(*_USER).where(_IS).with_for_update(), UserRow)
 IS_PASSWORD = Statement(
     select(useraccount.c.userid)

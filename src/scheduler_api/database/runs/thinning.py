@@ -9,8 +9,7 @@ from scheduler_api.database.jobs.removal import Gone, with_attempts
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import jobthinned
 
-# Whoever reads rows, and then since when all are kept, learns of each that was gone by then: none goes before
-# this has been told.
+# Written before any row goes: who reads rows first, and this afterwards, knows which may be missing.
 SET_HORIZONS = Statement(
     """
     INSERT INTO jobthinned (jobid, since)

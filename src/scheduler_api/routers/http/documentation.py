@@ -168,7 +168,7 @@ def _complete(found: dict[str, Any]) -> None:
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
             if needed(method.upper(), path) is None:
-                # Whoever asks may have it.
+                # Open to all.
                 operation["responses"].pop("401", None)
                 operation["security"] = []
     # With other settings of SCHEDULER_AUTH none is needed.

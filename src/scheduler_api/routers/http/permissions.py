@@ -1,11 +1,11 @@
-"""What each address needs whoever asks to be: one table, which each route is looked up in when it is made."""
+"""The role that each address needs: one table, in which each route is looked up when it is made."""
 
 import re
 
 from scheduler_api.actors import Role
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder
 
-#: Whoever asks may have it: it tells nothing of jobs, or asks for a secret of its own.
+#: Open to all: it says nothing about jobs, or asks for a secret of its own.
 OPEN = None
 
 _NEEDED: dict[Role | None, str] = {
@@ -96,7 +96,7 @@ _NEEDED: dict[Role | None, str] = {
         POST /users/{userid}/link
     """,
 }
-#: The role that an address needs, by method and path; None: whoever asks.
+#: The role that an address needs, by method and path; None: open to all.
 NEEDED = {line.strip(): role for role, lines in _NEEDED.items() for line in lines.strip().splitlines()}
 _CONVERTOR = re.compile(r":\w+}")
 

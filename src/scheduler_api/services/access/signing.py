@@ -59,7 +59,7 @@ async def withdraw(session: Session, _: datetime, tried: Try) -> None:
 async def refuse(session: Session, now: datetime, comer: Comer, tried: Try) -> None:
     """It was the wrong password, or there is no such user.
 
-    What was typed as a name is told only where it is one: some type the password there.
+    The name is recorded only if such a user exists: some people type their password there.
     """
     said = {"name": None if tried.userid is None else comer.name, "address": comer.address}
     actor = Actor(ActorKind.LOCAL, comer.client)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
 from typing import Any
 
 from alembic.script import ScriptDirectory
@@ -63,16 +64,20 @@ async def end_others(database: Database, kept: Sequence[int]) -> None:
     """End the connections to the database that do not serve all tests, nor are `kept`, by their processes.
 
     What a test left behind, such as the last statement of a process that it killed, must not hold rows of
-    the next one.
+    the next one. Who has left the list of sessions holds no lock; how soon its process goes is the machine's
+    business.
     """
-    query = (
-        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
-        f" WHERE datname = current_database() AND backend_type = 'client backend'"
+    query = text(
+        "SELECT pid, state, wait_event_type, wait_event, query, pg_terminate_backend(pid)"
+        f" FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         f" AND pid <> pg_backend_pid() AND application_name <> '{KEPT}'"
         " AND NOT (pid = ANY(:kept) AND state = 'idle')"
     )
-    async with database.transactional.begin() as connection:
-        await connection.execute(text(query), {"kept": kept})
+    give_up = monotonic() + 60
+    async with database.engine.connect() as connection:
+        while left := (await connection.execute(query, {"kept": kept})).all():
+            assert monotonic() < give_up, f"sessions of the test before do not end: {left}"
+            await asyncio.sleep(0.01)
 
 
 async def add_job(database: Database, *, due: datetime | None = NOON, **values: Any) -> int:

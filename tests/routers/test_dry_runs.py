@@ -36,7 +36,7 @@ CHANGES: list[tuple[str, str, Any, int]] = [
 
 
 async def kept(database: Database) -> dict[str, list[Any]]:
-    return {table: await rows(database, f"SELECT * FROM {table} ORDER BY 1") for table in TABLES}
+    return {table: await rows(database, f"SELECT * FROM {table} AS t ORDER BY t") for table in TABLES}
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ RECORD = Statement(
     INSERT INTO jobchange (jobid, at, action, actor, client, after)
     SELECT jobid, :now, :action, :actor, :client, CAST(after AS jsonb)
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:afters AS text[])) AS done (jobid, after)
+    ORDER BY jobid
     """
 )
 

@@ -25,7 +25,8 @@ ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
     "logline", "logattempt", "joblog", "job", "jobchange", "idempotencykey", "concurrencylimit",
-    "hostfailure", "calendar", "replica", "signintry", "signinlink", "usersession", "useraccount", "apikey",
+    "hostfailure", "calendar", "replica", "signintry", "signinattempt", "signinlink", "usersession",
+    "useridentity", "useraccount", "apikey",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from scheduler_api.actors import Grant, Role, role_of
+from scheduler_api.admission import require_coherent
+from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Auth, Settings, unknown_variables
 
 
@@ -69,3 +72,61 @@ def test_secrets_do_not_show() -> None:
     settings = Settings.model_validate({"database_url": "postgresql://u:hunter2@h/d"})
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in settings.model_dump_json()
+
+
+def test_roles_are_given_to_groups() -> None:
+    given = "admin=platform, operator=on call ,editor=cn=dev,viewer=*,admin=user:root"
+    roles = Settings.model_validate({"roles": given}).roles
+    assert roles[:3] == (
+        Grant(Role.ADMIN, "platform"), Grant(Role.OPERATOR, "on call"), Grant(Role.EDITOR, "cn=dev"),
+    )  # fmt: skip
+    for name, groups, role in (
+        ("anna", [], Role.VIEWER),
+        ("anna", ["on call", "cn=dev"], Role.EDITOR),
+        ("root", [], Role.ADMIN),
+        # What somebody calls a group, or oneself, is no more than that.
+        ("platform", ["root", "user:roots"], Role.VIEWER),
+    ):
+        assert role_of(name, groups, roles) is role
+    assert role_of("anna", ["strangers"], roles[:3]) is None
+
+
+@pytest.mark.parametrize("given", ["platform", "owner=platform", "admin=", "=platform", "admin=user:"])
+def test_what_gives_no_role_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match="must be a role, = and a group"):
+        Settings.model_validate({"roles": given})
+
+
+@pytest.mark.parametrize(
+    ("issuer", "fine"),
+    [
+        ("https://login.example.com/realms/team", True),
+        ("http://localhost:8080", True),
+        ("http://login.example.com", False),
+        ("https://", False),
+        ("https://login.example.com/?a=b", False),
+        ("https://u:p@login.example.com", False),
+    ],
+)
+def test_an_issuer_is_spoken_to_in_private(issuer: str, fine: bool) -> None:
+    if fine:
+        assert Settings.model_validate({"oidc_issuer": issuer}).oidc_issuer == issuer
+        return
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"oidc_issuer": issuer})
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"auth": "off"}, "SCHEDULER_ALLOWED_HOSTS"),
+        ({"oidc_issuer": "https://a.example"}, "SCHEDULER_AUTH=required"),
+        ({"auth": "required", "oidc_issuer": "https://a.example"}, "SCHEDULER_ROLES"),
+        ({"auth": "required", "oidc_issuer": "https://a.example", "roles": "viewer=*"}, "OIDC_CLIENT_ID"),
+        ({"auth": "required", "proxy_user_header": "Remote-User", "roles": "viewer=*"}, "TRUSTED_PROXIES"),
+        ({"auth": "required", "proxy_groups_header": "Remote-Groups"}, "SCHEDULER_PROXY_USER_HEADER"),
+    ],
+)
+def test_half_of_a_way_in_is_none(given: dict[str, str], missing: str) -> None:
+    with pytest.raises(Misconfigured, match=missing):
+        require_coherent(Settings.model_validate(given))

@@ -1,5 +1,6 @@
 """Who does something: what is known of a client, and what it may do."""
 
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -45,6 +46,20 @@ class Role(StrEnum):
 
 
 RANKS = {role: rank for rank, role in enumerate(Role)}
+
+
+class Grant(NamedTuple):
+    """A role for those whom somebody else signs in: an identity provider, or a proxy."""
+
+    role: Role
+    who: str
+    """A group; `user:` and a name; or `*`, whoever signs in there."""
+
+
+def role_of(name: str, groups: Collection[str], grants: Sequence[Grant]) -> Role | None:
+    """The highest role that is granted to a user of these groups; None: they may not come in."""
+    granted = [one.role for one in grants if one.who in {"*", f"user:{name}"} or one.who in groups]
+    return max(granted, key=RANKS.__getitem__, default=None)
 
 
 class Principal(NamedTuple):

@@ -52,6 +52,7 @@ from scheduler_api.routers.http.headers import Compression, HeadAsGet, StandardH
 from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.services.runs.starting import Terms
+from scheduler_api.services.system import health
 from scheduler_api.settings import Auth, Pooler, Settings, unknown_variables
 from scheduler_api.targets import Guard
 from scheduler_api.web.pages import STATIC, Pages
@@ -63,6 +64,7 @@ from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
 from scheduler_api.workers.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
 from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.identity import IdentityProvider, ProviderOptions
 from scheduler_api.workers.listener import listener
 from scheduler_api.workers.loops import Loop
 from scheduler_api.workers.passwords import Passwords
@@ -126,20 +128,11 @@ def __getattr__(name: str) -> FastAPI:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = Settings()
-    require_names(settings)
+    admission.require_coherent(settings)
     configure_logs(settings.log_level, settings.log_format, is_server_ours=False)
     for sentence in unknown_variables(os.environ):
         log.warning(sentence)
     return create_app(settings)
-
-
-def require_names(settings: Settings) -> None:
-    """Raise Misconfigured where all may come in, and a page of another site could, by a name of its own."""
-    if settings.auth is Auth.OFF and not settings.allowed_hosts:
-        raise Misconfigured(
-            "With SCHEDULER_AUTH=off pages of other sites could reach this service by a name of theirs: set "
-            "SCHEDULER_ALLOWED_HOSTS to its names, or SCHEDULER_AUTH=required."
-        )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -166,6 +159,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         open_to_all=settings.auth is Auth.OFF,
         base=settings.base_url,
         who=None if settings.auth is Auth.REQUIRED else ANYBODY,
+        provider=settings.oidc_label if settings.oidc_issuer else None,
     )
     # What is large is compressed in a thread.
     app.add_middleware(Compression, minimum_size=4096, compresslevel=4)
@@ -188,8 +182,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         places = await stack.enter_async_context(_announced_server(settings))
         retirement = Retirement()
         requests = await stack.enter_async_context(_admitted(settings, places, retirement))
-        if settings.auth is Auth.REQUIRED:
-            await admission.open_doors(requests, settings.bootstrap_key_file)
+        identity = await stack.enter_async_context(_ways_in(settings, requests))
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = Cipher(_secret_keys(settings))
         own = partial(_own_database, settings, places, retirement)
@@ -225,6 +218,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             cipher=cipher,
             doorkeeper=Doorkeeper(requests),
             passwords=Passwords(),
+            identity=identity,
             retirement=retirement,
             confirmation=confirmation,
             data_dir=_data_dir(settings),
@@ -241,6 +235,33 @@ async def _admitted(settings: Settings, places: Endpoints, retirement: Retiremen
             yield requests
     finally:
         await requests.close()
+
+
+@contextlib.asynccontextmanager
+async def _ways_in(settings: Settings, database: Database) -> AsyncIterator[IdentityProvider | None]:
+    """Let in who may; where users sign in, if it is elsewhere."""
+    if settings.auth is Auth.REQUIRED:
+        await admission.open_doors(database, settings.bootstrap_key_file)
+    if settings.oidc_issuer is None or settings.oidc_client_id is None:
+        yield None
+        return
+    secret = settings.oidc_client_secret
+    options = ProviderOptions(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        None if secret is None else secret.get_secret_value(),
+        settings.oidc_scopes,
+        settings.oidc_name_claim,
+        settings.oidc_groups_claim,
+        settings.oidc_hosts,
+        f"{settings.base_url}/sign-in/oidc/callback",
+    )
+    identity = IdentityProvider(options, partial(database.read, health.clock))
+    await identity.open()
+    try:
+        yield identity
+    finally:
+        await identity.close()
 
 
 async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from scheduler_api import __version__, admission, checking, exporting, server
 from scheduler_api.access_commands import key_commands, user_commands
-from scheduler_api.app import create_app, database_server, requests_database, require_names, shares
+from scheduler_api.app import create_app, database_server, requests_database, shares
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
@@ -46,11 +46,11 @@ def serve(host: str | None, port: int | None) -> None:
                 "Set SCHEDULER_AUTH=required, or listen on 127.0.0.1."
             )
         )
+    try:
+        admission.require_coherent(settings)
+    except Misconfigured as error:
+        fail(error)
     if settings.auth is Auth.OFF:
-        try:
-            require_names(settings)
-        except Misconfigured as error:
-            fail(error)
         log.warning(
             "SCHEDULER_AUTH=off: everybody who reaches the port may do everything",
             host=settings.host,

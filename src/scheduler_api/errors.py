@@ -313,6 +313,18 @@ class NotSignedIn(SchedulerError):
     code = "not_signed_in"
 
 
+class SignInRefused(SchedulerError):
+    """The identity provider's answer lets nobody in."""
+
+    code = "sign_in_refused"
+
+
+class ProviderUnavailable(SchedulerError):
+    """The identity provider cannot be asked."""
+
+    code = "provider_unavailable"
+
+
 class NotPermitted(SchedulerError):
     """Not permitted."""
 
@@ -341,6 +353,12 @@ class UserNotFound(SchedulerError):
     """User not found."""
 
     code = "user_not_found"
+
+
+class SignedInElsewhere(SchedulerError):
+    """The user signs in at an identity provider."""
+
+    code = "signed_in_elsewhere"
 
 
 class LinkNotFound(SchedulerError):

@@ -7,15 +7,18 @@ from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from scheduler_api.actors import Grant, Role
 from scheduler_api.address import Address
 from scheduler_api.ciphers import is_key
 
 PREFIX, DOTENV = "SCHEDULER_", ".env"
+HEADER_NAME = r"^[A-Za-z0-9-]{1,100}$"
 
 
 class Pooler(StrEnum):
@@ -51,6 +54,26 @@ def _base_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
     return value.rstrip("/")
+
+
+def _issuer(value: str) -> str:
+    """As the provider spells it: its tokens must name the very same."""
+    parts = urlsplit(value)
+    is_here = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not (parts.scheme == "https" or (parts.scheme == "http" and is_here)) or not parts.hostname:
+        raise ValueError("must start with https://, as tokens are as good as passwords")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an address without a query, a fragment or a user")
+    return value
+
+
+def _grant(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    role, _, who = (part.strip() for part in text.partition("="))
+    if role not in {str(one) for one in Role} or not who or who == "user:":
+        raise ValueError(f"must be a role, = and a group, such as admin=platform; {text!r} is not")
+    return Grant(Role(role), who)
 
 
 def _keys(value: SecretStr) -> SecretStr:
@@ -112,7 +135,63 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = Field(
         (),
         description="Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`, with "
-        "commas in between: failed attempts to sign in are counted by the address that it names.",
+        "commas in between: failed attempts to sign in are counted by the address that it names. So is "
+        "`SCHEDULER_PROXY_USER_HEADER`.",
+    )
+    roles: Annotated[
+        tuple[Annotated[Grant, BeforeValidator(_grant)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        (),
+        description="Which roles a proxy's or an identity provider's groups have, separated by commas, such "
+        "as `admin=platform,operator=on-call,viewer=*`. `*` is anyone they sign in, `user:` and a name one "
+        "user. The highest role counts; who has none does not get in.",
+    )
+    proxy_user_header: Annotated[str, StringConstraints(pattern=HEADER_NAME)] | None = Field(
+        None,
+        description="The header in which a proxy that signs users in names the user, such as `Remote-User`. "
+        "It is believed from `SCHEDULER_TRUSTED_PROXIES` alone; requests of anybody else that carry it are "
+        "refused.",
+    )
+    proxy_groups_header: Annotated[str, StringConstraints(pattern=HEADER_NAME)] | None = Field(
+        None,
+        description="The header in which that proxy lists the user's groups, separated by commas, such as "
+        "`Remote-Groups`.",
+    )
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] | None = Field(
+        None,
+        description="The identity provider to sign in with by OpenID Connect: its issuer, letter for letter, "
+        "such as `https://login.example.com/realms/team`.",
+    )
+    oidc_client_id: str | None = Field(None, min_length=1, description="What this service is called there.")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="The secret that it was given there; unset for a public client."
+    )
+    oidc_scopes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        ("openid", "profile", "email"),
+        description="What to ask for, separated by commas; some providers tell groups only if `groups` is "
+        "among it.",
+    )
+    oidc_name_claim: str = Field(
+        "email",
+        min_length=1,
+        description="The claim that holds the user's name. With `email`, the provider must have verified it.",
+    )
+    oidc_groups_claim: str = Field(
+        "groups",
+        min_length=1,
+        description="The claim that lists the user's groups; dots lead into objects, as in "
+        "`realm_access.roles`.",
+    )
+    oidc_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="Further hosts, with their ports unless they are the usual ones, that the provider's "
+        "own configuration may name, separated by commas.",
+    )
+    oidc_label: str = Field(
+        "single sign-on",
+        min_length=1,
+        max_length=50,
+        description="What the provider is called on the page to sign in: “Sign in with …”.",
     )
     bootstrap_key_file: Path | None = Field(
         None,

@@ -1,5 +1,6 @@
 """What programs and browsers show to say who they are: made at random, and kept as digests only."""
 
+import base64
 import hashlib
 import secrets
 import string
@@ -33,6 +34,16 @@ def is_key(text: str) -> bool:
 def new_token() -> str:
     """What a session, or a link that works once, is known by: 256 random bits."""
     return secrets.token_urlsafe(32)
+
+
+def derived(purpose: str, *tokens: str) -> str:
+    """A token that follows from others, for one purpose; it tells nothing of them."""
+    return challenge_of("\n".join((purpose, *tokens)))
+
+
+def challenge_of(verifier: str) -> str:
+    """What may be shown before the verifier is: its SHA-256 in URL-safe base64 (RFC 7636, section 4.2)."""
+    return base64.urlsafe_b64encode(digest_of(verifier)).rstrip(b"=").decode()
 
 
 def digest_of(token: str) -> bytes:

@@ -582,6 +582,15 @@ useraccount = Table(
     CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
 )
 
+# Users whom an identity provider signs in: who they are there, whatever they are called.
+useridentity = Table(
+    "useridentity",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("userid", ForeignKey(useraccount.c.userid, ondelete="CASCADE"), nullable=False, unique=True),
+)
+
 # Of all that lets somebody in only the digest is kept, by SHA-256.
 usersession = Table(
     "usersession",
@@ -605,6 +614,20 @@ signinlink = Table(
     Column("createdat", Instant, nullable=False),
     Column("expiresat", Instant, nullable=False),
     Index("ix_signinlink_userid", "userid"),
+)
+
+# Tries to sign in at an identity provider that are in progress. The digest is of what the browser keeps and
+# of what the address shows, together.
+signinattempt = Table(
+    "signinattempt",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("createdat", Instant, nullable=False),
+    Column("address", Text, nullable=False),
+    # The page that it is for.
+    Column("back", Text, nullable=False),
+    Index("ix_signinattempt_address", "address", "createdat"),
+    Index("ix_signinattempt_createdat", "createdat"),
 )
 
 # Tries to sign in that failed, or are in progress, of the last hour: all replicas count together.

@@ -59,8 +59,18 @@ class Reader(NamedTuple):
 class Pages:
     """Renders pages. One object per application, as they tell of its configuration."""
 
-    def __init__(self, *, open_to_all: bool = False, base: str = "", who: Principal | None = ANYBODY) -> None:
-        """`base` is where the service is; `who` looks at pages of errors, before anybody asked who it is."""
+    def __init__(
+        self,
+        *,
+        open_to_all: bool = False,
+        base: str = "",
+        who: Principal | None = ANYBODY,
+        provider: str | None = None,
+    ) -> None:
+        """`base` is where the service is; `who` looks at pages of errors, before anybody asked who it is.
+
+        `provider` is what the identity provider is called that users may sign in with.
+        """
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -69,7 +79,13 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(
-            open_to_all=open_to_all, base=base, version=__version__, words=wording, bars=bars, glance=glance
+            open_to_all=open_to_all,
+            base=base,
+            provider=provider,
+            version=__version__,
+            words=wording,
+            bars=bars,
+            glance=glance,
         )
         self._reader = Reader(Times(), "/jobs", who=who)
 
@@ -337,14 +353,16 @@ class Pages:
         now: datetime,
         principal: Principal,
         sessions: Sequence[SessionRow],
+        issuer: str | None,
         field_errors: Sequence[FieldError],
     ) -> str:
-        """Who has signed in, and where."""
+        """Who has signed in, and where; `issuer` is the identity provider that let them in, if one did."""
         return self._render(
             "account.html",
             now=now,
             principal=principal,
             sessions=sessions,
+            issuer=issuer,
             shortest=MIN_PASSWORD,
             messages=form.messages(field_errors, None),
         )

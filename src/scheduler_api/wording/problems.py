@@ -27,6 +27,7 @@ ADVICE = {
     "method_not_allowed": "The header `Allow` lists the methods of this address.",
     "not_permitted": "Ask an admin for the role that this needs.",
     "not_signed_in": "Send an API key as `Authorization: Bearer …`, or sign in at `/sign-in`.",
+    "signed_in_elsewhere": "Change their groups at the identity provider.",
     "not_found": "Check the address. `/swagger-ui` lists all of them.",
     "nothing_to_retry": "Only failed runs can be retried.",
     "out_of_descriptors": "Raise the limit of open files of the service, or lower its concurrency.",

@@ -30,6 +30,8 @@ TABLE = """
     GET /swagger-ui -
     GET /sign-in -
     POST /sign-in -
+    GET /sign-in/oidc -
+    GET /sign-in/oidc/callback -
     GET /sign-in/{token} -
     POST /sign-in/{token} -
     POST /sign-out -

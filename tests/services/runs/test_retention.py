@@ -94,7 +94,10 @@ async def add_daily(database: Database, due: datetime, **values: Any) -> int:
 
 
 async def settled_days(database: Database) -> list[Any]:
-    return [row[0] for row in await rows(database, "SELECT day FROM joblog WHERE status = 'finished' ORDER BY day")]
+    return [
+        row[0]
+        for row in await rows(database, "SELECT day FROM joblog WHERE status = 'finished' ORDER BY day")
+    ]
 
 
 @pytest.mark.parametrize("years", [-20, 20])

@@ -59,6 +59,10 @@ class User(Output):
     createdat: datetime
     lastseen: datetime | None = Field(description="When they last did something, to the minute.")
     haspassword: bool = Field(description="Whether they have set a password.")
+    issuer: str | None = Field(
+        description="The identity provider that signs them in, and whose groups decide on the role; null: "
+        "this service does."
+    )
 
 
 class Invitation(Output):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import signinlink, useraccount
+from scheduler_api.database.tables import signinlink, useraccount, useridentity
 
 
 class UserRow(NamedTuple):
@@ -18,6 +18,8 @@ class UserRow(NamedTuple):
     createdat: datetime
     lastseen: datetime | None
     haspassword: bool
+    issuer: str | None
+    """The identity provider that signs them in; None: this service does."""
 
 
 _USER = (
@@ -27,6 +29,10 @@ _USER = (
     useraccount.c.createdat,
     useraccount.c.lastseen,
     useraccount.c.passwordhash.is_not(None).label("haspassword"),
+    select(useridentity.c.issuer)
+    .where(useridentity.c.userid == useraccount.c.userid)
+    .scalar_subquery()
+    .label("issuer"),
 )
 _IS = useraccount.c.userid == bindparam("user")
 
@@ -34,7 +40,8 @@ ADD_USER = Statement(
     """
     INSERT INTO useraccount (name, role, createdat) VALUES (:name, :role, :now)
     ON CONFLICT (name) DO NOTHING
-    RETURNING userid, name, role, createdat, lastseen, passwordhash IS NOT NULL AS haspassword
+    RETURNING userid, name, role, createdat, lastseen, passwordhash IS NOT NULL AS haspassword,
+      CAST(NULL AS text) AS issuer
     """,
     UserRow,
 )

@@ -1,17 +1,18 @@
 """Who asks, and whether they may: every route begins here."""
 
 import contextlib
-from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from scheduler_api.actors import ANYBODY, Principal, Role
+from scheduler_api.actors import ANYBODY, ActorKind, Principal, Role, role_of
+from scheduler_api.contracts.access.users import USER_NAME
 from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.errors import NotPermitted, NotSignedIn, SchedulerError
 from scheduler_api.routers.http.access import LOCAL_HOSTS, without_port
-from scheduler_api.settings import Auth
+from scheduler_api.services.access.signing import Comer
+from scheduler_api.settings import Auth, Settings
 from scheduler_api.workers.addresses import network_of, place_of
 from scheduler_api.workers.doorkeeper import Doorkeeper
 
@@ -19,6 +20,9 @@ from scheduler_api.workers.doorkeeper import Doorkeeper
 COOKIE, COOKIE_HERE = "__Host-session", "session"
 #: Seconds; the session itself ends no later.
 MAX_AGE = 86_400
+#: How a browser is known until it comes back from an identity provider; and for how many seconds.
+TRY_COOKIE, TRY_COOKIE_HERE = "__Host-sign-in", "sign-in"
+TRY_MAX_AGE = 600
 HOW = "Sign in, or send an API key as `Authorization: Bearer …`."
 
 
@@ -63,6 +67,7 @@ async def _principal(request: Request) -> Principal | None:
     """Who asks; None: somebody who does not say so. Raises NotSignedIn for what lets nobody in."""
     if request.state.settings.auth is not Auth.REQUIRED:
         return ANYBODY
+    proxied = _proxied(request)
     doorkeeper: Doorkeeper = request.state.doorkeeper
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     # What else a proxy asked for, and passes on, is no business of this service.
@@ -70,12 +75,37 @@ async def _principal(request: Request) -> Principal | None:
         if (principal := await doorkeeper.by_key(key.strip())) is None:
             raise NotSignedIn("This API key is unknown, revoked or expired.")
         return principal
+    if proxied is not None:
+        return proxied
     token = session_of(request)
     if token is None:
         return None
     # A page that follows the changes by itself is no sign of somebody who looks at it.
     is_used = request.url.path != "/events" and "x-live" not in request.headers
     return await doorkeeper.by_session(token, is_used=is_used)
+
+
+def _proxied(request: Request) -> Principal | None:
+    """Whom a trusted proxy has signed in; None: nobody. Raises NotSignedIn, NotPermitted."""
+    settings: Settings = request.state.settings
+    if settings.proxy_user_header is None:
+        return None
+    given = request.headers.getlist(settings.proxy_user_header)
+    groups = request.headers.getlist(settings.proxy_groups_header) if settings.proxy_groups_header else []
+    if not given and not groups:
+        return None
+    if not _is_trusted(settings, _peer(request)):
+        raise NotPermitted(
+            f"Only proxies in SCHEDULER_TRUSTED_PROXIES may send the header {settings.proxy_user_header}."
+        )
+    name = given[0].lower() if len(given) == 1 else ""
+    if not USER_NAME.fullmatch(name):
+        raise NotSignedIn(f"The proxy's header {settings.proxy_user_header} holds no name of a user.")
+    named = {group for text in groups for group in map(str.strip, text.split(",")) if group}
+    role = role_of(name, named, settings.roles)
+    if role is None:
+        raise NotPermitted(f"{name} has no group that SCHEDULER_ROLES gives a role.")
+    return Principal(ActorKind.USER, role, name)
 
 
 def session_of(request: Request) -> str | None:
@@ -96,10 +126,27 @@ def drop_session(request: Request, response: Response) -> None:
     response.delete_cookie(name, path="/", secure=name == COOKIE, httponly=True, samesite="lax")
 
 
+def try_of(request: Request) -> str | None:
+    """How a browser is known that began to sign in elsewhere; None: it did not, or too long ago."""
+    return request.cookies.get(TRY_COOKIE_HERE if _is_bare(request) else TRY_COOKIE)
+
+
+def keep_try(request: Request, response: Response, token: str) -> None:
+    """Let the browser be known when it comes back."""
+    bare = _is_bare(request)
+    name = TRY_COOKIE_HERE if bare else TRY_COOKIE
+    response.set_cookie(name, token, TRY_MAX_AGE, path="/", secure=not bare, httponly=True, samesite="lax")
+
+
 def _cookie(request: Request) -> str:
+    return COOKIE_HERE if _is_bare(request) else COOKIE
+
+
+def _is_bare(request: Request) -> bool:
+    """Whether it is a matter of this machine alone, without HTTPS."""
     is_here = without_port(request.headers.get("host", "")) in LOCAL_HOSTS
     is_encrypted = "https" in {request.url.scheme, request.state.settings.base_url.partition(":")[0]}
-    return COOKIE_HERE if is_here and not is_encrypted else COOKIE
+    return is_here and not is_encrypted
 
 
 def address_of(request: Request) -> str:
@@ -107,15 +154,29 @@ def address_of(request: Request) -> str:
 
     Of IPv6 it is the network that one customer gets.
     """
-    found = place_of(request.client.host if request.client else "")
+    found = _peer(request)
     passed_on = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
-    trusted: Sequence[IPv4Network | IPv6Network] = request.state.settings.trusted_proxies
-    while found is not None and passed_on and any(found in network for network in trusted):
+    while passed_on and _is_trusted(request.state.settings, found):
         before = place_of(passed_on.pop())
         if before is None:
             break
         found = before
     return "this machine" if found is None else network_of(found)
+
+
+def comer_of(request: Request, name: str) -> Comer:
+    """Who tries to sign in by that name, empty where it is not known yet."""
+    program = request.headers.get("user-agent", "unknown program")[:200]
+    address = address_of(request)
+    return Comer(name[:100], address, f"{program}, {address}")
+
+
+def _peer(request: Request) -> IPv4Address | IPv6Address | None:
+    return place_of(request.client.host if request.client else "")
+
+
+def _is_trusted(settings: Settings, place: IPv4Address | IPv6Address | None) -> bool:
+    return place is not None and any(place in network for network in settings.trusted_proxies)
 
 
 def can_keep(request: Request) -> bool:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path as Folder
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
-from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi import Depends, Header, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -32,6 +32,7 @@ from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.deliverer import Deliverer
 from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.identity import IdentityProvider
 from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import Runner
@@ -65,6 +66,13 @@ async def _doorkeeper(request: Request) -> Doorkeeper:
     return doorkeeper
 
 
+async def _identity(request: Request) -> IdentityProvider:
+    identity: IdentityProvider | None = request.state.identity
+    if identity is None:
+        raise HTTPException(404)
+    return identity
+
+
 async def _passwords(request: Request) -> Passwords:
     passwords: Passwords = request.state.passwords
     return passwords
@@ -84,6 +92,8 @@ class AppState(TypedDict):
     cipher: Cipher
     doorkeeper: Doorkeeper
     passwords: Passwords
+    identity: IdentityProvider | None
+    """None: nobody signs in elsewhere."""
     retirement: Retirement
     confirmation: Confirmation
     data_dir: Folder | None
@@ -200,6 +210,8 @@ PrincipalDep = Annotated[Principal, Depends(_principal)]
 """Who asks, and what they may do."""
 DoorkeeperDep = Annotated[Doorkeeper, Depends(_doorkeeper)]
 """Whom keys and sessions let in."""
+IdentityDep = Annotated[IdentityProvider, Depends(_identity)]
+"""The identity provider; where there is none, there is nothing at that address."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 """What hashes passwords, and compares them."""
 

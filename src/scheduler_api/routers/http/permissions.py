@@ -22,6 +22,8 @@ _NEEDED: dict[Role | None, str] = {
         POST /times
         GET /sign-in
         POST /sign-in
+        GET /sign-in/oidc
+        GET /sign-in/oidc/callback
         GET /sign-in/{token}
         POST /sign-in/{token}
         POST /sign-out

@@ -43,6 +43,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.NotSignedIn: 401,
     errors.NotPermitted: 403,
     errors.LastAdmin: 409,
+    errors.SignedInElsewhere: 409,
     errors.SigningInIsOff: 409,
     errors.TooManyTries: 429,
     errors.JobIsDeleted: 409,

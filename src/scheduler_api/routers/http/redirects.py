@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 from fastapi import Depends
 from starlette.responses import RedirectResponse
 
+#: Where those go who were nowhere yet.
+HOME = "/overview"
 #: Pages that have a place for what was just done.
 TELLING = {"/jobs", "/upcoming"}
 #: An address on this site: what begins with two slashes would lead elsewhere.

@@ -43,6 +43,8 @@ class StrictRoute(APIRoute):
     browser is redirected to the address without them. No cache keeps an answer.
     """
 
+    knows_parameters = True
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind a look at the query and the body."""
         handle, known = super().get_route_handler(), _names(self.dependant)
@@ -53,7 +55,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             await admit(request, needs[request.method])
-            if request.scope["query_string"]:
+            if request.scope["query_string"] and self.knows_parameters:
                 is_page = request.method == "GET" and wants_page(request)
                 if is_page and (tidy := _tidy(request)):
                     return tidy
@@ -78,6 +80,12 @@ class PageRoute(StrictRoute):
         return (match, child) if is_meant else (Match.NONE, {})
 
 
+class ReturnRoute(PageRoute):
+    """A route to which another service sends a browser back, with parameters of its own among ours."""
+
+    knows_parameters = False
+
+
 class FormRoute(StrictRoute):
     """A route for forms that browsers send; what programs send goes to what stands behind it."""
 
@@ -99,6 +107,10 @@ class BrowserRouter(APIRouter):
     def page(self, path: str, method: str = "GET") -> Callable[[Handler], Handler]:
         """For those who prefer a page."""
         return self._add(path, method, PageRoute)
+
+    def way_back(self, path: str) -> Callable[[Handler], Handler]:
+        """For browsers that another service sends back."""
+        return self._add(path, "GET", ReturnRoute)
 
     def form(
         self, path: str, model: type[BaseModel] | None = None, *, is_documented: bool = True

@@ -10,6 +10,7 @@ from scheduler_api.routers.pages import (
     jobs,
     logs,
     preferences,
+    provider,
     runs,
     schedules,
     secrets,
@@ -18,7 +19,21 @@ from scheduler_api.routers.pages import (
 )
 
 #: What stands before what programs get at the same addresses, and what has addresses of its own.
-PARTS = (runs, bulk, jobs, calendars, actions, history, logs, secrets, schedules, system, access, signing)
+PARTS = (
+    runs,
+    bulk,
+    jobs,
+    calendars,
+    actions,
+    history,
+    logs,
+    secrets,
+    schedules,
+    system,
+    access,
+    provider,
+    signing,
+)
 OWN = (jobs, calendars, secrets, schedules, preferences, access, signing)
 
 router, own_router = BrowserRouter(), form_router()

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from scheduler_api.actors import ActorKind, Principal
+from scheduler_api.actors import Principal
 from scheduler_api.computing import aside
 from scheduler_api.contracts.access.users import MAX_PASSWORD, MIN_PASSWORD
 from scheduler_api.database.engine import Database
@@ -19,8 +19,8 @@ from scheduler_api.errors import (
     TooManyTries,
 )
 from scheduler_api.routers.http.authentication import (
-    address_of,
     can_keep,
+    comer_of,
     drop_session,
     keep_session,
     session_of,
@@ -34,9 +34,9 @@ from scheduler_api.routers.http.dependencies import (
     PasswordsDep,
     PrincipalDep,
 )
-from scheduler_api.routers.http.redirects import back_to
+from scheduler_api.routers.http.redirects import HOME, back_to
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.services.access import signing
+from scheduler_api.services.access import signing, users
 from scheduler_api.services.access.signing import Comer, Try
 from scheduler_api.services.system import health
 from scheduler_api.workers.passwords import Passwords
@@ -44,7 +44,6 @@ from scheduler_api.workers.passwords import Passwords
 router = BrowserRouter()
 own_router = form_router()
 
-HOME = "/overview"
 Token = Annotated[str, Path(max_length=100)]
 
 
@@ -61,7 +60,7 @@ async def sign_in(
     request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep, passwords: PasswordsDep
 ) -> Response:
     """Sign in with a name and a password."""
-    comer = _comer(request, fields.get("name", "").strip().lower())
+    comer = comer_of(request, fields.get("name", "").strip().lower())
     try:
         tried = await _tried(database, passwords, comer, fields.get("password", ""))
         token = await database.transact(signing.sign_in, comer, tried, session_of(request))
@@ -118,7 +117,7 @@ async def sign_in_by_link(
         page = await aside(pages.set_password, name, token, error.field_errors, can_keep=can_keep(request))
         return HTMLResponse(page, 422)
     kept = await passwords.hash(password)
-    session = await database.transact(signing.sign_in_by_link, _comer(request, name), token, kept)
+    session = await database.transact(signing.sign_in_by_link, comer_of(request, name), token, kept)
     return _signed_in(request, session, HOME)
 
 
@@ -150,7 +149,7 @@ async def change_password(
     passwords: PasswordsDep,
 ) -> Response:
     """Set another password; all other sessions end."""
-    comer = _comer(request, _user(principal))
+    comer = comer_of(request, _user(principal))
     try:
         password = _new_password(fields)
         tried = await database.transact(signing.attempt, comer)
@@ -178,15 +177,18 @@ async def sign_out_elsewhere(
 async def _account(
     database: DatabaseDep, principal: Principal, pages: PagesDep, wrong: Sequence[FieldError]
 ) -> str:
-    sessions = await database.read(signing.sessions_of, principal.id)
     now = await database.read(health.clock)
-    return await aside(pages.account, now, principal, sessions if principal.sessionid else [], wrong)
+    if not principal.sessionid:
+        return await aside(pages.account, now, principal, [], None, ())
+    sessions = await database.read(signing.sessions_of, principal.id)
+    issuer = (await database.read(users.get, principal.id)).issuer
+    return await aside(pages.account, now, principal, sessions, issuer, wrong)
 
 
 def _user(principal: Principal) -> str:
     """The name of who has signed in. Raises NotSignedIn for everybody else."""
-    if principal.kind is not ActorKind.USER or principal.name is None:
-        raise NotSignedIn("Only users who have signed in have a password and sessions.")
+    if not principal.sessionid or principal.name is None:
+        raise NotSignedIn("Only users who have signed in here have a password and sessions.")
     return principal.name
 
 
@@ -199,12 +201,6 @@ def _new_password(fields: dict[str, str]) -> str:
     if password != fields.get("again"):
         raise InvalidInput(FieldError(("again",), "Must be the same password."))
     return password
-
-
-def _comer(request: Request, name: str) -> Comer:
-    program = request.headers.get("user-agent", "unknown program")[:200]
-    address = address_of(request)
-    return Comer(name[:100], address, f"{program}, {address}")
 
 
 def _signed_in(request: Request, token: str, where: str) -> RedirectResponse:

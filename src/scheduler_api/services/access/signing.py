@@ -76,7 +76,7 @@ async def sign_in(session: Session, now: datetime, comer: Comer, tried: Try, bef
     await sessions.forget_try(session, tried.tryid)
     if before is not None:
         await sessions.end(session, tokens.digest_of(before))
-    return await _begin_session(session, now, tried.userid, comer)
+    return await begin_session(session, now, tried.userid, comer)
 
 
 async def _require_same_password(session: Session, tried: Try) -> None:
@@ -113,7 +113,7 @@ async def sign_in_by_link(
     named = comer._replace(name=found.name)
     await users.forget_links(session, found.userid)
     await _set_password(session, now, named, found.userid, passwordhash)
-    return await _begin_session(session, now, found.userid, named)
+    return await begin_session(session, now, found.userid, named)
 
 
 async def change_password(
@@ -127,7 +127,7 @@ async def change_password(
     assert tried.userid is not None
     await sessions.forget_try(session, tried.tryid)
     await _set_password(session, now, comer, tried.userid, passwordhash)
-    return await _begin_session(session, now, tried.userid, comer)
+    return await begin_session(session, now, tried.userid, comer)
 
 
 async def _set_password(
@@ -159,7 +159,8 @@ async def sessions_of(session: Session, userid: int) -> Sequence[SessionRow]:
     return await sessions.of_user(session, userid)
 
 
-async def _begin_session(session: Session, now: datetime, userid: int, comer: Comer) -> str:
+async def begin_session(session: Session, now: datetime, userid: int, comer: Comer) -> str:
+    """Begin a session of a user who may come in; its token."""
     token = tokens.new_token()
     await sessions.add(session, now, userid, tokens.digest_of(token), comer.client)
     await users.note_seen(session, now, userid)

@@ -11,7 +11,7 @@ from scheduler_api.database.access.users import UserRow
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import FieldError, InvalidInput, LastAdmin, UserNotFound
+from scheduler_api.errors import FieldError, InvalidInput, LastAdmin, SignedInElsewhere, UserNotFound
 
 #: For how long a link lets in.
 LINK_LASTS = timedelta(hours=24)
@@ -27,8 +27,8 @@ async def add(session: Session, now: datetime, actor: Actor, draft: UserDraft, b
 
 
 async def invite(session: Session, now: datetime, actor: Actor, userid: int, base: str) -> Invitation:
-    """A new link for a user; earlier ones work no more. Raises UserNotFound."""
-    row = _found(await users.lock(session, userid), userid)
+    """A new link for a user; earlier ones work no more. Raises UserNotFound, SignedInElsewhere."""
+    row = _ours(_found(await users.lock(session, userid), userid))
     await _record(session, now, actor, ChangeAction.LINK_MADE, after=row)
     return await _invite(session, now, row, base)
 
@@ -42,6 +42,11 @@ async def _invite(session: Session, now: datetime, row: UserRow, base: str) -> I
 async def listing(session: Session) -> list[User]:
     """All users, by name."""
     return [_user(row) for row in await users.listing(session)]
+
+
+async def get(session: Session, userid: int) -> User:
+    """A user. Raises UserNotFound."""
+    return _user(_found(await users.get(session, userid), userid))
 
 
 async def is_any(session: Session) -> bool:
@@ -58,9 +63,9 @@ async def id_of(session: Session, name: str) -> int:
 
 
 async def set_role(session: Session, now: datetime, actor: Actor, userid: int, role: Role) -> User:
-    """Let a user do other things. Raises UserNotFound, LastAdmin."""
+    """Let a user do other things. Raises UserNotFound, LastAdmin, SignedInElsewhere."""
     await _require_admin_beside(session, userid, unless=role is Role.ADMIN)
-    before = _found(await users.get(session, userid), userid)
+    before = _ours(_found(await users.get(session, userid), userid))
     row = _found(await users.set_role(session, userid, role), userid)
     if row != before:
         await _record(session, now, actor, ChangeAction.USER_CHANGED, before=before, after=row)
@@ -83,6 +88,13 @@ async def _require_admin_beside(session: Session, userid: int, *, unless: bool =
 def _found(row: UserRow | None, userid: int) -> UserRow:
     if row is None:
         raise UserNotFound(f"There is no user {userid}.")
+    return row
+
+
+def _ours(row: UserRow) -> UserRow:
+    """A user whom this service signs in."""
+    if row.issuer is not None:
+        raise SignedInElsewhere(f"{row.name} signs in at {row.issuer}, whose groups decide what they may do.")
     return row
 
 

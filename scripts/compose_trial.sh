@@ -13,13 +13,18 @@ export PYTHON=${PYTHON:-$PWD/.venv/bin/python}
 export TRIAL_CACHE=${TRIAL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scheduler-api-trial}
 # Not the project that a user may have running; and a password with everything that could break a URL.
 export COMPOSE_PROJECT_NAME=scheduler-trial POSTGRES_PASSWORD="tri@l: a/b?c%2F#'\""
+SECRET_KEY=$(head -c 32 /dev/urandom | base64 | tr +/ -_)
+export SECRET_KEY BOOTSTRAP_KEY_FILE=$TRIAL_CACHE/bootstrap-key
 log=$TRIAL_CACHE/services.log
 
 trial() {
     trap down EXIT
     down
     printf '\n== Up, with three replicas\n'
-    if $COMPOSE up --detach --no-build --scale api=3 --wait --wait-timeout 120 2> "$log" &&
+    # The file is the service's to read, which is not root in its container.
+    "$PYTHON" -m scheduler_api keys new > "$BOOTSTRAP_KEY_FILE"
+    chmod 444 "$BOOTSTRAP_KEY_FILE"
+    if $COMPOSE --profile adminer up --detach --no-build --scale api=3 --wait --wait-timeout 120 2> "$log" &&
         "$PYTHON" scripts/trial/checks.py; then
         return
     fi
@@ -29,7 +34,7 @@ trial() {
 }
 
 down() {
-    $COMPOSE down --volumes --timeout 10 > /dev/null 2>&1 || true
+    $COMPOSE --profile adminer down --volumes --timeout 10 > /dev/null 2>&1 || true
 }
 
 mkdir -p "$TRIAL_CACHE"

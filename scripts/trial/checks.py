@@ -67,7 +67,7 @@ def composition() -> None:
     check("ports are published on loopback only", ports == {(HOST, PORT), (HOST, 8080)}, ports)
     check("the service is ready", ask("GET", "/readyz").status == 200)
     check("something answers in Adminer's place", ask("GET", "/", port=8080).status == 200)
-    check("a foreign host name is refused", ask("GET", "/jobs", Host="evil.example").status == 403)
+    check("who does not say who it is gets in nowhere", ask("GET", "/jobs", Authorization="").status == 401)
     for origin, status in (("http://evil.example", 403), (f"http://{HOST}:{PORT}", 200)):
         answer = ask("POST", "/jobs/run", Origin=origin)
         check(f"a POST from a page of {origin} is answered {status}", answer.status == status)

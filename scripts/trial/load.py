@@ -2,14 +2,18 @@
 
 import http.client
 import json
+import os
 import random
 import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 
 HOST, PORT = "127.0.0.1", 5000
+#: What lets in as an admin.
+KEY = Path(os.environ["BOOTSTRAP_KEY_FILE"]).read_text().strip()
 #: Requests under way at once, and seconds that each worker rests between two.
 WORKERS, PAUSE = 8, 0.02
 #: No load lasts longer than this, whatever happens.
@@ -53,6 +57,7 @@ class Client:
         content = None if body is None else json.dumps(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
+        headers.setdefault("Authorization", f"Bearer {KEY}")
         began = time.monotonic()
         try:
             self._connection.request(method, path, content, headers)

@@ -44,6 +44,8 @@ async def url(embed: Embed, data_dir: Path) -> URL:
     async with asyncio.timeout(20):
         while await ask(url, "SHOW synchronous_standby_names") != "nobody":
             await asyncio.sleep(0.02)
+    # Who commits waits once the checkpointer has taken it up, which it does before its next checkpoint.
+    await ask(url, "CHECKPOINT")
     return url
 
 

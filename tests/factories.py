@@ -26,7 +26,7 @@ ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 TABLES = (
     "logline", "logattempt", "joblog", "job", "jobchange", "idempotencykey", "concurrencylimit",
     "hostfailure", "calendar", "replica", "signintry", "signinattempt", "signinlink", "usersession",
-    "useridentity", "useraccount", "apikey",
+    "useridentity", "useraccount", "apikey", "projectrole",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20
@@ -35,6 +35,7 @@ EMPTY = (
     f"DO $$ BEGIN IF (SELECT sum(pg_relation_size(oid)) > {LARGE} FROM pg_class WHERE relkind = 'r' AND"
     f" relnamespace = 'public'::regnamespace) THEN TRUNCATE {', '.join(TABLES)} CASCADE; END IF; END $$",
     *(f"DELETE FROM {table}" for table in TABLES),
+    "DELETE FROM project WHERE name <> 'default'",
     "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
     " confirmedat = NULL WHERE restoredat IS NOT NULL",
     *(

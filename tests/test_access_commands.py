@@ -1,4 +1,4 @@
-"""scheduler-api users | keys: how the first ones come in."""
+"""scheduler-api users | keys | projects: how the first ones come in."""
 
 import asyncio
 import re
@@ -53,9 +53,36 @@ async def test_a_user_comes_by_a_link(command: Command) -> None:
     assert "bert" not in (await command("users", "list")).stdout
 
 
+async def test_roles_are_given_in_projects(command: Command) -> None:
+    assert (await command("projects", "add", "billing", "--description", "Invoices")).exit_code == 0
+    assert (await command("projects", "list")).stdout.splitlines() == ["billing  Invoices", "default"]
+    added = ("--role", "editor", "--project", "billing")
+    assert (await command("users", "add", "anna", *added)).exit_code == 0
+    assert (await command("keys", "add", "deploy", *added)).exit_code == 0
+    assert "anna  editor@billing" in (await command("users", "list")).stdout
+    assert "deploy  editor@billing" in (await command("keys", "list")).stdout
+    assert (await command("users", "role", "anna", "viewer")).exit_code == 0
+    assert (await command("users", "role", "anna", "none", "--project", "billing")).exit_code == 0
+    assert "anna  viewer  " in (await command("users", "list")).stdout
+    # The key goes with its project.
+    assert (await command("projects", "remove", "billing")).exit_code == 0
+    assert (await command("keys", "list")).stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ("users", "add", "carl", "--role", "viewer", "--project", "nowhere"),
+            "projects.nowhere: There is no such project.",
+        ),
+        (
+            ("keys", "add", "carl", "--role", "admin", "--project", "default"),
+            "project: An admin is so everywhere",
+        ),
+        (("projects", "remove", "nowhere"), "There is no project nowhere."),
+        (("projects", "remove", "default"), "Jobs without a project of their own belong to default."),
+        (("projects", "add", "No"), "name: Must be 1 to 50 lower-case letters"),
         (("users", "link", "carl"), "There is no user carl."),
         (("users", "remove", "carl"), "There is no user carl."),
         (("users", "add", "a b", "--role", "viewer"), "name: Must be 1 to 100 lower-case letters"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from scheduler_api.actors import Grant, Role, role_of
+from scheduler_api.actors import Grant, Role, Roles, roles_of
 from scheduler_api.admission import require_coherent
 from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Auth, Settings, unknown_variables
@@ -87,8 +87,12 @@ def test_roles_are_given_to_groups() -> None:
         # What somebody calls a group, or oneself, is no more than that.
         ("platform", ["root", "user:roots"], Role.VIEWER),
     ):
-        assert role_of(name, groups, roles) is role
-    assert role_of("anna", ["strangers"], roles[:3]) is None
+        assert roles_of(name, groups, roles) == Roles(role)
+    assert not roles_of("anna", ["strangers"], roles[:3]).is_any
+    given = "editor@billing=finance,viewer@billing=*,operator@crm=finance"
+    roles = Settings.model_validate({"roles": given}).roles
+    expected = {"billing": Role.EDITOR, "crm": Role.OPERATOR}
+    assert roles_of("anna", ["finance"], roles) == Roles(None, expected)
 
 
 @pytest.mark.parametrize("given", ["platform", "owner=platform", "admin=", "=platform", "admin=user:"])

@@ -1,4 +1,4 @@
-"""scheduler-api users | keys: who may come in, for operators with access to the database."""
+"""scheduler-api users | keys | projects: who may come in, for operators with access to the database."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -11,10 +11,13 @@ from scheduler_api.actors import Role
 from scheduler_api.admission import operator
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.access.keys import KeyDraft
+from scheduler_api.contracts.access.projects import ProjectDraft
 from scheduler_api.contracts.access.users import Invitation, UserDraft
+from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.database.engine import Database
-from scheduler_api.errors import SchedulerError
+from scheduler_api.errors import InvalidInput
 from scheduler_api.services.access import keys as key_services
+from scheduler_api.services.access import projects as project_services
 from scheduler_api.services.access import users as user_services
 from scheduler_api.settings import Settings
 from scheduler_api.tokens import new_key
@@ -26,6 +29,7 @@ ROLE = click.Choice([role.value for role in Role])
 #: Names are in lower case.
 NAME: Callable[[str], str] = str.lower
 needs_role = click.option("--role", type=ROLE, required=True, help="What they may do.")
+in_project = click.option("--project", help="Where they may do so (default: everywhere).")
 
 
 @click.group("users")
@@ -36,9 +40,11 @@ def user_commands() -> None:
 @user_commands.command("add")
 @click.argument("name")
 @needs_role
-def add_user(name: str, role: str) -> None:
+@in_project
+def add_user(name: str, role: str, project: str | None) -> None:
     """Add a user, and print a link that lets them in once."""
-    draft = _made(UserDraft, name=name, role=role)
+    roles = {"role": role} if project is None else {"projects": {project: role}}
+    draft = _made(UserDraft, name=name, **roles)
     _tell_link(
         _do(
             lambda database, settings: database.transact(
@@ -64,16 +70,18 @@ def link_user(name: str) -> None:
 
 @user_commands.command("role")
 @click.argument("name", type=NAME)
-@click.argument("role", type=ROLE)
-def change_role(name: str, role: str) -> None:
-    """Let a user do other things."""
+@click.argument("role", type=click.Choice([*ROLE.choices, "none"]))
+@in_project
+def change_role(name: str, role: str, project: str | None) -> None:
+    """Let a user do other things: everywhere, or in a project."""
+    wanted = None if role == "none" else role
 
     async def change(database: Database, _: Settings) -> None:
         userid = await database.read(user_services.id_of, name)
-        await database.transact(user_services.set_role, operator("users role"), userid, Role(role))
+        await database.transact(user_services.give, operator("users role"), userid, project, wanted)
 
     _do(change)
-    click.echo(f"{name} is {role} now.")
+    click.echo(f"{name} is {role} now{f' in {project}' if project else ''}.")
 
 
 @user_commands.command("remove")
@@ -94,7 +102,10 @@ def list_users() -> None:
     """Print all users."""
     for user in _do(lambda database, _: database.read(user_services.listing)):
         seen = f"last seen {user.lastseen:%Y-%m-%dT%H:%M:%SZ}" if user.lastseen else "never seen"
-        click.echo(f"{user.name}  {user.role}  {seen}")
+        roles = ([user.role.value] if user.role else []) + [
+            f"{r.value}@{p}" for p, r in user.projects.items()
+        ]
+        click.echo(f"{user.name}  {', '.join(roles) or 'no role'}  {seen}")
 
 
 @click.group("keys")
@@ -111,13 +122,14 @@ def print_key() -> None:
 @key_commands.command("add")
 @click.argument("name")
 @needs_role
+@in_project
 @click.option(
     "--expires", type=click.DateTime(["%Y-%m-%d"]), help="The day from which it stops working, in UTC."
 )
-def add_key(name: str, role: str, expires: datetime | None) -> None:
+def add_key(name: str, role: str, project: str | None, expires: datetime | None) -> None:
     """Add an API key, and print it."""
     until = None if expires is None else f"{expires:%Y-%m-%d}T00:00:00Z"
-    draft = _made(KeyDraft, name=name, role=role, expiresat=until)
+    draft = _made(KeyDraft, name=name, role=role, project=project, expiresat=until)
     added = _do(lambda database, _: database.transact(key_services.add, operator("keys add"), draft))
     click.echo(added.key)
     click.echo(f"This is key {added.keyid}; it is not shown again.", err=True)
@@ -136,7 +148,38 @@ def list_keys() -> None:
     """Print all API keys that are not revoked, without what they are."""
     for key in _do(lambda database, _: database.read(key_services.listing)):
         used = f"last used {key.lastused:%Y-%m-%dT%H:%M:%SZ}" if key.lastused else "never used"
-        click.echo(f"{key.keyid}  {key.prefix}…  {key.name}  {key.role}  {used}")
+        role = key.role if key.project is None else f"{key.role}@{key.project}"
+        click.echo(f"{key.keyid}  {key.prefix}…  {key.name}  {role}  {used}")
+
+
+@click.group("projects")
+def project_commands() -> None:
+    """Add and remove projects, to which jobs, keys and roles belong."""
+
+
+@project_commands.command("add")
+@click.argument("name")
+@click.option("--description", default="", help="What it is for.")
+def add_project(name: str, description: str) -> None:
+    """Add a project."""
+    draft = _made(ProjectDraft, name=name, description=description)
+    _do(lambda database, _: database.transact(project_services.add, operator("projects add"), draft))
+    click.echo(f"{draft.name} is added.")
+
+
+@project_commands.command("remove")
+@click.argument("name")
+def remove_project(name: str) -> None:
+    """Remove a project that has no jobs, with its keys and what users may do in it."""
+    _do(lambda database, _: database.transact(project_services.remove, operator("projects remove"), name))
+    click.echo(f"{name} is removed.")
+
+
+@project_commands.command("list")
+def list_projects() -> None:
+    """Print all projects."""
+    for one in _do(lambda database, _: database.read(project_services.listing, None)):
+        click.echo(f"{one.name}  {one.description}".rstrip())
 
 
 def _do(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
@@ -154,7 +197,7 @@ def _made(model: type[Model], **values: Any) -> Model:
     try:
         return model.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        fail(SchedulerError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())))
+        fail(InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))))
 
 
 def _tell_link(invitation: Invitation) -> None:

@@ -1,7 +1,8 @@
 """Who does something: what is known of a client, and what it may do."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -54,19 +55,62 @@ class Grant(NamedTuple):
     role: Role
     who: str
     """A group; `user:` and a name; or `*`, whoever signs in there."""
+    project: str | None = None
+    """Where; None: everywhere."""
 
 
-def role_of(name: str, groups: Collection[str], grants: Sequence[Grant]) -> Role | None:
-    """The highest role that is granted to a user of these groups; None: they may not come in."""
-    granted = [one.role for one in grants if one.who in {"*", f"user:{name}"} or one.who in groups]
-    return max(granted, key=RANKS.__getitem__, default=None)
+class Roles(NamedTuple):
+    """What somebody may do, and where."""
+
+    everywhere: Role | None = None
+    """In all projects, and in what belongs to none; None: there is no such role."""
+    projects: Mapping[str, Role] = MappingProxyType({})
+    """In each of these."""
+
+    @property
+    def held(self) -> list[Role]:
+        """All roles that they have somewhere."""
+        return [*self.projects.values(), *([] if self.everywhere is None else [self.everywhere])]
+
+    @property
+    def is_any(self) -> bool:
+        """Whether they may do anything."""
+        return bool(self.held)
+
+    def may_everywhere(self, needed: Role) -> bool:
+        """Whether they may do what needs that role in all projects, and what belongs to none."""
+        return self.everywhere is not None and self.everywhere.may(needed)
+
+    def may(self, needed: Role, project: str | None = None) -> bool:
+        """Whether they may do what needs that role in a project; without one, in any."""
+        if self.may_everywhere(needed):
+            return True
+        if project is None:
+            return any(role.may(needed) for role in self.projects.values())
+        return project in self.projects and self.projects[project].may(needed)
+
+    def where(self, needed: Role) -> tuple[str, ...] | None:
+        """The projects in which they may do what needs that role; None: all."""
+        if self.may_everywhere(needed):
+            return None
+        return tuple(name for name, role in self.projects.items() if role.may(needed))
+
+
+def roles_of(name: str, groups: Collection[str], grants: Sequence[Grant]) -> Roles:
+    """The highest roles that are granted to a user of these groups."""
+    highest: dict[str | None, Role] = {}
+    for role, who, project in grants:
+        if who in {"*", f"user:{name}"} or who in groups:
+            highest[project] = max(role, highest.get(project, role), key=RANKS.__getitem__)
+    projects = {project: role for project, role in highest.items() if project is not None}
+    return Roles(highest.get(None), projects)
 
 
 class Principal(NamedTuple):
     """Who asks."""
 
     kind: ActorKind
-    role: Role
+    roles: Roles
     name: str | None = None
     """Of the user, or of the key."""
     id: int = 0
@@ -74,10 +118,6 @@ class Principal(NamedTuple):
     sessionid: int = 0
     """Of a user who signed in."""
 
-    def may(self, needed: Role) -> bool:
-        """Whether they may do what needs that role."""
-        return self.role.may(needed)
-
 
 #: Who comes in where no one has to say who they are.
-ANYBODY = Principal(ActorKind.LOCAL, Role.ADMIN)
+ANYBODY = Principal(ActorKind.LOCAL, Roles(Role.ADMIN))

@@ -349,6 +349,18 @@ class KeyNotFound(SchedulerError):
     code = "key_not_found"
 
 
+class ProjectNotFound(SchedulerError):
+    """Project not found."""
+
+    code = "project_not_found"
+
+
+class ProjectInUse(SchedulerError):
+    """The project cannot be removed."""
+
+    code = "project_in_use"
+
+
 class UserNotFound(SchedulerError):
     """User not found."""
 

@@ -70,10 +70,13 @@ def _issuer(value: str) -> str:
 def _grant(text: object) -> object:
     if not isinstance(text, str):
         return text
-    role, _, who = (part.strip() for part in text.partition("="))
+    where, _, who = (part.strip() for part in text.partition("="))
+    role, at, project = where.partition("@")
     if role not in {str(one) for one in Role} or not who or who == "user:":
         raise ValueError(f"must be a role, = and a group, such as admin=platform; {text!r} is not")
-    return Grant(Role(role), who)
+    if at and (not project or role == Role.ADMIN):
+        raise ValueError(f"{text!r}: after @ stands a project, in which there are no admins")
+    return Grant(Role(role), who, project or None)
 
 
 def _keys(value: SecretStr) -> SecretStr:
@@ -143,8 +146,9 @@ class Settings(BaseSettings):
     ] = Field(
         (),
         description="Which roles a proxy's or an identity provider's groups have, separated by commas, such "
-        "as `admin=platform,operator=on-call,viewer=*`. `*` is anyone they sign in, `user:` and a name one "
-        "user. The highest role counts; who has none does not get in.",
+        "as `admin=platform,editor@billing=finance,viewer=*`; `@` and a project give a role there only. `*` "
+        "is anyone they sign in, `user:` and a name one user. The highest role counts; who has none does not "
+        "get in.",
     )
     proxy_user_header: Annotated[str, StringConstraints(pattern=HEADER_NAME)] | None = Field(
         None,

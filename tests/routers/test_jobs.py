@@ -44,6 +44,7 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "version": 1,
         "misfire": "once",
         "grace": 60,
+        "project": "default",
         "tags": [],
         "description": "",
         "owner": "",

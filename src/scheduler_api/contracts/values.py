@@ -30,6 +30,9 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 #: Days and ranges of a calendar.
 MAX_CALENDAR_DAYS = 500
 CALENDAR_NAME = re.compile(r"^[a-z0-9][a-z0-9.-]{0,49}$")
+PROJECT_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,49}$")
+#: The project of jobs for which none is given; it is always there.
+DEFAULT_PROJECT = "default"
 EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 #: Instants and excluded days lie between these.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
@@ -174,6 +177,12 @@ def _calendar_name(value: str) -> str:
     return value
 
 
+def _project_name(value: str) -> str:
+    if not PROJECT_NAME.fullmatch(value):
+        raise invalid("project", "Must be 1 to 50 lower-case letters, digits and hyphens, such as billing.")
+    return value
+
+
 def _once_each(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
@@ -220,6 +229,12 @@ CalendarName = Annotated[
     StringConstraints(strip_whitespace=True),
     AfterValidator(_calendar_name),
     WithJsonSchema({"type": "string", "pattern": CALENDAR_NAME.pattern}),
+]
+ProjectName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    AfterValidator(_project_name),
+    WithJsonSchema({"type": "string", "pattern": PROJECT_NAME.pattern}),
 ]
 CalendarNames = Annotated[list[CalendarName], Field(max_length=4), AfterValidator(_once_each)]
 CalendarDays = Annotated[list[ExcludedDays], Field(max_length=MAX_CALENDAR_DAYS)]

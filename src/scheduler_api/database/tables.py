@@ -36,6 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ENUM, JSONB
 from sqlalchemy.schema import CreateIndex
 
+from scheduler_api.contracts.values import DEFAULT_PROJECT
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -77,6 +79,15 @@ LIVE_NEXT_RUN = f"{LIVE} AND {IS_NEXT_RUN}"
 STANDING = ("lastrun", "runs", "laststatus", "failures", "failingsince", "lastsuccess")
 
 
+#: What jobs, keys and roles belong to.
+project = Table(
+    "project",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("createdat", Instant, nullable=False),
+)
+
 job = Table(
     "job",
     metadata,
@@ -102,6 +113,7 @@ job = Table(
     Column("jitter", Integer, nullable=False, server_default="0"),
     Column("misfire", Text, nullable=False, server_default="once"),
     Column("grace", Integer, nullable=False, server_default="60"),
+    Column("project", ForeignKey("project.name"), nullable=False, server_default=DEFAULT_PROJECT),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
     # For people.
     Column("description", Text, nullable=False, server_default=""),
@@ -178,6 +190,7 @@ job = Table(
         name="pausedat",
     ),
     Index("ix_job_afterjobid", "afterjobid", postgresql_where=text("afterjobid IS NOT NULL")),
+    Index("ix_job_project", "project", "jobid"),
     Index("ix_job_tags", "tags", postgresql_using="gin"),
     Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
     Index("ix_job_calendars", "jobid", postgresql_where=text("cardinality(calendars) > 0")),
@@ -560,7 +573,8 @@ jobchange = Table(
         "action IN ('created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired', 'started', "
         "'backfilled', 'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', "
         "'restoreconfirmed', 'calendarset', 'calendarremoved', 'signedin', 'signinrefused', 'signedout', "
-        "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked')",
+        "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
+        "'projectadded', 'projectremoved')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),
@@ -574,12 +588,24 @@ useraccount = Table(
     metadata,
     Column("userid", BigInteger, Identity(always=True), primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("role", Text, nullable=False),
+    # Everywhere; null: in some projects only.
+    Column("role", Text),
     # By argon2id, in its own format; null: none was set.
     Column("passwordhash", Text),
     Column("createdat", Instant, nullable=False),
     Column("lastseen", Instant),
     CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
+)
+
+# What users may do in single projects.
+projectrole = Table(
+    "projectrole",
+    metadata,
+    Column("userid", ForeignKey(useraccount.c.userid, ondelete="CASCADE"), primary_key=True),
+    Column("project", ForeignKey(project.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("role", Text, nullable=False),
+    CheckConstraint("role IN ('viewer', 'operator', 'editor')", name="role"),
+    Index("ix_projectrole_project", "project"),
 )
 
 # Users whom an identity provider signs in: who they are there, whatever they are called.
@@ -650,6 +676,8 @@ apikey = Table(
     Column("keyid", BigInteger, Identity(always=True), primary_key=True),
     Column("name", Text, nullable=False),
     Column("role", Text, nullable=False),
+    # Where; null: everywhere.
+    Column("project", ForeignKey(project.c.name, ondelete="CASCADE")),
     # How it begins, to tell keys apart.
     Column("prefix", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),
@@ -661,6 +689,7 @@ apikey = Table(
     Column("lastused", Instant),
     Column("revokedat", Instant),
     CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
+    Index("ix_apikey_project", "project", postgresql_where=text("project IS NOT NULL")),
 )
 
 # One row: the oldest version of the code that may write, by the number of its newest migration.

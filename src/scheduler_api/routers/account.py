@@ -13,4 +13,9 @@ router = APIRouter(tags=["access"], route_class=StrictRoute)
 @router.get("/account", responses=answers(503, page=True))
 async def show_account(principal: PrincipalDep) -> AccountSummary:
     """Tell who asks, and what they may do."""
-    return AccountSummary(kind=principal.kind, name=principal.name, role=principal.role)
+    return AccountSummary(
+        kind=principal.kind,
+        name=principal.name,
+        role=principal.roles.everywhere,
+        projects=dict(principal.roles.projects),
+    )

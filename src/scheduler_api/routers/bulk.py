@@ -22,5 +22,6 @@ async def run_bulk_action(
     that failed, and where it stopped if it reached its time limit. Send its `pauseid` to resume exactly
     the jobs that it paused. To delete jobs, the role `editor` is needed.
     """
-    require(principal, role_for(order))
-    return await runner.run_bulk(order, actor, dryrun=dryrun)
+    needed = role_for(order)
+    require(principal, needed)
+    return await runner.run_bulk(order, actor, principal.roles.where(needed), dryrun=dryrun)

@@ -36,6 +36,7 @@ from scheduler_api.routers.http.paging import (
 )
 from scheduler_api.routers.http.patience import preview_edit
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.routers.http.scope import placed, require_place
 from scheduler_api.services.jobs import creating, editing, idempotency, reading
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
@@ -81,6 +82,7 @@ async def create_job(
     draft: JobDraft,
     changes: ChangesDep,
     actor: ActorDep,
+    principal: PrincipalDep,
     key: IdempotencyKey = None,
 ) -> Job | Response:
     """Create a job and schedule its first run.
@@ -90,6 +92,7 @@ async def create_job(
     request within 24 hours returns the first answer and creates no second job.
     """
     check_target(request, draft.target)
+    draft = placed(principal, draft)
     if key is None:
         job = await changes.make(creating.create, actor, draft)
         response.headers["Location"] = f"/jobs/{job.jobid}"
@@ -140,6 +143,7 @@ async def edit_job(
     database: DatabaseDep,
     changes: ChangesDep,
     actor: ActorDep,
+    principal: PrincipalDep,
     request: Request,
     response: Response,
 ) -> Job | EditPreview:
@@ -150,6 +154,7 @@ async def edit_job(
     lists the runs of the next 30 days that would change.
     """
     check_target(request, patch.target)
+    require_place(principal, patch)
     if changes.dryrun:
         return await preview_edit(request, database, jobid, patch, version)
     job = await changes.make(editing.edit, actor, jobid, patch, version)

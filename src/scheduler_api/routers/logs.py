@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Path, Request, Response
 
+from scheduler_api.actors import Role
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.contracts.runs.reports import Report, RunState
@@ -20,6 +21,7 @@ from scheduler_api.routers.http.dependencies import (
     JobId,
     Limit,
     LogId,
+    PrincipalDep,
     RunnerDep,
 )
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
@@ -117,13 +119,13 @@ async def cancel_log(logid: LogId, changes: ChangesDep, actor: ActorDep, respons
 
 @router.post("/logs/retry", responses=answers(400, 408, 413, 415, 422, 503) | back("the pending runs"))
 async def retry_failed(
-    order: RetryOrder, runner: RunnerDep, actor: ActorDep, dryrun: DryRun = False
+    order: RetryOrder, runner: RunnerDep, actor: ActorDep, principal: PrincipalDep, dryrun: DryRun = False
 ) -> RetryReport:
     """Retry all failed runs that match a filter. `dryrun` only counts them.
 
     Forms have the same fields as the filter.
     """
-    return await runner.retry_failed(order, actor, dryrun=dryrun)
+    return await runner.retry_failed(order, actor, principal.roles.where(Role.OPERATOR), dryrun=dryrun)
 
 
 @router.post("/runs/{logid:logid}/{token}", responses=answers(400, 404, 408, 410, 413, 415, 422, 503))

@@ -12,6 +12,7 @@ from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import UntilInstant
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.history import upcoming
 
 router = APIRouter(tags=["schedules"], route_class=StrictRoute)
@@ -46,13 +47,14 @@ async def list_upcoming(
     database: DatabaseDep,
     response: Response,
     until: UntilInstant,
+    projects: ProjectsDep,
     limit: Limit = LIST_LIMIT,
     each: Annotated[
         int | None, Query(ge=1, le=1000, description="How many of one job at most; `limit` unless given.")
     ] = None,
 ) -> list[Upcoming]:
     """List the next occurrences of all active jobs, in order. Browsers get an HTML page with the load."""
-    now, end, rows = await database.transact(upcoming.jobs_until, until, limit)
+    now, end, rows = await database.transact(upcoming.jobs_until, until, limit, projects)
     window = upcoming.Window(end, limit, each or limit)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
     response.headers["Scheduler-Complete"] = str(found.complete).lower()
@@ -60,9 +62,9 @@ async def list_upcoming(
 
 
 @router.get("/forecast", responses=answers(503))
-async def forecast_load(request: Request, forecasts: ForecastsDep) -> Forecast:
+async def forecast_load(request: Request, forecasts: ForecastsDep, projects: ProjectsDep) -> Forecast:
     """Forecast the load of the next 24 hours by the minute, and the minutes in which many jobs start.
 
     The answer may be up to 30 seconds old.
     """
-    return await while_connected(request, forecasts.newest())
+    return await while_connected(request, forecasts.newest(projects))

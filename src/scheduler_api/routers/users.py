@@ -41,7 +41,7 @@ async def add_user(
 @router.patch("/users/{userid}", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))
 async def edit_user(userid: UserId, patch: UserPatch, changes: ChangesDep, actor: ActorDep) -> User:
     """Change what a user may do, a second later everywhere. The only admin stays one."""
-    return await changes.make(users.set_role, actor, userid, patch.role)
+    return await changes.make(users.edit, actor, userid, patch)
 
 
 @router.delete(

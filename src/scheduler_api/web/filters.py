@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 #: What narrows each list down, and what else the addresses of its pages keep.
-OF_JOBS, KEPT_OF_JOBS = ("search", "name", "state", "laststatus", "tag", "pauseid"), ("sort", "limit")
-OF_RUNS = ("status", "cause", "since", "until", "jobid", "tag", "host", "minduration", "maxduration")
+OF_JOBS = ("search", "name", "state", "laststatus", "tag", "project", "pauseid")
+KEPT_OF_JOBS = ("sort", "limit")
+OF_RUNS = (
+    *("status", "cause", "since", "until", "jobid", "tag", "project"),
+    *("host", "minduration", "maxduration"),
+)
 #: And that of what everybody did.
 OF_AUDIT = ("actor", "client", "action", "jobid", "since", "until")
 KEPT_OF_AUDIT = ("limit",)

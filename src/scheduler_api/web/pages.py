@@ -12,6 +12,7 @@ from scheduler_api import __version__, wording
 from scheduler_api.actors import ANYBODY, ActorKind, Principal, Role
 from scheduler_api.contracts.access.audit import AuditEvent
 from scheduler_api.contracts.access.keys import Key, NewKey
+from scheduler_api.contracts.access.projects import Project
 from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
@@ -26,6 +27,7 @@ from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem, ProblemKind
+from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.access.sessions import SessionRow
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
@@ -51,9 +53,19 @@ class Reader(NamedTuple):
     who: Principal | None = None
     """None: nobody knows."""
 
-    def may(self, role: str) -> bool:
-        """Whether what needs that role is shown."""
-        return self.who is not None and self.who.may(Role(role))
+    def may(self, role: str, project: str | None = None) -> bool:
+        """Whether what needs that role is shown: in a project; without one, in any."""
+        return self.who is not None and self.who.roles.may(Role(role), project)
+
+    def may_everywhere(self, role: str) -> bool:
+        """Whether what needs that role and belongs to no project is shown."""
+        return self.who is not None and self.who.roles.may_everywhere(Role(role))
+
+    @property
+    def project(self) -> str:
+        """The one that is suggested for a new job."""
+        where = None if self.who is None else self.who.roles.where(Role.EDITOR)
+        return DEFAULT_PROJECT if where is None or DEFAULT_PROJECT in where else next(iter(where), "")
 
 
 class Pages:
@@ -249,6 +261,7 @@ class Pages:
         """
         if typed is None:
             values = form.fields_for(now, self._reader.times.mine or "UTC", editing, like)
+            values.setdefault("project", self._reader.project)
             typed = form.Typed(values)
         else:
             values = form.with_kind(typed.fields)
@@ -408,6 +421,16 @@ class Pages:
         """Users, and the form for a new one, with what was typed and what is wrong with it."""
         return self._accesses("users.html", now, found, fields, field_errors)
 
+    def projects(
+        self,
+        now: datetime,
+        found: Sequence[Project],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        """Projects, and the form for a new one, with what was typed and what is wrong with it."""
+        return self._accesses("projects.html", now, found, fields, field_errors)
+
     def invitation(self, invitation: Invitation) -> str:
         """A link that lets a user in, shown this once."""
         return self._render("invitation.html", invitation=invitation)
@@ -416,7 +439,7 @@ class Pages:
         self,
         template: str,
         now: datetime,
-        found: Sequence[Key] | Sequence[User],
+        found: Sequence[Key] | Sequence[User] | Sequence[Project],
         fields: Mapping[str, str],
         field_errors: Sequence[FieldError],
     ) -> str:
@@ -437,5 +460,8 @@ class Pages:
         return self._render("swagger.html")
 
     def _render(self, template: str, **context: object) -> str:
-        own = self._reader._asdict() | {"may": self._reader.may}
+        own = self._reader._asdict() | {
+            "may": self._reader.may,
+            "may_everywhere": self._reader.may_everywhere,
+        }
         return self._templates.get_template(template).render(context | own)

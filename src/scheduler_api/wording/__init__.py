@@ -1,6 +1,7 @@
 """Every text that code puts together, for people. Templates know its names as `words`."""
 
 from scheduler_api.contracts.jobs.targets import MASK
+from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.wording.access import ROLES
 from scheduler_api.wording.instants import local, milliseconds, taken
 from scheduler_api.wording.jobs import ACTIONS, action, differences, schedule, whole_schedule
@@ -29,6 +30,7 @@ from scheduler_api.wording.targets import (
 __all__ = [
     "ACTIONS",
     "CAUSES",
+    "DEFAULT_PROJECT",
     "FAILURES",
     "MASK",
     "OUTCOMES",

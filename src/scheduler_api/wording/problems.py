@@ -27,6 +27,8 @@ ADVICE = {
     "method_not_allowed": "The header `Allow` lists the methods of this address.",
     "not_permitted": "Ask an admin for the role that this needs.",
     "not_signed_in": "Send an API key as `Authorization: Bearer …`, or sign in at `/sign-in`.",
+    "project_in_use": "Move its jobs to another project, or delete them with their history, first.",
+    "project_not_found": "Check the name. `GET /projects` lists the projects.",
     "signed_in_elsewhere": "Change their groups at the identity provider.",
     "not_found": "Check the address. `/swagger-ui` lists all of them.",
     "nothing_to_retry": "Only failed runs can be retried.",

@@ -10,7 +10,7 @@ from datetime import datetime
 from time import monotonic
 
 from scheduler_api import tokens
-from scheduler_api.actors import ActorKind, Principal, Role
+from scheduler_api.actors import ActorKind, Principal, Role, Roles
 from scheduler_api.database.access import keys, sessions, users
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
@@ -43,7 +43,9 @@ class Doorkeeper:
             return self._remember(digest, None)
         if found.stale:
             await self._note(keys.use, found.keyid)
-        return self._remember(digest, Principal(ActorKind.KEY, Role(found.role), found.name, found.keyid))
+        role = Role(found.role)
+        roles = Roles(role) if found.project is None else Roles(None, {found.project: role})
+        return self._remember(digest, Principal(ActorKind.KEY, roles, found.name, found.keyid))
 
     async def by_session(self, token: str, *, is_used: bool = True) -> Principal | None:
         """Whom a session lets in; None: it is over. Raises the errors of Database.read.
@@ -59,7 +61,9 @@ class Doorkeeper:
             return self._remember(digest, None)
         if found.stale and is_used:
             await self._note(_see, found.sessionid, found.userid)
-        principal = Principal(ActorKind.USER, Role(found.role), found.name, found.userid, found.sessionid)
+        projects = {name: Role(role) for name, role in found.projects.items()}
+        roles = Roles(None if found.role is None else Role(found.role), projects)
+        principal = Principal(ActorKind.USER, roles, found.name, found.userid, found.sessionid)
         return self._remember(digest, principal)
 
     def forget(self, token: str) -> None:

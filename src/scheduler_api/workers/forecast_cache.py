@@ -1,6 +1,7 @@
 """The forecast of the load, computed at most every half minute, however many pages show it."""
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 
 from scheduler_api.computing import QUESTIONS
@@ -10,26 +11,30 @@ from scheduler_api.services.history import forecast
 
 #: Seconds for which a forecast is good: what it tells of changes with the schedules only.
 GOOD_FOR = 30.0
+#: Of how many sets of projects forecasts are remembered.
+MAX_KNOWN = 100
 
 
 class Forecasts:
-    """Remembers the newest forecast."""
+    """Remembers the newest forecasts, each of the projects of somebody who asked."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._turn = asyncio.Lock()
-        self._newest: Forecast | None = None
-        self._until = 0.0
+        self._known: dict[Sequence[str] | None, tuple[float, Forecast]] = {}
 
-    async def newest(self) -> Forecast:
-        """The forecast of now, or of a moment ago."""
+    async def newest(self, projects: Sequence[str] | None = None) -> Forecast:
+        """The forecast of now, or of a moment ago: of these projects; None: of all."""
         async with self._turn:
-            if self._newest is None or monotonic() >= self._until:
-                seen = await self._database.transact(forecast.look)
-                self._newest = await QUESTIONS.compute(forecast.forecast, seen)
-                self._until = monotonic() + GOOD_FOR
-            return self._newest
+            until, newest = self._known.get(projects, (0.0, None))
+            if newest is None or monotonic() >= until:
+                seen = await self._database.transact(forecast.look, projects)
+                newest = await QUESTIONS.compute(forecast.forecast, seen)
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[projects] = (monotonic() + GOOD_FOR, newest)
+            return newest
 
     def forget(self) -> None:
         """Compute it anew next time: a schedule has changed."""
-        self._until = 0.0
+        self._known.clear()

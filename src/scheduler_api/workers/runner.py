@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -101,9 +101,11 @@ class Runner:
             await self._lane(due, give_up, report)
         return report
 
-    async def run_bulk(self, order: BulkOrder, actor: Actor, *, dryrun: bool = False) -> BulkReport:
-        """Do what is ordered with all jobs that are meant, for as long as a call may take."""
-        count = await self._database.read(bulk.count, bulk.filter_of(order))
+    async def run_bulk(
+        self, order: BulkOrder, actor: Actor, projects: Sequence[str] | None = None, *, dryrun: bool = False
+    ) -> BulkReport:
+        """Do what is ordered with all jobs of the projects that are meant, for as long as a call may take."""
+        count = await self._database.read(bulk.count, bulk.filter_of(order, projects))
         report = BulkReport(
             action=order.action,
             dryrun=dryrun,
@@ -117,7 +119,7 @@ class Runner:
         )
         give_up = monotonic() + CALL_SECONDS
         after = 0
-        asked = bulk.Asked(order, actor, report.pauseid)
+        asked = bulk.Asked(order, actor, report.pauseid, projects)
         while not dryrun:
             part = await undisturbed(self._database.transact(bulk.run_batch, asked, after))
             if part.last is None:
@@ -134,9 +136,11 @@ class Runner:
         report.jobids.sort()
         return report
 
-    async def retry_failed(self, order: RetryOrder, actor: Actor, *, dryrun: bool = False) -> RetryReport:
-        """Try all failed calls that are meant again, for as long as a call may take."""
-        wanted = LogFilter(**order.filter.model_dump())
+    async def retry_failed(
+        self, order: RetryOrder, actor: Actor, projects: Sequence[str] | None = None, *, dryrun: bool = False
+    ) -> RetryReport:
+        """Try all failed calls of the projects that are meant again, for as long as a call may take."""
+        wanted = LogFilter(**order.filter.model_dump(), projects=projects)
         count = await self._database.read(retrying.count_failed, wanted)
         report = RetryReport(count=count, dryrun=dryrun, done=0, more=False)
         give_up = monotonic() + CALL_SECONDS

@@ -43,7 +43,12 @@ async def test_what_is_done_with_a_key_names_it(comes: Comes, database: Database
     await client.post("/jobs", json={"jobname": "Sync", "interval": 60})
     (change,) = (await client.get("/jobs/1/changes")).json()
     assert (change["actor"], change["client"]) == ("key", "deploy")
-    assert (await client.get("/account")).json() == {"kind": "key", "name": "deploy", "role": "editor"}
+    assert (await client.get("/account")).json() == {
+        "kind": "key",
+        "name": "deploy",
+        "role": "editor",
+        "projects": {},
+    }
 
 
 @pytest.mark.parametrize(

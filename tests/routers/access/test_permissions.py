@@ -87,6 +87,10 @@ TABLE = """
     POST /calendars/{name}/delete editor
     POST /restore/confirm admin
     GET /audit admin
+    GET /projects viewer
+    POST /projects admin
+    DELETE /projects/{project} admin
+    POST /projects/{project}/delete admin
     GET /keys admin
     POST /keys admin
     DELETE /keys/{keyid} admin

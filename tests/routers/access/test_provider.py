@@ -115,7 +115,7 @@ async def test_a_user_signs_in_and_has_the_role_of_the_groups(
     assert (answer.status_code, answer.headers["location"]) == (303, "/logs")
     assert answer.headers["cache-control"] == "no-store"
     me = await browser.get("/account", headers={"accept": "*/*"})
-    assert me.json() == {"kind": "user", "name": "anna@example.com", "role": "editor"}
+    assert me.json() == {"kind": "user", "name": "anna@example.com", "role": "editor", "projects": {}}
     account = (await browser.get("/account")).text
     assert "Your role comes from your groups" in account
     assert "New password" not in account

@@ -8,7 +8,7 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
-from scheduler_api.actors import Grant, Role
+from scheduler_api.actors import Grant, Role, Roles
 from scheduler_api.app import create_app
 from scheduler_api.database.engine import Database
 from scheduler_api.settings import Auth, Settings
@@ -79,7 +79,7 @@ async def test_nobody_else_may_say_so(service: FastAPI, database: Database, plac
 
 
 async def test_who_has_no_role_does_not_get_in(service: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scheduler_api.routers.http.authentication.role_of", lambda *_: None)
+    monkeypatch.setattr("scheduler_api.routers.http.authentication.roles_of", lambda *_: Roles())
     status, why = await asked(service, "10.0.0.5", (USER, ANNA))
     assert (status, why) == (403, f"{ANNA} has no group that SCHEDULER_ROLES gives a role.")
 

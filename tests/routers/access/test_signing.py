@@ -66,7 +66,7 @@ async def test_a_link_lets_in_once_to_set_a_password(comes: Comes, database: Dat
     assert (await browser.post(path, data={"password": PASSWORD, "again": PASSWORD})).status_code == 303
     assert (await browser.get("/jobs")).status_code == 200
     assert (await browser.get("/account", headers={"accept": "*/*"})).json() == {
-        "kind": "user", "name": "anna@example.com", "role": "editor",
+        "kind": "user", "name": "anna@example.com", "role": "editor", "projects": {},
     }  # fmt: skip
     for method in ("GET", "POST"):
         assert (

@@ -47,6 +47,7 @@ WHOLE: dict[str, Any] = {
     "jitter": 60,
     "misfire": "skip",
     "grace": 90,
+    "project": "billing",
     "tags": ["a", "b c"],
     "description": "What it is for:\n  two lines.",
     "owner": "The team",
@@ -71,6 +72,8 @@ def test_a_whole_job_has_each_field_and_none_as_it_is_by_default() -> None:
 
 async def created(client: AsyncClient, **values: Any) -> int:
     assert (await client.put("/calendars/days", json={"days": ["2030-10-03"]})).status_code == 200
+    # It may be there already.
+    await client.post("/projects", json={"name": WHOLE["project"]})
     response = await client.post("/jobs", json={"jobname": "A job", **values})
     assert response.status_code == 201, response.text
     return int(response.json()["jobid"])

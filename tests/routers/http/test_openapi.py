@@ -28,6 +28,7 @@ MORE_THAN_A_SCHEMA = [
     "POST /jobs",
     "POST /keys",
     "POST /users",
+    "POST /projects",
     "PATCH /users/{userid}",
     "PATCH /jobs/{jobid}",
     "POST /jobs/{jobid}/pause",

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from scheduler_api.actors import Role
-from scheduler_api.contracts.values import Input, Instant, Output, clean_text
+from scheduler_api.contracts.values import Input, Instant, Output, ProjectName, clean_text, invalid_at
 
 KeyName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(clean_text)
@@ -21,7 +21,16 @@ class KeyDraft(Input):
 
     name: KeyName = Field(description="What it is for: 1 to 100 characters. Changes name it.")
     role: RoleName = Field(description="What it may do: `viewer`, `operator`, `editor` or `admin`.")
+    project: ProjectName | None = Field(
+        None, description="Where it may do so. Default: everywhere. Admins are so everywhere."
+    )
     expiresat: Instant | None = Field(None, description="When it stops working. Default: never.")
+
+    @model_validator(mode="after")
+    def _admins_are_so_everywhere(self) -> "KeyDraft":
+        if self.project is not None and self.role is Role.ADMIN:
+            raise invalid_at("project", "An admin is so everywhere; leave the project out.")
+        return self
 
 
 class Key(Output):
@@ -30,6 +39,7 @@ class Key(Output):
     keyid: int
     name: str
     role: Role
+    project: str | None = Field(description="Where it may do so; null: everywhere.")
     prefix: str = Field(description="How it begins.")
     createdat: datetime
     createdby: str | None = Field(description="Who added it.")

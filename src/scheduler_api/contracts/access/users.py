@@ -4,11 +4,12 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from scheduler_api.actors import ActorKind, Role
 from scheduler_api.contracts.access.keys import RoleName
-from scheduler_api.contracts.values import Input, Output, invalid
+from scheduler_api.contracts.access.projects import ProjectRoles
+from scheduler_api.contracts.values import Input, Output, invalid, invalid_at
 
 USER_NAME = re.compile(r"^[a-z0-9][a-z0-9._@+-]{0,99}$")
 #: Characters of a password; argon2 takes as long whatever the length.
@@ -39,15 +40,33 @@ class UserDraft(Input):
     )
 
     name: UserName = Field(description="The name to sign in with, such as an e-mail address.")
-    role: RoleName = Field(description="What they may do: `viewer`, `operator`, `editor` or `admin`.")
+    role: RoleName | None = Field(
+        None, description="What they may do everywhere: `viewer`, `operator`, `editor` or `admin`."
+    )
+    projects: ProjectRoles = Field(
+        default_factory=dict, description="What they may do in single projects, by the names of these."
+    )
+
+    @model_validator(mode="after")
+    def _may_do_something(self) -> "UserDraft":
+        if self.role is None and not self.projects:
+            raise invalid_at("role", "Give a role, or roles in projects.")
+        return self
 
 
 class UserPatch(Input):
-    """A change to a user."""
+    """A change to a user: what is left out stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "admin"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"role": "admin"}, {"projects": {"billing": "editor"}}]}
+    )
 
-    role: RoleName = Field(description="What they may do.")
+    role: RoleName | None = Field(
+        None, description="What they may do everywhere; null: only what `projects` says."
+    )
+    projects: ProjectRoles | None = Field(
+        None, description="What they may do in single projects; in all others, nothing but for `role`."
+    )
 
 
 class User(Output):
@@ -55,7 +74,8 @@ class User(Output):
 
     userid: int
     name: str
-    role: Role
+    role: Role | None = Field(description="What they may do everywhere; null: only what `projects` says.")
+    projects: dict[str, Role] = Field(description="What they may do in single projects.")
     createdat: datetime
     lastseen: datetime | None = Field(description="When they last did something, to the minute.")
     haspassword: bool = Field(description="Whether they have set a password.")
@@ -78,4 +98,5 @@ class AccountSummary(Output):
 
     kind: ActorKind
     name: str | None
-    role: Role
+    role: Role | None = Field(description="What they may do everywhere; null: only what `projects` says.")
+    projects: dict[str, Role] = Field(description="What they may do in single projects.")

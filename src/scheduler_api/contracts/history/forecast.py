@@ -12,6 +12,7 @@ class CollidingJob(Output):
 
     jobid: int
     jobname: str
+    project: str
     load: float = Field(description="Its work, in seconds.")
     jitter: int = Field(description="Its jitter, in seconds.")
     offer: int | None = Field(

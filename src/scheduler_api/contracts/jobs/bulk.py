@@ -13,6 +13,7 @@ from scheduler_api.contracts.values import (
     Input,
     Instant,
     Output,
+    ProjectName,
     ReasonText,
     Tag,
     clean_text,
@@ -43,6 +44,7 @@ class BulkFilter(Input):
     state: Annotated[Condition | None, Field(strict=False)] = None
     laststatus: Annotated[LastStatus | None, Field(strict=False)] = None
     tag: Tag | None = None
+    project: ProjectName | None = None
     jobids: Annotated[list[JobNumber], Field(min_length=1, max_length=1000)] | None = None
 
 

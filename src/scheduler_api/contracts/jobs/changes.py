@@ -44,6 +44,8 @@ class ChangeAction(StrEnum):
     LINK_MADE = "linkmade"
     KEY_ADDED = "keyadded"
     KEY_REVOKED = "keyrevoked"
+    PROJECT_ADDED = "projectadded"
+    PROJECT_REMOVED = "projectremoved"
 
 
 class Change(Output):

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from scheduler_api.contracts.jobs.targets import Link, Target, TargetPatch
 from scheduler_api.contracts.values import (
+    DEFAULT_PROJECT,
     MAX_ID,
     CalendarDate,
     CalendarNames,
@@ -29,6 +30,7 @@ from scheduler_api.contracts.values import (
     Jitter,
     JobName,
     OwnerName,
+    ProjectName,
     Prose,
     Tags,
     ZoneName,
@@ -159,6 +161,11 @@ class JobFields(Input):
     grace: Count = Field(
         60,
         description="How late a run may start, in seconds, before `skip` or `until` drops it.",
+    )
+    project: ProjectName = Field(
+        DEFAULT_PROJECT,
+        description="The project that the job belongs to. Of those who may work in one project only, it is "
+        "that one.",
     )
     tags: Tags = Field(default_factory=list, description="Up to 20 tags of 1 to 50 characters.")
     description: Prose = Field("", description="What the job is for: up to 2,000 characters.")

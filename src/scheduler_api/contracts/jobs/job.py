@@ -96,6 +96,7 @@ class JobSummary(Output):
     jitter: int
     misfire: Misfire
     grace: int
+    project: str
     tags: list[str]
     description: str
     owner: str

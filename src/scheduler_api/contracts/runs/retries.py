@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from scheduler_api.contracts.values import MAX_ID, Input, Instant, Output, Tag, invalid_at
+from scheduler_api.contracts.values import MAX_ID, Input, Instant, Output, ProjectName, Tag, invalid_at
 
 
 class RetryFilter(Input):
@@ -14,6 +14,7 @@ class RetryFilter(Input):
     since: Instant | None = Field(None, description="Only occurrences from this instant on.")
     until: Instant | None = Field(None, description="Only occurrences before this instant.")
     tag: Tag | None = Field(None, description="Only those of jobs with this tag.")
+    project: ProjectName | None = Field(None, description="Only those of jobs of this project.")
     host: Annotated[str, StringConstraints(min_length=1, max_length=260)] | None = Field(
         None, description="Only calls to this host."
     )

@@ -1,7 +1,6 @@
 """Statements on users whom an identity provider signs in, and on tries to sign in there."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from sqlalchemy import bindparam, insert
 
@@ -12,14 +11,6 @@ from scheduler_api.database.tables import signinattempt, useridentity
 PATIENCE = timedelta(minutes=10)
 #: The most that begin from one address at a time.
 MAX_OPEN = 50
-
-
-class KnownUser(NamedTuple):
-    """A user whom a provider has signed in before."""
-
-    userid: int
-    name: str
-    role: str
 
 
 FORGET_OLD = Statement("DELETE FROM signinattempt WHERE createdat <= :horizon")
@@ -44,10 +35,9 @@ FORGET_OLDEST = Statement(
 TAKE = Statement("DELETE FROM signinattempt WHERE digest = :digest RETURNING createdat, back")
 FIND = Statement(
     """
-    SELECT userid, name, role FROM useridentity JOIN useraccount USING (userid)
+    SELECT userid FROM useridentity JOIN useraccount USING (userid)
     WHERE issuer = :issuer AND subject = :subject FOR NO KEY UPDATE OF useraccount
-    """,
-    KnownUser,
+    """
 )
 ADD = Statement(
     insert(useridentity)
@@ -55,7 +45,7 @@ ADD = Statement(
     .inline()
 )
 IS_TAKEN = Statement("SELECT count(*) FROM useraccount WHERE name = :name AND userid <> :userid")
-CHANGE = Statement("UPDATE useraccount SET name = :name, role = :role WHERE userid = :userid")
+RENAME = Statement("UPDATE useraccount SET name = :name WHERE userid = :userid")
 
 
 async def add_attempt(session: Session, now: datetime, digest: bytes, address: str, back: str) -> None:
@@ -71,9 +61,10 @@ async def take_attempt(session: Session, now: datetime, digest: bytes) -> str | 
     return found["back"] if found is not None and found["createdat"] > now - PATIENCE else None
 
 
-async def find(session: Session, issuer: str, subject: str) -> KnownUser | None:
-    """The user whom the issuer calls so, locked."""
-    return await session.one_or_none(FIND, issuer=issuer, subject=subject)
+async def find(session: Session, issuer: str, subject: str) -> int | None:
+    """The userid of whom the issuer calls so, locked; None: there is no such user."""
+    found: int | None = await session.value(FIND, issuer=issuer, subject=subject)
+    return found
 
 
 async def add(session: Session, issuer: str, subject: str, userid: int) -> None:
@@ -86,6 +77,6 @@ async def is_taken(session: Session, name: str, userid: int) -> bool:
     return bool(await session.value(IS_TAKEN, name=name, userid=userid))
 
 
-async def change(session: Session, userid: int, name: str, role: str) -> None:
-    """Let a user be called so, and do other things."""
-    await session.all(CHANGE, userid=userid, name=name, role=role)
+async def rename(session: Session, userid: int, name: str) -> None:
+    """Let a user be called so."""
+    await session.all(RENAME, userid=userid, name=name)

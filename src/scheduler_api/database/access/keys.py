@@ -16,6 +16,7 @@ class KeyRow(NamedTuple):
     keyid: int
     name: str
     role: str
+    project: str | None
     prefix: str
     createdat: datetime
     createdby: str | None
@@ -29,6 +30,8 @@ class KnownKey(NamedTuple):
     keyid: int
     name: str
     role: str
+    project: str | None
+    """Where; None: everywhere."""
     stale: bool
     """Whether it is not known yet that it was used a moment ago."""
 
@@ -39,7 +42,7 @@ ADD_KEY = Statement(
     .values(
         {
             name: bindparam(name)
-            for name in ("name", "role", "prefix", "digest", "createdby", "expiresat", "createdat")
+            for name in ("name", "role", "project", "prefix", "digest", "createdby", "expiresat", "createdat")
         }
     )
     .on_conflict_do_nothing(index_elements=["digest"])
@@ -49,7 +52,8 @@ ADD_KEY = Statement(
 # Nothing is concluded from it but whether to let in now.
 FIND_KEY = Statement(
     """
-    SELECT keyid, name, role, coalesce(lastused < now() - interval '1 minute', true) AS stale FROM apikey
+    SELECT keyid, name, role, project, coalesce(lastused < now() - interval '1 minute', true) AS stale
+    FROM apikey
     WHERE digest = :digest AND revokedat IS NULL AND (expiresat IS NULL OR expiresat > now())
     """,
     KnownKey,
@@ -70,7 +74,7 @@ REVOKE_KEY = Statement(
 
 
 async def add(session: Session, now: datetime, **values: object) -> KeyRow | None:
-    """Add a key: its name, role, prefix, digest, createdby, expiresat; None: it is, or was, there."""
+    """Add a key: its name, role, project, prefix, digest, createdby, expiresat; None: it was added before."""
     return await session.one_or_none(ADD_KEY, createdat=now, **values)
 
 

@@ -24,7 +24,9 @@ class KnownSession(NamedTuple):
     sessionid: int
     userid: int
     name: str
-    role: str
+    role: str | None
+    projects: dict[str, str]
+    """The roles in projects."""
     stale: bool
     """Whether it is not known yet that it was used a moment ago."""
 
@@ -50,7 +52,10 @@ ADD_SESSION = Statement(
 # Nothing is concluded from it but whether to let in now.
 FIND_SESSION = Statement(
     f"""
-    SELECT sessionid, userid, name, role, stale
+    SELECT sessionid, userid, name, role, (
+        SELECT coalesce(jsonb_object_agg(project, projectrole.role), '{{}}') FROM projectrole
+        WHERE projectrole.userid = useraccount.userid
+    ) AS projects, stale
     FROM (
         SELECT sessionid, userid, seenat < now() - interval '1 minute' AS stale FROM usersession
         WHERE digest = :digest AND {LASTS}

@@ -1,12 +1,13 @@
 """Statements on users, and on the links that let them in once."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import signinlink, useraccount, useridentity
+from scheduler_api.database.tables import projectrole, signinlink, useraccount, useridentity
 
 
 class UserRow(NamedTuple):
@@ -14,7 +15,9 @@ class UserRow(NamedTuple):
 
     userid: int
     name: str
-    role: str
+    role: str | None
+    projects: dict[str, str]
+    """The roles in projects."""
     createdat: datetime
     lastseen: datetime | None
     haspassword: bool
@@ -26,6 +29,10 @@ _USER = (
     useraccount.c.userid,
     useraccount.c.name,
     useraccount.c.role,
+    select(func.coalesce(func.jsonb_object_agg(projectrole.c.project, projectrole.c.role), text("'{}'")))
+    .where(projectrole.c.userid == useraccount.c.userid)
+    .scalar_subquery()
+    .label("projects"),
     useraccount.c.createdat,
     useraccount.c.lastseen,
     useraccount.c.passwordhash.is_not(None).label("haspassword"),
@@ -40,8 +47,8 @@ ADD_USER = Statement(
     """
     INSERT INTO useraccount (name, role, createdat) VALUES (:name, :role, :now)
     ON CONFLICT (name) DO NOTHING
-    RETURNING userid, name, role, createdat, lastseen, passwordhash IS NOT NULL AS haspassword,
-      CAST(NULL AS text) AS issuer
+    RETURNING userid, name, role, CAST('{}' AS jsonb) AS projects, createdat, lastseen,
+        passwordhash IS NOT NULL AS haspassword, CAST(NULL AS text) AS issuer
     """,
     UserRow,
 )
@@ -66,6 +73,17 @@ BY_NAME = Statement(
 )
 SET_ROLE = Statement(
     update(useraccount).where(_IS).values(role=bindparam("role_")).returning(*_USER), UserRow
+)
+SET_PROJECTS = Statement(
+    """
+    WITH gone AS (
+        DELETE FROM projectrole WHERE userid = :userid AND project <> ALL (CAST(:projects AS text[]))
+    )
+    INSERT INTO projectrole (userid, project, role)
+    SELECT :userid, project, role
+    FROM unnest(CAST(:projects AS text[]), CAST(:roles AS text[])) AS wanted (project, role)
+    ON CONFLICT (userid, project) DO UPDATE SET role = excluded.role
+    """
 )
 SET_PASSWORD = Statement(update(useraccount).where(_IS).values(passwordhash=bindparam("hash")))
 SEE_USER = Statement(update(useraccount).where(_IS).values(lastseen=bindparam("now")))
@@ -101,7 +119,7 @@ LINK = Statement(_LINK, LinkRow)
 LOCK_LINK = Statement(_LINK.with_for_update(of=signinlink), LinkRow)
 
 
-async def add(session: Session, now: datetime, name: str, role: str) -> UserRow | None:
+async def add(session: Session, now: datetime, name: str, role: str | None) -> UserRow | None:
     """Add a user; None: the name is taken."""
     return await session.one_or_none(ADD_USER, now=now, name=name, role=role)
 
@@ -137,7 +155,12 @@ async def by_name(session: Session, name: str) -> tuple[int, str | None] | None:
     return None if found is None else (found["userid"], found["passwordhash"])
 
 
-async def set_role(session: Session, userid: int, role: str) -> UserRow | None:
+async def set_projects(session: Session, userid: int, roles: Mapping[str, str]) -> None:
+    """Let a user have these roles in projects that are there, and no others."""
+    await session.all(SET_PROJECTS, userid=userid, projects=list(roles), roles=list(roles.values()))
+
+
+async def set_role(session: Session, userid: int, role: str | None) -> UserRow | None:
     """Let a user do other things; None: there is none."""
     return await session.one_or_none(SET_ROLE, user=userid, role_=role)
 

@@ -85,6 +85,7 @@ class NamedJob(NamedTuple):
 
     jobid: int
     jobname: str
+    project: str
     timezone: str
     calls: bool
     """Whether it still calls a target."""
@@ -94,6 +95,7 @@ NAMES = Statement(
     select(
         job.c.jobid,
         job.c.jobname,
+        job.c.project,
         job.c.timezone,
         and_(job.c.kind == "http", job.c.deletedat.is_(None)).label("calls"),
     ).where(job.c.jobid == any_(bindparam("jobids"))),
@@ -160,6 +162,7 @@ class SharedJob(NamedTuple):
     jobid: int
     deletedat: datetime | None
     host: str | None
+    project: str
 
 
 # Keeps a job from being deleted meanwhile, and none of those who run it from going on.

@@ -1,5 +1,6 @@
 """Statements on what a forecast of the load rests on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler_api.database.jobs.definitions import NEXT_RUN, SCHEDULE
@@ -12,31 +13,35 @@ class ForecastRow(ScheduleRow):
     """The schedule of an active job, for a forecast of all."""
 
     jobname: str
+    project: str
     calls: bool
     """Whether its runs call a target."""
     runs: int | None
     """How many runs the schedule has made."""
 
 
-COUNT_ACTIVE = Statement("SELECT count(*) FROM job WHERE active AND afterjobid IS NULL")
+_THEIRS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
+COUNT_ACTIVE = Statement(f"SELECT count(*) FROM job WHERE active AND afterjobid IS NULL AND {_THEIRS}")
 ACTIVE_DEFINITIONS = Statement(
     f"""
-    SELECT {SCHEDULE}, jobname, kind = 'http' AS calls, next_run.runs
+    SELECT {SCHEDULE}, jobname, project, kind = 'http' AS calls, next_run.runs
     FROM job {NEXT_RUN}
     -- With its last run in progress, a job is active still, and nothing of it is to come.
     WHERE active AND afterjobid IS NULL AND (maxruns IS NULL OR next_run.jobid IS NOT NULL)
-      AND hashint8(job.jobid) % CAST(:every AS int) = 0
+      AND {_THEIRS} AND hashint8(job.jobid) % CAST(:every AS int) = 0
     LIMIT :limit
     """,
     ForecastRow,
 )
 
 
-async def count_active(session: Session) -> int:
-    """How many jobs are active and have a schedule."""
-    return int(await session.value(COUNT_ACTIVE))
+async def count_active(session: Session, projects: Sequence[str] | None) -> int:
+    """How many jobs of these projects are active and have a schedule."""
+    return int(await session.value(COUNT_ACTIVE, projects=projects))
 
 
-async def active_definitions(session: Session, every: int, limit: int) -> list[ForecastRow]:
+async def active_definitions(
+    session: Session, every: int, limit: int, projects: Sequence[str] | None
+) -> list[ForecastRow]:
     """The schedules of up to `limit` active jobs: of every so many-th, in no order of theirs."""
-    return await session.all(ACTIVE_DEFINITIONS, every=every, limit=limit)
+    return await session.all(ACTIVE_DEFINITIONS, every=every, limit=limit, projects=projects)

@@ -26,9 +26,12 @@ class JobFilter(NamedTuple):
     state: Condition | None = None
     laststatus: LastStatus | None = None
     tag: str | None = None
+    project: str | None = None
     jobids: Sequence[int] | None = None
     pauseid: UUID | None = None
     """The order to many jobs that paused them."""
+    projects: Sequence[str] | None = None
+    """The projects of who asks; None: all."""
 
 
 #: Filters of which each value has a condition of its own, as the planner chooses by it.
@@ -79,6 +82,8 @@ CONDITIONS = {
     "search": f"{_WORDS} ILIKE :search",
     **_COMMON,
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
+    "project": "job.project = :project",
+    "projects": "job.project = ANY(CAST(:projects AS text[]))",
     "jobids": "job.jobid = ANY(CAST(:jobids AS bigint[]))",
     "pauseid": "job.pauseid = CAST(:pauseid AS uuid)",
     "last-finished": f"{_NONE_BEGUN} AND coalesce(next_run.laststatus, job.laststatus) = 'finished'",
@@ -187,9 +192,12 @@ async def states(session: Session, jobids: Sequence[int]) -> dict[int, str]:
     return dict(await session.all(STATES, jobids=jobids)) if jobids else {}
 
 
-async def active_until(session: Session, until: datetime, limit: int) -> list[JobRow]:
-    """Up to `limit` active jobs that run up to then, those that run first in front."""
-    return await of_ids(session, await session.values(ACTIVE_UNTIL, until=until, limit=limit))
+async def active_until(
+    session: Session, until: datetime, limit: int, projects: Sequence[str] | None
+) -> list[JobRow]:
+    """Up to `limit` active jobs of these projects that run up to then, those that run first in front."""
+    found = await session.values(ACTIVE_UNTIL, until=until, limit=limit, projects=projects)
+    return await of_ids(session, found)
 
 
 OF_IDS = Statement(f"{SUMMARY} WHERE job.jobid = ANY(:jobids)", JobRow)
@@ -270,6 +278,7 @@ ACTIVE_UNTIL = Statement(
         " UNION ALL ".join(
             f"(SELECT jobid, {key} AS key FROM joblog JOIN job USING (jobid)"
             f" WHERE {LIVE} AND {which.replace('kind', 'joblog.kind')} AND job.active AND {key} <= :until"
+            " AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
             f" ORDER BY {key}, jobid LIMIT :limit)"
             for key, which in _IN_TURN
         )

@@ -63,6 +63,7 @@ class JobRow(StateRow):
     """A job as it is shown, with what its logs say of it."""
 
     jobname: str
+    project: str
     repeat: bool
     tags: list[str]
     description: str

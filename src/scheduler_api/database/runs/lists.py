@@ -25,6 +25,9 @@ class LogFilter(NamedTuple):
     """Only what comes after this log in the list."""
     tag: str | None = None
     """Of the job."""
+    project: str | None = None
+    projects: Sequence[str] | None = None
+    """The projects of who asks; None: all."""
     host: str | None = None
     longer: float | None = None
     """Seconds that they took at least, from the start to the end."""
@@ -49,7 +52,7 @@ class LogFilter(NamedTuple):
 
 
 #: Filters that no index serves: logs are looked at one by one.
-_SEARCHED = {"tag", "host", "longer", "shorter"}
+_SEARCHED = {"tag", "project", "projects", "host", "longer", "shorter"}
 #: Filters of which each value has a condition of its own, as the planner chooses indexes and parts by it.
 LITERAL = {"status", "cause"}
 #: The conditions, by the filter that asks for them.
@@ -61,6 +64,8 @@ CONDITIONS = {
     )""",
     "until": "scheduledfor < :until",
     "tag": "jobid IN (SELECT jobid FROM job WHERE tags @> ARRAY[CAST(:tag AS text)])",
+    "project": "jobid IN (SELECT jobid FROM job WHERE project = :project)",
+    "projects": "jobid IN (SELECT jobid FROM job WHERE project = ANY(CAST(:projects AS text[])))",
     "host": "host = :host",
     "longer": "finishedat - startedat >= make_interval(secs => :longer)",
     "shorter": "finishedat - startedat < make_interval(secs => :shorter)",

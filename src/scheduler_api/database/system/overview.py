@@ -1,5 +1,6 @@
 """Statements on the service as a whole: what runs, what waits, what fails, who is there."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,6 +9,14 @@ from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
+#: Of the projects that are given; null: of all.
+OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
+_THEIRS = f"""
+    (CAST(:projects AS text[]) IS NULL OR jobid IN (SELECT jobid FROM job WHERE {OF_PROJECTS}))
+"""
+
+#: The projects of those who ask; None: all.
+Projects = Sequence[str] | None
 
 
 class Totals(NamedTuple):
@@ -105,7 +114,7 @@ class OldTransaction(NamedTuple):
 # By the block ranges of an index; the bound keeps a page quick on any number of runs. What a row stands for
 # beside its own occurrence counts when the last of that was due.
 TOTALS = Statement(
-    """
+    f"""
     SELECT count(*) FILTER (WHERE own) AS logs,
            count(*) FILTER (WHERE own AND status = 'finished') AS finished,
            count(*) FILTER (WHERE own AND status = 'failed') AS failed,
@@ -117,10 +126,10 @@ TOTALS = Statement(
            CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint) AS missed
     FROM (
         (SELECT true AS own, status, attempt, missed FROM joblog
-         WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :limit)
+         WHERE scheduledfor > :since AND scheduledfor <= :now AND {_THEIRS} LIMIT :limit)
         UNION ALL
         (SELECT false, status, attempt, missed FROM joblog
-         WHERE through > :since AND through <= :now LIMIT :limit)
+         WHERE through > :since AND through <= :now AND {_THEIRS} LIMIT :limit)
     ) AS told
     """,
     Totals,
@@ -131,13 +140,13 @@ RUNNING = Statement(
            attempt, joblog.host, logattempt.progress, logattempt.message
     FROM joblog JOIN job ON job.jobid = joblog.jobid
     LEFT JOIN logattempt USING (logid, attempt, day)
-    WHERE {LIVE} AND status = 'running' ORDER BY joblog.startedat LIMIT :limit
+    WHERE {LIVE} AND status = 'running' AND {OF_PROJECTS} ORDER BY joblog.startedat LIMIT :limit
     """,
     RunningRow,
 )
-_WAITING = """
+_WAITING = f"""
     SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE day = 'infinity' AND status = 'pending' AND kind = '{}' AND nextrun < :before
+    WHERE day = 'infinity' AND status = 'pending' AND kind = '{{}}' AND nextrun < :before AND {_THEIRS}
     ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(
@@ -167,7 +176,8 @@ FAILING = Statement(
             SELECT logid, error, finishedat FROM joblog
             WHERE jobid = job.jobid AND status = 'failed' ORDER BY scheduledfor DESC LIMIT 1
         ) AS latest
-        WHERE job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent
+        WHERE (job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent)
+          AND {OF_PROJECTS}
         ORDER BY latest.finishedat DESC LIMIT :limit
     )
     SELECT * FROM failing ORDER BY since DESC, jobid
@@ -176,34 +186,40 @@ FAILING = Statement(
 )
 #: Jobs that the service itself has paused, as they failed too often.
 GIVEN_UP = Statement(
-    """
+    f"""
     SELECT job.jobid, job.jobname, job.timezone, job.runbook, job.pausedat, job.pausereason FROM job
     CROSS JOIN LATERAL (
         SELECT actor FROM jobchange WHERE jobid = job.jobid AND action = 'paused'
         ORDER BY changeid DESC LIMIT 1
     ) AS change
     WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.actor = 'schedule'
+      AND {OF_PROJECTS}
     ORDER BY job.pausedat DESC, job.jobid LIMIT :limit
     """,
     GivenUpJob,
 )
+# Of those who see some projects, no more than the newest failures are looked at.
 LAST_ERROR = Statement(
-    """
-    SELECT logid, jobid, job.jobname, job.timezone, finishedat, error FROM joblog JOIN job USING (jobid)
-    WHERE status = 'failed' ORDER BY finishedat DESC LIMIT 1
+    f"""
+    SELECT logid, jobid, job.jobname, job.timezone, failed.finishedat, failed.error
+    FROM (
+        SELECT logid, jobid, finishedat, error FROM joblog WHERE status = 'failed'
+        ORDER BY finishedat DESC LIMIT CASE WHEN CAST(:projects AS text[]) IS NULL THEN 1 ELSE 1000 END
+    ) AS failed JOIN job USING (jobid)
+    WHERE {OF_PROJECTS} ORDER BY failed.finishedat DESC LIMIT 1
     """,
     FailedRow,
 )
 #: Jobs whose next run was missing, or too late, and what it was changed to.
 REPAIRED = Statement(
-    """
+    f"""
     SELECT job.jobid, job.jobname, job.timezone, repair.at, repair.before ->> 'nextrun' AS was,
            repair.after ->> 'nextrun' AS became
     FROM (
         SELECT DISTINCT ON (jobid) jobid, at, before, after FROM jobchange
         WHERE action = 'repaired' AND at > :since ORDER BY jobid, at DESC
     ) AS repair JOIN job USING (jobid)
-    WHERE job.deletedat IS NULL ORDER BY repair.at DESC LIMIT :limit
+    WHERE job.deletedat IS NULL AND {OF_PROJECTS} ORDER BY repair.at DESC LIMIT :limit
     """,
     RepairedJob,
 )
@@ -228,42 +244,42 @@ REPLICAS = Statement(
 )
 
 
-async def totals(session: Session, since: datetime, now: datetime, limit: int) -> Totals:
+async def totals(session: Session, since: datetime, now: datetime, limit: int, projects: Projects) -> Totals:
     """What became of the occurrences after `since`, up to now; of `limit` logs at most."""
-    return await session.one(TOTALS, since=since, now=now, limit=limit)
+    return await session.one(TOTALS, since=since, now=now, limit=limit, projects=projects)
 
 
-async def running(session: Session, limit: int) -> list[RunningRow]:
+async def running(session: Session, limit: int, projects: Projects) -> list[RunningRow]:
     """Up to `limit` runs that are in progress, the oldest first."""
-    return await session.all(RUNNING, limit=limit)
+    return await session.all(RUNNING, limit=limit, projects=projects)
 
 
-async def late(session: Session, before: datetime, limit: int) -> list[LateRow]:
+async def late(session: Session, before: datetime, limit: int, projects: Projects) -> list[LateRow]:
     """Up to `limit` logs that were to be tried before then, the latest first."""
-    return await session.all(LATE, before=before, limit=limit)
+    return await session.all(LATE, before=before, limit=limit, projects=projects)
 
 
-async def failing(session: Session, recent: datetime, limit: int) -> list[FailingJob]:
+async def failing(session: Session, recent: datetime, limit: int, projects: Projects) -> list[FailingJob]:
     """Up to `limit` jobs whose last run that ended failed, the newest trouble first.
 
     Those that are over count if they failed after `recent`.
     """
-    return await session.all(FAILING, recent=recent, limit=limit)
+    return await session.all(FAILING, recent=recent, limit=limit, projects=projects)
 
 
-async def given_up(session: Session, limit: int) -> list[GivenUpJob]:
+async def given_up(session: Session, limit: int, projects: Projects) -> list[GivenUpJob]:
     """Up to `limit` jobs that the service has paused itself."""
-    return await session.all(GIVEN_UP, limit=limit)
+    return await session.all(GIVEN_UP, limit=limit, projects=projects)
 
 
-async def last_error(session: Session) -> FailedRow | None:
+async def last_error(session: Session, projects: Projects) -> FailedRow | None:
     """The newest failed log."""
-    return await session.one_or_none(LAST_ERROR)
+    return await session.one_or_none(LAST_ERROR, projects=projects)
 
 
-async def repaired(session: Session, since: datetime, limit: int) -> list[RepairedJob]:
+async def repaired(session: Session, since: datetime, limit: int, projects: Projects) -> list[RepairedJob]:
     """Up to `limit` jobs whose next run had to be put right after `since`, the newest first."""
-    return await session.all(REPAIRED, since=since, limit=limit)
+    return await session.all(REPAIRED, since=since, limit=limit, projects=projects)
 
 
 async def old_transactions(session: Session, before: datetime, limit: int) -> list[OldTransaction]:

@@ -2,15 +2,21 @@
 
 import contextlib
 from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from scheduler_api.actors import ANYBODY, ActorKind, Principal, Role, role_of
+from scheduler_api.actors import ANYBODY, RANKS, ActorKind, Principal, Role, roles_of
 from scheduler_api.contracts.access.users import USER_NAME
+from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.access import projects
+from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
-from scheduler_api.errors import NotPermitted, NotSignedIn, SchedulerError
+from scheduler_api.errors import JobNotFound, LogNotFound, NotPermitted, NotSignedIn, SchedulerError
 from scheduler_api.routers.http.access import LOCAL_HOSTS, without_port
+from scheduler_api.routers.http.permissions import Need
 from scheduler_api.services.access.signing import Comer
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.workers.addresses import network_of, place_of
@@ -23,13 +29,18 @@ MAX_AGE = 86_400
 #: How a browser is known until it comes back from an identity provider; and for how many seconds.
 TRY_COOKIE, TRY_COOKIE_HERE = "__Host-sign-in", "sign-in"
 TRY_MAX_AGE = 600
+#: What jobs and runs are known by, in addresses.
+NUMBER = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_ID)])
 HOW = "Sign in, or send an API key as `Authorization: Bearer …`."
 
 
-async def admit(request: Request, needed: Role | None) -> None:
-    """Note who asks as the scope's `principal`, None for strangers. Raises NotSignedIn, NotPermitted."""
+async def admit(request: Request, need: Need) -> None:
+    """Note who asks as the scope's `principal`, None for strangers. Raises NotSignedIn, NotPermitted.
+
+    What belongs to a project that somebody may not see is not there: raises JobNotFound, LogNotFound.
+    """
     request.scope["principal"] = None
-    if needed is None:
+    if need.role is None:
         # What is open is so for those, too, who show what lets nobody in. Who shows nothing waits for
         # no database.
         with contextlib.suppress(SchedulerError, *DATABASE_ERRORS):
@@ -38,7 +49,34 @@ async def admit(request: Request, needed: Role | None) -> None:
     principal = request.scope["principal"] = await _principal(request)
     if principal is None:
         raise NotSignedIn(HOW)
-    require(principal, needed)
+    if principal.roles.may_everywhere(need.role):
+        return
+    if need.is_whole:
+        raise NotPermitted(_refusal(principal, need.role, None, is_whole=True))
+    # First, so that who may do it nowhere is told the same of what is there and of what is not.
+    require(principal, need.role)
+    await _look_at_object(request, principal, need.role)
+
+
+async def _look_at_object(request: Request, principal: Principal, needed: Role) -> None:
+    """Judge by the project of the job or the run that an address is about, if there is one."""
+    database: Database = request.state.database
+    for name, find, not_there in (
+        ("jobid", projects.project_of_job, JobNotFound),
+        ("logid", projects.project_of_log, LogNotFound),
+    ):
+        try:
+            # As the handler will read it; what is no number is refused there.
+            number = NUMBER.validate_python(request.path_params[name])
+        except (KeyError, ValidationError):
+            continue
+        project = await database.read(find, number)
+        if project is None:
+            # The handler says so.
+            continue
+        if not principal.roles.may(Role.VIEWER, project):
+            raise not_there(number)
+        require(principal, needed, project)
 
 
 async def is_still_in(request: Request) -> bool:
@@ -53,14 +91,26 @@ async def is_still_in(request: Request) -> bool:
     return found == known
 
 
-def require(principal: Principal, needed: Role) -> None:
-    """Raise NotPermitted where somebody has another role."""
-    if not principal.may(needed):
-        raise NotPermitted(f"This needs the role {needed}, and {principal.name} is {_an(principal.role)}.")
+def require(principal: Principal, needed: Role, project: str | None = None) -> None:
+    """Raise NotPermitted where somebody may not do what needs that role: in a project, or in any."""
+    if not principal.roles.may(needed, project):
+        raise NotPermitted(_refusal(principal, needed, project))
 
 
-def _an(role: Role) -> str:
-    return f"a {role}" if role is Role.VIEWER else f"an {role}"
+def _refusal(principal: Principal, needed: Role, project: str | None, *, is_whole: bool = False) -> str:
+    """What somebody lacks, as a sentence."""
+    name, roles = principal.name, principal.roles
+    if is_whole and roles.projects:
+        return f"This needs the role {needed} everywhere, and {name} has roles in projects only."
+    if project is not None:
+        held = roles.projects.get(project) or roles.everywhere
+        return f"This needs the role {needed} in the project {project}, and {name} is {_an(held)} there."
+    held = max(roles.held, key=RANKS.__getitem__, default=None)
+    return f"This needs the role {needed}, and {name} is {_an(held)}."
+
+
+def _an(role: Role | None) -> str:
+    return "nothing" if role is None else f"a {role}" if role is Role.VIEWER else f"an {role}"
 
 
 async def _principal(request: Request) -> Principal | None:
@@ -102,10 +152,10 @@ def _proxied(request: Request) -> Principal | None:
     if not USER_NAME.fullmatch(name):
         raise NotSignedIn(f"The proxy's header {settings.proxy_user_header} holds no name of a user.")
     named = {group for text in groups for group in map(str.strip, text.split(",")) if group}
-    role = role_of(name, named, settings.roles)
-    if role is None:
+    roles = roles_of(name, named, settings.roles)
+    if not roles.is_any:
         raise NotPermitted(f"{name} has no group that SCHEDULER_ROLES gives a role.")
-    return Principal(ActorKind.USER, role, name)
+    return Principal(ActorKind.USER, roles, name)
 
 
 def session_of(request: Request) -> str | None:

@@ -16,10 +16,11 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
-from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, CalendarName
+from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, PROJECT_NAME, CalendarName, ProjectName
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed, SigningInIsOff
 from scheduler_api.routers.http.access import SAFE_METHODS
+from scheduler_api.routers.http.scope import visible
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard, urls
@@ -164,7 +165,7 @@ async def _overview(request: Request, database: Annotated[Database, Depends(_dat
     settings: Settings = request.state.settings
     keep, exported = settings.history_kept, settings.export_before_drop
     replica = overview.Replica(reported, paused, deliverer.crowded, keep, exported, free)
-    return await database.transact(overview.look, replica)
+    return await database.transact(overview.look, replica, visible(request))
 
 
 class Changes:
@@ -218,7 +219,7 @@ PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 
 def seen_by(principal: Principal, job: Job) -> Job:
     """The job as somebody may see it: values of headers are for those who may write them."""
-    return job if principal.may(Role.EDITOR) else job.without_header_values()
+    return job if principal.roles.may(Role.EDITOR, job.project) else job.without_header_values()
 
 
 def check_target(request: Request, target: Target | None) -> None:
@@ -340,6 +341,21 @@ async def _calendar(
         raise InvalidInput(FieldError(("name",), error.errors()[0]["msg"])) from None
 
 
+async def _project(
+    project: Annotated[
+        str,
+        Path(description="Which project.", examples=["billing"]),
+        WithJsonSchema({"type": "string", "pattern": PROJECT_NAME.pattern}),
+    ],
+) -> str:
+    try:
+        return PROJECT.validate_python(project)
+    except ValidationError as error:
+        raise InvalidInput(FieldError(("project",), error.errors()[0]["msg"])) from None
+
+
+PROJECT = TypeAdapter(ProjectName)
+ProjectPath = Annotated[str, Depends(_project)]
 CALENDAR = TypeAdapter(CalendarName)
 CalendarPath = Annotated[str, Depends(_calendar)]
 Cursor = Annotated[

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from scheduler_api.contracts.access.users import UserDraft
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
@@ -51,7 +52,7 @@ TARGET = "target_"
 #: The box of one job in a list.
 PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)
 #: The fields of a filter, in a form.
-OF_FILTER = ("search", "name", "state", "laststatus", "tag")
+OF_FILTER = ("search", "name", "state", "laststatus", "tag", "project")
 
 
 def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
@@ -63,6 +64,9 @@ def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
     values, field_errors = _values(own), list[FieldError]()
     if known is not None and known.until is not None and _is_untouched(own, known):
         values["until"] = known.until.isoformat()
+    if known is not None:
+        # A form that does not say where leaves the job, or its copy, where it is.
+        values.setdefault("project", known.project)
     if fields.get(f"{TARGET}url", "").strip():
         values["target"] = _target(fields, field_errors, known)
     return validated(values, JobDraft, field_errors)
@@ -74,6 +78,16 @@ def _is_untouched(fields: dict[str, str], known: Job) -> bool:
     # Browsers leave out seconds that are none.
     typed += ":00" if typed.count(":") == 1 else ""
     return typed == until_text(known) and fields.get("timezone") == known.timezone
+
+
+def user_of(fields: Mapping[str, str]) -> UserDraft:
+    """A user with one role: everywhere, or in the project that is given. Raises InvalidInput."""
+    role, project = fields.get("role"), fields.get("project")
+    values: dict[str, Any] = {name: text for name, text in fields.items() if name != "project" and text}
+    if project:
+        values |= {"projects": {project.strip(): role}}
+        values.pop("role", None)
+    return validated(values, UserDraft, [])
 
 
 def patch_of(draft: JobDraft) -> JobPatch:

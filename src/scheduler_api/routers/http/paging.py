@@ -20,6 +20,7 @@ from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import Cursor
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
+from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 
 INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
@@ -41,17 +42,30 @@ WithLast = Annotated[LastStatus | None, Query(description="Only jobs whose last 
 WithPause = Annotated[UUID | None, Query(description="Only jobs that this order to many jobs paused.")]
 WithTag = Annotated[str | None, Query(max_length=50, description="Only jobs with this tag.")]
 
+InProject = Annotated[str | None, Query(max_length=50, description="Only jobs of this project.")]
+
 
 async def _job_filter(
+    projects: ProjectsDep,
     name: Name = None,
     search: Search = None,
     state: InState = None,
     laststatus: WithLast = None,
     tag: WithTag = None,
+    project: InProject = None,
     pauseid: WithPause = None,
 ) -> JobFilter:
-    _check_texts(name=name, search=search, tag=tag)
-    return JobFilter(name or None, search or None, state, laststatus, tag or None, pauseid=pauseid)
+    _check_texts(name=name, search=search, tag=tag, project=project)
+    return JobFilter(
+        name or None,
+        search or None,
+        state,
+        laststatus,
+        tag or None,
+        project or None,
+        pauseid=pauseid,
+        projects=projects,
+    )
 
 
 def _check_texts(**texts: str | None) -> None:
@@ -87,6 +101,7 @@ class LogQuery(NamedTuple):
     status: LogStatus | None
     cause: LogCause | None
     tag: str | None
+    project: str | None
     host: str | None
     longer: float | None
     shorter: float | None
@@ -96,12 +111,13 @@ async def _log_query(
     status: Status = None,
     cause: Cause = None,
     tag: WithTag = None,
+    project: InProject = None,
     host: OfHost = None,
     minduration: MinDuration = None,
     maxduration: MaxDuration = None,
 ) -> LogQuery:
-    _check_texts(tag=tag, host=host)
-    return LogQuery(status, cause, tag or None, host or None, minduration, maxduration)
+    _check_texts(tag=tag, host=host, project=project)
+    return LogQuery(status, cause, tag or None, project or None, host or None, minduration, maxduration)
 
 
 async def _log_filter(
@@ -124,9 +140,10 @@ LogFilterDep = Annotated[LogFilter, Depends(_log_filter)]
 
 async def _any_log_filter(
     wanted: LogFilterDep,
+    projects: ProjectsDep,
     jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs of this job.")] = None,
 ) -> LogFilter:
-    return wanted._replace(jobid=jobid)
+    return wanted._replace(jobid=jobid, projects=projects)
 
 
 AnyLogFilterDep = Annotated[LogFilter, Depends(_any_log_filter)]

@@ -1,6 +1,7 @@
 """The role that each address needs: one table, in which each route is looked up when it is made."""
 
 import re
+from typing import NamedTuple
 
 from scheduler_api.actors import Role
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder
@@ -49,6 +50,7 @@ _NEEDED: dict[Role | None, str] = {
         GET /logs/{logid}
         GET /limits
         GET /calendars
+        GET /projects
         GET /calendars/{name}
         POST /schedules/preview
     """,
@@ -84,6 +86,9 @@ _NEEDED: dict[Role | None, str] = {
     """,
     Role.ADMIN: """
         POST /restore/confirm
+        POST /projects
+        DELETE /projects/{project}
+        POST /projects/{project}/delete
         GET /audit
         GET /keys
         POST /keys
@@ -100,6 +105,21 @@ _NEEDED: dict[Role | None, str] = {
 }
 #: The role that an address needs, by method and path; None: open to all.
 NEEDED = {line.strip(): role for role, lines in _NEEDED.items() for line in lines.strip().splitlines()}
+#: What belongs to no project: a role in one of them is none here. All else is about a job or a run, whose
+#: project is looked at, or tells of what belongs to the projects of who asks.
+_WHOLE = """
+    POST /jobs/run
+    GET /limits
+    PUT /limits/{scope}/{name}
+    DELETE /limits/{scope}/{name}
+    POST /calendars/edit
+    PUT /calendars/{name}
+    DELETE /calendars/{name}
+    POST /calendars/{name}/delete
+"""
+WHOLE = {line.strip() for line in _WHOLE.strip().splitlines()} | {
+    address for address, role in NEEDED.items() if role is Role.ADMIN
+}
 _CONVERTOR = re.compile(r":\w+}")
 
 
@@ -108,9 +128,18 @@ def role_for(order: BulkOrder) -> Role:
     return Role.EDITOR if order.action is BulkAction.DELETE else Role.OPERATOR
 
 
-def needed(method: str, path: str) -> Role | None:
-    """The role that a route needs. Raises LookupError for one that nobody has thought of."""
+class Need(NamedTuple):
+    """What an address needs."""
+
+    role: Role | None
+    """None: nothing, it is open to all."""
+    is_whole: bool
+    """Whether the role has to be held everywhere."""
+
+
+def needed(method: str, path: str) -> Need:
+    """What a route needs. Raises LookupError for one that nobody has thought of."""
     key = f"{method} {_CONVERTOR.sub('}', path)}"
     if key not in NEEDED:
         raise LookupError(f"{key} has no permission: give it one in {__name__}.")
-    return NEEDED[key]
+    return Need(NEEDED[key], key in WHOLE)

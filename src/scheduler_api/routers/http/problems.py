@@ -39,6 +39,8 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.CalendarNotFound: 404,
     errors.KeyNotFound: 404,
     errors.UserNotFound: 404,
+    errors.ProjectNotFound: 404,
+    errors.ProjectInUse: 409,
     errors.LinkNotFound: 404,
     errors.NotSignedIn: 401,
     errors.NotPermitted: 403,

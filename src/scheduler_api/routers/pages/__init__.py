@@ -10,6 +10,7 @@ from scheduler_api.routers.pages import (
     jobs,
     logs,
     preferences,
+    projects,
     provider,
     runs,
     schedules,
@@ -31,10 +32,11 @@ PARTS = (
     schedules,
     system,
     access,
+    projects,
     provider,
     signing,
 )
-OWN = (jobs, calendars, secrets, schedules, preferences, access, signing)
+OWN = (jobs, calendars, secrets, schedules, preferences, access, projects, signing)
 
 router, own_router = BrowserRouter(), form_router()
 for part in PARTS:

@@ -5,7 +5,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.access.keys import KeyDraft
-from scheduler_api.contracts.access.users import UserDraft, UserPatch
+from scheduler_api.contracts.access.users import UserDraft
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
@@ -20,7 +20,7 @@ from scheduler_api.routers.http.dependencies import (
     UserId,
     where_signing_in_is_required,
 )
-from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.forms import model_of, user_of
 from scheduler_api.routers.http.paging import ChangeFilterDep, link_next, with_offset
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.access import audit, keys, users
@@ -88,7 +88,7 @@ async def add_user_by_form(
 ) -> Response:
     """Add a user, and show the link this once."""
     try:
-        draft = model_of(fields, UserDraft)
+        draft = user_of(fields)
         invitation = await database.transact(users.add, actor, draft, settings.base_url)
     except InvalidInput as error:
         found, now = await database.read(users.listing), await database.read(health.clock)
@@ -110,7 +110,8 @@ async def edit_user_by_form(
     userid: UserId, fields: FormFields, database: DatabaseDep, actor: ActorDep
 ) -> RedirectResponse:
     """Change a role; for browsers, whose forms cannot send PATCH."""
-    await database.transact(users.set_role, actor, userid, model_of(fields, UserPatch).role)
+    project, role = fields.get("project") or None, fields.get("role") or None
+    await database.transact(users.give, actor, userid, project, role)
     return RedirectResponse("/users", 303)
 
 

@@ -36,14 +36,17 @@ async def order_by_form(
     back = back_to(fields.pop("back", None), "/jobs")
     shown = fields.pop("count", None)
     wanted = bulk_order_of(fields)
-    require(principal, role_for(wanted))
-    count = (await runner.run_bulk(wanted, actor, dryrun=True)).count
+    needed = role_for(wanted)
+    require(principal, needed)
+    projects = principal.roles.where(needed)
+    count = (await runner.run_bulk(wanted, actor, projects, dryrun=True)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
-        found = await database.read(reading.listing, bulk.filter_of(wanted), JobSort.JOBID, None, MAX_BY_ID)
+        meant = bulk.filter_of(wanted, projects)
+        found = await database.read(reading.listing, meant, JobSort.JOBID, None, MAX_BY_ID)
         # What is confirmed are these jobs, whatever matches by then; of more than that, their number.
         jobids = [job.jobid for job in found.jobs] if count <= MAX_BY_ID else []
         named = {job.jobid: job.jobname for job in found.jobs[:NAMED]}
         return await aside(pages.confirmation, wanted, count, jobids, named, back, again=shown is not None)
-    report = await runner.run_bulk(wanted, actor)
+    report = await runner.run_bulk(wanted, actor, projects)
     left = await database.read(reading.names, [failure.jobid for failure in report.failed])
     return await aside(pages.bulk, wanted, report, {jobid: row.jobname for jobid, row in left.items()}, back)

@@ -12,10 +12,9 @@ from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.changes import Change
-from scheduler_api.contracts.jobs.job import Job, JobState
+from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.database.engine import Database
 from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
 from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.authentication import require
@@ -33,6 +32,7 @@ from scheduler_api.routers.http.dependencies import (
 from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.routers.http.scope import job_to_copy, placed, require_place
 from scheduler_api.services import views
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
@@ -64,7 +64,7 @@ async def jobs_page(
     """The list of jobs; or the form for a new one."""
     if form:
         require(principal, Role.EDITOR)
-        job = None if like is None else await database.read(reading.get, like)
+        job = None if like is None else await job_to_copy(database, principal, like)
         return await aside(pages.form, await database.read(health.clock), like=job)
     view = await database.read(views.of_jobs, wanted, place.sort, place.after, size)
     last = view.found.further
@@ -74,12 +74,18 @@ async def jobs_page(
 
 @router.form("/jobs")
 async def create_by_form(
-    request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep
+    request: Request,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    principal: PrincipalDep,
 ) -> Response:
     """Create a job, and return to the list; or show the form with its errors."""
-    like = await _job_named(database, fields.get("from"))
+    named = fields.get("from", "")
+    like = await job_to_copy(database, principal, int(named)) if JOBID.fullmatch(named) else None
     try:
-        draft = await aside(forms.draft_of, fields, like)
+        draft = placed(principal, await aside(forms.draft_of, fields, like))
         check_target(request, draft.target)
         job = await database.transact(creating.create, actor, draft)
     except InvalidInput as error:
@@ -104,8 +110,7 @@ async def job_page(
 ) -> str:
     """A job with its runs; or the form that edits it."""
     if form:
-        require(principal, Role.EDITOR)
-        job = await database.read(reading.get, jobid)
+        job = await job_to_copy(database, principal, jobid)
         if job.state is JobState.DELETED:
             raise JobIsDeleted(jobid)
         return await aside(pages.form, await database.read(health.clock), editing=job)
@@ -132,6 +137,7 @@ async def edit_by_form(
     database: DatabaseDep,
     pages: PagesDep,
     actor: ActorDep,
+    principal: PrincipalDep,
 ) -> Response:
     """Change a job; for browsers, whose forms cannot send PATCH."""
     job = await database.read(reading.get, jobid)
@@ -142,6 +148,7 @@ async def edit_by_form(
         draft = await aside(forms.draft_of, fields, job)
         check_target(request, draft.target)
         patch = await aside(forms.patch_of, draft)
+        require_place(principal, patch)
         await database.transact(editing.edit, actor, jobid, patch, version)
     except InvalidInput as error:
         field_errors, status = error.field_errors, 422
@@ -163,10 +170,3 @@ async def delete_by_form(jobid: JobId, database: DatabaseDep, actor: ActorDep) -
     """Delete a job; for browsers, whose forms cannot send DELETE."""
     await database.transact(editing.delete, actor, jobid, History.KEEP)
     return RedirectResponse(f"/jobs?deleted={jobid}", 303)
-
-
-async def _job_named(database: Database, text: str | None) -> Job | None:
-    """The job that a form names; None for what is no jobid."""
-    if text is None or not JOBID.fullmatch(text):
-        return None
-    return await database.read(reading.get, int(text))

@@ -3,6 +3,7 @@
 from fastapi import Request, Response
 from starlette.responses import RedirectResponse
 
+from scheduler_api.actors import Role
 from scheduler_api.computing import aside
 from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
@@ -14,6 +15,7 @@ from scheduler_api.routers.http.dependencies import (
     LogId,
     PagesDep,
     PageSize,
+    PrincipalDep,
     RunnerDep,
 )
 from scheduler_api.routers.http.forms import model_of
@@ -37,7 +39,7 @@ async def runs_page(
 ) -> str:
     """The runs of all jobs, newest first."""
     # Those that can be tried again, whatever their cause; where the page asks for them by time alone.
-    span = LogFilter(since=wanted.since, until=wanted.until)
+    span = LogFilter(since=wanted.since, until=wanted.until, projects=wanted.projects)
     is_of_time = wanted._replace(status=None, cause=None, before=None) == span
     failed = span if wanted.status == LogStatus.FAILED and is_of_time else None
     view = await database.read(views.of_runs, wanted, size, failed)
@@ -71,9 +73,13 @@ async def cancel_by_form(
 
 
 @router.form("/logs/retry", RetryFilter)
-async def retry_failed_by_form(fields: FormFields, runner: RunnerDep, actor: ActorDep) -> RedirectResponse:
+async def retry_failed_by_form(
+    fields: FormFields, runner: RunnerDep, actor: ActorDep, principal: PrincipalDep
+) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
     wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
-    report = await runner.retry_failed(RetryOrder(filter=wanted, all=True), actor)
+    report = await runner.retry_failed(
+        RetryOrder(filter=wanted, all=True), actor, principal.roles.where(Role.OPERATOR)
+    )
     left = "&left=1" if report.more else ""
     return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

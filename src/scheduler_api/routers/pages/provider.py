@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api import tokens
-from scheduler_api.actors import role_of
+from scheduler_api.actors import roles_of
 from scheduler_api.computing import aside
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import (
@@ -118,10 +118,10 @@ async def _signed_in(
 ) -> str:
     """A session for whom the provider vouches. Raises SignInRefused, ProviderUnavailable, ServiceBusy."""
     found = await identity.identify(attempt, request.query_params)
-    role = role_of(found.name, found.groups, settings.roles)
-    if role is None:
+    roles = roles_of(found.name, found.groups, settings.roles)
+    if not roles.is_any:
         raise SignInRefused(f"{found.name} has no group that SCHEDULER_ROLES gives a role.")
-    vouched = Vouched(found.issuer, found.subject, role)
+    vouched = Vouched(found.issuer, found.subject, roles)
     comer = comer_of(request, found.name)
     return await database.transact(identities.sign_in_by_provider, comer, vouched, session_of(request))
 

@@ -10,14 +10,22 @@ from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields, form_of
-from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, ForecastsDep, JobId, PagesDep
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    DatabaseDep,
+    ForecastsDep,
+    JobId,
+    PagesDep,
+    PrincipalDep,
+)
 from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.http.paging import UntilInstant
 from scheduler_api.routers.http.patience import preview_edit, while_connected
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.routers.http.scope import ProjectsDep, job_to_copy
 from scheduler_api.services.history import upcoming
-from scheduler_api.services.jobs import editing, reading
+from scheduler_api.services.jobs import editing
 from scheduler_api.services.system import health
 from scheduler_api.web.form import Typed
 
@@ -33,12 +41,16 @@ Many = Annotated[int, Query(ge=1, le=1000)]
 # Generators of clients stumble over two kinds of bodies where there is no parameter.
 @router.form("/schedules/preview", is_documented=False)
 async def preview_form(
-    request: Request, fields: FormFields, database: DatabaseDep, pages: PagesDep
+    request: Request,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    principal: PrincipalDep,
 ) -> Response:
     """The form again, with the preview or what is wrong."""
     now = await database.read(health.clock)
     jobid = fields.get("jobid", "")
-    job = await database.read(reading.get, int(jobid)) if JOBID.fullmatch(jobid) else None
+    job = await job_to_copy(database, principal, int(jobid)) if JOBID.fullmatch(jobid) else None
     status = 200
     try:
         draft = await aside(schedule_draft_of, fields)
@@ -60,14 +72,15 @@ async def upcoming_page(
     forecasts: ForecastsDep,
     pages: PagesDep,
     until: UntilInstant,
+    projects: ProjectsDep,
     limit: Many = MAX_ON_PAGE,
     each: Many = EACH_ON_PAGE,
 ) -> str:
     """The next occurrences of all active jobs, with the load."""
-    now, end, rows = await database.transact(upcoming.jobs_until, until, limit)
+    now, end, rows = await database.transact(upcoming.jobs_until, until, limit, projects)
     window = upcoming.Window(end, limit, each)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
-    load = await forecasts.newest()
+    load = await forecasts.newest(projects)
     return await aside(pages.upcoming, now, found, load, window, request.query_params)
 
 

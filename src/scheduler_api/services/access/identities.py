@@ -4,14 +4,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api import tokens
-from scheduler_api.actors import Actor, ActorKind, Role
+from scheduler_api.actors import Actor, ActorKind, Roles
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.database.access import identities, sessions, users
+from scheduler_api.database.access import identities, projects, sessions, users
+from scheduler_api.database.access.users import UserRow
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import SignInRefused
 from scheduler_api.services.access.signing import Comer, begin_session
+from scheduler_api.services.access.users import said_of
 
 
 class Vouched(NamedTuple):
@@ -19,7 +21,7 @@ class Vouched(NamedTuple):
 
     issuer: str
     subject: str
-    role: Role
+    roles: Roles
 
 
 async def begin_attempt(session: Session, now: datetime, digest: bytes, address: str, back: str) -> None:
@@ -58,27 +60,33 @@ async def refuse(session: Session, now: datetime, comer: Comer, why: str) -> Non
 
 async def _user(session: Session, now: datetime, name: str, vouched: Vouched) -> int:
     """The userid, of a user who is called so and may do what the provider says by now."""
-    issuer, subject, role = vouched
-    by_provider = Actor(ActorKind.USER, name)
-    found = await identities.find(session, issuer, subject)
-    if found is None:
-        added = await users.add(session, now, name, role)
-        if added is not None:
-            await identities.add(session, issuer, subject, added.userid)
-            said = {"name": name, "role": role, "issuer": issuer}
-            await changes.record(session, now, by_provider, Event(ChangeAction.USER_ADDED, after=said))
-            return added.userid
-        # They may have come by two replicas at once.
-        found = await identities.find(session, issuer, subject)
-    if found is None:
+    issuer, subject, roles = vouched
+    added = None
+    userid = await identities.find(session, issuer, subject)
+    if userid is None and (added := await users.add(session, now, name, roles.everywhere)) is not None:
+        userid = added.userid
+        await identities.add(session, issuer, subject, userid)
+    # They may have come by two replicas at once.
+    userid = userid or await identities.find(session, issuer, subject)
+    if userid is None or await identities.is_taken(session, name, userid):
         raise SignInRefused(TAKEN.format(name))
-    if (found.name, found.role) != (name, role):
-        if await identities.is_taken(session, name, found.userid):
-            raise SignInRefused(TAKEN.format(name))
-        await identities.change(session, found.userid, name, role)
-        before, after = {"name": found.name, "role": found.role}, {"name": name, "role": role}
-        await changes.record(session, now, by_provider, Event(ChangeAction.USER_CHANGED, None, before, after))
-    return found.userid
+    before = await users.get(session, userid)
+    await identities.rename(session, userid, name)
+    known = await projects.known(session, sorted(roles.projects))
+    await users.set_role(session, userid, roles.everywhere)
+    await users.set_projects(session, userid, {one: roles.projects[one] for one in sorted(known)})
+    after = await users.get(session, userid)
+    assert after is not None
+    if added is not None or after != before:
+        await _record(session, now, None if added is not None else before, after)
+    return userid
+
+
+async def _record(session: Session, now: datetime, before: UserRow | None, after: UserRow) -> None:
+    action = ChangeAction.USER_ADDED if before is None else ChangeAction.USER_CHANGED
+    was, became = before and said_of(before), said_of(after) | {"issuer": after.issuer}
+    actor = Actor(ActorKind.USER, after.name)
+    await changes.record(session, now, actor, Event(action, before=was, after=became))
 
 
 TAKEN = "Another user is called {} here. If it is you, ask an admin to remove that user."

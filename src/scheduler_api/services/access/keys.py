@@ -1,12 +1,14 @@
 """API keys: added, listed, revoked. What they are is shown once, and known to nobody afterwards."""
 
 from datetime import datetime
+from typing import Any
 
 from scheduler_api import tokens
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.access.keys import Key, KeyDraft, NewKey
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.database.access import keys
+from scheduler_api.database.access import keys, projects
+from scheduler_api.database.access.keys import KeyRow
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
@@ -17,6 +19,8 @@ async def add(session: Session, now: datetime, actor: Actor, draft: KeyDraft) ->
     """Add a key. Raises InvalidInput where it would have expired already."""
     if draft.expiresat is not None and draft.expiresat <= now:
         raise InvalidInput(FieldError(("expiresat",), "Must be in the future."))
+    if draft.project is not None and not await projects.known(session, [draft.project]):
+        raise InvalidInput(FieldError(("project",), "There is no such project."))
     added = await _keep(session, now, actor, draft, tokens.new_key())
     assert added is not None
     return added
@@ -33,6 +37,7 @@ async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, 
         now,
         name=draft.name,
         role=draft.role,
+        project=draft.project,
         prefix=key[: tokens.SHOWN],
         digest=tokens.digest_of(key),
         createdby=actor.client,
@@ -40,7 +45,7 @@ async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, 
     )
     if row is None:
         return None
-    said = {"keyid": row.keyid, "name": row.name, "role": row.role}
+    said = _said_of(row)
     await changes.record(session, now, actor, Event(ChangeAction.KEY_ADDED, after=said))
     return NewKey(**row._asdict(), key=key)
 
@@ -55,5 +60,10 @@ async def revoke(session: Session, now: datetime, actor: Actor, keyid: int) -> N
     row = await keys.revoke(session, now, keyid)
     if row is None:
         raise KeyNotFound(f"There is no key {keyid}.")
-    said = {"keyid": keyid, "name": row.name, "role": row.role}
+    said = _said_of(row)
     await changes.record(session, now, actor, Event(ChangeAction.KEY_REVOKED, before=said))
+
+
+def _said_of(row: KeyRow) -> dict[str, Any]:
+    said = {"keyid": row.keyid, "name": row.name, "role": row.role}
+    return said if row.project is None else said | {"project": row.project}

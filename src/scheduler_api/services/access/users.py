@@ -1,27 +1,35 @@
 """Users: added with a link to set a password, changed, removed."""
 
 from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
 
 from scheduler_api import tokens
 from scheduler_api.actors import Actor, Role
-from scheduler_api.contracts.access.users import Invitation, User, UserDraft
+from scheduler_api.contracts.access.users import Invitation, User, UserDraft, UserPatch
 from scheduler_api.contracts.jobs.changes import ChangeAction
+from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.database.access import users
 from scheduler_api.database.access.users import UserRow
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, LastAdmin, SignedInElsewhere, UserNotFound
+from scheduler_api.services.access import projects
 
 #: For how long a link lets in.
 LINK_LASTS = timedelta(hours=24)
 
 
 async def add(session: Session, now: datetime, actor: Actor, draft: UserDraft, base: str) -> Invitation:
-    """Add a user, with a link under `base`. Raises InvalidInput if the name is taken."""
-    row = await users.add(session, now, draft.name, draft.role)
-    if row is None:
+    """Add a user, with a link under `base`. Raises InvalidInput for a name that is taken."""
+    added = await users.add(session, now, draft.name, draft.role)
+    if added is None:
         raise InvalidInput(FieldError(("name",), "There is such a user already."))
+    await projects.require(session, draft.projects, "projects")
+    await users.set_projects(session, added.userid, draft.projects)
+    row = _found(await users.get(session, added.userid), added.userid)
     await _record(session, now, actor, ChangeAction.USER_ADDED, after=row)
     return await _invite(session, now, row, base)
 
@@ -62,14 +70,37 @@ async def id_of(session: Session, name: str) -> int:
     return found[0]
 
 
-async def set_role(session: Session, now: datetime, actor: Actor, userid: int, role: Role) -> User:
-    """Let a user do other things. Raises UserNotFound, LastAdmin, SignedInElsewhere."""
-    await _require_admin_beside(session, userid, unless=role is Role.ADMIN)
-    before = _ours(_found(await users.get(session, userid), userid))
-    row = _found(await users.set_role(session, userid, role), userid)
+async def edit(session: Session, now: datetime, actor: Actor, userid: int, patch: UserPatch) -> User:
+    """Let a user do other things. Raises UserNotFound, LastAdmin, SignedInElsewhere, InvalidInput."""
+    before = _ours(_found(await users.lock(session, userid), userid))
+    role = patch.role if "role" in patch.model_fields_set else before.role
+    roles = before.projects if patch.projects is None else patch.projects
+    if role is None and not roles:
+        raise InvalidInput(FieldError(("role",), "Leave a role, or remove the user."))
+    await projects.require(session, roles, "projects")
+    await _require_admin_beside(session, userid, unless=role == Role.ADMIN)
+    await users.set_role(session, userid, role)
+    await users.set_projects(session, userid, roles)
+    row = _found(await users.get(session, userid), userid)
     if row != before:
         await _record(session, now, actor, ChangeAction.USER_CHANGED, before=before, after=row)
     return _user(row)
+
+
+async def give(
+    session: Session, now: datetime, actor: Actor, userid: int, project: str | None, role: str | None
+) -> User:
+    """Let a user have a role, or none: in a project; without one, everywhere. Raises as `edit` does."""
+    row = _found(await users.lock(session, userid), userid)
+    roles = {name: held for name, held in row.projects.items() if name != project}
+    if project is not None and role is not None:
+        roles[project] = role
+    change = {"role": role} if project is None else {"projects": roles}
+    try:
+        patch = UserPatch.model_validate(change)
+    except ValidationError as error:
+        raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
+    return await edit(session, now, actor, userid, patch)
 
 
 async def remove(session: Session, now: datetime, actor: Actor, userid: int) -> None:
@@ -102,6 +133,13 @@ def _user(row: UserRow) -> User:
     return User.model_validate(row._asdict())
 
 
+def said_of(row: UserRow) -> dict[str, Any]:
+    """What changes say of a user."""
+    return {"userid": row.userid, "name": row.name, "role": row.role} | (
+        {"projects": row.projects} if row.projects else {}
+    )
+
+
 async def _record(
     session: Session,
     now: datetime,
@@ -111,5 +149,5 @@ async def _record(
     before: UserRow | None = None,
     after: UserRow | None = None,
 ) -> None:
-    sides = [row and {"userid": row.userid, "name": row.name, "role": row.role} for row in (before, after)]
+    sides = [row and said_of(row) for row in (before, after)]
     await changes.record(session, now, actor, Event(action, before=sides[0], after=sides[1]))

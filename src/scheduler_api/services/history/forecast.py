@@ -58,10 +58,10 @@ class Seen(NamedTuple):
     """For how many jobs each of these stands."""
 
 
-async def look(session: Session, now: datetime) -> Seen:
-    """Read what a forecast rests on."""
-    every = max(1, ceil(await forecasts.count_active(session) / MAX_JOBS))
-    rows = await forecasts.active_definitions(session, every, 2 * MAX_JOBS)
+async def look(session: Session, now: datetime, projects: Sequence[str] | None = None) -> Seen:
+    """Read what a forecast rests on: of these projects; None: of all."""
+    every = max(1, ceil(await forecasts.count_active(session, projects) / MAX_JOBS))
+    rows = await forecasts.active_definitions(session, every, 2 * MAX_JOBS, projects)
     calling = [row.jobid for row in rows if row.calls]
     known = await history.tallied(session, calling)
     new = [jobid for jobid in calling if jobid not in known][:MAX_TIMED]
@@ -173,6 +173,7 @@ def _collision(
             CollidingJob(
                 jobid=row.jobid,
                 jobname=row.jobname,
+                project=row.project,
                 load=round(work, 3),
                 jitter=row.jitter,
                 offer=_offer(row.jitter, pattern.gap),

@@ -99,16 +99,17 @@ def _there(jobid: int, row: JobRow | None) -> JobRow:
 
 
 async def jobs_until(
-    session: Session, now: datetime, until: datetime | None, limit: int
+    session: Session, now: datetime, until: datetime | None, limit: int, projects: Sequence[str] | None
 ) -> tuple[datetime, datetime, Sequence[JobRow]]:
-    """The instant; until when to look, a day by default; and up to `limit` jobs that run by then.
+    """The instant; until when to look, a day by default; and up to `limit` jobs of the
+    projects that run by then.
 
     Raises InvalidInput for an end that is over, or too far.
     """
     end = now + DAY if until is None else until
     if not now < end <= now + MAX_AHEAD:
         raise InvalidInput(FieldError(("?until",), f"Must lie in the next {MAX_AHEAD.days} days."))
-    return now, end, await lists.active_until(session, end, limit)
+    return now, end, await lists.active_until(session, end, limit, projects)
 
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:

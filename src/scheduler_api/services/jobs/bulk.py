@@ -43,11 +43,13 @@ class Asked(NamedTuple):
     actor: Actor
     pauseid: UUID | None
     """Names what is paused by it."""
+    projects: Sequence[str] | None = None
+    """Where it may be done; None: everywhere."""
 
 
-def filter_of(order: BulkOrder) -> JobFilter:
-    """Which jobs are meant."""
-    return JobFilter(**order.filter.model_dump(), pauseid=order.pauseid)
+def filter_of(order: BulkOrder, projects: Sequence[str] | None) -> JobFilter:
+    """Which jobs are meant, of the projects in which it may be done."""
+    return JobFilter(**order.filter.model_dump(), pauseid=order.pauseid, projects=projects)
 
 
 async def count(session: Session, wanted: JobFilter) -> int:
@@ -57,7 +59,7 @@ async def count(session: Session, wanted: JobFilter) -> int:
 
 async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
     """Do what is ordered with the next jobs, in the order of their ids; with ordinary ones, all at once."""
-    looked_up = await lists.lookup(session, filter_of(asked.order))
+    looked_up = await lists.lookup(session, filter_of(asked.order, asked.projects))
     found = await lists.positions(session, looked_up, "jobid", Position(after, None), BATCH)
     jobids = [position.jobid for position in found]
     states = await lists.states(session, jobids)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from scheduler_api.contracts.jobs.drafts import After
+from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import pending
 from scheduler_api.database.runs.settling import Skipped
@@ -31,13 +32,15 @@ async def fire(session: Session, now: datetime, logids: Sequence[int]) -> None:
         await pending.announce(session)
 
 
-async def require_parent(session: Session, after: After, jobid: int | None = None) -> None:
-    """Raise InvalidInput where a job cannot run after that one; without a jobid, it is a new job."""
+async def require_parent(session: Session, after: After, project: str, jobid: int | None = None) -> None:
+    """Raise InvalidInput where a job of a project cannot run after that one; without a jobid, a new job."""
     # Two edits at once could each see no circle, and make one together.
     await chains.take_turn(session)
     parent = await definitions.share(session, after.jobid)
-    if parent is None or parent.deletedat is not None:
-        raise InvalidInput(FieldError(("after", "jobid"), f"Job {after.jobid} does not exist."))
+    # Of those in other projects nothing is told.
+    if parent is None or parent.deletedat is not None or parent.project != project:
+        where = "" if project == DEFAULT_PROJECT else f" in the project {project}"
+        raise InvalidInput(FieldError(("after", "jobid"), f"Job {after.jobid} does not exist{where}."))
     chain = await chains.chain(session, after.jobid, LONGEST)
     if jobid is not None and jobid in chain:
         circle = " → ".join(map(str, [*reversed(chain[: chain.index(jobid) + 1]), jobid]))

@@ -12,7 +12,13 @@ from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Future
 from scheduler_api.services.jobs import chains, locking
 from scheduler_api.services.jobs.documents import recorded, written
-from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, resolved, schedule_of_draft
+from scheduler_api.services.jobs.drafts import (
+    first_ahead,
+    require_future_start,
+    require_project,
+    resolved,
+    schedule_of_draft,
+)
 from scheduler_api.services.jobs.planning import spread
 
 
@@ -21,8 +27,9 @@ async def create(session: Session, now: datetime, actor: Actor, draft: JobDraft)
     draft = await resolved(session, now, draft)
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
+    await require_project(session, draft.project)
     if draft.after is not None:
-        await chains.require_parent(session, draft.after)
+        await chains.require_parent(session, draft.after, draft.project)
     first = None if draft.after is not None else first_ahead(schedule, now)
     values = draft.values
     jobid = await definitions.create(session, now, values, None if draft.active else first)

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.contracts.values import DEFAULT_PROJECT
+from scheduler_api.database.access import projects
 from scheduler_api.database.jobs import calendars
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput
@@ -92,6 +94,12 @@ async def resolved(session: Session, now: datetime, draft: Draft) -> Draft:
         raise InvalidInput(*(FieldError(("calendars", n), "There is no such calendar.") for n in unknown))
     newest = max(calendar.version for calendar in known.values())
     return draft.with_days(union(calendar.days for calendar in known.values()), newest)
+
+
+async def require_project(session: Session, name: str) -> None:
+    """Raise InvalidInput where there is no such project; it stays until the transaction ends."""
+    if name != DEFAULT_PROJECT and not await projects.known(session, [name]):
+        raise InvalidInput(FieldError(("project",), "There is no such project."))
 
 
 def union(days: Iterable[Iterable[str]]) -> list[str]:

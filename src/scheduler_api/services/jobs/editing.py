@@ -20,7 +20,7 @@ from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import chains, locking, planning, removal, retiming, skipping
 from scheduler_api.services.jobs.documents import difference, lacking, plain, written
-from scheduler_api.services.jobs.drafts import patched
+from scheduler_api.services.jobs.drafts import patched, require_project
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
@@ -87,6 +87,8 @@ async def _redefine(
     if not changed and values["calendardays"] == job.calendardays:
         await calendars.looked(session, jobid, values["calendarversion"])
         return False
+    if "project" in changed:
+        await _require_movable(session, jobid, draft)
     # A job that goes on with nothing may let go of its calendars.
     may_never_run = not is_asked or (not job.active and set(changed) <= {"calendars"})
     state = await retiming.retime(session, now, locked, draft, changed, may_never_run=may_never_run)
@@ -102,6 +104,14 @@ async def _redefine(
         became["kept"] = [plain(end) for end in state.kept]
     await changes.record(session, now, actor, Event(ChangeAction.EDITED, jobid, was, became))
     return True
+
+
+async def _require_movable(session: Session, jobid: int, draft: JobDraft) -> None:
+    """A chain of jobs is in one project. Raises InvalidInput, JobHasFollowers."""
+    await require_project(session, draft.project)
+    await chains.require_no_followers(session, jobid)
+    if draft.after is not None:
+        await chains.require_parent(session, draft.after, draft.project, jobid)
 
 
 async def _require_unchanged(session: Session, jobid: int, patch: JobPatch) -> None:

@@ -86,7 +86,7 @@ async def _replace(
     """Go on with another schedule: what is due by both stays, what is due by the old one alone is over."""
     jobid = locked.job.jobid
     if draft.after is not None:
-        await chains.require_parent(session, draft.after, jobid)
+        await chains.require_parent(session, draft.after, draft.project, jobid)
     change = succession(locked.job, future.schedule, locked.open_from, now)
     first: datetime | None = None
     if change is not None and change.kept:

@@ -49,15 +49,20 @@ class Replica(NamedTuple):
     """Bytes that are left on the disk of its embedded server; None: it has none."""
 
 
-async def look(session: Session, now: datetime, replica: Replica) -> Overview:
-    """Everything that an operator wants to know first."""
-    total = await overview.totals(session, now - DAY, now, MAX_COUNTED)
-    running = await overview.running(session, SHOWN)
+async def look(
+    session: Session, now: datetime, replica: Replica, projects: Sequence[str] | None = None
+) -> Overview:
+    """Everything that an operator wants to know first: of all projects, or of some.
+
+    Who sees some only is not told of hosts, nor of the database's transactions.
+    """
+    total = await overview.totals(session, now - DAY, now, MAX_COUNTED, projects)
+    running = await overview.running(session, SHOWN, projects)
     medians = await history.medians(session, sorted({row.jobid for row in running}))
-    late = await overview.late(session, now - LATE, SHOWN)
+    late = await overview.late(session, now - LATE, SHOWN, projects)
     oldest = (await passes.oldest(session)).due
     replicas = await overview.replicas(session)
-    error = await overview.last_error(session)
+    error = await overview.last_error(session, projects)
     stored = await storage.measure(session, now, replica.keep, replica.free, exported=replica.exported)
     return Overview(
         now=now,
@@ -68,9 +73,8 @@ async def look(session: Session, now: datetime, replica: Replica) -> Overview:
             *await _crowd(session, now, replica.crowded),
             *(issues.disk(days) for days in [stored.fullin] if days is not None and days < SOON),
             *(issues.unexported(day) for day in [stored.waiting] if day is not None),
-            *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
-            *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
-            *await _jobs(session, now),
+            *(await _surroundings(session, now) if projects is None else ()),
+            *await _jobs(session, now, projects),
         ],
         total=Tally(**total._asdict()),
         complete=total.logs < MAX_COUNTED,
@@ -104,9 +108,16 @@ async def _crowd(session: Session, now: datetime, crowded: float) -> list[Issue]
     return [issues.crowded(now - timedelta(seconds=crowded), waiting.calls, health.MAX_COUNTED)]
 
 
-async def _jobs(session: Session, now: datetime) -> list[Issue]:
+async def _surroundings(session: Session, now: datetime) -> list[Issue]:
     return [
-        *(issues.failing(row) for row in await overview.failing(session, now - DAY, SHOWN)),
-        *(issues.given_up(row) for row in await overview.given_up(session, SHOWN)),
-        *(issues.repaired(row) for row in await overview.repaired(session, now - DAY, SHOWN)),
+        *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
+        *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
+    ]
+
+
+async def _jobs(session: Session, now: datetime, projects: Sequence[str] | None) -> list[Issue]:
+    return [
+        *(issues.failing(row) for row in await overview.failing(session, now - DAY, SHOWN, projects)),
+        *(issues.given_up(row) for row in await overview.given_up(session, SHOWN, projects)),
+        *(issues.repaired(row) for row in await overview.repaired(session, now - DAY, SHOWN, projects)),
     ]

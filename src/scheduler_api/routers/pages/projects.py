@@ -1,0 +1,46 @@
+"""Projects, in a browser."""
+
+from fastapi import Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from scheduler_api.computing import aside
+from scheduler_api.contracts.access.projects import ProjectDraft
+from scheduler_api.errors import InvalidInput
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, ProjectPath
+from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.routers.http.scope import ProjectsDep
+from scheduler_api.services.access import projects
+from scheduler_api.services.system import health
+
+router, own_router = BrowserRouter(), form_router()
+
+
+@router.page("/projects")
+async def projects_page(database: DatabaseDep, pages: PagesDep, visible: ProjectsDep) -> str:
+    """Projects, and for admins a form for a new one."""
+    found, now = await database.read(projects.listing, visible), await database.read(health.clock)
+    return await aside(pages.projects, now, found, {}, ())
+
+
+@router.form("/projects", ProjectDraft)
+async def add_project_by_form(
+    fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep
+) -> Response:
+    """Add a project."""
+    try:
+        await database.transact(projects.add, actor, model_of(fields, ProjectDraft))
+    except InvalidInput as error:
+        found, now = await database.read(projects.listing, None), await database.read(health.clock)
+        return HTMLResponse(await aside(pages.projects, now, found, fields, error.field_errors), 422)
+    return RedirectResponse("/projects", 303)
+
+
+@own_router.post("/projects/{project}/delete")
+async def remove_project_by_form(
+    project: ProjectPath, database: DatabaseDep, actor: ActorDep
+) -> RedirectResponse:
+    """Remove a project; for browsers, whose forms cannot send DELETE."""
+    await database.transact(projects.remove, actor, project)
+    return RedirectResponse("/projects", 303)

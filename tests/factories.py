@@ -24,7 +24,7 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
-    "logline", "logattempt", "joblog", "job", "jobchange", "idempotencykey", "concurrencylimit",
+    "logline", "logattempt", "joblog", "job", "auditevent", "idempotencykey", "concurrencylimit",
     "hostfailure", "calendar", "replica", "signintry", "signinattempt", "signinlink", "usersession",
     "useridentity", "useraccount", "apikey", "projectrole",
 )  # fmt: skip
@@ -43,7 +43,7 @@ EMPTY = (
         for table, key in (
             ("job", "jobid"),
             ("joblog", "logid"),
-            ("jobchange", "changeid"),
+            ("auditevent", "changeid"),
             ("useraccount", "userid"),
             ("apikey", "keyid"),
             ("logline", "lineid"),

@@ -138,7 +138,7 @@ async def test_a_machine_lets_in_the_key_that_it_was_given(opened: Database, tmp
     # What somebody has revoked does not come back with the next start.
     await admission.open_doors(opened, file)
     assert await opened.read(keys.listing) == []
-    assert [row[0] for row in await rows(opened, "SELECT action FROM jobchange ORDER BY 1")] == [
+    assert [row[0] for row in await rows(opened, "SELECT action FROM auditevent ORDER BY 1")] == [
         "keyadded", "keyrevoked",
     ]  # fmt: skip
     for text in ("", "sch_nothing"):

@@ -26,5 +26,5 @@ async def test_bare_handlers_answer_as_the_service_does(
             }
             for path in ("/jobs/1", "/jobs/2", "/jobs?limit=20", "/jobs?limit=1&cursor=1"):
                 assert (await client.get(path)).json() == (await bare.get(path)).json()
-    for table in ("joblog", "jobchange"):
+    for table in ("joblog", "auditevent"):
         assert await scalar(database, f"SELECT count(*) FROM {table}") == 2

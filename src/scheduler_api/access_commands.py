@@ -86,12 +86,13 @@ def change_role(name: str, role: str, project: str | None) -> None:
 
 @user_commands.command("remove")
 @click.argument("name", type=NAME)
-def remove_user(name: str) -> None:
+@click.option("--erase", is_flag=True, help="Take the name out of the audit log, too.")
+def remove_user(name: str, erase: bool) -> None:
     """Remove a user, who is signed out everywhere."""
 
     async def remove(database: Database, _: Settings) -> None:
         userid = await database.read(user_services.id_of, name)
-        await database.transact(user_services.remove, operator("users remove"), userid)
+        await database.transact(user_services.remove, operator("users remove"), userid, erase=erase)
 
     _do(remove)
     click.echo(f"{name} is removed.")

@@ -23,6 +23,8 @@ class Actor(NamedTuple):
     kind: ActorKind
     client: str | None = None
     """The name of the user or of the key; else the program and the machine that asked, as far as known."""
+    address: str | None = None
+    """From where it came, of what came over the network; of IPv6 the network."""
 
 
 #: The service itself.

@@ -10,7 +10,7 @@ from sqlalchemy import Table, insert
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.database.tables import jobchange, joblog, logattempt, logline
+from scheduler_api.database.tables import auditevent, joblog, logattempt, logline
 from tests.factories import add_job, execute, scalar, sum_up
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
@@ -44,7 +44,7 @@ async def fill(database: Database, now: datetime) -> None:
     await _runs(database, sorted([*orders, *beats], key=lambda run: run[:2]))
     await _failures(database, now)
     await _days(database, now)
-    await _add(database, jobchange, _changes(now))
+    await _add(database, auditevent, _changes(now))
     # At the very end: a ticker may look at any time, and then logs get other ids.
     overdue = "UPDATE joblog SET scheduledfor = :due, nextrun = :due WHERE logid = :logid"
     await execute(database, overdue, due=now - 5 * MINUTE, logid=OVERDUE_LOG)

@@ -59,7 +59,7 @@ FROM joblog ORDER BY logid
 ATTEMPTS = """
 SELECT logid, attempt, startedat, finishedat, outcome, replica, failure, httpstatus FROM logattempt
 """
-CHANGES = "SELECT jobid, at, action, before::text, after::text FROM jobchange ORDER BY changeid"
+CHANGES = "SELECT jobid, at, action, before::text, after::text FROM auditevent ORDER BY changeid"
 #: Who holds the rows that are overdue: the transaction that changed one last, if it is under way still.
 HOLDERS = """
 SELECT logid, jobid, joblog.status, nextrun, leaseuntil, joblog.xmin, joblog.xmax, activity.pid,

@@ -94,7 +94,7 @@ class Attempt(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A row of jobchange."""
+    """A row of auditevent."""
 
     jobid: int
     at: datetime

@@ -64,8 +64,8 @@ async def test_no_impossible_log(database: Database, change: str) -> None:
         ("ck_joblog_known_reason", Reason),
         ("ck_logattempt_outcome", AttemptOutcome),
         ("ck_logattempt_failure", Failure),
-        ("ck_jobchange_action", ChangeAction),
-        ("ck_jobchange_actor", ActorKind),
+        ("ck_auditevent_action", ChangeAction),
+        ("ck_auditevent_actor", ActorKind),
     ],
 )
 async def test_the_tables_hold_what_answers_can_say(

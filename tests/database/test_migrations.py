@@ -54,8 +54,9 @@ async def schema(database: Database) -> list[tuple[str, ...]]:
     query = text(
         "SELECT 'column', table_name, column_name, data_type || is_nullable || coalesce(column_default, '')"
         "  FROM information_schema.columns WHERE table_schema = 'public'"
+        "  AND table_name NOT IN (SELECT viewname FROM pg_views WHERE schemaname = 'public')"
         " UNION SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
-        "  FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+        "  FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'"
         " UNION SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
         " ORDER BY 1, 2, 3"
     )
@@ -80,7 +81,7 @@ async def test_the_constraints_of_the_models_are_those_of_the_migrations(
     await migrations.migrate(fresh)
     migrated = [row for row in await schema(fresh) if "alembic" not in row[1]]
     async with fresh.transactional.begin() as connection:
-        await connection.execute(text(f"DROP TABLE {', '.join(metadata.tables)}"))
+        await connection.execute(text(f"DROP TABLE {', '.join(metadata.tables)} CASCADE"))
         await connection.execute(text("DROP TYPE logstatus, logcause, runkind"))
         await connection.run_sync(metadata.create_all)
     assert [row for row in await schema(fresh) if "alembic" not in row[1]] == migrated

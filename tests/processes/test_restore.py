@@ -60,7 +60,7 @@ def dump(url: URL, *options: str) -> str:
 
 #: As a dump is to be loaded into an empty database; connections to it stay.
 EMPTIED = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-TABLES = "job, jobsecret, jobchange, jobtally, jobopen, jobthinned, joblog, logattempt, logline, history"
+TABLES = "job, jobsecret, auditevent, jobtally, jobopen, jobthinned, joblog, logattempt, logline, history"
 
 
 def load(url: URL, dumped: str, emptied: str = EMPTIED) -> None:
@@ -106,7 +106,8 @@ async def test_after_a_restore_no_logid_stands_for_two_runs(scratch: URL, opened
     kept, dumped = await logids(database), dump(scratch, way)
 
     def restore() -> None:
-        emptied = f"TRUNCATE alembic_version, schemaversion, installation, {TABLES};"
+        with_projects = "alembic_version, schemaversion, installation, project, projectrole, apikey"
+        emptied = f"TRUNCATE {with_projects}, {TABLES};"
         load(scratch, dumped, emptied if way == "--data-only" else EMPTIED)
 
     lost, found = await lose_and_restore(database, restore)

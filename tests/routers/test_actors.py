@@ -85,7 +85,7 @@ DEEDS = {
     ChangeAction.LIMIT_SET: set_limit,
     ChangeAction.LIMIT_REMOVED: remove_limit,
 }
-NEWEST = "SELECT action, actor, client FROM jobchange ORDER BY changeid DESC LIMIT 1"
+NEWEST = "SELECT action, actor, client FROM auditevent ORDER BY changeid DESC LIMIT 1"
 BY = ("local", "somebody/1.0, 127.0.0.1")
 
 
@@ -127,10 +127,10 @@ async def test_an_order_to_many_names_its_actor_at_each(client: AsyncClient, dat
     client.headers["user-agent"] = "somebody/1.0"
     await create(client)
     await create(client)
-    await execute(database, "DELETE FROM jobchange")
+    await execute(database, "DELETE FROM auditevent")
     for action in ("pause", "resume", "run", "delete"):
         await succeed(await client.post("/jobs/bulk", json={"action": action, "all": True}))
-    found = await rows(database, "SELECT jobid, action, actor, client FROM jobchange ORDER BY changeid")
+    found = await rows(database, "SELECT jobid, action, actor, client FROM auditevent ORDER BY changeid")
     done = ("paused", "resumed", "started", "deleted")
     assert [tuple(row) for row in found] == [(jobid, action, *BY) for action in done for jobid in (1, 2)]
 
@@ -141,5 +141,7 @@ async def test_who_removed_a_job_with_its_history_is_known_afterwards(
     client.headers["user-agent"] = "somebody/1.0"
     await create(client)
     await succeed(await client.delete("/jobs/1?history=remove"))
-    (left,) = await rows(database, "SELECT jobid, action, actor, client, before FROM jobchange")
-    assert tuple(left) == (None, "deleted", *BY, {"jobid": 1, "jobname": "A call"})
+    said = "SELECT jobid, action, actor, client, project, before FROM auditevent ORDER BY changeid"
+    created, deleted = await rows(database, said)
+    assert tuple(created)[:5] == (1, "created", *BY, "default")
+    assert tuple(deleted) == (1, "deleted", *BY, "default", {"jobname": "A call"})

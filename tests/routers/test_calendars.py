@@ -402,7 +402,8 @@ async def test_each_change_is_recorded_once(client: AsyncClient, database: Datab
     await client.put("/calendars/days", json={"days": [], "description": "Holidays"})
     await client.put("/calendars/days", json={"days": []})
     found = await rows(
-        database, "SELECT before -> 'days', after -> 'days', after -> 'description' FROM jobchange ORDER BY 1"
+        database,
+        "SELECT before -> 'days', after -> 'days', after -> 'description' FROM auditevent ORDER BY 1",
     )
     kept: list[str] = []
     assert len(found) == 3

@@ -11,7 +11,8 @@ from tests.factories import rows
 JOB = {"jobname": "A call", "cron": "0 3 * * *", "target": {"url": "https://example.com/hook"}}
 #: Everything that a client could change.
 TABLES = (
-    "job", "joblog", "jobchange", "jobsecret", "concurrencylimit", "idempotencykey", "logattempt", "calendar",
+    "job", "joblog", "auditevent", "jobsecret", "concurrencylimit", "idempotencykey", "logattempt",
+    "calendar",
 )  # fmt: skip
 CHANGES: list[tuple[str, str, Any, int]] = [
     ("POST", "/jobs", JOB, 201),

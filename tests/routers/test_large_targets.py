@@ -122,8 +122,8 @@ async def test_a_list_tells_all_else_of_a_target(client: AsyncClient) -> None:
     assert {**listed, "target": None} == {**made, "target": None}
 
 
-SIZE = "SELECT sum(pg_column_size(before) + pg_column_size(after)) FROM jobchange WHERE action = 'edited'"
-STORED = "SELECT string_agg(concat(CAST(before AS text), CAST(after AS text)), ' ') FROM jobchange"
+SIZE = "SELECT sum(pg_column_size(before) + pg_column_size(after)) FROM auditevent WHERE action = 'edited'"
+STORED = "SELECT string_agg(concat(CAST(before AS text), CAST(after AS text)), ' ') FROM auditevent"
 
 
 async def test_edits_keep_what_differs(client: AsyncClient, database: Database) -> None:

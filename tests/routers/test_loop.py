@@ -354,7 +354,7 @@ FILL_LOGS = """
     ) AS run
 """
 FILL_CHANGES = """
-    INSERT INTO jobchange (jobid, at, action, actor, client, before, after)
+    INSERT INTO auditevent (jobid, at, action, actor, client, before, after)
     SELECT jobid, now(), 'edited', 'local', 'test', told, told
     FROM (SELECT jobid, jsonb_build_object('target', target) AS told FROM job WHERE jobid = 1) AS first,
          generate_series(1, 30)

@@ -107,7 +107,7 @@ async def test_what_the_service_has_paused_is_told_but_not_what_people_have(
         jobid = await add_job(database, due=None, active=False, pausedat=now, pausereason="It failed.")
         await execute(
             database,
-            "INSERT INTO jobchange (jobid, at, action, actor) VALUES (:jobid, :at, 'paused', :actor)",
+            "INSERT INTO auditevent (jobid, at, action, actor) VALUES (:jobid, :at, 'paused', :actor)",
             jobid=jobid,
             at=now,
             actor=actor,
@@ -125,7 +125,7 @@ async def test_a_job_that_had_lost_its_next_run_is_told_for_a_day(
     assert issue["what"] == "The next run of “Forgotten” was missing and has been repaired"
     assert (issue["jobid"], issue["why"]) == (1, "Was: none. Is: 2030-01-31T12:00:00Z.")
     assert "repaired" in (await client.get("/jobs/1", headers={"accept": "text/html"})).text
-    await execute(database, "UPDATE jobchange SET at = at - interval '25 hours'")
+    await execute(database, "UPDATE auditevent SET at = at - interval '25 hours'")
     assert "repaired" not in await kinds(client)
 
 

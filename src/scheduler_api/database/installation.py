@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 IDENTITIES = (
     ("job", "jobid"),
     ("joblog", "logid"),
-    ("jobchange", "changeid"),
+    ("auditevent", "changeid"),
     ("logline", "lineid"),
     ("jobsecret", "secretid"),
     ("useraccount", "userid"),
@@ -122,7 +122,7 @@ LAST_KNOWN = Statement(
     SELECT greatest(
         (SELECT max(greatest(startedat, finishedat))
          FROM (SELECT startedat, finishedat FROM joblog ORDER BY logid DESC LIMIT :newest) AS logs),
-        (SELECT at FROM jobchange ORDER BY changeid DESC LIMIT 1),
+        (SELECT at FROM auditevent ORDER BY changeid DESC LIMIT 1),
         (SELECT at FROM logline ORDER BY lineid DESC LIMIT 1)
     )
     """

@@ -556,17 +556,22 @@ calendar = Table(
     Column("changedat", Instant, nullable=False, server_default=text("now()")),
 )
 
-jobchange = Table(
-    "jobchange",
+# What was done, to whatever it is. It says so still when the job or the user is gone.
+auditevent = Table(
+    "auditevent",
     metadata,
     Column("changeid", BigInteger, Identity(always=True), primary_key=True),
-    # Null: a limit, or the service as a whole.
-    Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE")),
+    # Null: it was done to no job.
+    Column("jobid", BigInteger),
     Column("at", Instant, nullable=False),
     Column("action", Text, nullable=False),
     # Who did it; and with what program on which machine, as far as known.
     Column("actor", Text, nullable=False),
     Column("client", Text),
+    # From where it came; null: from this machine, or from the service itself.
+    Column("address", Text),
+    # Of the job, or of the key, as it was then.
+    Column("project", Text),
     Column("before", JSONB),
     Column("after", JSONB),
     CheckConstraint(
@@ -578,8 +583,8 @@ jobchange = Table(
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),
-    Index("ix_jobchange_repaired", "at", postgresql_where=text("action = 'repaired'")),
-    Index("ix_jobchange_jobid_changeid", "jobid", "changeid"),
+    Index("ix_auditevent_repaired", "at", postgresql_where=text("action = 'repaired'")),
+    Index("ix_auditevent_jobid_changeid", "jobid", "changeid"),
 )
 
 # People who sign in.

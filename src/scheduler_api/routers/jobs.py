@@ -174,7 +174,7 @@ async def delete_job(
     changes: ChangesDep,
     actor: ActorDep,
     history: Annotated[
-        History, Query(description="Whether to `keep` the job's logs and changes, or to `remove` them.")
+        History, Query(description="Whether to `keep` the job's runs, or to `remove` them.")
     ] = History.KEEP,
 ) -> None:
     """Delete a job. It stops running at once; its history is kept unless you ask to remove it."""

@@ -1,6 +1,8 @@
 """Users: people who sign in."""
 
-from fastapi import APIRouter, Depends, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
 
 from scheduler_api.contracts.access.users import Invitation, User, UserDraft, UserPatch
 from scheduler_api.routers.http.dependencies import (
@@ -50,9 +52,16 @@ async def edit_user(userid: UserId, patch: UserPatch, changes: ChangesDep, actor
     response_class=Response,
     responses=answers(404, 409, 422, 503, status=204),
 )
-async def remove_user(userid: UserId, changes: ChangesDep, actor: ActorDep) -> None:
+async def remove_user(
+    userid: UserId,
+    changes: ChangesDep,
+    actor: ActorDep,
+    erase: Annotated[
+        bool, Query(description="Take the name out of the audit log, too; what was done stays there.")
+    ] = False,
+) -> None:
     """Remove a user, who is signed out everywhere a second later. The only admin stays."""
-    await changes.make(users.remove, actor, userid)
+    await changes.make(users.remove, actor, userid, erase=erase)
 
 
 @router.post(

@@ -11,7 +11,7 @@ OF_RUNS = (
     *("host", "minduration", "maxduration"),
 )
 #: And that of what everybody did.
-OF_AUDIT = ("actor", "client", "action", "jobid", "since", "until")
+OF_AUDIT = ("actor", "client", "address", "project", "object", "action", "jobid", "since", "until")
 KEPT_OF_AUDIT = ("limit",)
 KEPT_OF_RUNS = ("limit",)
 

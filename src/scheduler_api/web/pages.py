@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scheduler_api import __version__, wording
 from scheduler_api.actors import ANYBODY, ActorKind, Principal, Role
-from scheduler_api.contracts.access.audit import AuditEvent
+from scheduler_api.contracts.access.audit import AuditEvent, AuditObject
 from scheduler_api.contracts.access.keys import Key, NewKey
 from scheduler_api.contracts.access.projects import Project
 from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
@@ -394,6 +394,7 @@ class Pages:
             filters=narrowed,
             kept=filters.given(query, filters.KEPT_OF_AUDIT),
             actors=list(ActorKind),
+            objects=list(AuditObject),
             actions=list(ChangeAction),
         )
 

@@ -29,7 +29,8 @@ async def test_everything_that_was_done_is_there(comes: Comes, database: Databas
         ("useradded", "key", "a program"),
     ]
     (refused,) = (await admin.get("/audit?action=signinrefused")).json()
-    assert refused["after"] == {"name": "anna@example.com", "address": "10.0.0.5"}
+    assert (refused["after"], refused["address"]) == ({"name": "anna@example.com"}, "10.0.0.5")
+    assert {one["address"] for one in found if one["actor"] != "local"} == {"10.0.0.5"}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,14 @@ async def test_everything_that_was_done_is_there(comes: Comes, database: Databas
         ("actor=key&client=deploy&action=edited", ["edited"]),
         ("jobid=1&action=created", ["created"]),
         ("jobid=2", []),
+        ("object=job&client=deploy", ["edited", "created"]),
+        ("object=job&action=edited", ["edited"]),
+        ("object=user&action=edited", []),
+        ("object=key&client=deploy", []),
+        ("address=10.0.0.5&client=deploy", ["edited", "created"]),
+        ("address=10.0.0.6", []),
+        ("project=default&client=deploy", ["edited", "created"]),
+        ("project=billing", []),
         ("until=2001-01-01T00:00:00Z", []),
         ("since=2001-01-01T00:00:00Z&client=deploy&limit=1", ["edited"]),
     ],
@@ -80,6 +89,24 @@ async def test_a_wrong_filter_is_refused(comes: Comes, database: Database) -> No
     admin = comes(await key_of(database, "admin"))
     for query in ("action=eaten", "actor=god", "jobid=x", "since=yesterday", "who=me"):
         assert (await admin.get(f"/audit?{query}")).status_code == 422, query
+
+
+async def test_who_is_erased_did_it_all_the_same(comes: Comes, database: Database) -> None:
+    browser = await signed_in(comes, database, role="admin")
+    await browser.post("/jobs", json={"jobname": "Sync", "interval": 60}, headers={"accept": "*/*"})
+    added = await browser.post("/keys", json={"name": "hers", "role": "viewer"}, headers={"accept": "*/*"})
+    await sign_in(comes(**HTML), "wrong password here")
+    admin = comes(await key_of(database, "admin"))
+    assert (await admin.post("/users", json={"name": "bert", "role": "admin"})).status_code == 201
+    before = (await admin.get("/audit")).json()
+    assert (await admin.delete("/users/1?erase=true")).status_code == 204
+    removed, *after = (await admin.get("/audit")).json()
+    assert removed["action"] == "userremoved"
+    assert [one["action"] for one in after] == [one["action"] for one in before]
+    assert "anna" not in str(after) + str(removed) + (await admin.get("/keys")).text
+    created = next(one for one in after if one["action"] == "created")
+    assert (created["actor"], created["client"]) == ("user", "erased user 1")
+    assert added.json()["createdby"] == "anna@example.com"
 
 
 def test_every_action_is_a_word() -> None:

@@ -33,7 +33,7 @@ async def test_a_key_is_shown_once_and_kept_as_a_digest(comes: Comes, database: 
     assert listed["prefix"] in page
     assert added["key"] not in page
     kept = await rows(
-        database, "SELECT to_jsonb(apikey)::text FROM apikey UNION ALL SELECT after::text FROM jobchange"
+        database, "SELECT to_jsonb(apikey)::text FROM apikey UNION ALL SELECT after::text FROM auditevent"
     )
     assert not any(added["key"] in row[0] for row in kept)
 
@@ -100,7 +100,7 @@ async def test_a_key_that_is_revoked_lets_nobody_in_a_second_later(
     assert (await client.get("/jobs")).status_code == 401
     assert [one["keyid"] for one in (await admin.get("/keys")).json()] == [1]
     said = await rows(
-        database, "SELECT action, before ->> 'name' FROM jobchange ORDER BY changeid DESC LIMIT 1"
+        database, "SELECT action, before ->> 'name' FROM auditevent ORDER BY changeid DESC LIMIT 1"
     )
     assert tuple(said[0]) == ("keyrevoked", "a program")
 

@@ -123,7 +123,9 @@ async def test_a_user_signs_in_and_has_the_role_of_the_groups(
     assert behave(at_provider) == ["describe", "token", "keys"]
     await and_back(comes(**HTML), at_provider)
     assert behave(at_provider) == ["token"]
-    acted = "SELECT action, client FROM jobchange WHERE action IN ('useradded', 'signedin') ORDER BY changeid"
+    acted = (
+        "SELECT action, client FROM auditevent WHERE action IN ('useradded', 'signedin') ORDER BY changeid"
+    )
     assert [tuple(row) for row in await rows(database, acted)] == [
         ("useradded", "anna@example.com"), ("signedin", "anna@example.com"), ("signedin", "anna@example.com"),
     ]  # fmt: skip

@@ -99,7 +99,7 @@ async def test_changes_name_the_user_and_there_is_nothing_to_sign_out_of(
     headers = {USER: ANNA, GROUPS: "platform"}
     async with client_at(service, "10.0.0.5", **headers) as client:
         assert (await client.post("/jobs", json=job)).status_code == 201
-        found = await rows(database, "SELECT actor, client FROM jobchange")
+        found = await rows(database, "SELECT actor, client FROM auditevent")
         assert [tuple(row) for row in found] == [("user", ANNA)]
         page = await client.get("/account", headers={"accept": "text/html"})
         assert "A proxy signs you in and out." in page.text

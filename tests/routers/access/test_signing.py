@@ -111,7 +111,7 @@ async def test_what_is_wrong_is_not_told_apart(comes: Comes, database: Database)
         said.add((answer.status_code, answer.text.replace(name, "") if name else answer.text))
     assert {status for status, _ in said} == {401}
     assert len(said) == 1
-    refused = await rows(database, "SELECT after ->> 'name' FROM jobchange WHERE action = 'signinrefused'")
+    refused = await rows(database, "SELECT after ->> 'name' FROM auditevent WHERE action = 'signinrefused'")
     # Some type the password where the name belongs.
     assert {row[0] for row in refused} == {"anna@example.com", "new@example.com", None}
 
@@ -245,7 +245,7 @@ async def test_what_a_user_does_names_them(comes: Comes, database: Database) -> 
     page = (await browser.get("/jobs/1")).text
     assert "anna@example.com" in page
     found = await rows(
-        database, "SELECT action, actor, client FROM jobchange WHERE client LIKE 'anna%' ORDER BY changeid"
+        database, "SELECT action, actor, client FROM auditevent WHERE client LIKE 'anna%' ORDER BY changeid"
     )
     assert [tuple(row) for row in found] == [
         (action, "user", "anna@example.com") for action in ("passwordset", "signedin", "created")
@@ -376,11 +376,11 @@ async def test_to_sign_out_ends_the_session_or_says_that_it_did_not(
         assert (await browser.post("/sign-out")).status_code == 303
     thief = comes(**HTML)
     assert (await thief.get("/jobs", headers={"cookie": f"session={token}"})).status_code == 303
-    assert await scalar(database, "SELECT count(*) FROM jobchange WHERE action = 'signedout'") == 1
+    assert await scalar(database, "SELECT count(*) FROM auditevent WHERE action = 'signedout'") == 1
     # Who has not signed in leaves nothing behind.
     await comes(**HTML).post("/sign-out")
     await comes(**HTML).post("/sign-out", headers={"cookie": "session=nothing"})
-    assert await scalar(database, "SELECT count(*) FROM jobchange WHERE action = 'signedout'") == 1
+    assert await scalar(database, "SELECT count(*) FROM auditevent WHERE action = 'signedout'") == 1
 
 
 async def failing(*_: object, **__: object) -> None:

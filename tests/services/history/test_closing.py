@@ -360,7 +360,7 @@ async def test_of_changes_those_since_the_horizon_stay(days: Database) -> None:
     await run_daily(days, 6, 6)
     await close(days, 5)
     await drop(days, noon(6))
-    found = await rows(days, "SELECT at FROM jobchange")
+    found = await rows(days, "SELECT at FROM auditevent")
     assert [row[0] for row in found] == [noon(5) + HOUR]
     assert (await check(days, full=True)).clean
 

@@ -53,7 +53,7 @@ async def test_a_large_job_is_out_of_sight_at_once_and_goes_by_and_by(
     assert [report async for report in checking.check(database, (), checking.Progress(io.StringIO()))] == []
     await Upkeep(database).repair(60)
     assert await scalar(database, ROWS) == 0
-    assert await scalar(database, "SELECT count(*) FROM jobchange WHERE action = 'deleted'") == 1
+    assert await scalar(database, "SELECT count(*) FROM auditevent WHERE action = 'deleted'") == 1
 
 
 async def test_nothing_of_it_runs_any_more(client: AsyncClient, database: Database, large: int) -> None:

@@ -26,7 +26,7 @@ PAUSEID = UUID(int=7)
 DUMPS = (
     "SELECT to_jsonb(job) FROM job ORDER BY jobid",
     "SELECT to_jsonb(joblog) - 'logid' FROM joblog ORDER BY jobid, scheduledfor, cause",
-    "SELECT to_jsonb(jobchange) - 'changeid' #- '{after,logid}' FROM jobchange ORDER BY jobid, at, before",
+    "SELECT to_jsonb(auditevent) - 'changeid' #- '{after,logid}' FROM auditevent ORDER BY jobid, at, before",
 )
 ORDERS = [
     {"action": "pause", "reason": "Moving", "until": "2030-02-01T00:00:00Z"},

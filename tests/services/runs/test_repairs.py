@@ -186,7 +186,7 @@ async def test_a_next_run_that_is_too_late_for_no_reason_is_put_right(database: 
         assert promise.scheduledfor - soon in {timedelta(0), timedelta(minutes=1)}
         assert promise.nextrun == promise.scheduledfor
     assert await heal(database) == 0
-    told = "SELECT count(*) FROM jobchange WHERE action = 'repaired' AND client IS NULL"
+    told = "SELECT count(*) FROM auditevent WHERE action = 'repaired' AND client IS NULL"
     assert await scalar(database, told) == 4
 
 

@@ -64,6 +64,7 @@ USE_KEY = Statement(
 KEYS = Statement(
     select(*columns(apikey, KeyRow)).where(apikey.c.revokedat.is_(None)).order_by(apikey.c.keyid), KeyRow
 )
+ERASE = Statement("UPDATE apikey SET createdby = :instead WHERE createdby = :name")
 REVOKE_KEY = Statement(
     update(apikey)
     .where(apikey.c.keyid == bindparam("key"), apikey.c.revokedat.is_(None))
@@ -96,3 +97,8 @@ async def listing(session: Session) -> list[KeyRow]:
 async def revoke(session: Session, now: datetime, keyid: int) -> KeyRow | None:
     """Let a key let in no more; None: there is none."""
     return await session.one_or_none(REVOKE_KEY, now=now, key=keyid)
+
+
+async def erase(session: Session, name: str, instead: str) -> None:
+    """Let keys that a user added be those of somebody else."""
+    await session.all(ERASE, name=name, instead=instead)

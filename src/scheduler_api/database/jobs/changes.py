@@ -1,16 +1,16 @@
 """Statements on the history of jobs: who changed what, and when."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, jobchange
+from scheduler_api.database.tables import auditevent, columns
 
 
 class ChangeRow(NamedTuple):
@@ -22,49 +22,50 @@ class ChangeRow(NamedTuple):
     action: str
     actor: str
     client: str | None
+    address: str | None
+    project: str | None
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
 
 RECORD = Statement(
-    insert(jobchange)
-    .values(
-        jobid=bindparam("jobid"),
-        at=bindparam("at"),
-        action=bindparam("action"),
-        actor=bindparam("actor"),
-        client=bindparam("client"),
-        before=bindparam("before"),
-        after=bindparam("after"),
+    """
+    INSERT INTO auditevent (jobid, at, action, actor, client, address, project, before, after)
+    VALUES (
+        :jobid, :at, :action, :actor, :client, :address,
+        coalesce(:project, (SELECT project FROM job WHERE jobid = :jobid)),
+        CAST(CAST(:before AS text) AS jsonb), CAST(CAST(:after AS text) AS jsonb)
     )
-    .inline()
+    """
 )
 NEWEST = Statement(
-    select(*columns(jobchange, ChangeRow))
-    .where(jobchange.c.jobid == bindparam("jobid"), jobchange.c.changeid < bindparam("before"))
-    .order_by(jobchange.c.changeid.desc())
+    select(*columns(auditevent, ChangeRow))
+    .where(auditevent.c.jobid == bindparam("jobid"), auditevent.c.changeid < bindparam("before"))
+    .order_by(auditevent.c.changeid.desc())
     .limit(bindparam("limit")),
     ChangeRow,
 )
 #: Those that matter for what was expected of the job, oldest first.
 OF_SCHEDULE = Statement(
-    select(*columns(jobchange, ChangeRow))
+    select(*columns(auditevent, ChangeRow))
     .where(
-        jobchange.c.jobid == bindparam("jobid"),
-        jobchange.c.action.in_(["edited", "paused", "resumed", "deleted"]),
+        auditevent.c.jobid == bindparam("jobid"),
+        auditevent.c.action.in_(["edited", "paused", "resumed", "deleted"]),
     )
-    .order_by(jobchange.c.changeid),
+    .order_by(auditevent.c.changeid),
     ChangeRow,
 )
 
 #: Of everything that was done, newest first.
 OF_ALL = Statement(
     """
-    SELECT changeid, jobid, at, action, actor, client, before, after FROM jobchange
+    SELECT changeid, jobid, at, action, actor, client, address, project, before, after FROM auditevent
     WHERE changeid < :before
       AND (CAST(:actor AS text) IS NULL OR actor = :actor)
       AND (CAST(:client AS text) IS NULL OR client = :client)
-      AND (CAST(:action AS text) IS NULL OR action = :action)
+      AND (CAST(:address AS text) IS NULL OR address = :address)
+      AND (CAST(:project AS text) IS NULL OR project = :project)
+      AND (CAST(:actions AS text[]) IS NULL OR action = ANY(:actions))
       AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
       AND at >= coalesce(CAST(:since AS timestamptz), '-infinity')
       AND at < coalesce(CAST(:until AS timestamptz), 'infinity')
@@ -76,8 +77,22 @@ OF_ALL = Statement(
 #: Before what a repair let the job go on with, all is accounted for.
 REPAIRED = Statement(
     """
-    SELECT least(at, CAST(after ->> 'nextrun' AS timestamptz)) FROM jobchange
+    SELECT least(at, CAST(after ->> 'nextrun' AS timestamptz)) FROM auditevent
     WHERE jobid = :jobid AND action = 'repaired' ORDER BY changeid DESC LIMIT 1
+    """
+)
+
+
+ERASE_ACTOR = Statement("UPDATE auditevent SET client = :instead WHERE actor = 'user' AND client = :name")
+_CALLED = """
+    CASE WHEN {0} ->> 'name' = :name
+         THEN {0} || jsonb_build_object('name', CAST(:instead AS text)) ELSE {0} END
+"""
+ERASE_USER = Statement(
+    f"""
+    UPDATE auditevent SET before = {_CALLED.format("before")}, after = {_CALLED.format("after")}
+    WHERE action IN ('useradded', 'userchanged', 'userremoved', 'linkmade', 'signinrefused')
+      AND (before ->> 'name' = :name OR after ->> 'name' = :name)
     """
 )
 
@@ -87,7 +102,9 @@ class ChangeFilter(NamedTuple):
 
     actor: str | None = None
     client: str | None = None
-    action: str | None = None
+    address: str | None = None
+    project: str | None = None
+    actions: Sequence[str] | None = None
     jobid: int | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -102,6 +119,8 @@ class Event(NamedTuple):
     """What it changed, as it was; values that JSON can hold."""
     after: Mapping[str, Any] | None = None
     """The same, as it is."""
+    project: str | None = None
+    """Of what is no job."""
 
 
 async def record(session: Session, now: datetime, actor: Actor, event: Event) -> None:
@@ -113,9 +132,17 @@ async def record(session: Session, now: datetime, actor: Actor, event: Event) ->
         action=event.action,
         actor=actor.kind,
         client=actor.client,
+        address=actor.address,
+        project=event.project,
         before=None if event.before is None else json.dumps(event.before),
         after=None if event.after is None else json.dumps(event.after),
     )
+
+
+async def erase(session: Session, name: str, instead: str) -> None:
+    """Let events call a user otherwise, in whatever they say of who did it and to whom."""
+    await session.all(ERASE_ACTOR, name=name, instead=instead)
+    await session.all(ERASE_USER, name=name, instead=instead)
 
 
 async def newest(session: Session, jobid: int, before: int, limit: int) -> list[ChangeRow]:

@@ -52,9 +52,10 @@ FOLLOWED = Statement(
 )
 RECORD = Statement(
     """
-    INSERT INTO jobchange (jobid, at, action, actor, client, after)
-    SELECT jobid, :now, :action, :actor, :client, CAST(after AS jsonb)
+    INSERT INTO auditevent (jobid, at, action, actor, client, address, project, after)
+    SELECT jobid, :now, :action, :actor, :client, :address, job.project, CAST(done.after AS jsonb)
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:afters AS text[])) AS done (jobid, after)
+    LEFT JOIN job USING (jobid)
     ORDER BY jobid
     """
 )
@@ -110,5 +111,6 @@ async def record(
 ) -> None:
     """Write down that one has done the same to many jobs; of each, what it has made of it."""
     afters = [None if after is None else json.dumps(after) for after in done.values()]
-    who = {"actor": actor.kind, "client": actor.client}
+    who = actor._asdict() | {"actor": actor.kind}
+    del who["kind"]
     await session.all(RECORD, now=now, action=action, jobids=list(done), afters=afters, **who)

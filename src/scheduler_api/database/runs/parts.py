@@ -76,8 +76,9 @@ FORGET = Statement(
     WITH horizon AS (
         UPDATE history SET firstday = :first, horizon = :first, leaving = leaving || CAST(:gone AS date)
     )
-    DELETE FROM jobchange
-    WHERE at < CAST(CAST(:first AS date) AS timestamp) AT TIME ZONE 'UTC' AND action <> 'created'
+    DELETE FROM auditevent
+    WHERE at < CAST(CAST(:first AS date) AS timestamp) AT TIME ZONE 'UTC'
+      AND NOT (action = 'created' AND jobid IN (SELECT jobid FROM job))
       AND NOT (action = 'paused' AND jobid IN (SELECT jobid FROM job WHERE pausedat IS NOT NULL))
     """
 )

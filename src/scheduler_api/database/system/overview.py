@@ -189,7 +189,7 @@ GIVEN_UP = Statement(
     f"""
     SELECT job.jobid, job.jobname, job.timezone, job.runbook, job.pausedat, job.pausereason FROM job
     CROSS JOIN LATERAL (
-        SELECT actor FROM jobchange WHERE jobid = job.jobid AND action = 'paused'
+        SELECT actor FROM auditevent WHERE jobid = job.jobid AND action = 'paused'
         ORDER BY changeid DESC LIMIT 1
     ) AS change
     WHERE job.pausedat IS NOT NULL AND job.deletedat IS NULL AND change.actor = 'schedule'
@@ -216,7 +216,7 @@ REPAIRED = Statement(
     SELECT job.jobid, job.jobname, job.timezone, repair.at, repair.before ->> 'nextrun' AS was,
            repair.after ->> 'nextrun' AS became
     FROM (
-        SELECT DISTINCT ON (jobid) jobid, at, before, after FROM jobchange
+        SELECT DISTINCT ON (jobid) jobid, at, before, after FROM auditevent
         WHERE action = 'repaired' AND at > :since ORDER BY jobid, at DESC
     ) AS repair JOIN job USING (jobid)
     WHERE job.deletedat IS NULL AND {OF_PROJECTS} ORDER BY repair.at DESC LIMIT :limit

@@ -20,6 +20,7 @@ from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, PROJECT_NAME, 
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed, SigningInIsOff
 from scheduler_api.routers.http.access import SAFE_METHODS
+from scheduler_api.routers.http.authentication import address_of
 from scheduler_api.routers.http.scope import visible
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Auth, Settings
@@ -150,7 +151,7 @@ async def _pages(request: Request) -> Pages:
 async def _actor(request: Request) -> Actor:
     principal: Principal | None = request.scope["principal"]
     if principal is not None and principal.kind is not ActorKind.LOCAL:
-        return Actor(principal.kind, principal.name)
+        return Actor(principal.kind, principal.name, address_of(request))
     program = request.headers.get("user-agent", "unknown program")[:200]
     machine = request.client.host if request.client else "this machine"
     return Actor(ActorKind.LOCAL, f"{program}, {machine}")

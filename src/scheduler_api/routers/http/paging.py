@@ -9,6 +9,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from scheduler_api.actors import ActorKind
+from scheduler_api.contracts.access.audit import OBJECTS, AuditObject
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
@@ -157,15 +158,28 @@ async def _change_filter(
     client: Annotated[
         str | None, Query(max_length=300, description="The name of the user or of the key.")
     ] = None,
+    address: Annotated[str | None, Query(max_length=50, description="From where it came.")] = None,
+    project: Annotated[str | None, Query(max_length=50, description="In which project.")] = None,
+    thing: Annotated[
+        AuditObject | None,
+        Query(alias="object", description="To what: `job`, `run`, `user`, `key` and so on."),
+    ] = None,
     action: Annotated[ChangeAction | None, Query(description="What was done.")] = None,
     jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="To which job.")] = None,
     since: Annotated[str | None, Query(max_length=40, description="At this instant, or later.")] = None,
     until: Annotated[str | None, Query(max_length=40, description="Before this instant.")] = None,
 ) -> ChangeFilter:
+    _check_texts(client=client, address=address, project=project)
+    actions = None if action is None else {action}
+    if thing is not None:
+        of_thing = {one for one, of in OBJECTS.items() if of is thing}
+        actions = of_thing if actions is None else actions & of_thing
     return ChangeFilter(
         actor,
         client,
-        action,
+        address,
+        project,
+        None if actions is None else sorted(actions),
         jobid,
         None if since is None else query_instant("since", since),
         None if until is None else query_instant("until", until),

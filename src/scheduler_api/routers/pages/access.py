@@ -116,7 +116,9 @@ async def edit_user_by_form(
 
 
 @own_router.post("/users/{userid}/delete")
-async def remove_user_by_form(userid: UserId, database: DatabaseDep, actor: ActorDep) -> RedirectResponse:
+async def remove_user_by_form(
+    userid: UserId, fields: FormFields, database: DatabaseDep, actor: ActorDep
+) -> RedirectResponse:
     """Remove a user; for browsers, whose forms cannot send DELETE."""
-    await database.transact(users.remove, actor, userid)
+    await database.transact(users.remove, actor, userid, erase=fields.get("erase") == "true")
     return RedirectResponse("/users", 303)

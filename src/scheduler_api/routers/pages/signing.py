@@ -127,7 +127,7 @@ async def sign_out(request: Request, database: DatabaseDep, doorkeeper: Doorkeep
     answer = RedirectResponse("/sign-in", 303)
     token = session_of(request)
     if token is not None:
-        await database.transact(signing.sign_out, token)
+        await database.transact(signing.sign_out, comer_of(request, ""), token)
         doorkeeper.forget(token)
         drop_session(request, answer)
     return answer

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api import tokens
-from scheduler_api.actors import Actor, ActorKind, Roles
+from scheduler_api.actors import Actor, Roles
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.access import identities, projects, sessions, users
 from scheduler_api.database.access.users import UserRow
@@ -45,7 +45,7 @@ async def sign_in_by_provider(
     Who comes for the first time is added; name and role are as the provider has them now. Raises
     SignInRefused where another user has that name: who chooses a name there must not become them.
     """
-    userid = await _user(session, now, comer.name, vouched)
+    userid = await _user(session, now, comer, vouched)
     if before is not None:
         await sessions.end(session, tokens.digest_of(before))
     return await begin_session(session, now, userid, comer)
@@ -53,14 +53,13 @@ async def sign_in_by_provider(
 
 async def refuse(session: Session, now: datetime, comer: Comer, why: str) -> None:
     """Somebody whom the provider sent back does not get in."""
-    said = {"name": comer.name or None, "address": comer.address, "error": why}
-    actor = Actor(ActorKind.LOCAL, comer.client)
-    await changes.record(session, now, actor, Event(ChangeAction.SIGN_IN_REFUSED, after=said))
+    said = {"name": comer.name or None, "error": why}
+    await changes.record(session, now, comer.stranger, Event(ChangeAction.SIGN_IN_REFUSED, after=said))
 
 
-async def _user(session: Session, now: datetime, name: str, vouched: Vouched) -> int:
+async def _user(session: Session, now: datetime, comer: Comer, vouched: Vouched) -> int:
     """The userid, of a user who is called so and may do what the provider says by now."""
-    issuer, subject, roles = vouched
+    (issuer, subject, roles), name = vouched, comer.name
     added = None
     userid = await identities.find(session, issuer, subject)
     if userid is None and (added := await users.add(session, now, name, roles.everywhere)) is not None:
@@ -78,14 +77,15 @@ async def _user(session: Session, now: datetime, name: str, vouched: Vouched) ->
     after = await users.get(session, userid)
     assert after is not None
     if added is not None or after != before:
-        await _record(session, now, None if added is not None else before, after)
+        await _record(session, now, comer.user, None if added is not None else before, after)
     return userid
 
 
-async def _record(session: Session, now: datetime, before: UserRow | None, after: UserRow) -> None:
+async def _record(
+    session: Session, now: datetime, actor: Actor, before: UserRow | None, after: UserRow
+) -> None:
     action = ChangeAction.USER_ADDED if before is None else ChangeAction.USER_CHANGED
     was, became = before and said_of(before), said_of(after) | {"issuer": after.issuer}
-    actor = Actor(ActorKind.USER, after.name)
     await changes.record(session, now, actor, Event(action, before=was, after=became))
 
 

@@ -46,7 +46,7 @@ async def _keep(session: Session, now: datetime, actor: Actor, draft: KeyDraft, 
     if row is None:
         return None
     said = _said_of(row)
-    await changes.record(session, now, actor, Event(ChangeAction.KEY_ADDED, after=said))
+    await changes.record(session, now, actor, Event(ChangeAction.KEY_ADDED, after=said, project=row.project))
     return NewKey(**row._asdict(), key=key)
 
 
@@ -61,7 +61,9 @@ async def revoke(session: Session, now: datetime, actor: Actor, keyid: int) -> N
     if row is None:
         raise KeyNotFound(f"There is no key {keyid}.")
     said = _said_of(row)
-    await changes.record(session, now, actor, Event(ChangeAction.KEY_REVOKED, before=said))
+    await changes.record(
+        session, now, actor, Event(ChangeAction.KEY_REVOKED, before=said, project=row.project)
+    )
 
 
 def _said_of(row: KeyRow) -> dict[str, Any]:

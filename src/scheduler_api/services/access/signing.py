@@ -28,6 +28,16 @@ class Comer(NamedTuple):
     address: str
     client: str | None
 
+    @property
+    def user(self) -> Actor:
+        """Who they are, once that is known."""
+        return Actor(ActorKind.USER, self.name, self.address)
+
+    @property
+    def stranger(self) -> Actor:
+        """Who they are before that."""
+        return Actor(ActorKind.LOCAL, self.client, self.address)
+
 
 class Try(NamedTuple):
     """A try that counts until it is known to be none."""
@@ -61,9 +71,8 @@ async def refuse(session: Session, now: datetime, comer: Comer, tried: Try) -> N
 
     The name is recorded only if such a user exists: some people type their password there.
     """
-    said = {"name": None if tried.userid is None else comer.name, "address": comer.address}
-    actor = Actor(ActorKind.LOCAL, comer.client)
-    await changes.record(session, now, actor, Event(ChangeAction.SIGN_IN_REFUSED, after=said))
+    said = {"name": None if tried.userid is None else comer.name}
+    await changes.record(session, now, comer.stranger, Event(ChangeAction.SIGN_IN_REFUSED, after=said))
 
 
 async def sign_in(session: Session, now: datetime, comer: Comer, tried: Try, before: str | None) -> str:
@@ -135,14 +144,14 @@ async def _set_password(
 ) -> None:
     await users.set_password(session, userid, passwordhash)
     await sessions.end_all(session, userid)
-    await changes.record(session, now, _actor(comer.name), Event(ChangeAction.PASSWORD_SET))
+    await changes.record(session, now, comer.user, Event(ChangeAction.PASSWORD_SET))
 
 
-async def sign_out(session: Session, now: datetime, token: str) -> None:
+async def sign_out(session: Session, now: datetime, comer: Comer, token: str) -> None:
     """End a session, if there is one."""
     name = await sessions.end(session, tokens.digest_of(token))
     if name is not None:
-        await changes.record(session, now, _actor(name), Event(ChangeAction.SIGNED_OUT))
+        await changes.record(session, now, comer._replace(name=name).user, Event(ChangeAction.SIGNED_OUT))
 
 
 async def sign_out_elsewhere(
@@ -164,9 +173,5 @@ async def begin_session(session: Session, now: datetime, userid: int, comer: Com
     token = tokens.new_token()
     await sessions.add(session, now, userid, tokens.digest_of(token), comer.client)
     await users.note_seen(session, now, userid)
-    await changes.record(session, now, _actor(comer.name), Event(ChangeAction.SIGNED_IN))
+    await changes.record(session, now, comer.user, Event(ChangeAction.SIGNED_IN))
     return token
-
-
-def _actor(name: str) -> Actor:
-    return Actor(ActorKind.USER, name)

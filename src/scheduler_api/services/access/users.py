@@ -10,7 +10,7 @@ from scheduler_api.actors import Actor, Role
 from scheduler_api.contracts.access.users import Invitation, User, UserDraft, UserPatch
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.validation import field_errors_of
-from scheduler_api.database.access import users
+from scheduler_api.database.access import keys, users
 from scheduler_api.database.access.users import UserRow
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
@@ -103,11 +103,18 @@ async def give(
     return await edit(session, now, actor, userid, patch)
 
 
-async def remove(session: Session, now: datetime, actor: Actor, userid: int) -> None:
-    """Remove a user, who is signed out everywhere. Raises UserNotFound, LastAdmin."""
+async def remove(session: Session, now: datetime, actor: Actor, userid: int, *, erase: bool = False) -> None:
+    """Remove a user, who is signed out everywhere. Raises UserNotFound, LastAdmin.
+
+    With `erase`, what they did stays, and says no more who it was.
+    """
     await _require_admin_beside(session, userid)
     row = _found(await users.remove(session, userid), userid)
     await _record(session, now, actor, ChangeAction.USER_REMOVED, before=row)
+    if erase:
+        instead = f"erased user {userid}"
+        await changes.erase(session, row.name, instead)
+        await keys.erase(session, row.name, instead)
 
 
 async def _require_admin_beside(session: Session, userid: int, *, unless: bool = False) -> None:

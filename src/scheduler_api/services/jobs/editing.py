@@ -166,9 +166,9 @@ async def delete(
     locking.require_version(locked.job, version)
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
-        name = (await definitions.names(session, [jobid]))[jobid].jobname
+        named = (await definitions.names(session, [jobid]))[jobid]
         await removal.remove(session, now, jobid)
-        removed = Event(ChangeAction.DELETED, before={"jobid": jobid, "jobname": name})
+        removed = Event(ChangeAction.DELETED, jobid, {"jobname": named.jobname}, project=named.project)
         await changes.record(session, now, actor, removed)
         return
     await _close(session, now, locked)

@@ -39,6 +39,8 @@ class Behaviour:
     """
     returned: dict[str, str] = field(default_factory=dict)
     """Parameters with which a browser comes back that are others."""
+    described: str = ""
+    """`down`: it does not describe itself."""
     userinfo: dict[str, Any] = field(default_factory=dict)
     """What it tells only when it is asked for the user."""
     rotate: bool = False
@@ -67,6 +69,8 @@ class Provider:
 
     async def describe(self, _: web.Request) -> web.Response:
         self.asked.append("describe")
+        if self.behaviour.described == "down":
+            raise web.HTTPServiceUnavailable
         endpoints = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
         document = {name: f"{self.issuer}/{path}" for name, path in endpoints.items()}
         document |= {"issuer": self.issuer, "userinfo_endpoint": f"{self.issuer}/userinfo"}

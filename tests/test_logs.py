@@ -77,6 +77,14 @@ def test_no_line_tells_a_token(
     assert shown.count(place) >= 8
 
 
+def test_no_line_tells_what_a_provider_sends_somebody_back_with(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug", "json")
+    path = f"/sign-in/oidc/callback?code={TOKEN}&state={TOKEN}"
+    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "here", "GET", path, "1.1", 303)
+    shown = capsys.readouterr().err
+    assert (TOKEN in shown, "/sign-in/" in shown) == (False, True)
+
+
 def test_an_exception_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
     try:

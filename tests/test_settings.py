@@ -85,7 +85,7 @@ def test_roles_are_given_to_groups() -> None:
         ("anna", ["on call", "cn=dev"], Role.EDITOR),
         ("root", [], Role.ADMIN),
         # What somebody calls a group, or oneself, is no more than that.
-        ("platform", ["root", "user:roots"], Role.VIEWER),
+        ("platform", ["root", "user:root", "*"], Role.VIEWER),
     ):
         assert roles_of(name, groups, roles) == Roles(role)
     assert not roles_of("anna", ["strangers"], roles[:3]).is_any

@@ -56,7 +56,7 @@ class Grant(NamedTuple):
 
     role: Role
     who: str
-    """A group; `user:` and a name; or `*`, whoever signs in there."""
+    """A group; `user:` and a name; or `*`, whoever signs in there. A group of such a name is none of them."""
     project: str | None = None
     """Where; None: everywhere."""
 
@@ -102,7 +102,8 @@ def roles_of(name: str, groups: Collection[str], grants: Sequence[Grant]) -> Rol
     """The highest roles that are granted to a user of these groups."""
     highest: dict[str | None, Role] = {}
     for role, who, project in grants:
-        if who in {"*", f"user:{name}"} or who in groups:
+        is_group = who != "*" and not who.startswith("user:")
+        if (who in groups) if is_group else who in {"*", f"user:{name}"}:
             highest[project] = max(role, highest.get(project, role), key=RANKS.__getitem__)
     projects = {project: role for project, role in highest.items() if project is not None}
     return Roles(highest.get(None), projects)

@@ -9,8 +9,9 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-#: The address of an accepted run, or of a link that lets somebody in, up to its token.
-_RUN = re.compile(r"""(/(?:runs/[^/\s]{1,40}|sign-in)/)[^/\s?#"'\\]+""")
+#: The address of an accepted run, or of a link that lets somebody in, up to its token; or up to what an
+#: identity provider sends somebody back with.
+_RUN = re.compile(r"""(/(?:runs/[^/\s]{1,40}|sign-in)/)[^/\s?#"'\\]+(?:/callback\?[^\s"'\\]*)?""")
 _TRACES = frozenset({"exception", "stack"})
 
 

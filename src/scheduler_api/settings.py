@@ -1,5 +1,6 @@
 """Every knob, typed, validated once, read from the environment with the prefix SCHEDULER_."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ from scheduler_api.address import Address
 from scheduler_api.ciphers import is_key
 
 PREFIX, DOTENV = "SCHEDULER_", ".env"
+PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 HEADER_NAME = r"^[A-Za-z0-9-]{1,100}$"
 
 
@@ -74,8 +76,8 @@ def _grant(text: object) -> object:
     role, at, project = where.partition("@")
     if role not in {str(one) for one in Role} or not who or who == "user:":
         raise ValueError(f"must be a role, = and a group, such as admin=platform; {text!r} is not")
-    if at and (not project or role == Role.ADMIN):
-        raise ValueError(f"{text!r}: after @ stands a project, in which there are no admins")
+    if at and (not PROJECT.fullmatch(project) or role == Role.ADMIN):
+        raise ValueError(f"{text!r}: after @ stands the name of a project, in which there are no admins")
     return Grant(Role(role), who, project or None)
 
 

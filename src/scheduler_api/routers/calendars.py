@@ -19,6 +19,7 @@ from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.history.calendars import gather, report
 from scheduler_api.services.jobs import calendars
 from scheduler_api.workers.upkeep import Upkeep
@@ -35,20 +36,21 @@ async def list_calendars(
     request: Request,
     response: Response,
     database: DatabaseDep,
+    projects: ProjectsDep,
     cursor: NameCursor = "",
     limit: Limit = LIST_LIMIT,
 ) -> list[CalendarSummary]:
     """List calendars, without their days."""
-    found = await database.read(calendars.listing, cursor, limit + 1)
+    found = await database.read(calendars.listing, cursor, limit + 1, projects)
     if found[limit:]:
         link_next(request, response, cursor=found[limit - 1].name)
     return found[:limit]
 
 
 @router.get("/calendars/{name}", responses=answers(404, 422, 503, page=True))
-async def show_calendar(name: CalendarPath, database: DatabaseDep) -> Calendar:
+async def show_calendar(name: CalendarPath, database: DatabaseDep, projects: ProjectsDep) -> Calendar:
     """Get a calendar with its days."""
-    return await database.read(calendars.get, name)
+    return await database.read(calendars.get, name, projects)
 
 
 @router.put("/calendars/{name}", responses=answers(400, 408, 413, 415, 422, 503))

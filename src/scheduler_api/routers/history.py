@@ -24,6 +24,7 @@ from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.history import backfill, checks, explain, timeline
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
@@ -54,11 +55,16 @@ async def list_changes(
 
 @router.get("/jobs/{jobid:jobid}/explain", responses=answers(404, 409, 422, 503, page=True))
 async def explain_instant(
-    request: Request, jobid: JobId, at: AtInstant, database: DatabaseDep, settings: SettingsDep
+    request: Request,
+    jobid: JobId,
+    at: AtInstant,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    projects: ProjectsDep,
 ) -> Explanation:
     """Explain why a job did or did not run at an instant."""
     now = await database.read(health.clock)
-    answer = database.snapshot(explain.explain, now, jobid, at, settings.host_concurrency)
+    answer = database.snapshot(explain.explain, now, jobid, at, settings.host_concurrency, projects is None)
     return await while_connected(request, answer)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Path, Request, Response
 from starlette.responses import RedirectResponse
 
 from scheduler_api import __version__
+from scheduler_api.actors import Role
 from scheduler_api.contracts.system.health import Health
 from scheduler_api.contracts.system.overview import Overview, Restore
 from scheduler_api.contracts.system.problems import ProblemKind
@@ -101,8 +102,9 @@ async def readiness(request: Request, database: DatabaseDep, response: Response)
         checks["paused"] = str(RestoreNotConfirmed())
     ready = not any(issues.values())
     response.status_code = 200 if ready else 503
-    if request.scope["principal"] is None:
-        # Strangers need not know why.
+    principal = request.scope["principal"]
+    if principal is None or not principal.roles.may_everywhere(Role.VIEWER):
+        # Strangers need not know why; nor do those of single projects, as it tells of all of them.
         checks = {}
     return Health(status="ok" if ready else "unavailable", checks=checks)
 

@@ -11,6 +11,9 @@ from scheduler_api.schedule import Schedule
 from scheduler_api.wording.runs import SKIPS
 from scheduler_api.wording.schedules import local
 
+#: What is said of a call that waits, to those who do not see all that it waits for.
+HELD = " It waits for a limit, or for its host."
+
 
 def of_log(log: Log, at: datetime, zone: str) -> tuple[ExplanationOutcome, str]:
     """What a log says of an instant that it is of, or that it covers."""

@@ -4,6 +4,7 @@ It is asked through the same client as targets. The operator names the hosts tha
 private; what the provider's documents name is asked only where it is one of them. No redirect is followed.
 """
 
+import asyncio
 import base64
 import json
 import re
@@ -28,6 +29,8 @@ from scheduler_api.workers.delivery.client import Call, Client
 PATIENCE = 10.0
 #: Seconds for which its documents are remembered.
 KNOWN_SECONDS = 3600.0
+#: And for which it is remembered that it did not give them.
+FAILED_SECONDS = 3.0
 #: So many may be signing in at once: each may take as long as the provider does.
 AT_ONCE = 20
 #: What the operator names may be anywhere but where clouds hand out credentials.
@@ -107,6 +110,9 @@ class IdentityProvider:
         self._scheme = options.issuer.partition(":")[0]
         self._provider: tuple[float, _Provider] | None = None
         self._keys: tuple[float, KeySet] | None = None
+        # Documents are asked for by one for all who wait; that there is no answer is remembered, too.
+        self._turn = asyncio.Lock()
+        self._failure: tuple[float, ProviderUnavailable] | None = None
         self._busy = 0
 
     async def open(self) -> None:
@@ -213,10 +219,11 @@ class IdentityProvider:
     def _identity(self, claims: Claims) -> Identity:
         options = self._options
         name = claim(claims, options.nameclaim)
-        name = name.lower() if isinstance(name, str) else ""
+        # Other letters may become one of these in lower case.
+        name = name.lower() if isinstance(name, str) and name.isascii() else ""
         if not USER_NAME.fullmatch(name):
             raise SignInRefused(f"The claim `{options.nameclaim}` holds no name of a user.")
-        if options.nameclaim == "email" and claims.get("email_verified") not in {True, "true"}:
+        if options.nameclaim == "email" and claims.get("email_verified") not in (True, "true"):
             raise SignInRefused("The provider has not verified the e-mail address.")
         groups = claim(claims, options.groupsclaim)
         groups = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
@@ -225,16 +232,18 @@ class IdentityProvider:
         )
 
     async def _known_provider(self) -> _Provider:
-        if self._provider is None or self._provider[0] < monotonic():
-            address = f"{self._options.issuer.rstrip('/')}/.well-known/openid-configuration"
-            self._provider = monotonic() + KNOWN_SECONDS, self._described(await self._document(address))
-        return self._provider[1]
+        async with self._turn:
+            if self._provider is None or self._provider[0] < monotonic():
+                address = f"{self._options.issuer.rstrip('/')}/.well-known/openid-configuration"
+                self._provider = monotonic() + KNOWN_SECONDS, self._described(await self._document(address))
+            return self._provider[1]
 
     async def _known_keys(self, provider: _Provider) -> KeySet:
-        if self._keys is None or self._keys[0] < monotonic():
-            found = idtokens.keys_in(await self._document(provider.keys))
-            self._keys = monotonic() + KNOWN_SECONDS, found
-        return self._keys[1]
+        async with self._turn:
+            if self._keys is None or self._keys[0] < monotonic():
+                found = idtokens.keys_in(await self._document(provider.keys))
+                self._keys = monotonic() + KNOWN_SECONDS, found
+            return self._keys[1]
 
     def _described(self, document: Mapping[str, Any]) -> _Provider:
         if document.get("issuer") != self._options.issuer:
@@ -267,9 +276,17 @@ class IdentityProvider:
         return url
 
     async def _document(self, url: str) -> Mapping[str, Any]:
-        status, document = await self._ask(Call("GET", url, {"Accept": "application/json"}, None, PATIENCE))
-        if status != 200:  # noqa: PLR2004 - OK
-            raise ProviderUnavailable(f"The identity provider answered {status} at {url}.")
+        if self._failure is not None and monotonic() < self._failure[0]:
+            raise self._failure[1]
+        try:
+            status, document = await self._ask(
+                Call("GET", url, {"Accept": "application/json"}, None, PATIENCE)
+            )
+            if status != 200:  # noqa: PLR2004 - OK
+                raise ProviderUnavailable(f"The identity provider answered {status} at {url}.")
+        except ProviderUnavailable as error:
+            self._failure = monotonic() + FAILED_SECONDS, error
+            raise
         return document
 
     async def _ask(self, call: Call) -> tuple[int, Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """Projects: who has a role in one sees and does nothing elsewhere, at whatever address."""
 
 import re
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -189,6 +190,117 @@ async def test_a_job_is_created_where_its_author_may(comes: Comes, database: Dat
     assert (await both.patch(f"/jobs/{MINE}", json={"project": "crm"})).json()["project"] == "crm"
     assert (await client.get(f"/jobs/{MINE}")).status_code == 404
     assert (await both.patch(f"/jobs/{MINE}", json={"project": "nowhere"})).status_code == 422
+
+
+@pytest.mark.usefixtures("two")
+async def test_calendars_tell_of_the_jobs_of_the_reader(
+    comes: Comes, database: Database, admin: AsyncClient
+) -> None:
+    assert (await admin.put("/calendars/days", json={"days": ["2040-01-01"]})).status_code == 200
+    assert (await admin.patch(f"/jobs/{THEIRS}", json={"calendars": ["days"]})).status_code == 200
+    client = comes(await key_in(database, "viewer"))
+    for reader, jobs in ((client, 0), (admin, 1)):
+        assert (await reader.get("/calendars")).json()[0]["jobs"] == jobs
+        assert (await reader.get("/calendars/days")).json()["jobs"] == jobs
+        page = await reader.get("/calendars/days", headers={"accept": HTML})
+        assert ("Theirs" in page.text) is bool(jobs)
+    # It is in use all the same.
+    assert (await admin.delete("/calendars/days")).status_code == 409
+
+
+@pytest.mark.usefixtures("two")
+async def test_no_cursor_and_no_search_tells_of_a_run_elsewhere(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.services.jobs.reading.SEARCHED", 1)
+    monkeypatch.setattr("scheduler_api.services.jobs.reading.SEARCH_SECONDS", 0)
+    many = (
+        "INSERT INTO joblog (jobid, scheduledfor, day, status, startedat, finishedat)"
+        " SELECT jobid, now() - n * interval '1 minute', current_date, 'finished', now(), now()"
+        " FROM job, generate_series(1, 5) AS n ORDER BY n, jobid"
+    )
+    await execute(database, many)
+    client = comes(await key_in(database, "viewer"))
+    theirs, unknown = await log_of(database, THEIRS), 10**9
+    newest = (await client.get(f"/jobs/{MINE}/logs?limit=3&cursor={unknown}")).json()
+    before = [row for row in newest if row["logid"] < theirs]
+    assert (await client.get(f"/jobs/{MINE}/logs?limit=3&cursor={theirs}")).json()[: len(before)] == before
+    for jobid in (THEIRS, 999):
+        answer = await client.get(f"/logs?jobid={jobid}&host=example.com")
+        assert (answer.json(), "link" in answer.headers) == ([], False)
+
+
+@pytest.mark.usefixtures("two")
+async def test_the_state_of_all_is_for_those_who_see_all(
+    comes: Comes, database: Database, admin: AsyncClient
+) -> None:
+    await execute(
+        database,
+        "UPDATE joblog SET nextrun = past, scheduledfor = past"
+        " FROM (SELECT now() - interval '77 seconds' AS past) AS one"
+        f" WHERE jobid = {THEIRS} AND day = 'infinity'",
+    )
+    client = comes(await key_in(database, "viewer"))
+    mine, all_ = [(await reader.get("/overview")).json() for reader in (client, admin)]
+    assert (mine["lag"], mine["oldestpending"], mine["replicas"], mine["storage"]) == (0, None, [], None)
+    assert (all_["lag"] > 70, all_["storage"] is not None) == (True, True)
+    for reader, is_told in ((client, False), (admin, True)):
+        assert bool((await reader.get("/readyz")).json()["checks"]) is is_told
+    assert (await client.get("/overview", headers={"accept": HTML})).status_code == 200
+
+
+@pytest.mark.usefixtures("two")
+async def test_explain_does_not_tell_what_others_call(
+    comes: Comes, database: Database, admin: AsyncClient
+) -> None:
+    assert (await admin.put("/limits/host/example.com", json={"limit": 0})).status_code in {200, 422}
+    down = (
+        "INSERT INTO hostfailure (host, failures, error, since, openuntil)"
+        " VALUES ('example.com', 9, 'refused, seen by crm', now(), now() + interval '1 hour')"
+    )
+    await execute(database, down)
+    await execute(
+        database,
+        "UPDATE joblog SET nextrun = date_trunc('second', now()) - interval '7 seconds',"
+        " scheduledfor = date_trunc('second', now()) - interval '7 seconds'"
+        f" WHERE jobid = {MINE} AND day = 'infinity'",
+    )
+    at = await scalar(database, f"SELECT scheduledfor FROM joblog WHERE jobid = {MINE} AND day = 'infinity'")
+    client = comes(await key_in(database, "viewer"))
+    said = [
+        (await reader.get(f"/jobs/{MINE}/explain", params={"at": at.isoformat()})).json()["sentence"]
+        for reader in (client, admin)
+    ]
+    assert ("crm" in said[0], "crm" in said[1]) == (False, True)
+    assert said[0].endswith("It waits for a limit, or for its host.")
+
+
+@pytest.mark.usefixtures("two")
+async def test_idempotency_keys_are_those_of_a_project(comes: Comes, database: Database) -> None:
+    job, key = {"jobname": "Sync", "interval": 60}, {"idempotency-key": "deploy-1"}
+    created = []
+    for project in ("billing", "crm", "billing"):
+        client = comes(await key_in(database, "editor", project), **key)
+        answer = await client.post("/jobs", json=job)
+        assert answer.status_code == 201, answer.text
+        created.append((answer.json()["project"], answer.json()["jobid"]))
+    assert created[0] == created[2] != created[1]
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_body_that_takes_long_is_of_somebody_who_may_send_it_still(
+    comes: Comes, database: Database, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.routers.http.bodies.MOMENT", 0.0)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"jobname": '
+        assert (await admin.patch(f"/jobs/{MINE}", json={"project": "crm"})).status_code == 200
+        yield b'"Hijacked"}'
+
+    client = comes(await key_in(database, "editor"), **{"content-type": "application/json"})
+    assert (await client.patch(f"/jobs/{MINE}", content=slowly())).status_code == 404
+    assert await scalar(database, "SELECT jobname FROM job WHERE jobid = 1") == "Mine"
 
 
 @pytest.mark.usefixtures("two")

@@ -1,5 +1,6 @@
 """Signing in at an identity provider that does as it should, and at one that does not."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -158,6 +159,26 @@ async def test_name_and_role_follow_the_provider(
         assert refused.status_code == 409, refused.text
 
 
+async def test_who_has_no_group_any_more_is_signed_out(
+    comes: Comes, database: Database, at_provider: Client
+) -> None:
+    browser = comes(**HTML)
+    await and_back(browser, at_provider)
+    behave(at_provider, claims={"groups": []})
+    assert (await and_back(comes(**HTML), at_provider)).status_code == 401
+    assert (await browser.get("/jobs", headers={"accept": "*/*"})).status_code == 401
+    assert await scalar(database, "SELECT role FROM useraccount") is None
+    behave(at_provider)
+    assert (await and_back(browser, at_provider)).status_code == 303
+
+
+async def test_a_provider_that_is_down_is_asked_by_one_for_all(comes: Comes, at_provider: Client) -> None:
+    behave(at_provider, described="down")
+    pages = await asyncio.gather(*(comes(**HTML).get(BEGIN) for _ in range(10)))
+    assert {page.status_code for page in pages} == {503}
+    assert behave(at_provider) == ["describe"]
+
+
 async def test_a_new_key_is_looked_up_once(comes: Comes, at_provider: Client) -> None:
     await and_back(comes(**HTML), at_provider)
     behave(at_provider, rotate=True)
@@ -209,6 +230,9 @@ TOKENS: Sequence[tuple[dict[str, Any], str]] = (
     ({"token": "no token"}, "The provider sent no ID token that can be read."),
     ({"token": "error"}, "The provider did not accept the code: invalid_request."),
     ({"claims": {"email_verified": False}}, "The provider has not verified the e-mail address."),
+    ({"claims": {"email_verified": [True]}}, "The provider has not verified the e-mail address."),
+    ({"claims": {"email": "\u212aim@example.com"}}, "The claim `email` holds no name of a user."),
+    ({"claims": {"groups": ["user:root@example.com", "*"]}}, "anna@example.com has no group that"),
     ({"claims": {"email": "anna\n@example.com"}}, "The claim `email` holds no name of a user."),
     ({"claims": {"groups": ["strangers", {"a": "platform"}]}}, "anna@example.com has no group that"),
     ({"claims": {"groups": None}, "userinfo": {"sub": "another"}}, "What the provider tells of the user"),
@@ -347,11 +371,20 @@ async def test_tries_that_are_begun_stay_few(
     assert (await browser.get(address)).status_code == 303
 
 
-async def test_failures_count_by_address(comes: Comes, at_provider: Client) -> None:
+async def test_failures_count_by_address(
+    comes: Comes, database: Database, at_provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_api.services.access.signing.MAX_RETURNS", 5)
     behave(at_provider, claims={"groups": []})
-    for _ in range(20):
+    for _ in range(5):
         assert (await and_back(comes(**HTML), at_provider)).status_code == 401
     assert (await and_back(comes(**HTML), at_provider)).status_code == 429
+    # Who has a password is not the worse for it.
+    path = await invited(comes, database)
+    form = {"password": PASSWORD, "again": PASSWORD}
+    assert (await comes(**HTML).post(path, data=form)).status_code == 303
+    tried = await comes(**HTML).post("/sign-in", data={"name": "anna@example.com", "password": PASSWORD})
+    assert tried.status_code == 303
 
 
 async def test_a_name_that_is_taken_is_no_way_in(

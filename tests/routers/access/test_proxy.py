@@ -55,7 +55,8 @@ async def test_the_proxy_says_who_it_is(service: FastAPI) -> None:
     assert await asked(service, proxy, (USER, "Anna"), (GROUPS, "staff, platform")) == (200, "editor")
     assert await asked(service, proxy, (USER, "root")) == (200, "admin")
     # Of a name that somebody chose for a group.
-    assert await asked(service, proxy, (USER, ANNA), (GROUPS, "root")) == (200, "viewer")
+    for group in ("root", "user:root", "*"):
+        assert await asked(service, proxy, (USER, ANNA), (GROUPS, group)) == (200, "viewer")
     assert (await asked(service, proxy))[0] == 401
     for wrong in ([(USER, "")], [(USER, "a b")], [(USER, ANNA), (USER, "root")], [(GROUPS, "platform")]):
         status, why = await asked(service, proxy, *wrong)

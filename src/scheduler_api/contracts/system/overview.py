@@ -124,7 +124,11 @@ class Overview(Output):
     running: list[RunningRun] = Field(description="Runs in progress, oldest first.")
     late: list[LateRun] = Field(description="Runs that should have started, most overdue first.")
     lag: float = Field(description="Seconds that the most overdue run has been waiting.")
-    oldestpending: datetime | None = Field(description="When the next pending run is due.")
-    replicas: list[str] = Field(description="The replicas that are connected to the database.")
+    oldestpending: datetime | None = Field(
+        description="When the next pending run is due. With roles in some projects: the most overdue one."
+    )
+    replicas: list[str] = Field(
+        description="The replicas that are connected to the database. Empty with roles in some projects only."
+    )
     lasterror: LastError | None
-    storage: Storage
+    storage: Storage | None = Field(description="Null with roles in some projects only.")

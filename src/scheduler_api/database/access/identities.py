@@ -10,7 +10,7 @@ from scheduler_api.database.tables import signinattempt, useridentity
 #: How long the provider may take, with whoever signs in there.
 PATIENCE = timedelta(minutes=10)
 #: The most that begin from one address at a time.
-MAX_OPEN = 50
+MAX_OPEN = 500
 
 
 FORGET_OLD = Statement("DELETE FROM signinattempt WHERE createdat <= :horizon")

@@ -145,12 +145,17 @@ async def end_all(session: Session, userid: int, but: int = 0) -> int:
     return len(await session.values(END_SESSIONS, user=userid, but=but))
 
 
+async def wait_turn(session: Session) -> None:
+    """Until the transaction ends, nobody else tries to sign in."""
+    await session.all(TAKE_TRY_TURN, key=TRY_KEY)
+
+
 async def tries(session: Session, now: datetime, name: str, address: str) -> tuple[int, int]:
     """How often somebody tried to sign in within the last hour: by that name, and from that address.
 
     Until the transaction ends, nobody else tries.
     """
-    await session.all(TAKE_TRY_TURN, key=TRY_KEY)
+    await wait_turn(session)
     found = await session.one(TRIES, now=now, name=name, address=address)
     return found["named"], found["there"]
 

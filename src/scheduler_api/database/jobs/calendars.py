@@ -12,6 +12,9 @@ from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import calendar, columns, job
 
+#: The projects of who asks; None: all.
+Projects = Sequence[str] | None
+
 
 class CalendarRow(NamedTuple):
     """A calendar, and how many jobs go by it."""
@@ -47,6 +50,8 @@ class CalendarUser(ScheduleRow):
     calendars: list[str]
 
 
+#: Of the projects that are given; null: of all.
+OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
 #: Jobs that do not run on days of their calendars. The index says the same.
 GOES_BY_CALENDARS = "cardinality(job.calendars) > 0 AND job.deletedat IS NULL"
 #: Those whose schedule goes on. What a completed job goes by is looked up when it gets a future.
@@ -56,7 +61,8 @@ LISTING = Statement(
     f"""
     SELECT calendar.name, description, days, changedat, coalesce(jobs, 0) AS jobs
     FROM calendar LEFT JOIN (
-        SELECT unnest(calendars) AS name, count(*) AS jobs FROM job WHERE {GOES_BY_CALENDARS} GROUP BY 1
+        SELECT unnest(calendars) AS name, count(*) AS jobs FROM job
+        WHERE {GOES_BY_CALENDARS} AND {OF_PROJECTS} GROUP BY 1
     ) AS used ON used.name = calendar.name
     WHERE calendar.name > :after ORDER BY calendar.name LIMIT :limit
     """,
@@ -65,7 +71,8 @@ LISTING = Statement(
 ONE = Statement(
     f"""
     SELECT name, description, days, changedat, (
-        SELECT count(*) FROM job WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[calendar.name]
+        SELECT count(*) FROM job
+        WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[calendar.name] AND {OF_PROJECTS}
     ) AS jobs
     FROM calendar WHERE name = :name
     """,
@@ -108,7 +115,8 @@ USERS = Statement(
 USER_IDS = Statement(
     f"""
     SELECT jobid FROM job
-    WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[CAST(:name AS text)] ORDER BY jobid LIMIT :limit
+    WHERE {GOES_BY_CALENDARS} AND job.calendars @> ARRAY[CAST(:name AS text)] AND {OF_PROJECTS}
+    ORDER BY jobid LIMIT :limit
     """
 )
 #: Jobs that have not looked up the days of their calendars, or of this one, since these have changed.
@@ -125,14 +133,14 @@ LOOKED = Statement(
 )
 
 
-async def listing(session: Session, after: str, limit: int) -> list[CalendarRow]:
-    """Up to `limit` calendars, in order of their names, after one."""
-    return await session.all(LISTING, after=after, limit=limit)
+async def listing(session: Session, after: str, limit: int, projects: Projects) -> list[CalendarRow]:
+    """Up to `limit` calendars, in order of their names, after one; with how many jobs of the projects."""
+    return await session.all(LISTING, after=after, limit=limit, projects=projects)
 
 
-async def stored(session: Session, name: str) -> CalendarRow | None:
-    """The calendar."""
-    return await session.one_or_none(ONE, name=name)
+async def stored(session: Session, name: str, projects: Projects) -> CalendarRow | None:
+    """The calendar; with how many jobs of the projects."""
+    return await session.one_or_none(ONE, name=name, projects=projects)
 
 
 async def days(session: Session, names: Sequence[str]) -> dict[str, CalendarDaysRow]:
@@ -170,9 +178,9 @@ async def users(session: Session, name: str, limit: int) -> list[CalendarUser]:
     return await session.all(USERS, name=name, limit=limit)
 
 
-async def user_ids(session: Session, name: str, limit: int) -> list[int]:
-    """Up to `limit` jobs that go by a calendar, completed ones too, in order."""
-    return await session.values(USER_IDS, name=name, limit=limit)
+async def user_ids(session: Session, name: str, limit: int, projects: Projects) -> list[int]:
+    """Up to `limit` jobs of the projects that go by a calendar, completed ones too, in order."""
+    return await session.values(USER_IDS, name=name, limit=limit, projects=projects)
 
 
 async def behind(session: Session, name: str | None, after: int, limit: int) -> list[int]:

@@ -79,7 +79,7 @@ _OF_ALL = "logid DESC"
 _FURTHER = {
     # The row itself may have been withdrawn since: then what was added before it comes next.
     _OF_JOB: """(scheduledfor, logid) < (coalesce(
-        (SELECT scheduledfor FROM joblog WHERE logid = :before),
+        (SELECT scheduledfor FROM joblog WHERE logid = :before AND jobid = :jobid),
         (SELECT max(scheduledfor) FROM joblog WHERE jobid = :jobid AND logid < :before)
     ), CAST(:before AS bigint))""",
     _OF_ALL: "logid < :before",

@@ -22,12 +22,19 @@ Projects = Sequence[str] | None
 class Totals(NamedTuple):
     """What became of occurrences, by their number."""
 
+    looked: int
+    """How many were looked at, of other projects too."""
     logs: int
     finished: int
     failed: int
     running: int
     skipped: int
     missed: int
+
+    @property
+    def results(self) -> dict[str, int]:
+        """All but how many were looked at."""
+        return {name: count for name, count in self._asdict().items() if name != "looked"}
 
 
 class RunningRow(NamedTuple):
@@ -115,7 +122,15 @@ class OldTransaction(NamedTuple):
 # beside its own occurrence counts when the last of that was due.
 TOTALS = Statement(
     f"""
-    SELECT count(*) FILTER (WHERE own) AS logs,
+    WITH told AS MATERIALIZED (
+        (SELECT true AS own, jobid, status, attempt, missed FROM joblog
+         WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :limit)
+        UNION ALL
+        (SELECT false, jobid, status, attempt, missed FROM joblog
+         WHERE through > :since AND through <= :now LIMIT :limit)
+    )
+    SELECT (SELECT count(*) FROM told WHERE own) AS looked,
+           count(*) FILTER (WHERE own) AS logs,
            count(*) FILTER (WHERE own AND status = 'finished') AS finished,
            count(*) FILTER (WHERE own AND status = 'failed') AS failed,
            count(*) FILTER (WHERE own AND (status = 'running' OR status = 'pending' AND attempt > 1))
@@ -124,13 +139,7 @@ TOTALS = Statement(
                 + coalesce(sum(missed) FILTER (WHERE NOT own AND status = 'skipped'), 0) AS bigint)
                AS skipped,
            CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint) AS missed
-    FROM (
-        (SELECT true AS own, status, attempt, missed FROM joblog
-         WHERE scheduledfor > :since AND scheduledfor <= :now AND {_THEIRS} LIMIT :limit)
-        UNION ALL
-        (SELECT false, status, attempt, missed FROM joblog
-         WHERE through > :since AND through <= :now AND {_THEIRS} LIMIT :limit)
-    ) AS told
+    FROM told WHERE {_THEIRS}
     """,
     Totals,
 )

@@ -39,7 +39,7 @@ async def admit(request: Request, need: Need) -> None:
 
     What belongs to a project that somebody may not see is not there: raises JobNotFound, LogNotFound.
     """
-    request.scope["principal"] = None
+    request.scope["principal"], request.scope["need"] = None, need
     if need.role is None:
         # What is open is so for those, too, who show what lets nobody in. Who shows nothing waits for
         # no database.
@@ -56,6 +56,13 @@ async def admit(request: Request, need: Need) -> None:
     # First, so that who may do it nowhere is told the same of what is there and of what is not.
     require(principal, need.role)
     await _look_at_object(request, principal, need.role)
+
+
+async def admit_again(request: Request) -> None:
+    """The same, of a request that took a while to come in: what let it in may have been taken back."""
+    need: Need = request.scope["need"]
+    if need.role is not None:
+        await admit(request, need)
 
 
 async def _look_at_object(request: Request, principal: Principal, needed: Role) -> None:

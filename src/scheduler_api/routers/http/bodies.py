@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,7 @@ from scheduler_api.contracts.jobs.calendars import CalendarDraft
 from scheduler_api.contracts.jobs.icalendars import draft_of
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.authentication import admit_again
 from scheduler_api.routers.http.forms import meant, model_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,6 +43,8 @@ SMALL = 4096
 MAX_NESTING = 32
 #: Seconds that a client may take to send its body.
 BODY_DEADLINE = 10.0
+#: And so long after that it is looked at again who sent it, as its project may be another by then.
+MOMENT = 0.2
 #: Fields in one form; in that of a list, each job has one.
 MAX_FIELDS = 1100
 
@@ -170,8 +174,8 @@ def content_type(request: Request) -> str:
 
 
 async def _content(request: Request) -> bytes:
-    """The whole body, if it is not too large and arrives in time."""
-    content = bytearray()
+    """The whole body, if it is not too large and arrives in time, of somebody who may still send it."""
+    content, begun = bytearray(), monotonic()
     try:
         async with asyncio.timeout(BODY_DEADLINE):
             async for chunk in request.stream():
@@ -182,6 +186,8 @@ async def _content(request: Request) -> bytes:
         raise HTTPException(408, "The body did not arrive in time.") from None
     except ClientDisconnect:
         raise HTTPException(400, "The client disconnected before its body arrived.") from None
+    if monotonic() - begun > MOMENT:
+        await admit_again(request)
     return bytes(content)
 
 

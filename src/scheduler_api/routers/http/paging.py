@@ -14,17 +14,20 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
+from scheduler_api.database.access.projects import project_of_job
 from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.dependencies import Cursor
+from scheduler_api.routers.http.dependencies import Cursor, DatabaseDep
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 
 INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
+#: No job is called so.
+NO_JOB = 0
 #: More than any run takes.
 MAX_SECONDS = 1e9
 
@@ -142,9 +145,14 @@ LogFilterDep = Annotated[LogFilter, Depends(_log_filter)]
 async def _any_log_filter(
     wanted: LogFilterDep,
     projects: ProjectsDep,
+    database: DatabaseDep,
     jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs of this job.")] = None,
 ) -> LogFilter:
-    return wanted._replace(jobid=jobid, projects=projects)
+    if jobid is None or projects is None:
+        return wanted._replace(jobid=jobid, projects=projects)
+    # A search would tell by how far it comes how many runs another's job has.
+    is_theirs = await database.read(project_of_job, jobid) in projects
+    return wanted._replace(jobid=jobid if is_theirs else NO_JOB)
 
 
 AnyLogFilterDep = Annotated[LogFilter, Depends(_any_log_filter)]

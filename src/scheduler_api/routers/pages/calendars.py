@@ -18,6 +18,7 @@ from scheduler_api.routers.http.dependencies import ActorDep, CalendarPath, Data
 from scheduler_api.routers.http.forms import SEPARATORS, validated
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.history.calendars import gather, report
 from scheduler_api.services.jobs import calendars
 from scheduler_api.workers.upkeep import Upkeep
@@ -35,19 +36,22 @@ async def calendars_page(
     request: Request,
     database: DatabaseDep,
     pages: PagesDep,
+    projects: ProjectsDep,
     cursor: Annotated[str, Query(pattern=r"^[a-z0-9.-]{0,50}$")] = "",
     limit: Limit = LIMIT,
 ) -> str:
     """Calendars, and a form for a new one."""
-    found = await database.read(calendars.listing, cursor, limit)
+    found = await database.read(calendars.listing, cursor, limit, projects)
     return await aside(pages.calendars, found, {}, (), request.query_params)
 
 
 @router.page("/calendars/{name}")
-async def calendar_page(request: Request, name: CalendarPath, database: DatabaseDep, pages: PagesDep) -> str:
+async def calendar_page(
+    request: Request, name: CalendarPath, database: DatabaseDep, pages: PagesDep, projects: ProjectsDep
+) -> str:
     """A calendar, and the form that changes it."""
-    found = await database.read(calendars.get, name)
-    users = await database.read(calendars.users, name, NAMED)
+    found = await database.read(calendars.get, name, projects)
+    users = await database.read(calendars.users, name, NAMED, projects)
     fields = {"name": name, "description": found.description, "days": "\n".join(found.days)}
     return await aside(pages.calendar, found, users, fields, request.query_params)
 
@@ -60,12 +64,12 @@ async def set_by_form(
     try:
         name, draft = await aside(_meant, fields)
     except InvalidInput as error:
-        listed = await database.read(calendars.listing, "", LIMIT)
+        listed = await database.read(calendars.listing, "", LIMIT, None)
         page = await aside(pages.calendars, listed, fields, error.field_errors, {})
         return HTMLResponse(page, 422)
     if fields.get("new") == "true" and await database.read(calendars.is_there, name):
         taken = FieldError(("name",), "There is such a calendar; open it to change it.")
-        listed = await database.read(calendars.listing, "", LIMIT)
+        listed = await database.read(calendars.listing, "", LIMIT, None)
         return HTMLResponse(await aside(pages.calendars, listed, fields, [taken], {}), 422)
     affected = await database.transact(gather, name)
     found = await while_connected(request, QUESTIONS.compute(report, affected, draft, dryrun=True))

@@ -9,6 +9,7 @@ from scheduler_api.routers.http.dependencies import DatabaseDep, JobId, PagesDep
 from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.history import explain, timeline
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
@@ -23,11 +24,12 @@ async def explanation_page(
     at: AtInstant,
     database: DatabaseDep,
     settings: SettingsDep,
+    projects: ProjectsDep,
     pages: PagesDep,
 ) -> str:
     """Why a job did or did not run at an instant."""
     now = await database.read(health.clock)
-    answer = database.snapshot(explain.explain, now, jobid, at, settings.host_concurrency)
+    answer = database.snapshot(explain.explain, now, jobid, at, settings.host_concurrency, projects is None)
     found = await while_connected(request, answer)
     job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
     return await aside(pages.explanation, now, job, found)

@@ -96,17 +96,17 @@ async def come_back(
 async def _counted(request: Request, database: Database, sign_in: Callable[[], Awaitable[str]]) -> str:
     """What a try to sign in leads to; failures count by address, and are recorded. Raises TooManyTries."""
     comer = comer_of(request, "")
-    tried = await database.transact(signing.attempt, comer)
+    tryid = await database.transact(signing.attempt_elsewhere, comer)
+    has_failed = False
     try:
-        token = await sign_in()
+        return await sign_in()
     except SignInRefused as error:
+        has_failed = True
         await database.transact(identities.refuse, comer, str(error))
         raise
-    except SchedulerError:
-        await database.transact(signing.withdraw, tried)
-        raise
-    await database.transact(signing.withdraw, tried)
-    return token
+    finally:
+        if not has_failed:
+            await database.transact(signing.withdraw, tryid)
 
 
 async def _signed_in(
@@ -120,6 +120,9 @@ async def _signed_in(
     found = await identity.identify(attempt, request.query_params)
     roles = roles_of(found.name, found.groups, settings.roles)
     if not roles.is_any:
+        await database.transact(
+            identities.shut_out, comer_of(request, found.name), found.issuer, found.subject
+        )
         raise SignInRefused(f"{found.name} has no group that SCHEDULER_ROLES gives a role.")
     vouched = Vouched(found.issuer, found.subject, roles)
     comer = comer_of(request, found.name)

@@ -77,7 +77,7 @@ async def _tried(database: Database, passwords: Passwords, comer: Comer, passwor
     try:
         is_right = await passwords.is_right(tried.passwordhash, password[:MAX_PASSWORD])
     except SchedulerError:
-        await database.transact(signing.withdraw, tried)
+        await database.transact(signing.withdraw, tried.tryid)
         raise
     if not is_right:
         await database.transact(signing.refuse, comer, tried)

@@ -45,10 +45,26 @@ async def sign_in_by_provider(
     Who comes for the first time is added; name and role are as the provider has them now. Raises
     SignInRefused where another user has that name: who chooses a name there must not become them.
     """
+    # One after the other, so that no two take a name at once.
+    await sessions.wait_turn(session)
     userid = await _user(session, now, comer, vouched)
     if before is not None:
         await sessions.end(session, tokens.digest_of(before))
     return await begin_session(session, now, userid, comer)
+
+
+async def shut_out(session: Session, now: datetime, comer: Comer, issuer: str, subject: str) -> None:
+    """The provider grants nothing any more: whom it signed in before may do nothing, and is signed out."""
+    userid = await identities.find(session, issuer, subject)
+    before = None if userid is None else await users.get(session, userid)
+    if userid is None or before is None:
+        return
+    await users.set_role(session, userid, None)
+    await users.set_projects(session, userid, {})
+    await sessions.end_all(session, userid)
+    after = await users.get(session, userid)
+    if after is not None and after != before:
+        await _record(session, now, comer.user, before, after)
 
 
 async def refuse(session: Session, now: datetime, comer: Comer, why: str) -> None:

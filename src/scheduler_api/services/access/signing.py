@@ -17,6 +17,8 @@ from scheduler_api.errors import LinkNotFound, NotSignedIn, TooManyTries
 
 #: Tries within an hour: by one name, and from one address. A link, a session and a key go on working.
 MAX_TRIES = 20
+#: The same at an identity provider, whose answers cannot be guessed: so that nothing grows.
+MAX_RETURNS = 200
 #: What counts as the name of all who give none that a user could have.
 NO_NAME = ""
 
@@ -61,9 +63,21 @@ async def attempt(session: Session, now: datetime, comer: Comer) -> Try:
     return Try(await sessions.note_try(session, now, name, comer.address), userid, passwordhash)
 
 
-async def withdraw(session: Session, _: datetime, tried: Try) -> None:
-    """It was no failure: nobody looked at the password."""
-    await sessions.forget_try(session, tried.tryid)
+async def attempt_elsewhere(session: Session, now: datetime, comer: Comer) -> int:
+    """Note that somebody comes back from an identity provider; the try's id. Raises TooManyTries.
+
+    Apart from passwords: whoever spoils the one leaves the other.
+    """
+    address = f"{comer.address}, from the provider"
+    _, there = await sessions.tries(session, now, NO_NAME, address)
+    if there >= MAX_RETURNS:
+        raise TooManyTries("Too many failed attempts within an hour. Try again later.")
+    return await sessions.note_try(session, now, NO_NAME, address)
+
+
+async def withdraw(session: Session, _: datetime, tryid: int) -> None:
+    """It was no failure: nobody looked at the password, or the identity provider."""
+    await sessions.forget_try(session, tryid)
 
 
 async def refuse(session: Session, now: datetime, comer: Comer, tried: Try) -> None:

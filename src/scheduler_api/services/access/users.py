@@ -72,6 +72,8 @@ async def id_of(session: Session, name: str) -> int:
 
 async def edit(session: Session, now: datetime, actor: Actor, userid: int, patch: UserPatch) -> User:
     """Let a user do other things. Raises UserNotFound, LastAdmin, SignedInElsewhere, InvalidInput."""
+    # In the order in which all do who need both.
+    await users.lock_admins(session)
     before = _ours(_found(await users.lock(session, userid), userid))
     role = patch.role if "role" in patch.model_fields_set else before.role
     roles = before.projects if patch.projects is None else patch.projects
@@ -91,6 +93,7 @@ async def give(
     session: Session, now: datetime, actor: Actor, userid: int, project: str | None, role: str | None
 ) -> User:
     """Let a user have a role, or none: in a project; without one, everywhere. Raises as `edit` does."""
+    await users.lock_admins(session)
     row = _found(await users.lock(session, userid), userid)
     roles = {name: held for name, held in row.projects.items() if name != project}
     if project is not None and role is not None:

@@ -26,10 +26,13 @@ from scheduler_api.wording.schedules import describe, local, note
 SECOND = timedelta(seconds=1)
 
 
-async def explain(session: Session, now: datetime, jobid: int, at: datetime, hostlimit: int) -> Explanation:
+async def explain(
+    session: Session, now: datetime, jobid: int, at: datetime, hostlimit: int, is_whole: bool = True
+) -> Explanation:
     """What became of an instant, and why. Raises JobNotFound, ScheduleUnusable.
 
-    `hostlimit` is how many calls at once a host gets that has no limit of its own.
+    `hostlimit` is how many calls at once a host gets that has no limit of its own; `is_whole`, whether who
+    asks sees the jobs of all projects, with which this one shares hosts and limits.
     """
     versions = await versions_of(session, jobid)
     rows = await logs.around(session, jobid, at, at + SECOND)
@@ -43,7 +46,9 @@ async def explain(session: Session, now: datetime, jobid: int, at: datetime, hos
     answer = await QUESTIONS.compute(_answer, question, versions, rows)
     if answer.outcome is ExplanationOutcome.SCHEDULED:
         zone = versions.at(at).definition.timezone
-        answer.sentence += await _held_back(session, answer.logs, now, zone, hostlimit)
+        held = await _held_back(session, answer.logs, now, zone, hostlimit)
+        # What others call, and how often, is not for those who do not see their jobs.
+        answer.sentence += held if is_whole or not held else explanations.HELD
     answer.sentence += explanations.in_calendars(await _calendars(session, versions, at))
     return answer
 

@@ -11,6 +11,7 @@ from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
+from scheduler_api.database.access import projects
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.statements import Session, savepoint
@@ -75,7 +76,10 @@ async def run_singly(session: Session, now: datetime, asked: Asked, jobids: Sequ
     """Do it with each of these by itself, for about so long as a transaction may take."""
     verb = _verb(asked)
     report = BatchReport()
-    # Others may have come first.
+    # Others may have come first, or moved a job to where it may not be done.
+    if asked.projects is not None:
+        theirs = await projects.jobs_of(session, jobids, asked.projects)
+        jobids = [jobid for jobid in jobids if jobid in theirs]
     states = await lists.states(session, jobids)
     give_up = monotonic() + BATCH_SECONDS
     for number, jobid in enumerate(jobids):

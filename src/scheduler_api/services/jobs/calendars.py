@@ -16,6 +16,7 @@ from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarSummary
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import calendars, changes, definitions
+from scheduler_api.database.jobs.calendars import Projects
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
@@ -45,15 +46,15 @@ class Followed(NamedTuple):
     """The last one that was looked at; None: there was none left."""
 
 
-async def listing(session: Session, after: str, limit: int) -> list[CalendarSummary]:
-    """Calendars in order of their names, after one."""
-    rows = await calendars.listing(session, after, limit)
+async def listing(session: Session, after: str, limit: int, projects: Projects) -> list[CalendarSummary]:
+    """Calendars in order of their names, after one; with how many jobs of the projects."""
+    rows = await calendars.listing(session, after, limit, projects)
     return [CalendarSummary.model_validate(row._asdict()) for row in rows]
 
 
-async def get(session: Session, name: str) -> Calendar:
-    """A calendar. Raises CalendarNotFound."""
-    row = await calendars.stored(session, name)
+async def get(session: Session, name: str, projects: Projects = None) -> Calendar:
+    """A calendar, with how many jobs of the projects go by it. Raises CalendarNotFound."""
+    row = await calendars.stored(session, name, projects)
     if row is None:
         raise CalendarNotFound(name)
     return Calendar.model_validate(row._asdict())
@@ -61,12 +62,12 @@ async def get(session: Session, name: str) -> Calendar:
 
 async def is_there(session: Session, name: str) -> bool:
     """Whether there is a calendar of that name."""
-    return await calendars.stored(session, name) is not None
+    return await calendars.stored(session, name, None) is not None
 
 
-async def users(session: Session, name: str, limit: int) -> dict[int, str]:
-    """Names of up to `limit` jobs that go by the calendar, by jobid."""
-    jobids = await calendars.user_ids(session, name, limit)
+async def users(session: Session, name: str, limit: int, projects: Projects) -> dict[int, str]:
+    """Names of up to `limit` jobs of the projects that go by the calendar, by jobid."""
+    jobids = await calendars.user_ids(session, name, limit, projects)
     return {jobid: row.jobname for jobid, row in (await definitions.names(session, jobids)).items()}
 
 
@@ -98,7 +99,7 @@ async def remove(session: Session, now: datetime, actor: Actor, name: str) -> No
         raise CalendarNotFound(name)
     row = await get(session, name)
     if row.jobs:
-        (first,) = await calendars.user_ids(session, name, 1)
+        (first,) = await calendars.user_ids(session, name, 1, None)
         raise CalendarInUse(name, row.jobs, first)
     await calendars.remove(session, name)
     before = {"name": name, "days": row.days, "description": row.description}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database import marks
 from scheduler_api.database.jobs import idempotency
 from scheduler_api.database.statements import Session
@@ -31,8 +32,11 @@ async def create_once(session: Session, now: datetime, actor: Actor, key: str, d
     """Create the job, or find it as the key's first use created it.
 
     Raises what creating raises, KeyInFlight while another request has the key, and KeyReused where the
-    key was used for another job.
+    key was used for another job. Each project has keys of its own.
     """
+    if draft.project != DEFAULT_PROJECT:
+        # No key has a line end.
+        key = f"{draft.project}\n{key}"
     if not await idempotency.take(session, key):
         raise KeyInFlight("A request with this Idempotency-Key is in progress; wait for its answer.")
     # Of what was sent: a field that a later version adds makes no other request of it.

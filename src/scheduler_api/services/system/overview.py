@@ -11,6 +11,7 @@ from scheduler_api.contracts.system.overview import (
     LateRun,
     Overview,
     RunningRun,
+    Storage,
 )
 from scheduler_api.database.jobs.lists import LATE
 from scheduler_api.database.runs import breakers, history, passes
@@ -54,38 +55,46 @@ async def look(
 ) -> Overview:
     """Everything that an operator wants to know first: of all projects, or of some.
 
-    Who sees some only is not told of hosts, nor of the database's transactions.
+    Who sees some only is told of their jobs, and nothing of what all share.
     """
     total = await overview.totals(session, now - DAY, now, MAX_COUNTED, projects)
     running = await overview.running(session, SHOWN, projects)
     medians = await history.medians(session, sorted({row.jobid for row in running}))
     late = await overview.late(session, now - LATE, SHOWN, projects)
-    oldest = (await passes.oldest(session)).due
-    replicas = await overview.replicas(session)
     error = await overview.last_error(session, projects)
-    stored = await storage.measure(session, now, replica.keep, replica.free, exported=replica.exported)
+    replicas = await overview.replicas(session)
+    if projects is None:
+        oldest = (await passes.oldest(session)).due
+        stored = await storage.measure(session, now, replica.keep, replica.free, exported=replica.exported)
+        shared = await _shared(session, now, replica, stored)
+    else:
+        oldest, stored, shared = late[0].nextrun if late else None, None, []
     return Overview(
         now=now,
-        issues=[
-            *(issues.replica(sentence) for sentence in replica.reported),
-            *await restore.issue_of(session, now, paused=replica.paused),
-            *_lateness(now, late, replicas),
-            *await _crowd(session, now, replica.crowded),
-            *(issues.disk(days) for days in [stored.fullin] if days is not None and days < SOON),
-            *(issues.unexported(day) for day in [stored.waiting] if day is not None),
-            *(await _surroundings(session, now) if projects is None else ()),
-            *await _jobs(session, now, projects),
-        ],
-        total=Tally(**total._asdict()),
-        complete=total.logs < MAX_COUNTED,
+        issues=[*shared, *_lateness(now, late, replicas), *await _jobs(session, now, projects)],
+        total=Tally(**total.results),
+        complete=total.looked < MAX_COUNTED,
         running=[_running(row, medians.get(row.jobid)) for row in running],
         late=[LateRun(**row._asdict()) for row in late],
         lag=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
         oldestpending=oldest,
-        replicas=replicas,
+        replicas=replicas if projects is None else [],
         lasterror=error and LastError(**error._asdict()),
         storage=stored,
     )
+
+
+async def _shared(session: Session, now: datetime, replica: Replica, stored: Storage) -> list[Issue]:
+    """What is wrong with what all projects share."""
+    return [
+        *(issues.replica(sentence) for sentence in replica.reported),
+        *await restore.issue_of(session, now, paused=replica.paused),
+        *await _crowd(session, now, replica.crowded),
+        *(issues.disk(days) for days in [stored.fullin] if days is not None and days < SOON),
+        *(issues.unexported(day) for day in [stored.waiting] if day is not None),
+        *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
+        *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
+    ]
 
 
 def _running(row: RunningRow, usual: timedelta | None) -> RunningRun:
@@ -106,13 +115,6 @@ async def _crowd(session: Session, now: datetime, crowded: float) -> list[Issue]
     if not waiting.calls:
         return []
     return [issues.crowded(now - timedelta(seconds=crowded), waiting.calls, health.MAX_COUNTED)]
-
-
-async def _surroundings(session: Session, now: datetime) -> list[Issue]:
-    return [
-        *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
-        *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
-    ]
 
 
 async def _jobs(session: Session, now: datetime, projects: Sequence[str] | None) -> list[Issue]:

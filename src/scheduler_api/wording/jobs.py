@@ -63,6 +63,8 @@ DONE = {
     ChangeAction.LINK_MADE: "for {name}",
     ChangeAction.KEY_ADDED: "{name}, {role}",
     ChangeAction.KEY_REVOKED: "{name}, {role}",
+    ChangeAction.PROJECT_ADDED: "{project}",
+    ChangeAction.PROJECT_REMOVED: "{project}",
 }
 
 
@@ -85,6 +87,8 @@ ACTIONS = {
     ChangeAction.LINK_MADE: "link made",
     ChangeAction.KEY_ADDED: "key added",
     ChangeAction.KEY_REVOKED: "key revoked",
+    ChangeAction.PROJECT_ADDED: "project added",
+    ChangeAction.PROJECT_REMOVED: "project removed",
 }
 
 
@@ -96,12 +100,20 @@ def action(change: Change | AuditEvent) -> str:
 def differences(change: Change | AuditEvent) -> list[str]:
     """A change, field by field; of a creation, nothing: the job shows it. Values of headers are masked."""
     if change.action in DONE:
-        return [DONE[change.action].format_map(change.after or change.before or {})]
+        said = change.after or change.before or {}
+        return [DONE[change.action].format_map(said | {"role": _roles(said)})]
     if change.action == "created" or change.after is None:
         return []
     before, after = _fields(change.before, change.after), _fields(change.after, change.before)
     names = [name for name in (*after, *before) if _differs(name, before, after)]
     return [_difference(name, before, after) for name in dict.fromkeys(names)]
+
+
+def _roles(said: Mapping[str, Any]) -> str:
+    """What a user or a key may do: everywhere, and in projects."""
+    projects = said.get("projects") or {}
+    everywhere = [said["role"]] if said.get("role") else []
+    return ", ".join(everywhere + [f"{role} in {name}" for name, role in projects.items()]) or "no role"
 
 
 def _fields(document: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any]:

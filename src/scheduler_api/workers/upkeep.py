@@ -142,7 +142,9 @@ class Upkeep:
         """Re-time next runs that rest on rules of time zones that have changed."""
         if await self.is_aligned():
             return
-        log.info("the rules of time zones may have changed: all next runs are looked at")
+        # Of a database just made, none are known.
+        if await self._database.read(installation.zone_rules) is not None:
+            log.info("the rules of time zones have changed: all next runs are looked at")
         after: int | None = 0
         while after is not None:
             after = await self._database.transact(repairs.realign, after, WALK_BATCH)

@@ -16,6 +16,7 @@ from benchmarks import (
     deliveries,
     due_pass,
     history,
+    keys,
     lateness,
     memory,
     million,
@@ -47,6 +48,7 @@ PARTS: dict[str, Part] = {
     "older": (older_server.QUESTION, older_server.measure),
     "pages": (pages.QUESTION, pages.measure),
     "http": (requests_per_second.QUESTION, requests_per_second.measure),
+    "keys": (keys.QUESTION, keys.measure),
 }
 #: What takes long, and is measured only if it is named.
 LONG: dict[str, Part] = {"size": (million.QUESTION, million.measure)}

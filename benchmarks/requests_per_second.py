@@ -52,14 +52,14 @@ ENDPOINTS = [
 async def measure(server: URL, sizes: Sizes) -> list[Row]:
     rows: list[Row] = []
     async with fresh_database(server) as url:
-        await _fill(url)
+        await fill(url)
         async with programs.module("bare_app", url) as bare, programs.service(url) as service:
             for endpoint in ENDPOINTS:
                 rows += await _compare(endpoint, bare, service, sizes)
     return rows
 
 
-async def _fill(url: URL) -> None:
+async def fill(url: URL) -> None:
     """Jobs with ten logs each, the newest of them a promise that nobody will come to keep, or to repair."""
     async with bare_connection(url) as connection:
         await refill(connection, JOBS)
@@ -81,11 +81,11 @@ async def _fill(url: URL) -> None:
 async def _compare(endpoint: Endpoint, bare: int, service: int, sizes: Sizes) -> list[Row]:
     seconds = min(WARM_UP_SECONDS, sizes.http_seconds)
     for port in (bare, service):
-        await _rate(endpoint, port, seconds, sizes.connections)
+        await rate(endpoint, port, seconds, sizes.connections)
     rates: dict[int, list[float]] = {bare: [], service: []}
     for _ in range(sizes.repetitions):
         for port in (bare, service):
-            rates[port].append(await _rate(endpoint, port, sizes.http_seconds, sizes.connections))
+            rates[port].append(await rate(endpoint, port, sizes.http_seconds, sizes.connections))
     return [
         Row(f"{endpoint.name}, bare", rates[bare], "requests/s"),
         Row(f"{endpoint.name}, service", rates[service], "requests/s"),
@@ -98,7 +98,8 @@ async def _compare(endpoint: Endpoint, bare: int, service: int, sizes: Sizes) ->
     ]
 
 
-async def _rate(endpoint: Endpoint, port: int, seconds: float, connections: int) -> float:
+async def rate(endpoint: Endpoint, port: int, seconds: float, connections: int) -> float:
+    """Requests a second that a server answers as it should."""
     order = {
         "port": port,
         "requests": endpoint.requests,

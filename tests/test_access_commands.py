@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.fernet import Fernet
 from sqlalchemy.engine import URL
 
 from scheduler_api import admission, tokens
+from scheduler_api.ciphers import Cipher
 from scheduler_api.cli import main
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs.secrets import ciphertexts
 from scheduler_api.errors import Misconfigured
 from scheduler_api.services.access import keys
-from tests.factories import rows
+from scheduler_api.services.jobs import secrets
+from tests.factories import ACTOR, add_job, rows
 from tests.servers import dsn
 
 Command = Callable[..., Awaitable[Result]]
@@ -67,6 +71,30 @@ async def test_roles_are_given_in_projects(command: Command) -> None:
     # The key goes with its project.
     assert (await command("projects", "remove", "billing")).exit_code == 0
     assert (await command("keys", "list")).stdout == ""
+
+
+async def test_secrets_are_encrypted_with_the_newest_key(
+    command: Command, scratch: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    database = Database(scratch, name="tests", pool=PoolOptions(1, 0, 5.0))
+    made = []
+    for key in (old, new):
+        jobid = await add_job(database)
+        made.append((await database.transact(secrets.add, ACTOR, jobid, Cipher([key]))).secret)
+    for keys_given, said, code in (
+        (new, "1 cannot be decrypted: SCHEDULER_SECRET_KEY lacks their key.", 69),
+        (f"{new},{old}", "2 secrets are encrypted with the first key.", 0),
+        (new, "2 secrets are encrypted with the first key.", 0),
+    ):
+        monkeypatch.setenv("SCHEDULER_SECRET_KEY", keys_given)
+        done = await command("secrets", "rotate")
+        assert (done.exit_code, said in done.output) == (code, True), done.output
+    assert await database.read(secrets.unreadable, Cipher([new])) == 0
+    assert await database.read(secrets.unreadable, Cipher([old])) == 2
+    kept = [await database.read(ciphertexts, jobid) for jobid in (1, 2)]
+    assert [Cipher([new]).decrypt(one) for (one,) in kept] == made
+    await database.close()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""scheduler-api users | keys | projects: who may come in, for operators with access to the database."""
+"""scheduler-api users | keys | projects | secrets: who may come in, for who has access to the database."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -9,16 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 from scheduler_api.actors import Role
 from scheduler_api.admission import operator
+from scheduler_api.app import cipher_of
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.access.keys import KeyDraft
 from scheduler_api.contracts.access.projects import ProjectDraft
 from scheduler_api.contracts.access.users import Invitation, UserDraft
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.database.engine import Database
-from scheduler_api.errors import InvalidInput
+from scheduler_api.errors import InvalidInput, SecretsUnavailable
 from scheduler_api.services.access import keys as key_services
 from scheduler_api.services.access import projects as project_services
 from scheduler_api.services.access import users as user_services
+from scheduler_api.services.jobs import secrets as secret_services
 from scheduler_api.settings import Settings
 from scheduler_api.tokens import new_key
 
@@ -181,6 +183,29 @@ def list_projects() -> None:
     """Print all projects."""
     for one in _do(lambda database, _: database.read(project_services.listing, None)):
         click.echo(f"{one.name}  {one.description}".rstrip())
+
+
+@click.group("secrets")
+def secret_commands() -> None:
+    """Look after what signs requests to targets."""
+
+
+@secret_commands.command("rotate")
+def rotate_secrets() -> None:
+    """Encrypt all secrets with the first of the keys in SCHEDULER_SECRET_KEY."""
+
+    async def rotate(database: Database, settings: Settings) -> tuple[int, int]:
+        cipher, done, lost, after = cipher_of(settings), 0, 0, 0
+        while True:
+            part = await database.transact(secret_services.rotate, cipher, after)
+            if part.last is None:
+                return done, lost
+            done, lost, after = done + part.done, lost + part.lost, part.last
+
+    done, lost = _do(rotate)
+    click.echo(f"{done} secrets are encrypted with the first key.")
+    if lost:
+        fail(SecretsUnavailable(f"{lost} cannot be decrypted: SCHEDULER_SECRET_KEY lacks their key."))
 
 
 def _do(work: Callable[[Database, Settings], Awaitable[T]]) -> T:

@@ -186,7 +186,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         requests = await stack.enter_async_context(_admitted(settings, places, retirement))
         identity = await stack.enter_async_context(_ways_in(settings, requests))
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
-        cipher = Cipher(_secret_keys(settings))
+        cipher = cipher_of(settings)
         own = partial(_own_database, settings, places, retirement)
         deliveries = own("scheduler-api deliveries", DELIVERY_POOL)
         stack.push_async_callback(deliveries.close)
@@ -359,12 +359,12 @@ def _announced_shares(settings: Settings) -> Shares:
     return share
 
 
-def _secret_keys(settings: Settings) -> list[str]:
-    """The keys that secrets are encrypted with; an embedded server brings its own."""
+def cipher_of(settings: Settings) -> Cipher:
+    """What encrypts secrets: with the keys that are given; an embedded server brings its own."""
     folder = _data_dir(settings)
     if settings.secret_key is not None or folder is None:
-        return settings.secret_keys()
-    return [key_beside(folder)]
+        return Cipher(settings.secret_keys())
+    return Cipher([key_beside(folder)])
 
 
 def _data_dir(settings: Settings) -> Path | None:

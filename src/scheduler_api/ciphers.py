@@ -13,6 +13,7 @@ class Cipher:
     """Encrypts with the first key, and decrypts with any: so keys can be replaced without downtime."""
 
     def __init__(self, keys: Sequence[str]) -> None:
+        self.has_keys = bool(keys)
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
         # The same few secrets are asked for again and again.
         self._decrypted = lru_cache(maxsize=4096)(self._decrypt)
@@ -26,6 +27,10 @@ class Cipher:
     def decrypt(self, data: bytes) -> str:
         """The text again. Raises SecretsUnavailable where no key opens it."""
         return self._decrypted(data)
+
+    def renewed(self, data: bytes) -> bytes:
+        """The same, encrypted with the first key. Raises SecretsUnavailable where no key opens it."""
+        return self.encrypt(self._decrypt(data))
 
     def _decrypt(self, data: bytes) -> str:
         try:

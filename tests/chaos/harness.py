@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from scheduler_api import tokens
 from tests.chaos import checker, clocks, collect, machine, target
 from tests.chaos.clocks import Clock
 from tests.chaos.disk import Disk
@@ -19,7 +20,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet
 from tests.chaos.nemesis import Nemesis, omitted
 from tests.chaos.papers import Papers
-from tests.chaos.people import COMPLETED, People
+from tests.chaos.people import COMPLETED, People, bearer, signed_in
 from tests.chaos.plan import SLACK, Deeds, Plan
 from tests.chaos.postgres import Postgres
 from tests.chaos.proxy import Proxy
@@ -96,10 +97,15 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         receiver = await stack.enter_async_context(target.running(papers.folder / "requests.jsonl", session))
         smith = Smith(clocks.preloaded() | dict(plan.environment))
         stack.callback(smith.stop)
-        fleet = Fleet(smith, plan.replicas, postgres.dsn(proxy.ports), plan.settings, papers.folder, deeds)
+        key = tokens.new_key()
+        asking = {"SCHEDULER_AUTH": "required", "SCHEDULER_BOOTSTRAP_KEY_FILE": str(folder / "key")}
+        (folder / "key").write_text(key)
+        settings = plan.settings | asking
+        fleet = Fleet(smith, plan.replicas, postgres.dsn(proxy.ports), settings, papers.folder, deeds)
         stack.push_async_callback(fleet.destroy)
         await fleet.start()
         people = People(plan, deeds, fleet, session, receiver.urls)
+        people.passes = [bearer(key), await signed_in(session, fleet.serving[0], key)]
         yield Site(plan, deeds, postgres, proxy, fleet, people, receiver)
 
 

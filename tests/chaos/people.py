@@ -31,6 +31,22 @@ RESPITE = 0.3
 Answer = dict[str, Any]
 
 
+def bearer(key: str) -> dict[str, str]:
+    """The header of programs with that API key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def signed_in(session: aiohttp.ClientSession, url: str, key: str) -> dict[str, str]:
+    """The header of a browser in which a new user has signed in by a link."""
+    user = {"name": "somebody@example.com", "role": "editor"}
+    async with session.post(f"{url}/users", json=user, headers=bearer(key)) as added:
+        link = (await added.json())["link"]
+    password = {"password": "correct horse battery", "again": "correct horse battery"}
+    path = f"{url}/sign-in/{link.rpartition('/')[2]}"
+    async with session.post(path, data=password, allow_redirects=False) as answer:
+        return {"Cookie": f"session={answer.cookies['session'].value}"}
+
+
 class Reply(NamedTuple):
     """What a replica answered."""
 
@@ -53,6 +69,8 @@ class People:
     fleet: Fleet
     session: aiohttp.ClientSession
     targets: list[str]
+    passes: list[dict[str, str]] = field(default_factory=list)
+    """Headers that let them in: of programs with a key, and of somebody who has signed in."""
     orders: list[Order] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     _count: int = 0
@@ -77,7 +95,7 @@ class People:
         while not (urls := self.fleet.serving):
             await asyncio.sleep(0.05)
         url = self._random.choice(urls) + path
-        headers = {} if key is None else {"Idempotency-Key": key}
+        headers = self._random.choice(self.passes) | ({} if key is None else {"Idempotency-Key": key})
         timeout = aiohttp.ClientTimeout(total=patience)
         try:
             async with self.session.request(

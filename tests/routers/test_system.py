@@ -37,6 +37,7 @@ async def test_readiness_tells_database_schema_ticker_and_lag(
         "schema": "ok",
         "lag": 0.0,
         "downhosts": 0,
+        "secrets": "ok",
         "ticker": "off",
         "claims": "ok",
         "settling": "ok",

@@ -232,7 +232,8 @@ async def test_a_test_of_the_target_shows_what_it_answered(client: AsyncClient, 
     assert "script" not in page.tags
     page = strict(await post(client, "/jobs/1/test", 200))
     assert "Failed (unsuccessful status): The target answered 404 Not Found." in page.text
-    await client.patch("/jobs/1", json={"target": {"url": "http://127.0.0.1:1/"}})
+    moved = {"url": "http://127.0.0.1:1/", "headers": {"Authorization": None}}
+    await client.patch("/jobs/1", json={"target": moved})
     page = strict(await post(client, "/jobs/1/test", 200))
     assert "no connection" in page.text
     assert "No response." in page.text

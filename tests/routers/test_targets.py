@@ -156,6 +156,52 @@ async def test_a_response_that_nobody_else_may_read_is_not_kept(
         assert (await log_of(client, logid))["attempts"][0]["excerpt"] == excerpt
 
 
+async def test_an_echo_of_the_request_publishes_no_secret(client: AsyncClient, receiver: Receiver) -> None:
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=str(dict(request.headers)), status=500)
+
+    receiver.answer = echo
+    target = {"url": receiver.url, "retries": 0, "headers": {"Authorization": "Bearer sesame-open-up"}}
+    jobid = await create(client, target)
+    logid = await run_now(client, jobid)
+    await run_due(client, failed=1)
+    request, _ = receiver.requests[0]
+    assert request.headers["Authorization"] == "Bearer sesame-open-up"
+    token = request.headers["scheduler-run"].rpartition("/")[2]
+    told = [
+        (await client.get(f"/logs/{logid}")).text,
+        (await client.get(f"/logs/{logid}", headers=HTML)).text,
+        (await client.post(f"/jobs/{jobid}/test")).text,
+    ]
+    for text in told:
+        assert ("sesame" in text, token in text, "•••" in text) == (False, False, True)
+
+
+async def test_what_lets_somebody_in_does_not_go_elsewhere_by_itself(
+    client: AsyncClient, receiver: Receiver
+) -> None:
+    kept = {"Authorization": "Bearer sesame-open-up", "X-Name": "scheduler"}
+    jobid = await create(client, {"url": f"{receiver.url}/a", "headers": kept})
+    elsewhere = "https://elsewhere.example.com/"
+    refused = await client.patch(f"/jobs/{jobid}", json={"target": {"url": elsewhere}})
+    assert refused.status_code == 422, refused.text
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/target/headers/Authorization"]
+    form = {"jobname": "A job", "kind": "every", "interval": "3600", "target_url": elsewhere}
+    form |= {"target_headers": "Authorization: •••\nX-Name: •••"}
+    for path, more in ((f"/jobs/{jobid}/edit", {}), ("/jobs", {"from": str(jobid)})):
+        page = await client.post(path, data=form | more, headers=HTML)
+        assert (page.status_code, "give the value of Authorization." in page.text) == (422, True)
+        assert "give the value of X-Name" not in page.text
+    for change in (
+        {"url": f"{receiver.url}/b"},
+        {"url": elsewhere, "headers": {"Authorization": "Bearer another"}},
+        {"url": f"{receiver.url}/c", "headers": {"Authorization": None}},
+        {"url": "https://again.example.com/"},
+    ):
+        done = await client.patch(f"/jobs/{jobid}", json={"target": change})
+        assert done.status_code == 200, done.text
+
+
 async def test_a_body_goes_where_requests_have_one(client: AsyncClient, receiver: Receiver) -> None:
     get = await create(client, {"url": receiver.url, "method": "GET"})
     assert field_errors(await client.post(f"/jobs/{get}/run", json={"body": "x"})).keys() == {"/body"}

@@ -16,6 +16,7 @@ from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, Overv
 from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.problems import kinds
 from scheduler_api.routers.http.routes import StrictRoute, wants_page
+from scheduler_api.services.jobs import secrets
 from scheduler_api.services.system import health, restore
 
 router = APIRouter(tags=["system"], route_class=StrictRoute)
@@ -78,7 +79,8 @@ async def readiness(request: Request, database: DatabaseDep, response: Response)
     """Report whether this replica can work: database, schema, ticker, and requests to targets.
 
     `lag` is how many seconds the most overdue run has been waiting, and `downhosts` how many hosts are
-    unreachable. They concern the whole service and make no replica unready. `work` reports that a run
+    unreachable; `secrets`, whether this replica's keys open what signs requests. They make no replica
+    unready. `work` reports that a run
     has waited longer than `SCHEDULER_READY_LAG` while this replica has not looked for work. A replica
     that waits for a restore to be confirmed is ready; `paused` says so. Where `SCHEDULER_AUTH` is
     `required`, only those who are signed in get the checks.
@@ -93,6 +95,8 @@ async def readiness(request: Request, database: DatabaseDep, response: Response)
         lag = await database.read(health.lag)
         checks |= {"lag": round(lag, 3), "downhosts": await database.read(health.hosts_down)}
         issues["work"] = _idle(request, lag)
+        lost = await database.read(secrets.unreadable, state.cipher)
+        checks["secrets"] = f"{lost} need a key that SCHEDULER_SECRET_KEY lacks" if lost else "ok"
     except SchemaMismatch as error:
         issues["schema"] = str(error)
     except SchedulerError as error:

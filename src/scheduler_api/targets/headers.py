@@ -32,6 +32,15 @@ _OURS = frozenset(
 )
 
 
+#: What the names of headers that let somebody in have in them.
+_SECRET = re.compile(r"auth|cookie|token|secret|passw|api-?key|credential|signature|session", re.IGNORECASE)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of such a header is likely to let whoever reads it in."""
+    return _SECRET.search(name) is not None
+
+
 def error_in(name: str, value: str) -> str | None:
     """What is wrong with a header, as a sentence that tells what to do; None: nothing.
 

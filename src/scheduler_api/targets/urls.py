@@ -56,6 +56,11 @@ def host_of(url: str) -> str:
     return host if port is None or port == _PORTS.get(parsed.scheme) else f"{host}:{port}"
 
 
+def origin_of(url: str) -> str:
+    """Scheme, host and port: whoever answers there gets what is sent."""
+    return f"{URL(url).scheme}://{host_of(url)}"
+
+
 def address_of(url: str) -> str | None:
     """The IP address that the URL has in place of a name; None: it has a name."""
     host = _host_of(URL(url))

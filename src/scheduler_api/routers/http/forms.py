@@ -16,11 +16,12 @@ from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.jobs.targets import MASK, MAX_BODY_DEPTH
+from scheduler_api.contracts.jobs.targets import MASK, MAX_BODY_DEPTH, Target
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
+from scheduler_api.targets import headers, urls
 from scheduler_api.web.form import body_text, until_text
 
 #: What a browser sends for a date with a time: no offset.
@@ -202,7 +203,7 @@ def _target(fields: dict[str, str], field_errors: list[FieldError], known: Job |
     values: dict[str, Any] = {name: text for name, text in found.items() if text.strip()}
     values["url"] = values["url"].strip()
     if "headers" in values:
-        of_old = known.target.headers if known is not None and known.target is not None else {}
+        of_old = {} if known is None else _kept_headers(known.target, values["url"])
         values["headers"] = _headers(values["headers"], field_errors, of_old)
     typed = LINE_END.sub("\n", found.get("body", ""))
     if (
@@ -220,6 +221,15 @@ def _target(fields: dict[str, str], field_errors: list[FieldError], known: Job |
     return values
 
 
+def _kept_headers(target: Target | None, url: str) -> dict[str, str]:
+    """The headers of a target that need not be given again; those that let somebody in stay at its origin."""
+    if target is None:
+        return {}
+    if urls.error_in(url) is not None or urls.origin_of(url) == urls.origin_of(target.url):
+        return target.headers
+    return {name: value for name, value in target.headers.items() if not headers.is_secret(name)}
+
+
 def _headers(text: str, field_errors: list[FieldError], known: Mapping[str, str]) -> dict[str, str]:
     """Lines such as `Name: value`. What a value is never becomes part of a message."""
     pairs = []
@@ -228,9 +238,8 @@ def _headers(text: str, field_errors: list[FieldError], known: Mapping[str, str]
         if colon and value.strip() == MASK:
             pairs.append((name.strip(), known.get(name.strip(), "")))
             if name.strip() not in known:
-                field_errors.append(
-                    FieldError(("target", "headers"), f"Line {number}: give the value of {name.strip()}.")
-                )
+                wrong = f"Line {number}: give the value of {name.strip()}."
+                field_errors.append(FieldError(("target", "headers"), wrong))
         elif colon:
             pairs.append((name.strip(), value.strip()))
         elif line.strip():

@@ -1,6 +1,7 @@
 """Secrets that sign a job's calls: two at once, so that they can be replaced without a gap."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
@@ -9,10 +10,18 @@ from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
 from scheduler_api.database.jobs import changes, definitions, secrets
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import JobIsDeleted, JobNotFound, SecretNotFound, TooManySecrets
+from scheduler_api.errors import (
+    JobIsDeleted,
+    JobNotFound,
+    SecretNotFound,
+    SecretsUnavailable,
+    TooManySecrets,
+)
 from scheduler_api.targets import signatures
 
 MOST = 2
+#: Secrets that are looked at in one transaction.
+BATCH = 500
 
 
 async def add(session: Session, now: datetime, actor: Actor, jobid: int, cipher: Cipher) -> NewSecret:
@@ -53,3 +62,40 @@ async def remove(session: Session, now: datetime, actor: Actor, jobid: int, secr
         raise SecretNotFound(f"Job {jobid} has no secret {secretid}.")
     removed = Event(ChangeAction.SECRET_REMOVED, jobid, before={"secretid": secretid})
     await changes.record(session, now, actor, removed)
+
+
+class Rotated(NamedTuple):
+    """Secrets that were looked at."""
+
+    done: int
+    lost: int
+    """How many no key opens."""
+    last: int | None
+    """The last one; None: there was none left."""
+
+
+async def rotate(session: Session, _: datetime, cipher: Cipher, after: int) -> Rotated:
+    """Encrypt the next secrets above a secretid with the newest key. Raises SecretsUnavailable."""
+    found = await secrets.some(session, after, BATCH)
+    done = 0
+    for secret in found:
+        try:
+            renewed = cipher.renewed(secret.ciphertext)
+        except SecretsUnavailable:
+            if not cipher.has_keys:
+                raise
+            continue
+        await secrets.replace(session, secret, renewed)
+        done += 1
+    return Rotated(done, len(found) - done, found[-1].secretid if found else None)
+
+
+async def unreadable(session: Session, cipher: Cipher) -> int:
+    """How many of the oldest secrets no key opens: those that an exchange of keys forgot are among them."""
+    lost = 0
+    for secret in await secrets.some(session, 0, BATCH):
+        try:
+            cipher.decrypt(secret.ciphertext)
+        except SecretsUnavailable:
+            lost += 1
+    return lost

@@ -12,6 +12,7 @@ from scheduler_api.database.runs.claims import Started
 from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
 from scheduler_api.services.runs.ends import Ended, target_in
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
+from scheduler_api.targets.scrubbing import scrubbed, secrets_in
 from scheduler_api.workers.delivery.client import Call, Client
 from scheduler_api.workers.delivery.requests import attempt_of
 
@@ -46,6 +47,7 @@ class Caller:
             return _unmade(started, f"The request cannot be put together: {error}")
         answer = await self._client.call(call)
         judgement = _judge(target, answer)
+        answer, judgement = _without_secrets(call, answer, judgement)
         if judgement.failure is not None:
             _tell(started, judgement)
         if not target.keepresponse:
@@ -59,7 +61,7 @@ class Caller:
         """
         target, call = await self._prepare(started, None)
         answer = await self._client.call(call)
-        judgement = _judge(target, answer)
+        answer, judgement = _without_secrets(call, answer, _judge(target, answer))
         return TestAnswer(
             url=call.url,
             ok=judgement.failure is None,
@@ -88,6 +90,18 @@ class Caller:
 
 def _judge(target: Target, answer: Answer) -> Judgement:
     return judge(answer, Rules(target.success, target.pattern, target.retryon))
+
+
+def _without_secrets(call: Call, answer: Answer, judgement: Judgement) -> tuple[Answer, Judgement]:
+    """What is kept of an answer says nothing of what let the call in, though the target may echo it."""
+    secrets = secrets_in(call.headers)
+    if not secrets:
+        return answer, judgement
+    if answer.excerpt:
+        answer = answer._replace(excerpt=scrubbed(answer.excerpt, secrets, is_cut=answer.truncated))
+    if judgement.error:
+        judgement = judgement._replace(error=scrubbed(judgement.error, secrets))
+    return answer, judgement
 
 
 def _unmade(started: Started, error: str) -> Ended:

@@ -1,0 +1,48 @@
+"""Taking out of an answer what a call was sent with: targets that echo requests must not publish secrets."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+
+from scheduler_api.targets.headers import is_secret
+
+#: What stands in its place.
+SCRUBBED = "•••"
+#: Shorter ones are words that may stand there by chance.
+SHORTEST = 6
+
+
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """What of a call's headers lets somebody in, and what it is made of: the longest first."""
+    found: set[str] = set()
+    for name, value in headers.items():
+        if name == "scheduler-run":
+            # The address at which the target reports ends with a token.
+            found |= {value, value.rpartition("/")[2]}
+        elif is_secret(name) and name != "webhook-signature":
+            found |= {value, *_parts(value)}
+    return sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True)
+
+
+def scrubbed(text: str, secrets: Sequence[str], *, is_cut: bool = False) -> str:
+    """The text without them; of one that was cut, without the beginning of one at its end, too."""
+    for secret in secrets:
+        text = text.replace(secret, SCRUBBED)
+    for secret in secrets if is_cut else ():
+        for length in range(len(secret) - 1, SHORTEST - 1, -1):
+            text = text.removesuffix(secret[:length])
+    return text
+
+
+def _parts(value: str) -> list[str]:
+    """Of `Bearer …` and `Basic …` what comes after that; of the latter the password, too."""
+    scheme, _, rest = value.partition(" ")
+    if not rest:
+        return []
+    if scheme.lower() != "basic":
+        return [rest]
+    try:
+        password = base64.b64decode(rest, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return [rest]
+    return [rest, password]

@@ -96,6 +96,8 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
                 "action": "created",
                 "actor": "local",
                 "client": None,
+                "address": None,
+                "project": "default",
                 "before": None,
                 "after": draft.model_dump_json(),
             }

@@ -99,6 +99,8 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         stack.callback(smith.stop)
         key = tokens.new_key()
         asking = {"SCHEDULER_AUTH": "required", "SCHEDULER_BOOTSTRAP_KEY_FILE": str(folder / "key")}
+        # The target is on this machine.
+        asking["SCHEDULER_TARGET_NETWORKS"] = "127.0.0.0/8"
         (folder / "key").write_text(key)
         settings = plan.settings | asking
         fleet = Fleet(smith, plan.replicas, postgres.dsn(proxy.ports), settings, papers.folder, deeds)

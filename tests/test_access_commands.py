@@ -73,6 +73,16 @@ async def test_roles_are_given_in_projects(command: Command) -> None:
     assert (await command("keys", "list")).stdout == ""
 
 
+async def test_the_audit_log_is_printed(command: Command) -> None:
+    await command("users", "add", "anna", "--role", "viewer")
+    await command("keys", "add", "deploy", "--role", "editor")
+    newest, before = (await command("audit")).stdout.splitlines()
+    assert re.fullmatch(r"20\S+Z  key added  by scheduler-api keys add, \S+  deploy, editor", newest)
+    assert re.fullmatch(r"20\S+Z  user added  by scheduler-api users add, \S+  anna, viewer", before)
+    assert (await command("audit", "--limit", "1")).stdout.splitlines() == [newest]
+    assert (await command("audit", "--client", "carl")).stdout == ""
+
+
 async def test_secrets_are_encrypted_with_the_newest_key(
     command: Command, scratch: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:

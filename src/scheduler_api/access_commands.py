@@ -15,14 +15,18 @@ from scheduler_api.contracts.access.keys import KeyDraft
 from scheduler_api.contracts.access.projects import ProjectDraft
 from scheduler_api.contracts.access.users import Invitation, UserDraft
 from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.errors import InvalidInput, SecretsUnavailable
+from scheduler_api.services.access import audit as audit_services
 from scheduler_api.services.access import keys as key_services
 from scheduler_api.services.access import projects as project_services
 from scheduler_api.services.access import users as user_services
 from scheduler_api.services.jobs import secrets as secret_services
 from scheduler_api.settings import Settings
 from scheduler_api.tokens import new_key
+from scheduler_api.wording.jobs import action, differences
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -183,6 +187,20 @@ def list_projects() -> None:
     """Print all projects."""
     for one in _do(lambda database, _: database.read(project_services.listing, None)):
         click.echo(f"{one.name}  {one.description}".rstrip())
+
+
+@click.command("audit")
+@click.option("--client", help="Only what this user or key did.")
+@click.option("--jobid", type=click.IntRange(1), help="Only what was done to this job.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
+def show_audit(client: str | None, jobid: int | None, limit: int) -> None:
+    """Print who did what, newest first."""
+    wanted = ChangeFilter(client=client, jobid=jobid)
+    for event in _do(lambda database, _: database.read(audit_services.events, wanted, MAX_ID, limit)):
+        by = f"{event.client or 'schedule'}{f' ({event.address})' if event.address else ''}"
+        job = "" if event.jobid is None else f" job {event.jobid}"
+        said = "; ".join(differences(event))
+        click.echo(f"{event.at:%Y-%m-%dT%H:%M:%SZ}  {action(event)}{job}  by {by}  {said}".rstrip())
 
 
 @click.group("secrets")

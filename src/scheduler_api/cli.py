@@ -10,7 +10,13 @@ import click
 import structlog
 
 from scheduler_api import __version__, admission, checking, exporting, server
-from scheduler_api.access_commands import key_commands, project_commands, secret_commands, user_commands
+from scheduler_api.access_commands import (
+    key_commands,
+    project_commands,
+    secret_commands,
+    show_audit,
+    user_commands,
+)
 from scheduler_api.app import create_app, database_server, requests_database, shares
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
@@ -62,6 +68,7 @@ main.add_command(user_commands)
 main.add_command(project_commands)
 main.add_command(key_commands)
 main.add_command(secret_commands)
+main.add_command(show_audit)
 
 
 @main.command()

@@ -76,10 +76,12 @@ async def end_others(database: Database, kept: Sequence[int]) -> None:
         " AND NOT (pid = ANY(:kept) AND state = 'idle')"
     )
     give_up = monotonic() + 60
-    async with database.engine.connect() as connection:
+    # Behind a pooler, another transaction might come to a connection that has just been ended.
+    async with database.transactional.begin() as connection:
         while left := (await connection.execute(query, {"kept": kept})).all():
             assert monotonic() < give_up, f"sessions of the test before do not end: {left}"
             await asyncio.sleep(0.01)
+            await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
 
 
 async def add_job(database: Database, *, due: datetime | None = NOON, **values: Any) -> int:

@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 from sqlalchemy import any_, bindparam, delete, select, update
 
-from scheduler_api.database.jobs.definitions import SCHEDULE
+from scheduler_api.database.jobs.definitions import OF_PROJECTS, SCHEDULE, Projects
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import calendar, columns, job
-
-#: The projects of who asks; None: all.
-Projects = Sequence[str] | None
 
 
 class CalendarRow(NamedTuple):
@@ -50,8 +47,6 @@ class CalendarUser(ScheduleRow):
     calendars: list[str]
 
 
-#: Of the projects that are given; null: of all.
-OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
 #: Jobs that do not run on days of their calendars. The index says the same.
 GOES_BY_CALENDARS = "cardinality(job.calendars) > 0 AND job.deletedat IS NULL"
 #: Those whose schedule goes on. What a completed job goes by is looked up when it gets a future.

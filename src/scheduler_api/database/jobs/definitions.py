@@ -50,6 +50,9 @@ IS_REFINED = """
 """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
+#: Whether a job is of the projects that are given, those of who asks; null: of all.
+OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
+Projects = Sequence[str] | None
 #: Whether a job is not being removed with its history.
 IS_THERE = "job.removedat IS NULL"
 STATE_OF_JOB = """

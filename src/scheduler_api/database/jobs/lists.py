@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
-from scheduler_api.database.jobs.definitions import BEGUN, IS_THERE, NEXT_RUN, STATE_OF_JOB, SUMMARY
+from scheduler_api.database.jobs.definitions import (
+    BEGUN,
+    IS_THERE,
+    NEXT_RUN,
+    OF_PROJECTS,
+    STATE_OF_JOB,
+    SUMMARY,
+)
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE
@@ -278,7 +285,7 @@ ACTIVE_UNTIL = Statement(
         " UNION ALL ".join(
             f"(SELECT jobid, {key} AS key FROM joblog JOIN job USING (jobid)"
             f" WHERE {LIVE} AND {which.replace('kind', 'joblog.kind')} AND job.active AND {key} <= :until"
-            " AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
+            f" AND {OF_PROJECTS}"
             f" ORDER BY {key}, jobid LIMIT :limit)"
             for key, which in _IN_TURN
         )

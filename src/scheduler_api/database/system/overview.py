@@ -1,22 +1,17 @@
 """Statements on the service as a whole: what runs, what waits, what fails, who is there."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from scheduler_api.database.jobs.definitions import OF_PROJECTS, Projects
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
-#: Of the projects that are given; null: of all.
-OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
 _THEIRS = f"""
     (CAST(:projects AS text[]) IS NULL OR jobid IN (SELECT jobid FROM job WHERE {OF_PROJECTS}))
 """
-
-#: The projects of those who ask; None: all.
-Projects = Sequence[str] | None
 
 
 class Totals(NamedTuple):

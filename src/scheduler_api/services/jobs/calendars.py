@@ -16,8 +16,8 @@ from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarSummary
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs import calendars, changes, definitions
-from scheduler_api.database.jobs.calendars import Projects
 from scheduler_api.database.jobs.changes import Event
+from scheduler_api.database.jobs.definitions import Projects
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (

@@ -85,6 +85,7 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one 
                 "host": None,
                 "calendardays": [],
                 "calendarversion": 0,
+                "secretnames": [],
                 "afterjobid": None,
                 "pausedat": None,
                 "resumefrom": None,

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select, text
 
 from scheduler_api.actors import Actor, ActorKind
+from scheduler_api.ciphers import Cipher
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
@@ -20,13 +21,15 @@ from scheduler_api.targets.urls import host_of
 KEPT = "all tests"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
+#: What encrypts their secrets.
+CIPHER = Cipher(["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
 #: Who does what tests ask for.
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
     "logline", "logattempt", "joblog", "job", "auditevent", "idempotencykey", "concurrencylimit",
-    "hostfailure", "calendar", "replica", "signintry", "signinattempt", "signinlink", "usersession",
-    "useridentity", "useraccount", "apikey", "projectrole",
+    "hostfailure", "calendar", "projectsecret", "replica", "signintry", "signinattempt", "signinlink",
+    "usersession", "useridentity", "useraccount", "apikey", "projectrole",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20
@@ -48,6 +51,7 @@ EMPTY = (
             ("apikey", "keyid"),
             ("logline", "lineid"),
             ("jobsecret", "secretid"),
+            ("projectsecret", "secretid"),
         )
     ),
 )

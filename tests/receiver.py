@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -60,13 +61,14 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def receiving(ports: int = 1) -> AsyncIterator[Receiver]:
+async def receiving(ports: int = 1, encryption: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     receiver = Receiver()
     runner = web.ServerRunner(web.Server(receiver.handle), shutdown_timeout=0)
     await runner.setup()
     for _ in range(ports):
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.urls = [f"http://{host}:{port}/hook" for host, port, *_ in runner.addresses]
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=encryption).start()
+    scheme = "http" if encryption is None else "https"
+    receiver.urls = [f"{scheme}://{host}:{port}/hook" for host, port, *_ in runner.addresses]
     receiver.url = receiver.urls[0]
     try:
         yield receiver

@@ -18,6 +18,7 @@ from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs.changes import ChangeFilter
+from scheduler_api.database.jobs.project_secrets import FIRST
 from scheduler_api.errors import InvalidInput, SecretsUnavailable
 from scheduler_api.services.access import audit as audit_services
 from scheduler_api.services.access import keys as key_services
@@ -205,7 +206,7 @@ def show_audit(client: str | None, jobid: int | None, limit: int) -> None:
 
 @click.group("secrets")
 def secret_commands() -> None:
-    """Look after what signs requests to targets."""
+    """Look after what signs requests to targets, and lets them in there."""
 
 
 @secret_commands.command("rotate")
@@ -213,7 +214,7 @@ def rotate_secrets() -> None:
     """Encrypt all secrets with the first of the keys in SCHEDULER_SECRET_KEY."""
 
     async def rotate(database: Database, settings: Settings) -> tuple[int, int]:
-        cipher, done, lost, after = cipher_of(settings), 0, 0, 0
+        cipher, done, lost, after = cipher_of(settings), 0, 0, FIRST
         while True:
             part = await database.transact(secret_services.rotate, cipher, after)
             if part.last is None:

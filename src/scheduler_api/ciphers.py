@@ -1,5 +1,6 @@
 """Encrypting what the database keeps but must not know."""
 
+import hmac
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ class Cipher:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.has_keys = bool(keys)
+        self._first = keys[0].encode() if keys else b""
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
         # The same few secrets are asked for again and again.
         self._decrypted = lru_cache(maxsize=4096)(self._decrypt)
@@ -27,6 +29,17 @@ class Cipher:
     def decrypt(self, data: bytes) -> str:
         """The text again. Raises SecretsUnavailable where no key opens it."""
         return self._decrypted(data)
+
+    def opens_to(self, data: bytes, text: str) -> bool:
+        """Whether that is what is encrypted; False where no key opens it."""
+        try:
+            return hmac.compare_digest(self.decrypt(data).encode(), text.encode())
+        except SecretsUnavailable:
+            return False
+
+    def digest(self, text: str) -> str:
+        """A short name for a text, the same for the same; of no use to guess it without the key."""
+        return hmac.digest(self._first, text.encode(), "sha256").hex()[:12]
 
     def renewed(self, data: bytes) -> bytes:
         """The same, encrypted with the first key. Raises SecretsUnavailable where no key opens it."""

@@ -202,6 +202,18 @@ class SecretsUnavailable(SchedulerError):
     code = "secrets_unavailable"
 
 
+class SecretInUse(SchedulerError):
+    """Secret in use."""
+
+    code = "secret_in_use"
+
+
+class TokenUnavailable(SchedulerError):
+    """No access token for the target."""
+
+    code = "token_unavailable"
+
+
 class TooManySecrets(SchedulerError):
     """Too many secrets."""
 

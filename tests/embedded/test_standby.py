@@ -15,7 +15,7 @@ from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.jobs import idempotency
-from tests.factories import ACTOR
+from tests.factories import ACTOR, CIPHER
 
 from .conftest import Embed, ask, read
 
@@ -101,7 +101,7 @@ async def test_a_request_that_is_repeated_is_not_acknowledged_either(url: URL, d
     )
     for _ in range(2):
         with pytest.raises(errors.OutcomeUnknown):
-            await database.transact(idempotency.create_once, ACTOR, "a key", draft)
+            await database.transact(idempotency.create_once, ACTOR, CIPHER, "a key", draft)
         async with asyncio.timeout(20):
             while not await ask(url, "SELECT count(*) FROM job"):
                 await asyncio.sleep(0.02)

@@ -106,7 +106,9 @@ async def test_after_a_restore_no_logid_stands_for_two_runs(scratch: URL, opened
     kept, dumped = await logids(database), dump(scratch, way)
 
     def restore() -> None:
-        with_projects = "alembic_version, schemaversion, installation, project, projectrole, apikey"
+        with_projects = (
+            "alembic_version, schemaversion, installation, project, projectrole, projectsecret, apikey"
+        )
         emptied = f"TRUNCATE {with_projects}, {TABLES};"
         load(scratch, dumped, emptied if way == "--data-only" else EMPTIED)
 

@@ -13,7 +13,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import KeyInFlight
 from scheduler_api.services.jobs import bulk, idempotency
-from tests.factories import ACTOR, add_job, execute, logs, scalar, until_it_waits_or_ends
+from tests.factories import ACTOR, CIPHER, add_job, execute, logs, scalar, until_it_waits_or_ends
 
 DAILY = {"jobname": "Daily", "cron": "@daily"}
 
@@ -214,7 +214,9 @@ async def test_a_key_outlives_an_upgrade_that_adds_a_field(client: AsyncClient, 
         first.headers["etag"],
     )
     # And its requests are the same to a later one.
-    found = await database.transact(idempotency.create_once, ACTOR, "order-66", Later.model_validate(DAILY))
+    found = await database.transact(
+        idempotency.create_once, ACTOR, CIPHER, "order-66", Later.model_validate(DAILY)
+    )
     assert (found.jobid, found.is_replayed) == (1, True)
 
 
@@ -246,14 +248,14 @@ async def test_while_a_request_is_under_way_its_repetition_is_told_so(database: 
     working, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(session: Session, now: Any) -> None:
-        await idempotency.create_once(session, now, ACTOR, "order-66", draft)
+        await idempotency.create_once(session, now, ACTOR, CIPHER, "order-66", draft)
         working.set()
         await go_on.wait()
 
     first = asyncio.create_task(database.transact(slow))
     await working.wait()
     with pytest.raises(KeyInFlight):
-        await database.transact(idempotency.create_once, ACTOR, "order-66", draft)
+        await database.transact(idempotency.create_once, ACTOR, CIPHER, "order-66", draft)
     go_on.set()
     await first
-    assert (await database.transact(idempotency.create_once, ACTOR, "order-66", draft)).is_replayed
+    assert (await database.transact(idempotency.create_once, ACTOR, CIPHER, "order-66", draft)).is_replayed

@@ -38,6 +38,10 @@ HEAVY: dict[str, Any] = {
     "tags": TAGS,
     "target": TARGET | {"body": BODY},
 }
+#: Each of its headers becomes a secret.
+SECRETIVE = {"jobname": "Secretive", "interval": 60, "target": TARGET | {
+    "headers": {f"X-Token-{number}": "v" * 4000 for number in range(50)}
+}}  # fmt: skip
 #: As many days as a calendar may have, every other one; and a file whose events repeat for ever.
 YEARS = [str(date(2030, 1, 1) + timedelta(days=2 * number)) for number in range(500)]
 HOLIDAYS = "\r\n".join(
@@ -163,6 +167,17 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/sign-in/oidc/callback"): [Ask((404,), "state=" + "x" * 60_000, accept=PAGE)],
     ("GET", "/projects"): both(),
     ("POST", "/projects"): [of_json({"name": "crm", "description": "x" * 200}), *INVALID, *BROKEN_FORM],
+    ("GET", "/projects/{project}/secrets"): both("", 404),
+    ("POST", "/projects/{project}/secrets/edit"): [
+        of_form({"name": "crm", "origin": "https://example.com", "value": "x" * 32_000}, 404),
+        *(ask._replace(statuses=(404, 422)) for ask in BROKEN_FORM),
+    ],
+    ("PUT", "/projects/{project}/secrets/{secret}"): [
+        of_json({"origin": "https://example.com", "value": "x" * 32_000}, 404),
+        *INVALID,
+    ],
+    ("POST", "/projects/{project}/secrets/{secret}/delete"): [of_form({}, 404)],
+    ("DELETE", "/projects/{project}/secrets/{secret}"): [Ask((404,))],
     ("DELETE", "/projects/{project}"): [Ask((204, 404, 409))],
     ("POST", "/projects/{project}/delete"): [of_form({}, 303, 404, 409)],
     ("GET", "/keys"): both(),
@@ -230,7 +245,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
         *INVALID,
     ],
     ("POST", "/jobs/{jobid:jobid}/edit"): [of_form(FIELDS, 303), *BROKEN_FORM],
-    ("POST", "/jobs"): [of_json(HEAVY), of_form(FIELDS, 303), *BROKEN, *BROKEN_FORM],
+    ("POST", "/jobs"): [of_json(HEAVY), of_json(SECRETIVE), of_form(FIELDS, 303), *BROKEN, *BROKEN_FORM],
     ("POST", "/jobs/{jobid:jobid}/backfill"): [
         *(of_json(AGES, 200, 422, jobid=jobid) for jobid in JOBS),
         *INVALID,
@@ -280,6 +295,7 @@ VALUES = {
     "{keyid}": "1",
     "{userid}": "1",
     "{project}": "nowhere",
+    "{secret}": "crm-token",
     "{scope}": "host",
     "{name}": "a.example",
     "{code}": "nothing",

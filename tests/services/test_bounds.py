@@ -33,7 +33,7 @@ from scheduler_api.schedule import Budget
 from scheduler_api.services.history import backfill, checks, explain, upcoming
 from scheduler_api.services.jobs import actions, editing, planning, reading
 from scheduler_api.services.runs import holding, passes, repairs, retrying
-from tests.factories import ACTOR, NOON, add_job, empty, execute, is_active, logs, scalar
+from tests.factories import ACTOR, CIPHER, NOON, add_job, empty, execute, is_active, logs, scalar
 from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, is_clean, reap, settle
 
 
@@ -77,7 +77,7 @@ async def pause_twice(database: Database, jobid: int, _: Started) -> None:
 
 async def edit(database: Database, jobid: int, _: Started) -> None:
     patch = JobPatch.model_validate({"jitter": 1, "jobname": "Another"})
-    await at(database, after(100), editing.edit, ACTOR, jobid, patch)
+    await at(database, after(100), editing.edit, ACTOR, CIPHER, jobid, patch)
 
 
 async def edit_while_paused(database: Database, jobid: int, started: Started) -> None:
@@ -170,7 +170,7 @@ async def test_a_paused_job_that_goes_on_stays_paused_when_its_run_ends(database
 async def test_more_runs_during_the_last_one_are_run(database: Database) -> None:
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
-    await at(database, after(3), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 2}))
+    await at(database, after(3), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"maxruns": 2}))
     await settle(database, after(50), finished(started))
     (last,) = (await claim(database, after(61))).started
     await settle(database, after(62), finished(last))
@@ -182,7 +182,9 @@ async def test_more_runs_after_the_end_of_a_schedule_call_for_nothing(database: 
     jobid = await add_job(database, interval=60, maxruns=1, until=after(600))
     await at(database, after(2), passes.run_pass, 10, after(2))
     assert not await is_active(database, jobid)
-    await at(database, after(900), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": None}))
+    await at(
+        database, after(900), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"maxruns": None})
+    )
     assert not await is_active(database, jobid)
     assert await is_clean(database, jobid)
 
@@ -195,7 +197,7 @@ async def test_a_job_that_follows_another_outlives_the_runs_of_its_former_schedu
     (started,) = (await claim(database, after(2))).started
     none = dict.fromkeys(("startdate", "starttime", "interval"))
     patch = JobPatch.model_validate(none | {"after": {"jobid": parent, "on": "any"}})
-    await at(database, after(3), editing.edit, ACTOR, jobid, patch)
+    await at(database, after(3), editing.edit, ACTOR, CIPHER, jobid, patch)
     await settle(database, after(4), finished(started))
     assert await is_active(database, jobid)
 
@@ -226,7 +228,9 @@ async def test_nothing_is_made_up_for_that_came_between_the_last_run_and_more_of
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), finished(started))
-    await at(database, after(190), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 2}))
+    await at(
+        database, after(190), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"maxruns": 2})
+    )
     order = made_up_for(after(600))
     assert (await at(database, after(195), backfill.backfill, ACTOR, jobid, order)).count == 0
     assert await is_clean(database, jobid)
@@ -237,10 +241,12 @@ async def test_nothing_is_made_up_for_that_came_after_the_last_of_the_runs_that_
 ) -> None:
     jobid = await add_job(database, interval=60, maxruns=2, misfire="all")
     patch = JobPatch.model_validate({"exclude": ["2030-12-25"]})
-    await at(database, after(250), editing.edit, ACTOR, jobid, patch)
+    await at(database, after(250), editing.edit, ACTOR, CIPHER, jobid, patch)
     for second in (251, 252):
         await at(database, after(second), passes.run_pass, 10, after(second))
-    await at(database, after(400), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 5}))
+    await at(
+        database, after(400), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"maxruns": 5})
+    )
     assert (
         await at(database, after(401), backfill.backfill, ACTOR, jobid, made_up_for(after(400)))
     ).count == 0
@@ -251,7 +257,9 @@ async def test_what_an_edit_wrote_off_is_made_up_for_although_what_it_kept_was_e
     database: Database,
 ) -> None:
     jobid = await add_job(database, interval=60, maxruns=1, misfire="all")
-    await at(database, after(370), editing.edit, ACTOR, jobid, JobPatch.model_validate({"interval": 120}))
+    await at(
+        database, after(370), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"interval": 120})
+    )
     await at(database, after(371), passes.run_pass, 10, after(371))
     made_up = await at(database, after(372), backfill.backfill, ACTOR, jobid, made_up_for(after(370)))
     assert made_up.occurrences == [after(60), after(180), after(300)]
@@ -362,12 +370,12 @@ class Machine(RuleBasedStateMachine):
         )
     )  # fmt: skip
     def edit(self, patch: dict[str, Any]) -> None:
-        self.do(editing.edit, ACTOR, self.jobid, JobPatch.model_validate(patch))
+        self.do(editing.edit, ACTOR, CIPHER, self.jobid, JobPatch.model_validate(patch))
 
     @rule(more=st.integers(1, 2))
     def edit_maxruns(self, more: int) -> None:
         if self.maxruns is not None and self.do(
-            editing.edit, ACTOR, self.jobid, JobPatch.model_validate({"maxruns": self.maxruns + more})
+            editing.edit, ACTOR, CIPHER, self.jobid, JobPatch.model_validate({"maxruns": self.maxruns + more})
         ):
             self.maxruns += more
 
@@ -491,7 +499,9 @@ async def test_the_check_knows_the_bound_that_held_before_there_were_more_runs(d
     jobid = await add_job(database, interval=60, target=TARGET, maxruns=1)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), finished(started))
-    await at(database, after(190), editing.edit, ACTOR, jobid, JobPatch.model_validate({"maxruns": 9}))
+    await at(
+        database, after(190), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"maxruns": 9})
+    )
     assert await is_clean(database, jobid)
     await execute(
         database,

@@ -14,7 +14,7 @@ from scheduler_api.errors import InvalidInput
 from scheduler_api.services.jobs import actions, creating
 from scheduler_api.services.system import health
 from scheduler_api.workers.runner import Runner
-from tests.factories import ACTOR, add_job, execute, logs
+from tests.factories import ACTOR, CIPHER, add_job, execute, logs
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -63,7 +63,7 @@ async def test_the_past_is_what_the_database_says(ahead: Database) -> None:
         {"jobname": "Too late", "startdate": f"{soon:%Y-%m-%d}", "starttime": f"{soon:%H:%M:%S}"}
     )
     with pytest.raises(InvalidInput, match="must be in the future"):
-        await ahead.transact(creating.create, ACTOR, draft)
+        await ahead.transact(creating.create, ACTOR, CIPHER, draft)
 
 
 async def test_a_run_by_request_is_of_the_time_of_the_database(ahead: Database) -> None:

@@ -28,7 +28,7 @@ from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
-from tests.factories import ACTOR, NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
+from tests.factories import ACTOR, CIPHER, NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 
 NOW = NOON + timedelta(minutes=2, seconds=30)
 Side = Callable[[Session, datetime], Awaitable[Any]]
@@ -39,12 +39,14 @@ async def claim(session: Session, now: datetime) -> Any:
 
 
 async def edit(session: Session, now: datetime) -> Any:
-    return await editing.edit(session, now, ACTOR, 1, JobPatch.model_validate({"cron": "*/5 * * * *"}))
+    return await editing.edit(
+        session, now, ACTOR, CIPHER, 1, JobPatch.model_validate({"cron": "*/5 * * * *"})
+    )
 
 
 async def rename(session: Session, now: datetime) -> Any:
     return await editing.edit(
-        session, now, ACTOR, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5})
+        session, now, ACTOR, CIPHER, 1, JobPatch.model_validate({"jobname": "Renamed", "jitter": 5})
     )
 
 
@@ -104,7 +106,7 @@ async def cancel(session: Session, now: datetime) -> Any:
 
 async def retarget(session: Session, now: datetime) -> Any:
     patch = JobPatch.model_validate({"target": {"url": "http://b.example/"}, "overlap": True})
-    return await editing.edit(session, now, ACTOR, 1, patch)
+    return await editing.edit(session, now, ACTOR, CIPHER, 1, patch)
 
 
 TOKEN = UUID(int=1)

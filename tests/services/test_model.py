@@ -33,7 +33,7 @@ from scheduler_api.schedule.succession import MAX_COMPARED
 from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import actions, creating, editing, reading
 from scheduler_api.services.runs import passes
-from tests.factories import ACTOR, empty, logs
+from tests.factories import ACTOR, CIPHER, empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules
 
 Row = Any
@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         common = {"misfire": misfire, "grace": grace, "exclude": exclude, "maxruns": maxruns}
         ends = {"until": until.isoformat() if until else None}
         draft = JobDraft.model_validate({"jobname": "A job", "active": active, **written, **common, **ends})
-        self.jobid = self.do(creating.create, ACTOR, draft).jobid
+        self.jobid = self.do(creating.create, ACTOR, CIPHER, draft).jobid
         days = frozenset(datetime.fromisoformat(day).date() for day in exclude)
         rules = Rules(calls_for, days, until, maxruns, misfire, timedelta(seconds=grace))
         self.model = Model(rules, self.now, state="active" if active else "paused")
@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
         if sum(at <= self.now for at in self.model.open()) > MAX_COMPARED:
             return False
         before = self.row()
-        self.do(editing.edit, ACTOR, self.jobid, JobPatch.model_validate(patch))
+        self.do(editing.edit, ACTOR, CIPHER, self.jobid, JobPatch.model_validate(patch))
         self.model.edit(rules, self.now, redefined=self.row()["version"] != before["version"])
         return True
 
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
     @rule(maxruns=st.none() | st.integers(1, 8))
     def edit_maxruns(self, maxruns: int | None) -> None:
         if maxruns is None or maxruns > self.model.runs:
-            self.do(editing.edit, ACTOR, self.jobid, JobPatch.model_validate({"maxruns": maxruns}))
+            self.do(editing.edit, ACTOR, CIPHER, self.jobid, JobPatch.model_validate({"maxruns": maxruns}))
             if maxruns != self.model.rules.maxruns:
                 self.model.bound(replace(self.model.rules, maxruns=maxruns), self.now)
 
@@ -199,7 +199,11 @@ class Machine(RuleBasedStateMachine):
     @rule(misfire=st.sampled_from(["once", "all", "skip"]), name=st.sampled_from(["A job", "Another"]))
     def edit_other_fields(self, misfire: str, name: str) -> None:
         self.do(
-            editing.edit, ACTOR, self.jobid, JobPatch.model_validate({"misfire": misfire, "jobname": name})
+            editing.edit,
+            ACTOR,
+            CIPHER,
+            self.jobid,
+            JobPatch.model_validate({"misfire": misfire, "jobname": name}),
         )
         self.model.edit(replace(self.model.rules, misfire=misfire), self.now, redefined=False)
 

@@ -14,13 +14,13 @@ from scheduler_api.database.statements import Session
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import passes
-from tests.factories import ACTOR, add_job, logs, scalar
+from tests.factories import ACTOR, CIPHER, add_job, logs, scalar
 
 Verb = Callable[[Session, datetime], Awaitable[Any]]
 
 
 async def edit(session: Session, now: datetime) -> Any:
-    return await editing.edit(session, now, ACTOR, 1, JobPatch.model_validate({"interval": 3600}))
+    return await editing.edit(session, now, ACTOR, CIPHER, 1, JobPatch.model_validate({"interval": 3600}))
 
 
 async def pause(session: Session, now: datetime) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from scheduler_api.contracts.values import SECRET, TEXT
 from scheduler_api.errors import ERRORS_LIMIT, FieldError, further
 
 
@@ -31,7 +32,8 @@ def field_errors_of(errors: list[ErrorDetails], model: type[BaseModel] | None = 
 
 def _path(error: ErrorDetails) -> tuple[str | int, ...]:
     field = error.get("ctx", {}).get("field")
-    return (*error["loc"], field) if isinstance(field, str) else tuple(error["loc"])
+    place = tuple(step for step in error["loc"] if step not in {TEXT, SECRET})
+    return (*place, field) if isinstance(field, str) else place
 
 
 UNKNOWN = "extra_forbidden"

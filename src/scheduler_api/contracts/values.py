@@ -31,11 +31,14 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 MAX_CALENDAR_DAYS = 500
 CALENDAR_NAME = re.compile(r"^[a-z0-9][a-z0-9.-]{0,49}$")
 PROJECT_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,49}$")
+SECRET_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,99}$")
 #: The project of jobs for which none is given; it is always there.
 DEFAULT_PROJECT = "default"
 EXCLUDED = re.compile(r"\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?", re.ASCII)
 #: Instants and excluded days lie between these.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
+#: Steps in the path of an error that say only which kind of value it is about.
+TEXT, SECRET = "<text>", "<secret>"
 #: Control characters, surrogates, and the separators that end a line.
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
@@ -183,6 +186,15 @@ def _project_name(value: str) -> str:
     return value
 
 
+def _secret_name(value: str) -> str:
+    if not SECRET_NAME.fullmatch(value):
+        raise invalid(
+            "secret",
+            "Must be 1 to 100 lower-case letters, digits, dots, hyphens and underscores, such as crm-token.",
+        )
+    return value
+
+
 def _once_each(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
@@ -235,6 +247,11 @@ ProjectName = Annotated[
     StringConstraints(strip_whitespace=True),
     AfterValidator(_project_name),
     WithJsonSchema({"type": "string", "pattern": PROJECT_NAME.pattern}),
+]
+SecretName = Annotated[
+    str,
+    AfterValidator(_secret_name),
+    WithJsonSchema({"type": "string", "pattern": SECRET_NAME.pattern}),
 ]
 CalendarNames = Annotated[list[CalendarName], Field(max_length=4), AfterValidator(_once_each)]
 CalendarDays = Annotated[list[ExcludedDays], Field(max_length=MAX_CALENDAR_DAYS)]

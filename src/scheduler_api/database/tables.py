@@ -123,6 +123,8 @@ job = Table(
     Column("kind", RunKind, nullable=False, server_default="plain"),
     Column("target", JSONB),
     Column("host", Text),
+    # The secrets of its project that the target names, each once.
+    Column("secretnames", ARRAY(Text), nullable=False, server_default="{}"),
     # Instead of a schedule: the job that it runs after, and after which ends.
     Column("after", JSONB),
     Column("afterjobid", BigInteger),
@@ -192,6 +194,12 @@ job = Table(
     Index("ix_job_afterjobid", "afterjobid", postgresql_where=text("afterjobid IS NOT NULL")),
     Index("ix_job_project", "project", "jobid"),
     Index("ix_job_tags", "tags", postgresql_using="gin"),
+    Index(
+        "ix_job_secretnames",
+        "secretnames",
+        postgresql_using="gin",
+        postgresql_where=text("cardinality(secretnames) > 0"),
+    ),
     Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
     Index("ix_job_calendars", "jobid", postgresql_where=text("cardinality(calendars) > 0")),
     Index("ix_job_removedat", "jobid", postgresql_where=text("removedat IS NOT NULL")),
@@ -513,6 +521,23 @@ jobsecret = Table(
     Index("ix_jobsecret_jobid", "jobid"),
 )
 
+# What the targets of a project's jobs name, to be let in where they call.
+projectsecret = Table(
+    "projectsecret",
+    metadata,
+    Column("secretid", BigInteger, Identity(always=True), primary_key=True),
+    Column("project", ForeignKey("project.name", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    # Scheme, host and port of the only place where it is sent.
+    Column("origin", Text, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    # Whether it came with a job: then it goes when no job names it any more.
+    Column("generated", Boolean, nullable=False, server_default="false"),
+    Column("createdat", Instant, nullable=False),
+    Column("changedat", Instant, nullable=False),
+    UniqueConstraint("project", "name"),
+)
+
 # How many runs of the jobs with a tag, or calls to a host, may be in progress at once, and begin in a minute.
 concurrencylimit = Table(
     "concurrencylimit",
@@ -579,7 +604,7 @@ auditevent = Table(
         "'backfilled', 'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', "
         "'restoreconfirmed', 'calendarset', 'calendarremoved', 'signedin', 'signinrefused', 'signedout', "
         "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
-        "'projectadded', 'projectremoved')",
+        "'projectadded', 'projectremoved', 'secretset')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),

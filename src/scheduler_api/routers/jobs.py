@@ -15,6 +15,7 @@ from scheduler_api.routers.http.dependencies import (
     LOGS_LIMIT,
     ActorDep,
     ChangesDep,
+    CipherDep,
     Cursor,
     DatabaseDep,
     IdempotencyKey,
@@ -83,6 +84,7 @@ async def create_job(
     changes: ChangesDep,
     actor: ActorDep,
     principal: PrincipalDep,
+    cipher: CipherDep,
     key: IdempotencyKey = None,
 ) -> Job | Response:
     """Create a job and schedule its first run.
@@ -94,11 +96,11 @@ async def create_job(
     check_target(request, draft.target)
     draft = placed(principal, draft)
     if key is None:
-        job = await changes.make(creating.create, actor, draft)
+        job = await changes.make(creating.create, actor, cipher, draft)
         response.headers["Location"] = f"/jobs/{job.jobid}"
         tag(response, job.version)
         return job
-    once = await changes.make(idempotency.create_once, actor, key, draft)
+    once = await changes.make(idempotency.create_once, actor, cipher, key, draft)
     # As it was written then: an earlier version of the service may have done it.
     answer = Response(once.answer, 201, media_type="application/json")
     answer.headers["Location"] = f"/jobs/{once.jobid}"
@@ -144,6 +146,7 @@ async def edit_job(
     changes: ChangesDep,
     actor: ActorDep,
     principal: PrincipalDep,
+    cipher: CipherDep,
     request: Request,
     response: Response,
 ) -> Job | EditPreview:
@@ -157,7 +160,7 @@ async def edit_job(
     require_place(principal, patch)
     if changes.dryrun:
         return await preview_edit(request, database, jobid, patch, version)
-    job = await changes.make(editing.edit, actor, jobid, patch, version)
+    job = await changes.make(editing.edit, actor, cipher, jobid, patch, version)
     tag(response, job.version)
     return job
 

@@ -33,12 +33,19 @@ _OURS = frozenset(
 
 
 #: What the names of headers that let somebody in have in them.
-_SECRET = re.compile(r"auth|cookie|token|secret|passw|api-?key|credential|signature|session", re.IGNORECASE)
+_SECRET = re.compile(
+    r"auth(?!or(?!iz))|cookie|token|secret|passw|api-?key|credential|signature|session", re.IGNORECASE
+)
 
 
 def is_secret(name: str) -> bool:
     """Whether the value of such a header is likely to let whoever reads it in."""
     return _SECRET.search(name) is not None
+
+
+def as_word(name: str) -> str:
+    """A header's name as part of the name of a secret."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "header"
 
 
 def error_in(name: str, value: str) -> str | None:

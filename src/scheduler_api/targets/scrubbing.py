@@ -2,7 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
 from scheduler_api.targets.headers import is_secret
 
@@ -12,16 +14,24 @@ SCRUBBED = "•••"
 SHORTEST = 6
 
 
-def secrets_in(headers: Mapping[str, str]) -> list[str]:
-    """What of a call's headers lets somebody in, and what it is made of: the longest first."""
+def secrets_in(headers: Mapping[str, str], further: Iterable[str] = ()) -> list[str]:
+    """What of a call's headers lets somebody in, and what it is made of, with what `further` is secret.
+
+    The longest first.
+    """
     found: set[str] = set()
+    for value in further:
+        found |= {value, *_parts(value)}
     for name, value in headers.items():
         if name == "scheduler-run":
             # The address at which the target reports ends with a token.
             found |= {value, value.rpartition("/")[2]}
         elif is_secret(name) and name != "webhook-signature":
             found |= {value, *_parts(value)}
-    return sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True)
+    long = {secret for secret in found if len(secret) >= SHORTEST}
+    # An echo may come as JSON, or as part of an address.
+    long |= {json.dumps(secret)[1:-1] for secret in long} | {quote(secret, safe="") for secret in long}
+    return sorted(long, key=len, reverse=True)
 
 
 def scrubbed(text: str, secrets: Sequence[str], *, is_cut: bool = False) -> str:

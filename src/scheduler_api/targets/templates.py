@@ -61,6 +61,11 @@ def without(text: str) -> str:
     return _PLACEHOLDER.sub("0", text)
 
 
+def has_text(text: str) -> bool:
+    """Whether there is more to the text than placeholders."""
+    return bool(_PLACEHOLDER.sub("", text).strip())
+
+
 def fill_url(text: str, values: Values) -> str:
     """The URL with every value percent-encoded, so that none can change the structure around it."""
 

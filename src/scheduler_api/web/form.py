@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.jobs.changes import Change
+from scheduler_api.contracts.jobs.credentials import NamedSecret
 from scheduler_api.contracts.jobs.drafts import Ending, JobDraft, Record
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import EditPreview, SchedulePreview
@@ -126,7 +127,9 @@ def definition(job: Job) -> str:
     written = job.model_dump(mode="json", include={*JobDraft.model_fields} - {"active"}, exclude_none=True)
     target = written.get("target")
     if target is not None and target.get("headers"):
-        target["headers"] = dict.fromkeys(target["headers"], MASK)
+        target["headers"] = {
+            name: MASK if isinstance(value, str) else value for name, value in target["headers"].items()
+        }
     return json.dumps(written, indent=2, ensure_ascii=False)
 
 
@@ -138,6 +141,8 @@ def _field(path: Sequence[str | int], kind: str | None) -> str:
     first_inside = {"target": "url", "after": "jobid"}
     if name not in first_inside:
         return str(name)
+    if inner[:1] == ["oauth2"] and inner[1:]:
+        return f"{name}_oauth2_{inner[1]}"
     return f"{name}_{inner[0] if inner else first_inside[str(name)]}"
 
 
@@ -174,10 +179,19 @@ RETRIES = (
     "target_retryfor",
     "target_heartbeattimeout",
 )
+SIGNING_IN = (
+    "target_clientcert",
+    "target_cacert",
+    "target_oauth2",
+    "target_oauth2_tokenurl",
+    "target_oauth2_clientid",
+    "target_oauth2_clientsecret",
+    "target_oauth2_scope",
+)
 CALLS = (
     "target_url", "target_method", "target_headers", "target_body", "target_timeout", "target_success",
     "target_pattern", "target_keepresponse", "target_retries", "overlap", "concurrency", "autopause",
-    *RETRIES,
+    *RETRIES, *SIGNING_IN,
 )  # fmt: skip
 REST = tuple(name for name in JobDraft.model_fields if name not in {*FIRST, *CALLS, "target", "after"})
 #: The fields of a job that the form shows in a way of their own; all others it shows as they are.
@@ -222,10 +236,23 @@ def _schedule_fields(job: Job) -> dict[str, str]:
 def _target_fields(target: Target) -> dict[str, str]:
     written = target.model_dump(mode="json")
     fields = {f"target_{name}": _text(written[name]) for name in PLAIN}
-    fields["target_headers"] = "\n".join(f"{name}: {MASK}" for name in target.headers)
+    fields["target_headers"] = "\n".join(
+        f"{name}: {MASK if isinstance(value, str) else reference(value)}"
+        for name, value in target.headers.items()
+    )
+    for name, secret in (("clientcert", target.clientcert), ("cacert", target.cacert)):
+        fields[f"target_{name}"] = "" if secret is None else secret.secret
+    if target.oauth2 is not None:
+        client = target.oauth2.model_dump() | {"clientsecret": target.oauth2.clientsecret.secret}
+        fields |= {f"target_oauth2_{name}": value for name, value in client.items()}
     fields["target_body"] = body_text(target.body)
     fields["target_keepresponse"] = YES_NO[target.keepresponse]
     return fields | {f"target_{name}": " ".join(written[name]) for name in ("success", "retryon")}
+
+
+def reference(named: NamedSecret) -> str:
+    """How a line of headers names a secret."""
+    return f"{{{{secret:{named.secret}}}}}"
 
 
 def body_text(body: Any) -> str:

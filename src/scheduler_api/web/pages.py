@@ -22,7 +22,7 @@ from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, Cale
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import Occurrence, Upcoming
-from scheduler_api.contracts.jobs.secrets import NewSecret
+from scheduler_api.contracts.jobs.secrets import NewSecret, ProjectSecret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.system.overview import Overview
@@ -422,6 +422,17 @@ class Pages:
         """Users, and the form for a new one, with what was typed and what is wrong with it."""
         return self._accesses("users.html", now, found, fields, field_errors)
 
+    def project_secrets(
+        self,
+        now: datetime,
+        project: str,
+        found: Sequence[ProjectSecret],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        """A project's secrets, and the form to set one, with what was typed and what is wrong with it."""
+        return self._accesses("project_secrets.html", now, found, fields, field_errors, project=project)
+
     def projects(
         self,
         now: datetime,
@@ -440,13 +451,14 @@ class Pages:
         self,
         template: str,
         now: datetime,
-        found: Sequence[Key] | Sequence[User] | Sequence[Project],
+        found: Sequence[Key] | Sequence[User] | Sequence[Project] | Sequence[ProjectSecret],
         fields: Mapping[str, str],
         field_errors: Sequence[FieldError],
+        **more: str,
     ) -> str:
         messages = form.messages(field_errors, None)
         context = {"now": now, "found": found, "fields": fields, "messages": messages}
-        return self._render(template, choices=list(Role), **context)
+        return self._render(template, choices=list(Role), **context, **more)
 
     def error(self, problem: Problem) -> str:
         """A problem, for people."""

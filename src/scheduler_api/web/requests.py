@@ -28,7 +28,8 @@ def shown(job: Job, log: Log, own_body: Any) -> Shown | None:
         return None
     try:
         target = job.target if own_body is None else job.target.model_copy(update={"body": own_body})
-        call = request_of(target, values_of(log, job))
+        named = {name: MASK for name, _ in target.secrets.values()}
+        call = request_of(target, values_of(log, job), named)
     except Exception:  # a page that is to explain must not fail itself
         return None
     own = {name.lower() for name in job.target.headers}

@@ -20,10 +20,12 @@ from scheduler_api.wording.targets import (
     attempt,
     autopause,
     body,
+    header,
     is_web,
     outlook,
     overlap,
     retry_plan,
+    secrets_of,
     success,
 )
 
@@ -43,6 +45,7 @@ __all__ = [
     "cancelling",
     "differences",
     "duration",
+    "header",
     "is_web",
     "local",
     "milliseconds",
@@ -54,6 +57,7 @@ __all__ = [
     "retriable",
     "retry_plan",
     "schedule",
+    "secrets_of",
     "success",
     "taken",
     "whole_schedule",

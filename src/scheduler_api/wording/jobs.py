@@ -57,7 +57,8 @@ DONE = {
     ChangeAction.CANCELLED: "run {logid}",
     ChangeAction.BACKFILLED: "{count} runs, from {since} to {until}",
     ChangeAction.SECRET_ADDED: "secret {secretid}",
-    ChangeAction.SECRET_REMOVED: "secret {secretid}",
+    ChangeAction.SECRET_REMOVED: "secret {secret}",
+    ChangeAction.SECRET_SET: "secret {secret}, for {origin}",
     ChangeAction.USER_ADDED: "{name}, {role}",
     ChangeAction.USER_REMOVED: "{name}, {role}",
     ChangeAction.LINK_MADE: "for {name}",
@@ -72,6 +73,7 @@ DONE = {
 ACTIONS = {
     ChangeAction.SECRET_ADDED: "secret added",
     ChangeAction.SECRET_REMOVED: "secret removed",
+    ChangeAction.SECRET_SET: "secret set",
     ChangeAction.LIMIT_SET: "limit set",
     ChangeAction.LIMIT_REMOVED: "limit removed",
     ChangeAction.CALENDAR_SET: "calendar set",
@@ -101,7 +103,8 @@ def differences(change: Change | AuditEvent) -> list[str]:
     """A change, field by field; of a creation, nothing: the job shows it. Values of headers are masked."""
     if change.action in DONE:
         said = change.after or change.before or {}
-        return [DONE[change.action].format_map(said | {"role": _roles(said)})]
+        secret = said.get("secretid") or said.get("name")
+        return [DONE[change.action].format_map(said | {"role": _roles(said), "secret": secret})]
     if change.action == "created" or change.after is None:
         return []
     before, after = _fields(change.before, change.after), _fields(change.after, change.before)
@@ -138,13 +141,15 @@ def _differs(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 
 def _difference(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     was, became = (
-        MASK if name.startswith(HEADER) and name in side else _shown(side.get(name))
+        MASK if name.startswith(HEADER) and isinstance(side.get(name), str) else _shown(side.get(name))
         for side in (before, after)
     )
     return f"{name}: {was} → {became}" if name in before or name not in after else f"{name}: {became}"
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict) and value.keys() == {"secret"}:
+        return f"secret {value['secret']}"
     if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
         text = ", ".join(map(str, value)) or "none"
     elif isinstance(value, dict | list):

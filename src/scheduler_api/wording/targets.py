@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from scheduler_api.contracts.jobs.credentials import NamedSecret
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.jobs.targets import MASK, Target
 from scheduler_api.contracts.runs.attempts import Attempt
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.wording.instants import local
@@ -15,6 +16,8 @@ from scheduler_api.wording.schedules import duration
 
 #: A log with such a status is not over.
 UNDER_WAY = {"pending", "running"}
+#: What secrets are for, by the field that names them.
+USES = {"clientcert": "client certificate", "cacert": "private authority", "oauth2": "OAuth 2.0"}
 WEB = re.compile(r"https?://[^\s{}]+", re.IGNORECASE)
 
 
@@ -102,6 +105,19 @@ def autopause(job: Job) -> str:
 def body(value: Any) -> str:
     """A target's body as it was written; JSON with indentation."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def header(value: str | NamedSecret) -> str:
+    """The value of a header: the name of a secret, or that there is one."""
+    return MASK if isinstance(value, str) else f"secret {value.secret}"
+
+
+def secrets_of(target: Target) -> str:
+    """The secrets that a target names, and what for: `crm-token (Authorization), client (OAuth 2.0)`."""
+    uses: dict[str, list[str]] = {}
+    for (field, *inner), (name, _) in target.secrets.items():
+        uses.setdefault(name, []).append(USES.get(field, inner[0] if inner else field))
+    return ", ".join(f"{name} ({', '.join(what)})" for name, what in uses.items())
 
 
 def is_web(url: str) -> bool:

@@ -17,7 +17,7 @@ from scheduler_api.database import installation
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.schedule import zones
-from scheduler_api.services.jobs import actions, calendars, removal
+from scheduler_api.services.jobs import actions, calendars, project_secrets, removal
 from scheduler_api.services.runs import breakers, repairs
 from scheduler_api.services.runs.retention import FOR_EVER, Keep
 from scheduler_api.workers.history import HistoryKeeper
@@ -97,6 +97,7 @@ class Upkeep:
                 repaired.count += await undisturbed(self._database.transact(repairs.shorten_waits))
                 await self.follow_calendars(SCHEDULE, seconds)
                 await self._remove()
+                await undisturbed(self._database.transact(project_secrets.remove_unnamed))
                 await self._history.tend()
                 repaired.is_through = True
                 return repaired

@@ -53,6 +53,7 @@ TABLE = """
     GET /jobs/{jobid}/logs viewer
     GET /jobs/{jobid}/secrets viewer
     GET /jobs/{jobid}/upcoming viewer
+    GET /projects/{project}/secrets viewer
     GET /logs viewer
     GET /logs/{logid} viewer
     GET /limits viewer
@@ -79,6 +80,10 @@ TABLE = """
     POST /jobs/{jobid}/secrets editor
     DELETE /jobs/{jobid}/secrets/{secretid} editor
     POST /jobs/{jobid}/secrets/{secretid}/delete editor
+    POST /projects/{project}/secrets/edit editor
+    PUT /projects/{project}/secrets/{secret} editor
+    DELETE /projects/{project}/secrets/{secret} editor
+    POST /projects/{project}/secrets/{secret}/delete editor
     PUT /limits/{scope}/{name} editor
     DELETE /limits/{scope}/{name} editor
     POST /calendars/edit editor
@@ -196,7 +201,8 @@ async def test_who_may_not_sees_no_button_for_it(comes: Comes, database: Databas
     for role, refused in (("viewer", "operator"), ("operator", "editor"), ("editor", "admin")):
         client = comes(await key_of(database, role), accept=HTML)
         for path in ("/overview", "/jobs", "/jobs/1", "/logs", f"/logs/{logid}", "/upcoming", "/calendars",
-                     "/calendars/holidays", "/account", "/jobs/1/days"):  # fmt: skip
+                     "/calendars/holidays", "/account", "/jobs/1/days", "/projects",
+                     "/projects/default/secrets"):  # fmt: skip
             page = (await client.get(path)).text
             asked = {other for other in _forbidden(refused) if _leads(page, other)}
             assert not asked, (role, path, asked)

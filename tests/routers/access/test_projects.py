@@ -92,10 +92,12 @@ async def test_each_address_tells_the_projects_apart(
         if path in {"/events", "/account/sign-out", "/account/password"} or first == "-":
             continue
         may = first != "admin" and (method, path) not in WHOLE and role.may(Role(first))
-        is_of_one = "{jobid}" in path or "{logid}" in path
+        of_project = path.startswith("/projects/{project}/secrets")
+        is_of_one = of_project or "{jobid}" in path or "{logid}" in path
         for jobid in (THEIRS, MINE) if is_of_one else (MINE,):
             expected = 403 if not may else 404 if is_of_one and jobid == THEIRS else None
             address = path.replace("{jobid}", str(jobid)).replace("{logid}", str(logids[jobid]))
+            address = address.replace("{project}", "crm" if jobid == THEIRS else "billing")
             for name, value in VALUES.items():
                 address = address.replace(re.sub(r":\w+}", "}", name), value)
             answer = await client.request(method, address)

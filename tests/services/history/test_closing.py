@@ -23,7 +23,7 @@ from scheduler_api.services.runs.retention import Keep
 from scheduler_api.workers import steadiness
 from scheduler_api.workers.history import HistoryKeeper
 from scheduler_api.workers.steadiness import SteadyClock
-from tests.factories import ACTOR, add_job, execute, lay_out_days, rows, scalar
+from tests.factories import ACTOR, CIPHER, add_job, execute, lay_out_days, rows, scalar
 from tests.services.runs.test_claims import TARGET, claim, failed, settle
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -356,7 +356,7 @@ async def test_of_changes_those_since_the_horizon_stay(days: Database) -> None:
     for first, day in ((1, 2), (3, 5)):
         await run_daily(days, first, day)
         patch = JobPatch.model_validate({"exclude": [f"2030-02-0{day}"]})
-        await at(days, noon(day) + HOUR, editing.edit, ACTOR, 1, patch)
+        await at(days, noon(day) + HOUR, editing.edit, ACTOR, CIPHER, 1, patch)
     await run_daily(days, 6, 6)
     await close(days, 5)
     await drop(days, noon(6))
@@ -371,7 +371,7 @@ async def test_a_completed_job_of_which_only_days_off_are_left_stays_so(days: Da
     await run_daily(days, 1, 1)
     for maxruns in (None, 5):
         now = noon(1) + HOUR * (maxruns or 1)
-        job = await at(days, now, editing.edit, ACTOR, 1, JobPatch(maxruns=maxruns))
+        job = await at(days, now, editing.edit, ACTOR, CIPHER, 1, JobPatch(maxruns=maxruns))
         assert job.state == "completed"
         assert (await check(days)).clean
 

@@ -14,7 +14,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, calendars, creating, reading
 from scheduler_api.services.runs import passes
-from tests.factories import ACTOR, logs
+from tests.factories import ACTOR, CIPHER, logs
 
 BEGIN = datetime(2030, 1, 1, 0, 0, 1, tzinfo=UTC)
 DAYS: list[dict[str, Any]] = [{"calendars": ["days"]}, {"exclude": ["2030-01-01", "2030-01-03"]}]
@@ -38,7 +38,7 @@ async def set_days(database: Database, now: datetime, *days: str) -> None:
 
 async def create(database: Database, **fields: Any) -> None:
     draft = JobDraft.model_validate({"jobname": "A job", "calendars": ["days"]} | fields)
-    await do(database, BEGIN, creating.create, ACTOR, draft)
+    await do(database, BEGIN, creating.create, ACTOR, CIPHER, draft)
 
 
 async def tick(database: Database, now: datetime) -> None:

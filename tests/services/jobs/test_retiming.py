@@ -16,7 +16,7 @@ from scheduler_api.services.history import explain, upcoming
 from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.jobs.planning import spread
 from scheduler_api.services.runs import passes, repairs
-from tests.factories import ACTOR, NOON, add_job, execute, logs, scalar
+from tests.factories import ACTOR, CIPHER, NOON, add_job, execute, logs, scalar
 from tests.services.runs.test_claims import TARGET, after, at, claim, finished, is_clean, settle
 
 MINUTELY: dict[str, Any] = {"cron": "* * * * *", "startdate": None, "starttime": None, "repeat": True}
@@ -38,7 +38,7 @@ async def add(database: Database, due: datetime = NOON, **values: Any) -> int:
 
 
 async def edit(database: Database, now: datetime, jobid: int, patch: dict[str, Any]) -> None:
-    await at(database, now, editing.edit, ACTOR, jobid, JobPatch.model_validate(patch))
+    await at(database, now, editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate(patch))
     assert await is_clean(database, jobid)
 
 

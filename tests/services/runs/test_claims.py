@@ -30,6 +30,7 @@ from scheduler_api.targets import Failure
 from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import (
     ACTOR,
+    CIPHER,
     NOON,
     add_job,
     execute,
@@ -483,7 +484,7 @@ async def test_an_edit_during_a_run_takes_effect_when_it_settles(database: Datab
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     patch = JobPatch.model_validate({"interval": 600, "target": {"url": "http://b.example/"}})
-    await at(database, after(30), editing.edit, ACTOR, jobid, patch)
+    await at(database, after(30), editing.edit, ACTOR, CIPHER, jobid, patch)
     assert await is_clean(database)
     await settle(database, after(40), finished(started))
     ran, promise = await logs(database, jobid)
@@ -582,6 +583,7 @@ async def test_a_retry_goes_to_where_the_target_is_now(database: Database) -> No
         after(4),
         editing.edit,
         ACTOR,
+        CIPHER,
         jobid,
         JobPatch.model_validate({"target": TARGET | {"url": "http://b.example/"}}),
     )
@@ -596,7 +598,9 @@ async def test_a_retry_of_a_job_that_lost_its_target_fails(database: Database) -
     jobid = await add_job(database, interval=60, target=TARGET)
     (started,) = (await claim(database, after(2))).started
     await settle(database, after(3), failed(started))
-    await at(database, after(4), editing.edit, ACTOR, jobid, JobPatch.model_validate({"target": None}))
+    await at(
+        database, after(4), editing.edit, ACTOR, CIPHER, jobid, JobPatch.model_validate({"target": None})
+    )
     (started,) = (await claim(database, after(20))).started
     assert started.document is None
     await settle(database, after(21), failed(started, Failure.TEMPLATE, again=True))

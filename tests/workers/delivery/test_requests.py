@@ -38,7 +38,7 @@ def target(**fields: Any) -> Target:
 
 
 def sent(**fields: Any) -> bytes:
-    return request_of(target(**fields), values_of(RUN, RUN)).body or b""
+    return request_of(target(**fields), values_of(RUN, RUN), {}).body or b""
 
 
 @pytest.mark.parametrize(

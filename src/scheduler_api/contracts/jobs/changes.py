@@ -29,6 +29,7 @@ class ChangeAction(StrEnum):
     CANCELLED = "cancelled"
     SECRET_ADDED = "secretadded"  # noqa: S105 - no password
     SECRET_REMOVED = "secretremoved"  # noqa: S105 - no password
+    SECRET_SET = "secretset"  # noqa: S105 - no password
     LIMIT_SET = "limitset"
     LIMIT_REMOVED = "limitremoved"
     CALENDAR_SET = "calendarset"

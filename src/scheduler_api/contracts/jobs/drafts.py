@@ -300,13 +300,18 @@ class JobDraft(JobFields):
         return (
             self.model_dump()
             | {"host": self.host, "calendardays": [*self._calendardays]}
-            | {"calendarversion": self._calendarversion}
+            | {"calendarversion": self._calendarversion, "secretnames": self.secretnames}
         )
 
     @property
     def host(self) -> str | None:
         """Which host its runs call; None: they call nothing."""
         return None if self.target is None else self.target.host
+
+    @property
+    def secretnames(self) -> list[str]:
+        """The secrets of its project that its target names, in order."""
+        return [] if self.target is None else sorted({name for name, _ in self.target.secrets.values()})
 
     @property
     def definition(self) -> Definition:

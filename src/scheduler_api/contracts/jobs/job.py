@@ -140,5 +140,5 @@ class Job(JobSummary):
         """The same for those who may not write them: they often are credentials."""
         if self.target is None or not self.target.headers:
             return self
-        masked = self.target.model_copy(update={"headers": dict.fromkeys(self.target.headers, MASK)})
-        return self.model_copy(update={"target": masked})
+        kept = {name: MASK if isinstance(text, str) else text for name, text in self.target.headers.items()}
+        return self.model_copy(update={"target": self.target.model_copy(update={"headers": kept})})

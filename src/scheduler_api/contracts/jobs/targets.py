@@ -15,6 +15,14 @@ from pydantic import (
 )
 from pydantic_core import from_json, to_json
 
+from scheduler_api.contracts.jobs.credentials import (
+    Headers,
+    HeaderValue,
+    NamedSecret,
+    OAuth2,
+    OAuth2Patch,
+    plain,
+)
 from scheduler_api.contracts.values import (
     Input,
     clean_text,
@@ -67,13 +75,15 @@ def _link(value: str) -> str:
     return value
 
 
-def _header(name: str, value: str) -> None:
-    wrong = header_rules.error_in(name, value) or templates.error_in(value)
+def _header(name: str, value: HeaderValue) -> None:
+    wrong = header_rules.error_in(name, value if isinstance(value, str) else "")
+    if wrong is None and not isinstance(value, str) and name.lower() == "content-type":
+        wrong = "Write the media type out: it is no secret."
     if wrong is not None:
         raise invalid("header", f"{name}: {wrong}" if name.isprintable() else wrong)
 
 
-def _headers(value: dict[str, str]) -> dict[str, str]:
+def _headers(value: Headers) -> Headers:
     for name, text in value.items():
         _header(name, text)
     if len({name.lower() for name in value}) < len(value):
@@ -81,7 +91,7 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _changed_headers(value: dict[str, str | None]) -> dict[str, str | None]:
+def _changed_headers(value: dict[str, HeaderValue | None]) -> dict[str, HeaderValue | None]:
     _headers({name: text or "" for name, text in value.items()})
     return value
 
@@ -209,10 +219,12 @@ class Target(TargetSummary):
         },
     )
 
-    headers: Annotated[dict[str, str], Field(max_length=50), AfterValidator(_headers)] = Field(
+    headers: Annotated[Headers, Field(max_length=50), AfterValidator(_headers)] = Field(
         default_factory=dict,
-        description="Additional headers. Values may contain placeholders. Connection headers and the "
-        "service's own headers cannot be set.",
+        description="Additional headers. Values are text, which may contain placeholders, or name a secret: "
+        '`{"secret": "crm-token"}`. Text for a header that holds credentials, such as `Authorization`, is '
+        "kept as a secret of the project, which the answer names. Connection headers and the service's own "
+        "headers cannot be set.",
     )
     body: Body = Field(
         None,
@@ -220,6 +232,38 @@ class Target(TargetSummary):
         "JSON. Strings may contain placeholders: in JSON, a string that is only a placeholder becomes its "
         "value, and numbers stay numbers.",
     )
+    clientcert: NamedSecret | None = Field(
+        None,
+        description="The secret with which the service identifies itself to the target (TLS): a certificate "
+        "and its private key, as PEM. Requires https.",
+    )
+    cacert: NamedSecret | None = Field(
+        None,
+        description="The secret with the certificates of authorities that the target's certificate may be "
+        "signed by instead of the usual ones, as PEM. Requires https.",
+    )
+    oauth2: OAuth2 | None = Field(
+        None,
+        description="Client credentials (OAuth 2.0): requests carry a token that is fetched with them, and "
+        "kept until it expires.",
+    )
+
+    @property
+    def secrets(self) -> dict[tuple[str, ...], tuple[str, str]]:
+        """The secrets that it names, each with the origin it goes to, by the fields that name them."""
+        here = urls.origin_of(self.url)
+        found: dict[tuple[str, ...], tuple[str, str]] = {
+            ("headers", name): (value.secret, here)
+            for name, value in self.headers.items()
+            if isinstance(value, NamedSecret)
+        }
+        for name, value in (("clientcert", self.clientcert), ("cacert", self.cacert)):
+            if value is not None:
+                found[name,] = value.secret, here
+        if self.oauth2 is not None:
+            origin = urls.origin_of(self.oauth2.tokenurl)
+            found["oauth2", "clientsecret"] = self.oauth2.clientsecret.secret, origin
+        return found
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Target":
@@ -228,11 +272,16 @@ class Target(TargetSummary):
         self._check_charset()
         if self.method is Method.HEAD and self.pattern is not None:
             raise invalid_at("pattern", "A response to HEAD has no body; leave it out, or use GET.")
+        for name in ("clientcert", "cacert"):
+            if getattr(self, name) is not None and self.url and not self.url.lower().startswith("https:"):
+                raise invalid_at(name, "Requires a URL that begins with https://.")
+        if self.oauth2 is not None and "authorization" in {name.lower() for name in self.headers}:
+            raise invalid_at("oauth2", "Leave the header Authorization out: it carries the token.")
         return self
 
     def _check_charset(self) -> None:
         """A body is sent in the charset that its type declares, or refused."""
-        own = media_type.of({name: text for name, text in self.headers.items() if text})
+        own = media_type.of({name: text for name, text in plain(self.headers).items() if text})
         if own.unknown is not None:
             raise invalid_at("headers", f"There is no charset {own.unknown}; leave it out for UTF-8.")
         if own.charset == "utf-8":
@@ -244,6 +293,11 @@ class Target(TargetSummary):
         except UnicodeEncodeError as error:
             missing = error.object[error.start]
             raise invalid_at("body", f"Cannot be sent as {own.charset}, which has no “{missing}”.") from None
+
+
+ChangedHeaders = Annotated[
+    dict[str, HeaderValue | None], Field(max_length=50), AfterValidator(_changed_headers)
+]
 
 
 class TargetPatch(Target):
@@ -271,9 +325,8 @@ class TargetPatch(Target):
         return self.model_dump(mode="json", exclude_unset=True) | dict.fromkeys(self._gone)
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_url)] = Field("")
-    headers: Annotated[dict[str, str | None], Field(max_length=50), AfterValidator(_changed_headers)] = Field(  # type: ignore[assignment]  # null: it goes
-        default_factory=dict
-    )
+    headers: ChangedHeaders = Field(default_factory=dict)  # type: ignore[assignment]  # null: it goes
+    oauth2: OAuth2Patch | None = Field(None, description="The changes to them; null: none any more.")
 
 
 AnyTarget = TypeVar("AnyTarget", bound=Target)

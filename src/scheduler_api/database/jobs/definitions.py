@@ -20,7 +20,7 @@ SCHEDULE, STATE = (
 #: What an author of a job writes: one column for each field of a draft that is kept as it is.
 WRITTEN = tuple(name for name in JobDraft.model_fields if name not in {"active", "delay"})
 #: What follows from that.
-DERIVED = ("kind", "host", "afterjobid", "calendardays", "calendarversion")
+DERIVED = ("kind", "host", "afterjobid", "calendardays", "calendarversion", "secretnames")
 
 #: The next run of each job, with how its runs have gone.
 NEXT_RUN = f"""
@@ -41,7 +41,8 @@ BEGUN = f"""
 """
 #: A target without what lists and schedules need not know, and what may be long.
 SHORT_TARGET = """
-    CASE jsonb_typeof(job.target) WHEN 'object' THEN job.target - CAST('{headers,body}' AS text[]) END
+    CASE jsonb_typeof(job.target) WHEN 'object'
+         THEN job.target - CAST('{headers,body,clientcert,cacert,oauth2}' AS text[]) END
 """
 #: Whether there is more to a job's schedule than an interval, or one start.
 IS_REFINED = """
@@ -216,6 +217,7 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
         "afterjobid": values["after"] and values["after"]["jobid"],
         "calendardays": values["calendardays"],
         "calendarversion": values["calendarversion"],
+        "secretnames": values["secretnames"],
     }
     return {column: values[column] for column in WRITTEN} | documents | derived
 

@@ -41,35 +41,6 @@ CIPHERTEXTS = Statement(
 )
 
 
-class Encrypted(NamedTuple):
-    """A secret as it is kept."""
-
-    secretid: int
-    ciphertext: bytes
-
-
-ALL = Statement(
-    """
-    SELECT secretid, ciphertext FROM jobsecret WHERE secretid > :after ORDER BY secretid LIMIT :limit
-    """,
-    Encrypted,
-)
-REPLACE = Statement(
-    "UPDATE jobsecret SET ciphertext = :ciphertext WHERE secretid = :secretid AND ciphertext = :before"
-)
-
-
-async def some(session: Session, after: int, limit: int) -> list[Encrypted]:
-    """Up to `limit` secrets of all jobs above a secretid, in order."""
-    return await session.all(ALL, after=after, limit=limit)
-
-
-async def replace(session: Session, secret: Encrypted, ciphertext: bytes) -> None:
-    """Keep a secret in other words, unless it is another one by now."""
-    secretid, before = secret
-    await session.all(REPLACE, secretid=secretid, before=before, ciphertext=ciphertext)
-
-
 async def of_job(session: Session, jobid: int) -> list[SecretRow]:
     """The job's secrets, oldest first, but for what they are."""
     return await session.all(SECRETS, jobid=jobid)

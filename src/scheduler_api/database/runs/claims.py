@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, text
 
+from scheduler_api.database.jobs.project_secrets import NAMED
 from scheduler_api.database.runs.due import DUE, DueLog
 from scheduler_api.database.runs.settling import IS_FREE, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
@@ -123,6 +124,8 @@ class Started(NamedTuple):
     """The job's target as JSON. It may be large, so that it is parsed outside of any transaction."""
     secrets: list[bytes]
     """Encrypted, the newest first."""
+    named: str | None = None
+    """What the target names, as JSON: by the name of a secret its origin, and what it is, encrypted."""
     conflict: bool = False
     """Whether the job's next occurrence had a row already."""
 
@@ -168,6 +171,7 @@ START = Statement(
            CAST(CASE WHEN body IS NULL THEN job.target
                      ELSE jsonb_set(job.target, '{{body}}', body) END AS text) AS document,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
+           CASE WHEN cardinality(job.secretnames) > 0 THEN {NAMED} END AS named,
            next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
     FROM started JOIN job ON job.jobid = started.jobid
     """,

@@ -14,7 +14,14 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.access import projects
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
-from scheduler_api.errors import JobNotFound, LogNotFound, NotPermitted, NotSignedIn, SchedulerError
+from scheduler_api.errors import (
+    JobNotFound,
+    LogNotFound,
+    NotPermitted,
+    NotSignedIn,
+    ProjectNotFound,
+    SchedulerError,
+)
 from scheduler_api.routers.http.access import LOCAL_HOSTS, without_port
 from scheduler_api.routers.http.permissions import Need
 from scheduler_api.services.access.signing import Comer
@@ -66,8 +73,13 @@ async def admit_again(request: Request) -> None:
 
 
 async def _look_at_object(request: Request, principal: Principal, needed: Role) -> None:
-    """Judge by the project of the job or the run that an address is about, if there is one."""
+    """Judge by the project that an address names, or by that of the job or the run that it is about."""
     database: Database = request.state.database
+    named = request.path_params.get("project")
+    if named is not None:
+        if not principal.roles.may(Role.VIEWER, named):
+            raise ProjectNotFound(f"There is no project {named[:50]}.")
+        require(principal, needed, named)
     for name, find, not_there in (
         ("jobid", projects.project_of_job, JobNotFound),
         ("logid", projects.project_of_log, LogNotFound),

@@ -16,7 +16,15 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
-from scheduler_api.contracts.values import CALENDAR_NAME, MAX_ID, PROJECT_NAME, CalendarName, ProjectName
+from scheduler_api.contracts.values import (
+    CALENDAR_NAME,
+    MAX_ID,
+    PROJECT_NAME,
+    SECRET_NAME,
+    CalendarName,
+    ProjectName,
+    SecretName,
+)
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed, SigningInIsOff
 from scheduler_api.routers.http.access import SAFE_METHODS
@@ -355,6 +363,26 @@ async def _project(
         raise InvalidInput(FieldError(("project",), error.errors()[0]["msg"])) from None
 
 
+def secret_name(text: str) -> str:
+    """The name of a secret. Raises InvalidInput."""
+    try:
+        return SECRET.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(FieldError(("name",), error.errors()[0]["msg"])) from None
+
+
+async def _secret_name(
+    secret: Annotated[
+        str,
+        Path(description="Which secret.", examples=["crm-token"]),
+        WithJsonSchema({"type": "string", "pattern": SECRET_NAME.pattern}),
+    ],
+) -> str:
+    return secret_name(secret)
+
+
+SECRET = TypeAdapter(SecretName)
+SecretNamePath = Annotated[str, Depends(_secret_name)]
 PROJECT = TypeAdapter(ProjectName)
 ProjectPath = Annotated[str, Depends(_project)]
 CALENDAR = TypeAdapter(CalendarName)

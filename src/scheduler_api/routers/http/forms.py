@@ -13,15 +13,15 @@ from pydantic import BaseModel, ValidationError
 from scheduler_api.contracts.access.users import UserDraft
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
+from scheduler_api.contracts.jobs.credentials import HeaderValue, OAuth2, plain
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.jobs.targets import MASK, MAX_BODY_DEPTH, Target
+from scheduler_api.contracts.jobs.targets import MASK, MAX_BODY_DEPTH
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import UnknownZone, instant_of
-from scheduler_api.targets import headers, urls
 from scheduler_api.web.form import body_text, until_text
 
 #: What a browser sends for a date with a time: no offset.
@@ -49,7 +49,9 @@ OF_KIND = {name for names in KINDS.values() for name in names} | {"repeat"}
 #: Fields about the form itself, not about the job.
 ABOUT = {"kind", "unit", "version", "from", "jobid", *(f"cron{name}" for name in START)}
 #: What the names of the target's fields begin with.
-TARGET = "target_"
+TARGET, OAUTH2 = "target_", "oauth2_"
+#: How a line of headers names a secret.
+REFERENCE = re.compile(r"\{\{ ?secret:([^{}\s]{1,100}) ?\}\}", re.ASCII)
 #: The box of one job in a list.
 PICKED = re.compile(r"job-(\d{1,18})", re.ASCII)
 #: The fields of a filter, in a form.
@@ -203,8 +205,18 @@ def _target(fields: dict[str, str], field_errors: list[FieldError], known: Job |
     values: dict[str, Any] = {name: text for name, text in found.items() if text.strip()}
     values["url"] = values["url"].strip()
     if "headers" in values:
-        of_old = {} if known is None else _kept_headers(known.target, values["url"])
+        of_old = {} if known is None or known.target is None else known.target.headers
         values["headers"] = _headers(values["headers"], field_errors, of_old)
+    for name in ("clientcert", "cacert", "oauth2_clientsecret"):
+        if name in values:
+            values[name] = {"secret": values[name].strip()}
+    client = {
+        name: values.pop(f"{OAUTH2}{name}") for name in OAuth2.model_fields if f"{OAUTH2}{name}" in values
+    }
+    if client:
+        values["oauth2"] = {
+            name: text.strip() if isinstance(text, str) else text for name, text in client.items()
+        }
     typed = LINE_END.sub("\n", found.get("body", ""))
     if (
         known is not None
@@ -221,25 +233,19 @@ def _target(fields: dict[str, str], field_errors: list[FieldError], known: Job |
     return values
 
 
-def _kept_headers(target: Target | None, url: str) -> dict[str, str]:
-    """The headers of a target that need not be given again; those that let somebody in stay at its origin."""
-    if target is None:
-        return {}
-    if urls.error_in(url) is not None or urls.origin_of(url) == urls.origin_of(target.url):
-        return target.headers
-    return {name: value for name, value in target.headers.items() if not headers.is_secret(name)}
-
-
-def _headers(text: str, field_errors: list[FieldError], known: Mapping[str, str]) -> dict[str, str]:
+def _headers(text: str, field_errors: list[FieldError], known: Mapping[str, HeaderValue]) -> dict[str, Any]:
     """Lines such as `Name: value`. What a value is never becomes part of a message."""
-    pairs = []
+    pairs: list[tuple[str, Any]] = []
+    kept = plain(known)
     for number, line in enumerate(LINE_END.split(text), 1):
         name, colon, value = line.partition(":")
         if colon and value.strip() == MASK:
-            pairs.append((name.strip(), known.get(name.strip(), "")))
-            if name.strip() not in known:
+            pairs.append((name.strip(), kept.get(name.strip(), "")))
+            if name.strip() not in kept:
                 wrong = f"Line {number}: give the value of {name.strip()}."
                 field_errors.append(FieldError(("target", "headers"), wrong))
+        elif named := REFERENCE.fullmatch(value.strip()):
+            pairs.append((name.strip(), {"secret": named[1]}))
         elif colon:
             pairs.append((name.strip(), value.strip()))
         elif line.strip():

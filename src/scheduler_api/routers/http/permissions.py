@@ -51,6 +51,7 @@ _NEEDED: dict[Role | None, str] = {
         GET /limits
         GET /calendars
         GET /projects
+        GET /projects/{project}/secrets
         GET /calendars/{name}
         POST /schedules/preview
     """,
@@ -77,6 +78,10 @@ _NEEDED: dict[Role | None, str] = {
         POST /jobs/{jobid}/secrets
         DELETE /jobs/{jobid}/secrets/{secretid}
         POST /jobs/{jobid}/secrets/{secretid}/delete
+        POST /projects/{project}/secrets/edit
+        PUT /projects/{project}/secrets/{secret}
+        DELETE /projects/{project}/secrets/{secret}
+        POST /projects/{project}/secrets/{secret}/delete
         PUT /limits/{scope}/{name}
         DELETE /limits/{scope}/{name}
         POST /calendars/edit

@@ -10,6 +10,7 @@ from scheduler_api.routers.pages import (
     jobs,
     logs,
     preferences,
+    project_secrets,
     projects,
     provider,
     runs,
@@ -32,11 +33,12 @@ PARTS = (
     schedules,
     system,
     access,
+    project_secrets,
     projects,
     provider,
     signing,
 )
-OWN = (jobs, calendars, secrets, schedules, preferences, access, projects, signing)
+OWN = (jobs, calendars, secrets, schedules, preferences, access, project_secrets, projects, signing)
 
 router, own_router = BrowserRouter(), form_router()
 for part in PARTS:

@@ -21,6 +21,7 @@ from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
+    CipherDep,
     Cursor,
     DatabaseDep,
     JobId,
@@ -80,6 +81,7 @@ async def create_by_form(
     pages: PagesDep,
     actor: ActorDep,
     principal: PrincipalDep,
+    cipher: CipherDep,
 ) -> Response:
     """Create a job, and return to the list; or show the form with its errors."""
     named = fields.get("from", "")
@@ -87,7 +89,7 @@ async def create_by_form(
     try:
         draft = placed(principal, await aside(forms.draft_of, fields, like))
         check_target(request, draft.target)
-        job = await database.transact(creating.create, actor, draft)
+        job = await database.transact(creating.create, actor, cipher, draft)
     except InvalidInput as error:
         now = await database.read(health.clock)
         page = await aside(pages.form, now, Typed(fields, error.field_errors), like=like)
@@ -138,6 +140,7 @@ async def edit_by_form(
     pages: PagesDep,
     actor: ActorDep,
     principal: PrincipalDep,
+    cipher: CipherDep,
 ) -> Response:
     """Change a job; for browsers, whose forms cannot send PATCH."""
     job = await database.read(reading.get, jobid)
@@ -149,7 +152,7 @@ async def edit_by_form(
         check_target(request, draft.target)
         patch = await aside(forms.patch_of, draft)
         require_place(principal, patch)
-        await database.transact(editing.edit, actor, jobid, patch, version)
+        await database.transact(editing.edit, actor, cipher, jobid, patch, version)
     except InvalidInput as error:
         field_errors, status = error.field_errors, 422
     except StaleVersion:

@@ -12,6 +12,7 @@ from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
+    CipherDep,
     DatabaseDep,
     ForecastsDep,
     JobId,
@@ -90,10 +91,11 @@ async def spread_by_form(
     patch: Annotated[JobPatch, form_of(JobPatch)],
     database: DatabaseDep,
     actor: ActorDep,
+    cipher: CipherDep,
     back: BackDep,
 ) -> RedirectResponse:
     """Set a job's jitter; for browsers, whose forms cannot send PATCH."""
     if patch.model_fields_set != {"jitter"}:
         raise InvalidInput(FieldError(("jitter",), "Send `jitter` in seconds, and nothing else."))
-    await database.transact(editing.edit, actor, jobid, patch, None)
+    await database.transact(editing.edit, actor, cipher, jobid, patch)
     return back.to("/upcoming", spread=jobid)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from scheduler_api.actors import Actor
+from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
@@ -10,7 +11,7 @@ from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Future
-from scheduler_api.services.jobs import chains, locking
+from scheduler_api.services.jobs import chains, locking, project_secrets
 from scheduler_api.services.jobs.documents import recorded, written
 from scheduler_api.services.jobs.drafts import (
     first_ahead,
@@ -22,12 +23,17 @@ from scheduler_api.services.jobs.drafts import (
 from scheduler_api.services.jobs.planning import spread
 
 
-async def create(session: Session, now: datetime, actor: Actor, draft: JobDraft) -> Job:
-    """Create a job and schedule its first run. Raises InvalidInput where it has none ahead."""
+async def create(session: Session, now: datetime, actor: Actor, cipher: Cipher, draft: JobDraft) -> Job:
+    """Create a job and schedule its first run; what lets it in at its target becomes a secret.
+
+    Raises InvalidInput where it has none ahead or names what is not there, and SecretsUnavailable.
+    """
     draft = await resolved(session, now, draft)
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
     await require_project(session, draft.project)
+    draft = await project_secrets.sealed(session, now, actor, draft, cipher)
+    await project_secrets.require_named(session, draft, cipher)
     if draft.after is not None:
         await chains.require_parent(session, draft.after, draft.project)
     first = None if draft.after is not None else first_ahead(schedule, now)

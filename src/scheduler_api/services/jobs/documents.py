@@ -62,7 +62,9 @@ def _kept(target: Document | None) -> dict[str, Any] | None:
         return None
     kept = dict(target)
     if kept.get("headers"):
-        kept["headers"] = dict.fromkeys(kept["headers"], MASK)
+        kept["headers"] = {
+            name: MASK if isinstance(value, str) else value for name, value in kept["headers"].items()
+        }
     if kept.get("body") is not None:
         kept["body"] = _body(kept["body"])
     return kept

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.access import projects
@@ -18,7 +17,6 @@ from scheduler_api.database.jobs import calendars
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.schedule import Cron, Never, Schedule, StartInGap, comings, schedule_of
-from scheduler_api.targets import headers, urls
 
 Draft = TypeVar("Draft", bound=JobDraft)
 
@@ -115,20 +113,4 @@ async def patched(session: Session, now: datetime, before: dict[str, Any], patch
         draft = JobDraft.model_validate(patch.applied_to(before))
     except ValidationError as error:
         raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
-    _require_secrets_anew(before.get("target"), patch, draft.target)
     return await resolved(session, now, draft)
-
-
-def _require_secrets_anew(before: dict[str, Any] | None, patch: JobPatch, target: Target | None) -> None:
-    """Raise InvalidInput where a header that lets somebody in would be kept, and go to another origin."""
-    if before is None or target is None:
-        return
-    known = before.get("url", "")
-    if urls.error_in(known) is None and urls.origin_of(known) == urls.origin_of(target.url):
-        return
-    given = (patch.changes.get("target") or {}).get("headers") or {}
-    kept = [name for name in before.get("headers") or {} if name in target.headers and name not in given]
-    sentence = "Give the value again, or remove the header: the URL leads to another host."
-    wrong = [FieldError(("target", "headers", name), sentence) for name in kept if headers.is_secret(name)]
-    if wrong:
-        raise InvalidInput(*wrong)

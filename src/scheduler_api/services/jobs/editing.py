@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from scheduler_api.actors import Actor
+from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
@@ -18,7 +19,15 @@ from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
-from scheduler_api.services.jobs import chains, locking, planning, removal, retiming, skipping
+from scheduler_api.services.jobs import (
+    chains,
+    locking,
+    planning,
+    project_secrets,
+    removal,
+    retiming,
+    skipping,
+)
 from scheduler_api.services.jobs.documents import difference, lacking, plain, written
 from scheduler_api.services.jobs.drafts import patched, require_project
 from scheduler_api.services.jobs.locking import LockedJob
@@ -35,19 +44,26 @@ async def edit(
     session: Session,
     now: datetime,
     actor: Actor,
+    cipher: Cipher,
     jobid: int,
     patch: JobPatch,
     version: int | None = None,
 ) -> Job:
     """Change a job's definition, and re-time its next run; its state stays.
 
-    What was due by the old schedule alone is written off as superseded. A completed job
-    that gets a future is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion.
+    What was due by the old schedule alone is written off as superseded. A completed job that gets a future
+    is active again. Raises InvalidInput, JobNotFound, JobIsDeleted, StaleVersion, SecretsUnavailable.
     """
     locked = await locking.lock(session, now, jobid, version)
     await _require_unchanged(session, jobid, patch)
     before = written(await definitions.as_written(session, jobid))
     draft = await patched(session, locked.now, before, patch)
+    if draft.project != before["project"]:
+        await _require_movable(session, jobid, draft)
+        draft = await project_secrets.carried(session, before["project"], draft, cipher)
+    draft = await project_secrets.sealed(session, locked.now, actor, draft, cipher)
+    if any(before[name] != written(draft.model_dump())[name] for name in ("target", "project")):
+        await project_secrets.require_named(session, draft, cipher)
     await _redefine(session, actor, locked, before, draft)
     return await get(session, jobid)
 
@@ -87,8 +103,6 @@ async def _redefine(
     if not changed and values["calendardays"] == job.calendardays:
         await calendars.looked(session, jobid, values["calendarversion"])
         return False
-    if "project" in changed:
-        await _require_movable(session, jobid, draft)
     # A job that goes on with nothing may let go of its calendars.
     may_never_run = not is_asked or (not job.active and set(changed) <= {"calendars"})
     state = await retiming.retime(session, now, locked, draft, changed, may_never_run=may_never_run)

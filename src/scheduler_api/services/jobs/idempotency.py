@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from scheduler_api.actors import Actor
+from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database import marks
@@ -28,7 +29,9 @@ class Created(NamedTuple):
     is_replayed: bool
 
 
-async def create_once(session: Session, now: datetime, actor: Actor, key: str, draft: JobDraft) -> Created:
+async def create_once(
+    session: Session, now: datetime, actor: Actor, cipher: Cipher, key: str, draft: JobDraft
+) -> Created:
     """Create the job, or find it as the key's first use created it.
 
     Raises what creating raises, KeyInFlight while another request has the key, and KeyReused where the
@@ -49,7 +52,7 @@ async def create_once(session: Session, now: datetime, actor: Actor, key: str, d
         job = json.loads(found.answer)
         return Created(job["jobid"], job["version"], found.answer, is_replayed=True)
     await idempotency.forget(session, now - LIFETIME)
-    created = await creating.create(session, now, actor, draft)
+    created = await creating.create(session, now, actor, cipher, draft)
     answer = created.model_dump_json()
     await idempotency.keep(session, now, key, digest, answer)
     return Created(created.jobid, created.version, answer, is_replayed=False)

@@ -7,8 +7,9 @@ from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
-from scheduler_api.database.jobs import changes, definitions, secrets
+from scheduler_api.database.jobs import changes, definitions, project_secrets, secrets
 from scheduler_api.database.jobs.changes import Event
+from scheduler_api.database.jobs.project_secrets import FIRST, Encrypted
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     JobIsDeleted,
@@ -70,13 +71,13 @@ class Rotated(NamedTuple):
     done: int
     lost: int
     """How many no key opens."""
-    last: int | None
+    last: Encrypted | None
     """The last one; None: there was none left."""
 
 
-async def rotate(session: Session, _: datetime, cipher: Cipher, after: int) -> Rotated:
-    """Encrypt the next secrets above a secretid with the newest key. Raises SecretsUnavailable."""
-    found = await secrets.some(session, after, BATCH)
+async def rotate(session: Session, _: datetime, cipher: Cipher, after: Encrypted) -> Rotated:
+    """Encrypt the next secrets after this one with the newest key. Raises SecretsUnavailable."""
+    found = await project_secrets.some(session, after, BATCH)
     done = 0
     for secret in found:
         try:
@@ -85,15 +86,15 @@ async def rotate(session: Session, _: datetime, cipher: Cipher, after: int) -> R
             if not cipher.has_keys:
                 raise
             continue
-        await secrets.replace(session, secret, renewed)
+        await project_secrets.replace(session, secret, renewed)
         done += 1
-    return Rotated(done, len(found) - done, found[-1].secretid if found else None)
+    return Rotated(done, len(found) - done, found[-1] if found else None)
 
 
 async def unreadable(session: Session, cipher: Cipher) -> int:
     """How many of the oldest secrets no key opens: those that an exchange of keys forgot are among them."""
     lost = 0
-    for secret in await secrets.some(session, 0, BATCH):
+    for secret in await project_secrets.some(session, FIRST, BATCH):
         try:
             cipher.decrypt(secret.ciphertext)
         except SecretsUnavailable:

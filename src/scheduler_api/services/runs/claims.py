@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic_core import to_json
 
 from scheduler_api.contracts.jobs.targets import target_of
-from scheduler_api.database.jobs import definitions, secrets
+from scheduler_api.database.jobs import definitions, project_secrets, secrets
 from scheduler_api.database.runs import claims, shares
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.runs.due import DueLog, JobRules, rules_of
@@ -152,4 +152,5 @@ async def sample(session: Session, now: datetime, jobid: int) -> Started:
         timezone=job.timezone,
         document=document,
         secrets=await secrets.ciphertexts(session, jobid),
+        named=await project_secrets.named(session, jobid),
     )

@@ -1,6 +1,10 @@
 """One call: the request put together, made, and judged."""
 
 import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NamedTuple
 
 import structlog
 from pydantic_core import to_json
@@ -9,17 +13,29 @@ from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.runs.claims import Started
-from scheduler_api.errors import JobHasNoTarget, SecretsUnavailable
+from scheduler_api.errors import JobHasNoTarget, OutOfDescriptors, SecretsUnavailable, TokenUnavailable
 from scheduler_api.services.runs.ends import Ended, target_in
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
 from scheduler_api.targets.scrubbing import scrubbed, secrets_in
+from scheduler_api.workers.delivery.certificates import Certificates, Pems
 from scheduler_api.workers.delivery.client import Call, Client
 from scheduler_api.workers.delivery.requests import attempt_of
+from scheduler_api.workers.delivery.tokens import Credentials, Token, Tokens
 
 log = structlog.get_logger(__name__)
 
 #: Characters of a target's JSON from which on the request takes a while to be put together.
 LARGE = 16_384
+
+
+class Prepared(NamedTuple):
+    """A request that is ready to be made."""
+
+    target: Target
+    call: Call
+    credentials: Credentials | None = None
+    """What the access token in it was fetched with; None: it has none."""
+    token: Token | None = None
 
 
 class Caller:
@@ -30,6 +46,8 @@ class Caller:
         self._cipher = cipher
         self._runsurl = runsurl
         self._large = asyncio.Lock()
+        self._certificates = Certificates()
+        self._tokens = Tokens(client)
 
     async def attempt(self, started: Started) -> Ended:
         """Make the call of a run. Whatever happens is the end of an attempt.
@@ -37,33 +55,32 @@ class Caller:
         Raises OutOfDescriptors where no request was made.
         """
         try:
-            target, call = await self._prepare(
-                started, f"{self._runsurl}/{started.logid}/{started.token.hex}"
-            )
+            prepared = await self._prepare(started, f"{self._runsurl}/{started.logid}/{started.token.hex}")
+        except TokenUnavailable as error:
+            return _unmade(started, str(error), again=True)
         except (JobHasNoTarget, SecretsUnavailable) as error:
             return _unmade(started, str(error))
+        except OutOfDescriptors:
+            raise
         except Exception as error:  # one request that cannot be made is no reason to stop
             log.exception("a request cannot be put together", jobid=started.jobid, logid=started.logid)
             return _unmade(started, f"The request cannot be put together: {error}")
-        answer = await self._client.call(call)
-        judgement = _judge(target, answer)
-        answer, judgement = _without_secrets(call, answer, judgement)
+        answer, judgement = await self._make(prepared)
         if judgement.failure is not None:
             _tell(started, judgement)
-        if not target.keepresponse:
+        if not prepared.target.keepresponse:
             answer = answer._replace(excerpt=None)
         return _ended(started, answer, judgement)
 
     async def test(self, started: Started) -> TestAnswer:
         """Make the call of a run that no log tells of.
 
-        Raises JobHasNoTarget, SecretsUnavailable, OutOfDescriptors.
+        Raises JobHasNoTarget, SecretsUnavailable, TokenUnavailable, OutOfDescriptors.
         """
-        target, call = await self._prepare(started, None)
-        answer = await self._client.call(call)
-        answer, judgement = _without_secrets(call, answer, _judge(target, answer))
+        prepared = await self._prepare(started, None)
+        answer, judgement = await self._make(prepared)
         return TestAnswer(
-            url=call.url,
+            url=prepared.call.url,
             ok=judgement.failure is None,
             failure=judgement.failure,
             error=judgement.error,
@@ -72,31 +89,76 @@ class Caller:
             excerpt=answer.excerpt,
         )
 
-    async def _prepare(self, started: Started, runurl: str | None) -> tuple[Target, Call]:
-        """What to call and the request. Raises JobHasNoTarget, SecretsUnavailable."""
-        if len(started.document or "") <= LARGE:
-            return self._put_together(started, runurl)
-        # Many that begin at once would keep the loop from all else, such as renewing leases.
-        async with self._large:
-            return await asyncio.to_thread(self._put_together, started, runurl)
+    async def _make(self, prepared: Prepared) -> tuple[Answer, Judgement]:
+        target, call, credentials, token = prepared
+        answer = await self._client.call(call)
+        judgement = judge(answer, Rules(target.success, target.pattern, target.retryon))
+        if answer.status == HTTPStatus.UNAUTHORIZED and credentials is not None and token is not None:
+            self._tokens.forget(credentials, token.text)
+            # It may have been taken back meanwhile; of a fresh one, another is no better.
+            if judgement.failure is not None and not token.is_fresh:
+                judgement = judgement._replace(again=True)
+        return _without_secrets(call, answer, judgement)
 
-    def _put_together(self, started: Started, runurl: str | None) -> tuple[Target, Call]:
+    async def _prepare(self, started: Started, runurl: str | None) -> Prepared:
+        """What to call and the request.
+
+        Raises JobHasNoTarget, SecretsUnavailable, TokenUnavailable, OutOfDescriptors.
+        """
+        if len(started.document or "") <= LARGE:
+            target, call, named = self._put_together(started, runurl)
+        else:
+            # Many that begin at once would keep the loop from all else, such as renewing leases.
+            async with self._large:
+                target, call, named = await asyncio.to_thread(self._put_together, started, runurl)
+        if not named:
+            return Prepared(target, call)
+        own, authorities = (
+            None if secret is None else named[secret.secret] for secret in (target.clientcert, target.cacert)
+        )
+        encryption = await self._certificates.encryption(Pems(own, authorities))
+        call = call._replace(encryption=encryption)
+        if target.oauth2 is None:
+            return Prepared(target, call)
+        client = target.oauth2
+        secret = named[client.clientsecret.secret]
+        credentials = Credentials(client.tokenurl, client.clientid, secret, client.scope)
+        token = await self._tokens.token(credentials)
+        call.headers["Authorization"] = f"Bearer {token.text}"
+        return Prepared(target, call._replace(secrets=(*call.secrets, secret)), credentials, token)
+
+    def _put_together(self, started: Started, runurl: str | None) -> tuple[Target, Call, Mapping[str, str]]:
         target = target_in(started.document)
         if target is None:
             raise JobHasNoTarget("The job has no target any more, or none that can be understood.")
         secrets = [self._cipher.decrypt(secret) for secret in started.secrets]
-        return target, attempt_of(target, started, secrets, runurl)
+        named = _opened(target, started.named, self._cipher)
+        return target, attempt_of(target, started, secrets, named, runurl), named
 
 
-def _judge(target: Target, answer: Answer) -> Judgement:
-    return judge(answer, Rules(target.success, target.pattern, target.retryon))
+def _opened(target: Target, document: str | None, cipher: Cipher) -> Mapping[str, str]:
+    """The secrets that a target names, by their names. Raises SecretsUnavailable.
+
+    That a secret goes to its own origin only was judged when the job was written. It is judged again here,
+    where it is used.
+    """
+    known: dict[str, tuple[str, str]] = {} if document is None else json.loads(document)
+    opened = {}
+    for name, origin in target.secrets.values():
+        if name not in known:
+            raise SecretsUnavailable(f"The secret {name} is not there.")
+        allowed, ciphertext = known[name]
+        if allowed != origin:
+            raise SecretsUnavailable(f"The secret {name} is for {allowed}, and was not sent to {origin}.")
+        opened[name] = cipher.decrypt(ciphertext.encode())
+    return opened
 
 
 def _without_secrets(call: Call, answer: Answer, judgement: Judgement) -> tuple[Answer, Judgement]:
     """What is kept of an answer says nothing of what let the call in, though the target may echo it."""
-    secrets = secrets_in(call.headers)
-    if not secrets:
+    if not answer.excerpt and not judgement.error:
         return answer, judgement
+    secrets = secrets_in(call.headers, call.secrets)
     if answer.excerpt:
         answer = answer._replace(excerpt=scrubbed(answer.excerpt, secrets, is_cut=answer.truncated))
     if judgement.error:
@@ -104,8 +166,8 @@ def _without_secrets(call: Call, answer: Answer, judgement: Judgement) -> tuple[
     return answer, judgement
 
 
-def _unmade(started: Started, error: str) -> Ended:
-    return Ended(started.logid, started.token, "failed", Failure.TEMPLATE, error)
+def _unmade(started: Started, error: str, *, again: bool = False) -> Ended:
+    return Ended(started.logid, started.token, "failed", Failure.TEMPLATE, error, again)
 
 
 def _ended(started: Started, answer: Answer, judgement: Judgement) -> Ended:

@@ -42,6 +42,10 @@ class Call(NamedTuple):
     body: bytes | None
     timeout: float
     """Seconds for everything, from the lookup of the name to the end of the body."""
+    encryption: Encryption | None = None
+    """None: as for most, with the authorities of this machine."""
+    secrets: tuple[str, ...] = ()
+    """What else than its headers tell must not be kept of the answer."""
 
 
 class _Stale(aiohttp.ClientConnectionError):
@@ -147,11 +151,18 @@ class Client:
 
 
 def _request(session: aiohttp.ClientSession, call: Call) -> Awaitable[aiohttp.ClientResponse]:
-    method, url, headers, body, _ = call
+    method, url, headers, body, *_ = call
+    encryption = True if call.encryption is None else call.encryption
     # The type of the content is for the target to say, not for the library.
     skipped = None if _CONTENT_TYPE in headers else (_CONTENT_TYPE,)
     return session.request(
-        method, _url(url), headers=headers, data=body, allow_redirects=False, skip_auto_headers=skipped
+        method,
+        _url(url),
+        headers=headers,
+        data=body,
+        allow_redirects=False,
+        skip_auto_headers=skipped,
+        ssl=encryption,
     )
 
 

@@ -1,10 +1,11 @@
 """The request that a run makes: the job's target, with the run's own values in it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic_core import to_json
 
+from scheduler_api.contracts.jobs.credentials import plain
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.logs import Log
@@ -30,23 +31,35 @@ def values_of(run: Started | Log, job: Started | Job) -> Values:
     }
 
 
-def request_of(target: Target, values: Values) -> Call:
-    """The request, as all attempts of the run have it in common."""
+def request_of(target: Target, values: Values, named: Mapping[str, str]) -> Call:
+    """The request, as all attempts of the run have it in common.
+
+    `named` are the secrets that the target names.
+    """
     data, kind = _body(target, values)
     headers = {} if kind is None else {"Content-Type": kind}
     for name, text in target.headers.items():
         # One of the user's own comes instead.
         if name.lower() == "content-type":
             headers.pop("Content-Type", None)
-        headers[name] = templates.fill_header(text, values)
+        value = text if isinstance(text, str) else named[text.secret]
+        headers[name] = templates.fill_header(value, values)
     headers["webhook-id"] = str(values["deliveryid"])
     url = templates.fill_url(target.url, values)
-    return Call(target.method.value, url, headers, data, float(target.timeout))
+    secrets = tuple(
+        value for name, value in headers.items() if not isinstance(target.headers.get(name, ""), str)
+    )
+    return Call(target.method.value, url, headers, data, float(target.timeout), secrets=secrets)
 
 
-def attempt_of(target: Target, started: Started, secrets: Sequence[str], runurl: str | None) -> Call:
-    """The request of one attempt. `secrets` sign it; `runurl` is where an accepted run reports."""
-    call = request_of(target, values_of(started, started))
+def attempt_of(
+    target: Target, started: Started, secrets: Sequence[str], named: Mapping[str, str], runurl: str | None
+) -> Call:
+    """The request of one attempt.
+
+    `secrets` sign it; `named` are those that the target names; `runurl` is where an accepted run reports.
+    """
+    call = request_of(target, values_of(started, started), named)
     msgid = call.headers["webhook-id"]
     call.headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:
@@ -64,7 +77,7 @@ def _body(target: Target, values: Values) -> tuple[bytes | None, str | None]:
     """
     if target.body is None:
         return None, None
-    own = media_type.of(target.headers)
+    own = media_type.of(plain(target.headers))
     if isinstance(target.body, str):
         escaped = _inside_json if own.is_json else str
         text = templates.fill_text(target.body, values, escaped)

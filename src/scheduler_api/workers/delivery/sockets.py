@@ -299,10 +299,13 @@ class Encryption(ssl.SSLContext):
 
     sslobject_class = _Handshake
 
-    def __new__(cls) -> "Encryption":
-        """Trust the authorities of this machine."""
+    def __new__(cls, authorities: str | None = None) -> "Encryption":
+        """Trust these authorities, in PEM, or those of this machine. Raises ssl.SSLError, ValueError."""
         context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
-        context.load_default_certs()
+        if authorities is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(cadata=authorities)
         context.set_alpn_protocols(["http/1.1"])
         return context
 

@@ -1,0 +1,64 @@
+"""Secrets of a project, in a browser."""
+
+from fastapi import Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from scheduler_api.computing import aside
+from scheduler_api.contracts.jobs.secrets import ProjectSecretDraft
+from scheduler_api.errors import InvalidInput
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    CipherDep,
+    DatabaseDep,
+    PagesDep,
+    ProjectPath,
+    SecretNamePath,
+    secret_name,
+)
+from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.services.jobs import project_secrets
+from scheduler_api.services.system import health
+
+router, own_router = BrowserRouter(), form_router()
+
+
+@router.page("/projects/{project}/secrets")
+async def secrets_page(project: ProjectPath, database: DatabaseDep, pages: PagesDep) -> str:
+    """The secrets of a project, and for editors a form to set one."""
+    found = await database.read(project_secrets.listing, project)
+    return await aside(pages.project_secrets, await database.read(health.clock), project, found, {}, ())
+
+
+@own_router.post("/projects/{project}/secrets/edit")
+async def set_secret_by_form(
+    project: ProjectPath,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    cipher: CipherDep,
+) -> Response:
+    """Add a secret, or replace it; for browsers, whose forms cannot send PUT."""
+    try:
+        name = secret_name(fields.get("name", "").strip())
+        rest = {field: text for field, text in fields.items() if field != "name"}
+        draft = model_of(rest, ProjectSecretDraft)
+        await database.transact(project_secrets.put, actor, (project, name), draft, cipher)
+    except InvalidInput as error:
+        found, now = await database.read(project_secrets.listing, project), await database.read(health.clock)
+        # What it was to be is not sent back.
+        typed = {field: text for field, text in fields.items() if field != "value"}
+        page = await aside(pages.project_secrets, now, project, found, typed, error.field_errors)
+        return HTMLResponse(page, 422)
+    return RedirectResponse(f"/projects/{project}/secrets", 303)
+
+
+@own_router.post("/projects/{project}/secrets/{secret}/delete")
+async def remove_secret_by_form(
+    project: ProjectPath, secret: SecretNamePath, database: DatabaseDep, actor: ActorDep
+) -> RedirectResponse:
+    """Remove a secret; for browsers, whose forms cannot send DELETE."""
+    await database.transact(project_secrets.remove, actor, project, secret)
+    return RedirectResponse(f"/projects/{project}/secrets", 303)

@@ -190,19 +190,21 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = cipher_of(settings)
         own = partial(_own_database, settings, places, retirement)
-        deliveries = own("scheduler-api deliveries", DELIVERY_POOL)
-        stack.push_async_callback(deliveries.close)
         # Its name tells all others that this replica is there. It listens: to what a pooler would not tell.
         direct = Endpoints(places.direct or places.url)
         signals = _own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
         stack.push_async_callback(signals.close)
         await _require_same(places, requests, signals)
+        name = (await requests.read(installation.place)).name
         share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
-        deliverer = _deliverer(settings, deliveries, guard, cipher, share.calls, feed)
+        client = Client(guard, idle=share.calls)
+        caller = Caller(client, cipher, f"{settings.base_url}/runs", name)
+        capacity = Capacity(share.calls, settings.ticker_interval)
+        deliverer = await stack.enter_async_context(
+            _delivering(settings, own, client, caller, capacity, feed)
+        )
         runner = Runner(requests, settings.batch_size, deliverer)
-        await deliverer.open()
-        stack.push_async_callback(deliverer.stop, settings.shutdown_grace)
         retirement.ends(deliverer.cease)
         ticker = None
         if settings.ticker:
@@ -220,6 +222,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             forecasts=Forecasts(requests),
             guard=guard,
             cipher=cipher,
+            installation=name,
             doorkeeper=Doorkeeper(requests),
             passwords=Passwords(),
             identity=identity,
@@ -283,18 +286,24 @@ def _replica() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _deliverer(
-    settings: Settings, database: Database, guard: Guard, cipher: Cipher, calls: int, feed: ChangeFeed
-) -> Deliverer:
-    client = Client(guard, idle=calls)
-    return Deliverer(
-        database,
-        client,
-        Caller(client, cipher, f"{settings.base_url}/runs"),
-        Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency),
-        Capacity(calls, settings.ticker_interval),
-        feed.publish,
-    )
+@contextlib.asynccontextmanager
+async def _delivering(
+    settings: Settings,
+    own: Callable[[str, PoolOptions], Database],
+    client: Client,
+    caller: Caller,
+    capacity: Capacity,
+    feed: ChangeFeed,
+) -> AsyncIterator[Deliverer]:
+    database = own("scheduler-api deliveries", DELIVERY_POOL)
+    terms = Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency)
+    deliverer = Deliverer(database, client, caller, terms, capacity, feed.publish)
+    try:
+        await deliverer.open()
+        yield deliverer
+    finally:
+        await deliverer.stop(settings.shutdown_grace)
+        await database.close()
 
 
 @contextlib.asynccontextmanager

@@ -241,6 +241,10 @@ class Settings(BaseSettings):
         description="Private networks that targets may be in, such as `10.0.0.0/8`, separated by commas. "
         "Unset: only public addresses; with `SCHEDULER_AUTH=local` this machine, too.",
     )
+    self_calls: bool = Field(
+        False,
+        description="Whether jobs may call this service itself, such as to pause others.",
+    )
     lease: float = Field(
         15.0,
         ge=0.5,

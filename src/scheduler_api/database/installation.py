@@ -5,6 +5,7 @@ What is compared, and why the ids that follow are new: docs/decisions/0021-resto
 """
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 import asyncpg
@@ -139,6 +140,11 @@ class InstallationMark(NamedTuple):
     database: str
     table: str
     """The object identifier of the table of runs, which a dump does not carry."""
+
+    @property
+    def name(self) -> str:
+        """What the installation is called in requests to targets: the same for all replicas, and opaque."""
+        return sha256(f"{self.system} {self.database} {self.table}".encode()).hexdigest()[:16]
 
     def is_of(self, other: "InstallationMark") -> bool:
         """Whether both may be the same place, as far as both are known."""

@@ -11,6 +11,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Headers have no charset that they could declare: RFC 9110 leaves them ASCII.
 _VALUE = re.compile(r"[\x20-\x7e]*")
 
+#: By which the service knows its own requests, should they come back to it.
+INSTALLATION = "scheduler-installation"
 #: They describe the message or the connection, which only the sender knows.
 _FRAMING = frozenset(
     {
@@ -28,7 +30,14 @@ _FRAMING = frozenset(
 )
 #: The service says these itself, and receivers trust them.
 _OURS = frozenset(
-    {"scheduler-run", "traceparent", "webhook-id", "webhook-signature", "webhook-timestamp"},
+    {
+        INSTALLATION,
+        "scheduler-run",
+        "traceparent",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+    },
 )
 
 

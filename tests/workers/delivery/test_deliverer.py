@@ -49,7 +49,7 @@ async def deliverers(database: Database) -> AsyncIterator[Make]:
         deliverer = Deliverer(
             database,
             client,
-            Caller(client, Cipher([]), "http://localhost/runs"),
+            Caller(client, Cipher([]), "http://localhost/runs", "tests"),
             terms,
             Capacity(calls, 0.5),
         )

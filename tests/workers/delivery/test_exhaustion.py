@@ -52,7 +52,7 @@ def test_a_lookup_without_a_descriptor_is_no_fault_of_the_name(run: Run) -> None
 
 async def test_a_run_without_a_descriptor_is_handed_back(database: Database) -> None:
     client = Client(Guard(loopback=True))
-    caller = Caller(client, Cipher([]), "http://localhost/runs")
+    caller = Caller(client, Cipher([]), "http://localhost/runs", "tests")
     deliverer = Deliverer(
         database, client, caller, Terms("one", timedelta(seconds=60), 1000), Capacity(50, 0.5)
     )

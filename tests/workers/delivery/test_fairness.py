@@ -46,7 +46,7 @@ async def replica(database: Database) -> AsyncIterator[Make]:
         *, hostlimit: int = 16, ahead: int = 0, lease: float = 60, interval: float = 5
     ) -> Deliverer:
         client = Client(Guard(loopback=True))
-        caller = Caller(client, Cipher([]), "http://localhost/runs")
+        caller = Caller(client, Cipher([]), "http://localhost/runs", "tests")
         terms = Terms("one", timedelta(seconds=lease), hostlimit)
         deliverer = Deliverer(database, client, caller, terms, Capacity(200, interval))
         deliverer._ahead = ahead

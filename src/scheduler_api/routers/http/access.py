@@ -1,8 +1,9 @@
 """From where requests may come: the one place that decides it; who asks is looked at afterwards.
 
-Two rules hold always: a request asks for a host that this service answers to (or a page of another
+Three rules hold always: a request asks for a host that this service answers to (or a page of another
 site could reach it by a name that resolves to this machine), and a request that changes something does
-not come from a page of another site. With `SCHEDULER_AUTH=local` the peer must be this machine, too.
+not come from a page of another site; and no request comes from a job of this very service. With
+`SCHEDULER_AUTH=local` the peer must be this machine, too.
 """
 
 from functools import lru_cache
@@ -15,11 +16,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from scheduler_api.contracts.system.problems import Problem
 from scheduler_api.routers.http.problems import answer
 from scheduler_api.settings import Auth, Settings
+from scheduler_api.targets.headers import INSTALLATION
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 #: For probes by address, which know no host name; these paths tell nothing and change nothing.
 OPEN_PATHS = {"/healthz", "/readyz"}
+SELF_CALL = "A job does not call this service itself."
 
 
 class Gate:
@@ -28,6 +31,7 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._local = settings.auth is Auth.LOCAL
+        self._self_calls = settings.self_calls
         self._hosts = _hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +64,9 @@ class Gate:
             return (
                 "This service does not answer to that host name; SCHEDULER_ALLOWED_HOSTS lists those it does."
             )
+        sender = headers.get(INSTALLATION)
+        if sender is not None and not self._self_calls and sender == scope["state"].get("installation"):
+            return f"{SELF_CALL} SCHEDULER_SELF_CALLS allows it."
         if scope["method"] not in SAFE_METHODS and _comes_from_elsewhere(headers):
             return "The request comes from a page of another site."
         return None

@@ -27,7 +27,7 @@ from scheduler_api.contracts.values import (
 )
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed, SigningInIsOff
-from scheduler_api.routers.http.access import SAFE_METHODS
+from scheduler_api.routers.http.access import LOCAL_HOSTS, SAFE_METHODS, SELF_CALL
 from scheduler_api.routers.http.authentication import address_of
 from scheduler_api.routers.http.scope import visible
 from scheduler_api.services.system import overview
@@ -100,6 +100,8 @@ class AppState(TypedDict):
     forecasts: Forecasts
     guard: Guard
     cipher: Cipher
+    installation: str
+    """By what name requests of its jobs come from it."""
     doorkeeper: Doorkeeper
     passwords: Passwords
     identity: IdentityProvider | None
@@ -231,13 +233,25 @@ def seen_by(principal: Principal, job: Job) -> Job:
     return job if principal.roles.may(Role.EDITOR, job.project) else job.without_header_values()
 
 
+def _own_origins(request: Request) -> set[str]:
+    """Where this service is known to be: by its settings, and by the address that was asked for."""
+    settings: Settings = request.state.settings
+    here = [f"http://{host}:{settings.port}" for host in LOCAL_HOSTS if settings.port]
+    asked = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    known = [settings.base_url, asked, *here]
+    return {urls.origin_of(url) for url in known if urls.error_in(url) is None}
+
+
 def check_target(request: Request, target: Target | None) -> None:
     """Refuse an address that is never called, before a job has it. Raises InvalidInput.
 
-    What a name leads to is looked at with each call.
+    What a name leads to is looked at with each call, and so is what comes back to this service.
     """
     if target is None or not target.url:
         return
+    settings: Settings = request.state.settings
+    if not settings.self_calls and urls.origin_of(target.url) in _own_origins(request):
+        raise InvalidInput(FieldError(("target", "url"), f"{SELF_CALL} SCHEDULER_SELF_CALLS allows it."))
     address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
     guard: Guard = request.state.guard
     refusal = None if address is None else guard.refusal(address)

@@ -16,6 +16,7 @@ from scheduler_api.database.runs.claims import Started
 from scheduler_api.errors import JobHasNoTarget, OutOfDescriptors, SecretsUnavailable, TokenUnavailable
 from scheduler_api.services.runs.ends import Ended, target_in
 from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
+from scheduler_api.targets.headers import INSTALLATION
 from scheduler_api.targets.scrubbing import scrubbed, secrets_in
 from scheduler_api.workers.delivery.certificates import Certificates, Pems
 from scheduler_api.workers.delivery.client import Call, Client
@@ -39,12 +40,13 @@ class Prepared(NamedTuple):
 
 
 class Caller:
-    """Makes calls; `runsurl` is where accepted runs report."""
+    """Makes calls; `runsurl` is where accepted runs report, `installation` the name of whom they are from."""
 
-    def __init__(self, client: Client, cipher: Cipher, runsurl: str) -> None:
+    def __init__(self, client: Client, cipher: Cipher, runsurl: str, installation: str) -> None:
         self._client = client
         self._cipher = cipher
         self._runsurl = runsurl
+        self._installation = installation
         self._large = asyncio.Lock()
         self._certificates = Certificates()
         self._tokens = Tokens(client)
@@ -133,7 +135,9 @@ class Caller:
             raise JobHasNoTarget("The job has no target any more, or none that can be understood.")
         secrets = [self._cipher.decrypt(secret) for secret in started.secrets]
         named = _opened(target, started.named, self._cipher)
-        return target, attempt_of(target, started, secrets, named, runurl), named
+        call = attempt_of(target, started, secrets, named, runurl)
+        call.headers[INSTALLATION] = self._installation
+        return target, call, named
 
 
 def _opened(target: Target, document: str | None, cipher: Cipher) -> Mapping[str, str]:

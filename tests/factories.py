@@ -39,6 +39,8 @@ EMPTY = (
     f" relnamespace = 'public'::regnamespace) THEN TRUNCATE {', '.join(TABLES)} CASCADE; END IF; END $$",
     *(f"DELETE FROM {table}" for table in TABLES),
     "DELETE FROM project WHERE name <> 'default'",
+    "UPDATE project SET maxjobs = NULL, maxbody = NULL, maxrequests = NULL, maxstreams = NULL"
+    " WHERE num_nonnulls(maxjobs, maxbody, maxrequests, maxstreams) > 0",
     "UPDATE installation SET mark = NULL, writer = NULL, restoredat = NULL, lastknown = NULL,"
     " confirmedat = NULL WHERE restoredat IS NOT NULL",
     *(

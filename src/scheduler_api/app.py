@@ -71,6 +71,7 @@ from scheduler_api.workers.listener import listener
 from scheduler_api.workers.loops import Loop
 from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.presence import present
+from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
 from scheduler_api.workers.ticker import Ticker
@@ -225,6 +226,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             installation=name,
             doorkeeper=Doorkeeper(requests),
             passwords=Passwords(),
+            quotas=RequestQuotas(requests),
             identity=identity,
             retirement=retirement,
             confirmation=confirmation,

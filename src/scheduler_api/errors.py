@@ -202,6 +202,17 @@ class SecretsUnavailable(SchedulerError):
     code = "secrets_unavailable"
 
 
+class QuotaExceeded(SchedulerError):
+    """Quota exceeded."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, detail: str, seconds: int | None = None) -> None:
+        """`seconds`: after so many there is room again; None: when something has gone."""
+        super().__init__(detail)
+        self.seconds = seconds
+
+
 class SecretInUse(SchedulerError):
     """Secret in use."""
 

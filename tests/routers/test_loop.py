@@ -178,6 +178,11 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ],
     ("POST", "/projects/{project}/secrets/{secret}/delete"): [of_form({}, 404)],
     ("DELETE", "/projects/{project}/secrets/{secret}"): [Ask((404,))],
+    ("PATCH", "/projects/{project}"): [of_json({"maxjobs": 5}, 404), *INVALID],
+    ("POST", "/projects/{project}/edit"): [
+        of_form({"maxjobs": 5}, 404),
+        *(ask._replace(statuses=(404, 422)) for ask in BROKEN_FORM),
+    ],
     ("DELETE", "/projects/{project}"): [Ask((204, 404, 409))],
     ("POST", "/projects/{project}/delete"): [of_form({}, 303, 404, 409)],
     ("GET", "/keys"): both(),

@@ -122,6 +122,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "GET /audit",
         "GET /projects",
         "POST /projects",
+        "PATCH /projects/{project}",
         "DELETE /projects/{project}",
         "GET /projects/{project}/secrets",
         "PUT /projects/{project}/secrets/{secret}",

@@ -86,6 +86,12 @@ project = Table(
     Column("name", Text, primary_key=True),
     Column("description", Text, nullable=False, server_default=""),
     Column("createdat", Instant, nullable=False),
+    # How much it may use; null: as much as there is. Jobs, bytes of a body, requests a second, event streams.
+    Column("maxjobs", Integer),
+    Column("maxbody", Integer),
+    Column("maxrequests", Integer),
+    Column("maxstreams", Integer),
+    CheckConstraint("least(maxjobs, maxbody, maxrequests, maxstreams) >= 1", name="quotas"),
 )
 
 job = Table(
@@ -548,7 +554,7 @@ concurrencylimit = Table(
     Column("rate", Integer),
     # Until when the calls that have begun use up the rate.
     Column("busyuntil", Instant),
-    CheckConstraint("scope IN ('tag', 'host')", name="scope"),
+    CheckConstraint("scope IN ('tag', 'host', 'project')", name="scope"),
     CheckConstraint('"limit" >= 1', name="limit"),
     CheckConstraint("rate >= 1", name="rate"),
     CheckConstraint('num_nonnulls("limit", rate) > 0', name="limited"),
@@ -604,7 +610,7 @@ auditevent = Table(
         "'backfilled', 'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', "
         "'restoreconfirmed', 'calendarset', 'calendarremoved', 'signedin', 'signinrefused', 'signedout', "
         "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
-        "'projectadded', 'projectremoved', 'secretset')",
+        "'projectadded', 'projectremoved', 'secretset', 'projectchanged')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),

@@ -25,7 +25,7 @@ MAX_SECONDS = 600.0
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses=answers(422, 503)
+    responses=answers(422, 429, 503)
     | {
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -54,8 +54,10 @@ class _Followed(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Here and not in the handler: whatever happens, the place is free again.
         address = scope["client"][0] if scope.get("client") else ""
-        with scope["state"]["feed"].subscribing(address):
-            await super().__call__(scope, receive, send)
+        state = scope["state"]
+        async with state["quotas"].streaming(scope["principal"]):
+            with state["feed"].subscribing(address):
+                await super().__call__(scope, receive, send)
 
 
 async def _lines(request: Request, feed: ChangeFeed, changes: AsyncIterator[bool]) -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""Limits on the calls to a host, and on the runs of jobs with a tag."""
+"""Limits on the calls to a host, and on the runs of jobs with a tag or of a project."""
 
 from fastapi import APIRouter, Response
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["targets"], route_class=StrictRoute)
 
 @router.get("/limits", responses=answers(503))
 async def list_limits(database: DatabaseDep) -> list[Limit]:
-    """List the limits of hosts and tags."""
+    """List the limits of hosts, tags and projects."""
     return await database.read(limits.listing)
 
 
@@ -21,8 +21,8 @@ async def list_limits(database: DatabaseDep) -> list[Limit]:
 async def set_limit(
     scope: Scope, name: LimitName, order: LimitOrder, changes: ChangesDep, actor: ActorDep
 ) -> Limit:
-    """Limit requests to a host, or runs of jobs with a tag: concurrent (`limit`), per minute (`rate`), or
-    both.
+    """Limit requests to a host, or runs of jobs with a tag or of a project: concurrent (`limit`), per minute
+    (`rate`), or both.
 
     Replaces an existing limit. It applies to all replicas together, from the next request on.
     """

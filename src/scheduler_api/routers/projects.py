@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from scheduler_api.contracts.access.projects import Project, ProjectDraft
+from scheduler_api.contracts.access.projects import Project, ProjectDraft, ProjectPatch
 from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, ProjectPath
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
@@ -22,6 +22,14 @@ async def list_projects(database: DatabaseDep, visible: ProjectsDep) -> list[Pro
 async def add_project(draft: ProjectDraft, changes: ChangesDep, actor: ActorDep) -> Project:
     """Add a project. Jobs, API keys and roles of users can belong to it."""
     return await changes.make(projects.add, actor, draft)
+
+
+@router.patch("/projects/{project}", responses=answers(400, 404, 408, 413, 415, 422, 503))
+async def edit_project(
+    project: ProjectPath, patch: ProjectPatch, changes: ChangesDep, actor: ActorDep
+) -> Project:
+    """Change a project's description and its quotas. Jobs that it has already stay."""
+    return await changes.make(projects.edit, actor, project, patch)
 
 
 @router.delete(

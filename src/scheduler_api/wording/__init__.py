@@ -2,7 +2,7 @@
 
 from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.contracts.values import DEFAULT_PROJECT
-from scheduler_api.wording.access import ROLES
+from scheduler_api.wording.access import QUOTAS, ROLES, quotas
 from scheduler_api.wording.instants import local, milliseconds, taken
 from scheduler_api.wording.jobs import ACTIONS, action, differences, schedule, whole_schedule
 from scheduler_api.wording.runs import (
@@ -36,6 +36,7 @@ __all__ = [
     "FAILURES",
     "MASK",
     "OUTCOMES",
+    "QUOTAS",
     "ROLES",
     "SKIPS",
     "action",
@@ -52,6 +53,7 @@ __all__ = [
     "note",
     "outlook",
     "overlap",
+    "quotas",
     "relative",
     "remark",
     "retriable",

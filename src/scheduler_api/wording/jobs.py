@@ -90,6 +90,7 @@ ACTIONS = {
     ChangeAction.KEY_ADDED: "key added",
     ChangeAction.KEY_REVOKED: "key revoked",
     ChangeAction.PROJECT_ADDED: "project added",
+    ChangeAction.PROJECT_CHANGED: "project changed",
     ChangeAction.PROJECT_REMOVED: "project removed",
 }
 

@@ -29,6 +29,7 @@ ADVICE = {
     "not_signed_in": "Send an API key as `Authorization: Bearer …`, or sign in at `/sign-in`.",
     "project_in_use": "Move its jobs to another project, or delete them with their history, first.",
     "project_not_found": "Check the name. `GET /projects` lists the projects.",
+    "quota_exceeded": "Delete what is not needed, ask for less at once, or ask an admin for a larger quota.",
     "signed_in_elsewhere": "Change their groups at the identity provider.",
     "not_found": "Check the address. `/swagger-ui` lists all of them.",
     "nothing_to_retry": "Only failed runs can be retried.",

@@ -46,7 +46,7 @@ async def backlog(database: Database) -> None:
 async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: Database) -> None:
     await backlog(database)
     look = {"due": NOON, "window": 257, "steps": 1000, "after": "", "floor": BEGINNING}
-    none: dict[str, list[Any]] = {"jobids": [], "tags": []}
+    none: dict[str, list[Any]] = {"jobids": [], "tags": [], "projects": []}
     due = {
         "due": NOON,
         "hosts": ["hog.example", "newcomer.example"],
@@ -91,7 +91,7 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             made = "UPDATE joblog SET status = 'finished', nextrun = NULL, finishedat = now()"
             await execute(database, f"{made} WHERE nextrun < :noon", noon=NOON - timedelta(seconds=1))
             look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
-            of_hosts = {"hosts": ["hog.example"], "shares": [100], "jobids": [], "tags": []}
+            of_hosts = {"hosts": ["hog.example"], "shares": [100], "jobids": [], "tags": [], "projects": []}
             for statement, values in ((shares.ASKING, look), (claims.DUE_CALLS, {"due": NOON} | of_hosts)):
                 read, skipping = [
                     blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))

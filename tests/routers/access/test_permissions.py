@@ -94,6 +94,8 @@ TABLE = """
     GET /audit admin
     GET /projects viewer
     POST /projects admin
+    PATCH /projects/{project} admin
+    POST /projects/{project}/edit admin
     DELETE /projects/{project} admin
     POST /projects/{project}/delete admin
     GET /keys admin

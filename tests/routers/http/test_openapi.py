@@ -29,6 +29,7 @@ MORE_THAN_A_SCHEMA = [
     "POST /keys",
     "POST /users",
     "POST /projects",
+    "PATCH /projects/{project}",
     "PUT /projects/{project}/secrets/{secret}",
     "PATCH /users/{userid}",
     "PATCH /jobs/{jobid}",

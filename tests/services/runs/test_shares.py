@@ -130,7 +130,7 @@ class Replica:
         for _, entry, _ in self.due:
             since.setdefault(str(entry.host), entry.scheduledfor)
         shares = Counter(bounds.shares(since))
-        jobs, tags = bounds.closed
+        jobs, tags, _ = bounds.closed
         looked = []
         for _, entry, named in self.due:
             if shares[str(entry.host)] and entry.jobid not in jobs and not {*named} & {*tags}:
@@ -146,7 +146,7 @@ class Replica:
 
 
 def _rules(entry: DueLog, tags: Sequence[str]) -> JobRules:
-    return JobRules(entry.jobid, None, "once", 60, True, None, [*tags], False, False, False)
+    return JobRules(entry.jobid, None, "once", 60, True, None, [*tags], "default", False, False, False)
 
 
 RUNS = st.tuples(

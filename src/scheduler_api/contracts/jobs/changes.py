@@ -46,6 +46,7 @@ class ChangeAction(StrEnum):
     KEY_ADDED = "keyadded"
     KEY_REVOKED = "keyrevoked"
     PROJECT_ADDED = "projectadded"
+    PROJECT_CHANGED = "projectchanged"
     PROJECT_REMOVED = "projectremoved"
 
 

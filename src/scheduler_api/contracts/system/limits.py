@@ -1,4 +1,4 @@
-"""Limits on the calls to a host, and on the runs of jobs with a tag."""
+"""Limits on the calls to a host, and on the runs of jobs with a tag or of a project."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -16,6 +16,7 @@ class LimitScope(StrEnum):
 
     TAG = "tag"
     HOST = "host"
+    PROJECT = "project"
 
 
 class LimitOrder(Input):
@@ -26,11 +27,13 @@ class LimitOrder(Input):
     )
 
     limit: Count | None = Field(
-        None, description="The most calls to the host, or runs of jobs with the tag, at once."
+        None,
+        description="The most calls to the host, or runs of jobs with the tag or of the project, at once.",
     )
     rate: Annotated[int, Field(ge=1, le=MAX_RATE)] | None = Field(
         None,
-        description="The most calls, to the host or of jobs with the tag, that begin in any minute; "
+        description="The most calls, to the host or of jobs with the tag or of the project, that begin in a "
+        "minute; "
         "retries count, too.",
     )
 
@@ -45,6 +48,8 @@ class Limit(Output):
     """A limit across all replicas."""
 
     scope: LimitScope
-    name: str = Field(description="The tag; or the host, with its port if it is not the default.")
+    name: str = Field(
+        description="The tag or the project; or the host, with its port if it is not the default."
+    )
     limit: int | None = Field(description="Max concurrent; null: as the settings allow.")
     rate: int | None = Field(description="Max starts per minute; null: unlimited.")

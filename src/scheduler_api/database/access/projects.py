@@ -1,32 +1,47 @@
 """Statements on projects, and on what belongs to which."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sqlalchemy import ARRAY, Text, any_, bindparam, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import columns, project
 
 
 class ProjectRow(NamedTuple):
-    """A project."""
+    """A project, and how much it may use; None: as much as there is."""
 
     name: str
     description: str
     createdat: datetime
+    maxjobs: int | None
+    maxbody: int | None
+    maxrequests: int | None
+    maxstreams: int | None
 
 
+QUOTAS = ("maxjobs", "maxbody", "maxrequests", "maxstreams")
 PROJECTS = Statement(
-    """
-    SELECT name, description, createdat FROM project
-    WHERE CAST(:names AS text[]) IS NULL OR name = ANY(:names) ORDER BY name
-    """,
+    select(*columns(project, ProjectRow))
+    .where(or_(bindparam("names", type_=ARRAY(Text)).is_(None), project.c.name == any_(bindparam("names"))))
+    .order_by(project.c.name),
     ProjectRow,
 )
 ADD = Statement(
-    """
-    INSERT INTO project (name, description, createdat) VALUES (:name, :description, :now)
-    ON CONFLICT (name) DO NOTHING RETURNING name, description, createdat
-    """,
+    insert(project)
+    .values({name: bindparam(name) for name in ("name", "description", "createdat", *QUOTAS)})
+    .on_conflict_do_nothing()
+    .returning(*columns(project, ProjectRow)),
+    ProjectRow,
+)
+CHANGE = Statement(
+    update(project)
+    .where(project.c.name == bindparam("which"))
+    .values({name: bindparam(name) for name in ("description", *QUOTAS)})
+    .returning(*columns(project, ProjectRow)),
     ProjectRow,
 )
 # Jobs wait for it, so that none is added meanwhile.
@@ -46,9 +61,14 @@ async def listing(session: Session, names: Sequence[str] | None) -> list[Project
     return await session.all(PROJECTS, names=names)
 
 
-async def add(session: Session, now: datetime, name: str, description: str) -> ProjectRow | None:
+async def add(session: Session, now: datetime, values: Mapping[str, Any]) -> ProjectRow | None:
     """Add a project; None: the name is taken."""
-    return await session.one_or_none(ADD, now=now, name=name, description=description)
+    return await session.one_or_none(ADD, createdat=now, **values)
+
+
+async def change(session: Session, name: str, values: Mapping[str, Any]) -> ProjectRow:
+    """Describe a project that is there anew, and its quotas."""
+    return await session.one(CHANGE, which=name, **values)
 
 
 async def lock(session: Session, name: str) -> bool:

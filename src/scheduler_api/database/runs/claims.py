@@ -31,7 +31,7 @@ TAKE_TURN = Statement(
 
 
 class Bound(NamedTuple):
-    """What bounds a claim: jobs that look alike, a host, a tag, a limit, a host that is down."""
+    """What bounds a claim: jobs that look alike, a host, a tag, a project, a limit, a host that is down."""
 
     kind: str
     name: str
@@ -45,13 +45,14 @@ class Bound(NamedTuple):
     until: datetime | None
 
 
-#: What bounds a claim: what is in progress of each job, host and tag (runs, and those of them that have a
-#: call in progress: a run that its target goes on with by itself takes no place); limits; hosts that do not
-#: answer.
+#: What bounds a claim: what is in progress of each job, host, tag and project (runs, and those of them that
+#: have a call in progress: a run that its target goes on with by itself takes no place); limits; hosts that
+#: do not answer.
 BOUNDS = Statement(
     f"""
     WITH running AS MATERIALIZED (
-        SELECT job.jobid, joblog.host, job.tags, coalesce(logattempt.outcome = 'running', true) AS calling,
+        SELECT job.jobid, joblog.host, job.tags, job.project,
+               coalesce(logattempt.outcome = 'running', true) AS calling,
                coalesce(concurrency, CASE WHEN overlap THEN NULL ELSE 1 END) AS "limit"
         FROM joblog JOIN job ON job.jobid = joblog.jobid
         LEFT JOIN logattempt USING (logid, attempt, day)
@@ -73,6 +74,8 @@ BOUNDS = Statement(
         SELECT tags, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls FROM running GROUP BY tags
     ) AS tagged CROSS JOIN unnest(tags) AS tag GROUP BY tag
     UNION ALL
+    SELECT 'project', project, '{{}}', count(*), 0, NULL, NULL, NULL FROM running GROUP BY project
+    UNION ALL
     SELECT 'limit of ' || scope, name, '{{}}', 0, 0, "limit", rate, busyuntil FROM concurrencylimit
     UNION ALL
     SELECT 'down', host, '{{}}', failures, 0, NULL, NULL, openuntil FROM hostfailure
@@ -90,8 +93,9 @@ DUE_CALLS = Statement(
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND host = given.asked
           AND nextrun <= :due AND nextrun >= :floor
           AND jobid <> ALL(:jobids)
-          AND (cardinality(CAST(:tags AS text[])) = 0
-               OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid AND job.tags && :tags))
+          AND (cardinality(CAST(:tags AS text[])) + cardinality(CAST(:projects AS text[])) = 0
+               OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid
+                              AND (job.tags && :tags OR job.project = ANY(:projects))))
         ORDER BY nextrun, logid
         LIMIT given.share
         FOR UPDATE OF joblog SKIP LOCKED
@@ -197,21 +201,23 @@ async def bounds(session: Session) -> list[Bound]:
     return await session.all(BOUNDS)
 
 
+class Closed(NamedTuple):
+    """What nothing can start of."""
+
+    jobids: Sequence[int]
+    tags: Sequence[str]
+    projects: Sequence[str]
+
+
 async def due(
-    session: Session,
-    due: datetime,
-    shares: Mapping[str, int],
-    jobids: Sequence[int],
-    tags: Sequence[str],
-    floor: datetime,
+    session: Session, due: datetime, shares: Mapping[str, int], closed: Closed, floor: datetime
 ) -> list[DueLog]:
     """Lock the oldest calls to these hosts that are due from `floor` to `due`.
 
-    Up to so many to each host, but none of these jobs or tags.
+    Up to so many to each host, but none of what is closed.
     """
     hosts, counts = list(shares), list(shares.values())
-    asked = {"hosts": hosts, "shares": counts, "jobids": jobids, "tags": tags}
-    return await session.all(DUE_CALLS, **asked, due=due, floor=floor)
+    return await session.all(DUE_CALLS, hosts=hosts, shares=counts, **closed._asdict(), due=due, floor=floor)
 
 
 async def start(

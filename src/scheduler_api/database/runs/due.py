@@ -47,6 +47,7 @@ class JobRules(NamedTuple):
     overlap: bool
     concurrency: int | None
     tags: list[str]
+    project: str
     refined: bool
     """Whether there is more to its schedule than an interval, or one start."""
     followed: bool
@@ -60,7 +61,7 @@ class JobRules(NamedTuple):
 # after the logs are locked, this is never stale.
 RULES = Statement(
     f"""
-    SELECT jobid, "interval", misfire, grace, overlap, concurrency, tags,
+    SELECT jobid, "interval", misfire, grace, overlap, concurrency, tags, project,
            {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed, deletedat IS NOT NULL AS deleted
     FROM job WHERE jobid = ANY(:jobids)
     FOR NO KEY UPDATE SKIP LOCKED

@@ -1,4 +1,4 @@
-"""Statements on limits: to a host, or of jobs with a tag."""
+"""Statements on limits: to a host, of jobs with a tag, or of a project."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from scheduler_api.database.tables import columns, concurrencylimit
 
 
 class StoredLimit(NamedTuple):
-    """A limit: on a host, or on a tag."""
+    """A limit: on a host, a tag or a project."""
 
     scope: str
     name: str
@@ -57,13 +57,16 @@ REMOVE_LIMIT = Statement(
     .where(concurrencylimit.c.scope == bindparam("scope"), concurrencylimit.c.name == bindparam("name"))
     .returning(concurrencylimit.c.name)
 )
-#: What bounds the calls to a host, of a job with these tags; and how much of that is in progress.
+#: What bounds a job's calls to a host, and how much of that is in progress.
 LIMITING = Statement(
     """
     SELECT scope, name, "limit", rate, busyuntil, CASE scope
         WHEN 'host' THEN (
             SELECT count(*) FROM joblog JOIN logattempt USING (logid, attempt)
             WHERE status = 'running' AND outcome = 'running' AND joblog.host = name
+        )
+        WHEN 'project' THEN (
+            SELECT count(*) FROM joblog JOIN job USING (jobid) WHERE status = 'running' AND job.project = name
         )
         ELSE (SELECT count(*) FROM joblog JOIN job USING (jobid)
               WHERE status = 'running' AND job.tags @> ARRAY[name])
@@ -72,6 +75,7 @@ LIMITING = Statement(
         SELECT scope, name, "limit", rate, busyuntil FROM concurrencylimit
         WHERE scope = 'host' AND name = :host
            OR scope = 'tag' AND name IN (SELECT unnest(tags) FROM job WHERE jobid = :jobid)
+           OR scope = 'project' AND name = (SELECT project FROM job WHERE jobid = :jobid)
         UNION ALL
         SELECT 'host', :host, NULL, NULL, NULL
         WHERE NOT EXISTS (SELECT FROM concurrencylimit WHERE scope = 'host' AND name = :host)

@@ -20,14 +20,17 @@ from scheduler_api.errors import (
     NotPermitted,
     NotSignedIn,
     ProjectNotFound,
+    QuotaExceeded,
     SchedulerError,
 )
 from scheduler_api.routers.http.access import LOCAL_HOSTS, without_port
+from scheduler_api.routers.http.headers import RATE_LIMIT
 from scheduler_api.routers.http.permissions import Need
 from scheduler_api.services.access.signing import Comer
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.workers.addresses import network_of, place_of
 from scheduler_api.workers.doorkeeper import Doorkeeper
+from scheduler_api.workers.quotas import WINDOW, RequestQuotas
 
 #: How a session is kept by a browser: where it is on this machine it may not speak HTTPS.
 COOKIE, COOKIE_HERE = "__Host-session", "session"
@@ -56,6 +59,7 @@ async def admit(request: Request, need: Need) -> None:
     principal = request.scope["principal"] = await _principal(request)
     if principal is None:
         raise NotSignedIn(HOW)
+    await _count(request, principal)
     if principal.roles.may_everywhere(need.role):
         return
     if need.is_whole:
@@ -63,6 +67,25 @@ async def admit(request: Request, need: Need) -> None:
     # First, so that who may do it nowhere is told the same of what is there and of what is not.
     require(principal, need.role)
     await _look_at_object(request, principal, need.role)
+
+
+async def _count(request: Request, principal: Principal) -> None:
+    """Count a request once against the quotas of who asks, and tell what is left. Raises QuotaExceeded."""
+    if RATE_LIMIT in request.scope:
+        return
+    quotas: RequestQuotas = request.state.quotas
+    request.scope[RATE_LIMIT] = []
+    try:
+        allowance = await quotas.take(principal)
+    except QuotaExceeded as error:
+        request.scope[RATE_LIMIT] = [(b"ratelimit", f'"project";r=0;t={error.seconds}'.encode())]
+        raise
+    if allowance is not None:
+        quota, left, seconds = allowance
+        request.scope[RATE_LIMIT] = [
+            (b"ratelimit-policy", f'"project";q={quota};w={WINDOW}'.encode()),
+            (b"ratelimit", f'"project";r={left};t={seconds}'.encode()),
+        ]
 
 
 async def admit_again(request: Request) -> None:

@@ -44,6 +44,7 @@ from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.identity import IdentityProvider
 from scheduler_api.workers.passwords import Passwords
+from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import Runner
 from scheduler_api.workers.ticker import Ticker
@@ -104,6 +105,7 @@ class AppState(TypedDict):
     """By what name requests of its jobs come from it."""
     doorkeeper: Doorkeeper
     passwords: Passwords
+    quotas: RequestQuotas
     identity: IdentityProvider | None
     """None: nobody signs in elsewhere."""
     retirement: Retirement
@@ -326,7 +328,7 @@ LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=
 KeyId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which key.")]
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which user.")]
 SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
-Scope = Annotated[LimitScope, Path(description="What is limited: `host` or `tag`.")]
+Scope = Annotated[LimitScope, Path(description="What is limited: `host`, `tag` or `project`.")]
 
 
 async def _limit_name(
@@ -336,7 +338,7 @@ async def _limit_name(
             min_length=1,
             max_length=260,
             pattern=r"^[^\x00-\x1f]+$",
-            description="The tag; or the host, with its port unless it is the usual one.",
+            description="The tag or the project; or the host, with its port unless it is the usual one.",
         ),
     ],
 ) -> str:

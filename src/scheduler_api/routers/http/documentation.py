@@ -58,10 +58,12 @@ REASONS = {
     412: ("Stale", "The job has changed since it was read: its ETag is another than If-Match asks for."),
     413: ("TooLarge", "The body is too large."),
     415: ("UnsupportedMediaType", "The body is neither JSON nor a form."),
-    429: ("TooManyTries", "Too many attempts to sign in have failed."),
+    429: ("TooMany", "A quota of the project is used up; `RateLimit` tells of requests."),
     422: ("Invalid", "Something in the input is wrong; `errors` names each place."),
     503: ("Unavailable", "The database cannot serve the request now; `Retry-After` says when to try again."),
 }
+#: What else errors tell in headers.
+TELLING = {429: ("Retry-After", "RateLimit"), 503: ("Retry-After",)}
 #: How to say who asks, where `SCHEDULER_AUTH` is `required`: in either way.
 SECURITY: dict[str, Any] = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, `sch_…`."},
@@ -100,6 +102,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "boolean"},
         "description": "`false`: there may be more than `Total-Count`, at which counting stops.",
     },
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "description": "What is left to a key or a user with roles in projects only: `r` requests, and `t` "
+        "seconds until all are there again. `RateLimit-Policy` has the quota.",
+    },
     "X-Request-Id": {
         "schema": {"type": "string"},
         "description": "The id that the log lines of the request have; the client's own if it sent one.",
@@ -116,7 +123,7 @@ def answers(*problems: int, status: int = 200, headers: Sequence[str] = (), page
     """The answers of an operation beside its model: errors, headers, and whether browsers get a page."""
     found: Responses = {
         problem: {"$ref": f"#/components/responses/{REASONS[problem][0]}"}
-        for problem in (*problems, 401, 403)
+        for problem in (*problems, 401, 403, 429)
     }
     own: dict[str, Any] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
     found[status] = {"headers": own} | ({"content": PAGE} if page else {})
@@ -169,7 +176,8 @@ def _complete(found: dict[str, Any]) -> None:
         for method, operation in methods.items():
             if needed(method.upper(), path) is None:
                 # Open to all.
-                operation["responses"].pop("401", None)
+                for status in ("401", "429"):
+                    operation["responses"].pop(status, None)
                 operation["security"] = []
     # With other settings of SCHEDULER_AUTH none is needed.
     found["security"] = [{}, *({name: []} for name in SECURITY)]
@@ -198,7 +206,7 @@ def _add_components(components: dict[str, Any]) -> None:
         name: {
             "description": reason,
             "headers": REQUEST_ID
-            | ({"Retry-After": {"$ref": "#/components/headers/Retry-After"}} if status == 503 else {}),  # noqa: PLR2004 - a status
+            | {header: {"$ref": f"#/components/headers/{header}"} for header in TELLING.get(status, ())},
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, (name, reason) in REASONS.items()

@@ -28,6 +28,8 @@ def _raw(policy: str) -> list[tuple[bytes, bytes]]:
 
 
 PAGE_HEADERS, DATA_HEADERS = _raw(PAGE_POLICY), _raw(DATA_POLICY)
+#: Where a request keeps what its answer tells of quotas (draft-ietf-httpapi-ratelimit-headers).
+RATE_LIMIT = "ratelimit"
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -70,6 +72,7 @@ class StandardHeaders:
                 headers = message["headers"] = list(message.get("headers", ()))
                 is_page = any(n == b"content-type" and v.startswith(b"text/html") for n, v in headers)
                 headers += PAGE_HEADERS if is_page else DATA_HEADERS
+                headers += scope.get(RATE_LIMIT, ())
                 headers.append(own)
             await send(message)
 

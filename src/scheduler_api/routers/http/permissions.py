@@ -92,6 +92,8 @@ _NEEDED: dict[Role | None, str] = {
     Role.ADMIN: """
         POST /restore/confirm
         POST /projects
+        PATCH /projects/{project}
+        POST /projects/{project}/edit
         DELETE /projects/{project}
         POST /projects/{project}/delete
         GET /audit

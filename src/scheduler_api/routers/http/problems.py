@@ -49,6 +49,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.SignedInElsewhere: 409,
     errors.SigningInIsOff: 409,
     errors.TooManyTries: 429,
+    errors.QuotaExceeded: 429,
     errors.JobIsDeleted: 409,
     errors.LogIsSettled: 409,
     errors.RunNotStarted: 409,
@@ -154,7 +155,8 @@ async def _domain(request: Request, error: Exception) -> Response:
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=problem.code, path=request.url.path)
     if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return answer(request, problem, {"Retry-After": TRIES_AFTER})
+        seconds = error.seconds if isinstance(error, errors.QuotaExceeded) else TRIES_AFTER
+        return answer(request, problem, None if seconds is None else {"Retry-After": str(seconds)})
     if problem.status != HTTPStatus.UNAUTHORIZED:
         return answer(request, problem)
     if preferred(request.headers.get("accept")) is Media.HTML:

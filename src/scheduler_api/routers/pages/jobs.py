@@ -15,7 +15,16 @@ from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, ScheduleUnusable, StaleVersion
+from scheduler_api.errors import (
+    FieldError,
+    InvalidInput,
+    JobIsDeleted,
+    QuotaExceeded,
+    SchedulerError,
+    ScheduleUnusable,
+    SecretsUnavailable,
+    StaleVersion,
+)
 from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
@@ -32,6 +41,7 @@ from scheduler_api.routers.http.dependencies import (
 )
 from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of, link_next
 from scheduler_api.routers.http.patience import while_connected
+from scheduler_api.routers.http.problems import problem_of
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.http.scope import job_to_copy, placed, require_place
 from scheduler_api.services import views
@@ -39,6 +49,14 @@ from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
 from scheduler_api.services.system import health
 from scheduler_api.web.form import Typed
+
+#: What was typed stays in the form, with what is wrong.
+REFUSED = (InvalidInput, QuotaExceeded, SecretsUnavailable)
+
+
+def _field_errors(error: SchedulerError) -> Sequence[FieldError]:
+    return error.field_errors if isinstance(error, InvalidInput) else (FieldError((), str(error)),)
+
 
 router = BrowserRouter()
 own_router = form_router()
@@ -90,10 +108,10 @@ async def create_by_form(
         draft = placed(principal, await aside(forms.draft_of, fields, like))
         check_target(request, draft.target)
         job = await database.transact(creating.create, actor, cipher, draft)
-    except InvalidInput as error:
+    except REFUSED as error:
         now = await database.read(health.clock)
-        page = await aside(pages.form, now, Typed(fields, error.field_errors), like=like)
-        return HTMLResponse(page, 422)
+        page = await aside(pages.form, now, Typed(fields, _field_errors(error)), like=like)
+        return HTMLResponse(page, problem_of(error).status)
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
 
@@ -153,8 +171,8 @@ async def edit_by_form(
         patch = await aside(forms.patch_of, draft)
         require_place(principal, patch)
         await database.transact(editing.edit, actor, cipher, jobid, patch, version)
-    except InvalidInput as error:
-        field_errors, status = error.field_errors, 422
+    except REFUSED as error:
+        field_errors, status = _field_errors(error), problem_of(error).status
     except StaleVersion:
         field_errors, status = (FieldError((), STALE),), 412
         job = await database.read(reading.get, jobid)

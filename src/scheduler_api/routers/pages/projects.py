@@ -4,11 +4,11 @@ from fastapi import Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
-from scheduler_api.contracts.access.projects import ProjectDraft
+from scheduler_api.contracts.access.projects import ProjectDraft, ProjectPatch
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, ProjectPath
-from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.forms import model_of, validated
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.access import projects
@@ -34,6 +34,22 @@ async def add_project_by_form(
     except InvalidInput as error:
         found, now = await database.read(projects.listing, None), await database.read(health.clock)
         return HTMLResponse(await aside(pages.projects, now, found, fields, error.field_errors), 422)
+    return RedirectResponse("/projects", 303)
+
+
+@own_router.post("/projects/{project}/edit")
+async def edit_project_by_form(
+    project: ProjectPath, fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep
+) -> Response:
+    """Change a project; for browsers, whose forms cannot send PATCH. An empty quota is none."""
+    try:
+        given: dict[str, str | None] = {name: text if text.strip() else None for name, text in fields.items()}
+        patch = validated(given | {"description": fields.get("description", "")}, ProjectPatch)
+        await database.transact(projects.edit, actor, project, patch)
+    except InvalidInput as error:
+        found, now = await database.read(projects.listing, None), await database.read(health.clock)
+        page = await aside(pages.projects, now, found, fields | {"editing": project}, error.field_errors)
+        return HTMLResponse(page, 422)
     return RedirectResponse("/projects", 303)
 
 

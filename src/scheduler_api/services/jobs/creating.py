@@ -11,7 +11,7 @@ from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Future
-from scheduler_api.services.jobs import chains, locking, project_secrets
+from scheduler_api.services.jobs import chains, locking, project_secrets, quotas
 from scheduler_api.services.jobs.documents import recorded, written
 from scheduler_api.services.jobs.drafts import (
     first_ahead,
@@ -32,6 +32,7 @@ async def create(session: Session, now: datetime, actor: Actor, cipher: Cipher, 
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
     await require_project(session, draft.project)
+    await quotas.require_room(session, draft, is_new=True)
     draft = await project_secrets.sealed(session, now, actor, draft, cipher)
     await project_secrets.require_named(session, draft, cipher)
     if draft.after is not None:

@@ -24,6 +24,7 @@ from scheduler_api.services.jobs import (
     locking,
     planning,
     project_secrets,
+    quotas,
     removal,
     retiming,
     skipping,
@@ -61,6 +62,9 @@ async def edit(
     if draft.project != before["project"]:
         await _require_movable(session, jobid, draft)
         draft = await project_secrets.carried(session, before["project"], draft, cipher)
+    is_new = draft.project != before["project"]
+    if is_new or plain(draft.model_dump()["target"]) != before["target"]:
+        await quotas.require_room(session, draft, is_new=is_new)
     draft = await project_secrets.sealed(session, locked.now, actor, draft, cipher)
     if any(before[name] != written(draft.model_dump())[name] for name in ("target", "project")):
         await project_secrets.require_named(session, draft, cipher)

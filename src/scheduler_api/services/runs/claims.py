@@ -77,7 +77,7 @@ async def claim(
     window = max(room.limit, WINDOW) + 1
     askers = await shares.asking(session, due, window, HOSTS_A_LOOK, room.after, room.floor)
     counts = bounds.shares(askers.hosts)
-    logs = await claims.due(session, due, counts, *bounds.closed, room.floor) if counts else []
+    logs = await claims.due(session, due, counts, bounds.closed, room.floor) if counts else []
     rules = await rules_of(session, logs) if logs else {}
     free = [log for log in logs if log.jobid in rules]
     held = frozenset(log.jobid for log in logs if log.jobid not in rules)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from scheduler_api.database.runs.claims import Bound
+from scheduler_api.database.runs.claims import Bound, Closed
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out
 from scheduler_api.targets.rates import Rate
@@ -30,6 +30,7 @@ class Bounds:
         # Runs in progress, and those of them that have a call in progress and so take a place.
         self._job_runs, self._job_calls = Counter[int](), Counter[int]()
         self._tag_runs, self._tag_calls = Counter[str](), Counter[str]()
+        self._project_runs = Counter[str]()
         self._host_calls = Counter[str]()
         self._full_jobs: list[int] = []
         self._limits: dict[Named, int] = {}
@@ -49,6 +50,8 @@ class Bounds:
                 self._host_calls[name] = calls
             elif kind == "tag":
                 self._tag_runs[name], self._tag_calls[name] = runs, calls
+            elif kind == "project":
+                self._project_runs[name] = runs
             elif kind == "down":
                 self._note_failures(name, runs, until)
             else:
@@ -97,15 +100,16 @@ class Bounds:
         return share_out(asking, self._room.limit * min(2, len(asking)))
 
     @property
-    def closed(self) -> tuple[list[int], list[str]]:
-        """The jobs and tags of which nothing can start: they are full or held, or have no place left."""
+    def closed(self) -> Closed:
+        """That of which nothing can start: it is full or held, or has no place left."""
         jobs = [*self._full_jobs, *self._room.held]
-        tags = [name for scope, name in self.held_back if scope == "tag"]
+        full = self.held_back
+        tags, projects = ([name for scope, name in full if scope == one] for one in ("tag", "project"))
         if not self._admits(Reach.LENT):
             jobs = [*{*jobs, *self._job_calls}]
         if not self._admits(Reach.HOST):
             tags += [tag for tag, calls in self._tag_calls.items() if calls]
-        return jobs, tags
+        return Closed(jobs, tags, projects)
 
     @property
     def held_back(self) -> list[Named]:
@@ -137,7 +141,7 @@ class Bounds:
             if not self._admits(reach):
                 self.crowded = True
                 continue
-            self._take(log, job.tags)
+            self._take(log, job)
             admitted.append(Admitted(log, reach))
         return admitted
 
@@ -157,7 +161,7 @@ class Bounds:
     def _rates_of(self, logs: Iterable[DueLog], rules: Mapping[int, JobRules]) -> Counter[Named]:
         if not self._rates:
             return Counter()
-        named = (one for log in logs for one in _named_by(log, rules[log.jobid].tags))
+        named = (one for log in logs for one in _named_by(log, rules[log.jobid]))
         return Counter(one for one in named if one in self._rates)
 
     def _used(self, named: Named) -> datetime | None:
@@ -188,7 +192,7 @@ class Bounds:
         limit = job.concurrency if job.concurrency or job.overlap else 1
         if limit is not None and self._job_runs[log.jobid] >= limit:
             return False
-        named = _named_by(log, job.tags)
+        named = _named_by(log, job)
         return all(self._left(*one) > 0 and (one not in self._rates or one in self._locked) for one in named)
 
     def _reach(self, log: DueLog, tags: Iterable[str]) -> Reach:
@@ -201,14 +205,15 @@ class Bounds:
     def _admits(self, reach: Reach) -> bool:
         return self._started < self._room.free[reach]
 
-    def _take(self, log: DueLog, tags: Sequence[str]) -> None:
+    def _take(self, log: DueLog, job: JobRules) -> None:
         self._started += 1
         self._job_runs[log.jobid] += 1
         self._job_calls[log.jobid] += 1
         self._host_calls[_host(log)] += 1
-        self._tag_runs.update(tags)
-        self._tag_calls.update(tags)
-        self._paced.update(named for named in _named_by(log, tags) if named in self._rates)
+        self._tag_runs.update(job.tags)
+        self._tag_calls.update(job.tags)
+        self._project_runs[job.project] += 1
+        self._paced.update(named for named in _named_by(log, job) if named in self._rates)
 
     def _is_idle(self, host: str) -> bool:
         return not self._host_calls[host]
@@ -217,12 +222,13 @@ class Bounds:
         return self._left("host", host)
 
     def _left(self, scope: str, name: str) -> int:
-        """How many more may start by the limits on a host or a tag."""
+        """How many more may start by the limits on a host, a tag or a project."""
         named = scope, name
         if scope == "host":
             limit = self._down.get(name, self._limits.get(named, self._hostmost)) - self._host_calls[name]
         else:
-            limit = self._limits.get(named, UNLIMITED) - self._tag_runs[name]
+            runs = self._tag_runs if scope == "tag" else self._project_runs
+            limit = self._limits.get(named, UNLIMITED) - runs[name]
         rate = self._rates.get(named)
         return limit if rate is None else min(limit, rate.free(self._now) - self._paced[named])
 
@@ -236,6 +242,6 @@ def _host(log: DueLog) -> str:
     return log.host
 
 
-def _named_by(log: DueLog, tags: Iterable[str]) -> list[Named]:
+def _named_by(log: DueLog, job: JobRules) -> list[Named]:
     """The limits, where there are such, that a call counts against."""
-    return [("host", _host(log)), *(("tag", tag) for tag in tags)]
+    return [("host", _host(log)), *(("tag", tag) for tag in job.tags), ("project", job.project)]

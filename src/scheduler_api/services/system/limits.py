@@ -1,4 +1,4 @@
-"""Limits on what is in progress at once, and begins in a minute: to a host, or of jobs with a tag."""
+"""Limits on what is in progress at once, and begins in a minute: to a host, of a tag, or of a project."""
 
 from datetime import datetime
 
@@ -48,7 +48,7 @@ async def holding_back(session: Session, now: datetime, jobid: int, host: str, h
     `hostlimit` is how many calls at once a host gets that has no limit of its own.
     """
     for row in await limits.limiting(session, jobid, host):
-        subject = host if row.scope == LimitScope.HOST else f"The tag {row.name}"
+        subject = host if row.scope == LimitScope.HOST else f"The {row.scope} {row.name}"
         limit = hostlimit if row.limit is None and row.scope == LimitScope.HOST else row.limit
         if limit is not None and row.number >= limit:
             return f"{subject} is at its concurrency limit of {limit}."

@@ -1,0 +1,92 @@
+"""How many requests, and how many event streams, the projects of who asks allow: counted by each replica.
+
+Who has a role everywhere is not counted. Who has roles in several projects has the highest of their quotas.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from math import ceil
+from time import monotonic
+from typing import NamedTuple
+
+from scheduler_api.actors import Principal
+from scheduler_api.contracts.access.projects import Project
+from scheduler_api.database.engine import Database
+from scheduler_api.errors import QuotaExceeded
+from scheduler_api.services.access import projects
+
+#: Seconds over which requests are averaged, and for which quotas are known.
+WINDOW, KNOWN_SECONDS = 10, 5.0
+#: Those who asked lately, of whom it is remembered how much.
+MAX_REMEMBERED = 10_000
+
+Who = tuple[str, int]
+
+
+class Allowance(NamedTuple):
+    """What is left to who asks."""
+
+    quota: int
+    """Requests in WINDOW seconds."""
+    left: int
+    seconds: int
+    """Until all of them are there again."""
+
+
+class RequestQuotas:
+    """Counts against the quotas of projects."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, Project] = {}
+        self._until = 0.0
+        # When all that each has asked for is paid for: each request takes its share of the window.
+        self._paid: dict[Who, float] = {}
+        self._streams = Counter[Who]()
+
+    async def take(self, principal: Principal) -> Allowance | None:
+        """Count one request; None: they are not bounded. Raises QuotaExceeded, and those of Database.read."""
+        allowed = await self._highest(principal, "maxrequests")
+        if allowed is None:
+            return None
+        now, share = monotonic(), 1 / allowed
+        if len(self._paid) > MAX_REMEMBERED:
+            self._paid = {who: paid for who, paid in self._paid.items() if paid > now}
+        paid = max(self._paid.get(_who(principal), now), now)
+        if paid + share > now + WINDOW:
+            raise QuotaExceeded(
+                f"The quota of {allowed:,} requests a second is used up.",
+                ceil(paid + share - now - WINDOW) or 1,
+            )
+        self._paid[_who(principal)] = paid + share
+        ahead = paid + share - now
+        return Allowance(allowed * WINDOW, int((WINDOW - ahead) * allowed), ceil(ahead))
+
+    @contextlib.asynccontextmanager
+    async def streaming(self, principal: Principal) -> AsyncIterator[None]:
+        """One more event stream, while it is entered. Raises QuotaExceeded, and those of Database.read."""
+        allowed, who = await self._highest(principal, "maxstreams"), _who(principal)
+        if allowed is not None and self._streams[who] >= allowed:
+            raise QuotaExceeded(f"The quota of {allowed:,} event streams is used up.", WINDOW)
+        self._streams[who] += 1
+        try:
+            yield
+        finally:
+            self._streams[who] -= 1
+            if not self._streams[who]:
+                del self._streams[who]
+
+    async def _highest(self, principal: Principal, name: str) -> int | None:
+        """The highest quota of the projects of who asks; None: they are not bounded."""
+        if principal.roles.everywhere is not None or not principal.roles.projects:
+            return None
+        if monotonic() > self._until:
+            self._known = {one.name: one for one in await self._database.read(projects.listing, None)}
+            self._until = monotonic() + KNOWN_SECONDS
+        found = [getattr(self._known[one], name) for one in principal.roles.projects if one in self._known]
+        return None if None in found or not found else max(found)
+
+
+def _who(principal: Principal) -> Who:
+    return principal.kind, principal.id

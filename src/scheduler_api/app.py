@@ -188,6 +188,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         retirement = Retirement()
         requests = await stack.enter_async_context(_admitted(settings, places, retirement))
         identity = await stack.enter_async_context(_ways_in(settings, requests))
+        quotas = await stack.enter_async_context(_counting(requests))
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = cipher_of(settings)
         own = partial(_own_database, settings, places, retirement)
@@ -201,10 +202,8 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
         feed = ChangeFeed(signals, share.streams)
         client = Client(guard, idle=share.calls)
         caller = Caller(client, cipher, f"{settings.base_url}/runs", name)
-        capacity = Capacity(share.calls, settings.ticker_interval)
-        deliverer = await stack.enter_async_context(
-            _delivering(settings, own, client, caller, capacity, feed)
-        )
+        delivering = _delivering(settings, own, client, caller, share.calls, feed)
+        deliverer = await stack.enter_async_context(delivering)
         runner = Runner(requests, settings.batch_size, deliverer)
         retirement.ends(deliverer.cease)
         ticker = None
@@ -226,7 +225,7 @@ async def _running(settings: Settings) -> AsyncIterator[AppState]:
             installation=name,
             doorkeeper=Doorkeeper(requests),
             passwords=Passwords(),
-            quotas=RequestQuotas(requests),
+            quotas=quotas,
             identity=identity,
             retirement=retirement,
             confirmation=confirmation,
@@ -273,6 +272,16 @@ async def _ways_in(settings: Settings, database: Database) -> AsyncIterator[Iden
         await identity.close()
 
 
+@contextlib.asynccontextmanager
+async def _counting(database: Database) -> AsyncIterator[RequestQuotas]:
+    quotas = RequestQuotas(database)
+    await quotas.refresh()
+    try:
+        yield quotas
+    finally:
+        await quotas.close()
+
+
 async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:
     """What is heard, and what is migrated, is of the database that is written to."""
     if places.direct is None:
@@ -294,11 +303,12 @@ async def _delivering(
     own: Callable[[str, PoolOptions], Database],
     client: Client,
     caller: Caller,
-    capacity: Capacity,
+    calls: int,
     feed: ChangeFeed,
 ) -> AsyncIterator[Deliverer]:
     database = own("scheduler-api deliveries", DELIVERY_POOL)
     terms = Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency)
+    capacity = Capacity(calls, settings.ticker_interval)
     deliverer = Deliverer(database, client, caller, terms, capacity, feed.publish)
     try:
         await deliverer.open()

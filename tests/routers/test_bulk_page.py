@@ -107,7 +107,7 @@ async def test_a_page_of_another_site_cannot_order(client: AsyncClient, database
     for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
         response = await client.post("/jobs/bulk", data=data, headers=HTML | headers)
         assert response.status_code == 403
-    for path in ("/jobs/1/edit", "/jobs/1/spread", "/jobs/1/pause", "/times"):
+    for path in ("/jobs/1/edit", "/jobs/1/spread", "/jobs/1/pause", "/preferences"):
         response = await client.post(path, data={"jitter": "5"}, headers={"origin": "https://evil.example"})
         assert response.status_code == 403
     assert await is_active(database, 1)

@@ -185,18 +185,18 @@ async def test_the_way_back_leads_nowhere_else(client: AsyncClient, database: Da
     form = HTML | {"content-type": "application/x-www-form-urlencoded"}
     response = await client.post("/jobs/1/pause", params={"back": back}, headers=form)
     assert response.headers["location"] == "/jobs/1"
-    response = await client.post("/times", data={"clock": "utc", "back": back})
+    response = await client.post("/preferences", data={"clock": "utc", "back": back})
     assert response.headers["location"] == "/jobs"
 
 
 async def test_the_chosen_clocks_are_remembered(client: AsyncClient, database: Database) -> None:
     await add_job(database, timezone="Asia/Tokyo")
     assert "Asia/Tokyo" in await text_of(client, "/jobs")
-    response = await client.post("/times", data={"clock": "utc", "back": "/jobs?tag=a"})
+    response = await client.post("/preferences", data={"clock": "utc", "back": "/jobs?tag=a"})
     assert response.headers["location"] == "/jobs?tag=a"
     assert "HttpOnly" in response.headers["set-cookie"]
     assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")
-    assert (await client.post("/times", data={"clock": "sundial"})).status_code == 422
+    assert (await client.post("/preferences", data={"clock": "sundial"})).status_code == 422
     client.cookies.set("zone", "Europe/<b>")
     client.cookies.set("clock", "mine")
     assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")
@@ -238,7 +238,7 @@ async def test_looking_is_no_news(client: AsyncClient, app: FastAPI, database: D
     await add_job(database, interval=60)
     before = mark_of(await text_of(client, "/jobs"))
     await client.post("/schedules/preview", json={"cron": "@daily"})
-    await client.post("/times", data={"clock": "utc"})
+    await client.post("/preferences", data={"clock": "utc"})
     await client.get("/jobs/1", headers=HTML)
     assert mark_of(await text_of(client, "/jobs")) == before
     await client.post("/jobs/1/pause")

@@ -235,7 +235,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/jobs/{jobid:jobid}/secrets"): both(),
     ("GET", "/logs/{logid:logid}"): both(),
     ("POST", "/restore/confirm"): [Ask((200, 204, 303, 404, 409)), EMPTY_FORM],
-    ("POST", "/times"): [of_form({"clock": "zone", "zone": "x" * 60_000}, 303, 422), *BROKEN_FORM],
+    ("POST", "/preferences"): [of_form({"clock": "zone", "zone": "x" * 60_000}, 303, 422), *BROKEN_FORM],
     ("POST", "/schedules/preview"): [
         *(of_json({"cron": cron, "count": 100, "exclude": AHEAD}, 200, 422) for cron in CRONS),
         *(of_form(FIELDS | {"cron": cron, "jobid": jobid}, 200, 422) for cron in CRONS for jobid in JOBS),

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.access.projects import Project, ProjectDraft, ProjectPatch
-from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, ProjectPath
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, ProjectPath, QuotasDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import ProjectsDep
@@ -19,17 +19,23 @@ async def list_projects(database: DatabaseDep, visible: ProjectsDep) -> list[Pro
 
 
 @router.post("/projects", status_code=201, responses=answers(400, 408, 413, 415, 422, 503, status=201))
-async def add_project(draft: ProjectDraft, changes: ChangesDep, actor: ActorDep) -> Project:
+async def add_project(
+    draft: ProjectDraft, changes: ChangesDep, actor: ActorDep, quotas: QuotasDep
+) -> Project:
     """Add a project. Jobs, API keys and roles of users can belong to it."""
-    return await changes.make(projects.add, actor, draft)
+    added = await changes.make(projects.add, actor, draft)
+    await quotas.refresh()
+    return added
 
 
 @router.patch("/projects/{project}", responses=answers(400, 404, 408, 413, 415, 422, 503))
 async def edit_project(
-    project: ProjectPath, patch: ProjectPatch, changes: ChangesDep, actor: ActorDep
+    project: ProjectPath, patch: ProjectPatch, changes: ChangesDep, actor: ActorDep, quotas: QuotasDep
 ) -> Project:
     """Change a project's description and its quotas. Jobs that it has already stay."""
-    return await changes.make(projects.edit, actor, project, patch)
+    changed = await changes.make(projects.edit, actor, project, patch)
+    await quotas.refresh()
+    return changed
 
 
 @router.delete(
@@ -38,6 +44,9 @@ async def edit_project(
     response_class=Response,
     responses=answers(404, 409, 422, 503, status=204),
 )
-async def remove_project(project: ProjectPath, changes: ChangesDep, actor: ActorDep) -> None:
+async def remove_project(
+    project: ProjectPath, changes: ChangesDep, actor: ActorDep, quotas: QuotasDep
+) -> None:
     """Remove a project that has no jobs. Its API keys are removed, too, and the roles of users in it."""
     await changes.make(projects.remove, actor, project)
+    await quotas.refresh()

@@ -52,6 +52,10 @@ class Reader(NamedTuple):
     """The place of the change feed when the page was made."""
     who: Principal | None = None
     """None: nobody knows."""
+    shown: str | None = None
+    """The project that pages show; None: all."""
+    projects: Sequence[str] = ()
+    """Those to choose from."""
 
     def may(self, role: str, project: str | None = None) -> bool:
         """Whether what needs that role is shown: in a project; without one, in any."""
@@ -64,6 +68,8 @@ class Reader(NamedTuple):
     @property
     def project(self) -> str:
         """The one that is suggested for a new job."""
+        if self.shown is not None and self.may(Role.EDITOR, self.shown):
+            return self.shown
         where = None if self.who is None else self.who.roles.where(Role.EDITOR)
         return DEFAULT_PROJECT if where is None or DEFAULT_PROJECT in where else next(iter(where), "")
 

@@ -1,8 +1,9 @@
-"""How many requests, and how many event streams, the projects of who asks allow: counted by each replica.
+"""The projects of who asks, and how many requests and event streams these allow: counted by each replica.
 
 Who has a role everywhere is not counted. Who has roles in several projects has the highest of their quotas.
 """
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,10 +11,11 @@ from math import ceil
 from time import monotonic
 from typing import NamedTuple
 
-from scheduler_api.actors import Principal
+from scheduler_api.actors import Principal, Role
 from scheduler_api.contracts.access.projects import Project
 from scheduler_api.database.engine import Database
-from scheduler_api.errors import QuotaExceeded
+from scheduler_api.database.failures import DATABASE_ERRORS
+from scheduler_api.errors import QuotaExceeded, SchedulerError
 from scheduler_api.services.access import projects
 
 #: Seconds over which requests are averaged, and for which quotas are known.
@@ -41,12 +43,13 @@ class RequestQuotas:
         self._database = database
         self._known: dict[str, Project] = {}
         self._until = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
         # When all that each has asked for is paid for: each request takes its share of the window.
         self._paid: dict[Who, float] = {}
         self._streams = Counter[Who]()
 
     async def take(self, principal: Principal) -> Allowance | None:
-        """Count one request; None: they are not bounded. Raises QuotaExceeded, and those of Database.read."""
+        """Count one request; None: they are not bounded. Raises QuotaExceeded."""
         allowed = await self._highest(principal, "maxrequests")
         if allowed is None:
             return None
@@ -65,7 +68,7 @@ class RequestQuotas:
 
     @contextlib.asynccontextmanager
     async def streaming(self, principal: Principal) -> AsyncIterator[None]:
-        """One more event stream, while it is entered. Raises QuotaExceeded, and those of Database.read."""
+        """One more event stream, while it is entered. Raises QuotaExceeded."""
         allowed, who = await self._highest(principal, "maxstreams"), _who(principal)
         if allowed is not None and self._streams[who] >= allowed:
             raise QuotaExceeded(f"The quota of {allowed:,} event streams is used up.", WINDOW)
@@ -77,13 +80,35 @@ class RequestQuotas:
             if not self._streams[who]:
                 del self._streams[who]
 
+    async def projects_of(self, principal: Principal) -> list[str]:
+        """The projects that who asks may see, by name."""
+        await self._look()
+        return [name for name in self._known if principal.roles.may(Role.VIEWER, name)]
+
+    async def refresh(self) -> None:
+        """Look at the projects. That the database is away keeps what is known."""
+        self._until = monotonic() + KNOWN_SECONDS
+        with contextlib.suppress(SchedulerError, *DATABASE_ERRORS):
+            self._known = {one.name: one for one in await self._database.read(projects.listing, None)}
+
+    async def _look(self) -> None:
+        """See to it that what is known is not old. Only the first who asks waits for the database."""
+        if not self._known:
+            await self.refresh()
+        elif monotonic() > self._until and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.create_task(self.refresh())
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+
     async def _highest(self, principal: Principal, name: str) -> int | None:
         """The highest quota of the projects of who asks; None: they are not bounded."""
         if principal.roles.everywhere is not None or not principal.roles.projects:
             return None
-        if monotonic() > self._until:
-            self._known = {one.name: one for one in await self._database.read(projects.listing, None)}
-            self._until = monotonic() + KNOWN_SECONDS
+        await self._look()
         found = [getattr(self._known[one], name) for one in principal.roles.projects if one in self._known]
         return None if None in found or not found else max(found)
 

@@ -36,7 +36,7 @@ TABLE = """
     POST /sign-in/{token} -
     POST /sign-out -
     POST /runs/{logid}/{token} -
-    POST /times -
+    POST /preferences -
     GET /account viewer
     POST /account/password viewer
     POST /account/sign-out viewer

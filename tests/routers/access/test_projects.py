@@ -417,3 +417,48 @@ async def test_a_key_is_of_a_project_that_is_there(
 
 def test_the_addresses_are_those_of_the_table() -> None:
     assert {(method, path) for method, path, _ in WHO} >= WHOLE
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_reader_chooses_the_project_that_pages_show(
+    comes: Comes, database: Database, admin: AsyncClient
+) -> None:
+    """Lists, counts and orders to all that match are of that one; what programs get is as before."""
+    # The replica that changes a project knows of it at once.
+    assert (await admin.patch("/projects/crm", json={"description": "Customers"})).status_code == 200
+    browser = comes(await key_of(database, "editor"), accept=HTML)
+    page = (await browser.get("/jobs")).text
+    choice = page.partition('<select id="shown"')[2].partition("</select>")[0]
+    assert re.findall('value="([a-z]*)"( selected)?', choice) == [
+        ("", ""), ("billing", ""), ("crm", ""), ("default", ""),
+    ]  # fmt: skip
+    assert ("Mine" in page, "Theirs" in page) == (True, True)
+    form = {"clock": "utc", "project": "billing", "back": "/jobs"}
+    assert (await browser.post("/preferences", data=form)).status_code == 303
+    for path in ("/jobs", "/logs", "/overview", "/upcoming"):
+        page = (await browser.get(path)).text
+        assert '<option value="billing" selected>' in page, path
+        assert ("Mine" in page, "Theirs" in page) == (True, False), path
+    assert 'name="project" value="billing"' in (await browser.get("/jobs?form=true")).text
+    done = {"action": "pause", "scope": "matching", "confirmed": "true", "count": "1"}
+    assert (await browser.post("/jobs/bulk", data=done)).status_code == 200
+    json = {"accept": "application/json"}
+    states = [
+        (await browser.get(f"/jobs/{jobid}", headers=json)).json()["job"]["state"] for jobid in (MINE, THEIRS)
+    ]
+    assert states == ["paused", "active"]
+    assert len((await browser.get("/jobs", headers=json)).json()) == 2
+    # Another job can still be opened by its address, and all projects are listed.
+    assert (await browser.get(f"/jobs/{THEIRS}")).status_code == 200
+    assert "crm" in (await browser.get("/projects")).text
+    await browser.post("/preferences", data=form | {"project": ""})
+    assert "Theirs" in (await browser.get("/jobs")).text
+    assert (await browser.post("/preferences", data=form | {"project": "No project"})).status_code == 422
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_choice_opens_nothing(comes: Comes, database: Database) -> None:
+    viewer = comes(await key_in(database, "viewer"), accept=HTML)
+    page = (await viewer.get("/jobs", headers={"cookie": "project=crm"})).text
+    assert ("Mine" in page, "Theirs" in page, "crm" in page) == (True, False, False)
+    assert '<select id="shown"' not in page

@@ -26,16 +26,22 @@ from scheduler_api.contracts.values import (
     SecretName,
 )
 from scheduler_api.database.engine import Database, Work
-from scheduler_api.errors import FieldError, InvalidInput, NotSignedIn, RestoreNotConfirmed, SigningInIsOff
+from scheduler_api.errors import (
+    FieldError,
+    InvalidInput,
+    NotSignedIn,
+    RestoreNotConfirmed,
+    SigningInIsOff,
+)
 from scheduler_api.routers.http.access import LOCAL_HOSTS, SAFE_METHODS, SELF_CALL
 from scheduler_api.routers.http.authentication import address_of
-from scheduler_api.routers.http.scope import visible
+from scheduler_api.routers.http.scope import chosen, visible
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard, urls
 from scheduler_api.web.filters import address
 from scheduler_api.web.pages import Pages, Reader
-from scheduler_api.web.times import chosen
+from scheduler_api.web.times import chosen as clock_of
 from scheduler_api.wording.notices import NAMES as NOTICES
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
@@ -82,6 +88,11 @@ async def _identity(request: Request) -> IdentityProvider:
     if identity is None:
         raise HTTPException(404)
     return identity
+
+
+async def _quotas(request: Request) -> RequestQuotas:
+    quotas: RequestQuotas = request.state.quotas
+    return quotas
 
 
 async def _passwords(request: Request) -> Passwords:
@@ -153,11 +164,16 @@ async def _settings(request: Request) -> Settings:
 
 async def _pages(request: Request) -> Pages:
     pages: Pages = request.app.state.pages
-    times = chosen(request.cookies.get("clock"), request.cookies.get("zone"))
+    times = clock_of(request.cookies.get("clock"), request.cookies.get("zone"))
     # What was just done is shown once.
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
-    return pages.seen_by(Reader(times, here, request.scope["mark"], request.scope.get("principal")))
+    principal: Principal | None = request.scope.get("principal")
+    quotas: RequestQuotas = request.state.quotas
+    reader = Reader(times, here, request.scope["mark"], principal)
+    if principal is not None:
+        reader = reader._replace(shown=chosen(request), projects=await quotas.projects_of(principal))
+    return pages.seen_by(reader)
 
 
 async def _actor(request: Request) -> Actor:
@@ -226,6 +242,8 @@ DoorkeeperDep = Annotated[Doorkeeper, Depends(_doorkeeper)]
 """Whom keys and sessions let in."""
 IdentityDep = Annotated[IdentityProvider, Depends(_identity)]
 """The identity provider; where there is none, there is nothing at that address."""
+QuotasDep = Annotated[RequestQuotas, Depends(_quotas)]
+"""The projects, and how much of their quotas is used here."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 """What hashes passwords, and compares them."""
 

@@ -20,7 +20,7 @@ _NEEDED: dict[Role | None, str] = {
         GET /redoc
         GET /swagger-ui
         POST /runs/{logid}/{token}
-        POST /times
+        POST /preferences
         GET /sign-in
         POST /sign-in
         GET /sign-in/oidc

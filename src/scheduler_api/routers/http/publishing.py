@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler_api.routers.http.access import SAFE_METHODS
 
 #: Requests to these change nothing that a page shows.
-UNPUBLISHED = {"/schedules/preview", "/times", "/sign-out", "/account/password", "/account/sign-out"}
+UNPUBLISHED = {"/schedules/preview", "/preferences", "/sign-out", "/account/password", "/account/sign-out"}
 
 
 class Publishing:

@@ -12,17 +12,38 @@ from fastapi import Depends, Request
 from scheduler_api.actors import Principal, Role
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.values import DEFAULT_PROJECT
+from scheduler_api.contracts.values import DEFAULT_PROJECT, PROJECT_NAME
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import FieldError, InvalidInput, JobNotFound
 from scheduler_api.routers.http.authentication import require
+from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.services.jobs import reading
 
 
-def visible(request: Request) -> Sequence[str] | None:
-    """The projects whose jobs who asks may see; None: all."""
+def chosen(request: Request) -> str | None:
+    """The project that a reader of pages has chosen to look at; None: all."""
+    name = request.cookies.get("project")
+    if not name or not wants_page(request) or not PROJECT_NAME.fullmatch(name):
+        return None
     principal: Principal = request.scope["principal"]
-    return principal.roles.where(Role.VIEWER)
+    return name if principal.roles.may(Role.VIEWER, name) else None
+
+
+def where(request: Request, needed: Role) -> Sequence[str] | None:
+    """The projects in which who asks may do what needs that role; None: all.
+
+    Of pages, it is the chosen one: what is done to all that match is done to what is shown.
+    """
+    principal: Principal = request.scope["principal"]
+    name = chosen(request)
+    if name is not None:
+        return [name] if principal.roles.may(needed, name) else []
+    return principal.roles.where(needed)
+
+
+def visible(request: Request) -> Sequence[str] | None:
+    """The projects whose jobs who asks sees; None: all."""
+    return where(request, Role.VIEWER)
 
 
 async def _projects(request: Request) -> Sequence[str] | None:
@@ -30,7 +51,7 @@ async def _projects(request: Request) -> Sequence[str] | None:
 
 
 ProjectsDep = Annotated[Sequence[str] | None, Depends(_projects)]
-"""The projects whose jobs who asks may see; None: all."""
+"""The projects whose jobs who asks sees; None: all."""
 
 
 def placed(principal: Principal, draft: JobDraft) -> JobDraft:
@@ -38,11 +59,11 @@ def placed(principal: Principal, draft: JobDraft) -> JobDraft:
 
     Who may do so in one project only need not name it.
     """
-    where = principal.roles.where(Role.EDITOR)
-    if "project" not in draft.model_fields_set and where is not None and DEFAULT_PROJECT not in where:
-        if len(where) > 1:
-            raise InvalidInput(FieldError(("project",), f"Must be one of these: {', '.join(where)}."))
-        draft = draft.model_copy(update={"project": where[0]})
+    mine = principal.roles.where(Role.EDITOR)
+    if "project" not in draft.model_fields_set and mine is not None and DEFAULT_PROJECT not in mine:
+        if len(mine) > 1:
+            raise InvalidInput(FieldError(("project",), f"Must be one of these: {', '.join(mine)}."))
+        draft = draft.model_copy(update={"project": mine[0]})
     _require_editor(principal, draft.project)
     return draft
 

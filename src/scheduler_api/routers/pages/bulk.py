@@ -1,5 +1,7 @@
 """One order to many jobs, from a list: after a page that says what will happen."""
 
+from fastapi import Request
+
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.job import JobSort
 from scheduler_api.routers.http.authentication import require
@@ -15,6 +17,7 @@ from scheduler_api.routers.http.forms import bulk_order_of
 from scheduler_api.routers.http.permissions import role_for
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.routers.http.scope import where
 from scheduler_api.services.jobs import bulk, reading
 
 router = BrowserRouter()
@@ -25,6 +28,7 @@ NAMED, MAX_BY_ID = 20, 1000
 
 @router.form("/jobs/bulk")
 async def order_by_form(
+    request: Request,
     fields: FormFields,
     database: DatabaseDep,
     runner: RunnerDep,
@@ -38,7 +42,7 @@ async def order_by_form(
     wanted = bulk_order_of(fields)
     needed = role_for(wanted)
     require(principal, needed)
-    projects = principal.roles.where(needed)
+    projects = where(request, needed)
     count = (await runner.run_bulk(wanted, actor, projects, dryrun=True)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
         meant = bulk.filter_of(wanted, projects)

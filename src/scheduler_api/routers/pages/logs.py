@@ -15,13 +15,13 @@ from scheduler_api.routers.http.dependencies import (
     LogId,
     PagesDep,
     PageSize,
-    PrincipalDep,
     RunnerDep,
 )
 from scheduler_api.routers.http.forms import model_of
 from scheduler_api.routers.http.paging import AnyLogFilterDep, link_next, with_offset
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.routers.http.scope import where
 from scheduler_api.services import views
 from scheduler_api.services.runs import retrying
 
@@ -36,11 +36,10 @@ async def runs_page(
     wanted: AnyLogFilterDep,
     response: Response,
     size: PageSize,
-    principal: PrincipalDep,
 ) -> str:
     """The runs of all jobs, newest first."""
     # Those that can be tried again, whatever their cause; where the page asks for them by time alone.
-    span = LogFilter(since=wanted.since, until=wanted.until, projects=principal.roles.where(Role.OPERATOR))
+    span = LogFilter(since=wanted.since, until=wanted.until, projects=where(request, Role.OPERATOR))
     is_of_time = wanted._replace(status=None, cause=None, before=None, projects=span.projects) == span
     failed = span if wanted.status == LogStatus.FAILED and is_of_time else None
     view = await database.read(views.of_runs, wanted, size, failed)
@@ -75,12 +74,12 @@ async def cancel_by_form(
 
 @router.form("/logs/retry", RetryFilter)
 async def retry_failed_by_form(
-    fields: FormFields, runner: RunnerDep, actor: ActorDep, principal: PrincipalDep
+    request: Request, fields: FormFields, runner: RunnerDep, actor: ActorDep
 ) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
     wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
     report = await runner.retry_failed(
-        RetryOrder(filter=wanted, all=True), actor, principal.roles.where(Role.OPERATOR)
+        RetryOrder(filter=wanted, all=True), actor, where(request, Role.OPERATOR)
     )
     left = "&left=1" if report.more else ""
     return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

@@ -2,6 +2,7 @@
 
 from starlette.responses import RedirectResponse
 
+from scheduler_api.contracts.values import PROJECT_NAME
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.redirects import back_to
@@ -13,11 +14,15 @@ own_router = form_router()
 YEAR = 31_536_000
 
 
-@own_router.post("/times")
-async def choose_times(fields: FormFields) -> RedirectResponse:
-    """Choose the time zone in which pages show times, and return to the page."""
+@own_router.post("/preferences")
+async def choose(fields: FormFields) -> RedirectResponse:
+    """Choose the time zone in which pages show times, and the project that they show; return to the page."""
     if fields.get("clock") not in set(Clock):
         raise InvalidInput(FieldError(("clock",), f"Must be one of {', '.join(Clock)}."))
+    project = fields.get("project", "")
+    if project and not PROJECT_NAME.fullmatch(project):
+        raise InvalidInput(FieldError(("project",), "There is no such project."))
     response = RedirectResponse(back_to(fields.get("back"), "/jobs"), 303)
     response.set_cookie("clock", fields["clock"], max_age=YEAR, samesite="strict", httponly=True)
+    response.set_cookie("project", project, max_age=YEAR, samesite="strict", httponly=True)
     return response

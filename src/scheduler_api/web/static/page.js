@@ -15,7 +15,9 @@ if (zone && /^[\w+\-/]+$/.test(zone)) {
     clock.options[0].after(new Option(`Local (${zone})`, "mine"));
   }
 }
-clock?.addEventListener("change", () => clock.form.requestSubmit());
+for (const choice of [clock, document.getElementById("shown")]) {
+  choice?.addEventListener("change", () => choice.form.requestSubmit());
+}
 
 // Lengths of time in words, as the service says them.
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];

@@ -37,7 +37,7 @@ def where(request: Request, needed: Role) -> Sequence[str] | None:
     principal: Principal = request.scope["principal"]
     name = chosen(request)
     if name is not None:
-        return [name] if principal.roles.may(needed, name) else []
+        return (name,) if principal.roles.may(needed, name) else ()
     return principal.roles.where(needed)
 
 

@@ -32,7 +32,8 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile scripts/trial/stand-ins.Containerfile
-	POSTGRES_PASSWORD=x SECRET_KEY=x $(BIN)/docker-compose --file compose.yaml --profile '*' config --quiet
+	POSTGRES_PASSWORD=x SECRET_KEY=x $(BIN)/docker-compose --file compose.yaml --file deploy/compose.oidc.yaml \
+		--profile '*' config --quiet
 	$(MAKE) docs
 	$(BIN)/python -m coverage erase
 	$(MAKE) test PYTEST_ARGS='--cov --cov-report='

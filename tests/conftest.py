@@ -5,7 +5,7 @@ import contextlib
 import gc
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -25,12 +25,13 @@ from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
-from tests import lasting, pooler
+from tests import lasting, leaks, pooler
 from tests.factories import KEPT, empty, end_others
 from tests.servers import Server
 
 # To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
+leaks.watch()
 #: Hands the server from the process that starts it to the workers.
 SERVER_URL = "SCHEDULER_TEST_SERVER_URL"
 #: A server to use instead of the embedded one.
@@ -94,6 +95,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """What was imported and collected stays: it need not be looked through for garbage again and again."""
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test in which a secret is logged has failed, whatever it is about."""
+    report = yield
+    logged = [text for name, text in report.sections if name.startswith("Captured")]
+    if report.passed and (found := leaks.found_in(logged)):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} ({call.when}): these secrets were logged: {', '.join(found)}"
+    return report
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,7 +1,8 @@
 """An identity provider for tests, a process of its own: OpenID Connect as it should be, or as it is told.
 
 `python -m tests.identity_provider` prints its address. `POST /behave` tells it what to do otherwise; the keys
-are those of `Behaviour`.
+are those of `Behaviour`. It signs in whoever comes as one and the same user: never let others reach it.
+`python identity_provider.py PORT ISSUER` serves it in a container: deploy/compose.oidc.yaml.
 """
 
 import asyncio
@@ -173,8 +174,8 @@ async def _endless(request: web.Request) -> web.StreamResponse:
         await answer.write(b" " * 65536)
 
 
-async def main() -> None:
-    """Serve until standard input ends."""
+async def main(port: int = 0, issuer: str | None = None) -> None:
+    """Serve on this machine until standard input ends; or to others, as that issuer, for ever."""
     provider = Provider()
     app = web.Application()
     app.router.add_post("/behave", provider.behave)
@@ -185,13 +186,16 @@ async def main() -> None:
     app.router.add_get("/userinfo", provider.tell_user)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    provider.issuer = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1" if issuer is None else "0.0.0.0", port).start()
+    provider.issuer = issuer or f"http://127.0.0.1:{runner.addresses[0][1]}"
     sys.stdout.write(f"{provider.issuer}\n")
     sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.read)
+    if issuer is None:
+        await asyncio.to_thread(sys.stdin.read)
+    else:
+        await asyncio.Event().wait()
     await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*(int(sys.argv[1]), sys.argv[2]) if sys.argv[1:] else ()))

@@ -1,5 +1,6 @@
 """Log lines: one event, one line, and nothing in it that a terminal would obey."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from typing import Literal
 import pytest
 import structlog
 
-from scheduler_api import logs
+from scheduler_api import logs, tokens
+from scheduler_api.targets import signatures
+from tests.conftest import pytest_runtest_makereport
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +102,24 @@ def test_less_important_events_are_left_out(capsys: pytest.CaptureFixture[str]) 
     logs.configure("warning", None)
     structlog.get_logger("test").info("quiet")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["key", "token", "signing", "link", "report", "password"])
+def test_a_test_in_which_a_secret_is_logged_fails(request: pytest.FixtureRequest, kind: str) -> None:
+    """All that the suite logs is looked through: see conftest."""
+    secret = {
+        "key": tokens.new_key(),
+        "token": tokens.new_token(),
+        "signing": signatures.new_secret(),
+        "link": f"https://jobs.example.com/sign-in/{tokens.new_token()}",
+        "report": "http://localhost:5000/runs/7/0123456789abcdef0123456789abcdef",
+        "password": "correct horse battery",
+    }[kind]
+    for logged, outcome in (("2030-01-01 [info] served", "passed"), (f'{{"token": "{secret}"}}', "failed")):
+        report = pytest.TestReport("a test", ("", 0, ""), {}, "passed", None, "call")
+        report.sections = [("Captured stdout call", logged)]
+        hook = pytest_runtest_makereport(request.node, pytest.CallInfo.from_call(lambda: None, "call"))
+        next(hook)
+        with contextlib.suppress(StopIteration):
+            hook.send(report)
+        assert report.outcome == outcome

@@ -106,6 +106,8 @@ def test_what_gives_no_role_is_refused(given: str) -> None:
     [
         ("https://login.example.com/realms/team", True),
         ("http://localhost:8080", True),
+        ("http://identity.localhost:9000", True),
+        ("http://localhost.example.com", False),
         ("http://login.example.com", False),
         ("https://", False),
         ("https://login.example.com/?a=b", False),

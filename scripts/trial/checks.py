@@ -26,6 +26,8 @@ from stack import (
 )
 
 IMAGE = "scheduler-api:local"
+#: Where the identity provider is.
+IDENTITY = 9000
 #: Seconds that the service may take to answer after its database does, and to be ready. An engine's name
 #: server leaves questions unanswered for some seconds when containers come and go.
 ANSWERS_AGAIN, READY_AGAIN = 15.0, 45.0
@@ -64,7 +66,9 @@ def composition() -> None:
     check("three replicas run", len(containers("api")) == 3)
     check("the migration has run and ended well", exit_code("migrate") == 0)
     ports = published_ports()
-    check("ports are published on loopback only", ports == {(HOST, PORT), (HOST, 8080)}, ports)
+    check(
+        "ports are published on loopback only", ports == {(HOST, PORT), (HOST, 8080), (HOST, IDENTITY)}, ports
+    )
     check("the service is ready", ask("GET", "/readyz").status == 200)
     check("something answers in Adminer's place", ask("GET", "/", port=8080).status == 200)
     check("who does not say who it is gets in nowhere", ask("GET", "/jobs", Authorization="").status == 401)
@@ -86,6 +90,28 @@ def image() -> None:
     last_words = alone.stderr.strip().rpartition("\n")[2]
     told = alone.returncode == 78 and "SCHEDULER_AUTH" in last_words
     check("lets nobody in unless told to", told, last_words)
+
+
+def single_sign_on() -> None:
+    """As a browser on this machine, which takes identity.localhost for this machine."""
+    step("Single sign-on")
+    begun = ask("GET", "/sign-in/oidc", Authorization="", Accept="text/html", Host=f"localhost:{PORT}")
+    there = begun.headers.get("location", "")
+    known = begun.headers.get("set-cookie", "").partition(";")[0]
+    check(
+        "a browser is sent to the provider", there.startswith(f"http://identity.localhost:{IDENTITY}/"), begun
+    )
+    asked = ask("GET", there.partition(f":{IDENTITY}")[2], port=IDENTITY, Authorization="")
+    back = asked.headers.get("location", "").removeprefix(f"http://localhost:{PORT}")
+    here = f"localhost:{PORT}"
+    returned = ask("GET", back, Authorization="", Accept="text/html", Host=here, Cookie=known)
+    session = returned.headers.get("set-cookie", "").partition(";")[0]
+    check(
+        "and comes back with a session", returned.status == 303 and session.startswith("session="), returned
+    )
+    account = ask("GET", "/account", Authorization="", Accept="application/json", Host=here, Cookie=session)
+    signed_in = account.status == 200 and account.json()["name"] == "anna@example.com"
+    check("of the user that the provider names", signed_in and account.json()["role"] == "admin", account)
 
 
 def one_job() -> None:
@@ -238,7 +264,7 @@ def _tell(load: Load) -> None:
 
 
 def main() -> int:
-    for part in (composition, image, one_job, slow_clients):
+    for part in (composition, image, single_sign_on, one_job, slow_clients):
         part()
     heartbeat = ask("POST", "/jobs", draft("Every second", 2, repeat=True, interval=1)).json()["jobid"]
     blows = (

@@ -61,7 +61,9 @@ def _base_url(value: str) -> str:
 def _issuer(value: str) -> str:
     """As the provider spells it: its tokens must name the very same."""
     parts = urlsplit(value)
-    is_here = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    host = parts.hostname or ""
+    # RFC 6761: such a name always means this machine.
+    is_here = host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost")
     if not (parts.scheme == "https" or (parts.scheme == "http" and is_here)) or not parts.hostname:
         raise ValueError("must start with https://, as tokens are as good as passwords")
     if parts.query or parts.fragment or parts.username:

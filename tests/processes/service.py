@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from sqlalchemy.engine import URL
 
-from tests import pooler
+from tests import leaks, pooler
 from tests.processes.smith import COMMAND, Smith
 
 SERVING = re.compile(rb"serving on (http://\S+?)/jobs")
@@ -127,6 +127,7 @@ class Service:
     async def _end(self) -> int:
         code, _, said = await self._program.ends()
         self.said += said
+        assert not (found := leaks.found_in([self.said.decode(errors="replace")])), f"logged: {found}"
         return code
 
 

@@ -25,6 +25,7 @@ from benchmarks import (
     pages,
     pooler,
     requests_per_second,
+    signins,
     snapshot,
 )
 from benchmarks.machine import setting
@@ -49,6 +50,7 @@ PARTS: dict[str, Part] = {
     "pages": (pages.QUESTION, pages.measure),
     "http": (requests_per_second.QUESTION, requests_per_second.measure),
     "keys": (keys.QUESTION, keys.measure),
+    "signins": (signins.QUESTION, signins.measure),
 }
 #: What takes long, and is measured only if it is named.
 LONG: dict[str, Part] = {"size": (million.QUESTION, million.measure)}

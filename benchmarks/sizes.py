@@ -29,6 +29,8 @@ class Sizes:
     memory_due: tuple[int, int] = (1_000, 100_000)
     connections: int = 32
     http_seconds: float = 4.0
+    #: Wrong ones.
+    signins: int = 10_000
     pages_jobs: int = 10_000
     deliveries: int = 20_000
     #: Calls that are made at the same time.
@@ -64,6 +66,7 @@ QUICK = Sizes(
     memory_due=(1_000, 5_000),
     connections=8,
     http_seconds=0.5,
+    signins=60,
     pages_jobs=500,
     deliveries=2_000,
     checked=50_000,

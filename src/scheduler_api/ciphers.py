@@ -9,13 +9,16 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from scheduler_api.errors import SecretsUnavailable
 
+#: Bytes of a secret that is kept decrypted.
+MAX_CACHED = 8192
+
 
 class Cipher:
     """Encrypts with the first key, and decrypts with any: so keys can be replaced without downtime."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.has_keys = bool(keys)
-        self._first = keys[0].encode() if keys else b""
+        self._keys = [key.encode() for key in keys]
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
         # The same few secrets are asked for again and again.
         self._decrypted = lru_cache(maxsize=4096)(self._decrypt)
@@ -28,7 +31,8 @@ class Cipher:
 
     def decrypt(self, data: bytes) -> str:
         """The text again. Raises SecretsUnavailable where no key opens it."""
-        return self._decrypted(data)
+        # Certificates are long, and kept elsewhere once they are read.
+        return self._decrypted(data) if len(data) <= MAX_CACHED else self._decrypt(data)
 
     def opens_to(self, data: bytes, text: str) -> bool:
         """Whether that is what is encrypted; False where no key opens it."""
@@ -39,7 +43,14 @@ class Cipher:
 
     def digest(self, text: str) -> str:
         """A short name for a text, the same for the same; of no use to guess it without the key."""
-        return hmac.digest(self._first, text.encode(), "sha256").hex()[:12]
+        return self.digests(text)[0].hex()[:12]
+
+    def digests(self, text: str) -> list[bytes]:
+        """What tells a text that may hold secrets from others: by each key, the first one's first.
+
+        Without any key, what everybody can compute.
+        """
+        return [hmac.digest(key, text.encode(), "sha256") for key in self._keys or (b"",)]
 
     def renewed(self, data: bytes) -> bytes:
         """The same, encrypted with the first key. Raises SecretsUnavailable where no key opens it."""

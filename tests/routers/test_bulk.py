@@ -5,14 +5,17 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from httpx import AsyncClient
 from sqlalchemy import text
 
+from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import KeyInFlight
 from scheduler_api.services.jobs import bulk, idempotency
+from scheduler_api.settings import Settings
 from tests.factories import ACTOR, CIPHER, add_job, execute, logs, scalar, until_it_waits_or_ends
 
 DAILY = {"jobname": "Daily", "cron": "@daily"}
@@ -197,7 +200,9 @@ async def test_a_key_is_for_one_body(client: AsyncClient) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_a_key_outlives_an_upgrade_that_adds_a_field(client: AsyncClient, database: Database) -> None:
+async def test_a_key_outlives_an_upgrade_that_adds_a_field(
+    client: AsyncClient, database: Database, settings: Settings
+) -> None:
     class Later(JobDraft):
         colour: str = "red"
 
@@ -213,11 +218,12 @@ async def test_a_key_outlives_an_upgrade_that_adds_a_field(client: AsyncClient, 
         first.headers["location"],
         first.headers["etag"],
     )
-    # And its requests are the same to a later one.
-    found = await database.transact(
-        idempotency.create_once, ACTOR, CIPHER, "order-66", Later.model_validate(DAILY)
-    )
-    assert (found.jobid, found.is_replayed) == (1, True)
+    # And its requests are the same to a later one, also while the key of secrets is replaced.
+    for keys in (settings.secret_keys(), [Fernet.generate_key().decode(), *settings.secret_keys()]):
+        found = await database.transact(
+            idempotency.create_once, ACTOR, Cipher(keys), "order-66", Later.model_validate(DAILY)
+        )
+        assert (found.jobid, found.is_replayed) == (1, True)
 
 
 async def test_a_failed_request_does_not_use_up_its_key(client: AsyncClient) -> None:

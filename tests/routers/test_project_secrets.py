@@ -1,12 +1,20 @@
 """Secrets of projects: named by targets, sent where they belong, shown nowhere."""
 
+import asyncio
 import base64
 import contextlib
+import errno
+import html
 import json
+import re
 import ssl
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -15,14 +23,17 @@ from httpx import AsyncClient
 
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.secrets import ProjectSecretDraft
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs import project_secrets as rows
 from scheduler_api.database.jobs.project_secrets import FIRST
-from scheduler_api.errors import SecretsUnavailable
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.errors import SecretInUse, SecretsUnavailable
 from scheduler_api.services.jobs import creating, project_secrets, secrets
 from scheduler_api.settings import Settings
 from scheduler_api.targets.urls import origin_of
 from tests.certificates import certificate
-from tests.factories import ACTOR, execute, scalar
+from tests.factories import ACTOR, CIPHER, execute, scalar
 from tests.receiver import Receiver, receiving
 from tests.routers.test_pages import HTML
 from tests.routers.test_targets import JOB, create, field_errors, log_of, run_due, run_now
@@ -212,7 +223,7 @@ async def test_what_is_wrong_with_a_named_secret_is_told_at_its_place(
 
 
 async def test_what_does_not_fit_a_header_is_told_without_saying_what_it_is(client: AsyncClient) -> None:
-    await put(client, "crm-token", "https://example.com", f"{WORD}\n")
+    await put(client, "crm-token", "https://example.com", f"{WORD}\nand more")
     target = {"url": "https://example.com/", "headers": {"Authorization": {"secret": "crm-token"}}}
     told = await client.post("/jobs", json=JOB | {"target": target})
     assert "is not fit for that" in field_errors(told)["/target/headers/Authorization"]
@@ -303,6 +314,7 @@ async def test_what_no_job_names_any_more_goes(
     await client.delete(f"/jobs/{jobs[0]}")
     assert await database.transact(project_secrets.remove_unnamed) == 0
     await execute(database, "UPDATE projectsecret SET changedat = changedat - interval '25 hours'")
+    await execute(database, "UPDATE job SET deletedat = deletedat - interval '25 hours'")
     assert await database.transact(project_secrets.remove_unnamed) == 1
     assert {name.partition("-")[0]: one["jobs"] for name, one in (await listed(client)).items()} == {
         "kept": 0, "authorization": 1,
@@ -519,3 +531,278 @@ async def test_what_was_fetched_is_not_in_what_is_kept(
     await run_due(client, failed=1)
     (attempt,) = (await log_of(client, logid))["attempts"]
     assert attempt["excerpt"] == "••• •••"
+
+
+# What a hostile reader of the code has tried.
+
+
+async def test_a_move_to_another_project_takes_nothing_to_another_origin(
+    client: AsyncClient, database: Database, receiver: Receiver
+) -> None:
+    await client.post("/projects", json={"name": "crm"})
+    theirs = {"url": "https://crm.example.com/", "headers": {"Authorization": BEARER}}
+    await create(client, theirs)
+    (name,) = await listed(client)
+    moved = {"project": "crm", "target": {"url": receiver.url}}
+    assert field_errors(await client.patch("/jobs/1", json=moved)).keys() == {"/target/headers/Authorization"}
+    own = await create(client, {"url": receiver.url})
+    for reference in ({"X-Auth": {"secret": name}}, {"Authorization": {"secret": name}}):
+        taken = {"project": "crm", "target": {"headers": reference}}
+        assert field_errors(await client.patch(f"/jobs/{own}", json=taken))
+    assert await scalar(database, "SELECT count(*) FROM projectsecret WHERE project = 'crm'") == 0
+
+
+async def test_targets_are_kept_as_other_versions_know_them(client: AsyncClient, database: Database) -> None:
+    await create(client, {"url": "https://example.com/"})
+    await client.patch("/jobs/1", json={"target": {"timeout": 5}})
+    kept = json.loads(await scalar(database, "SELECT CAST(target AS text) FROM job"))
+    assert not {"clientcert", "cacert", "oauth2"} & kept.keys()
+    untouched = await client.patch("/jobs/1", json={"jobname": "A call"})
+    assert untouched.json()["version"] == 2
+    assert len((await client.get("/jobs/1/changes")).json()) == 2
+
+
+async def test_a_credential_that_an_earlier_version_kept_is_for_its_host(
+    client: AsyncClient, database: Database, receiver: Receiver
+) -> None:
+    await create(client, {"url": "https://crm.example.com/"})
+    plain = json.dumps({"Authorization": BEARER})
+    await execute(
+        database,
+        "UPDATE job SET target = jsonb_set(target, '{headers}', CAST(CAST(:plain AS text) AS jsonb))",
+        plain=plain,
+    )
+    moved = await client.patch("/jobs/1", json={"target": {"url": receiver.url}})
+    assert field_errors(moved).keys() == {"/target/headers/Authorization"}
+    assert (await client.patch("/jobs/1", json={"jobname": "Renamed"})).status_code == 200
+    assert WORD not in await scalar(database, "SELECT CAST(target AS text) FROM job")
+
+
+async def test_a_token_url_that_speaks_no_http_tells_no_secret(
+    client: AsyncClient, receiver: Receiver
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (line,) = [one for one in head.split(b"\r\n") if one.lower().startswith(b"authorization")]
+        writer.write(b"HTTP/1.1 200 OK\r\nX: a\x00" + line + b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        here = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await put(client, "crm-client", here, WORD)
+        oauth2 = {"tokenurl": f"{here}/token", "clientid": "c", "clientsecret": {"secret": "crm-client"}}
+        jobid = await create(client, {"url": receiver.url, "oauth2": oauth2, "retries": 0})
+        logid = await run_now(client, jobid)
+        await run_due(client, failed=1)
+        test = await client.post(f"/jobs/{jobid}/test")
+    told = json.dumps(await log_of(client, logid)) + test.text
+    assert "No access token" in told
+    for secret in (WORD, base64.b64encode(f"c:{WORD}".encode()).decode()[:12]):
+        assert secret not in told
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        json.dumps,
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        lambda text: json.dumps(text).replace("<", "\\u003c").replace("&", "\\u0026"),
+        html.escape,
+        lambda text: quote(text, safe=""),
+        lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")),
+        lambda text: base64.b64encode(text.encode()).decode(),
+    ],
+    ids=["json", "php", "go", "html", "percent", "lower percent", "base64"],
+)
+async def test_an_echo_is_found_however_it_is_spelled(
+    client: AsyncClient, receiver: Receiver, spell: Callable[[str], str]
+) -> None:
+    key = "abc/def+ghijkl<&mnop=="
+
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=f"said {spell(request.headers['X-Api-Key'])}.", status=500)
+
+    receiver.answer = echo
+    await create(client, {"url": receiver.url, "headers": {"X-Api-Key": key}, "retries": 0})
+    excerpt = (await client.post("/jobs/1/test")).json()["excerpt"]
+    assert excerpt.replace('"', "") == "said •••."
+
+
+async def test_an_answer_that_breaks_off_in_the_middle_of_an_echo(client: AsyncClient) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 500 No\r\nContent-Length: 1000\r\n\r\nyou sent {BEARER[:-1]}".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await create(client, {"url": url, "headers": {"Authorization": BEARER}, "retries": 0})
+        excerpt = (await client.post("/jobs/1/test")).json()["excerpt"]
+    assert excerpt.strip() == "you sent"
+
+
+async def test_a_report_repeats_no_secret(client: AsyncClient, receiver: Receiver) -> None:
+    receiver.always(202)
+    target = {"url": receiver.url, "headers": {"Authorization": BEARER}, "retries": 0}
+    logid = await run_now(client, await create(client, target))
+    await run_due(client, running=1)
+    report = receiver.requests[0][0].headers["scheduler-run"].partition("5000")[2]
+    token = report.rpartition("/")[2]
+    assert (await client.post(report, json={"lines": [f"sent {WORD}"]})).status_code == 200
+    failed = {"status": "failed", "message": f"refused {BEARER} of {token}", "retry": False}
+    assert (await client.post(report, json=failed)).status_code == 200
+    told = json.dumps(await log_of(client, logid), ensure_ascii=False)
+    assert (WORD in told, token in told, "refused ••• of •••" in told) == (False, False, True)
+
+
+async def test_a_secret_is_not_replaced_by_what_its_jobs_cannot_use(client: AsyncClient) -> None:
+    origin = "https://example.com"
+    await put(client, "crm-token", origin, "fine")
+    await create(client, {"url": f"{origin}/", "headers": {"X-Key": {"secret": "crm-token"}}})
+    for value in ("two\nlines", "äöü", "{{nothing}}", "x" * 4001):
+        refused = await put(client, "crm-token", origin, value, 422)
+        (error,) = refused["errors"]
+        assert (error["pointer"], error["detail"].startswith("Jobs use it as X-Key: ")) == ("/value", True)
+    # What a form or a file ends with is no part of it.
+    await put(client, "crm-token", origin, "another one\r\n")
+
+
+async def test_a_secret_that_is_let_go_stays_for_a_day(client: AsyncClient, database: Database) -> None:
+    for value in ("Bearer first one", "Bearer second one"):
+        await create(client, {"url": "https://example.com/", "headers": {"Authorization": value}})
+    names = sorted(await listed(client))
+    await execute(database, "UPDATE projectsecret SET changedat = changedat - interval '3 days'")
+    await client.patch("/jobs/1", json={"target": {"headers": {"Authorization": None}}})
+    await client.delete("/jobs/2")
+    assert await database.transact(project_secrets.remove_unnamed) == 0
+    assert sorted(await listed(client)) == names
+    await execute(database, "UPDATE projectsecret SET changedat = changedat - interval '25 hours'")
+    await execute(database, "UPDATE job SET deletedat = deletedat - interval '25 hours'")
+    assert await database.transact(project_secrets.remove_unnamed) == 2
+
+
+async def test_a_sweep_sees_who_names_a_secret_meanwhile(client: AsyncClient, database: Database) -> None:
+    await create(client, {"url": "https://example.com/", "headers": {"Authorization": BEARER}})
+    (name,) = await listed(client)
+    await client.patch("/jobs/1", json={"target": {"headers": {"Authorization": None}}})
+    await execute(database, "UPDATE projectsecret SET changedat = changedat - interval '3 days'")
+    naming = {"url": "https://example.com/", "headers": {"Authorization": {"secret": name}}}
+
+    async def sweep(session: Session, now: datetime) -> int:
+        found = await rows.lock_unnamed(session, now, project_secrets.UNUSED, 10)
+        assert found
+        # As if it had been named after the first look, and before the lock.
+        await session.all(
+            Statement("UPDATE job SET secretnames = ARRAY[CAST(:name AS text)] WHERE jobid = 1"), name=name
+        )
+        return await rows.remove_of(session, now, project_secrets.UNUSED, found)
+
+    assert await database.transact(sweep) == 0
+    assert (await client.post("/jobs", json=JOB | {"target": naming})).status_code == 201
+
+
+async def test_two_who_set_a_secret_at_once_do_not_move_it(client: AsyncClient, database: Database) -> None:
+    draft = ProjectSecretDraft(origin="https://a.example.com", value="one")
+    other = ProjectSecretDraft(origin="https://b.example.com", value="other")
+    added, named = asyncio.Event(), asyncio.Event()
+
+    async def first(session: Session, now: datetime) -> None:
+        await project_secrets.put(session, now, ACTOR, ("default", "both"), draft, CIPHER)
+        added.set()
+        await named.wait()
+        job = {"jobname": "Names it", "interval": 60,
+               "target": {"url": "https://a.example.com/", "headers": {"X": {"secret": "both"}}}}  # fmt: skip
+        await creating.create(session, now, ACTOR, CIPHER, JobDraft.model_validate(job))
+
+    writing = asyncio.create_task(database.transact(first))
+    await added.wait()
+    late = asyncio.create_task(
+        database.transact(project_secrets.put, ACTOR, ("default", "both"), other, CIPHER)
+    )
+    await asyncio.sleep(0)
+    named.set()
+    await writing
+    with pytest.raises(SecretInUse, match=re.escape("Jobs send it to https://a.example.com")):
+        await late
+    assert await scalar(database, "SELECT origin FROM projectsecret") == "https://a.example.com"
+
+
+@pytest.mark.parametrize("seconds", [10**400, -1, 0, True, "9" * 30, "1e5", None, [1], 1e400])
+async def test_tokens_that_last_oddly_long(
+    client: AsyncClient, receiver: Receiver, provider: Provider, seconds: Any
+) -> None:
+    provider.answer["expires_in"] = seconds
+    jobid = await signing_in(client, receiver, provider)
+    assert (await client.post(f"/jobs/{jobid}/test")).json()["ok"] is True
+
+
+async def test_authorities_with_remarks_in_other_letters(client: AsyncClient, tmp_path: Path) -> None:
+    encryption = certificate(tmp_path, "127.0.0.1")
+    async with receiving(encryption=encryption) as receiver:
+        pem = (tmp_path / "127.0.0.1.pem").read_text()
+        await put(client, "our-ca", origin_of(receiver.url), f"# Müllers Behörde\n{pem}")
+        jobid = await create(client, {"url": receiver.url, "cacert": {"secret": "our-ca"}})
+        assert (await client.post(f"/jobs/{jobid}/test")).json()["ok"] is True
+
+
+async def test_no_descriptor_for_a_certificate_costs_no_attempt(
+    client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encryption = certificate(tmp_path, "127.0.0.1")
+    async with receiving(encryption=encryption) as receiver:
+        pem = (tmp_path / "127.0.0.1.pem").read_text()
+        for name in ("our-ca", "our-cert"):
+            await put(client, name, origin_of(receiver.url), pem)
+        certs = {"cacert": {"secret": "our-ca"}, "clientcert": {"secret": "our-cert"}}
+        jobid = await create(client, {"url": receiver.url, "retries": 0} | certs)
+
+        def exhausted(*_: Any, **__: Any) -> Any:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "NamedTemporaryFile", exhausted)
+            assert (await client.post(f"/jobs/{jobid}/test")).status_code == 503
+        assert (await client.post(f"/jobs/{jobid}/test")).json()["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("X_API_KEY", True),
+        ("Ocp-Apim-Subscription-Key", True),
+        ("X-Functions-Key", True),
+        ("PRIVATE-KEY", True),
+        ("Idempotency-Key", False),
+        ("X-Idempotency-Key", False),
+        ("X-Author", False),
+        ("X-Keyboard", False),
+    ],
+)
+async def test_headers_that_hold_credentials_by_their_names(
+    client: AsyncClient, name: str, secret: bool
+) -> None:
+    await create(client, {"url": "https://example.com/", "headers": {name: "abcdefgh"}})
+    shown = (await client.get("/jobs/1")).json()["job"]["target"]["headers"][name]
+    assert isinstance(shown, dict) is secret
+
+
+async def test_what_tells_repeated_requests_apart_is_no_help_to_guess(
+    client: AsyncClient, database: Database
+) -> None:
+    body = JOB | {"target": {"url": "https://example.com/", "headers": {"Authorization": "Bearer 1234"}}}
+    key = {"Idempotency-Key": "once"}
+    assert (await client.post("/jobs", json=body, headers=key)).status_code == 201
+    draft = JobDraft.model_validate_json(json.dumps(body)).model_dump_json(exclude_unset=True)
+    assert await scalar(database, "SELECT digest FROM idempotencykey") != sha256(draft.encode()).digest()
+    other = json.loads(json.dumps(body).replace("1234", "5678"))
+    assert (await client.post("/jobs", json=other, headers=key)).status_code == 422
+    assert (await client.post("/jobs", json=body, headers=key)).status_code == 201
+
+
+async def test_a_rehearsed_edit_promises_nothing_that_would_be_refused(client: AsyncClient) -> None:
+    await create(client, {"url": "https://example.com/"})
+    wrong = {"target": {"headers": {"Authorization": {"secret": "nothing"}}}}
+    for query in ("", "?dryrun=true"):
+        assert (await client.patch(f"/jobs/1{query}", json=wrong)).status_code == 422

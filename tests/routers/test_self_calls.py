@@ -78,3 +78,21 @@ async def test_a_setting_allows_it(settings: Settings, database: Database, recei
             await run_now(client, jobid)
             await run_due(client, finished=1)
             assert (await client.get("/jobs/1")).json()["job"]["state"] == "paused"
+
+
+async def test_a_token_is_not_fetched_from_it_either(client: AsyncClient, receiver: Receiver) -> None:
+    """Its forms would take the request for theirs."""
+    named = {"clientid": "c", "clientsecret": {"secret": "client"}}
+    oauth2 = {"tokenurl": "http://localhost:5000/jobs/1/delete"} | named
+    told = field_errors(
+        await client.post("/jobs", json=JOB | {"target": {"url": receiver.url, "oauth2": oauth2}})
+    )
+    assert told.keys() == {"/target/oauth2/tokenurl"}
+    pass_on(receiver, client)
+    secret = {"origin": receiver.url.removesuffix("/hook"), "value": "of the client"}
+    assert (await client.put("/projects/default/secrets/client", json=secret)).status_code == 200
+    oauth2["tokenurl"] = receiver.url
+    jobid = await create(client, {"url": "https://example.com/", "oauth2": oauth2, "retries": 0})
+    answer = await client.post(f"/jobs/{jobid}/test")
+    assert "the token URL answered 403" in answer.json()["detail"]
+    assert (await client.get("/jobs/1")).json()["job"]["state"] == "active"

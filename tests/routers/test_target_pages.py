@@ -210,10 +210,10 @@ async def test_the_page_of_a_job_shows_its_target_but_no_values_of_headers(
     assert "Sends one real request" in page.text
     assert 'action="/jobs/1/secrets"' in response.text
 
-    changed = {"X-Key": SECRET, "Authorization": None}
+    changed = {"X-Purpose": SECRET, "Authorization": None}
     await client.patch("/jobs/1", json={"target": {"url": receiver.url, "headers": changed}})
     page = await page_of(client, "/jobs/1")
-    assert "target header X-Key: •••" in page.text
+    assert "target header X-Purpose: •••" in page.text
     assert re.search(r"target header Authorization: secret authorization-\w+ → none", page.text)
 
 

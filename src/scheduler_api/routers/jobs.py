@@ -159,7 +159,10 @@ async def edit_job(
     check_target(request, patch.target)
     require_place(principal, patch)
     if changes.dryrun:
-        return await preview_edit(request, database, jobid, patch, version)
+        shown = await preview_edit(request, database, jobid, patch, version)
+        # It promises nothing that would be refused.
+        await changes.make(editing.edit, actor, cipher, jobid, patch, version)
+        return shown
     job = await changes.make(editing.edit, actor, cipher, jobid, patch, version)
     tag(response, job.version)
     return job

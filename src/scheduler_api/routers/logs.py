@@ -16,6 +16,7 @@ from scheduler_api.routers.http.dependencies import (
     LIST_LIMIT,
     ActorDep,
     ChangesDep,
+    CipherDep,
     DatabaseDep,
     DryRun,
     JobId,
@@ -134,6 +135,7 @@ async def report_on_run(
     token: Annotated[UUID, Path(description="What the header `scheduler-run` of the call held.")],
     report: Annotated[Report, Body(default_factory=Report)],
     database: DatabaseDep,
+    cipher: CipherDep,
 ) -> RunState:
     """Report on a run that its target accepted with 202: its progress, or its result.
 
@@ -141,4 +143,4 @@ async def report_on_run(
     report is a heartbeat. 410: the attempt has ended, because it was cancelled or its heartbeat timed
     out.
     """
-    return await database.transact(reporting.report, logid, token, report)
+    return await database.transact(reporting.report, cipher, logid, token, report)

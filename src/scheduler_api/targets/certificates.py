@@ -41,6 +41,12 @@ def error_in_pair(pem: str) -> str | None:
     )
 
 
+def authorities_of(pem: str) -> str:
+    """The certificates of authorities alone, without what else the text holds. Raises ValueError."""
+    found = x509.load_pem_x509_certificates(pem.encode())
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
+
+
 def locked_pair(pem: str, passphrase: bytes) -> bytes:
     """The certificates, and the private key behind a passphrase, as PEM. Raises ValueError."""
     data = pem.encode()

@@ -43,7 +43,9 @@ _OURS = frozenset(
 
 #: What the names of headers that let somebody in have in them.
 _SECRET = re.compile(
-    r"auth(?!or(?!iz))|cookie|token|secret|passw|api-?key|credential|signature|session", re.IGNORECASE
+    r"auth(?!or(?!iz))|cookie|token|secret|passw|api[-_.]?key|credential|signature|session|subscription"
+    r"|(?<!idempotency)[-_]key$",
+    re.IGNORECASE,
 )
 
 

@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import quote
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import quote, quote_plus
 
 from scheduler_api.targets.headers import is_secret
 
@@ -29,9 +31,27 @@ def secrets_in(headers: Mapping[str, str], further: Iterable[str] = ()) -> list[
         elif is_secret(name) and name != "webhook-signature":
             found |= {value, *_parts(value)}
     long = {secret for secret in found if len(secret) >= SHORTEST}
-    # An echo may come as JSON, or as part of an address.
-    long |= {json.dumps(secret)[1:-1] for secret in long} | {quote(secret, safe="") for secret in long}
-    return sorted(long, key=len, reverse=True)
+    spelled = {spell(secret) for secret in long for spell in _SPELLINGS}
+    return sorted(long | spelled, key=len, reverse=True)
+
+
+def _json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+#: How an echo may spell it: as JSON (PHP's and Go's have further escapes), in an address, as HTML.
+_SPELLINGS: tuple[Callable[[str], str], ...] = (
+    _json,
+    lambda text: _json(text).replace("/", "\\/"),
+    lambda text: "".join(f"\\u{ord(one):04x}" if one in "<>&" else one for one in _json(text)),
+    lambda text: quote(text, safe=""),
+    lambda text: re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quote(text, safe="")),
+    quote_plus,
+    html.escape,
+    lambda text: html.escape(text, quote=False),
+    lambda text: html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    lambda text: base64.b64encode(text.encode()).decode(),
+)
 
 
 def scrubbed(text: str, secrets: Sequence[str], *, is_cut: bool = False) -> str:

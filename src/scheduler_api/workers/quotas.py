@@ -7,8 +7,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
-from math import ceil
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import NamedTuple
 
 from scheduler_api.actors import Principal, Role
@@ -20,10 +19,11 @@ from scheduler_api.services.access import projects
 
 #: Seconds over which requests are averaged, and for which quotas are known.
 WINDOW, KNOWN_SECONDS = 10, 5.0
+SECOND = 10**9
 #: Those who asked lately, of whom it is remembered how much.
 MAX_REMEMBERED = 10_000
 
-Who = tuple[str, int]
+Who = tuple[str, int, str | None]
 
 
 class Allowance(NamedTuple):
@@ -44,8 +44,8 @@ class RequestQuotas:
         self._known: dict[str, Project] = {}
         self._until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
-        # When all that each has asked for is paid for: each request takes its share of the window.
-        self._paid: dict[Who, float] = {}
+        # When all that each has asked for is paid for, in nanoseconds: a request takes its share of a second.
+        self._paid: dict[Who, int] = {}
         self._streams = Counter[Who]()
 
     async def take(self, principal: Principal) -> Allowance | None:
@@ -53,18 +53,17 @@ class RequestQuotas:
         allowed = await self._highest(principal, "maxrequests")
         if allowed is None:
             return None
-        now, share = monotonic(), 1 / allowed
+        now, window, share = monotonic_ns(), WINDOW * SECOND, SECOND // allowed
         if len(self._paid) > MAX_REMEMBERED:
             self._paid = {who: paid for who, paid in self._paid.items() if paid > now}
         paid = max(self._paid.get(_who(principal), now), now)
-        if paid + share > now + WINDOW:
-            raise QuotaExceeded(
-                f"The quota of {allowed:,} requests a second is used up.",
-                ceil(paid + share - now - WINDOW) or 1,
-            )
-        self._paid[_who(principal)] = paid + share
         ahead = paid + share - now
-        return Allowance(allowed * WINDOW, int((WINDOW - ahead) * allowed), ceil(ahead))
+        if ahead > window:
+            seconds = -(-(ahead - window) // SECOND)
+            raise QuotaExceeded(f"The quota of {allowed:,} requests a second is used up.", seconds)
+        self._paid[_who(principal)] = paid + share
+        # The share is rounded down: there is room for the last one, too.
+        return Allowance(allowed * WINDOW, (window - ahead) // share, -(-ahead // SECOND))
 
     @contextlib.asynccontextmanager
     async def streaming(self, principal: Principal) -> AsyncIterator[None]:
@@ -84,6 +83,10 @@ class RequestQuotas:
         """The projects that who asks may see, by name."""
         await self._look()
         return [name for name in self._known if principal.roles.may(Role.VIEWER, name)]
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a project, as far as is known here."""
+        return name in self._known
 
     async def refresh(self) -> None:
         """Look at the projects. That the database is away keeps what is known."""
@@ -114,4 +117,5 @@ class RequestQuotas:
 
 
 def _who(principal: Principal) -> Who:
-    return principal.kind, principal.id
+    # Those whom a proxy has signed in have no id here.
+    return principal.kind, principal.id, principal.name

@@ -448,6 +448,10 @@ async def test_a_reader_chooses_the_project_that_pages_show(
     ]
     assert states == ["paused", "active"]
     assert len((await browser.get("/jobs", headers=json)).json()) == 2
+    # A link that names a project leads to that one.
+    assert "Theirs" in (await browser.get("/jobs?project=crm")).text
+    # One that has gone counts as none.
+    assert "Theirs" in (await browser.get("/jobs", headers={"cookie": "project=gone"})).text
     # Another job can still be opened by its address, and all projects are listed.
     assert (await browser.get(f"/jobs/{THEIRS}")).status_code == 200
     assert "crm" in (await browser.get("/projects")).text

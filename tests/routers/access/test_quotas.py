@@ -149,8 +149,8 @@ async def test_the_highest_quota_counts_and_time_brings_requests_back(
 ) -> None:
     await allow(admin, maxrequests=1)
     await admin.post("/projects", json={"name": "crm", "maxrequests": 2})
-    now = [1000.0]
-    monkeypatch.setattr(quotas, "monotonic", lambda: now[0])
+    now = [12_345.678_9]
+    monkeypatch.setattr(quotas, "monotonic_ns", lambda: int(now[0] * quotas.SECOND))
     kept = quotas.RequestQuotas(database)
     both = Principal(ActorKind.USER, Roles(None, {"billing": Role.VIEWER, "crm": Role.EDITOR}), "anna", 1)
     left = [(await kept.take(both)) for _ in range(20)]
@@ -216,3 +216,49 @@ async def test_a_form_keeps_what_was_typed_when_there_is_no_room(
     assert [answer.status_code for answer in answers] == [303, 429]
     assert "Typed with care" in answers[1].text
     assert "as many as its quota allows" in answers[1].text
+
+
+async def test_those_whom_a_proxy_signs_in_are_counted_each(admin: AsyncClient, database: Database) -> None:
+    await allow(admin, maxrequests=1, maxstreams=1)
+    kept = quotas.RequestQuotas(database)
+    anna, ben = [
+        Principal(ActorKind.USER, Roles(None, {"billing": Role.VIEWER}), name) for name in ("anna", "ben")
+    ]
+    for _ in range(10):
+        await kept.take(anna)
+    with pytest.raises(QuotaExceeded):
+        await kept.take(anna)
+    assert await kept.take(ben)
+
+
+@pytest.mark.parametrize("rate", [1, 3, 7, 10, 50, 100_000])
+async def test_the_quota_is_exact_at_any_time(
+    admin: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    await allow(admin, maxrequests=rate)
+    who = Principal(ActorKind.KEY, Roles(None, {"billing": Role.VIEWER}), "key", 1)
+    for uptime in (98_765_432_109_876, 4_999_999_999_999_999):
+        monkeypatch.setattr(quotas, "monotonic_ns", lambda now=uptime: now)
+        kept = quotas.RequestQuotas(database)
+        first = await kept.take(who)
+        assert first
+        assert (first.quota, first.left) == (10 * rate, 10 * rate - 1)
+        for left in range(10 * rate - 2, max(-1, 10 * rate - 600), -1):
+            assert (await kept.take(who) or first).left == left
+
+
+async def test_a_run_brings_no_larger_body_either(
+    admin: AsyncClient, comes: Comes, database: Database
+) -> None:
+    await allow(admin, maxbody=10)
+    client = comes(await key_in(database, "editor"))
+    await client.post("/jobs", json=JOB | {"target": {"url": "https://example.com/"}})
+    refused = await client.post("/jobs/1/run", json={"body": "y" * 9})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/body")
+    assert (await client.post("/jobs/1/run", json={"body": "y" * 8})).status_code == 202
+
+
+async def test_a_form_with_one_field_alone(admin: AsyncClient) -> None:
+    for form in ({"maxjobs": "0"}, {"description": "x" * 300}, {"nothing": "y"}):
+        answer = await admin.post("/projects/billing/edit", data=form, headers={"accept": "text/html"})
+        assert answer.status_code == 422

@@ -54,7 +54,7 @@ def _token_url(value: str) -> str:
 TokenUrl = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_token_url)]
 ClientId = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=500, pattern=r"^[\x20-\x7e]+$"),
+    StringConstraints(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"),
     AfterValidator(clean_text),
 ]
 #: RFC 6749, section 3.3.

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from scheduler_api.contracts.jobs.targets import Link, Target, TargetPatch
+from scheduler_api.contracts.jobs.targets import Link, Target, TargetPatch, as_kept
 from scheduler_api.contracts.values import (
     DEFAULT_PROJECT,
     MAX_ID,
@@ -299,6 +299,7 @@ class JobDraft(JobFields):
         """What the row of the job holds: what is written here, and what follows from it."""
         return (
             self.model_dump()
+            | {"target": None if self.target is None else as_kept(self.target)}
             | {"host": self.host, "calendardays": [*self._calendardays]}
             | {"calendarversion": self._calendarversion, "secretnames": self.secretnames}
         )

@@ -329,6 +329,15 @@ class TargetPatch(Target):
     oauth2: OAuth2Patch | None = Field(None, description="The changes to them; null: none any more.")
 
 
+def as_kept(target: Target) -> dict[str, Any]:
+    """A target as the database keeps it: without what not all versions know, as long as it has none of it."""
+    return {
+        name: value for name, value in target.model_dump().items() if value is not None or name not in LATER
+    }
+
+
+#: Fields that came later than the others.
+LATER = {"clientcert", "cacert", "oauth2"}
 AnyTarget = TypeVar("AnyTarget", bound=Target)
 
 

@@ -65,13 +65,18 @@ LOCK = Statement(
     """,
     KnownSecret,
 )
-PUT = Statement(
+ADD = Statement(
     """
     INSERT INTO projectsecret (project, name, origin, ciphertext, generated, createdat, changedat)
     VALUES (:project, :name, :origin, :ciphertext, false, :now, :now)
-    ON CONFLICT (project, name) DO UPDATE SET
-        origin = excluded.origin, ciphertext = excluded.ciphertext, generated = false,
-        changedat = excluded.changedat
+    ON CONFLICT (project, name) DO NOTHING RETURNING name
+    """
+)
+REPLACE_VALUE = Statement(
+    """
+    UPDATE projectsecret
+    SET origin = :origin, ciphertext = :ciphertext, generated = false, changedat = :now
+    WHERE project = :project AND name = :name
     """
 )
 # Who takes one that is there keeps it from being swept, even by who has looked before.
@@ -94,15 +99,36 @@ JOBS_NAMING = Statement(
     ORDER BY jobid LIMIT :limit
     """
 )
-REMOVE_UNNAMED = Statement(
-    f"""
-    DELETE FROM projectsecret WHERE secretid = ANY(ARRAY(
-        SELECT secretid FROM projectsecret
-        WHERE generated AND changedat < :before AND NOT EXISTS (SELECT FROM job WHERE {NAMES_IT})
-        ORDER BY secretid LIMIT :limit FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING secretid
+TARGETS_NAMING = Statement(
     """
+    SELECT CAST(target AS text) FROM job
+    WHERE project = :project AND deletedat IS NULL
+      AND cardinality(secretnames) > 0 AND secretnames @> ARRAY[CAST(:name AS text)]
+    ORDER BY jobid LIMIT :limit
+    """
+)
+NOTE_USE = Statement(
+    """
+    UPDATE projectsecret SET changedat = :now
+    WHERE project = :project AND name = ANY(CAST(:names AS text[])) AND generated
+    """
+)
+#: A secret that came with a job, and that none has named since then: one that was deleted later counts.
+_UNNAMED = """
+    generated AND changedat < :before AND NOT EXISTS (
+        SELECT FROM job WHERE job.project = projectsecret.project
+          AND (job.deletedat IS NULL OR job.deletedat >= :before)
+          AND cardinality(job.secretnames) > 0 AND job.secretnames @> ARRAY[projectsecret.name]
+    )
+"""
+LOCK_UNNAMED = Statement(
+    f"""
+    SELECT secretid FROM projectsecret WHERE {_UNNAMED}
+    ORDER BY secretid LIMIT :limit FOR UPDATE SKIP LOCKED
+    """
+)
+REMOVE_OF = Statement(
+    f"DELETE FROM projectsecret WHERE secretid = ANY(:secretids) AND {_UNNAMED} RETURNING secretid"
 )
 
 
@@ -158,11 +184,20 @@ async def lock(session: Session, project: str, name: str) -> KnownSecret | None:
     return await session.one_or_none(LOCK, project=project, name=name)
 
 
-async def put(
+async def add(
+    session: Session, now: datetime, project: str, name: str, origin: str, ciphertext: bytes
+) -> bool:
+    """Add a secret, unless there is one of this name; whether there was none."""
+    values = {"project": project, "name": name, "origin": origin, "ciphertext": ciphertext}
+    return await session.one_or_none(ADD, now=now, **values) is not None
+
+
+async def replace_value(
     session: Session, now: datetime, project: str, name: str, origin: str, ciphertext: bytes
 ) -> None:
-    """Add a secret, or replace it."""
-    await session.all(PUT, now=now, project=project, name=name, origin=origin, ciphertext=ciphertext)
+    """Give a secret that is there another value, and maybe another origin."""
+    values = {"project": project, "name": name, "origin": origin, "ciphertext": ciphertext}
+    await session.all(REPLACE_VALUE, now=now, **values)
 
 
 async def generate(
@@ -183,9 +218,24 @@ async def jobs_naming(session: Session, project: str, name: str, limit: int) -> 
     return await session.values(JOBS_NAMING, project=project, name=name, limit=limit)
 
 
-async def remove_unnamed(session: Session, now: datetime, age: timedelta, limit: int) -> int:
-    """Remove secrets that came with jobs, are older, and are named by none any more; how many."""
-    return len(await session.values(REMOVE_UNNAMED, before=now - age, limit=limit))
+async def targets_naming(session: Session, project: str, name: str, limit: int) -> list[str]:
+    """Up to `limit` targets that name a secret, as JSON, of jobs that are not deleted."""
+    return await session.values(TARGETS_NAMING, project=project, name=name, limit=limit)
+
+
+async def note_use(session: Session, now: datetime, project: str, names: Collection[str]) -> None:
+    """Note that secrets that came with jobs were named until now."""
+    await session.all(NOTE_USE, now=now, project=project, names=sorted(names))
+
+
+async def lock_unnamed(session: Session, now: datetime, age: timedelta, limit: int) -> list[int]:
+    """Lock up to `limit` secrets that came with jobs, and that none has named for so long."""
+    return await session.values(LOCK_UNNAMED, before=now - age, limit=limit)
+
+
+async def remove_of(session: Session, now: datetime, age: timedelta, secretids: Sequence[int]) -> int:
+    """Remove those of the locked secrets that still nobody names; how many."""
+    return len(await session.values(REMOVE_OF, before=now - age, secretids=secretids))
 
 
 async def some(session: Session, after: Encrypted, limit: int) -> Sequence[Encrypted]:

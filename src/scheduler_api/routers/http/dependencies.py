@@ -267,18 +267,21 @@ def check_target(request: Request, target: Target | None) -> None:
 
     What a name leads to is looked at with each call, and so is what comes back to this service.
     """
-    if target is None or not target.url:
-        return
+    if target is not None and target.url:
+        _check_url(request, target.url, ("target", "url"))
+    if target is not None and target.oauth2 is not None and target.oauth2.tokenurl:
+        _check_url(request, target.oauth2.tokenurl, ("target", "oauth2", "tokenurl"))
+
+
+def _check_url(request: Request, url: str, place: tuple[str, ...]) -> None:
     settings: Settings = request.state.settings
-    if not settings.self_calls and urls.origin_of(target.url) in _own_origins(request):
-        raise InvalidInput(FieldError(("target", "url"), f"{SELF_CALL} SCHEDULER_SELF_CALLS allows it."))
-    address = "127.0.0.1" if urls.is_localhost(target.url) else urls.address_of(target.url)
+    if not settings.self_calls and urls.origin_of(url) in _own_origins(request):
+        raise InvalidInput(FieldError(place, f"{SELF_CALL} SCHEDULER_SELF_CALLS allows it."))
+    address = "127.0.0.1" if urls.is_localhost(url) else urls.address_of(url)
     guard: Guard = request.state.guard
     refusal = None if address is None else guard.refusal(address)
     if refusal is not None:
-        raise InvalidInput(
-            FieldError(("target", "url"), f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks.")
-        )
+        raise InvalidInput(FieldError(place, f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks."))
 
 
 #: A version; of what was read, with a digest of that.

@@ -12,30 +12,36 @@ from fastapi import Depends, Request
 from scheduler_api.actors import Principal, Role
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.values import DEFAULT_PROJECT, PROJECT_NAME
+from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import FieldError, InvalidInput, JobNotFound
 from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.services.jobs import reading
+from scheduler_api.workers.quotas import RequestQuotas
 
 
 def chosen(request: Request) -> str | None:
-    """The project that a reader of pages has chosen to look at; None: all."""
+    """The project that a reader of pages has chosen to look at; None: all.
+
+    One that has gone counts as none, and so does the choice where an address names a project.
+    """
     name = request.cookies.get("project")
-    if not name or not wants_page(request) or not PROJECT_NAME.fullmatch(name):
+    if not name or not wants_page(request) or request.query_params.get("project"):
         return None
     principal: Principal = request.scope["principal"]
-    return name if principal.roles.may(Role.VIEWER, name) else None
+    quotas: RequestQuotas = request.state.quotas
+    return name if quotas.knows(name) and principal.roles.may(Role.VIEWER, name) else None
 
 
-def where(request: Request, needed: Role) -> Sequence[str] | None:
+def where(request: Request, needed: Role, named: str | None = None) -> Sequence[str] | None:
     """The projects in which who asks may do what needs that role; None: all.
 
-    Of pages, it is the chosen one: what is done to all that match is done to what is shown.
+    Of pages, it is the chosen one, unless a form has `named` one: what is done to all that match is done to
+    what is shown.
     """
     principal: Principal = request.scope["principal"]
-    name = chosen(request)
+    name = None if named else chosen(request)
     if name is not None:
         return (name,) if principal.roles.may(needed, name) else ()
     return principal.roles.where(needed)

@@ -42,7 +42,7 @@ async def order_by_form(
     wanted = bulk_order_of(fields)
     needed = role_for(wanted)
     require(principal, needed)
-    projects = where(request, needed)
+    projects = where(request, needed, fields.get("project"))
     count = (await runner.run_bulk(wanted, actor, projects, dryrun=True)).count
     if fields.get("confirmed") != "true" or (shown is not None and shown != str(count)):
         meant = bulk.filter_of(wanted, projects)

@@ -33,7 +33,7 @@ from scheduler_api.errors import (
     ScheduleUnusable,
 )
 from scheduler_api.schedule import Future, Misfire, Reason
-from scheduler_api.services.jobs import locking, opening, planning, skipping
+from scheduler_api.services.jobs import locking, opening, planning, quotas, skipping
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
 
@@ -194,6 +194,7 @@ async def run_now(session: Session, now: datetime, actor: Actor, jobid: int, ord
         raise JobIsDeleted(jobid)
     if order.body is not None:
         _require_body(await get(session, jobid))
+        await quotas.require_size(session, job.project, order.body, ("body",))
     rows: list[LogRow] = []
     instant = now
     while not rows:

@@ -58,16 +58,18 @@ async def edit(
     locked = await locking.lock(session, now, jobid, version)
     await _require_unchanged(session, jobid, patch)
     before = written(await definitions.as_written(session, jobid))
-    draft = await patched(session, locked.now, before, patch)
+    known = await project_secrets.sealed_document(session, locked.now, actor, before, cipher)
+    draft = await patched(session, locked.now, known, patch)
     if draft.project != before["project"]:
         await _require_movable(session, jobid, draft)
-        draft = await project_secrets.carried(session, before["project"], draft, cipher)
-    is_new = draft.project != before["project"]
-    if is_new or plain(draft.model_dump()["target"]) != before["target"]:
-        await quotas.require_room(session, draft, is_new=is_new)
+        draft = await project_secrets.carried(session, known, draft, cipher)
+    changed = {name for name in ("target", "project") if written(draft.values)[name] != known[name]}
+    if changed:
+        await quotas.require_room(session, draft, is_new="project" in changed)
     draft = await project_secrets.sealed(session, locked.now, actor, draft, cipher)
-    if any(before[name] != written(draft.model_dump())[name] for name in ("target", "project")):
+    if changed:
         await project_secrets.require_named(session, draft, cipher)
+        await project_secrets.let_go(session, locked.now, known, draft)
     await _redefine(session, actor, locked, before, draft)
     return await get(session, jobid)
 
@@ -98,7 +100,7 @@ async def _redefine(
     Unless that `is_asked` of this job, it may be left without a day on which it runs.
     """
     now, jobid, job = locked.now, locked.job.jobid, locked.job
-    after = written(draft.model_dump())
+    after = written(draft.values)
     changed = [name for name in after if after[name] != before[name]]
     if is_asked and not OF_SCHEDULE & set(changed):
         # Whoever edits something else is not asked about days that have changed since: they follow by and by.

@@ -1,9 +1,11 @@
 """Secrets of projects: named by the targets of their jobs, sent to one origin only, and never shown."""
 
-from collections.abc import Sequence
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
@@ -12,17 +14,27 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.credentials import NamedSecret, plain
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.secrets import ProjectSecret, ProjectSecretDraft
+from scheduler_api.contracts.jobs.targets import Target, as_kept, stored, target_of
 from scheduler_api.database.access import projects
 from scheduler_api.database.jobs import changes, project_secrets
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.jobs.project_secrets import KnownSecret
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import FieldError, InvalidInput, ProjectNotFound, SecretInUse, SecretNotFound
+from scheduler_api.errors import (
+    FieldError,
+    InvalidInput,
+    ProjectNotFound,
+    SecretInUse,
+    SecretNotFound,
+    SecretsUnavailable,
+)
 from scheduler_api.targets import certificates, headers, templates, urls
 
 #: How many jobs an error names.
 MAX_NAMED = 3
-#: For how long one stays that came with a job, and that no job names any more: the job may be written again.
+#: How many of the jobs that use a secret are looked at when it is set anew.
+MAX_USES = 200
+#: For how long one stays that came with a job, and that no job names any more: an edit may be taken back.
 UNUSED = timedelta(days=1)
 #: Secrets that are removed in one transaction.
 BATCH = 500
@@ -47,15 +59,22 @@ async def put(
     """Add a secret, or replace it: jobs that name it send the new one from their next request on.
 
     `secret` is its project and its name. Raises ProjectNotFound, SecretInUse where jobs send it to another
-    origin, SecretsUnavailable.
+    origin, InvalidInput where it does not fit what they use it for, SecretsUnavailable.
     """
     project, name = secret
     if not await projects.known(session, [project]):
         raise ProjectNotFound(f"There is no project {project}.")
-    before = await project_secrets.lock(session, project, name)
-    if before is not None and before.origin != draft.origin:
-        await _require_unused(session, project, name, f"send it to {before.origin}; add another secret")
-    await project_secrets.put(session, now, project, name, draft.origin, cipher.encrypt(draft.value))
+    # What forms and files end with is no part of it.
+    value = draft.value.rstrip("\r\n")
+    ciphertext = cipher.encrypt(value)
+    # Where there is none it is added first, so that there is a row to lock: others name it, too.
+    added = await project_secrets.add(session, now, project, name, draft.origin, ciphertext)
+    before = None if added else await project_secrets.lock(session, project, name)
+    if before is not None:
+        if before.origin != draft.origin:
+            await _require_unused(session, project, name, f"send it to {before.origin}; add another secret")
+        await _require_fit(session, project, name, value)
+        await project_secrets.replace_value(session, now, project, name, draft.origin, ciphertext)
     was = None if before is None else {"name": name, "origin": before.origin}
     done = Event(ChangeAction.SECRET_SET, None, was, {"name": name, "origin": draft.origin}, project)
     await changes.record(session, now, actor, done)
@@ -80,38 +99,71 @@ async def sealed(session: Session, now: datetime, actor: Actor, draft: JobDraft,
     For one value, header and origin there is one secret: whoever sends a job again changes nothing.
     Raises SecretsUnavailable.
     """
-    target = draft.target
-    if target is None:
+    if draft.target is None:
         return draft
+    target = await _sealed(session, now, actor, draft.project, draft.target, cipher)
+    return draft if target is draft.target else draft.model_copy(update={"target": target})
+
+
+async def sealed_document(
+    session: Session, now: datetime, actor: Actor, document: Mapping[str, Any], cipher: Cipher
+) -> dict[str, Any]:
+    """The same of a job as its row has it: an earlier version may have written it.
+
+    What is in it is for where it goes now: an edit may send it elsewhere.
+    """
+    if not document["target"]:
+        return dict(document)
+    target = stored(document["target"], Target)
+    sealed = await _sealed(session, now, actor, document["project"], target, cipher)
+    return dict(document) if sealed is target else {**document, "target": as_kept(sealed)}
+
+
+async def _sealed(
+    session: Session, now: datetime, actor: Actor, project: str, target: Target, cipher: Cipher
+) -> Target:
     named = {}
     for header, value in plain(target.headers).items():
         if headers.is_secret(header) and templates.has_text(value):
-            given = _Given(draft.project, header, value, urls.origin_of(target.url))
+            given = _Given(project, header, value, urls.origin_of(target.url))
             named[header] = NamedSecret(secret=await _kept(session, now, actor, given, cipher))
-    if not named:
-        return draft
-    replaced = target.model_copy(update={"headers": {**target.headers, **named}})
-    return draft.model_copy(update={"target": replaced})
+    return target.model_copy(update={"headers": {**target.headers, **named}}) if named else target
 
 
-async def carried(session: Session, project: str, draft: JobDraft, cipher: Cipher) -> JobDraft:
-    """The draft of a job that leaves that project, with what came with it from there in plain text.
+async def carried(session: Session, before: Mapping[str, Any], draft: JobDraft, cipher: Cipher) -> JobDraft:
+    """The draft of a job that leaves its project, with what came with it there in plain text, to be sealed.
 
-    Secrets that somebody has set stay, and are to be set where it goes. Raises SecretsUnavailable.
+    That is for the job's own headers as they were `before`, and for no other origin. All else stays named,
+    and is to be set where the job goes. Raises SecretsUnavailable.
     """
-    target = draft.target
-    if target is None or project == draft.project:
+    target, old = draft.target, before["target"] or {}
+    if target is None:
         return draft
     named = {
         header: value.secret
         for header, value in target.headers.items()
-        if isinstance(value, NamedSecret) and headers.is_secret(header)
+        if isinstance(value, NamedSecret)
+        and headers.is_secret(header)
+        and old.get("headers", {}).get(header) == value.model_dump()
     }
-    known = await project_secrets.known(session, project, named.values())
-    values = {one.name: cipher.decrypt(one.ciphertext) for one in known if one.generated}
-    plain = {header: values[name] for header, name in named.items() if name in values}
-    replaced = target.model_copy(update={"headers": {**target.headers, **plain}})
+    known = await project_secrets.known(session, before["project"], named.values())
+    here = urls.origin_of(target.url)
+    values = {
+        one.name: cipher.decrypt(one.ciphertext) for one in known if one.generated and one.origin == here
+    }
+    opened = {header: values[name] for header, name in named.items() if name in values}
+    replaced = target.model_copy(update={"headers": {**target.headers, **opened}})
     return draft.model_copy(update={"target": replaced})
+
+
+async def let_go(session: Session, now: datetime, before: Mapping[str, Any], draft: JobDraft) -> None:
+    """Note of what a job named before, and names no more, that it did so until now."""
+    target = stored(before["target"], Target) if before["target"] else None
+    names = set() if target is None else {name for name, _ in target.secrets.values()}
+    if before["project"] == draft.project:
+        names -= set(draft.secretnames)
+    if names:
+        await project_secrets.note_use(session, now, before["project"], names)
 
 
 class _Given(NamedTuple):
@@ -177,17 +229,44 @@ def _error_in(
         return f"The project {project} has no secret {name}."
     if secret.origin != origin:
         return f"The secret {name} is for {secret.origin}, and would be sent to {origin}."
-    value = cipher.decrypt(secret.ciphertext)
+    wrong = _unfit(place, cipher.decrypt(secret.ciphertext))
+    return None if wrong is None else f"The secret {name} is not fit for that: {wrong}"
+
+
+def _unfit(place: Sequence[str], value: str) -> str | None:
+    """Why a value cannot be used there, as a sentence that does not tell what it is; None: it can."""
     match place:
         case ("headers", header):
-            wrong = headers.error_in(header, value)
+            return headers.error_in(header, value)
         case ("clientcert",):
-            wrong = certificates.error_in_pair(value)
+            return certificates.error_in_pair(value)
         case ("cacert",):
-            wrong = certificates.error_in_authorities(value)
+            return certificates.error_in_authorities(value)
         case _:
-            wrong = None
-    return None if wrong is None else f"The secret {name} is not fit for that: {wrong}"
+            return None
+
+
+async def _require_fit(session: Session, project: str, name: str, value: str) -> None:
+    """Raise InvalidInput where a new value is not fit for what jobs use it for."""
+    places = set[tuple[str, ...]]()
+    for document in await project_secrets.targets_naming(session, project, name, MAX_USES):
+        named = target_of(document).secrets
+        places |= {place for place, (other, _) in named.items() if other == name}
+    for place in sorted(places):
+        wrong = await aside(_unfit, place, value)
+        if wrong is not None:
+            raise InvalidInput(FieldError(("value",), f"Jobs use it as {place[-1]}: {wrong}"))
+
+
+async def values_of(session: Session, jobid: int, cipher: Cipher) -> list[str]:
+    """What the secrets are that a job names; those that no key opens are left out."""
+    document = await project_secrets.named(session, jobid)
+    found = {} if document is None else json.loads(document)
+    values = []
+    for _, ciphertext in found.values():
+        with contextlib.suppress(SecretsUnavailable):
+            values.append(cipher.decrypt(ciphertext.encode()))
+    return values
 
 
 async def _require_unused(session: Session, project: str, name: str, what: str) -> None:
@@ -198,5 +277,8 @@ async def _require_unused(session: Session, project: str, name: str, what: str) 
 
 
 async def remove_unnamed(session: Session, now: datetime) -> int:
-    """Remove secrets that came with jobs and that none names any more; how many."""
-    return await project_secrets.remove_unnamed(session, now, UNUSED, BATCH)
+    """Remove secrets that came with jobs, and that none has named for a day; how many."""
+    # Whoever names one of them meanwhile has it locked, or waits; who has just named one is seen by the
+    # second statement.
+    found = await project_secrets.lock_unnamed(session, now, UNUSED, BATCH)
+    return await project_secrets.remove_of(session, now, UNUSED, found) if found else 0

@@ -49,7 +49,7 @@ class Caller:
         self._installation = installation
         self._large = asyncio.Lock()
         self._certificates = Certificates()
-        self._tokens = Tokens(client)
+        self._tokens = Tokens(client, installation)
 
     async def attempt(self, started: Started) -> Ended:
         """Make the call of a run. Whatever happens is the end of an attempt.
@@ -64,6 +64,8 @@ class Caller:
             return _unmade(started, str(error))
         except OutOfDescriptors:
             raise
+        except OSError as error:
+            return _unmade(started, f"The request cannot be put together: {error}", again=True)
         except Exception as error:  # one request that cannot be made is no reason to stop
             log.exception("a request cannot be put together", jobid=started.jobid, logid=started.logid)
             return _unmade(started, f"The request cannot be put together: {error}")
@@ -164,7 +166,9 @@ def _without_secrets(call: Call, answer: Answer, judgement: Judgement) -> tuple[
         return answer, judgement
     secrets = secrets_in(call.headers, call.secrets)
     if answer.excerpt:
-        answer = answer._replace(excerpt=scrubbed(answer.excerpt, secrets, is_cut=answer.truncated))
+        answer = answer._replace(
+            excerpt=scrubbed(answer.excerpt, secrets, is_cut=answer.truncated or answer.failure is not None)
+        )
     if judgement.error:
         judgement = judgement._replace(error=scrubbed(judgement.error, secrets))
     return answer, judgement

@@ -8,7 +8,8 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import NamedTuple
 
-from scheduler_api.errors import SecretsUnavailable
+from scheduler_api.descriptors import EXHAUSTED
+from scheduler_api.errors import OutOfDescriptors, SecretsUnavailable
 from scheduler_api.targets import certificates
 from scheduler_api.workers.delivery.sockets import Encryption
 
@@ -37,23 +38,25 @@ class Certificates:
         if pems == (None, None):
             return None
         key = sha256("\0".join(part or "" for part in pems).encode()).digest()
-        async with self._turn:
-            found = self._ready.get(key)
-            if found is None:
-                found = self._ready[key] = await asyncio.to_thread(_made, pems)
-            self._ready.move_to_end(key)
-            while len(self._ready) > MAX_READY:
-                self._ready.popitem(last=False)
+        if key not in self._ready:
+            async with self._turn:
+                if key not in self._ready:
+                    self._ready[key] = await asyncio.to_thread(_made, pems)
+        # Nothing is awaited from here on.
+        self._ready.move_to_end(key)
+        found = self._ready[key]
+        while len(self._ready) > MAX_READY:
+            self._ready.popitem(last=False)
         return found
 
 
 def _made(pems: Pems) -> Encryption:
     own, authorities = pems
     try:
-        made = Encryption(authorities)
+        made = Encryption(None if authorities is None else certificates.authorities_of(authorities))
         if own is not None:
             _show(made, own)
-    except (ValueError, ssl.SSLError) as error:
+    except (ValueError, TypeError, ssl.SSLError) as error:
         raise SecretsUnavailable(
             "The target's certificates cannot be read: set these secrets anew."
         ) from error
@@ -63,7 +66,18 @@ def _made(pems: Pems) -> Encryption:
 def _show(encryption: Encryption, own: str) -> None:
     # The library reads certificates from files only: what is in this one is of no use to anybody else.
     passphrase = token_hex(32)
+    try:
+        _load(encryption, certificates.locked_pair(own, passphrase.encode()), passphrase)
+    except ssl.SSLError:
+        raise
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise OutOfDescriptors from error
+        raise
+
+
+def _load(encryption: Encryption, pair: bytes, passphrase: str) -> None:
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        file.write(certificates.locked_pair(own, passphrase.encode()))
+        file.write(pair)
         file.flush()
         encryption.load_cert_chain(file.name, password=passphrase)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from scheduler_api.errors import TokenUnavailable
+from scheduler_api.targets.headers import INSTALLATION
+from scheduler_api.targets.scrubbing import scrubbed, secrets_in
 from scheduler_api.workers.delivery.client import Call, Client
 
 #: Tokens that are kept.
@@ -60,8 +62,8 @@ class _Kept:
 class Tokens:
     """Fetches tokens through the client for targets, which calls what the guard allows, and keeps them."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, installation: str) -> None:
+        self._client, self._installation = client, installation
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
     async def token(self, credentials: Credentials) -> Token:
@@ -103,11 +105,14 @@ class Tokens:
             "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}",
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
+            INSTALLATION: self._installation,
         }
         call = Call("POST", credentials.tokenurl, headers, urlencode(form).encode(), PATIENCE)
         answer = await self._client.call(call)
         if answer.failure is not None:
-            raise TokenUnavailable(f"No access token: {answer.error}")
+            # Whoever does not speak HTTP may be quoted, and say what it was asked with.
+            secrets = secrets_in(headers, [credentials.clientsecret])
+            raise TokenUnavailable(scrubbed(f"No access token: {answer.error}", secrets, is_cut=True))
         document = _object(answer.body)
         if answer.status != 200:  # noqa: PLR2004 - OK
             error = document.get("error")
@@ -137,6 +142,7 @@ def _seconds(given: object) -> float:
     # Some providers write the number as text.
     if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 12:  # noqa: PLR2004 - a number
         given = int(given)
-    if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given > 0:
         return UNSAID
-    return max(min(float(given), LONGEST) - MARGIN, min(float(given), LONGEST) / 2)
+    seconds = LONGEST if given > LONGEST else float(given)
+    return max(seconds - MARGIN, seconds / 2)

@@ -87,6 +87,6 @@ def address(worker_database: URL) -> Iterator[str]:
 # A stream of events has no end to wait for.
 @pytest.mark.usefixtures("database")
 @schema.exclude(path="/events").parametrize()
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_to_the_document(address: str, case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(base_url=address)

@@ -14,7 +14,7 @@ from scheduler_api.database.access import sessions as session_statements
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import DatabaseUnavailable, ServiceBusy
 from scheduler_api.settings import Auth, Settings
-from scheduler_api.workers import doorkeeper
+from scheduler_api.workers import doorkeeper, passwords
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.passwords import Passwords
 from tests.factories import execute, rows, scalar
@@ -467,3 +467,13 @@ async def test_who_has_signed_in_finds_the_way_from_a_page_of_an_error(
     missing = await browser.get("/jobs/999")
     assert (missing.status_code, "anna@example.com" in missing.text) == (404, True)
     assert "anna@example.com" not in (await comes(**HTML).get("/nowhere")).text
+
+
+async def test_a_flood_of_tries_costs_the_database_nothing(
+    comes: Comes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "MAX_WAITING", 0)
+    monkeypatch.setattr(passwords, "PAUSE", 0.0)
+    answer = await comes(accept="text/html").post("/sign-in", data={"name": "anna", "password": "not one"})
+    assert (answer.status_code, "Too many are signing in at once" in answer.text) == (503, True)
+    assert await scalar(database, "SELECT count(*) FROM signintry") == 0

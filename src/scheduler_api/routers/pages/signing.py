@@ -72,7 +72,9 @@ async def sign_in(
 
 
 async def _tried(database: Database, passwords: Passwords, comer: Comer, password: str) -> Try:
-    """A try with the right password. Raises NotSignedIn for a wrong one, and TooManyTries."""
+    """A try with the right password. Raises NotSignedIn for a wrong one, TooManyTries, and ServiceBusy."""
+    # Before the database is asked: a flood of tries costs it nothing.
+    await passwords.require_turn()
     tried = await database.transact(signing.attempt, comer)
     try:
         is_right = await passwords.is_right(tried.passwordhash, password[:MAX_PASSWORD])

@@ -34,6 +34,8 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 	$(BIN)/hadolint Dockerfile scripts/trial/stand-ins.Containerfile
 	POSTGRES_PASSWORD=x SECRET_KEY=x $(BIN)/docker-compose --file compose.yaml --file deploy/compose.oidc.yaml \
 		--profile '*' config --quiet
+	POSTGRES_PASSWORD=x SECRET_KEY=x ANNAS_PASSWORD=x BENS_PASSWORD=x $(BIN)/docker-compose --file compose.yaml \
+		--file deploy/compose.proxy.yaml config --quiet
 	$(MAKE) docs
 	$(BIN)/python -m coverage erase
 	$(MAKE) test PYTEST_ARGS='--cov --cov-report='

@@ -41,3 +41,14 @@ def test_compose_does_not_start_without_secrets(tmp_path: Path) -> None:
     for name in ("POSTGRES_PASSWORD", "SECRET_KEY"):
         assert set(re.findall(rf"\$\{{{name}(:.)", composed)) == {":?"}
     assert "SCHEDULER_AUTH: required" in composed
+
+
+def test_nobody_comes_in_beside_the_proxy_that_signs_in() -> None:
+    """It alone is reached, and it drops what users send in its place."""
+    composed = (TOP / "deploy/compose.proxy.yaml").read_text()
+    assert "balancer:\n    ports: !reset []" in composed
+    lines = [line.strip() for line in (TOP / "deploy/haproxy-sign-in.cfg").read_text().splitlines()]
+    for header in ("remote-user", "remote-groups"):
+        named = [n for n, line in enumerate(lines) if header in line]
+        assert lines[named[0]] == f"http-request del-header {header}"
+        assert named[1:], "it is set after that"

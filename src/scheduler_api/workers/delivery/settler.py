@@ -9,7 +9,7 @@ import structlog
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
-from scheduler_api.errors import ReplicaOutdated, SchedulerError
+from scheduler_api.errors import DatabaseBusy, ReplicaOutdated, SchedulerError
 from scheduler_api.services.runs import holding
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.holding import Batch
@@ -120,7 +120,11 @@ class Settler:
         released = [ended for ended in batch if ended.outcome == "released"]
         try:
             if released:
-                await self._database.transact_unfenced(holding.settle_ends, released, self.failing)
+                done = await self._database.transact_unfenced(holding.settle_ends, released, self.failing)
+                # What somebody else holds just now is handed back a little later.
+                return Batch({}, done.held)
+        except DatabaseBusy:
+            return Batch({}, frozenset(ended.token for ended in released))
         except (SchedulerError, *DATABASE_ERRORS) as error:
             log.warning(
                 "runs are not handed back", error=explain(error.__cause__ or error), runs=len(released)

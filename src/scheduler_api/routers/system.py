@@ -79,7 +79,7 @@ async def readiness(request: Request, database: DatabaseDep, response: Response)
     """Report whether this replica can work: database, schema, ticker, and requests to targets.
 
     `lag` is how many seconds the most overdue run has been waiting, and `downhosts` how many hosts are
-    unreachable; `secrets`, whether this replica's keys open what signs requests. They make no replica
+    unreachable; `secrets`, whether this replica's keys open all secrets. They make no replica
     unready. `work` reports that a run
     has waited longer than `SCHEDULER_READY_LAG` while this replica has not looked for work. A replica
     that waits for a restore to be confirmed is ready; `paused` says so. Where `SCHEDULER_AUTH` is

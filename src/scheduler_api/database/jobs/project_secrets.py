@@ -50,7 +50,7 @@ LISTED = Statement(
     f"{_LISTED} WHERE project = :project AND name > :after ORDER BY name LIMIT :limit", ProjectSecretRow
 )
 ONE = Statement(f"{_LISTED} WHERE project = :project AND name = :name", ProjectSecretRow)
-# Whoever adds one waits for who removes it or gives it another origin.
+# A job that names one waits for a removal or another origin of it.
 KNOWN = Statement(
     """
     SELECT name, origin, ciphertext, generated FROM projectsecret

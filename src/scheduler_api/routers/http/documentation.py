@@ -41,7 +41,7 @@ TAGS = [
     },
     {"name": "schedules", "description": "What is to come: previews, upcoming runs, the load."},
     {"name": "calendars", "description": "Days on which jobs do not run, such as holidays."},
-    {"name": "targets", "description": "Secrets that sign requests, limits on requests, test requests."},
+    {"name": "targets", "description": "Secrets of requests and of their signatures, limits, test requests."},
     {"name": "access", "description": "Users and API keys, where `SCHEDULER_AUTH` is `required`."},
     {"name": "system", "description": "Health, the overview, and the feed of changes."},
 ]

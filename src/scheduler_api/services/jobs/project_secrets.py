@@ -96,7 +96,7 @@ async def remove(session: Session, now: datetime, actor: Actor, project: str, na
 async def sealed(session: Session, now: datetime, actor: Actor, draft: JobDraft, cipher: Cipher) -> JobDraft:
     """The draft with secrets of its project in place of headers that hold credentials.
 
-    For one value, header and origin there is one secret: whoever sends a job again changes nothing.
+    For one value, header and origin there is one secret: to send a job again changes nothing.
     Raises SecretsUnavailable.
     """
     if draft.target is None:
@@ -278,7 +278,7 @@ async def _require_unused(session: Session, project: str, name: str, what: str) 
 
 async def remove_unnamed(session: Session, now: datetime) -> int:
     """Remove secrets that came with jobs, and that none has named for a day; how many."""
-    # Whoever names one of them meanwhile has it locked, or waits; who has just named one is seen by the
-    # second statement.
+    # A job that names one of them meanwhile has it locked, or waits; one that has just named it is seen
+    # by the second statement.
     found = await project_secrets.lock_unnamed(session, now, UNUSED, BATCH)
     return await project_secrets.remove_of(session, now, UNUSED, found) if found else 0

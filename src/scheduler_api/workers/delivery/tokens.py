@@ -110,7 +110,7 @@ class Tokens:
         call = Call("POST", credentials.tokenurl, headers, urlencode(form).encode(), PATIENCE)
         answer = await self._client.call(call)
         if answer.failure is not None:
-            # Whoever does not speak HTTP may be quoted, and say what it was asked with.
+            # A provider that speaks no HTTP is quoted, and may repeat what it was asked with.
             secrets = secrets_in(headers, [credentials.clientsecret])
             raise TokenUnavailable(scrubbed(f"No access token: {answer.error}", secrets, is_cut=True))
         document = _object(answer.body)

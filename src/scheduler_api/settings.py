@@ -267,8 +267,9 @@ class Settings(BaseSettings):
     )
     secret_key: Annotated[SecretStr, AfterValidator(_keys)] | None = Field(
         None,
-        description="Encrypts secrets, those that sign calls and those of projects: a Fernet key, or several, "
-        "separated by commas, of which the first encrypts. Unset: the embedded server has one beside its data.",
+        description="Encrypts secrets, those that sign calls and those of projects: a Fernet key, or several "
+        "with commas in between, of which the first encrypts. Unset: the embedded server has one beside its "
+        "data.",
     )
     keep_history: int = Field(
         90,

@@ -806,3 +806,14 @@ async def test_a_rehearsed_edit_promises_nothing_that_would_be_refused(client: A
     wrong = {"target": {"headers": {"Authorization": {"secret": "nothing"}}}}
     for query in ("", "?dryrun=true"):
         assert (await client.patch(f"/jobs/1{query}", json=wrong)).status_code == 422
+
+
+async def test_a_target_that_nobody_understands_can_be_replaced(
+    client: AsyncClient, database: Database
+) -> None:
+    """A newer version, or somebody by hand, has written it."""
+    await create(client, {"url": "https://example.com/"})
+    await execute(database, "UPDATE job SET target = target || '{\"later\": 1}'")
+    refused = await client.patch("/jobs/1", json={"jobname": "Renamed"})
+    assert field_errors(refused).keys() == {"/target/later"}
+    assert (await client.patch("/jobs/1", json={"target": None})).status_code == 200

@@ -68,8 +68,12 @@ async def put(
     value = draft.value.rstrip("\r\n")
     ciphertext = cipher.encrypt(value)
     # Where there is none it is added first, so that there is a row to lock: others name it, too.
-    added = await project_secrets.add(session, now, project, name, draft.origin, ciphertext)
-    before = None if added else await project_secrets.lock(session, project, name)
+    before: KnownSecret | None = None
+    while before is None and not await project_secrets.add(
+        session, now, project, name, draft.origin, ciphertext
+    ):
+        # None once more: somebody has removed it in between.
+        before = await project_secrets.lock(session, project, name)
     if before is not None:
         if before.origin != draft.origin:
             await _require_unused(session, project, name, f"send it to {before.origin}; add another secret")
@@ -112,11 +116,19 @@ async def sealed_document(
 
     What is in it is for where it goes now: an edit may send it elsewhere.
     """
-    if not document["target"]:
+    target = _target_in(document)
+    if target is None:
         return dict(document)
-    target = stored(document["target"], Target)
     sealed = await _sealed(session, now, actor, document["project"], target, cipher)
     return dict(document) if sealed is target else {**document, "target": as_kept(sealed)}
+
+
+def _target_in(document: Mapping[str, Any]) -> Target | None:
+    """The target of a job as its row has it; None: it has none, or none that can be understood."""
+    try:
+        return stored(document["target"], Target) if document["target"] else None
+    except ValueError:
+        return None
 
 
 async def _sealed(
@@ -158,7 +170,7 @@ async def carried(session: Session, before: Mapping[str, Any], draft: JobDraft, 
 
 async def let_go(session: Session, now: datetime, before: Mapping[str, Any], draft: JobDraft) -> None:
     """Note of what a job named before, and names no more, that it did so until now."""
-    target = stored(before["target"], Target) if before["target"] else None
+    target = _target_in(before)
     names = set() if target is None else {name for name, _ in target.secrets.values()}
     if before["project"] == draft.project:
         names -= set(draft.secretnames)

@@ -8,18 +8,11 @@ from scheduler_api.contracts.jobs.actions import Pause, Resume, RunOrder
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    ChangesDep,
-    DelivererDep,
-    IfMatch,
-    JobId,
-    PrincipalDep,
-    seen_by,
-    tag,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DelivererDep, PrincipalDep
 from scheduler_api.routers.http.documentation import answers, back
+from scheduler_api.routers.http.parameters import IfMatch, JobId, tag
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.routers.http.targets import seen_by
 from scheduler_api.services.jobs import actions
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)

@@ -4,9 +4,10 @@ from fastapi import APIRouter, Request, Response
 
 from scheduler_api.contracts.access.audit import AuditEvent
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.routers.http.dependencies import LIST_LIMIT, Cursor, DatabaseDep, Limit
+from scheduler_api.routers.http.dependencies import DatabaseDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import ChangeFilterDep, link_next
+from scheduler_api.routers.http.parameters import LIST_LIMIT, Cursor, Limit
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.access import audit
 

@@ -4,8 +4,9 @@ from fastapi import APIRouter
 
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.routers.http.authentication import require
-from scheduler_api.routers.http.dependencies import ActorDep, DryRun, PrincipalDep, RunnerDep
+from scheduler_api.routers.http.dependencies import ActorDep, PrincipalDep, RunnerDep
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.parameters import DryRun
 from scheduler_api.routers.http.permissions import role_for
 from scheduler_api.routers.http.routes import StrictRoute
 

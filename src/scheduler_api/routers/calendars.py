@@ -6,17 +6,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarReport, CalendarSummary
-from scheduler_api.routers.http.dependencies import (
-    LIST_LIMIT,
-    ActorDep,
-    CalendarPath,
-    ChangesDep,
-    DatabaseDep,
-    DryRun,
-    Limit,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import link_next
+from scheduler_api.routers.http.parameters import LIST_LIMIT, CalendarPath, DryRun, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import ProjectsDep

@@ -10,18 +10,10 @@ from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.timeline import DayTally
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.routers.http.dependencies import (
-    LIST_LIMIT,
-    ActorDep,
-    Cursor,
-    DatabaseDep,
-    DryRun,
-    JobId,
-    Limit,
-    SettingsDep,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, SettingsDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
+from scheduler_api.routers.http.parameters import LIST_LIMIT, Cursor, DryRun, JobId, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import ProjectsDep

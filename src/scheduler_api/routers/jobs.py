@@ -10,23 +10,7 @@ from scheduler_api.contracts.jobs.job import Job, JobState, JobSummary
 from scheduler_api.contracts.jobs.schedules import EditPreview
 from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.errors import JobNotFound
-from scheduler_api.routers.http.dependencies import (
-    LIST_LIMIT,
-    LOGS_LIMIT,
-    ActorDep,
-    ChangesDep,
-    CipherDep,
-    Cursor,
-    DatabaseDep,
-    IdempotencyKey,
-    IfMatch,
-    JobId,
-    Limit,
-    PrincipalDep,
-    check_target,
-    seen_by,
-    tag,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, CipherDep, DatabaseDep, PrincipalDep
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
 from scheduler_api.routers.http.paging import (
     JobFilterDep,
@@ -35,9 +19,20 @@ from scheduler_api.routers.http.paging import (
     link_next,
     tell_count,
 )
+from scheduler_api.routers.http.parameters import (
+    LIST_LIMIT,
+    LOGS_LIMIT,
+    Cursor,
+    IdempotencyKey,
+    IfMatch,
+    JobId,
+    Limit,
+    tag,
+)
 from scheduler_api.routers.http.patience import preview_edit
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import placed, require_place
+from scheduler_api.routers.http.targets import check_target, seen_by
 from scheduler_api.services.jobs import creating, editing, idempotency, reading
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)

@@ -7,10 +7,10 @@ from scheduler_api.routers.http.dependencies import (
     ActorDep,
     ChangesDep,
     DatabaseDep,
-    KeyId,
     where_signing_in_is_required,
 )
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.parameters import KeyId
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.access import keys
 

@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.system.limits import Limit, LimitOrder
-from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, LimitName, Scope
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.parameters import LimitName, Scope
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.system import limits
 

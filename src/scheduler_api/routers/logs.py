@@ -13,20 +13,16 @@ from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.dependencies import (
-    LIST_LIMIT,
     ActorDep,
     ChangesDep,
     CipherDep,
     DatabaseDep,
-    DryRun,
-    JobId,
-    Limit,
-    LogId,
     PrincipalDep,
     RunnerDep,
 )
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
 from scheduler_api.routers.http.paging import AnyLogFilterDep, LogFilterDep, link_next, tell_count
+from scheduler_api.routers.http.parameters import LIST_LIMIT, DryRun, JobId, Limit, LogId
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying

@@ -5,17 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.contracts.jobs.secrets import ProjectSecret, ProjectSecretDraft
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    ChangesDep,
-    CipherDep,
-    DatabaseDep,
-    Limit,
-    ProjectPath,
-    SecretNamePath,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, CipherDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import link_next
+from scheduler_api.routers.http.parameters import Limit, ProjectPath, SecretNamePath
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import project_secrets
 

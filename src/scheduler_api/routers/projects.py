@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.access.projects import Project, ProjectDraft, ProjectPatch
-from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, ProjectPath, QuotasDep
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep, QuotasDep
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.parameters import ProjectPath
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.access import projects

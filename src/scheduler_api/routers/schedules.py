@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 from scheduler_api.computing import QUESTIONS
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
-from scheduler_api.routers.http.dependencies import LIST_LIMIT, DatabaseDep, ForecastsDep, JobId, Limit
+from scheduler_api.routers.http.dependencies import DatabaseDep, ForecastsDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import UntilInstant
+from scheduler_api.routers.http.parameters import LIST_LIMIT, JobId, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import ProjectsDep

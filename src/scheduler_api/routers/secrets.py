@@ -3,15 +3,9 @@
 from fastapi import APIRouter, Response
 
 from scheduler_api.contracts.jobs.secrets import NewSecret, Secret
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    ChangesDep,
-    CipherDep,
-    DatabaseDep,
-    JobId,
-    SecretId,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, CipherDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.parameters import JobId, SecretId
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import secrets
 

@@ -10,10 +10,10 @@ from scheduler_api.routers.http.dependencies import (
     ChangesDep,
     DatabaseDep,
     SettingsDep,
-    UserId,
     where_signing_in_is_required,
 )
 from scheduler_api.routers.http.documentation import answers
+from scheduler_api.routers.http.parameters import UserId
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.access import users
 

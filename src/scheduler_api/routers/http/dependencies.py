@@ -1,44 +1,23 @@
-"""What handlers depend on: what the lifespan made, who asks, and the parameters they share."""
+"""What handlers depend on: what the lifespan made, and who asks."""
 
-import re
 import shutil
 from pathlib import Path as Folder
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
-from fastapi import Depends, Header, HTTPException, Path, Query, Request, Response
-from pydantic import AfterValidator, TypeAdapter, ValidationError, WithJsonSchema
-from pydantic_core import PydanticCustomError
-from starlette.convertors import StringConvertor, register_url_convertor
+from fastapi import Depends, HTTPException, Request
 
-from scheduler_api.actors import Actor, ActorKind, Principal, Role
+from scheduler_api.actors import Actor, ActorKind, Principal
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.jobs.targets import Target
-from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.system.overview import Overview
-from scheduler_api.contracts.values import (
-    CALENDAR_NAME,
-    MAX_ID,
-    PROJECT_NAME,
-    SECRET_NAME,
-    CalendarName,
-    ProjectName,
-    SecretName,
-)
 from scheduler_api.database.engine import Database, Work
-from scheduler_api.errors import (
-    FieldError,
-    InvalidInput,
-    NotSignedIn,
-    RestoreNotConfirmed,
-    SigningInIsOff,
-)
-from scheduler_api.routers.http.access import LOCAL_HOSTS, SAFE_METHODS, SELF_CALL
+from scheduler_api.errors import NotSignedIn, RestoreNotConfirmed, SigningInIsOff
+from scheduler_api.routers.http.access import SAFE_METHODS
 from scheduler_api.routers.http.authentication import address_of
+from scheduler_api.routers.http.parameters import DryRun
 from scheduler_api.routers.http.scope import chosen, visible
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Auth, Settings
-from scheduler_api.targets import Guard, urls
+from scheduler_api.targets import Guard
 from scheduler_api.web.filters import address
 from scheduler_api.web.pages import Pages, Reader
 from scheduler_api.web.times import chosen as clock_of
@@ -57,8 +36,6 @@ from scheduler_api.workers.ticker import Ticker
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-DryRun = Annotated[bool, Query(description="Change nothing; answer as if it had been done.")]
 
 
 async def _principal(request: Request) -> Principal:
@@ -246,197 +223,3 @@ QuotasDep = Annotated[RequestQuotas, Depends(_quotas)]
 """The projects, and how much of their quotas is used here."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 """What hashes passwords, and compares them."""
-
-
-def seen_by(principal: Principal, job: Job) -> Job:
-    """The job as somebody may see it: values of headers are for those who may write them."""
-    return job if principal.roles.may(Role.EDITOR, job.project) else job.without_header_values()
-
-
-def _own_origins(request: Request) -> set[str]:
-    """Where this service is known to be: by its settings, and by the address that was asked for."""
-    settings: Settings = request.state.settings
-    here = [f"http://{host}:{settings.port}" for host in LOCAL_HOSTS if settings.port]
-    asked = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    known = [settings.base_url, asked, *here]
-    return {urls.origin_of(url) for url in known if urls.error_in(url) is None}
-
-
-def check_target(request: Request, target: Target | None) -> None:
-    """Refuse an address that is never called, before a job has it. Raises InvalidInput.
-
-    What a name leads to is looked at with each call, and so is what comes back to this service.
-    """
-    if target is not None and target.url:
-        _check_url(request, target.url, ("target", "url"))
-    if target is not None and target.oauth2 is not None and target.oauth2.tokenurl:
-        _check_url(request, target.oauth2.tokenurl, ("target", "oauth2", "tokenurl"))
-
-
-def _check_url(request: Request, url: str, place: tuple[str, ...]) -> None:
-    settings: Settings = request.state.settings
-    if not settings.self_calls and urls.origin_of(url) in _own_origins(request):
-        raise InvalidInput(FieldError(place, f"{SELF_CALL} SCHEDULER_SELF_CALLS allows it."))
-    address = "127.0.0.1" if urls.is_localhost(url) else urls.address_of(url)
-    guard: Guard = request.state.guard
-    refusal = None if address is None else guard.refusal(address)
-    if refusal is not None:
-        raise InvalidInput(FieldError(place, f"{refusal} SCHEDULER_TARGET_NETWORKS opens networks."))
-
-
-#: A version; of what was read, with a digest of that.
-ENTITY_TAG = re.compile(r'"(\d{1,9})(?:-[0-9a-f]{16})?"', re.ASCII)
-
-
-async def _version(
-    if_match: Annotated[
-        str | None,
-        Header(
-            alias="If-Match", description="The job's ETag: change the job only if it has not changed since."
-        ),
-    ] = None,
-) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = ENTITY_TAG.fullmatch(if_match.strip())
-    return int(found.group(1)) if found else 0
-
-
-IfMatch = Annotated[int | None, Depends(_version)]
-"""The version that a job must have; one that none ever has for what is no entity tag of ours."""
-
-KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
-
-
-def _require_printable(key: str) -> str:
-    if not KEY.fullmatch(key):
-        raise PydanticCustomError("key", "Must be 1 to 255 printable ASCII characters without spaces.")
-    return key
-
-
-IdempotencyKey = Annotated[
-    Annotated[str, AfterValidator(_require_printable)] | None,
-    Header(
-        alias="Idempotency-Key",
-        description="Makes the request safe to repeat: a name of your own for it, for 24 hours.",
-    ),
-]
-"""Under which the request may come again."""
-
-
-def tag(response: Response, version: int) -> None:
-    """Name the job's version in the answer."""
-    response.headers["ETag"] = f'"{version}"'
-
-
-class JobIdConvertor(StringConvertor):
-    """One segment of a path, but not `run` and `bulk`: those are addresses of their own."""
-
-    regex = "(?!(?:run|bulk)$)[^/]+"
-
-
-class LogIdConvertor(StringConvertor):
-    """One segment of a path, but not `retry`: that is an address of its own."""
-
-    regex = "(?!retry$)[^/]+"
-
-
-register_url_convertor("jobid", JobIdConvertor())
-register_url_convertor("logid", LogIdConvertor())
-
-JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which job.", examples=[1])]
-LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=[1])]
-KeyId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which key.")]
-UserId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which user.")]
-SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
-Scope = Annotated[LimitScope, Path(description="What is limited: `host`, `tag` or `project`.")]
-
-
-async def _limit_name(
-    name: Annotated[
-        str,
-        Path(
-            min_length=1,
-            max_length=260,
-            pattern=r"^[^\x00-\x1f]+$",
-            description="The tag or the project; or the host, with its port unless it is the usual one.",
-        ),
-    ],
-) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(FieldError(("name",), "Must not contain unpaired surrogates.")) from None
-    return name
-
-
-LimitName = Annotated[str, Depends(_limit_name)]
-
-
-async def _calendar(
-    name: Annotated[
-        str,
-        Path(description="Which calendar.", examples=["de-holidays"]),
-        # What is no name is refused with a sentence; a pattern of the path would mean: nothing is there.
-        WithJsonSchema({"type": "string", "pattern": CALENDAR_NAME.pattern}),
-    ],
-) -> str:
-    try:
-        return CALENDAR.validate_python(name)
-    except ValidationError as error:
-        raise InvalidInput(FieldError(("name",), error.errors()[0]["msg"])) from None
-
-
-async def _project(
-    project: Annotated[
-        str,
-        Path(description="Which project.", examples=["billing"]),
-        WithJsonSchema({"type": "string", "pattern": PROJECT_NAME.pattern}),
-    ],
-) -> str:
-    try:
-        return PROJECT.validate_python(project)
-    except ValidationError as error:
-        raise InvalidInput(FieldError(("project",), error.errors()[0]["msg"])) from None
-
-
-def secret_name(text: str) -> str:
-    """The name of a secret. Raises InvalidInput."""
-    try:
-        return SECRET.validate_python(text)
-    except ValidationError as error:
-        raise InvalidInput(FieldError(("name",), error.errors()[0]["msg"])) from None
-
-
-async def _secret_name(
-    secret: Annotated[
-        str,
-        Path(description="Which secret.", examples=["crm-token"]),
-        WithJsonSchema({"type": "string", "pattern": SECRET_NAME.pattern}),
-    ],
-) -> str:
-    return secret_name(secret)
-
-
-SECRET = TypeAdapter(SecretName)
-SecretNamePath = Annotated[str, Depends(_secret_name)]
-PROJECT = TypeAdapter(ProjectName)
-ProjectPath = Annotated[str, Depends(_project)]
-CALENDAR = TypeAdapter(CalendarName)
-CalendarPath = Annotated[str, Depends(_calendar)]
-Cursor = Annotated[
-    int | None, Query(ge=1, le=MAX_ID, description="Where the list goes on, as its `Link` header says.")
-]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
-#: What lists hold unless they are asked for less; and the runs of a job beside it.
-LIST_LIMIT, LOGS_LIMIT = 1000, 100
-#: Pages tell more of each, and are to be light.
-PAGE_LIMIT, MAX_PAGE = 20, 50
-
-
-async def _page_size(limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_LIMIT) -> int:
-    return min(limit, MAX_PAGE)
-
-
-PageSize = Annotated[int, Depends(_page_size)]
-"""How many of a list a page shows."""

@@ -19,8 +19,9 @@ from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.dependencies import Cursor, DatabaseDep
+from scheduler_api.routers.http.dependencies import DatabaseDep
 from scheduler_api.routers.http.forms import LOCAL
+from scheduler_api.routers.http.parameters import Cursor
 from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.jobs.reading import MAX_COUNTED

@@ -11,17 +11,14 @@ from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
-    Cursor,
     DatabaseDep,
-    KeyId,
     PagesDep,
-    PageSize,
     SettingsDep,
-    UserId,
     where_signing_in_is_required,
 )
 from scheduler_api.routers.http.forms import model_of, user_of
 from scheduler_api.routers.http.paging import ChangeFilterDep, link_next, with_offset
+from scheduler_api.routers.http.parameters import Cursor, KeyId, PageSize, UserId
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.access import audit, keys, users
 from scheduler_api.services.system import health

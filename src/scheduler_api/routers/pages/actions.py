@@ -7,14 +7,9 @@ from starlette.responses import RedirectResponse
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.actions import Pause, Resume, RunOrder
 from scheduler_api.routers.http.bodies import FormFields, form_of
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    DatabaseDep,
-    DelivererDep,
-    JobId,
-    PagesDep,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, DelivererDep, PagesDep
 from scheduler_api.routers.http.forms import run_order_of
+from scheduler_api.routers.http.parameters import JobId
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.services.jobs import actions, reading

@@ -6,13 +6,7 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.job import JobSort
 from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    DatabaseDep,
-    PagesDep,
-    PrincipalDep,
-    RunnerDep,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, PrincipalDep, RunnerDep
 from scheduler_api.routers.http.forms import bulk_order_of
 from scheduler_api.routers.http.permissions import role_for
 from scheduler_api.routers.http.redirects import back_to

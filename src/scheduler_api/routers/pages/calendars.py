@@ -14,8 +14,9 @@ from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.contracts.values import CalendarName
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import ActorDep, CalendarPath, DatabaseDep, Limit, PagesDep
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep
 from scheduler_api.routers.http.forms import SEPARATORS, validated
+from scheduler_api.routers.http.parameters import CalendarPath, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.http.scope import ProjectsDep

@@ -5,8 +5,9 @@ from datetime import date
 from fastapi import Request, Response
 
 from scheduler_api.computing import aside
-from scheduler_api.routers.http.dependencies import DatabaseDep, JobId, PagesDep, PageSize, SettingsDep
+from scheduler_api.routers.http.dependencies import DatabaseDep, PagesDep, SettingsDep
 from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
+from scheduler_api.routers.http.parameters import JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.routers.http.scope import ProjectsDep

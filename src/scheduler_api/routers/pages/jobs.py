@@ -28,22 +28,14 @@ from scheduler_api.errors import (
 from scheduler_api.routers.http import forms
 from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    CipherDep,
-    Cursor,
-    DatabaseDep,
-    JobId,
-    PagesDep,
-    PageSize,
-    PrincipalDep,
-    check_target,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep, PrincipalDep
 from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of, link_next
+from scheduler_api.routers.http.parameters import Cursor, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.problems import problem_of
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.http.scope import job_to_copy, placed, require_place
+from scheduler_api.routers.http.targets import check_target
 from scheduler_api.services import views
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading

@@ -9,16 +9,10 @@ from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    DatabaseDep,
-    LogId,
-    PagesDep,
-    PageSize,
-    RunnerDep,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, RunnerDep
 from scheduler_api.routers.http.forms import model_of
 from scheduler_api.routers.http.paging import AnyLogFilterDep, link_next, with_offset
+from scheduler_api.routers.http.parameters import LogId, PageSize
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.routers.http.scope import where

@@ -7,16 +7,9 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.secrets import ProjectSecretDraft
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    CipherDep,
-    DatabaseDep,
-    PagesDep,
-    ProjectPath,
-    SecretNamePath,
-    secret_name,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep
 from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.parameters import ProjectPath, SecretNamePath, secret_name
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.jobs import project_secrets
 from scheduler_api.services.system import health

@@ -8,15 +8,9 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts.access.projects import ProjectDraft, ProjectPatch
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    DatabaseDep,
-    PagesDep,
-    PrincipalDep,
-    ProjectPath,
-    QuotasDep,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, PrincipalDep, QuotasDep
 from scheduler_api.routers.http.forms import model_of, validated
+from scheduler_api.routers.http.parameters import ProjectPath
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.access import projects
 from scheduler_api.services.system import health

@@ -15,12 +15,12 @@ from scheduler_api.routers.http.dependencies import (
     CipherDep,
     DatabaseDep,
     ForecastsDep,
-    JobId,
     PagesDep,
     PrincipalDep,
 )
 from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
 from scheduler_api.routers.http.paging import UntilInstant
+from scheduler_api.routers.http.parameters import JobId
 from scheduler_api.routers.http.patience import preview_edit, while_connected
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router

@@ -3,14 +3,8 @@
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
-from scheduler_api.routers.http.dependencies import (
-    ActorDep,
-    CipherDep,
-    DatabaseDep,
-    JobId,
-    PagesDep,
-    SecretId,
-)
+from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep
+from scheduler_api.routers.http.parameters import JobId, SecretId
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.jobs import reading, secrets
 from scheduler_api.services.system import health

@@ -19,7 +19,7 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
 
-import scheduler_api.app
+import scheduler_api.databases
 from scheduler_api.app import create_app
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
@@ -236,7 +236,7 @@ def settings(worker_database: URL) -> Settings:
 async def application(settings: Settings) -> AsyncIterator[FastAPI]:
     """The service, made once: all that it owns begins and ends with its lifespan, but for connections."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler_api.app, "Database", lasting.lasting_on(asyncio.get_running_loop()))
+        patch.setattr(scheduler_api.databases, "Database", lasting.lasting_on(asyncio.get_running_loop()))
         yield create_app(settings)
     await lasting.close()
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 
 from scheduler_api.actors import Role
 from scheduler_api.admission import operator
-from scheduler_api.app import cipher_of
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.access.keys import KeyDraft
 from scheduler_api.contracts.access.projects import ProjectDraft
@@ -19,6 +18,7 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.database.jobs.project_secrets import FIRST
+from scheduler_api.databases import cipher_of
 from scheduler_api.errors import InvalidInput, SecretsUnavailable
 from scheduler_api.services.access import audit as audit_services
 from scheduler_api.services.access import keys as key_services

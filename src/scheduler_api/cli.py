@@ -17,13 +17,15 @@ from scheduler_api.access_commands import (
     show_audit,
     user_commands,
 )
-from scheduler_api.app import create_app, database_server, requests_database, shares
+from scheduler_api.app import create_app
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
 from scheduler_api.database import migrations
+from scheduler_api.databases import database_server, requests_database
 from scheduler_api.errors import Misconfigured
 from scheduler_api.exporting import Extent, Format
+from scheduler_api.running import shares
 from scheduler_api.services.system import restore
 from scheduler_api.settings import Auth, Settings
 

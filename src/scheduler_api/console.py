@@ -13,9 +13,9 @@ import uvicorn
 from pydantic import ValidationError
 
 from scheduler_api import logs
-from scheduler_api.app import database_server, requests_database, require_schema
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
+from scheduler_api.databases import database_server, requests_database, require_schema
 from scheduler_api.errors import Misconfigured, SchedulerError
 from scheduler_api.settings import Settings, unknown_variables
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api import errors
-from scheduler_api.app import requests_database
 from scheduler_api.database.connections import Connection, Endpoints, PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import DRIVER, Session, Statement, savepoint
+from scheduler_api.databases import requests_database
 from scheduler_api.settings import Settings
 from tests.factories import scalar
 

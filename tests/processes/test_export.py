@@ -350,7 +350,7 @@ async def test_the_setting_holds_history_back_and_shows_it(
         kept.append(keep)
         return Upkeep(database, keep)
 
-    monkeypatch.setattr("scheduler_api.app.Upkeep", upkeep)
+    monkeypatch.setattr("scheduler_api.running.Upkeep", upkeep)
     own = {
         name.removeprefix("SCHEDULER_").lower(): text for name, text in pooler.environment(scratch).items()
     }

@@ -33,7 +33,7 @@ def guarded(application: FastAPI, settings: Settings) -> FastAPI:
 def weakly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords are hashed in no time: the library's own strength takes a tenth of a second."""
     weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr("scheduler_api.app.Passwords", lambda: Passwords(weak))
+    monkeypatch.setattr("scheduler_api.running.Passwords", lambda: Passwords(weak))
 
 
 @pytest.fixture

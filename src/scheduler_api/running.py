@@ -1,0 +1,292 @@
+"""What runs as long as the service does: the one place that knows everybody."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from scheduler_api import admission, descriptors
+from scheduler_api.database import installation
+from scheduler_api.database.connections import Endpoints, PoolOptions
+from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import pending
+from scheduler_api.database.system.overview import REPLICA
+from scheduler_api.databases import (
+    cipher_of,
+    data_dir,
+    database_server,
+    own_database,
+    requests_database,
+    require_schema,
+)
+from scheduler_api.descriptors import Shares
+from scheduler_api.errors import Misconfigured
+from scheduler_api.routers.http.dependencies import AppState
+from scheduler_api.services.runs.retention import Keep
+from scheduler_api.services.runs.starting import Terms
+from scheduler_api.services.system import health
+from scheduler_api.settings import Auth, Settings
+from scheduler_api.targets import Guard
+from scheduler_api.workers.change_feed import ChangeFeed
+from scheduler_api.workers.confirmation import Confirmation
+from scheduler_api.workers.delivery.caller import Caller
+from scheduler_api.workers.delivery.client import Client
+from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.workers.delivery.sockets import HANGING_THREADS, LOOKUP_THREADS
+from scheduler_api.workers.doorkeeper import Doorkeeper
+from scheduler_api.workers.forecast_cache import Forecasts
+from scheduler_api.workers.identity import IdentityProvider, ProviderOptions
+from scheduler_api.workers.listener import listener
+from scheduler_api.workers.passwords import Passwords
+from scheduler_api.workers.presence import present
+from scheduler_api.workers.quotas import RequestQuotas
+from scheduler_api.workers.retirement import Retirement
+from scheduler_api.workers.runner import LANES, Runner
+from scheduler_api.workers.ticker import Ticker
+from scheduler_api.workers.upkeep import Upkeep
+
+log = structlog.get_logger(__name__)
+
+#: What works on many rows at once waits no longer for one that somebody holds: the others wait with it.
+UPKEEP_SETTINGS = {"lock_timeout": "250ms"}
+#: A small pass costs more to plan than to run; its statements have one good plan.
+TICKER_SETTINGS = UPKEEP_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
+#: Plans are made once, maybe before the tables are filled, and must be good afterwards. A process that
+#: stops in the midst of a claim holds up those of all others: not for long.
+DELIVERY_SETTINGS = TICKER_SETTINGS | {"enable_seqscan": "off", "idle_in_transaction_session_timeout": "5s"}
+#: The ticker's own connections. Requests cannot starve it.
+TICKER_POOL = PoolOptions(LANES, overflow=0, timeout=5.0, settings=TICKER_SETTINGS)
+#: One ends pauses, one looks for what is broken.
+UPKEEP_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
+#: One listens, one tells.
+EVENTS_POOL = PoolOptions(2, overflow=0, timeout=5.0)
+#: One claims, one settles, one looks after leases, one is for POST /jobs/run.
+DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTINGS)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[AppState]:
+    """Everything that runs as long as the service does, started in order and stopped in reverse."""
+    async with contextlib.AsyncExitStack() as stack:
+        places = await stack.enter_async_context(_announced_server(settings))
+        retirement = Retirement()
+        requests = await stack.enter_async_context(_admitted(settings, places, retirement))
+        identity = await stack.enter_async_context(_ways_in(settings, requests))
+        quotas = await stack.enter_async_context(_counting(requests))
+        guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
+        cipher = cipher_of(settings)
+        own = partial(own_database, settings, places, retirement)
+        # Its name tells all others that this replica is there. It listens: to what a pooler would not tell.
+        direct = Endpoints(places.direct or places.url)
+        signals = own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
+        stack.push_async_callback(signals.close)
+        await _require_same(places, requests, signals)
+        name = (await requests.read(installation.place)).name
+        share = _announced_shares(settings)
+        feed = ChangeFeed(signals, share.streams)
+        client = Client(guard, idle=share.calls)
+        caller = Caller(client, cipher, f"{settings.base_url}/runs", name)
+        delivering = _delivering(settings, own, client, caller, share.calls, feed)
+        deliverer = await stack.enter_async_context(delivering)
+        runner = Runner(requests, settings.batch_size, deliverer)
+        retirement.ends(deliverer.cease)
+        ticker = None
+        if settings.ticker:
+            ticker = await stack.enter_async_context(_ticking(settings, own, feed))
+            retirement.ends(ticker.cease)
+        confirmation = await stack.enter_async_context(_beginning(settings, requests, deliverer, ticker))
+        await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
+        yield AppState(
+            settings=settings,
+            database=requests,
+            runner=runner,
+            ticker=ticker,
+            deliverer=deliverer,
+            feed=feed,
+            forecasts=Forecasts(requests),
+            guard=guard,
+            cipher=cipher,
+            installation=name,
+            doorkeeper=Doorkeeper(requests),
+            passwords=Passwords(),
+            quotas=quotas,
+            identity=identity,
+            retirement=retirement,
+            confirmation=confirmation,
+            data_dir=data_dir(settings),
+        )
+
+
+def _announced_server(settings: Settings) -> contextlib.AbstractAsyncContextManager[Endpoints]:
+    if settings.address is not None:
+        log.info("using the database", at=settings.address.shown)
+    return database_server(settings)
+
+
+@contextlib.asynccontextmanager
+async def _admitted(settings: Settings, places: Endpoints, retirement: Retirement) -> AsyncIterator[Database]:
+    """The connections for requests, to a schema that this code can work with; who migrates knows of it."""
+    requests = requests_database(settings, places, retirement)
+    try:
+        await require_schema(settings, requests)
+        async with present(requests, _replica()):
+            yield requests
+    finally:
+        await requests.close()
+
+
+@contextlib.asynccontextmanager
+async def _ways_in(settings: Settings, database: Database) -> AsyncIterator[IdentityProvider | None]:
+    """Let in who may; where users sign in, if it is elsewhere."""
+    if settings.auth is Auth.REQUIRED:
+        await admission.open_doors(database, settings.bootstrap_key_file)
+    if settings.oidc_issuer is None or settings.oidc_client_id is None:
+        yield None
+        return
+    secret = settings.oidc_client_secret
+    options = ProviderOptions(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        None if secret is None else secret.get_secret_value(),
+        settings.oidc_scopes,
+        settings.oidc_name_claim,
+        settings.oidc_groups_claim,
+        settings.oidc_hosts,
+        f"{settings.base_url}/sign-in/oidc/callback",
+    )
+    identity = IdentityProvider(options, partial(database.read, health.clock))
+    await identity.open()
+    try:
+        yield identity
+    finally:
+        await identity.close()
+
+
+@contextlib.asynccontextmanager
+async def _counting(database: Database) -> AsyncIterator[RequestQuotas]:
+    quotas = RequestQuotas(database)
+    await quotas.refresh()
+    try:
+        yield quotas
+    finally:
+        await quotas.close()
+
+
+async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:
+    """What is heard, and what is migrated, is of the database that is written to."""
+    if places.direct is None:
+        return
+    if await pooled.read(installation.place) != await direct.read(installation.place):
+        raise Misconfigured(
+            "SCHEDULER_DATABASE_DIRECT_URL leads to another database than SCHEDULER_DATABASE_URL."
+        )
+
+
+def _replica() -> str:
+    """What this replica is called."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@contextlib.asynccontextmanager
+async def _delivering(
+    settings: Settings,
+    own: Callable[[str, PoolOptions], Database],
+    client: Client,
+    caller: Caller,
+    calls: int,
+    feed: ChangeFeed,
+) -> AsyncIterator[Deliverer]:
+    database = own("scheduler-api deliveries", DELIVERY_POOL)
+    terms = Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency)
+    capacity = Capacity(calls, settings.ticker_interval)
+    deliverer = Deliverer(database, client, caller, terms, capacity, feed.publish)
+    try:
+        await deliverer.open()
+        yield deliverer
+    finally:
+        await deliverer.stop(settings.shutdown_grace)
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _beginning(
+    settings: Settings, database: Database, deliverer: Deliverer, ticker: Ticker | None
+) -> AsyncIterator[Confirmation]:
+    """Begin to run what is due, at once or after a restore when somebody confirms it."""
+
+    def begin() -> None:
+        deliverer.begin(claiming=ticker is not None)
+        if ticker is not None:
+            ticker.start()
+
+    confirmation = Confirmation(database, wanted=settings.start_paused)
+    await confirmation.start(begin)
+    try:
+        yield confirmation
+    finally:
+        await confirmation.stop()
+
+
+@contextlib.asynccontextmanager
+async def _ticking(
+    settings: Settings, own: Callable[[str, PoolOptions], Database], feed: ChangeFeed
+) -> AsyncIterator[Ticker]:
+    passes = own("scheduler-api ticker", TICKER_POOL)
+    upkeep = own("scheduler-api upkeep", UPKEEP_POOL)
+    runner = Runner(passes, settings.batch_size)
+    keeper = Upkeep(upkeep, Keep(settings.history_kept, settings.export_before_drop))
+    ticker = Ticker(passes, runner, keeper, settings.ticker_interval, feed.publish)
+    try:
+        yield ticker
+    finally:
+        await ticker.stop()
+        await passes.close()
+        await upkeep.close()
+
+
+def shares(settings: Settings) -> Shares:
+    """How many calls, connections of clients and streams there may be at once. Raises Misconfigured."""
+    pools = (TICKER_POOL, UPKEEP_POOL, EVENTS_POOL, DELIVERY_POOL)
+    databases = settings.pool_size + settings.pool_overflow + sum(pool.kept + pool.overflow for pool in pools)
+    # Each lookup of a name has a socket of its own.
+    kept = databases + LOOKUP_THREADS + HANGING_THREADS
+    return descriptors.shares(descriptors.limit(), kept, settings.concurrency)
+
+
+def _announced_shares(settings: Settings) -> Shares:
+    share = shares(settings)
+    if share.calls < settings.concurrency:
+        log.warning(
+            "fewer calls at once than asked for: the limit of open files is too low for more",
+            calls=share.calls,
+            asked=settings.concurrency,
+            files=descriptors.limit(),
+        )
+    return share
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    database: Database, feed: ChangeFeed, ticker: Ticker | None, deliverer: Deliverer
+) -> AsyncIterator[None]:
+    """Listen to what other replicas schedule and change, and publish what this one changes."""
+
+    def scheduled() -> None:
+        if ticker is not None:
+            ticker.wake()
+            deliverer.wake()
+
+    heard = {pending.CHANNEL: scheduled, pending.CHANGES: feed.receive}
+    loops = (listener(database, heard), feed.loop)
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        feed.close()
+        await asyncio.gather(*(loop.cancel() for loop in loops))

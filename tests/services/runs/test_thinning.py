@@ -127,6 +127,16 @@ async def test_a_paused_job_keeps_its_rows_until_it_is_compared(days: Database) 
     assert (await check(days)).accounted == (await check(days, full=True)).accounted == 6
 
 
+async def test_no_row_of_an_open_day_goes_where_history_begins_with_that_day(days: Database) -> None:
+    await add_daily(days, record="failures")
+    await run_daily(days, 1, 3)
+    await execute(days, "UPDATE history SET closedto = firstday")
+    before = await there(days)
+    await thin(days)
+    assert await scalar(days, "SELECT since FROM jobthinned") == date(2030, 1, 1)
+    assert await there(days) == before
+
+
 async def test_a_run_that_was_tried_again_goes_with_the_day_on_which_it_ended(days: Database) -> None:
     await add_daily(days, target=TARGET, record="failures", overlap=True)
     (started,) = (await claim(days, noon(1))).started

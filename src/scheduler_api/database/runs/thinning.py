@@ -35,7 +35,8 @@ class DayToThin(NamedTuple):
 NEXT_DAY = Statement(
     """
     SELECT jobid, greatest(goneto, firstday) AS day FROM jobthinned CROSS JOIN history
-    WHERE goneto < since ORDER BY jobid LIMIT 1 FOR NO KEY UPDATE OF jobthinned SKIP LOCKED
+    WHERE goneto < since AND firstday < since ORDER BY jobid LIMIT 1
+    FOR NO KEY UPDATE OF jobthinned SKIP LOCKED
     """,
     DayToThin,
 )

@@ -229,7 +229,7 @@ async def lock_live(session: Session, jobid: int) -> list[LiveLog]:
     return [row for row in rows if row.status in {"pending", "running"}]
 
 
-async def running(session: Session, jobid: int) -> bool:
+async def is_running(session: Session, jobid: int) -> bool:
     """Whether any run of the job is in progress."""
     return bool(await session.value(RUNNING, jobid=jobid))
 

@@ -214,7 +214,7 @@ async def _held_back(session: Session, logs: Sequence[Log], now: datetime, zone:
             return f" {log.host} has been unreachable since {since} ({down.error}). Next try at {until}."
         if limit := await limits.holding_back(session, now, log.jobid, log.host, hostlimit):
             return f" {limit}"
-        if await pending.running(session, log.jobid):
+        if await pending.is_running(session, log.jobid):
             return " Another run of the job is in progress."
     return ""
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from scheduler_api.contracts.access.audit import AuditEvent
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
+from scheduler_api.contracts.jobs.credentials import MASK
 from scheduler_api.contracts.jobs.drafts import After, Ending
 from scheduler_api.contracts.jobs.job import JobSummary
-from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.contracts.values import days_of
 from scheduler_api.schedule import Definition
 from scheduler_api.wording.schedules import cadence, describe
@@ -64,7 +64,6 @@ DONE = {
     ChangeAction.LINK_MADE: "for {name}",
     ChangeAction.KEY_ADDED: "{name}, {role}",
     ChangeAction.KEY_REVOKED: "{name}, {role}",
-    ChangeAction.PROJECT_ADDED: "{project}",
     ChangeAction.PROJECT_REMOVED: "{project}",
 }
 

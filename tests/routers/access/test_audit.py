@@ -71,7 +71,7 @@ async def test_the_page_says_it_in_words(comes: Comes, database: Database) -> No
     await deploy.post("/jobs", json={"jobname": "Sync", "interval": 60})
     await deploy.patch("/jobs/1", json={"jobname": "Sync again"})
     setup = comes(await key_of(database, "admin"))
-    await setup.post("/projects", json={"name": "billing"})
+    await setup.post("/projects", json={"name": "billing", "maxjobs": 500})
     await setup.post("/users", json={"name": "ben", "projects": {"billing": "viewer"}})
     admin = comes(await key_of(database, "admin"), **HTML)
     page = (await admin.get("/audit")).text
@@ -82,6 +82,10 @@ async def test_the_page_says_it_in_words(comes: Comes, database: Database) -> No
         "jobname: Sync → Sync again",
         'href="/jobs/1"',
         "project added",
+        "project: billing",
+        "maxjobs: 500",
+        "maxstreams: 20",
+        "limit: 100",
         "ben, viewer in billing",
     ):
         assert said in page, said

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from scheduler_api.actors import Actor
-from scheduler_api.contracts.access.projects import Project, ProjectDraft, ProjectPatch
+from scheduler_api.contracts.access.projects import Project, ProjectDraft, ProjectPatch, Quotas
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.system.limits import LimitScope
 from scheduler_api.contracts.values import DEFAULT_PROJECT
@@ -13,7 +13,7 @@ from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import limits
-from scheduler_api.errors import FieldError, InvalidInput, ProjectInUse, ProjectNotFound
+from scheduler_api.errors import FieldError, InvalidInput, ProjectInUse, ProjectNotFound, enumerated
 
 #: The limit on its runs that a project begins with.
 RUNS_AT_ONCE = 100
@@ -32,7 +32,8 @@ async def add(session: Session, now: datetime, actor: Actor, draft: ProjectDraft
     if row is None:
         raise InvalidInput(FieldError(("name",), "There is such a project already."))
     await limits.put(session, now, LimitScope.PROJECT, draft.name, limit=RUNS_AT_ONCE, rate=None)
-    said = {"project": draft.name}
+    bounds = draft.model_dump(include=set(Quotas.model_fields)) | {"limit": RUNS_AT_ONCE}
+    said = {"project": draft.name, **bounds}
     await changes.record(session, now, actor, Event(ChangeAction.PROJECT_ADDED, after=said))
     return Project.model_validate(row._asdict())
 
@@ -64,7 +65,7 @@ async def remove(session: Session, now: datetime, actor: Actor, name: str) -> No
         raise ProjectInUse(f"Jobs without a project of their own belong to {name}.")
     found = await projects.jobs(session, name, MAX_NAMED + 1)
     if found:
-        named = ", ".join(map(str, found[:MAX_NAMED])) + (" and others" if found[MAX_NAMED:] else "")
+        named = enumerated(found, MAX_NAMED)
         raise ProjectInUse(
             f"Jobs belong to it, or deleted ones whose history is kept: {named}. Move or remove them first."
         )

@@ -8,11 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.jobs.changes import Change
-from scheduler_api.contracts.jobs.credentials import NamedSecret
+from scheduler_api.contracts.jobs.credentials import MASK, NamedSecret, masked
 from scheduler_api.contracts.jobs.drafts import Ending, JobDraft, Record
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import EditPreview, SchedulePreview
-from scheduler_api.contracts.jobs.targets import MASK, Method, Target
+from scheduler_api.contracts.jobs.targets import Method, Target
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
 from scheduler_api.wording.schedules import UNITS
@@ -127,9 +127,7 @@ def definition(job: Job) -> str:
     written = job.model_dump(mode="json", include={*JobDraft.model_fields} - {"active"}, exclude_none=True)
     target = written.get("target")
     if target is not None and target.get("headers"):
-        target["headers"] = {
-            name: MASK if isinstance(value, str) else value for name, value in target["headers"].items()
-        }
+        target["headers"] = masked(target["headers"])
     return json.dumps(written, indent=2, ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
 """What lets a request in at its target: secrets of the project, named where a value would stand."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
@@ -15,6 +15,10 @@ from scheduler_api.contracts.values import (
     without_defaults,
 )
 from scheduler_api.targets import urls
+
+#: What stands for the value of a header, which may be a secret.
+MASK = "•••"
+T = TypeVar("T")
 
 
 class NamedSecret(Input):
@@ -40,6 +44,11 @@ Headers = dict[str, HeaderValue]
 def plain(headers: Mapping[str, HeaderValue]) -> dict[str, str]:
     """Those of the headers whose values are text."""
     return {name: value for name, value in headers.items() if isinstance(value, str)}
+
+
+def masked(headers: Mapping[str, str | T]) -> dict[str, str | T]:
+    """Headers whose values are not shown; secrets are named."""
+    return {name: MASK if isinstance(value, str) else value for name, value in headers.items()}
 
 
 def _token_url(value: str) -> str:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from scheduler_api.contracts.jobs.credentials import masked
 from scheduler_api.contracts.jobs.drafts import After, Record
-from scheduler_api.contracts.jobs.targets import MASK, Target, TargetSummary, stored
+from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
 from scheduler_api.contracts.values import Output, all_given
 from scheduler_api.schedule import Fold, Gap, Misfire
 
@@ -140,5 +141,5 @@ class Job(JobSummary):
         """The same for those who may not write them: they often are credentials."""
         if self.target is None or not self.target.headers:
             return self
-        kept = {name: MASK if isinstance(text, str) else text for name, text in self.target.headers.items()}
+        kept = masked(self.target.headers)
         return self.model_copy(update={"target": self.target.model_copy(update={"headers": kept})})

@@ -43,8 +43,6 @@ MAX_BODY_DEPTH, MAX_BODY = 16, 65_536
 MAX_NUMBER = 1e300
 #: Characters of a target's JSON that is kept parsed, where it takes up to 25 times as much.
 MAX_CACHED = 2048
-#: What stands for the value of a header, which may be a secret.
-MASK = "•••"
 SAFE_METHODS = {"GET", "HEAD"}
 
 

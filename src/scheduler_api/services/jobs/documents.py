@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from scheduler_api.contracts.jobs.targets import MASK
+from scheduler_api.contracts.jobs.credentials import masked
 from scheduler_api.database.jobs import definitions
 
 #: Bytes of a body's JSON from which on the history tells its size and digest only.
@@ -62,9 +62,7 @@ def _kept(target: Document | None) -> dict[str, Any] | None:
         return None
     kept = dict(target)
     if kept.get("headers"):
-        kept["headers"] = {
-            name: MASK if isinstance(value, str) else value for name, value in kept["headers"].items()
-        }
+        kept["headers"] = masked(kept["headers"])
     if kept.get("body") is not None:
         kept["body"] = _body(kept["body"])
     return kept

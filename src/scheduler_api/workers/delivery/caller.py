@@ -34,9 +34,8 @@ class Prepared(NamedTuple):
 
     target: Target
     call: Call
-    credentials: Credentials | None = None
-    """What the access token in it was fetched with; None: it has none."""
     token: Token | None = None
+    """The access token in it; None: it has none."""
 
 
 class Caller:
@@ -94,11 +93,11 @@ class Caller:
         )
 
     async def _make(self, prepared: Prepared) -> tuple[Answer, Judgement]:
-        target, call, credentials, token = prepared
+        target, call, token = prepared
         answer = await self._client.call(call)
         judgement = judge(answer, Rules(target.success, target.pattern, target.retryon))
-        if answer.status == HTTPStatus.UNAUTHORIZED and credentials is not None and token is not None:
-            self._tokens.forget(credentials, token.text)
+        if answer.status == HTTPStatus.UNAUTHORIZED and token is not None:
+            self._tokens.forget(token)
             # It may have been taken back meanwhile; of a fresh one, another is no better.
             if judgement.failure is not None and not token.is_fresh:
                 judgement = judgement._replace(again=True)
@@ -126,10 +125,9 @@ class Caller:
             return Prepared(target, call)
         client = target.oauth2
         secret = named[client.clientsecret.secret]
-        credentials = Credentials(client.tokenurl, client.clientid, secret, client.scope)
-        token = await self._tokens.token(credentials)
+        token = await self._tokens.token(Credentials(client.tokenurl, client.clientid, secret, client.scope))
         call.headers["Authorization"] = f"Bearer {token.text}"
-        return Prepared(target, call._replace(secrets=(*call.secrets, secret)), credentials, token)
+        return Prepared(target, call._replace(secrets=(*call.secrets, secret)), token)
 
     def _put_together(self, started: Started, runurl: str | None) -> tuple[Target, Call, Mapping[str, str]]:
         target = target_in(started.document)

@@ -42,9 +42,10 @@ class Credentials(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A token."""
+    """A token, and what it was fetched with."""
 
     text: str
+    credentials: Credentials
     is_fresh: bool
     """Whether it was fetched for this very call."""
 
@@ -79,19 +80,19 @@ class Tokens:
                 if kept.failure is not None:
                     raise kept.failure
                 if kept.text is not None:
-                    return Token(kept.text, is_fresh=False)
+                    return Token(kept.text, credentials, is_fresh=False)
             try:
                 kept.text, seconds = await self._fetch(credentials)
             except TokenUnavailable as error:
                 kept.failure, kept.until = error, monotonic() + FAILED_SECONDS
                 raise
             kept.failure, kept.until = None, monotonic() + seconds
-            return Token(kept.text, is_fresh=True)
+            return Token(kept.text, credentials, is_fresh=True)
 
-    def forget(self, credentials: Credentials, text: str) -> None:
+    def forget(self, token: Token) -> None:
         """The target does not take this token any more."""
-        kept = self._kept.get(_key(credentials))
-        if kept is not None and kept.text == text:
+        kept = self._kept.get(_key(token.credentials))
+        if kept is not None and kept.text == token.text:
             kept.text = None
 
     async def _fetch(self, credentials: Credentials) -> tuple[str, float]:

@@ -39,6 +39,11 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def enumerated(found: Sequence[int], limit: int) -> str:
+    """Up to `limit` of these numbers, and whether there are more."""
+    return ", ".join(map(str, found[:limit])) + (" and others" if found[limit:] else "")
+
+
 def further(number: int) -> FieldError:
     """The entry that counts errors which are not listed."""
     return FieldError((), f"{number:,} more errors are not shown.")

@@ -285,6 +285,29 @@ async def test_a_form_sets_names_and_removes_them(client: AsyncClient, receiver:
     assert "crm-token" not in await listed(client)
 
 
+async def test_what_was_typed_stays_where_a_secret_is_in_use(client: AsyncClient, receiver: Receiver) -> None:
+    await put(client, "crm-token", origin_of(receiver.url), BEARER)
+    await create(client, {"url": receiver.url, "headers": {"Authorization": {"secret": "crm-token"}}})
+    form = {"name": "crm-token", "origin": "https://crm.example.com", "value": "Bearer x"}
+    refused = await client.post("/projects/default/secrets/edit", data=form, headers=HTML)
+    assert refused.status_code == 409
+    assert "The secret was not saved." in refused.text
+    assert "send it to" in refused.text
+    assert 'value="https://crm.example.com"' in refused.text
+    assert "Bearer x" not in refused.text
+
+
+async def test_the_page_of_secrets_goes_on(client: AsyncClient) -> None:
+    for number in range(3):
+        await put(client, f"token-{number}", "https://crm.example.com", "Bearer x")
+    first = await client.get("/projects/default/secrets?limit=2", headers=HTML)
+    assert ("token-1<" in first.text, "token-2<" in first.text) == (True, False)
+    following = first.text.partition('rel="next" href="')[2].partition('"')[0]
+    last = await client.get(following, headers=HTML)
+    assert ("token-1<" in last.text, "token-2<" in last.text) == (False, True)
+    assert 'rel="next"' not in last.text
+
+
 async def test_a_job_takes_along_to_another_project_what_came_with_it(
     client: AsyncClient, receiver: Receiver
 ) -> None:

@@ -1,22 +1,16 @@
 """Secrets of projects, which the targets of their jobs name."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from scheduler_api.contracts.jobs.secrets import ProjectSecret, ProjectSecretDraft
 from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, CipherDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers
 from scheduler_api.routers.http.paging import link_next
-from scheduler_api.routers.http.parameters import Limit, ProjectPath, SecretNamePath
+from scheduler_api.routers.http.parameters import Limit, NameCursor, ProjectPath, SecretNamePath
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.services.jobs import project_secrets
 
 router = APIRouter(tags=["targets"], route_class=StrictRoute)
-
-NameCursor = Annotated[
-    str, Query(pattern=r"^[a-z0-9._-]{0,100}$", description="Where the list goes on, as its `Link` says.")
-]
 
 
 @router.get("/projects/{project}/secrets", responses=answers(404, 422, 503, headers=["Link"], page=True))

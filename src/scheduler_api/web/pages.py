@@ -35,6 +35,7 @@ from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
+from scheduler_api.web.form import Typed
 from scheduler_api.web.times import Times
 from scheduler_api.wording import jobs, notices
 
@@ -256,7 +257,7 @@ class Pages:
     def form(
         self,
         now: datetime,
-        typed: form.Typed | None = None,
+        typed: Typed | None = None,
         *,
         editing: Job | None = None,
         like: Job | None = None,
@@ -268,7 +269,7 @@ class Pages:
         if typed is None:
             values = form.fields_for(now, self._reader.times.mine or "UTC", editing, like)
             values.setdefault("project", self._reader.project)
-            typed = form.Typed(values)
+            typed = Typed(values)
         else:
             values = form.with_kind(typed.fields)
         return self._render(
@@ -433,11 +434,12 @@ class Pages:
         now: datetime,
         project: str,
         found: Sequence[ProjectSecret],
-        fields: Mapping[str, str],
-        field_errors: Sequence[FieldError],
+        further: str | None,
+        typed: Typed,
     ) -> str:
-        """A project's secrets, and the form to set one, with what was typed and what is wrong with it."""
-        return self._accesses("project_secrets.html", now, found, fields, field_errors, project=project)
+        """A project's secrets, where they go on, and the form to set one with what was typed."""
+        more = {"project": project, "further": further}
+        return self._accesses("project_secrets.html", now, found, typed.fields, typed.field_errors, **more)
 
     def projects(
         self,
@@ -460,7 +462,7 @@ class Pages:
         found: Sequence[Key] | Sequence[User] | Sequence[Project] | Sequence[ProjectSecret],
         fields: Mapping[str, str],
         field_errors: Sequence[FieldError],
-        **more: str,
+        **more: str | None,
     ) -> str:
         messages = form.messages(field_errors, None)
         context = {"now": now, "found": found, "fields": fields, "messages": messages}

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from scheduler_api.contracts.jobs.credentials import MASK
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.jobs.targets import MASK
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.workers.delivery.requests import request_of, values_of
 

@@ -1,6 +1,6 @@
 """Every text that code puts together, for people. Templates know its names as `words`."""
 
-from scheduler_api.contracts.jobs.targets import MASK
+from scheduler_api.contracts.jobs.credentials import MASK
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.wording.access import QUOTAS, ROLES, quotas
 from scheduler_api.wording.instants import local, milliseconds, taken

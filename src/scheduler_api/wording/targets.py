@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from scheduler_api.contracts.jobs.credentials import NamedSecret
+from scheduler_api.contracts.jobs.credentials import MASK, NamedSecret
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.jobs.targets import MASK, Target
+from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import Attempt
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.wording.instants import local

@@ -11,9 +11,9 @@ NAMED = """
     (SELECT CAST(jsonb_object_agg(name, jsonb_build_array(origin, convert_from(ciphertext, 'UTF8'))) AS text)
      FROM projectsecret WHERE projectsecret.project = job.project AND name = ANY(job.secretnames))
 """
-#: Whether a job that is not deleted names a secret.
-NAMES_IT = """
-    job.project = projectsecret.project AND job.deletedat IS NULL
+#: Whether a job names a secret. The index is on jobs that name any.
+_NAMES_IT = """
+    job.project = projectsecret.project
     AND cardinality(job.secretnames) > 0 AND job.secretnames @> ARRAY[projectsecret.name]
 """
 
@@ -40,10 +40,17 @@ class KnownSecret(NamedTuple):
     generated: bool
 
 
+class Use(NamedTuple):
+    """A job that names a secret, and its target as JSON."""
+
+    jobid: int
+    target: str
+
+
 OF_JOB = Statement(f"SELECT {NAMED} FROM job WHERE jobid = :jobid")
 _LISTED = f"""
     SELECT name, project, origin, generated, createdat, changedat,
-           (SELECT count(*) FROM job WHERE {NAMES_IT}) AS jobs
+           (SELECT count(*) FROM job WHERE {_NAMES_IT} AND job.deletedat IS NULL) AS jobs
     FROM projectsecret
 """
 LISTED = Statement(
@@ -91,21 +98,13 @@ GENERATE = Statement(
     KnownSecret,
 )
 REMOVE = Statement("DELETE FROM projectsecret WHERE project = :project AND name = :name")
-JOBS_NAMING = Statement(
-    """
-    SELECT jobid FROM job
-    WHERE project = :project AND deletedat IS NULL
-      AND cardinality(secretnames) > 0 AND secretnames @> ARRAY[CAST(:name AS text)]
+USES = Statement(
+    f"""
+    SELECT jobid, CAST(target AS text) AS target FROM projectsecret JOIN job ON {_NAMES_IT}
+    WHERE projectsecret.project = :project AND name = :name AND deletedat IS NULL
     ORDER BY jobid LIMIT :limit
-    """
-)
-TARGETS_NAMING = Statement(
-    """
-    SELECT CAST(target AS text) FROM job
-    WHERE project = :project AND deletedat IS NULL
-      AND cardinality(secretnames) > 0 AND secretnames @> ARRAY[CAST(:name AS text)]
-    ORDER BY jobid LIMIT :limit
-    """
+    """,
+    Use,
 )
 NOTE_USE = Statement(
     """
@@ -114,11 +113,9 @@ NOTE_USE = Statement(
     """
 )
 #: A secret that came with a job, and that none has named since then: one that was deleted later counts.
-_UNNAMED = """
+_UNNAMED = f"""
     generated AND changedat < :before AND NOT EXISTS (
-        SELECT FROM job WHERE job.project = projectsecret.project
-          AND (job.deletedat IS NULL OR job.deletedat >= :before)
-          AND cardinality(job.secretnames) > 0 AND job.secretnames @> ARRAY[projectsecret.name]
+        SELECT FROM job WHERE {_NAMES_IT} AND (job.deletedat IS NULL OR job.deletedat >= :before)
     )
 """
 LOCK_UNNAMED = Statement(
@@ -213,14 +210,9 @@ async def remove(session: Session, project: str, name: str) -> None:
     await session.all(REMOVE, project=project, name=name)
 
 
-async def jobs_naming(session: Session, project: str, name: str, limit: int) -> list[int]:
+async def uses(session: Session, project: str, name: str, limit: int) -> list[Use]:
     """Up to `limit` jobs that name a secret and are not deleted."""
-    return await session.values(JOBS_NAMING, project=project, name=name, limit=limit)
-
-
-async def targets_naming(session: Session, project: str, name: str, limit: int) -> list[str]:
-    """Up to `limit` targets that name a secret, as JSON, of jobs that are not deleted."""
-    return await session.values(TARGETS_NAMING, project=project, name=name, limit=limit)
+    return await session.all(USES, project=project, name=name, limit=limit)
 
 
 async def note_use(session: Session, now: datetime, project: str, names: Collection[str]) -> None:

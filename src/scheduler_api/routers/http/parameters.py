@@ -164,6 +164,9 @@ CalendarPath = Annotated[str, Depends(_calendar)]
 Cursor = Annotated[
     int | None, Query(ge=1, le=MAX_ID, description="Where the list goes on, as its `Link` header says.")
 ]
+NameCursor = Annotated[
+    str, Query(pattern=r"^[a-z0-9._-]{0,100}$", description="Where the list goes on, as its `Link` says.")
+]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 #: What lists hold unless they are asked for less; and the runs of a job beside it.
 LIST_LIMIT, LOGS_LIMIT = 1000, 100

@@ -1,5 +1,6 @@
 """Errors as answers: RFC 9457 problems for programs, a page for browsers."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -28,6 +29,9 @@ RETRY_AFTER = "5"
 
 #: The same after too many failed attempts to sign in.
 TRIES_AFTER = "600"
+
+#: After these, what was typed stays in its form, with what is wrong.
+REFUSED = (InvalidInput, errors.QuotaExceeded, errors.SecretInUse, errors.SecretsUnavailable)
 
 #: The status of each domain error; those that cannot reach a client stand in no table.
 STATUSES: dict[type[SchedulerError], int] = {
@@ -81,6 +85,11 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.ReplicaOutdated: 503,
     errors.RestoreNotHandled: 503,
 }
+
+
+def complaints(error: SchedulerError) -> Sequence[FieldError]:
+    """What is wrong, field by field, or with all of it."""
+    return error.field_errors if isinstance(error, InvalidInput) else (FieldError((), str(error)),)
 
 
 def kinds() -> list[ProblemKind]:

@@ -17,12 +17,8 @@ from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.errors import (
     FieldError,
-    InvalidInput,
     JobIsDeleted,
-    QuotaExceeded,
-    SchedulerError,
     ScheduleUnusable,
-    SecretsUnavailable,
     StaleVersion,
 )
 from scheduler_api.routers.http import forms
@@ -32,7 +28,7 @@ from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, Databas
 from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of, link_next
 from scheduler_api.routers.http.parameters import Cursor, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
-from scheduler_api.routers.http.problems import problem_of
+from scheduler_api.routers.http.problems import REFUSED, complaints, problem_of
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.http.scope import job_to_copy, placed, require_place
 from scheduler_api.routers.http.targets import check_target
@@ -41,14 +37,6 @@ from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
 from scheduler_api.services.system import health
 from scheduler_api.web.form import Typed
-
-#: What was typed stays in the form, with what is wrong.
-REFUSED = (InvalidInput, QuotaExceeded, SecretsUnavailable)
-
-
-def _field_errors(error: SchedulerError) -> Sequence[FieldError]:
-    return error.field_errors if isinstance(error, InvalidInput) else (FieldError((), str(error)),)
-
 
 router = BrowserRouter()
 own_router = form_router()
@@ -102,7 +90,7 @@ async def create_by_form(
         job = await database.transact(creating.create, actor, cipher, draft)
     except REFUSED as error:
         now = await database.read(health.clock)
-        page = await aside(pages.form, now, Typed(fields, _field_errors(error)), like=like)
+        page = await aside(pages.form, now, Typed(fields, complaints(error)), like=like)
         return HTMLResponse(page, problem_of(error).status)
     return RedirectResponse(f"/jobs?created={job.jobid}", 303)
 
@@ -164,7 +152,7 @@ async def edit_by_form(
         require_place(principal, patch)
         await database.transact(editing.edit, actor, cipher, jobid, patch, version)
     except REFUSED as error:
-        field_errors, status = _field_errors(error), problem_of(error).status
+        field_errors, status = complaints(error), problem_of(error).status
     except StaleVersion:
         field_errors, status = (FieldError((), STALE),), 412
         job = await database.read(reading.get, jobid)

@@ -9,7 +9,7 @@ from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.runs import pending
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import FieldError, InvalidInput, JobHasFollowers
+from scheduler_api.errors import FieldError, InvalidInput, JobHasFollowers, enumerated
 from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs.skipping import skip
 
@@ -53,5 +53,5 @@ async def require_no_followers(session: Session, jobid: int) -> None:
     """Raise JobHasFollowers where others run after the job: they would wait forever."""
     found = await chains.followers(session, jobid, MAX_NAMED + 1)
     if found:
-        named = ", ".join(map(str, found[:MAX_NAMED])) + (" and others" if found[MAX_NAMED:] else "")
+        named = enumerated(found, MAX_NAMED)
         raise JobHasFollowers(f"Job {jobid} is followed by other jobs: {named}. Delete or change them first.")

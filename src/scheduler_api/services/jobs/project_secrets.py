@@ -27,6 +27,7 @@ from scheduler_api.errors import (
     SecretInUse,
     SecretNotFound,
     SecretsUnavailable,
+    enumerated,
 )
 from scheduler_api.targets import certificates, headers, templates, urls
 
@@ -261,8 +262,8 @@ def _unfit(place: Sequence[str], value: str) -> str | None:
 async def _require_fit(session: Session, project: str, name: str, value: str) -> None:
     """Raise InvalidInput where a new value is not fit for what jobs use it for."""
     places = set[tuple[str, ...]]()
-    for document in await project_secrets.targets_naming(session, project, name, MAX_USES):
-        named = target_of(document).secrets
+    for use in await project_secrets.uses(session, project, name, MAX_USES):
+        named = target_of(use.target).secrets
         places |= {place for place, (other, _) in named.items() if other == name}
     for place in sorted(places):
         wrong = await aside(_unfit, place, value)
@@ -282,9 +283,9 @@ async def values_of(session: Session, jobid: int, cipher: Cipher) -> list[str]:
 
 
 async def _require_unused(session: Session, project: str, name: str, what: str) -> None:
-    found = await project_secrets.jobs_naming(session, project, name, MAX_NAMED + 1)
+    found = await project_secrets.uses(session, project, name, MAX_NAMED + 1)
     if found:
-        named = ", ".join(map(str, found[:MAX_NAMED])) + (" and others" if found[MAX_NAMED:] else "")
+        named = enumerated([use.jobid for use in found], MAX_NAMED)
         raise SecretInUse(f"Jobs {what}: {named}.")
 
 

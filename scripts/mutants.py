@@ -219,6 +219,36 @@ MUTANTS = [
         "src/scheduler_api/services/runs/repairs.py",
         {"    return following is not None and row.scheduledfor > following\n": "    return False\n"},
     ),
+    Mutant(
+        "a day that is open is thinned where history begins with it",
+        "src/scheduler_api/database/runs/thinning.py",
+        {"WHERE goneto < since AND firstday < since ": "WHERE goneto < since "},
+    ),
+    Mutant(
+        "a secret goes to an origin that it is not for",
+        "src/scheduler_api/workers/delivery/caller.py",
+        {"        if allowed != origin:\n": "        if False:\n"},
+    ),
+    Mutant(
+        "a job calls the service that it belongs to",
+        "src/scheduler_api/routers/http/access.py",
+        {"if sender is not None and not self._self_calls and sender == scope": "if False and sender == scope"},
+    ),
+    Mutant(
+        "jobs are added beyond a quota by many at once",
+        "src/scheduler_api/database/jobs/quotas.py",
+        {"    await session.all(LOCK, project=project)\n": ""},
+    ),
+    Mutant(
+        "a role in one project reaches another",
+        "src/scheduler_api/routers/http/scope.py",
+        {"    return principal.roles.where(needed)\n": "    return None\n"},
+    ),
+    Mutant(
+        "an echo of a credential is kept",
+        "src/scheduler_api/workers/delivery/caller.py",
+        {"    secrets = secrets_in(call.headers, call.secrets)\n": "    secrets = list[str]()\n"},
+    ),
 ]  # fmt: skip
 
 

@@ -150,9 +150,9 @@ async def test_a_secret_is_set_once_and_sent_by_all_that_name_it(
     assert {request.headers["X-Anything"] for request, _ in receiver.requests} == {"Bearer of-a-later-day"}
     refused = await client.delete("/projects/default/secrets/crm-token")
     assert (refused.status_code, refused.json()["code"]) == (409, "secret_in_use")
-    assert refused.json()["detail"] == f"Jobs name it: {first}, {second}."
+    assert refused.json()["detail"] == f"It is used by these jobs: {first}, {second}. Change them first."
     elsewhere = await put(client, "crm-token", "https://elsewhere.example.com", "x", 409)
-    assert elsewhere["detail"].startswith(f"Jobs send it to {origin}; add another secret: {first}")
+    assert elsewhere["detail"].startswith(f"It is sent to {origin} by these jobs: {first}")
     await client.patch(f"/jobs/{first}", json={"target": {"headers": {"X-Anything": None}}})
     await client.delete(f"/jobs/{second}")
     assert (await client.delete("/projects/default/secrets/crm-token")).status_code == 204
@@ -292,7 +292,7 @@ async def test_what_was_typed_stays_where_a_secret_is_in_use(client: AsyncClient
     refused = await client.post("/projects/default/secrets/edit", data=form, headers=HTML)
     assert refused.status_code == 409
     assert "The secret was not saved." in refused.text
-    assert "send it to" in refused.text
+    assert "It is sent to" in refused.text
     assert 'value="https://crm.example.com"' in refused.text
     assert "Bearer x" not in refused.text
 
@@ -747,7 +747,7 @@ async def test_two_who_set_a_secret_at_once_do_not_move_it(client: AsyncClient, 
     await asyncio.sleep(0)
     named.set()
     await writing
-    with pytest.raises(SecretInUse, match=re.escape("Jobs send it to https://a.example.com")):
+    with pytest.raises(SecretInUse, match=re.escape("It is sent to https://a.example.com")):
         await late
     assert await scalar(database, "SELECT origin FROM projectsecret") == "https://a.example.com"
 

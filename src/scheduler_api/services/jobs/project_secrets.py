@@ -77,7 +77,7 @@ async def put(
         before = await project_secrets.lock(session, project, name)
     if before is not None:
         if before.origin != draft.origin:
-            await _require_unused(session, project, name, f"send it to {before.origin}; add another secret")
+            await _require_unused(session, project, name, f"sent to {before.origin}", "Add another secret")
         await _require_fit(session, project, name, value)
         await project_secrets.replace_value(session, now, project, name, draft.origin, ciphertext)
     was = None if before is None else {"name": name, "origin": before.origin}
@@ -92,7 +92,7 @@ async def remove(session: Session, now: datetime, actor: Actor, project: str, na
     found = await project_secrets.lock(session, project, name)
     if found is None:
         raise SecretNotFound(f"The project {project} has no secret {name}.")
-    await _require_unused(session, project, name, "name it")
+    await _require_unused(session, project, name, "used", "Change them first")
     await project_secrets.remove(session, project, name)
     was = {"name": name, "origin": found.origin}
     await changes.record(session, now, actor, Event(ChangeAction.SECRET_REMOVED, before=was, project=project))
@@ -282,11 +282,11 @@ async def values_of(session: Session, jobid: int, cipher: Cipher) -> list[str]:
     return values
 
 
-async def _require_unused(session: Session, project: str, name: str, what: str) -> None:
+async def _require_unused(session: Session, project: str, name: str, what: str, action: str) -> None:
     found = await project_secrets.uses(session, project, name, MAX_NAMED + 1)
     if found:
         named = enumerated([use.jobid for use in found], MAX_NAMED)
-        raise SecretInUse(f"Jobs {what}: {named}.")
+        raise SecretInUse(f"It is {what} by these jobs: {named}. {action}.")
 
 
 async def remove_unnamed(session: Session, now: datetime) -> int:

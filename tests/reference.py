@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import Metric
 from pydantic import BaseModel
 
 from scheduler_api.app import create_app
 from scheduler_api.contracts.jobs.drafts import After, JobDraft
 from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.database.system.gauges import JobCounts
+from scheduler_api.routers.http import exposition
 from scheduler_api.routers.http.problems import kinds
+from scheduler_api.services.system.gauges import Gauges
 from scheduler_api.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -60,12 +64,33 @@ def settings() -> str:
     return _table(("variable", "default", "meaning"), rows)
 
 
+def metrics(families: Callable[[], Sequence[Metric]]) -> str:
+    """A table of metrics: name, type, meaning."""
+    rows = [
+        (
+            f"`{family.name}{'_total' if family.type == 'counter' else ''}`",
+            family.type,
+            family.documentation,
+        )
+        for family in families()
+        if family.name.startswith("scheduler_")
+    ]
+    return _table(("metric", "type", "meaning"), rows)
+
+
+NOTHING = Gauges(0, 0, 0.0, JobCounts(0, 0, 0, 0), 0, 0, 0)
+
 #: What makes the tables, by page and name.
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "job-fields.md": {
         "job": partial(fields, JobDraft), "after": partial(fields, After), "target": partial(fields, Target),
     },
     "errors.md": {"errors": errors},
+    "metrics.md": {
+        "process": partial(metrics, exposition.of_process),
+        "cluster": partial(metrics, partial(exposition.of_cluster, NOTHING)),
+        "jobs": partial(metrics, partial(exposition.of_jobs, [], is_cut=False)),
+    },
     "settings.md": {"settings": settings},
 }  # fmt: skip
 

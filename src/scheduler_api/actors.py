@@ -34,6 +34,8 @@ SCHEDULE = Actor(ActorKind.SCHEDULE)
 class Role(StrEnum):
     """What a user or a key may do; each role may do what those before it may."""
 
+    METRICS = "metrics"
+    """Read metrics."""
     VIEWER = "viewer"
     """Read."""
     OPERATOR = "operator"

@@ -24,6 +24,7 @@ from scheduler_api.routers import (
     keys,
     limits,
     logs,
+    metrics,
     pages,
     project_secrets,
     projects,
@@ -41,6 +42,7 @@ from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.running import running
 from scheduler_api.settings import Auth, Settings, unknown_variables
 from scheduler_api.web.pages import STATIC, Pages
+from scheduler_api.workers import loop_lag
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,7 @@ PARTS = (
     calendars,
     schedules,
     system,
+    metrics,
     events,
     documentation,
 )
@@ -87,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with running(settings) as state:
+        async with loop_lag.measured(), running(settings) as state:
             yield state
 
     app = FastAPI(

@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from scheduler_api import admission, descriptors
+from scheduler_api import admission, descriptors, metrics
 from scheduler_api.database import installation
 from scheduler_api.database.connections import Endpoints, PoolOptions
 from scheduler_api.database.engine import Database
@@ -47,6 +47,7 @@ from scheduler_api.workers.presence import present
 from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
+from scheduler_api.workers.scrapes import Scrapes
 from scheduler_api.workers.ticker import Ticker
 from scheduler_api.workers.upkeep import Upkeep
 
@@ -118,6 +119,7 @@ async def running(settings: Settings) -> AsyncIterator[AppState]:
             identity=identity,
             retirement=retirement,
             confirmation=confirmation,
+            scrapes=Scrapes(requests),
             data_dir=data_dir(settings),
         )
 
@@ -132,6 +134,7 @@ def _announced_server(settings: Settings) -> contextlib.AbstractAsyncContextMana
 async def _admitted(settings: Settings, places: Endpoints, retirement: Retirement) -> AsyncIterator[Database]:
     """The connections for requests, to a schema that this code can work with; who migrates knows of it."""
     requests = requests_database(settings, places, retirement)
+    metrics.POOLS.watch("requests", requests.pool)
     try:
         await require_schema(settings, requests)
         async with present(requests, _replica()):
@@ -202,6 +205,7 @@ async def _delivering(
     feed: ChangeFeed,
 ) -> AsyncIterator[Deliverer]:
     database = own("scheduler-api deliveries", DELIVERY_POOL)
+    metrics.POOLS.watch("deliveries", database.pool)
     terms = Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency)
     capacity = Capacity(calls, settings.ticker_interval)
     deliverer = Deliverer(database, client, caller, terms, capacity, feed.publish)
@@ -238,6 +242,8 @@ async def _ticking(
 ) -> AsyncIterator[Ticker]:
     passes = own("scheduler-api ticker", TICKER_POOL)
     upkeep = own("scheduler-api upkeep", UPKEEP_POOL)
+    metrics.POOLS.watch("ticker", passes.pool)
+    metrics.POOLS.watch("upkeep", upkeep.pool)
     runner = Runner(passes, settings.batch_size)
     keeper = Upkeep(upkeep, Keep(settings.history_kept, settings.export_before_drop))
     ticker = Ticker(passes, runner, keeper, settings.ticker_interval, feed.publish)
@@ -281,6 +287,7 @@ async def _listening(
             ticker.wake()
             deliverer.wake()
 
+    metrics.POOLS.watch("events", database.pool)
     heard = {pending.CHANNEL: scheduled, pending.CHANGES: feed.receive}
     loops = (listener(database, heard), feed.loop)
     for loop in loops:

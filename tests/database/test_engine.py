@@ -1,8 +1,10 @@
 """Units of work: committed once, tried again where that helps, and true where the answer got lost."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -51,6 +53,29 @@ async def test_a_unit_that_fails_leaves_nothing(database: Database) -> None:
     with pytest.raises(errors.JobNotFound):
         await database.transact(work)
     assert await scalar(database, COUNT) == 0
+
+
+async def test_what_follows_a_commit_happens_once_and_only_then(database: Database) -> None:
+    told: list[str] = []
+
+    async def work(session: Session, _: datetime, *, fails: bool) -> None:
+        session.when_committed(lambda: told.append("whole"))
+        for name in ("kept", "lost"):
+            with contextlib.suppress(errors.JobNotFound):
+                async with statements.savepoint(session):
+                    session.when_committed(partial(told.append, name))
+                    if name == "lost":
+                        raise errors.JobNotFound(7)
+        assert told == []
+        if fails:
+            raise errors.JobNotFound(7)
+
+    with pytest.raises(errors.JobNotFound):
+        await database.transact(work, fails=True)
+    await database.rehearse(work, fails=False)
+    assert told == []
+    await database.transact(work, fails=False)
+    assert told == ["whole", "kept"]
 
 
 class Failing:

@@ -91,6 +91,8 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "GET /calendars/{name}",
         "PUT /calendars/{name}",
         "DELETE /calendars/{name}",
+        "GET /metrics",
+        "GET /metrics/jobs",
         "GET /overview",
         "POST /restore/confirm",
         "GET /jobs",

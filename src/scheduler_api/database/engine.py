@@ -12,6 +12,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 import structlog
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from scheduler_api.database import installation
 from scheduler_api.database.connections import (
@@ -207,6 +208,13 @@ class Database:
         return await _twice(attempt)
 
     @property
+    def pool(self) -> QueuePool:
+        """The connections."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool
+
+    @property
     def transactional(self) -> AsyncEngine:
         """The same connections, for those who begin and commit by SQLAlchemy's means."""
         return self.engine.execution_options(isolation_level="READ COMMITTED")
@@ -292,6 +300,7 @@ class Database:
                 await _roll_back(session)
                 raise
             await self._commit(session, opened)
+            session.committed()
             return result
 
     async def _begin(self, session: Session, fenced: bool) -> _Opened:

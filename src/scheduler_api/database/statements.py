@@ -21,8 +21,8 @@ from scheduler_api.database.connections import Connection
 T = TypeVar("T")
 Row = TypeVar("Row")
 
-#: Where a session keeps its driver's connection.
-DRIVER = "driver"
+#: Where a session keeps its driver's connection, and what is to be done once its work is committed.
+DRIVER, WHEN_COMMITTED = "driver", "when committed"
 
 
 class OutOfTime(TimeoutError):
@@ -108,6 +108,15 @@ class Session(AsyncSession):
         record = await self.one_or_none(statement, **values)
         return None if record is None else record[0]
 
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Have something done once the unit of work is committed, and only then: it must not fail."""
+        self.info.setdefault(WHEN_COMMITTED, []).append(call)
+
+    def committed(self) -> None:
+        """The unit of work is committed."""
+        for call in self.info.pop(WHEN_COMMITTED, ()):
+            call()
+
     async def one(self, statement: Statement[Row], **values: Any) -> Row:
         """Run a statement; the row that it always has."""
         row = await self.one_or_none(statement, **values)
@@ -130,9 +139,12 @@ async def command(session: AsyncSession, sql: str, share: float = 1.0) -> str:
 async def savepoint(session: AsyncSession) -> AsyncIterator[None]:
     """A part of a unit of work that may fail without the rest: `async with savepoint(session)`."""
     await command(session, "SAVEPOINT part")
+    before = len(session.info.get(WHEN_COMMITTED, ()))
     try:
         yield
     except BaseException:
+        # What was to be told of this part has not happened.
+        del session.info.get(WHEN_COMMITTED, [])[before:]
         driver: Connection = session.info[DRIVER]
         if not driver.in_doubt and not driver.is_closed():
             await command(session, "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")

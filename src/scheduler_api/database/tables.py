@@ -630,7 +630,7 @@ useraccount = Table(
     Column("passwordhash", Text),
     Column("createdat", Instant, nullable=False),
     Column("lastseen", Instant),
-    CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
+    CheckConstraint("role IN ('metrics', 'viewer', 'operator', 'editor', 'admin')", name="role"),
 )
 
 # What users may do in single projects.
@@ -640,7 +640,7 @@ projectrole = Table(
     Column("userid", ForeignKey(useraccount.c.userid, ondelete="CASCADE"), primary_key=True),
     Column("project", ForeignKey(project.c.name, ondelete="CASCADE"), primary_key=True),
     Column("role", Text, nullable=False),
-    CheckConstraint("role IN ('viewer', 'operator', 'editor')", name="role"),
+    CheckConstraint("role IN ('metrics', 'viewer', 'operator', 'editor')", name="role"),
     Index("ix_projectrole_project", "project"),
 )
 
@@ -724,7 +724,7 @@ apikey = Table(
     # To the minute.
     Column("lastused", Instant),
     Column("revokedat", Instant),
-    CheckConstraint("role IN ('viewer', 'operator', 'editor', 'admin')", name="role"),
+    CheckConstraint("role IN ('metrics', 'viewer', 'operator', 'editor', 'admin')", name="role"),
     Index("ix_apikey_project", "project", postgresql_where=text("project IS NOT NULL")),
 )
 

@@ -4,6 +4,7 @@ from scheduler_api.actors import Role
 from scheduler_api.contracts.access.projects import Project
 
 ROLES = {
+    Role.METRICS: "read metrics",
     Role.VIEWER: "read",
     Role.OPERATOR: "run, pause, retry",
     Role.EDITOR: "create and change jobs",

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import structlog
 
+from scheduler_api import metrics
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkOrder, BulkReport
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
@@ -169,7 +170,8 @@ class Runner:
         def run_pass(singly: bool) -> Awaitable[PassReport]:
             return self._database.transact(passes.run_pass, self._batch_size, due, known, singly=singly)
 
-        done = await undisturbed(whole_else_singly("a pass", run_pass))
+        with metrics.PASS.time():
+            done = await undisturbed(whole_else_singly("a pass", run_pass))
         report.total += done
         return done
 

@@ -18,7 +18,7 @@ from tests.routers.test_loop import VALUES
 
 HTML = "text/html"
 CONVERTOR = re.compile(r":\w+}")
-#: By method and address: the first of viewer, operator, editor and admin who may; `-`: open to all.
+#: By method and address: the first of metrics, viewer, operator, editor and admin who may; `-`: open to all.
 TABLE = """
     GET / -
     GET /healthz -
@@ -37,6 +37,8 @@ TABLE = """
     POST /sign-out -
     POST /runs/{logid}/{token} -
     POST /preferences -
+    GET /metrics metrics
+    GET /metrics/jobs metrics
     GET /account viewer
     POST /account/password viewer
     POST /account/sign-out viewer
@@ -173,7 +175,7 @@ async def test_who_may_not_is_told_what_it_needs(comes: Comes, database: Databas
     client = comes(await key_of(database, "viewer", "a board"))
     answer = await client.post("/jobs", json={"jobname": "Sync", "interval": 60})
     assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted")
-    assert answer.json()["detail"] == "This needs the role editor, and a board is a viewer."
+    assert answer.json()["detail"] == "This needs the role editor, and a board has the role viewer."
     assert (await client.get("/jobs")).json() == []
 
 

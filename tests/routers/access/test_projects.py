@@ -21,6 +21,7 @@ from tests.routers.test_loop import VALUES
 
 #: Addresses at which a role in a project counts for nothing.
 WHOLE = {
+    ("GET", "/metrics"),
     ("POST", "/jobs/run"),
     ("GET", "/limits"),
     ("PUT", "/limits/{scope}/{name}"),
@@ -30,7 +31,7 @@ WHOLE = {
     ("DELETE", "/calendars/{name}"),
     ("POST", "/calendars/{name}/delete"),
 }
-ROLES = (Role.VIEWER, Role.OPERATOR, Role.EDITOR)
+ROLES = (Role.METRICS, Role.VIEWER, Role.OPERATOR, Role.EDITOR)
 JOB: dict[str, Any] = {"jobname": "Theirs", "interval": 3600, "tags": ["nightly"]}
 MINE, THEIRS = 1, 2
 

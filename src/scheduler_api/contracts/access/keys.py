@@ -20,7 +20,7 @@ class KeyDraft(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "deploy", "role": "editor"}]})
 
     name: KeyName = Field(description="What it is for: 1 to 100 characters. Changes name it.")
-    role: RoleName = Field(description="What it may do: `viewer`, `operator`, `editor` or `admin`.")
+    role: RoleName = Field(description="What it may do: `metrics`, `viewer`, `operator`, `editor`, `admin`.")
     project: ProjectName | None = Field(
         None, description="Where it may do so. Default: everywhere. Admins are so everywhere."
     )

@@ -41,7 +41,8 @@ class UserDraft(Input):
 
     name: UserName = Field(description="The name to sign in with, such as an e-mail address.")
     role: RoleName | None = Field(
-        None, description="What they may do everywhere: `viewer`, `operator`, `editor` or `admin`."
+        None,
+        description="What they may do everywhere: `metrics`, `viewer`, `operator`, `editor` or `admin`.",
     )
     projects: ProjectRoles = Field(
         default_factory=dict, description="What they may do in single projects, by the names of these."

@@ -88,7 +88,7 @@ DUE_CALLS = Statement(
     SELECT {DUE}
     FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (asked, share)
     CROSS JOIN LATERAL (
-        SELECT {DUE}, nextrun
+        SELECT {DUE}
         FROM joblog
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND host = given.asked
           AND nextrun <= :due AND nextrun >= :floor

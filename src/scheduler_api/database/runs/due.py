@@ -26,6 +26,8 @@ class DueLog(NamedTuple):
     """When the job ran before."""
     runs: int
     """How often the schedule has made the job run before."""
+    nextrun: datetime
+    """When it was to begin."""
 
     @property
     def carries(self) -> bool:
@@ -34,7 +36,7 @@ class DueLog(NamedTuple):
 
 
 #: The columns of a DueLog.
-DUE = "logid, jobid, scheduledfor, cause, attempt, host, lastrun, runs"
+DUE = "logid, jobid, scheduledfor, cause, attempt, host, lastrun, runs, nextrun"
 
 
 class JobRules(NamedTuple):

@@ -22,6 +22,8 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 #: For probes by address, which know no host name; these paths tell nothing and change nothing.
 OPEN_PATHS = {"/healthz", "/readyz"}
+#: By what a proxy tells that it passes a request on.
+PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 SELF_CALL = "A job does not call this service itself."
 
 
@@ -82,6 +84,13 @@ def _hosts(settings: Settings) -> frozenset[str] | None:
 def _is_this_machine(scope: Scope) -> bool:
     # The socket's peer, not what a header claims. None: a unix socket, which is local.
     return scope.get("client") is None or _is_loopback(scope["client"][0])
+
+
+def is_direct(scope: Scope) -> bool:
+    """Whether a program on this machine asks, and no proxy on it that passes a request on."""
+    headers = Headers(scope=scope)
+    is_here = without_port(headers.get("host", "")) in LOCAL_HOSTS and _is_this_machine(scope)
+    return is_here and not any(name in headers for name in PASSED_ON)
 
 
 # Each request asks, and few peers come.

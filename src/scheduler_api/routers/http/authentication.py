@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from scheduler_api.actors import ANYBODY, RANKS, ActorKind, Principal, Role, roles_of
+from scheduler_api.actors import ANYBODY, RANKS, ActorKind, Principal, Role, Roles, roles_of
 from scheduler_api.contracts.access.users import USER_NAME
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.access import projects
@@ -23,7 +23,7 @@ from scheduler_api.errors import (
     QuotaExceeded,
     SchedulerError,
 )
-from scheduler_api.routers.http.access import LOCAL_HOSTS, without_port
+from scheduler_api.routers.http.access import LOCAL_HOSTS, is_direct, without_port
 from scheduler_api.routers.http.headers import RATE_LIMIT
 from scheduler_api.routers.http.permissions import Need
 from scheduler_api.services.access.signing import Comer
@@ -42,6 +42,8 @@ TRY_MAX_AGE = 600
 #: What jobs and runs are known by, in addresses.
 NUMBER = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_ID)])
 HOW = "Sign in, or send an API key as `Authorization: Bearer …`."
+#: A program on this machine that reads metrics.
+SCRAPER = Principal(ActorKind.LOCAL, Roles(Role.METRICS))
 
 
 async def admit(request: Request, need: Need) -> None:
@@ -56,7 +58,10 @@ async def admit(request: Request, need: Need) -> None:
         with contextlib.suppress(SchedulerError, *DATABASE_ERRORS):
             request.scope["principal"] = await _principal(request)
         return
-    principal = request.scope["principal"] = await _principal(request)
+    principal = await _principal(request)
+    if principal is None and need.role is Role.METRICS and is_direct(request.scope):
+        principal = SCRAPER
+    request.scope["principal"] = principal
     if principal is None:
         raise NotSignedIn(HOW)
     await _count(request, principal)
@@ -146,13 +151,13 @@ def _refusal(principal: Principal, needed: Role, project: str | None, *, is_whol
         return f"This needs the role {needed} everywhere, and {name} has roles in projects only."
     if project is not None:
         held = roles.projects.get(project) or roles.everywhere
-        return f"This needs the role {needed} in the project {project}, and {name} is {_an(held)} there."
+        return f"This needs the role {needed} in the project {project}, and {name} {_has(held)} there."
     held = max(roles.held, key=RANKS.__getitem__, default=None)
-    return f"This needs the role {needed}, and {name} is {_an(held)}."
+    return f"This needs the role {needed}, and {name} {_has(held)}."
 
 
-def _an(role: Role | None) -> str:
-    return "nothing" if role is None else f"a {role}" if role is Role.VIEWER else f"an {role}"
+def _has(role: Role | None) -> str:
+    return "has none" if role is None else f"has the role {role}"
 
 
 async def _principal(request: Request) -> Principal | None:

@@ -32,6 +32,7 @@ from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import Runner
+from scheduler_api.workers.scrapes import Scrapes
 from scheduler_api.workers.ticker import Ticker
 
 P = ParamSpec("P")
@@ -98,6 +99,7 @@ class AppState(TypedDict):
     """None: nobody signs in elsewhere."""
     retirement: Retirement
     confirmation: Confirmation
+    scrapes: Scrapes
     data_dir: Folder | None
     """Where the embedded server keeps its data; None: there is none."""
 
@@ -122,6 +124,11 @@ async def _confirmed_runner(request: Request, runner: Annotated[Runner, Depends(
 async def _deliverer(request: Request) -> Deliverer:
     deliverer: Deliverer = request.state.deliverer
     return deliverer
+
+
+async def _scrapes(request: Request) -> Scrapes:
+    scrapes: Scrapes = request.state.scrapes
+    return scrapes
 
 
 async def _forecasts(request: Request) -> Forecasts:
@@ -202,6 +209,7 @@ ConfirmedRunnerDep = Annotated[Runner, Depends(_confirmed_runner)]
 """The same. Raises RestoreNotConfirmed where nothing is run until somebody confirms a restore."""
 DelivererDep = Annotated[Deliverer, Depends(_deliverer)]
 """What makes the calls."""
+ScrapesDep = Annotated[Scrapes, Depends(_scrapes)]
 ForecastsDep = Annotated[Forecasts, Depends(_forecasts)]
 """The forecast of the load."""
 CipherDep = Annotated[Cipher, Depends(_cipher)]

@@ -29,6 +29,10 @@ _NEEDED: dict[Role | None, str] = {
         POST /sign-in/{token}
         POST /sign-out
     """,
+    Role.METRICS: """
+        GET /metrics
+        GET /metrics/jobs
+    """,
     Role.VIEWER: """
         GET /account
         POST /account/password
@@ -115,6 +119,7 @@ NEEDED = {line.strip(): role for role, lines in _NEEDED.items() for line in line
 #: What belongs to no project: a role in one of them is none here. All else is about a job or a run, whose
 #: project is looked at, or tells of what belongs to the projects of who asks.
 _WHOLE = """
+    GET /metrics
     POST /jobs/run
     GET /limits
     PUT /limits/{scope}/{name}

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
+from scheduler_api import metrics
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, settling
 from scheduler_api.database.runs.settling import Skipped
@@ -39,10 +41,17 @@ async def skip(
     if not rows:
         return []
     conflicts, met = await settling.skip(session, now, rows)
+    session.when_committed(partial(_measure, rows))
     for row in rows:
         if row.logid is None and row.through is not None and (row.jobid, row.first) in met:
             await _skip_between(session, now, row, schedule)
     return conflicts
+
+
+def _measure(rows: Sequence[Skipped]) -> None:
+    """Count what did not run; of occurrences that had a row already, too, which are few."""
+    for row in rows:
+        metrics.MISSED.labels(row.reason).inc(1 + (row.missed or 0))
 
 
 async def _skip_between(session: Session, now: datetime, row: Skipped, schedule: Schedule | None) -> None:

@@ -5,10 +5,13 @@ Who runs, makes calls, takes reports, cancels or takes over decides what became 
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
+from scheduler_api import metrics
 from scheduler_api.actors import SCHEDULE
 from scheduler_api.contracts.jobs.actions import Pause
 from scheduler_api.database.jobs.rows import StateRow
@@ -62,6 +65,26 @@ async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> N
     await repairs.go_on(session, now, conflicts)
     for follow in CONSEQUENCES:
         await follow(session, now, judged)
+    session.when_committed(partial(_measure, now, judged))
+
+
+def _measure(now: datetime, judged: Sequence[Judged]) -> None:
+    """Count runs that have ended, how late those began that end as they begin, and what they stand for."""
+    counts = Counter((one.result.status, one.log.cause) for one in judged if one.is_over)
+    for labels, count in counts.items():
+        metrics.RUNS.labels(*labels).inc(count)
+    for one in judged:
+        if isinstance(one.result, Result) and one.result.missed is not None:
+            measure_start(now, one)
+
+
+def measure_start(now: datetime, begun: Judged) -> None:
+    """Measure how late a run began, and count what it stands for."""
+    result, log = begun.result, begun.log
+    if isinstance(log, DueLog) and log.attempt == 1:
+        metrics.START_DELAY.observe((now - log.nextrun).total_seconds())
+    if result.missed:
+        metrics.MISSED.labels("coalesced").inc(result.missed)
 
 
 def _outcomes(

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from time import monotonic
 from typing import NamedTuple
 
 import structlog
 from pydantic_core import to_json
 
+from scheduler_api import metrics
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import TestAnswer
@@ -68,12 +70,15 @@ class Caller:
         except Exception as error:  # one request that cannot be made is no reason to stop
             log.exception("a request cannot be put together", jobid=started.jobid, logid=started.logid)
             return _unmade(started, f"The request cannot be put together: {error}")
+        began = monotonic()
         answer, judgement = await self._make(prepared)
         if judgement.failure is not None:
             _tell(started, judgement)
         if not prepared.target.keepresponse:
             answer = answer._replace(excerpt=None)
-        return _ended(started, answer, judgement)
+        ended = _ended(started, answer, judgement)
+        metrics.CALL.labels(ended.outcome).observe(monotonic() - began)
+        return ended
 
     async def test(self, started: Started) -> TestAnswer:
         """Make the call of a run that no log tells of.

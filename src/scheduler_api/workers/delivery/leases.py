@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from scheduler_api import metrics
 from scheduler_api.database.engine import Database
 from scheduler_api.services.runs import holding
 from scheduler_api.workers.loops import Loop, spread
@@ -110,6 +111,7 @@ class Leases:
                 held.renewed = began
             elif held.token not in still.locked and held.token in self._held and not held.ended:
                 log.warning("a run was taken away; its call is given up", logid=held.logid)
+                metrics.LEASES_LOST.inc()
                 self._lost(held)
 
     async def _take_over(self, confirm: float) -> None:

@@ -1,0 +1,110 @@
+"""Metrics of this process, for Prometheus: what it has done since it began, and how long that took.
+
+Those of the whole installation are read from the database when somebody asks: `services/system/gauges.py`.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+# A series more for each, that says when the process began.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+#: Seconds: from what nobody notices to what somebody has to look after.
+DELAYS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+CALLS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+PASSES = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+RUNS = Counter(
+    "scheduler_runs",
+    "Runs that have ended, by their final status and by what caused them.",
+    ["status", "cause"],
+    registry=REGISTRY,
+)
+MISSED = Counter(
+    "scheduler_missed",
+    "Occurrences that got no run of their own, by reason; `coalesced`: one run stood for several.",
+    ["reason"],
+    registry=REGISTRY,
+)
+START_DELAY = Histogram(
+    "scheduler_start_delay_seconds",
+    "How long after they were due runs began.",
+    buckets=DELAYS,
+    registry=REGISTRY,
+)
+CALL = Histogram(
+    "scheduler_call_seconds",
+    "How long requests to targets took, by outcome.",
+    ["outcome"],
+    buckets=CALLS,
+    registry=REGISTRY,
+)
+PASS = Histogram(
+    "scheduler_pass_seconds",
+    "How long passes over due runs took, each of them a transaction.",
+    buckets=PASSES,
+    registry=REGISTRY,
+)
+LEASES_LOST = Counter(
+    "scheduler_leases_lost",
+    "Runs of this process that were cancelled, or taken over by another process.",
+    registry=REGISTRY,
+)
+LOOP_LAG = Histogram(
+    "scheduler_loop_lag_seconds",
+    "How late the event loop was, looked at twice a second.",
+    buckets=PASSES,
+    registry=REGISTRY,
+)
+
+
+class Pool(Protocol):
+    """A pool of connections, such as SQLAlchemy's."""
+
+    def checkedout(self) -> int:
+        """How many connections are in use."""
+        ...
+
+    def checkedin(self) -> int:
+        """How many wait for somebody to use them."""
+        ...
+
+
+class Pools(Collector):
+    """How many connections there are to the database."""
+
+    def __init__(self) -> None:
+        self._pools: WeakValueDictionary[str, Pool] = WeakValueDictionary()
+
+    def watch(self, name: str, pool: Pool) -> None:
+        """Tell of a pool, instead of an earlier one of that name, as long as it is there."""
+        self._pools[name] = pool
+
+    def collect(self) -> Iterable[Metric]:
+        """The connections of each pool."""
+        found = GaugeMetricFamily(
+            "scheduler_pool_connections", "Connections to the database.", labels=["pool", "state"]
+        )
+        for name, pool in sorted(self._pools.items()):
+            found.add_metric([name, "in use"], pool.checkedout())
+            found.add_metric([name, "idle"], pool.checkedin())
+        yield found
+
+
+POOLS = Pools()
+REGISTRY.register(POOLS)

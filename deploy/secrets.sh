@@ -3,6 +3,7 @@
 #
 #   .env                          the password of PostgreSQL, and the key that encrypts secrets of jobs
 #   deploy/secrets/bootstrap-key  an API key that lets in as an admin
+#   deploy/secrets/grafana-password  the password of Grafana's user admin
 set -eu
 umask 077
 cd "$(dirname "$0")/.."
@@ -34,10 +35,15 @@ add() {
 
 add POSTGRES_PASSWORD "$(random 32)"
 add SECRET_KEY "$(head -c 32 /dev/urandom | base64 | tr +/ -_)"
+# The folder keeps others out; who is not root in a container has to read the files.
+mkdir -p deploy/secrets
 if [ ! -e deploy/secrets/bootstrap-key ]; then
-    # The folder keeps others out; the service, which is not root in its container, has to read the file.
-    mkdir -p deploy/secrets
     new_key > deploy/secrets/bootstrap-key
     chmod 444 deploy/secrets/bootstrap-key
     echo "an API key for an admin is in deploy/secrets/bootstrap-key"
+fi
+if [ ! -e deploy/secrets/grafana-password ]; then
+    random 32 > deploy/secrets/grafana-password
+    chmod 444 deploy/secrets/grafana-password
+    echo "the password of Grafana's user admin is in deploy/secrets/grafana-password"
 fi

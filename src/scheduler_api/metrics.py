@@ -3,7 +3,9 @@
 Those of the whole installation are read from the database when somebody asks: `services/system/gauges.py`.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -15,7 +17,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 # A series more for each, that says when the process began.
@@ -39,12 +41,6 @@ MISSED = Counter(
     "scheduler_missed",
     "Occurrences that got no run of their own, by reason; `coalesced`: one run stood for several.",
     ["reason"],
-    registry=REGISTRY,
-)
-START_DELAY = Histogram(
-    "scheduler_start_delay_seconds",
-    "How long after they were due runs began.",
-    buckets=DELAYS,
     registry=REGISTRY,
 )
 CALL = Histogram(
@@ -71,6 +67,32 @@ LOOP_LAG = Histogram(
     buckets=PASSES,
     registry=REGISTRY,
 )
+
+
+class Delays(Collector):
+    """A histogram of many values at a time: one by one, with a lock for each, they would cost too much."""
+
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
+        self._name, self._documentation, self._bounds = name, documentation, bounds
+        self._counts, self._sum = [0] * (len(bounds) + 1), 0.0
+
+    def add(self, seconds: Sequence[float]) -> None:
+        """Observe these."""
+        for one in seconds:
+            self._counts[bisect_left(self._bounds, one)] += 1
+        self._sum += sum(seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        """How many were no longer than each bound."""
+        bounds = [*map(str, map(float, self._bounds)), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        found = HistogramMetricFamily(self._name, self._documentation)
+        found.add_metric([], buckets, self._sum)
+        yield found
+
+
+START_DELAY = Delays("scheduler_start_delay_seconds", "How long after they were due runs began.", DELAYS)
+REGISTRY.register(START_DELAY)
 
 
 class Pool(Protocol):

@@ -73,18 +73,17 @@ def _measure(now: datetime, judged: Sequence[Judged]) -> None:
     counts = Counter((one.result.status, one.log.cause) for one in judged if one.is_over)
     for labels, count in counts.items():
         metrics.RUNS.labels(*labels).inc(count)
-    for one in judged:
-        if isinstance(one.result, Result) and one.result.missed is not None:
-            measure_start(now, one)
+    measure_starts(now, [one for one in judged if type(one.result) is Result and type(one.log) is DueLog])
 
 
-def measure_start(now: datetime, begun: Judged) -> None:
-    """Measure how late a run began, and count what it stands for."""
-    result, log = begun.result, begun.log
-    if isinstance(log, DueLog) and log.attempt == 1:
-        metrics.START_DELAY.observe((now - log.nextrun).total_seconds())
-    if result.missed:
-        metrics.MISSED.labels("coalesced").inc(result.missed)
+def measure_starts(now: datetime, begun: Sequence[Judged]) -> None:
+    """Measure how late runs began, and count what they stand for."""
+    logs = [one.log for one in begun]
+    metrics.START_DELAY.add(
+        [(now - log.nextrun).total_seconds() for log in logs if isinstance(log, DueLog) and log.attempt == 1]
+    )
+    if missed := sum(one.result.missed or 0 for one in begun):
+        metrics.MISSED.labels("coalesced").inc(missed)
 
 
 def _outcomes(

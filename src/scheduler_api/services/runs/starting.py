@@ -15,7 +15,7 @@ from scheduler_api.schedule import Status
 from scheduler_api.services.jobs import skipping
 from scheduler_api.services.runs import repairs
 from scheduler_api.services.runs.judging import judge, refused
-from scheduler_api.services.runs.settling import Judged, measure_start, settle
+from scheduler_api.services.runs.settling import Judged, measure_starts, settle
 
 
 class Terms(NamedTuple):
@@ -74,14 +74,10 @@ async def _begin(
     await skipping.skip(session, now, [row for one in starts for row in one.beside])
     results = [one.result for one in starts if isinstance(one.result, Result)]
     started = await claims.start(session, now, terms.replica, terms.lease, results) if results else {}
-    session.when_committed(partial(_measure, now, [one for one in starts if one.log.logid in started]))
+    begun = [one for one in starts if one.log.logid in started]
+    session.when_committed(partial(measure_starts, now, begun))
     await repairs.go_on(session, now, [run.jobid for run in started.values() if run.conflict])
     return started
-
-
-def _measure(now: datetime, begun: Sequence[Judged]) -> None:
-    for one in begun:
-        measure_start(now, one)
 
 
 def _starting(one: Judged) -> Judged:

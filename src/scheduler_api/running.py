@@ -32,6 +32,7 @@ from scheduler_api.services.runs.starting import Terms
 from scheduler_api.services.system import health
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
+from scheduler_api.workers import heartbeat
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.caller import Caller
@@ -221,17 +222,22 @@ async def _delivering(
 async def _beginning(
     settings: Settings, database: Database, deliverer: Deliverer, ticker: Ticker | None
 ) -> AsyncIterator[Confirmation]:
-    """Begin to run what is due, at once or after a restore when somebody confirms it."""
+    """Begin to run what is due, at once or after a restore when somebody confirms it; tell that it is run."""
 
     def begin() -> None:
         deliverer.begin(claiming=ticker is not None)
         if ticker is not None:
             ticker.start()
 
+    def standstill() -> list[str]:
+        return [*deliverer.standstill, *([] if ticker is None else ticker.standstill)]
+
     confirmation = Confirmation(database, wanted=settings.start_paused)
     await confirmation.start(begin)
+    url = None if settings.heartbeat_url is None else settings.heartbeat_url.get_secret_value()
     try:
-        yield confirmation
+        async with heartbeat.sent(url, standstill):
+            yield confirmation
     finally:
         await confirmation.stop()
 

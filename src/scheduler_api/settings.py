@@ -52,6 +52,11 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _http_url(value: SecretStr) -> SecretStr:
+    _base_url(value.get_secret_value())
+    return value
+
+
 def _base_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
@@ -253,6 +258,12 @@ class Settings(BaseSettings):
         le=600,
         description="Other processes take over the runs of one that has been silent for this many seconds, "
         "after twice as long at the latest.",
+    )
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
+        None,
+        description="Where this process sends a sign of life (`GET`) each minute in which it has done its "
+        "work, such as a check of Healthchecks. Give each process a check of its own: `{hostname}` in it is "
+        "replaced.",
     )
     shutdown_grace: float = Field(
         20.0,

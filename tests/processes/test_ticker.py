@@ -24,6 +24,7 @@ from scheduler_api.workers.ticker import Ticker
 from scheduler_api.workers.upkeep import Upkeep
 from tests.factories import NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 from tests.processes.service import PATIENCE, Service
+from tests.receiver import receiving
 
 LONG = 3600.0
 
@@ -214,3 +215,11 @@ async def test_the_service_lives_through_a_restart_of_the_database(open_folder: 
         await database.close()
         await service.stop()
         await server.stop()
+
+
+async def test_a_service_that_works_sends_a_sign_of_life(worker_database: URL, database: Database) -> None:
+    async with receiving() as receiver:
+        service = await Service.start(worker_database, SCHEDULER_HEARTBEAT_URL=receiver.url)
+        async with asyncio.timeout(PATIENCE):
+            await receiver.arrived(1)
+        assert await service.stop() == 0

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
+#: What the operator names may be anywhere but where clouds hand out credentials.
+ANYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
 _SPECIAL_V4 = {
     IPv4Network(network): what

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from ipaddress import ip_network
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlencode
@@ -22,6 +21,7 @@ from scheduler_api.contracts.access.users import USER_NAME
 from scheduler_api.errors import ProviderUnavailable, ServiceBusy, SignInRefused
 from scheduler_api.idtokens import Claims, Expected, UnknownKey, claim
 from scheduler_api.targets import Guard, urls
+from scheduler_api.targets.addresses import ANYWHERE
 from scheduler_api.tokens import challenge_of, derived
 from scheduler_api.workers.delivery.client import Call, Client
 
@@ -33,8 +33,6 @@ KNOWN_SECONDS = 3600.0
 FAILED_SECONDS = 3.0
 #: So many may be signing in at once: each may take as long as the provider does.
 AT_ONCE = 20
-#: What the operator names may be anywhere but where clouds hand out credentials.
-ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 _ERROR = re.compile(r"[a-z_]{1,50}", re.ASCII)
 _TOKEN = re.compile(r"[\w.~+/=-]{1,8000}", re.ASCII)

@@ -89,6 +89,17 @@ class Loop:
         return 0.0 if self._task is None else monotonic() - self._last_done
 
     @property
+    def standstill(self) -> str | None:
+        """Why it makes no progress at the moment, in a sentence; None: it does."""
+        if self._task is None or self._task.done():
+            return f"The {self.name} does not run."
+        if self._failures:
+            return f"The last step of the {self.name} failed."
+        if self.silence > self._longest + MAX_BACKOFF:
+            return f"The {self.name} has done nothing for {self.silence:.0f} s."
+        return None
+
+    @property
     def issue(self) -> str | None:
         """What is wrong, in a sentence; None: nothing."""
         if self._failures >= BROKEN_AFTER:

@@ -88,6 +88,11 @@ class Ticker:
         return self._passes.silence
 
     @property
+    def standstill(self) -> list[str]:
+        """What makes no progress at the moment, as sentences."""
+        return [why for why in [self._passes.standstill] if why is not None]
+
+    @property
     def issues(self) -> list[str]:
         """What is wrong with any of the loops."""
         return [issue for loop in self._loops if (issue := loop.issue) is not None]

@@ -490,3 +490,17 @@ async def test_a_single_free_place_is_enough_for_what_is_due(
     deliverer.wake()
     await until(database, "SELECT status FROM joblog WHERE jobid = 10", "finished")
     assert await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'running'") == 9
+
+
+async def test_what_has_not_begun_or_was_stopped_makes_no_progress(
+    database: Database, deliverers: Make
+) -> None:
+    client = Client(Guard(loopback=True))
+    caller = Caller(client, Cipher([]), "http://localhost/runs", "tests")
+    waiting = Deliverer(database, client, caller, Terms("two", timedelta(60), 1000), Capacity(50, 0.5))
+    assert waiting.standstill == ["Nothing is run before it is confirmed that the database was restored."]
+    deliverer = await deliverers()
+    assert deliverer.standstill == []
+    await deliverer.stop(0)
+    assert "The deliverer does not run." in deliverer.standstill
+    assert (await deliverers(claiming=False)).standstill == []

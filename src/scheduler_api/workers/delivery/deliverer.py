@@ -97,6 +97,7 @@ class Deliverer:
         self._floor = Floor()
         self._ceased = 0.0
         self._loop = Loop("deliverer", self._tick, capacity.interval, MAX_BACKOFF)
+        self._begun: list[Loop] = []
 
     async def start(self, *, claiming: bool) -> None:
         """Begin, in the background; without `claiming`, only what is asked for is done."""
@@ -109,10 +110,10 @@ class Deliverer:
 
     def begin(self, *, claiming: bool) -> None:
         """Begin, once open."""
-        self._settler.loop.start()
-        self._leases.loop.start()
-        if claiming:
-            self._loop.start()
+        for loop in self._loops:
+            if claiming or loop is not self._loop:
+                loop.start()
+                self._begun.append(loop)
 
     def cease(self) -> None:
         """Claim nothing new from now on; the time that calls still have begins."""
@@ -145,8 +146,19 @@ class Deliverer:
     @property
     def issues(self) -> dict[str, str | None]:
         """What is wrong with each part of the work, in a sentence; None: nothing."""
-        loops = {"claims": self._loop, "settling": self._settler.loop, "leases": self._leases.loop}
-        return {part: loop.issue for part, loop in loops.items()}
+        parts = ("claims", "settling", "leases")
+        return {part: loop.issue for part, loop in zip(parts, self._loops, strict=True)}
+
+    @property
+    def standstill(self) -> list[str]:
+        """What makes no progress at the moment, as sentences."""
+        if not self._begun:
+            return ["Nothing is run before it is confirmed that the database was restored."]
+        return [why for loop in self._begun if (why := loop.standstill) is not None]
+
+    @property
+    def _loops(self) -> tuple[Loop, Loop, Loop]:
+        return self._loop, self._settler.loop, self._leases.loop
 
     @property
     def silence(self) -> float:

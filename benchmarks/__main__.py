@@ -27,6 +27,7 @@ from benchmarks import (
     requests_per_second,
     signins,
     snapshot,
+    traces,
 )
 from benchmarks.machine import setting
 from benchmarks.results import Results, Row, as_markdown, as_text
@@ -45,6 +46,7 @@ PARTS: dict[str, Part] = {
     "memory": (memory.QUESTION, memory.measure),
     "snapshot": (snapshot.QUESTION, snapshot.measure),
     "deliveries": (deliveries.QUESTION, deliveries.measure),
+    "traces": (traces.QUESTION, traces.measure),
     "pooler": (pooler.QUESTION, pooler.measure),
     "older": (older_server.QUESTION, older_server.measure),
     "pages": (pages.QUESTION, pages.measure),

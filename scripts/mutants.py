@@ -133,11 +133,10 @@ MUTANTS = [
     Mutant(
         "it is answered before the commit",
         "src/scheduler_api/database/engine.py",
-        {"            await self._commit(session, opened)\n            return result\n": (
+        {"            await self._commit(session, opened)\n            session.committed()\n": (
             "            asyncio.get_running_loop().call_later(\n"
             "                0.2, lambda: asyncio.ensure_future(self._commit(session, opened))\n"
             "            )\n"
-            "            return result\n"
         )},
     ),
     Mutant(

@@ -1,5 +1,6 @@
 """The application: its routes, and what stands before them."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -39,8 +40,10 @@ from scheduler_api.routers.http.access import Gate
 from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.routers.http.headers import Compression, HeadAsGet, StandardHeaders
 from scheduler_api.routers.http.publishing import Publishing
+from scheduler_api.routers.http.server_spans import ServerSpans
 from scheduler_api.running import running
 from scheduler_api.settings import Auth, Settings, unknown_variables
+from scheduler_api.tracing import LOG_IDS, Tracer, tracer_of
 from scheduler_api.web.pages import STATIC, Pages
 from scheduler_api.workers import loop_lag
 
@@ -87,10 +90,11 @@ def __getattr__(name: str) -> FastAPI:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service, ready for an ASGI server. Its lifespan owns the database connections and the ticker."""
     settings = settings or Settings()
+    tracer = tracer_of(os.environ)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with loop_lag.measured(), running(settings) as state:
+        async with loop_lag.measured(), _traced(tracer), running(settings, tracer) as state:
             yield state
 
     app = FastAPI(
@@ -109,6 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         base=settings.base_url,
         who=None if settings.auth is Auth.REQUIRED else ANYBODY,
         provider=settings.oidc_label if settings.oidc_issuer else None,
+        traces=settings.trace_url,
     )
     # What is large is compressed in a thread.
     app.add_middleware(Compression, minimum_size=4096, compresslevel=4)
@@ -116,9 +121,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(StandardHeaders)
     app.add_middleware(HeadAsGet)
+    if tracer is not None:
+        app.add_middleware(ServerSpans, tracer=tracer)
     problems.install(app)
     for part in PARTS:
         app.include_router(part.router)
     app.include_router(pages.own_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+@contextlib.asynccontextmanager
+async def _traced(tracer: Tracer | None) -> AsyncIterator[None]:
+    """Let log lines tell their traces meanwhile, and send what was traced at the end."""
+    LOG_IDS.tracer = tracer
+    try:
+        yield
+    finally:
+        LOG_IDS.tracer = None
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)

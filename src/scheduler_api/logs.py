@@ -9,6 +9,8 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from scheduler_api.tracing import LOG_IDS
+
 #: The address of an accepted run, or of a link that lets somebody in, up to its token; or up to what an
 #: identity provider sends somebody back with.
 _RUN = re.compile(r"""(/(?:runs/[^/\s]{1,40}|sign-in)/)[^/\s?#"'\\]+(?:/callback\?[^\s"'\\]*)?""")
@@ -24,6 +26,7 @@ def configure(level: str, style: Literal["console", "json"] | None, *, is_server
         style = "console" if sys.stderr.isatty() else "json"
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        LOG_IDS,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

@@ -15,6 +15,7 @@ from scheduler_api.database import installation
 from scheduler_api.database.connections import Endpoints, PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.database.system.overview import REPLICA
 from scheduler_api.databases import (
     cipher_of,
@@ -28,10 +29,10 @@ from scheduler_api.descriptors import Shares
 from scheduler_api.errors import Misconfigured
 from scheduler_api.routers.http.dependencies import AppState
 from scheduler_api.services.runs.retention import Keep
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.services.system import health
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
+from scheduler_api.tracing import Tracer
 from scheduler_api.workers import heartbeat
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
@@ -72,8 +73,11 @@ DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTIN
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[AppState]:
-    """Everything that runs as long as the service does, started in order and stopped in reverse."""
+async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIterator[AppState]:
+    """Everything that runs as long as the service does, started in order and stopped in reverse.
+
+    `tracer` makes traces of what it does; None: nobody wants any.
+    """
     async with contextlib.AsyncExitStack() as stack:
         places = await stack.enter_async_context(_announced_server(settings))
         retirement = Retirement()
@@ -92,7 +96,7 @@ async def running(settings: Settings) -> AsyncIterator[AppState]:
         share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
         client = Client(guard, idle=share.calls)
-        caller = Caller(client, cipher, f"{settings.base_url}/runs", name)
+        caller = Caller(client, cipher, f"{settings.base_url}/runs", name, tracer)
         delivering = _delivering(settings, own, client, caller, share.calls, feed)
         deliverer = await stack.enter_async_context(delivering)
         runner = Runner(requests, settings.batch_size, deliverer)
@@ -207,7 +211,8 @@ async def _delivering(
 ) -> AsyncIterator[Deliverer]:
     database = own("scheduler-api deliveries", DELIVERY_POOL)
     metrics.POOLS.watch("deliveries", database.pool)
-    terms = Terms(_replica(), timedelta(seconds=settings.lease), settings.host_concurrency)
+    lease, is_traced = timedelta(seconds=settings.lease), caller.is_traced
+    terms = Terms(_replica(), lease, settings.host_concurrency, is_traced)
     capacity = Capacity(calls, settings.ticker_interval)
     deliverer = Deliverer(database, client, caller, terms, capacity, feed.publish)
     try:

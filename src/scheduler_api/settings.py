@@ -57,6 +57,12 @@ def _http_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _trace_url(value: str) -> str:
+    if "{traceid}" not in value:
+        raise ValueError("must contain {traceid}, where the id of a trace is to stand")
+    return _base_url(value)
+
+
 def _base_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
@@ -258,6 +264,11 @@ class Settings(BaseSettings):
         le=600,
         description="Other processes take over the runs of one that has been silent for this many seconds, "
         "after twice as long at the latest.",
+    )
+    trace_url: Annotated[str, AfterValidator(_trace_url)] | None = Field(
+        None,
+        description="Where a trace is looked at, such as `https://jaeger.example.com/trace/{traceid}`: the "
+        "pages of runs link there. OpenTelemetry's own variables say where traces are sent.",
     )
     heartbeat_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
         None,

@@ -205,6 +205,8 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/users/{userid}/delete"): [of_form({}, 409)],
     ("DELETE", "/users/{userid}"): [Ask((409,))],
     ("GET", "/forecast"): both(),
+    ("GET", "/metrics"): [Ask((200,))],
+    ("GET", "/metrics/jobs"): [Ask((200,), "limit=10000")],
     ("GET", "/upcoming"): [*both(f"{WEEK}&limit=1000&each=1000"), *both(f"{WEEK}&limit=1000&each=1")],
     ("GET", "/jobs"): [
         *both("limit=1000"),

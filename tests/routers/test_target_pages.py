@@ -448,6 +448,7 @@ def test_whatever_a_log_holds_is_text() -> None:
     lines = [Line(lineid=1, attempt=1, at=NOW, line=MARKUP)]
     accepted = attempt | {"outcome": "accepted", "attempt": 2, "progress": 7}
     found = LogWithAttempts(
+        traceid=MARKUP,
         log=Log.model_validate(log),
         attempts=[Attempt.model_validate(attempt), Attempt.model_validate(accepted)],
         lines=lines,

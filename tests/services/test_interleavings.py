@@ -19,6 +19,7 @@ from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import SchedulerError
 from scheduler_api.services.history import backfill, checks
@@ -26,7 +27,6 @@ from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import claims, holding, passes, repairs, retrying
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from tests.factories import ACTOR, CIPHER, NOON, add_job, empty, execute, logs, scalar, until_it_waits_or_ends
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import is_of_a_row
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import DatabaseBusy
 from scheduler_api.services.jobs import actions
@@ -21,7 +22,6 @@ from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.holding import Batch
 from scheduler_api.services.runs.passes import PassReport
 from scheduler_api.services.runs.shares import Room
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import NOON, add_job, execute, logs, scalar
 from tests.servers import dsn

@@ -11,7 +11,7 @@ import pytest
 
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs.claims import Started
+from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Definition, schedule_of
 from scheduler_api.services.jobs import actions, bulk
@@ -19,7 +19,6 @@ from scheduler_api.services.runs import claims, holding, judging, passes, repair
 from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.delivery.settler import BATCH
 from tests.factories import ACTOR, execute, scalar

@@ -91,6 +91,7 @@ def test_every_part_makes_another_delivery() -> None:
 
 def test_the_trace() -> None:
     made = signatures.delivery_id(7, CREATED, DUE, "schedule")
-    trace = signatures.traceparent(made, "00f067aa0ba902b7")
+    trace = signatures.traceparent(made, 1)
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace)
-    assert made.removeprefix("msg_") in trace
+    assert trace == f"00-{made.removeprefix('msg_')}-{signatures.span_id(made, 1)}-01"
+    assert len({signatures.traceparent(made, attempt) for attempt in (1, 2, 3)}) == 3

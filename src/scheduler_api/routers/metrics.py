@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from scheduler_api.actors import Role
 from scheduler_api.computing import aside
-from scheduler_api.contracts.values import Tag
 from scheduler_api.database.system.gauges import JobSeries
 from scheduler_api.routers.http import exposition
 from scheduler_api.routers.http.dependencies import DatabaseDep, ScrapesDep
 from scheduler_api.routers.http.documentation import Responses, answers
+from scheduler_api.routers.http.paging import WithTag, check_texts
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import where
 from scheduler_api.services.system import gauges
@@ -44,14 +44,15 @@ async def show_metrics(request: Request, scrapes: ScrapesDep) -> Response:
 async def show_job_metrics(
     request: Request,
     database: DatabaseDep,
-    tag: Annotated[Tag | None, Query(description="Only jobs that have it.")] = None,
+    tag: WithTag = None,
     limit: Annotated[int, Query(ge=1, le=MAX_SERIES, description="How many jobs at most.")] = SERIES,
 ) -> Response:
     """Metrics of single jobs: last success, next run, failures in a row.
 
     Of more than `limit` jobs the rest is left out, and `scheduler_jobs_left_out` is 1: narrow it to a `tag`.
     """
+    check_texts(tag=tag)
     projects = where(request, Role.METRICS)
-    found: Sequence[JobSeries] = await database.read(gauges.series, tag, limit + 1, projects)
+    found: Sequence[JobSeries] = await database.read(gauges.series, tag or None, limit + 1, projects)
     families = await aside(exposition.of_jobs, found[:limit], is_cut=len(found) > limit)
     return await aside(exposition.answer, request.headers.get("accept", ""), families)

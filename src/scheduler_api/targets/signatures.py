@@ -44,6 +44,21 @@ def _in_utc(instant: datetime) -> str:
     return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).isoformat()
 
 
-def traceparent(deliveryid: str, span: str) -> str:
+def cause_of(cause: str, parentlogid: int | None) -> str:
+    """What sets apart runs of a job at one instant: why they came to be, and after which log."""
+    return cause if parentlogid is None else f"{cause} {parentlogid}"
+
+
+def trace_id(deliveryid: str) -> str:
+    """The trace of a delivery (W3C Trace Context): that of all its attempts."""
+    return deliveryid.removeprefix(_PREFIX)
+
+
+def span_id(deliveryid: str, attempt: int) -> str:
+    """The span of an attempt: whoever knows which one it is knows its span."""
+    return sha256(f"{deliveryid} {attempt}".encode()).hexdigest()[:16]
+
+
+def traceparent(deliveryid: str, attempt: int) -> str:
     """The W3C header by which the receiver's traces join: one trace a delivery, one span an attempt."""
-    return f"00-{deliveryid.removeprefix(_PREFIX)}-{span}-01"
+    return f"00-{trace_id(deliveryid)}-{span_id(deliveryid, attempt)}-01"

@@ -85,10 +85,12 @@ class Pages:
         base: str = "",
         who: Principal | None = ANYBODY,
         provider: str | None = None,
+        traces: str | None = None,
     ) -> None:
         """`base` is where the service is; `who` looks at pages of errors, before anybody asked who it is.
 
-        `provider` is what the identity provider is called that users may sign in with.
+        `provider` is what the identity provider is called that users may sign in with; `traces` is where
+        traces are looked at, with `{traceid}` in it.
         """
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -101,6 +103,7 @@ class Pages:
             open_to_all=open_to_all,
             base=base,
             provider=provider,
+            traces=traces,
             version=__version__,
             words=wording,
             bars=bars,
@@ -240,6 +243,7 @@ class Pages:
             job=job,
             log=found.log,
             attempts=found.attempts,
+            traceid=found.traceid,
             latest=found.attempts[-1] if found.attempts else None,
             lines=found.lines,
             longest=max(totals, default=0.0),

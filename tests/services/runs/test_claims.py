@@ -15,7 +15,7 @@ from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
-from scheduler_api.database.runs.claims import Started
+from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.statements import DRIVER, Session
 from scheduler_api.errors import LogIsSettled
 from scheduler_api.services.history import checks, explain
@@ -25,7 +25,6 @@ from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended, target_in
 from scheduler_api.services.runs.holding import Renewed
 from scheduler_api.services.runs.shares import Room
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure
 from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import (

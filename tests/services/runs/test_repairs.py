@@ -12,6 +12,7 @@ from scheduler_api.database import installation
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import pending
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.database.statements import DRIVER, Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions, planning
@@ -19,7 +20,6 @@ from scheduler_api.services.jobs.skipping import MAX_ROWS
 from scheduler_api.services.runs import claims, holding, passes, repairs
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.workers.upkeep import Upkeep
 from tests.factories import ACTOR, NOON, add_due_jobs, add_job, execute, is_active, logs, scalar
 

@@ -13,11 +13,11 @@ from sqlalchemy.engine import URL
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import editing
 from scheduler_api.services.runs import retrying
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Guard
 from scheduler_api.workers import floor
 from scheduler_api.workers.delivery.caller import Caller

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from scheduler_api import descriptors
 from scheduler_api.ciphers import Cipher
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.descriptors import CONNECTIONS_LIMIT, OWN, STREAMS_LIMIT, Shares
 from scheduler_api.errors import Misconfigured, OutOfDescriptors
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.targets import Failure, Guard
 from scheduler_api.workers.delivery import thrift as module
 from scheduler_api.workers.delivery.caller import Caller

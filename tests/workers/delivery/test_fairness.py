@@ -11,7 +11,7 @@ import pytest
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
-from scheduler_api.services.runs.starting import Terms
+from scheduler_api.database.runs.claims import Terms
 from scheduler_api.services.system import limits
 from scheduler_api.targets import Guard, urls
 from scheduler_api.workers.delivery import deliverer as delivering

@@ -40,6 +40,24 @@ class LineRow(NamedTuple):
     line: str
 
 
+class Delivery(NamedTuple):
+    """What makes up the id of a run's delivery."""
+
+    jobid: int
+    createdat: datetime
+    """Of the job."""
+    scheduledfor: datetime
+    cause: str
+    parentlogid: int | None
+
+
+DELIVERY = Statement(
+    """
+    SELECT job.jobid, createdat, scheduledfor, cause, nullif(parentlogid, 0) AS parentlogid
+    FROM joblog JOIN job ON job.jobid = joblog.jobid WHERE logid = :logid
+    """,
+    Delivery,
+)
 OF_LOG = Statement(
     select(*columns(logattempt, AttemptRow))
     .where(logattempt.c.logid == bindparam("logid"))
@@ -112,6 +130,11 @@ RETRY = Statement(
     INSERT INTO logline ({LINE}) OVERRIDING SYSTEM VALUE SELECT {LINE} FROM said
     """
 )
+
+
+async def delivery(session: Session, logid: int) -> Delivery:
+    """What makes up the id of the delivery of a log that is there."""
+    return await session.one(DELIVERY, logid=logid)
 
 
 async def of_log(session: Session, logid: int) -> list[AttemptRow]:

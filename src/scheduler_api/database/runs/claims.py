@@ -106,6 +106,19 @@ DUE_CALLS = Statement(
 )
 
 
+class Terms(NamedTuple):
+    """On what terms a replica claims."""
+
+    replica: str
+    """Its name, for those who read the attempts."""
+    lease: timedelta
+    """How long it may hold a run without a word."""
+    hostmost: int
+    """How many calls to one host may be in progress, of all replicas, where no limit says otherwise."""
+    traced: bool = False
+    """Whether it makes traces."""
+
+
 class Started(NamedTuple):
     """A run that is to make its call now."""
 
@@ -132,6 +145,9 @@ class Started(NamedTuple):
     """What the target names, as JSON: by the name of a secret its origin, and what it is, encrypted."""
     conflict: bool = False
     """Whether the job's next occurrence had a row already."""
+    parent: str | None = None
+    """The run that it came after, if that made requests and traces are wanted, as JSON: jobid, when that job
+    was made, occurrence, cause, parentlogid."""
 
 
 # The attempts are written before any request is sent. A log that has been tried before keeps
@@ -176,7 +192,14 @@ START = Statement(
                      ELSE jsonb_set(job.target, '{{body}}', body) END AS text) AS document,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
            CASE WHEN cardinality(job.secretnames) > 0 THEN {NAMED} END AS named,
-           next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
+           next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict,
+           CASE WHEN :traced AND parentlogid <> 0 THEN (
+               SELECT CAST(jsonb_build_array(
+                   was.jobid, its.createdat, was.scheduledfor, was.cause, nullif(was.parentlogid, 0)
+               ) AS text)
+               FROM joblog AS was JOIN job AS its ON its.jobid = was.jobid
+               WHERE was.logid = started.parentlogid AND was.kind = 'http'
+           ) END AS parent
     FROM started JOIN job ON job.jobid = started.jobid
     """,
     Started,
@@ -221,12 +244,17 @@ async def due(
 
 
 async def start(
-    session: Session, now: datetime, replica: str, lease: timedelta, results: Sequence[Result]
+    session: Session, now: datetime, terms: Terms, results: Sequence[Result]
 ) -> dict[int, Started]:
     """Mark logs as running, write their attempts and the next rows; the runs, by logid."""
     chosen = [(one.logid, one.missed, one.through, one.following, one.next, one.tried) for one in results]
     names = ("logids", "misses", "throughs", "followings", "nexts", "tries")
-    values = {"now": now, "replica": replica, "leaseuntil": now + lease}
+    values = {
+        "now": now,
+        "replica": terms.replica,
+        "leaseuntil": now + terms.lease,
+        "traced": terms.traced,
+    }
     return {row.logid: row for row in await session.all(START, **values, **columns(names, chosen))}
 
 

@@ -60,7 +60,7 @@ async def _job_filter(
     project: InProject = None,
     pauseid: WithPause = None,
 ) -> JobFilter:
-    _check_texts(name=name, search=search, tag=tag, project=project)
+    check_texts(name=name, search=search, tag=tag, project=project)
     return JobFilter(
         name or None,
         search or None,
@@ -73,7 +73,7 @@ async def _job_filter(
     )
 
 
-def _check_texts(**texts: str | None) -> None:
+def check_texts(**texts: str | None) -> None:
     """Refuse what no text of the database has."""
     for name, text in texts.items():
         if text is not None and "\0" in text:
@@ -121,7 +121,7 @@ async def _log_query(
     minduration: MinDuration = None,
     maxduration: MaxDuration = None,
 ) -> LogQuery:
-    _check_texts(tag=tag, host=host, project=project)
+    check_texts(tag=tag, host=host, project=project)
     return LogQuery(status, cause, tag or None, project or None, host or None, minduration, maxduration)
 
 
@@ -178,7 +178,7 @@ async def _change_filter(
     since: Annotated[str | None, Query(max_length=40, description="At this instant, or later.")] = None,
     until: Annotated[str | None, Query(max_length=40, description="Before this instant.")] = None,
 ) -> ChangeFilter:
-    _check_texts(client=client, address=address, project=project)
+    check_texts(client=client, address=address, project=project)
     actions = None if action is None else {action}
     if thing is not None:
         of_thing = {one for one, of in OBJECTS.items() if of is thing}

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.jobs import definitions, project_secrets, secrets
 from scheduler_api.database.runs import claims, shares
-from scheduler_api.database.runs.claims import Started
+from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.runs.due import DueLog, JobRules, rules_of
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.statements import Session
@@ -20,7 +20,6 @@ from scheduler_api.services.runs import breakers, starting
 from scheduler_api.services.runs.concurrency import Admitted, Bounds
 from scheduler_api.services.runs.ends import seconds_to
 from scheduler_api.services.runs.shares import Reach, Room
-from scheduler_api.services.runs.starting import Terms
 
 #: Where more calls are due than this, and than there are places, so many hosts are looked at in one claim.
 WINDOW, HOSTS_A_LOOK = 256, 1000

@@ -27,7 +27,7 @@ from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs.skipping import skip
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.holding import settle_held
-from scheduler_api.targets import Failure
+from scheduler_api.targets import Failure, signatures
 
 #: Logs that are tried again in one transaction.
 BATCH = 100
@@ -38,8 +38,14 @@ MAX_LINES = 1000
 async def get_log(session: Session, logid: int) -> LogWithAttempts:
     """A log with its attempts, and their output. Raises LogNotFound."""
     log = await _log(session, logid)
+    traceid = None
+    if log.host is not None:
+        jobid, createdat, scheduledfor, cause, parent = await attempts.delivery(session, logid)
+        cause = signatures.cause_of(cause, parent)
+        traceid = signatures.trace_id(signatures.delivery_id(jobid, createdat, scheduledfor, cause))
     return LogWithAttempts(
         log=log,
+        traceid=traceid,
         attempts=[Attempt.model_validate(vars(row)) for row in await attempts.of_log(session, logid)],
         lines=[Line.model_validate(row._asdict()) for row in await attempts.lines(session, logid, MAX_LINES)],
         body=await logs.body_of(session, logid) if log.cause is LogCause.MANUAL else None,

@@ -1,12 +1,12 @@
 """Claimed calls: marked as running, or settled where their schedules and policies let them not run."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
 from scheduler_api.database.runs import claims
-from scheduler_api.database.runs.claims import Started
+from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.settling import Result
 from scheduler_api.database.singly import as_a_whole_or_singly
@@ -16,17 +16,6 @@ from scheduler_api.services.jobs import skipping
 from scheduler_api.services.runs import repairs
 from scheduler_api.services.runs.judging import judge, refused
 from scheduler_api.services.runs.settling import Judged, measure_starts, settle
-
-
-class Terms(NamedTuple):
-    """On what terms a replica claims."""
-
-    replica: str
-    """Its name, for those who read the attempts."""
-    lease: timedelta
-    """How long it may hold a run without a word."""
-    hostmost: int
-    """How many calls to one host may be in progress, of all replicas, where no limit says otherwise."""
 
 
 class Begun(NamedTuple):
@@ -73,7 +62,7 @@ async def _begin(
     starts = [one for one in judged if not one.is_over]
     await skipping.skip(session, now, [row for one in starts for row in one.beside])
     results = [one.result for one in starts if isinstance(one.result, Result)]
-    started = await claims.start(session, now, terms.replica, terms.lease, results) if results else {}
+    started = await claims.start(session, now, terms, results) if results else {}
     begun = [one for one in starts if one.log.logid in started]
     session.when_committed(partial(measure_starts, now, begun))
     await repairs.go_on(session, now, [run.jobid for run in started.values() if run.conflict])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple
@@ -17,9 +18,10 @@ from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.errors import JobHasNoTarget, OutOfDescriptors, SecretsUnavailable, TokenUnavailable
 from scheduler_api.services.runs.ends import Ended, target_in
-from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge
+from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge, signatures
 from scheduler_api.targets.headers import INSTALLATION
 from scheduler_api.targets.scrubbing import scrubbed, secrets_in
+from scheduler_api.tracing import TracedAttempt, Tracer
 from scheduler_api.workers.delivery.certificates import Certificates, Pems
 from scheduler_api.workers.delivery.client import Call, Client
 from scheduler_api.workers.delivery.requests import attempt_of
@@ -43,8 +45,16 @@ class Prepared(NamedTuple):
 class Caller:
     """Makes calls; `runsurl` is where accepted runs report, `installation` the name of whom they are from."""
 
-    def __init__(self, client: Client, cipher: Cipher, runsurl: str, installation: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        cipher: Cipher,
+        runsurl: str,
+        installation: str,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._client = client
+        self._tracer = tracer
         self._cipher = cipher
         self._runsurl = runsurl
         self._installation = installation
@@ -52,11 +62,24 @@ class Caller:
         self._certificates = Certificates()
         self._tokens = Tokens(client, installation)
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether somebody wants traces."""
+        return self._tracer is not None
+
     async def attempt(self, started: Started) -> Ended:
         """Make the call of a run. Whatever happens is the end of an attempt.
 
         Raises OutOfDescriptors where no request was made.
         """
+        if self._tracer is None:
+            return await self._attempt(started)
+        with self._tracer.attempt(_traced(started)) as span:
+            ended = await self._attempt(started)
+            span.tell({"scheduler.outcome": ended.outcome}, ended.error)
+            return ended
+
+    async def _attempt(self, started: Started) -> Ended:
         try:
             prepared = await self._prepare(started, f"{self._runsurl}/{started.logid}/{started.token.hex}")
         except TokenUnavailable as error:
@@ -99,7 +122,7 @@ class Caller:
 
     async def _make(self, prepared: Prepared) -> tuple[Answer, Judgement]:
         target, call, token = prepared
-        answer = await self._client.call(call)
+        answer = await self._call(call)
         judgement = judge(answer, Rules(target.success, target.pattern, target.retryon))
         if answer.status == HTTPStatus.UNAUTHORIZED and token is not None:
             self._tokens.forget(token)
@@ -107,6 +130,15 @@ class Caller:
             if judgement.failure is not None and not token.is_fresh:
                 judgement = judgement._replace(again=True)
         return _without_secrets(call, answer, judgement)
+
+    async def _call(self, call: Call) -> Answer:
+        if self._tracer is None:
+            return await self._client.call(call)
+        with self._tracer.client(call.method, call.url) as span:
+            call.headers["traceparent"] = span.traceparent
+            answer = await self._client.call(call)
+            span.tell({"http.response.status_code": answer.status}, answer.error)
+            return answer
 
     async def _prepare(self, started: Started, runurl: str | None) -> Prepared:
         """What to call and the request.
@@ -175,6 +207,27 @@ def _without_secrets(call: Call, answer: Answer, judgement: Judgement) -> tuple[
     if judgement.error:
         judgement = judgement._replace(error=scrubbed(judgement.error, secrets))
     return answer, judgement
+
+
+def _traced(started: Started) -> TracedAttempt:
+    """What its span tells of an attempt."""
+    parent = None
+    if started.parent is not None:
+        jobid, created, due, cause, parentlogid = json.loads(started.parent)
+        instants = datetime.fromisoformat(created), datetime.fromisoformat(due)
+        parent = signatures.delivery_id(jobid, *instants, signatures.cause_of(cause, parentlogid))
+    cause = signatures.cause_of(started.cause, started.parentlogid)
+    return TracedAttempt(
+        signatures.delivery_id(started.jobid, started.createdat, started.scheduledfor, cause),
+        started.attempt,
+        started.jobid,
+        started.jobname,
+        started.logid,
+        started.cause,
+        started.scheduledfor,
+        started.host,
+        parent,
+    )
 
 
 def _unmade(started: Started, error: str, *, again: bool = False) -> Ended:

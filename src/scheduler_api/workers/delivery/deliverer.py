@@ -13,14 +13,13 @@ import structlog
 
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.engine import Database, undisturbed
-from scheduler_api.database.runs.claims import Started
+from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.errors import OutOfDescriptors
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Reach, Room
-from scheduler_api.services.runs.starting import Terms
 from scheduler_api.workers.delivery import ends
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client

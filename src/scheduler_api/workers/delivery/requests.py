@@ -1,6 +1,5 @@
 """The request that a run makes: the job's target, with the run's own values in it."""
 
-import random
 from collections.abc import Mapping, Sequence
 
 from pydantic_core import to_json
@@ -16,8 +15,7 @@ from scheduler_api.workers.delivery.client import Call
 
 def values_of(run: Started | Log, job: Started | Job) -> Values:
     """What `{{…}}` stands for in the target of a run."""
-    # What sets apart runs of a job at one instant: why they came to be, and after which log.
-    cause = run.cause if run.parentlogid is None else f"{run.cause} {run.parentlogid}"
+    cause = signatures.cause_of(run.cause, run.parentlogid)
     return {
         "jobid": run.jobid,
         "jobname": job.jobname,
@@ -64,7 +62,7 @@ def attempt_of(
     call.headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:
         call.headers["webhook-signature"] = signatures.sign(secrets, msgid, started.now, call.body or b"")
-    call.headers["traceparent"] = signatures.traceparent(msgid, f"{random.getrandbits(64) or 1:016x}")
+    call.headers["traceparent"] = signatures.traceparent(msgid, started.attempt)
     if runurl is not None:
         call.headers["scheduler-run"] = runurl
     return call

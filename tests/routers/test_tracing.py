@@ -1,5 +1,6 @@
 """Traces: who asks for what is in one, attempts are found again, and nothing that is secret is told."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,7 +20,9 @@ from scheduler_api.database.engine import Database
 from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Settings
 from scheduler_api.spans import OpenTelemetryTracer
-from tests.factories import execute
+from scheduler_api.targets import signatures
+from scheduler_api.tracing import TracedAttempt
+from tests.factories import NOON, execute
 from tests.receiver import Receiver, receiving
 from tests.routers.test_pages import HTML
 from tests.routers.test_targets import create, run_due, run_now
@@ -166,6 +169,24 @@ async def test_spans_tell_nothing_that_lets_somebody_in(
     spans = exporter.get_finished_spans()
     assert len(spans) >= 6
     assert "TOKEN" not in "".join(span.to_json() for span in spans)
+
+
+def test_samplers_take_all_attempts_of_a_run_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    exporter = InMemorySpanExporter()
+    tracer = OpenTelemetryTracer(SimpleSpanProcessor(exporter))
+    flags = Counter[str]()
+    for number in range(100):
+        name = signatures.delivery_id(number, NOON, NOON, "schedule")
+        for attempt in (1, 2):
+            told = TracedAttempt(name, attempt, number, "A call", number, "schedule", NOON, "x.example", None)
+            with tracer.attempt(told), tracer.client("GET", "https://x.example/") as span:
+                flags[span.traceparent[-2:]] += 1
+    spans = Counter(ids(span)[0] for span in exporter.get_finished_spans())
+    assert set(spans.values()) == {4}
+    assert 20 < len(spans) < 80
+    assert flags == {"01": 2 * len(spans), "00": 200 - 2 * len(spans)}
 
 
 async def test_log_lines_tell_their_trace(traced: AsyncClient, receiver: Receiver) -> None:

@@ -11,7 +11,7 @@ target's. Instrumentation that is made for any service would tell it.
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from threading import Thread
 from typing import Any
@@ -91,9 +91,8 @@ class OpenTelemetryTracer:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method = scope["method"]
         attributes = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
-        with self._tracer.start_as_current_span(
-            method, _JOIN.extract(headers, Context()), SpanKind.SERVER, attributes
-        ) as span:
+        parent = _JOIN.extract(headers, Context())
+        with self._entered(self._tracer.start_span(method, parent, SpanKind.SERVER, attributes)) as span:
             try:
                 yield _Span(span)
             finally:
@@ -129,7 +128,7 @@ class OpenTelemetryTracer:
             )
         finally:
             _NAMED.reset(token)
-        with trace.use_span(span, end_on_exit=True):
+        with self._entered(span):
             yield _Span(span)
 
     @contextmanager
@@ -143,8 +142,12 @@ class OpenTelemetryTracer:
         }
         if parts.port is not None:
             attributes["server.port"] = parts.port
-        with self._tracer.start_as_current_span(method, None, SpanKind.CLIENT, attributes) as span:
+        with self._entered(self._tracer.start_span(method, None, SpanKind.CLIENT, attributes)) as span:
             yield _Span(span)
+
+    def _entered(self, span: trace.Span) -> AbstractContextManager[trace.Span]:
+        """Let a span be the current one until it ends; what an exception says stays here."""
+        return trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False)
 
     def ids(self) -> Mapping[str, str]:
         """The trace and the span that are in progress."""

@@ -189,6 +189,18 @@ def test_samplers_take_all_attempts_of_a_run_or_none(monkeypatch: pytest.MonkeyP
     assert flags == {"01": 2 * len(spans), "00": 200 - 2 * len(spans)}
 
 
+async def test_what_an_exception_says_is_in_no_span(exporter: InMemorySpanExporter) -> None:
+    tracer = OpenTelemetryTracer(SimpleSpanProcessor(exporter))
+    scope = {"type": "http", "method": "GET", "headers": [], "path": "/"}
+    told = TracedAttempt("msg_" + "ab" * 16, 1, 1, "A call", 1, "schedule", NOON, "x.example", None)
+    request = tracer.client("GET", "https://x.example/")
+    with pytest.raises(RuntimeError), tracer.server(scope), tracer.attempt(told), request:
+        raise RuntimeError("TOKEN")
+    spans = exporter.get_finished_spans()
+    assert len(spans) == 3
+    assert "TOKEN" not in "".join(span.to_json() for span in spans)
+
+
 async def test_log_lines_tell_their_trace(traced: AsyncClient, receiver: Receiver) -> None:
     assert tracing.LOG_IDS.tracer is not None
     with tracing.LOG_IDS.tracer.client("GET", receiver.url) as span:

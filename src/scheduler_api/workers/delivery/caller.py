@@ -137,7 +137,9 @@ class Caller:
         with self._tracer.client(call.method, call.url) as span:
             call.headers["traceparent"] = span.traceparent
             answer = await self._client.call(call)
-            span.tell({"http.response.status_code": answer.status}, answer.error)
+            # What else went wrong may quote what was sent.
+            failure = None if answer.failure is None else str(answer.failure)
+            span.tell({"http.response.status_code": answer.status}, failure)
             return answer
 
     async def _prepare(self, started: Started, runurl: str | None) -> Prepared:

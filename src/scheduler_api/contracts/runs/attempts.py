@@ -62,7 +62,7 @@ class LogWithAttempts(Output):
     attempts: list[Attempt]
     traceid: str | None = Field(
         description="The trace of its requests (W3C Trace Context), as their `traceparent` names it; null "
-        "where it makes none."
+        "before the first."
     )
     lines: list[Line] = Field(description="The last 1,000 lines, in order.")
     body: Any = Field(description="What it sends instead of its target's body; null: that body.")

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, columns, logattempt
+from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, columns, job, logattempt
 
 
 @dataclass
@@ -31,6 +31,13 @@ class AttemptRow:
     replica: str
 
 
+@dataclass
+class AttemptOfLog(AttemptRow):
+    """One of all attempts of a log."""
+
+    jobcreatedat: datetime
+
+
 class LineRow(NamedTuple):
     """A line of a run's output."""
 
@@ -40,29 +47,12 @@ class LineRow(NamedTuple):
     line: str
 
 
-class Delivery(NamedTuple):
-    """What makes up the id of a run's delivery."""
-
-    jobid: int
-    createdat: datetime
-    """Of the job."""
-    scheduledfor: datetime
-    cause: str
-    parentlogid: int | None
-
-
-DELIVERY = Statement(
-    """
-    SELECT job.jobid, createdat, scheduledfor, cause, nullif(parentlogid, 0) AS parentlogid
-    FROM joblog JOIN job ON job.jobid = joblog.jobid WHERE logid = :logid
-    """,
-    Delivery,
-)
 OF_LOG = Statement(
-    select(*columns(logattempt, AttemptRow))
+    select(*columns(logattempt, AttemptRow), job.c.createdat.label("jobcreatedat"))
+    .join_from(logattempt, job, job.c.jobid == logattempt.c.jobid)
     .where(logattempt.c.logid == bindparam("logid"))
     .order_by(logattempt.c.attempt),
-    AttemptRow,
+    AttemptOfLog,
 )
 #: The last attempt of each of these logs.
 LATEST = Statement(
@@ -132,12 +122,7 @@ RETRY = Statement(
 )
 
 
-async def delivery(session: Session, logid: int) -> Delivery:
-    """What makes up the id of the delivery of a log that is there."""
-    return await session.one(DELIVERY, logid=logid)
-
-
-async def of_log(session: Session, logid: int) -> list[AttemptRow]:
+async def of_log(session: Session, logid: int) -> list[AttemptOfLog]:
     """The log's attempts, in order."""
     return await session.all(OF_LOG, logid=logid)
 

@@ -38,18 +38,19 @@ MAX_LINES = 1000
 async def get_log(session: Session, logid: int) -> LogWithAttempts:
     """A log with its attempts, and their output. Raises LogNotFound."""
     log = await _log(session, logid)
-    traceid = None
-    if log.host is not None:
-        jobid, createdat, scheduledfor, cause, parent = await attempts.delivery(session, logid)
-        cause = signatures.cause_of(cause, parent)
-        traceid = signatures.trace_id(signatures.delivery_id(jobid, createdat, scheduledfor, cause))
+    made = await attempts.of_log(session, logid)
     return LogWithAttempts(
         log=log,
-        traceid=traceid,
-        attempts=[Attempt.model_validate(vars(row)) for row in await attempts.of_log(session, logid)],
+        traceid=_trace_of(log, made[0].jobcreatedat) if made else None,
+        attempts=[Attempt.model_validate(vars(row)) for row in made],
         lines=[Line.model_validate(row._asdict()) for row in await attempts.lines(session, logid, MAX_LINES)],
         body=await logs.body_of(session, logid) if log.cause is LogCause.MANUAL else None,
     )
+
+
+def _trace_of(log: Log, jobcreatedat: datetime) -> str:
+    cause = signatures.cause_of(log.cause, log.parentlogid)
+    return signatures.trace_id(signatures.delivery_id(log.jobid, jobcreatedat, log.scheduledfor, cause))
 
 
 async def latest_attempts(session: Session, logids: Sequence[int]) -> dict[int, Attempt]:

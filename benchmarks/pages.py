@@ -1,5 +1,6 @@
 """How long a browser waits for the first byte of a page among ten thousand jobs; how large the page is."""
 
+import asyncio
 from time import perf_counter
 
 import httpx
@@ -10,6 +11,7 @@ from benchmarks.due_jobs import add_parts, settle_down
 from benchmarks.results import Row, below
 from benchmarks.server import bare_connection, fresh_database
 from benchmarks.sizes import Sizes
+from scheduler_api.workers.scrapes import GOOD_FOR
 
 QUESTION = "the first byte of pages, in ms, and their size in kB, with 10,000 jobs of 60 logs each"
 
@@ -78,7 +80,8 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
             programs.service(url, {"SCHEDULER_TICKER": "off"}) as port,
             httpx.AsyncClient(base_url=f"http://localhost:{port}", headers={"accept": "text/html"}) as client,
         ):
-            return [row for path in PATHS for row in await _page(client, path, sizes)]
+            rows = [row for path in PATHS for row in await _page(client, path, sizes)]
+            return [*rows, *await _scrapes(client, sizes)]
 
 
 async def _page(client: httpx.AsyncClient, path: str, sizes: Sizes) -> list[Row]:
@@ -96,3 +99,17 @@ async def _page(client: httpx.AsyncClient, path: str, sizes: Sizes) -> list[Row]
         Row(f"{path}, first byte", waits[1:], "ms", sizes.judged(below(FIRST_BYTE, " ms"))),
         Row(f"{path}, size", [size], "kB", below(SIZE, " kB")),
     ]
+
+
+async def _scrapes(client: httpx.AsyncClient, sizes: Sizes) -> list[Row]:
+    """How long a scrape takes that has to read the database, and one of all jobs."""
+    rows = []
+    for path in ("/metrics", "/metrics/jobs?limit=1000"):
+        waits: list[float] = []
+        for _ in range(TRIES):
+            await asyncio.sleep(GOOD_FOR if path == "/metrics" else 0.0)
+            began = perf_counter()
+            (await client.get(path, headers={"accept": "text/plain"})).raise_for_status()
+            waits.append((perf_counter() - began) * 1000)
+        rows.append(Row(f"{path}, whole", waits, "ms", sizes.judged(below(FIRST_BYTE, " ms"))))
+    return rows

@@ -40,6 +40,10 @@ class Span(Protocol):
         """How somebody else's spans join it (W3C Trace Context)."""
         ...
 
+    def rename(self, name: str) -> None:
+        """Call it so."""
+        ...
+
     def tell(self, attributes: Mapping[str, str | int | None], error: str | None = None) -> None:
         """Add what has come out: attributes that are not None, and what went wrong."""
         ...

@@ -8,6 +8,8 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -19,7 +21,7 @@ from scheduler_api.app import create_app
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import Misconfigured
 from scheduler_api.settings import Settings
-from scheduler_api.spans import OpenTelemetryTracer
+from scheduler_api.spans import OpenTelemetryTracer, encoded
 from scheduler_api.targets import signatures
 from scheduler_api.tracing import TracedAttempt
 from tests.factories import NOON, execute
@@ -187,6 +189,23 @@ def test_samplers_take_all_attempts_of_a_run_or_none(monkeypatch: pytest.MonkeyP
     assert set(spans.values()) == {4}
     assert 20 < len(spans) < 80
     assert flags == {"01": 2 * len(spans), "00": 200 - 2 * len(spans)}
+
+
+def test_spans_are_encoded_as_the_library_does(exporter: InMemorySpanExporter) -> None:
+    tracer = OpenTelemetryTracer(SimpleSpanProcessor(exporter))
+    headers = [(b"traceparent", f"00-{TRACE}-00f067aa0ba902b7-01".encode())]
+    name, parent = "msg_" + "ab" * 16, "msg_" + "cd" * 16
+    with tracer.server({"type": "http", "method": "GET", "headers": headers, "path": "/"}) as span:
+        span.tell({"http.response.status_code": 500}, "status 500")
+    with tracer.server({"type": "http", "method": "GET", "headers": [], "path": "/"}):
+        pass
+    told = TracedAttempt(name, 2, 1, "Ä call", 2**40, "after", NOON, "x.example:81", parent)
+    with tracer.attempt(told), tracer.client("GET", "https://x.example:81/"):
+        pass
+    spans = exporter.get_finished_spans()
+    assert len(spans) == 4
+    expected, found = encode_spans(spans), ExportTraceServiceRequest.FromString(encoded(spans))
+    assert str(found) == str(expected)
 
 
 async def test_what_an_exception_says_is_in_no_span(exporter: InMemorySpanExporter) -> None:

@@ -1,5 +1,7 @@
 """A span for each request, where traces are wanted."""
 
+import re
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler_api.tracing import Tracer
@@ -7,6 +9,7 @@ from scheduler_api.tracing import Tracer
 #: What is asked all the time, or lasts as long as a page is open.
 UNTRACED = ("/healthz", "/readyz", "/metrics", "/events", "/static/")
 FAILED = 500
+CONVERTOR = re.compile(r":\w+}")
 
 
 class ServerSpans:
@@ -30,4 +33,12 @@ class ServerSpans:
                     span.tell({"http.response.status_code": status}, error)
                 await send(message)
 
-            await self._app(scope, receive, send_and_tell)
+            try:
+                await self._app(scope, receive, send_and_tell)
+            finally:
+                # Known when it has been answered.
+                path = getattr(scope.get("route"), "path", None)
+                if path is not None:
+                    route = CONVERTOR.sub("}", path)
+                    span.rename(f"{scope['method']} {route}")
+                    span.tell({"http.route": route})

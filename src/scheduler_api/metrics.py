@@ -5,7 +5,7 @@ Those of the whole installation are read from the database when somebody asks: `
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -20,6 +20,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from scheduler_api.schedule import Reason, Status
+
 # A series more for each, that says when the process began.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped
 
@@ -30,6 +32,9 @@ ProcessCollector(registry=REGISTRY)
 DELAYS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 CALLS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 PASSES = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+#: What runs are caused by; and why occurrences have none, beside the reasons why some are skipped.
+CAUSES, COALESCED = ("schedule", "manual", "backfill", "after"), "coalesced"
 
 RUNS = Counter(
     "scheduler_runs",
@@ -56,6 +61,13 @@ PASS = Histogram(
     buckets=PASSES,
     registry=REGISTRY,
 )
+# A counter that is first seen with 5 has not increased, for Prometheus: so all begin at 0.
+for _reason in (*Reason, COALESCED):
+    MISSED.labels(_reason)
+for _status, _cause in product((Status.FINISHED, Status.FAILED, Status.SKIPPED), CAUSES):
+    RUNS.labels(_status, _cause)
+for _outcome in ("finished", "failed", "accepted"):
+    CALL.labels(_outcome)
 LEASES_LOST = Counter(
     "scheduler_leases_lost",
     "Runs of this process that were cancelled, or taken over by another process.",

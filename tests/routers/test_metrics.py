@@ -9,9 +9,12 @@ from httpx import AsyncClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from scheduler_api import metrics
+from scheduler_api.contracts.runs.logs import LogCause
 from scheduler_api.database.engine import Database
 from scheduler_api.database.system.gauges import JobCounts
 from scheduler_api.errors import DatabaseUnavailable
+from scheduler_api.schedule import Reason
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.system import gauges
 from scheduler_api.workers import loop_lag, scrapes
@@ -217,6 +220,16 @@ async def test_open_metrics_are_given_to_who_asks_for_them(client: AsyncClient, 
         assert answer.headers["content-type"].startswith("application/openmetrics-text")
         read: Any = read_open_metrics
         assert {family.name for family in read(answer.text)}
+
+
+async def test_what_has_not_happened_is_there_as_0(client: AsyncClient) -> None:
+    """Prometheus takes a counter that is first seen with 5 for one that has not increased."""
+    found = await samples(client)
+    for reason in (*Reason, metrics.COALESCED):
+        assert f'scheduler_missed_total{{reason="{reason}"}}' in found
+    for cause in LogCause:
+        for status in ("finished", "failed", "skipped"):
+            assert f'scheduler_runs_total{{cause="{cause}",status="{status}"}}' in found
 
 
 async def test_how_late_the_loop_is(client: AsyncClient, change: Change, monkeypatch: Any) -> None:

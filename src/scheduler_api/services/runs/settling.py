@@ -83,7 +83,7 @@ def measure_starts(now: datetime, begun: Sequence[Judged]) -> None:
         [(now - log.nextrun).total_seconds() for log in logs if isinstance(log, DueLog) and log.attempt == 1]
     )
     if missed := sum(one.result.missed or 0 for one in begun):
-        metrics.MISSED.labels("coalesced").inc(missed)
+        metrics.MISSED.labels(metrics.COALESCED).inc(missed)
 
 
 def _outcomes(

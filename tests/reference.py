@@ -20,7 +20,7 @@ from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.database.system.gauges import JobCounts
 from scheduler_api.routers.http import exposition
 from scheduler_api.routers.http.problems import kinds
-from scheduler_api.services.system.gauges import Gauges
+from scheduler_api.services.system.gauges import Gauges, Sizes
 from scheduler_api.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -78,7 +78,7 @@ def metrics(families: Callable[[], Sequence[Metric]]) -> str:
     return _table(("metric", "type", "meaning"), rows)
 
 
-NOTHING = Gauges(0, 0, 0.0, JobCounts(0, 0, 0, 0), 0, 0, 0)
+NOTHING, NO_BYTES = Gauges(0, 0, 0.0, JobCounts(0, 0, 0, 0), 0), Sizes(0, 0)
 
 #: What makes the tables, by page and name.
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
@@ -88,7 +88,9 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "errors.md": {"errors": errors},
     "metrics.md": {
         "process": partial(metrics, exposition.of_process),
-        "cluster": partial(metrics, partial(exposition.of_cluster, NOTHING)),
+        "cluster": partial(
+            metrics, lambda: [*exposition.of_cluster(NOTHING), *exposition.of_sizes(NO_BYTES)]
+        ),
         "jobs": partial(metrics, partial(exposition.of_jobs, [], is_cut=False)),
     },
     "settings.md": {"settings": settings},

@@ -38,7 +38,7 @@ CAUSES, COALESCED = ("schedule", "manual", "backfill", "after"), "coalesced"
 
 RUNS = Counter(
     "scheduler_runs",
-    "Runs that have ended, by their final status and by what caused them.",
+    "Runs that finished or failed, by status and by what caused them.",
     ["status", "cause"],
     registry=REGISTRY,
 )
@@ -64,13 +64,13 @@ PASS = Histogram(
 # A counter that is first seen with 5 has not increased, for Prometheus: so all begin at 0.
 for _reason in (*Reason, COALESCED):
     MISSED.labels(_reason)
-for _status, _cause in product((Status.FINISHED, Status.FAILED, Status.SKIPPED), CAUSES):
+for _status, _cause in product((Status.FINISHED, Status.FAILED), CAUSES):
     RUNS.labels(_status, _cause)
 for _outcome in ("finished", "failed", "accepted"):
     CALL.labels(_outcome)
 LEASES_LOST = Counter(
     "scheduler_leases_lost",
-    "Runs of this process that were cancelled, or taken over by another process.",
+    "Runs that were taken away from this process while it made their request: cancelled, or taken over.",
     registry=REGISTRY,
 )
 LOOP_LAG = Histogram(

@@ -75,7 +75,7 @@ class Tracer(Protocol):
 
 def tracer_of(environment: Mapping[str, str]) -> Tracer | None:
     """What makes spans; None: nobody wants any. Raises Misconfigured."""
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "otlp")
+    exporter = environment.get("OTEL_TRACES_EXPORTER") or "otlp"
     is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none"
     if is_off or not any(environment.get(name) for name in ENDPOINTS):
         return None

@@ -19,7 +19,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.routers.http import exposition
 from tests.factories import add_due_jobs
 from tests.processes.service import PATIENCE, services
-from tests.reference import NOTHING
+from tests.reference import NO_BYTES, NOTHING
 from tests.test_examples import free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
@@ -58,7 +58,12 @@ def names(families: list[Metric]) -> set[str]:
 
 
 def test_boards_and_alerts_ask_for_metrics_that_there_are() -> None:
-    own = [*exposition.of_process(), *exposition.of_cluster(NOTHING), *exposition.of_jobs([], is_cut=False)]
+    own = [
+        *exposition.of_process(),
+        *exposition.of_cluster(NOTHING),
+        *exposition.of_sizes(NO_BYTES),
+        *exposition.of_jobs([], is_cut=False),
+    ]
     there = names(own) | FOREIGN
     asked = queries()
     assert len(asked) > 20

@@ -194,7 +194,9 @@ async def test_the_process_is_told_of_while_the_database_is_away(
 async def test_a_job_has_series_of_its_own(client: AsyncClient, database: Database) -> None:
     name = f'{MARKUP} "x"\\ \n'
     jobid = await add_job(database, jobname=name, tags=["billing"])
-    await add_job(database, due=None, active=False)
+    paused = await add_job(database, due=None, active=False)
+    await add_job(database, due=None, active=False, jobname="Completed")
+    await execute(database, "UPDATE job SET pausedat = now() WHERE jobid = :jobid", jobid=paused)
     await execute(
         database,
         "UPDATE joblog SET lastsuccess = '2030-01-01T00:00:00Z', failures = 2, laststatus = 'failed'",
@@ -228,8 +230,15 @@ async def test_what_has_not_happened_is_there_as_0(client: AsyncClient) -> None:
     for reason in (*Reason, metrics.COALESCED):
         assert f'scheduler_missed_total{{reason="{reason}"}}' in found
     for cause in LogCause:
-        for status in ("finished", "failed", "skipped"):
+        for status in ("finished", "failed"):
             assert f'scheduler_runs_total{{cause="{cause}",status="{status}"}}' in found
+
+
+@pytest.mark.parametrize("accept", ["text/plain;version=x", "application/openmetrics-text; version=abc"])
+async def test_a_version_that_is_none_gets_the_plain_format(client: AsyncClient, accept: str) -> None:
+    answer = await client.get("/metrics", headers={"accept": accept})
+    assert answer.status_code == 200
+    assert list(read_text(answer.text))
 
 
 async def test_how_late_the_loop_is(client: AsyncClient, change: Change, monkeypatch: Any) -> None:

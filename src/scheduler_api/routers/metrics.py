@@ -33,10 +33,13 @@ TEXT: Responses = {
 async def show_metrics(request: Request, scrapes: ScrapesDep) -> Response:
     """Metrics of this process, and of the installation as the database knows it (`scheduler_cluster_…`).
 
-    What is read from the database is at most ten seconds old; while it does not answer, those are left out
-    and `scheduler_cluster_up` is 0. Programs on the same machine need no key.
+    What is read from the database is at most ten seconds old, sizes five minutes; while it does not answer,
+    those are left out and `scheduler_cluster_up` is 0. Programs on the same machine need no key.
     """
-    found = [*exposition.of_process(), *exposition.of_cluster(await scrapes.gauges())]
+    found_gauges, sizes = await scrapes.gauges(), None
+    if found_gauges is not None:
+        sizes = await scrapes.sizes()
+    found = [*exposition.of_process(), *exposition.of_cluster(found_gauges), *exposition.of_sizes(sizes)]
     return await aside(exposition.answer, request.headers.get("accept", ""), found)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduler_api import metrics
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
@@ -240,11 +241,17 @@ async def test_a_promise_that_was_kept_and_lost_is_given_again(database: Databas
     assert await is_clean(database, jobid)
 
 
+def counted(reason: str) -> float:
+    """How many occurrences metrics have counted as skipped for it."""
+    return metrics.REGISTRY.get_sample_value("scheduler_missed_total", {"reason": reason}) or 0.0
+
+
 async def test_what_was_skipped_ahead_and_has_come_in_part_is_parted_by_an_edit(database: Database) -> None:
     jobid = await add(database, cron="0 12 * * *", startdate=None, starttime=None, repeat=True,
                       exclude=["2030-01-31/2030-02-02"])  # fmt: skip
     days = [NOON + timedelta(days=day) for day in range(5)]
     await execute(database, "UPDATE joblog SET nextrun = :at", at=days[3])
+    before = counted("excluded")
     await at(database, after(-0.5), actions.skip_next, ACTOR, jobid)
     assert await told(database, jobid) == [
         (days[0], "excluded", 2), (days[3], "request", 0), (days[4], "pending", 0)
@@ -254,5 +261,7 @@ async def test_what_was_skipped_ahead_and_has_come_in_part_is_parted_by_an_edit(
     assert await told(database, jobid) == [
         (days[0], "excluded", 1), (days[2], "excluded", 0), (days[3], "request", 0), (days[4], "pending", 0)
     ]  # fmt: skip
+    # What is told in two rows now was counted when it was one.
+    assert counted("excluded") - before == 3
     await edit(database, now, jobid, {"exclude": []})
     assert await told(database, jobid) == [(days[0], "excluded", 1), (days[2], "pending", 0)]

@@ -73,7 +73,8 @@ SERIES = Statement(
     FROM job
     LEFT JOIN (SELECT jobid, nextrun, lastsuccess, failures FROM joblog WHERE {LIVE_NEXT_RUN}) AS next_run
         ON next_run.jobid = job.jobid
-    WHERE deletedat IS NULL
+    -- What is completed runs no more.
+    WHERE (active OR pausedat IS NOT NULL) AND deletedat IS NULL
       AND (CAST(:tag AS text) IS NULL OR tags @> ARRAY[CAST(:tag AS text)])
       AND (CAST(:projects AS text[]) IS NULL OR project = ANY(CAST(:projects AS text[])))
     ORDER BY job.jobid LIMIT :limit
@@ -93,5 +94,5 @@ async def jobs(session: Session) -> JobCounts:
 
 
 async def series(session: Session, tag: str | None, limit: int, projects: Projects) -> list[JobSeries]:
-    """Up to `limit` jobs that are not deleted: of a tag, or of all; of these projects, or of all."""
+    """Up to `limit` jobs that are active or paused: of a tag, or of all; of these projects, or of all."""
     return await session.all(SERIES, tag=tag, limit=limit, projects=projects)

@@ -22,8 +22,10 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 #: For probes by address, which know no host name; these paths tell nothing and change nothing.
 OPEN_PATHS = {"/healthz", "/readyz"}
-#: By what a proxy tells that it passes a request on.
-PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+#: By what others tell that they pass a request on, beside `x-forwarded-…`, or that it is one of a job.
+PASSED_ON = {"forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip", INSTALLATION}
+#: What scrapers ask for, by whatever name they know a replica: with a key, or from this machine.
+SCRAPED = {"/metrics", "/metrics/jobs"}
 SELF_CALL = "A job does not call this service itself."
 
 
@@ -62,7 +64,9 @@ class Gate:
         if self._local and not _is_this_machine(scope):
             return "This service answers to its own machine only; SCHEDULER_AUTH says who may come in."
         host = without_port(headers.get("host", ""))
-        if self._hosts is not None and host not in self._hosts and scope["path"] not in OPEN_PATHS:
+        is_scrape = scope["path"] in SCRAPED and ("authorization" in headers or is_direct(scope))
+        is_known = self._hosts is None or host in self._hosts or scope["path"] in OPEN_PATHS
+        if not is_known and not is_scrape:
             return (
                 "This service does not answer to that host name; SCHEDULER_ALLOWED_HOSTS lists those it does."
             )
@@ -89,8 +93,13 @@ def _is_this_machine(scope: Scope) -> bool:
 def is_direct(scope: Scope) -> bool:
     """Whether a program on this machine asks, and no proxy on it that passes a request on."""
     headers = Headers(scope=scope)
-    is_here = without_port(headers.get("host", "")) in LOCAL_HOSTS and _is_this_machine(scope)
-    return is_here and not any(name in headers for name in PASSED_ON)
+    client = scope.get("client")
+    is_here = client is not None and _is_loopback(client[0])
+    return (
+        is_here
+        and without_port(headers.get("host", "")) in LOCAL_HOSTS
+        and not any(name in PASSED_ON or name.startswith("x-forwarded-") for name in headers)
+    )
 
 
 # Each request asks, and few peers come.

@@ -15,6 +15,8 @@ from scheduler_api.database.access import projects
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
     JobNotFound,
     LogNotFound,
     NotPermitted,
@@ -58,9 +60,7 @@ async def admit(request: Request, need: Need) -> None:
         with contextlib.suppress(SchedulerError, *DATABASE_ERRORS):
             request.scope["principal"] = await _principal(request)
         return
-    principal = await _principal(request)
-    if principal is None and need.role is Role.METRICS and is_direct(request.scope):
-        principal = SCRAPER
+    principal = await _reader_of_metrics(request, need) or await _principal(request)
     request.scope["principal"] = principal
     if principal is None:
         raise NotSignedIn(HOW)
@@ -72,6 +72,24 @@ async def admit(request: Request, need: Need) -> None:
     # First, so that who may do it nowhere is told the same of what is there and of what is not.
     require(principal, need.role)
     await _look_at_object(request, principal, need.role)
+
+
+async def _reader_of_metrics(request: Request, need: Need) -> Principal | None:
+    """Who reads metrics although the database is away, or from this machine; None: judge as always."""
+    if need.role is not Role.METRICS or request.state.settings.auth is not Auth.REQUIRED:
+        return None
+    key = _key(request)
+    if key is None:
+        # What tells of single jobs needs a key. Behind a proxy that is known, none comes from here.
+        settings: Settings = request.state.settings
+        is_proxied = bool(settings.trusted_proxies or settings.proxy_user_header)
+        return SCRAPER if need.is_whole and not is_proxied and is_direct(request.scope) else None
+    try:
+        await _principal(request)
+    except (DatabaseBusy, DatabaseUnavailable):
+        doorkeeper: Doorkeeper = request.state.doorkeeper
+        return doorkeeper.last_known(key)
+    return None
 
 
 async def _count(request: Request, principal: Principal) -> None:
@@ -166,10 +184,9 @@ async def _principal(request: Request) -> Principal | None:
         return ANYBODY
     proxied = _proxied(request)
     doorkeeper: Doorkeeper = request.state.doorkeeper
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    # What else a proxy asked for, and passes on, is no business of this service.
-    if scheme.lower() == "bearer":
-        if (principal := await doorkeeper.by_key(key.strip())) is None:
+    key = _key(request)
+    if key is not None:
+        if (principal := await doorkeeper.by_key(key)) is None:
             raise NotSignedIn("This API key is unknown, revoked or expired.")
         return principal
     if proxied is not None:
@@ -180,6 +197,13 @@ async def _principal(request: Request) -> Principal | None:
     # A page that follows the changes by itself is no sign of somebody who looks at it.
     is_used = request.url.path != "/events" and "x-live" not in request.headers
     return await doorkeeper.by_session(token, is_used=is_used)
+
+
+def _key(request: Request) -> str | None:
+    """The API key that a request shows; None: none."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    # What else a proxy asked for, and passes on, is no business of this service.
+    return key.strip() if scheme.lower() == "bearer" else None
 
 
 def _proxied(request: Request) -> Principal | None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from scheduler_api.database.system.gauges import JobSeries
 from scheduler_api.metrics import REGISTRY
-from scheduler_api.services.system.gauges import Gauges
+from scheduler_api.services.system.gauges import Gauges, Sizes
 
 
 class _Families(Collector):
@@ -53,6 +53,16 @@ def of_jobs(series: Sequence[JobSeries], *, is_cut: bool) -> list[Metric]:
     return [success, following, failures, cut]
 
 
+def of_sizes(sizes: Sizes | None) -> list[Metric]:
+    """What the installation takes on disk; None: nobody knows."""
+    if sizes is None:
+        return []
+    return [
+        _gauge("database_bytes", "Size of the database.", sizes.bytes),
+        _gauge("history_bytes", "Size of the history of runs.", sizes.history),
+    ]
+
+
 def of_cluster(gauges: Gauges | None) -> list[Metric]:
     """Those of the installation; None: the database does not answer."""
     up = _gauge("up", "Whether the database answers.", 0 if gauges is None else 1)
@@ -68,8 +78,6 @@ def of_cluster(gauges: Gauges | None) -> list[Metric]:
         _gauge("running_runs", "Runs in progress.", gauges.running),
         _gauge("lag_seconds", "How long the most overdue run has waited.", gauges.lag),
         _gauge("replicas", "Replicas that are connected to the database.", gauges.replicas),
-        _gauge("database_bytes", "Size of the database.", gauges.bytes),
-        _gauge("history_bytes", "Size of the history of runs.", gauges.history),
     ]
 
 
@@ -79,7 +87,11 @@ def _gauge(name: str, what: str, value: float) -> Metric:
 
 def answer(accept: str, families: Iterable[Metric]) -> Response:
     """Metrics in the format that is asked for."""
-    encode, media_type = choose_encoder(accept)
+    try:
+        encode, media_type = choose_encoder(accept)
+    except (TypeError, ValueError):
+        # A version that is none.
+        encode, media_type = choose_encoder("")
     registry = CollectorRegistry()
     registry.register(_Families(families))
     return Response(encode(registry), headers={"Content-Type": media_type})

@@ -166,7 +166,7 @@ async def _part(session: Session, now: datetime, jobid: int, old: Schedule) -> N
     await logs.shorten(session, row.logid, missed, through)
     assert row.reason is not None
     rest = Skipped(jobid, first, row.reason, further, last, row.lastrun, row.runs)
-    await skipping.skip(session, now, [rest], old)
+    await skipping.skip(session, now, [rest], old, is_new=False)
 
 
 async def _go_on(

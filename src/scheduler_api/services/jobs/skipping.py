@@ -31,17 +31,24 @@ async def write_off(
 
 
 async def skip(
-    session: Session, now: datetime, rows: Sequence[Skipped], schedule: Schedule | None = None
+    session: Session,
+    now: datetime,
+    rows: Sequence[Skipped],
+    schedule: Schedule | None = None,
+    *,
+    is_new: bool = True,
 ) -> list[int]:
     """Write what did not run, by the schedule that is given, or by that of each job.
 
-    Occurrences may have run already, by a clock that was ahead: then what lies between them gets rows. Gives
-    back the jobs whose next occurrence had a row already.
+    Occurrences may have run already, by a clock that was ahead: then what lies between them gets rows.
+    Unless they are new, metrics have counted them before. Gives back the jobs whose next occurrence had a row
+    already.
     """
     if not rows:
         return []
     conflicts, met = await settling.skip(session, now, rows)
-    session.when_committed(partial(_measure, rows))
+    if is_new:
+        session.when_committed(partial(_measure, rows))
     for row in rows:
         if row.logid is None and row.through is not None and (row.jobid, row.first) in met:
             await _skip_between(session, now, row, schedule)

@@ -30,6 +30,8 @@ from scheduler_api.services.runs import repairs
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.targets import Failure
 
+#: How a run ends that ran.
+RAN = {Status.FINISHED, Status.FAILED}
 #: The longest reason that a job is paused for.
 MAX_REASON = 500
 
@@ -70,7 +72,7 @@ async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> N
 
 def _measure(now: datetime, judged: Sequence[Judged]) -> None:
     """Count runs that have ended, how late those began that end as they begin, and what they stand for."""
-    counts = Counter((one.result.status, one.log.cause) for one in judged if one.is_over)
+    counts = Counter((one.result.status, one.log.cause) for one in judged if one.result.status in RAN)
     for labels, count in counts.items():
         metrics.RUNS.labels(*labels).inc(count)
     measure_starts(now, [one for one in judged if type(one.result) is Result and type(one.log) is DueLog])

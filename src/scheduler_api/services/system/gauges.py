@@ -19,6 +19,11 @@ class Gauges(NamedTuple):
     """Seconds since the first of what is due was due."""
     jobs: JobCounts
     replicas: int
+
+
+class Sizes(NamedTuple):
+    """What the installation takes on disk."""
+
     bytes: int
     """Of the whole database."""
     history: int
@@ -35,9 +40,12 @@ async def measure(session: Session) -> Gauges:
         lag=max(0.0, lag),
         jobs=await gauges.jobs(session),
         replicas=len(await overview.replicas(session)),
-        bytes=(await parts.size(session)).bytes,
-        history=sum(part.bytes for part in await parts.sizes(session)),
     )
+
+
+async def sizes(session: Session) -> Sizes:
+    """What it takes on disk; that takes a while where it is much."""
+    return Sizes((await parts.size(session)).bytes, sum(part.bytes for part in await parts.sizes(session)))
 
 
 async def series(

@@ -76,7 +76,9 @@ class Caller:
             return await self._attempt(started)
         with self._tracer.attempt(_traced(started)) as span:
             ended = await self._attempt(started)
-            span.tell({"scheduler.outcome": ended.outcome}, ended.error)
+            # The sentence may quote what was sent or answered; it is on the page of the run.
+            failure = None if ended.failure is None else str(ended.failure)
+            span.tell({"scheduler.outcome": ended.outcome}, failure)
             return ended
 
     async def _attempt(self, started: Started) -> Ended:
@@ -137,7 +139,6 @@ class Caller:
         with self._tracer.client(call.method, call.url) as span:
             call.headers["traceparent"] = span.traceparent
             answer = await self._client.call(call)
-            # What else went wrong may quote what was sent.
             failure = None if answer.failure is None else str(answer.failure)
             span.tell({"http.response.status_code": answer.status}, failure)
             return answer

@@ -4,8 +4,8 @@ An attempt is the root of its trace, as what it does lasts longer than what aske
 run are in one trace, named for the delivery, and their spans are named for the attempt: so a retry can be
 linked with the first attempt, and a run with the one that it came after, and nothing has to be kept for that.
 
-Addresses are told up to the path: what follows may be a token, as of an accepted run, or a credential of the
-target's. Instrumentation that is made for any service would tell it.
+Spans name hosts and routes, never paths or queries: these may hold a token, as of an accepted run, or a
+credential of the target's. Instrumentation that is made for any service records them.
 
 What is traced here is a span or two for each run, of which there may be thousands a second. So spans are
 what the SDK exports, made by its samplers and sent by its batches, but neither recorded nor encoded by it:
@@ -198,6 +198,7 @@ class _Exporter(OTLPSpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send some spans."""
+        # The library has no public way to send what somebody else has encoded.
         sent = self._client.export(encoded(spans))
         return SpanExportResult.SUCCESS if sent.success else SpanExportResult.FAILURE
 

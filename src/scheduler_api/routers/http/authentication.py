@@ -60,8 +60,7 @@ async def admit(request: Request, need: Need) -> None:
         with contextlib.suppress(SchedulerError, *DATABASE_ERRORS):
             request.scope["principal"] = await _principal(request)
         return
-    principal = await _reader_of_metrics(request, need) or await _principal(request)
-    request.scope["principal"] = principal
+    principal = request.scope["principal"] = await _comer(request, need)
     if principal is None:
         raise NotSignedIn(HOW)
     await _count(request, principal)
@@ -74,22 +73,26 @@ async def admit(request: Request, need: Need) -> None:
     await _look_at_object(request, principal, need.role)
 
 
-async def _reader_of_metrics(request: Request, need: Need) -> Principal | None:
-    """Who reads metrics although the database is away, or from this machine; None: judge as always."""
-    if need.role is not Role.METRICS or request.state.settings.auth is not Auth.REQUIRED:
-        return None
-    key = _key(request)
-    if key is None:
-        # What tells of single jobs needs a key. Behind a proxy that is known, none comes from here.
-        settings: Settings = request.state.settings
-        is_proxied = bool(settings.trusted_proxies or settings.proxy_user_header)
-        return SCRAPER if need.is_whole and not is_proxied and is_direct(request.scope) else None
+async def _comer(request: Request, need: Need) -> Principal | None:
+    """Who asks; for metrics also whom a key let in before the database went away, and this machine."""
+    if need.role is not Role.METRICS:
+        return await _principal(request)
     try:
-        await _principal(request)
+        return await _principal(request) or _scraper(request, need)
     except (DatabaseBusy, DatabaseUnavailable):
+        key = _key(request)
         doorkeeper: Doorkeeper = request.state.doorkeeper
-        return doorkeeper.last_known(key)
-    return None
+        known = None if key is None else doorkeeper.last_known(key)
+        if known is None:
+            raise
+        return known
+
+
+def _scraper(request: Request, need: Need) -> Principal | None:
+    """A program on this machine. Behind a proxy that is known, none is; single jobs are not for it."""
+    settings: Settings = request.state.settings
+    is_proxied = bool(settings.trusted_proxies or settings.proxy_user_header)
+    return SCRAPER if need.is_whole and not is_proxied and is_direct(request.scope) else None
 
 
 async def _count(request: Request, principal: Principal) -> None:

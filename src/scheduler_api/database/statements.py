@@ -143,7 +143,7 @@ async def savepoint(session: AsyncSession) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        # What was to be told of this part has not happened.
+        # What was to follow from this part has not happened.
         del session.info.get(WHEN_COMMITTED, [])[before:]
         driver: Connection = session.info[DRIVER]
         if not driver.in_doubt and not driver.is_closed():

@@ -55,7 +55,7 @@ def trace_id(deliveryid: str) -> str:
 
 
 def span_id(deliveryid: str, attempt: int) -> str:
-    """The span of an attempt: whoever knows which one it is knows its span."""
+    """The span of an attempt: it follows from the delivery and the number of the attempt."""
     return sha256(f"{deliveryid} {attempt}".encode()).hexdigest()[:16]
 
 

@@ -222,12 +222,14 @@ async def test_logs_are_filtered_and_paged(client: AsyncClient, database: Databa
 
 
 async def test_jobs_are_filtered_sorted_and_paged(client: AsyncClient, database: Database) -> None:
-    for name, tags, cron in (
-        ("Beta 50%", ["red"], "0 5 * * *"),
-        ("alpha", [], "@yearly"),
-        ("Gamma_1", ["red", "blue"], "* * * * *"),
+    for name, tags, starts in (
+        ("Beta 50%", ["red"], "2098-01-01"),
+        ("alpha", [], "2097-01-01"),
+        ("Gamma_1", ["red", "blue"], "2096-01-01"),
     ):
-        await client.post("/jobs", json={"jobname": name, "tags": tags, "cron": cron})
+        job = {"jobname": name, "tags": tags, "interval": 86400, "startdate": starts, "starttime": "00:00"}
+        response = await client.post("/jobs", json=job)
+        assert response.status_code == 201, response.text
     await client.post("/jobs/2/pause")
     await add_job(database, active=False, due=None, jobname="Done", interval=60)
 

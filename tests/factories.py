@@ -27,9 +27,10 @@ CIPHER = Cipher(["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
-    "logline", "logattempt", "joblog", "job", "auditevent", "idempotencykey", "concurrencylimit",
-    "hostfailure", "calendar", "projectsecret", "replica", "signintry", "signinattempt", "signinlink",
-    "usersession", "useridentity", "useraccount", "apikey", "projectrole",
+    "alert", "alertchannel", "jobissue", "logline", "logattempt", "joblog", "job", "auditevent",
+    "idempotencykey", "concurrencylimit", "hostfailure", "calendar", "projectsecret", "replica",
+    "signintry", "signinattempt", "signinlink", "usersession", "useridentity", "useraccount", "apikey",
+    "projectrole",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20
@@ -54,6 +55,10 @@ EMPTY = (
             ("logline", "lineid"),
             ("jobsecret", "secretid"),
             ("projectsecret", "secretid"),
+            ("jobissue", "issueid"),
+            ("alertchannel", "channelid"),
+            ("alertrule", "ruleid"),
+            ("alert", "alertid"),
         )
     ),
 )

@@ -94,6 +94,48 @@ class LimitNotFound(SchedulerError):
     code = "limit_not_found"
 
 
+class IssueNotFound(SchedulerError):
+    """Issue not found."""
+
+    code = "issue_not_found"
+
+    def __init__(self, issueid: int) -> None:
+        super().__init__(f"Issue {issueid} does not exist.")
+
+
+class IssueIsOver(SchedulerError):
+    """Issue is over."""
+
+    code = "issue_is_over"
+
+
+class ChannelNotFound(SchedulerError):
+    """Channel not found."""
+
+    code = "channel_not_found"
+
+    def __init__(self, channelid: int) -> None:
+        super().__init__(f"Channel {channelid} does not exist.")
+
+
+class RuleNotFound(SchedulerError):
+    """Rule not found."""
+
+    code = "rule_not_found"
+
+    def __init__(self, ruleid: int) -> None:
+        super().__init__(f"Rule {ruleid} does not exist.")
+
+
+class AlertNotFound(SchedulerError):
+    """Alert not found."""
+
+    code = "alert_not_found"
+
+    def __init__(self, alertid: int) -> None:
+        super().__init__(f"Alert {alertid} does not exist.")
+
+
 class CalendarNotFound(SchedulerError):
     """Calendar not found."""
 

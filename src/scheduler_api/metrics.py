@@ -68,6 +68,12 @@ for _status, _cause in product((Status.FINISHED, Status.FAILED), CAUSES):
     RUNS.labels(_status, _cause)
 for _outcome in ("finished", "failed", "accepted"):
     CALL.labels(_outcome)
+ALERTS = Counter(
+    "scheduler_alerts",
+    "Alerts that channels took, did not take, or that were given up (`dead`), by kind of channel.",
+    ["channel", "outcome"],
+    registry=REGISTRY,
+)
 LEASES_LOST = Counter(
     "scheduler_leases_lost",
     "Runs that were taken away from this process while it made their request: cancelled, or taken over.",

@@ -7,10 +7,12 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
 from scheduler_api import admission, descriptors, metrics
+from scheduler_api.ciphers import Cipher
 from scheduler_api.database import installation
 from scheduler_api.database.connections import Endpoints, PoolOptions
 from scheduler_api.database.engine import Database
@@ -34,6 +36,10 @@ from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.tracing import Tracer
 from scheduler_api.workers import heartbeat
+from scheduler_api.workers.alerting.loops import Alerting
+from scheduler_api.workers.alerting.mail import Mailer, MailServer
+from scheduler_api.workers.alerting.sender import Sender
+from scheduler_api.workers.alerting.watcher import Watcher
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.caller import Caller
@@ -68,8 +74,24 @@ TICKER_POOL = PoolOptions(LANES, overflow=0, timeout=5.0, settings=TICKER_SETTIN
 UPKEEP_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
 #: One listens, one tells.
 EVENTS_POOL = PoolOptions(2, overflow=0, timeout=5.0)
+#: One sends, one looks for what does not happen.
+ALERTS_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
 #: One claims, one settles, one looks after leases, one is for POST /jobs/run.
 DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTINGS)
+
+
+class Parts(NamedTuple):
+    """What begins to work when all is ready."""
+
+    deliverer: Deliverer
+    ticker: Ticker | None
+    alerting: Alerting
+
+    def cease(self) -> None:
+        """Take nothing new."""
+        for part in self:
+            if part is not None:
+                part.cease()
 
 
 @contextlib.asynccontextmanager
@@ -88,8 +110,8 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         cipher = cipher_of(settings)
         own = partial(own_database, settings, places, retirement)
         # Its name tells all others that this replica is there. It listens: to what a pooler would not tell.
-        direct = Endpoints(places.direct or places.url)
-        signals = own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
+        direct, replica = Endpoints(places.direct or places.url), f"{REPLICA}{_replica()}"
+        signals = own_database(settings, direct, retirement, replica, EVENTS_POOL)
         stack.push_async_callback(signals.close)
         await _require_same(places, requests, signals)
         name = (await requests.read(installation.place)).name
@@ -100,12 +122,12 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         delivering = _delivering(settings, own, client, caller, share.calls, feed)
         deliverer = await stack.enter_async_context(delivering)
         runner = Runner(requests, settings.batch_size, deliverer)
-        retirement.ends(deliverer.cease)
         ticker = None
         if settings.ticker:
             ticker = await stack.enter_async_context(_ticking(settings, own, feed))
-            retirement.ends(ticker.cease)
-        confirmation = await stack.enter_async_context(_beginning(settings, requests, deliverer, ticker))
+        alerting = await stack.enter_async_context(_alerting(settings, own, client, cipher))
+        retirement.ends((parts := Parts(deliverer, ticker, alerting)).cease)
+        confirmation = await stack.enter_async_context(_beginning(settings, requests, parts))
         await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
         yield AppState(
             settings=settings,
@@ -224,18 +246,19 @@ async def _delivering(
 
 
 @contextlib.asynccontextmanager
-async def _beginning(
-    settings: Settings, database: Database, deliverer: Deliverer, ticker: Ticker | None
-) -> AsyncIterator[Confirmation]:
+async def _beginning(settings: Settings, database: Database, parts: Parts) -> AsyncIterator[Confirmation]:
     """Begin to run what is due, at once or after a restore when somebody confirms it; tell that it is run."""
+    deliverer, ticker, alerting = parts
 
     def begin() -> None:
         deliverer.begin(claiming=ticker is not None)
         if ticker is not None:
             ticker.start()
+        alerting.start()
 
     def standstill() -> list[str]:
-        return [*deliverer.standstill, *([] if ticker is None else ticker.standstill)]
+        own = [*deliverer.standstill, *alerting.standstill]
+        return own if ticker is None else [*own, *ticker.standstill]
 
     confirmation = Confirmation(database, wanted=settings.start_paused)
     await confirmation.start(begin)
@@ -245,6 +268,28 @@ async def _beginning(
             yield confirmation
     finally:
         await confirmation.stop()
+
+
+@contextlib.asynccontextmanager
+async def _alerting(
+    settings: Settings, own: Callable[[str, PoolOptions], Database], client: Client, cipher: Cipher
+) -> AsyncIterator[Alerting]:
+    """Notice what does not happen, and tell people of what is wrong."""
+    database = own("scheduler-api alerts", ALERTS_POOL)
+    metrics.POOLS.watch("alerts", database.pool)
+    sender = Sender(database, client, cipher, _mailer(settings), settings.base_url)
+    alerting = Alerting(sender, Watcher(database))
+    try:
+        yield alerting
+    finally:
+        await alerting.stop()
+        await database.close()
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    if settings.smtp_url is None or settings.mail_from is None:
+        return None
+    return Mailer(MailServer(settings.smtp_url.get_secret_value(), settings.mail_from))
 
 
 @contextlib.asynccontextmanager
@@ -268,7 +313,7 @@ async def _ticking(
 
 def shares(settings: Settings) -> Shares:
     """How many calls, connections of clients and streams there may be at once. Raises Misconfigured."""
-    pools = (TICKER_POOL, UPKEEP_POOL, EVENTS_POOL, DELIVERY_POOL)
+    pools = (TICKER_POOL, UPKEEP_POOL, EVENTS_POOL, DELIVERY_POOL, ALERTS_POOL)
     databases = settings.pool_size + settings.pool_overflow + sum(pool.kept + pool.overflow for pool in pools)
     # Each lookup of a name has a socket of its own.
     kept = databases + LOOKUP_THREADS + HANGING_THREADS

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from email.utils import parseaddr
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -54,6 +55,23 @@ def _split(value: object) -> object:
 
 def _http_url(value: SecretStr) -> SecretStr:
     _base_url(value.get_secret_value())
+    return value
+
+
+def _smtp_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in {"smtp", "smtps", "smtp+plain"} or not parts.hostname:
+        raise ValueError("must be smtp://, smtps:// or smtp+plain://, and a host")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must end with the host or the port")
+    _ = parts.port
+    return value
+
+
+def _sender(value: str) -> str:
+    _, address = parseaddr(value)
+    if "@" not in address or not value.isprintable():
+        raise ValueError("must be an e-mail address, or a name and an address in angle brackets")
     return value
 
 
@@ -275,6 +293,14 @@ class Settings(BaseSettings):
         description="Where this process sends a sign of life (`GET`) each minute in which it has done its "
         "work, such as a check of Healthchecks. Give each process a check of its own: `{hostname}` in it is "
         "replaced.",
+    )
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = Field(
+        None,
+        description="The mail server for alerts, such as `smtp://user:password@mail.example.com:587`. "
+        "`smtp://` encrypts by STARTTLS, `smtps://` from the beginning, `smtp+plain://` not at all.",
+    )
+    mail_from: Annotated[str, AfterValidator(_sender)] | None = Field(
+        None, description="Whom e-mail with alerts is from, such as `scheduler@example.com`."
     )
     shutdown_grace: float = Field(
         20.0,

@@ -48,6 +48,13 @@ class ChangeAction(StrEnum):
     PROJECT_ADDED = "projectadded"
     PROJECT_CHANGED = "projectchanged"
     PROJECT_REMOVED = "projectremoved"
+    CHANNEL_ADDED = "channeladded"
+    CHANNEL_CHANGED = "channelchanged"
+    CHANNEL_REMOVED = "channelremoved"
+    RULE_ADDED = "ruleadded"
+    RULE_REMOVED = "ruleremoved"
+    ACKNOWLEDGED = "acknowledged"
+    REDRIVEN = "redriven"
 
 
 class Change(Output):

@@ -145,7 +145,7 @@ EDIT = Statement(
     .where(job.c.jobid == bindparam("jobid"))
     .values(
         {column: bindparam(column) for column in (*WRITTEN, *DERIVED, *Continuation._fields)}
-        | {"version": job.c.version + 1}
+        | {"distance": None, "version": job.c.version + 1}
     )
 )
 TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))

@@ -38,7 +38,10 @@ NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid",
 RESUME = Statement(
     update(job)
     .where(job.c.jobid == any_(bindparam("jobids")))
-    .values(NOT_PAUSED | {"active": bindparam("active"), "version": job.c.version + 1})
+    .values(
+        NOT_PAUSED
+        | {"active": bindparam("active"), "watchedfrom": bindparam("now"), "version": job.c.version + 1}
+    )
 )
 BURY = Statement(
     update(job)
@@ -87,9 +90,9 @@ async def pause(
     await session.all(PAUSE, now=now, jobids=jobids, resumefroms=resumefroms, **why._asdict())
 
 
-async def resume(session: Session, jobids: Sequence[int], *, active: bool) -> None:
+async def resume(session: Session, now: datetime, jobids: Sequence[int], *, active: bool) -> None:
     """Mark jobs as no longer paused: active, or completed."""
-    await session.all(RESUME, jobids=jobids, active=active)
+    await session.all(RESUME, now=now, jobids=jobids, active=active)
 
 
 async def bury(session: Session, now: datetime, jobids: Sequence[int]) -> None:

@@ -56,6 +56,8 @@ class JobRules(NamedTuple):
     """Whether other jobs run after it."""
     deleted: bool
     """Whether it was deleted, while what asked for this run was in progress."""
+    openissues: int
+    """How many issues of it are open."""
 
 
 # Most jobs of most services are plain intervals: the schedules of the others are read apart. What is settled
@@ -64,7 +66,8 @@ class JobRules(NamedTuple):
 RULES = Statement(
     f"""
     SELECT jobid, "interval", misfire, grace, overlap, concurrency, tags, project,
-           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed, deletedat IS NOT NULL AS deleted
+           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed, deletedat IS NOT NULL AS deleted,
+           openissues
     FROM job WHERE jobid = ANY(:jobids)
     FOR NO KEY UPDATE SKIP LOCKED
     """,

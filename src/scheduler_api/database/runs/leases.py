@@ -29,6 +29,8 @@ class LeasedLog(ScheduleRow):
     """Whether there is more to the schedule than an interval, or one start."""
     followed: bool
     """Whether other jobs run after it."""
+    openissues: int
+    """How many issues of the job are open."""
     logid: int
     cause: str
     status: str
@@ -62,7 +64,7 @@ def _leased(accepted: str) -> str:
     return f"""
     SELECT {SCHEDULE}, misfire, grace, overlap, autopause, pausedat, deletedat,
            CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
-           logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
+           openissues, logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
            joblog.lastrun, joblog.host, leasetoken, leaseuntil,
            {accepted} AS accepted
     FROM joblog JOIN job ON job.jobid = joblog.jobid

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from scheduler_api.actors import SCHEDULE, Actor
+from scheduler_api.actors import SCHEDULE, Actor, ActorKind
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume, RunOrder
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Job
@@ -33,6 +33,7 @@ from scheduler_api.errors import (
     ScheduleUnusable,
 )
 from scheduler_api.schedule import Future, Misfire, Reason
+from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import locking, opening, planning, quotas, skipping
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.jobs.reading import get
@@ -69,6 +70,7 @@ async def pause_locked(
     await many.pause(session, now, Pausing(order.reason, order.until, pauseid), goes_on)
     if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
         await pending.announce(session)
+    await noticing.paused(session, now, [jobid], is_asked=actor.kind is not ActorKind.SCHEDULE)
     said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
     await changes.record(session, now, actor, Event(ChangeAction.PAUSED, jobid, after=said))
 
@@ -153,7 +155,8 @@ async def _go_on(session: Session, actor: Actor, locked: LockedJob, missed: Miss
     except ScheduleUnusable:
         log.exception("a paused job cannot go on", jobid=job.jobid)
     # Completed, but for a run in progress: that retires the job when it settles.
-    await many.resume(session, [job.jobid], active=first is not None or _lasts(locked))
+    await many.resume(session, now, [job.jobid], active=first is not None or _lasts(locked))
+    await noticing.resumed(session, now, [job.jobid])
     if future is not None and first is not None:
         await locking.go_on(session, now, locked, future, first, overlap=job.overlap)
     await changes.record(

@@ -19,6 +19,7 @@ from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason
+from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import (
     chains,
     locking,
@@ -115,6 +116,8 @@ async def _redefine(
     await definitions.edit(session, jobid, values, state)
     if "target" in changed:
         await pending.rehost(session, jobid, draft.host)
+    by_schedule = bool(OF_SCHEDULE & set(changed)) or values["calendardays"] != job.calendardays
+    await noticing.edited(session, now, jobid, schedule=by_schedule, target="target" in changed)
     was, became = difference(before, after)
     if values["calendardays"] != job.calendardays:
         was["calendardays"] = lacking(job.calendardays, values["calendardays"])
@@ -187,6 +190,7 @@ async def delete(
     await chains.require_no_followers(session, jobid)
     if history is History.REMOVE:
         named = (await definitions.names(session, [jobid]))[jobid]
+        await noticing.deleted(session, now, [jobid])
         await removal.remove(session, now, jobid)
         removed = Event(ChangeAction.DELETED, jobid, {"jobname": named.jobname}, project=named.project)
         await changes.record(session, now, actor, removed)
@@ -194,4 +198,5 @@ async def delete(
     await _close(session, now, locked)
     await skipping.skip(session, now, as_deleted(await opened.pending_of(session, jobid)))
     await many.bury(session, now, [jobid])
+    await noticing.deleted(session, now, [jobid])
     await changes.record(session, now, actor, Event(ChangeAction.DELETED, jobid))

@@ -182,7 +182,7 @@ async def _go_on(
     if locked.job.is_paused:
         if first is None and draft.after is None and not locked.under_way:
             # Nothing is left to resume: it is completed.
-            await many.resume(session, [locked.job.jobid], active=False)
+            await many.resume(session, now, [locked.job.jobid], active=False)
         return wanted._replace(active=False)
     await locking.take_back(session, locked, but=first)
     if first is None:

@@ -24,6 +24,7 @@ from scheduler_api.database.runs.pending import Wanted
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Misfire
+from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import editing, locking, planning, skipping
 from scheduler_api.services.jobs.planning import Carried
 
@@ -61,6 +62,7 @@ async def pause(
     await pending.withdraw(session, [next_run.logid for next_run in taken])
     goes_on = {next_run.jobid: next_run.scheduledfor for next_run in taken}
     await many.pause(session, now, Pausing(order.reason, order.until, pauseid), goes_on)
+    await noticing.paused(session, now, goes_on, is_asked=True)
     if order.until is not None and order.until - now < locking.ANNOUNCE_WITHIN:
         await pending.announce(session)
     said = order.model_dump(mode="json") | {"pauseid": str(pauseid)}
@@ -80,7 +82,8 @@ async def resume(
         return ()
     added = await pending.add(session, wanted)
     done = [one.jobid for one in wanted if one.jobid in added]
-    await many.resume(session, done, active=True)
+    await many.resume(session, now, done, active=True)
+    await noticing.resumed(session, now, done)
     if any(one.tried - now < locking.ANNOUNCE_WITHIN for one in wanted):
         await pending.announce(session)
     said = {jobid: {"missed": missed} for jobid in done}
@@ -134,6 +137,7 @@ async def delete(session: Session, now: datetime, actor: Actor, jobids: Sequence
     asked = [row for one in gone for row in one.asked]
     await skipping.skip(session, now, editing.as_deleted(asked))
     await many.bury(session, now, done)
+    await noticing.deleted(session, now, done)
     await many.record(session, now, actor, ChangeAction.DELETED, dict.fromkeys(done))
     return done
 

@@ -6,14 +6,16 @@ Who runs, makes calls, takes reports, cancels or takes over decides what became 
 
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
 from scheduler_api import metrics
 from scheduler_api.actors import SCHEDULE
+from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.jobs.actions import Pause
+from scheduler_api.database.alerts.issues import Noticed
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.runs import following, logs, standing
 from scheduler_api.database.runs import settling as statements
@@ -23,7 +25,8 @@ from scheduler_api.database.runs.settling import AttemptEnd, Result, Skipped
 from scheduler_api.database.runs.standing import NOTHING, Outcome
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable
-from scheduler_api.schedule import Status
+from scheduler_api.schedule import Reason, Status
+from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import actions, chains, locking, opening, planning, skipping
 from scheduler_api.services.jobs.locking import LockedJob
 from scheduler_api.services.runs import repairs
@@ -34,6 +37,8 @@ from scheduler_api.targets import Failure
 RAN = {Status.FINISHED, Status.FAILED}
 #: The longest reason that a job is paused for.
 MAX_REASON = 500
+#: Why occurrences have not run that nobody has kept from it.
+MISSED = {Reason.MISFIRE, Reason.OVERLAP}
 
 
 class Judged(NamedTuple):
@@ -169,6 +174,77 @@ async def fire_chains(session: Session, now: datetime, judged: Sequence[Judged])
     await chains.fire(session, now, [one.log.logid for one in judged if one.rules.followed and one.is_over])
 
 
+async def notice_issues(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
+    """What results show to be wrong with jobs is noticed, and what they show to be over."""
+    telling = {one.log.jobid for one in judged if one.rules.openissues or _is_bad(one)}
+    left = [one for one in judged if one.log.jobid in telling and one.is_over]
+    known: set[int] = set()
+    while left:
+        # Results of one job count one after the other.
+        first = {one.log.jobid: one for one in reversed(left)}
+        left = [one for one in left if first[one.log.jobid] is not one]
+        began = {
+            jobid: (one.log.startedat if isinstance(one.log, LeasedLog) else None) or now
+            for jobid, one in first.items()
+            if one.result.status == Status.FINISHED and (one.rules.openissues or jobid in known)
+        }
+        await noticing.succeeded(session, now, began)
+        noticed = missed_in(first.values()) + _failed_in(first.values())
+        await noticing.notice(session, now, noticed)
+        known |= {one.jobid for one in noticed}
+
+
+def _is_bad(one: Judged) -> bool:
+    result = one.result
+    if isinstance(result, Skipped) or one.beside or result.missed:
+        return True
+    return result.status == Status.FAILED
+
+
+def _is_deleted(rules: JobRules | LeasedLog) -> bool:
+    return rules.deleted if isinstance(rules, JobRules) else rules.deletedat is not None
+
+
+def _failed_in(judged: Iterable[Judged]) -> list[Noticed]:
+    """The runs that have failed for good, but for those that somebody has cancelled."""
+    return [
+        Noticed(
+            one.log.jobid,
+            JobIssueKind.FAILED,
+            first=one.log.scheduledfor,
+            last=one.log.scheduledfor,
+            logid=one.log.logid,
+            error=one.result.error,
+        )
+        for one in judged
+        if isinstance(one.result, Result)
+        and one.result.status == Status.FAILED
+        and not _is_deleted(one.rules)
+        and (one.end is None or one.end.failure is not Failure.CANCELLED)
+    ]
+
+
+def missed_in(judged: Iterable[Judged]) -> list[Noticed]:
+    """The occurrences that came and went without a run of their own."""
+    found = []
+    for one in judged:
+        if _is_deleted(one.rules):
+            continue
+        result, log = one.result, one.log
+        if isinstance(result, Result) and result.missed:
+            last = result.through
+            found.append(_missed(log.jobid, result.missed, (log.scheduledfor, last), log.logid))
+        for row in (*one.beside, *([result] if isinstance(result, Skipped) else [])):
+            if row.reason in MISSED:
+                span = row.first, row.through or row.first
+                found.append(_missed(row.jobid, 1 + (row.missed or 0), span, row.logid))
+    return found
+
+
+def _missed(jobid: int, count: int, span: tuple[datetime, datetime | None], logid: int | None) -> Noticed:
+    return Noticed(jobid, JobIssueKind.MISSED, count, *span, logid)
+
+
 async def pause_failing(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Jobs that fail as often as they may, or whose target is gone for good, are paused."""
     failed = {
@@ -192,6 +268,8 @@ async def pause_failing(session: Session, now: datetime, judged: Sequence[Judged
             order = Pause.model_construct(reason=reason[:MAX_REASON], until=None)
             with contextlib.suppress(JobNotFound, JobIsDeleted, JobHasNoFuture):
                 await actions.pause_locked(session, SCHEDULE, await locking.lock(session, now, jobid), order)
+                paused = Noticed(jobid, JobIssueKind.PAUSED, logid=log.logid, error=order.reason)
+                await noticing.notice(session, now, [paused])
 
 
 def _why_pause(log: LeasedLog, end: Ended, result: Result, failures: int) -> str | None:
@@ -216,5 +294,6 @@ def _why_pause(log: LeasedLog, end: Ended, result: Result, failures: int) -> str
 CONSEQUENCES: tuple[Callable[[Session, datetime, Sequence[Judged]], Awaitable[None]], ...] = (
     complete,
     fire_chains,
+    notice_issues,
     pause_failing,
 )

@@ -12,10 +12,11 @@ from scheduler_api.database.runs.settling import Result
 from scheduler_api.database.singly import as_a_whole_or_singly
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Status
+from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import skipping
 from scheduler_api.services.runs import repairs
 from scheduler_api.services.runs.judging import judge, refused
-from scheduler_api.services.runs.settling import Judged, measure_starts, settle
+from scheduler_api.services.runs.settling import Judged, measure_starts, missed_in, settle
 
 
 class Begun(NamedTuple):
@@ -61,6 +62,7 @@ async def _begin(
     await settle(session, now, [one for one in judged if one.is_over])
     starts = [one for one in judged if not one.is_over]
     await skipping.skip(session, now, [row for one in starts for row in one.beside])
+    await noticing.notice(session, now, missed_in(starts))
     results = [one.result for one in starts if isinstance(one.result, Result)]
     started = await claims.start(session, now, terms, results) if results else {}
     begun = [one for one in starts if one.log.logid in started]

@@ -1,0 +1,79 @@
+"""Issues of jobs: what is wrong with a job, from when it is noticed until it is over."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from scheduler_api.contracts.values import Input, Instant, Output
+
+
+class JobIssueKind(StrEnum):
+    """What is wrong with a job."""
+
+    FAILED = "failed"
+    """Its runs fail, with all their attempts."""
+    MISSED = "missed"
+    """Occurrences did not run: the service was down, or the run before took too long."""
+    LATE = "late"
+    """A run has not begun long after it was due."""
+    STUCK = "stuck"
+    """A run takes far longer than usual."""
+    SILENT = "silent"
+    """No run has finished for twice the usual time."""
+    PAUSED = "paused"
+    """The service has paused it, as it failed so often, or its target is gone."""
+
+
+class Ending(StrEnum):
+    """Why an issue is over."""
+
+    RECOVERED = "recovered"
+    EDITED = "edited"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    DELETED = "deleted"
+
+
+class IssueState(StrEnum):
+    """Which issues to list."""
+
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class JobIssue(Output):
+    """What is wrong with a job, or was."""
+
+    issueid: int
+    jobid: int
+    jobname: str
+    project: str
+    timezone: str
+    kind: JobIssueKind
+    since: datetime = Field(description="When it was noticed first.")
+    seenat: datetime = Field(description="When it was noticed last.")
+    times: int = Field(description="How many runs failed, or how many occurrences were missed, since then.")
+    firstfor: datetime | None = Field(description="The first occurrence that it is about.")
+    lastfor: datetime | None = Field(description="The last one.")
+    logid: int | None = Field(description="The run that it was noticed by last.")
+    error: str | None = Field(description="What that run said.")
+    endedat: datetime | None = Field(description="When it was over; null while it is open.")
+    ending: Ending | None = Field(description="Why it is over.")
+    ackedby: str | None = Field(description="Who has acknowledged it.")
+    ackedat: datetime | None
+    ackeduntil: datetime | None = Field(
+        description="Until when nobody is reminded; null: until it is over, if it was acknowledged."
+    )
+
+
+class Acknowledgement(Input):
+    """That somebody knows of an issue: nobody is reminded of it meanwhile."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"until": "2030-02-01T09:00:00Z"}]})
+
+    until: Annotated[
+        Instant | None,
+        Field(description="Until when; null: until the issue is over. That it is over is told in any case."),
+    ] = None

@@ -1,0 +1,1 @@
+"""Statements on what is wrong with jobs, and on who is told of it."""

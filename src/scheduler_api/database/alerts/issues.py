@@ -1,0 +1,274 @@
+"""Statements on issues of jobs: noticed and over, each with what channels are to be told of that.
+
+An issue is changed under its job's lock. What is told is written by the same statement, with what the job and
+the issue were then: it is true whatever becomes of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.database.statements import Session, Statement
+
+#: Nobody is reminded before; and again after each further day.
+REMIND_FIRST, REMIND_AGAIN = timedelta(hours=6), timedelta(days=1)
+#: Characters of an error that are kept.
+MAX_ERROR = 2000
+
+
+class IssueRow(NamedTuple):
+    """An issue, and the job that it is of."""
+
+    issueid: int
+    jobid: int
+    jobname: str
+    project: str
+    timezone: str
+    kind: str
+    since: datetime
+    seenat: datetime
+    times: int
+    firstfor: datetime | None
+    lastfor: datetime | None
+    logid: int | None
+    error: str | None
+    endedat: datetime | None
+    ending: str | None
+    ackedby: str | None
+    ackedat: datetime | None
+    ackeduntil: datetime | None
+
+
+#: What an alert says of an issue, whose columns are `told`, and of its job.
+_FACTS = """
+    jsonb_build_object(
+        'jobname', job.jobname, 'project', job.project, 'tags', job.tags, 'timezone', job.timezone,
+        'host', job.host, 'owner', job.owner, 'runbook', job.runbook, 'kind', told.kind, 'since', told.since,
+        'times', told.times, 'firstfor', told.firstfor, 'lastfor', told.lastfor, 'logid', told.logid,
+        'error', told.error, 'ending', told.ending, 'endedat', told.endedat
+    )
+"""
+#: Whether a rule is about an issue that is noticed of a job.
+COVERS = """
+    (rule.project IS NULL OR rule.project = job.project) AND (rule.tag IS NULL OR rule.tag = ANY(job.tags))
+    AND (rule.jobid IS NULL OR rule.jobid = job.jobid)
+"""
+#: After how many of them it tells.
+_AFTER = "CASE WHEN told.kind = 'failed' THEN rule.after ELSE 1 END"
+NOTICE = Statement(
+    f"""
+    WITH given AS (
+        SELECT * FROM unnest(
+            CAST(:jobids AS bigint[]), CAST(:kinds AS text[]), CAST(:counts AS bigint[]),
+            CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[]), CAST(:logids AS bigint[]),
+            CAST(:errors AS text[])
+        ) AS given (jobid, kind, more, first, last, log, why)
+    ), told AS (
+        INSERT INTO jobissue AS known
+            (jobid, kind, since, seenat, times, firstfor, lastfor, logid, error, remindat)
+        SELECT jobid, kind, :now, :now, more, first, last, log, why, :remindat FROM given ORDER BY jobid, kind
+        ON CONFLICT (jobid, kind) WHERE endedat IS NULL DO UPDATE SET
+            times = known.times + excluded.times, seenat = excluded.seenat, error = excluded.error,
+            lastfor = greatest(known.lastfor, excluded.lastfor), logid = coalesce(excluded.logid, known.logid)
+        RETURNING known.*
+    ), counted AS (
+        UPDATE job SET openissues = openissues + new.count FROM (
+            SELECT jobid, count(*) AS count FROM told JOIN given USING (jobid, kind)
+            WHERE told.times = more GROUP BY jobid
+        ) AS new WHERE job.jobid = new.jobid
+    )
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
+    SELECT DISTINCT ON (told.issueid, rule.channelid)
+           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}
+    FROM told JOIN given USING (jobid, kind) JOIN job ON job.jobid = told.jobid
+    JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
+    WHERE told.times - more < {_AFTER} AND told.times >= {_AFTER}
+    ORDER BY told.issueid, rule.channelid, rule.ruleid
+    ON CONFLICT DO NOTHING
+    """
+)
+#: Those who were told that an issue is open.
+_TOLD = "alert AS opened ON opened.issueid = told.issueid AND opened.event = 'opened'"
+END = Statement(
+    f"""
+    WITH given AS (
+        SELECT * FROM unnest(CAST(:jobids AS bigint[]), CAST(:begans AS timestamptz[]))
+            AS given (jobid, began)
+    ), told AS (
+        UPDATE jobissue SET endedat = :now, ending = :ending FROM given
+        WHERE jobissue.jobid = given.jobid AND endedat IS NULL AND kind = ANY(CAST(:kinds AS text[]))
+          -- What made up for occurrences that were missed does not end that: the next one does.
+          AND (kind <> 'missed' OR began IS NULL OR seenat < began)
+        RETURNING jobissue.*
+    ), counted AS (
+        UPDATE job SET openissues = openissues - over.count FROM (
+            SELECT jobid, count(*) AS count FROM told GROUP BY jobid
+        ) AS over WHERE job.jobid = over.jobid
+    )
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
+    SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}
+    FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
+    LEFT JOIN alertrule AS rule USING (ruleid)
+    WHERE coalesce(rule.recovers, true)
+    ON CONFLICT DO NOTHING
+    """
+)
+# Those whose jobs somebody else holds are left for the next time.
+# All columns of an issue, and what is said of its job.
+_LISTED = """
+    SELECT issueid, jobid, jobname, job.project, job.timezone, jobissue.kind, since, seenat, times, firstfor,
+           lastfor, logid, error, endedat, ending, ackedby, ackedat, ackeduntil
+    FROM jobissue JOIN job USING (jobid)
+"""
+_WANTED = """
+    (CAST(:kind AS text) IS NULL OR jobissue.kind = :kind)
+    AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
+    AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects)) AND job.removedat IS NULL
+"""
+OPEN = Statement(
+    f"{_LISTED} WHERE endedat IS NULL AND issueid < :before AND {_WANTED} ORDER BY issueid DESC LIMIT :limit",
+    IssueRow,
+)
+ENDED = Statement(
+    f"{_LISTED} WHERE endedat IS NOT NULL AND issueid < :before AND {_WANTED}"
+    " ORDER BY issueid DESC LIMIT :limit",
+    IssueRow,
+)
+ONE = Statement(f"{_LISTED} WHERE issueid = :issueid", IssueRow)
+COUNT = Statement(
+    """
+    SELECT count(*) FROM (
+        SELECT FROM jobissue JOIN job USING (jobid)
+        WHERE endedat IS NULL AND job.removedat IS NULL
+          AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))
+        LIMIT :limit
+    ) AS open
+    """
+)
+ACKNOWLEDGE = Statement(
+    """
+    UPDATE jobissue SET ackedby = :who, ackedat = :now, ackeduntil = :until
+    WHERE issueid = :issueid AND endedat IS NULL RETURNING issueid
+    """
+)
+PRUNE = Statement(
+    """
+    DELETE FROM jobissue WHERE issueid IN (
+        SELECT issueid FROM jobissue WHERE endedat < :before ORDER BY endedat LIMIT :limit
+    )
+    """
+)
+REMIND = Statement(
+    f"""
+    WITH due AS (
+        SELECT issueid FROM jobissue JOIN job USING (jobid)
+        WHERE endedat IS NULL AND remindat <= :now AND (ackedat IS NULL OR ackeduntil <= :now)
+        ORDER BY remindat LIMIT :limit
+        FOR UPDATE OF jobissue SKIP LOCKED FOR NO KEY UPDATE OF job SKIP LOCKED
+    ), told AS (
+        UPDATE jobissue SET remindat = :again, reminders = reminders + 1 FROM due
+        WHERE jobissue.issueid = due.issueid RETURNING jobissue.*
+    )
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, number, at, facts)
+    SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'reminder', told.reminders, :now,
+           {_FACTS}
+    FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
+    JOIN alertrule AS rule USING (ruleid) WHERE rule.reminds
+    ON CONFLICT DO NOTHING
+    """
+)
+
+
+class Noticed(NamedTuple):
+    """Something that is wrong with a job."""
+
+    jobid: int
+    kind: JobIssueKind
+    times: int = 1
+    """How many runs or occurrences it is about."""
+    first: datetime | None = None
+    """The first of these occurrences."""
+    last: datetime | None = None
+    """The last one."""
+    logid: int | None = None
+    error: str | None = None
+
+    def and_then(self, other: "Noticed") -> "Noticed":
+        """The same with what was noticed of the same job and kind next."""
+        return other._replace(
+            times=self.times + other.times, first=self.first, logid=other.logid or self.logid
+        )
+
+
+async def notice(session: Session, now: datetime, noticed: Sequence[Noticed]) -> None:
+    """Write down what is wrong with jobs that are locked, once a job and kind, and who is to be told."""
+    values = {
+        "jobids": [one.jobid for one in noticed],
+        "kinds": [one.kind for one in noticed],
+        "counts": [one.times for one in noticed],
+        "firsts": [one.first for one in noticed],
+        "lasts": [one.last for one in noticed],
+        "logids": [one.logid for one in noticed],
+        "errors": [one.error and one.error[:MAX_ERROR] for one in noticed],
+    }
+    await session.all(NOTICE, now=now, remindat=now + REMIND_FIRST, **values)
+
+
+async def end(
+    session: Session,
+    now: datetime,
+    ending: Ending,
+    kinds: Sequence[JobIssueKind],
+    jobs: Mapping[int, datetime | None],
+) -> None:
+    """End the open issues of these kinds of jobs that are locked, and tell those who know of them.
+
+    Each job comes with when the run began that proves it, if one does: a run does not end what was missed
+    before it began.
+    """
+    values = {"jobids": list(jobs), "begans": list(jobs.values()), "kinds": list(kinds)}
+    await session.all(END, now=now, ending=ending, **values)
+
+
+async def remind(session: Session, now: datetime, limit: int) -> None:
+    """Remind of up to `limit` issues that have been open for long, whoever was told of them."""
+    await session.all(REMIND, now=now, again=now + REMIND_AGAIN, limit=limit)
+
+
+class IssueFilter(NamedTuple):
+    """Which issues; None: whatever it is."""
+
+    kind: str | None = None
+    jobid: int | None = None
+    projects: Sequence[str] | None = None
+
+
+async def listing(
+    session: Session, wanted: IssueFilter, before: int, limit: int, *, is_open: bool
+) -> list[IssueRow]:
+    """Up to `limit` issues with an issueid below `before`, the newest first."""
+    statement = OPEN if is_open else ENDED
+    return await session.all(statement, before=before, limit=limit, **wanted._asdict())
+
+
+async def one(session: Session, issueid: int) -> IssueRow | None:
+    """The issue."""
+    return await session.one_or_none(ONE, issueid=issueid)
+
+
+async def count_open(session: Session, projects: Sequence[str] | None, limit: int) -> int:
+    """How many issues are open, counted up to `limit`."""
+    return int(await session.value(COUNT, projects=projects, limit=limit))
+
+
+async def acknowledge(
+    session: Session, now: datetime, issueid: int, who: str, until: datetime | None
+) -> bool:
+    """Write down that somebody knows of an open issue; False: it is over."""
+    return await session.one_or_none(ACKNOWLEDGE, now=now, issueid=issueid, who=who, until=until) is not None
+
+
+async def prune(session: Session, before: datetime, limit: int) -> None:
+    """Forget up to `limit` issues that were over before then."""
+    await session.all(PRUNE, before=before, limit=limit)

@@ -1,0 +1,249 @@
+"""Statements on the outbox: what channels are to be told, taken by one replica at a time for each channel."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from scheduler_api.database.statements import Session, Statement
+
+
+class TakenChannel(NamedTuple):
+    """A channel that a replica sends to for a while."""
+
+    channelid: int
+    name: str
+    kind: str
+    recipients: list[str]
+    ciphertext: bytes | None
+    failures: int
+
+
+class WaitingAlert(NamedTuple):
+    """An alert that is part of the message to send."""
+
+    alertid: int
+    messageid: UUID
+    issueid: int | None
+    jobid: int | None
+    event: str
+    number: int
+    at: datetime
+    facts: dict[str, Any]
+
+
+class AlertRow(NamedTuple):
+    """An alert, as people are shown it."""
+
+    alertid: int
+    channelid: int
+    channel: str
+    issueid: int | None
+    jobid: int | None
+    jobname: str | None
+    kind: str | None
+    event: str
+    at: datetime
+    attempts: int
+    sentat: datetime | None
+    deadat: datetime | None
+    error: str | None
+
+
+WAITS = "sentat IS NULL AND deadat IS NULL"
+# What is noticed within moments is told together: a channel is taken when its news are a moment old, or
+# cannot wait. Alerts of a channel come in the order of their ids, more or less.
+TAKE_CHANNEL = Statement(
+    f"""
+    WITH open AS (
+        SELECT alertchannel.channelid FROM alertchannel
+        CROSS JOIN LATERAL (
+            SELECT at, messageid FROM alert WHERE alert.channelid = alertchannel.channelid AND {WAITS}
+            ORDER BY alertid LIMIT 1
+        ) AS first
+        CROSS JOIN LATERAL (
+            SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {WAITS}
+            ORDER BY alertid DESC LIMIT 1
+        ) AS last
+        WHERE openfrom <= :now AND (leaseuntil IS NULL OR leaseuntil <= :now)
+          AND (first.messageid IS NOT NULL OR last.at <= :settled OR first.at <= :urgent)
+        ORDER BY first.at LIMIT 1 FOR UPDATE OF alertchannel SKIP LOCKED
+    )
+    UPDATE alertchannel SET leasetoken = :token, leaseuntil = :until
+    FROM open WHERE alertchannel.channelid = open.channelid
+    RETURNING alertchannel.channelid, name, kind, recipients, ciphertext, failures
+    """,
+    TakenChannel,
+)
+# A message that was begun is sent again as it was, before anything else.
+TAKE_ALERTS = Statement(
+    f"""
+    WITH first AS (
+        SELECT messageid FROM alert WHERE channelid = :channelid AND {WAITS} ORDER BY alertid LIMIT 1
+    ), taken AS (
+        SELECT alertid FROM alert
+        WHERE channelid = :channelid AND {WAITS}
+          AND messageid IS NOT DISTINCT FROM (SELECT messageid FROM first)
+        ORDER BY alertid LIMIT :limit
+    )
+    UPDATE alert SET messageid = coalesce(messageid, :messageid), attempts = attempts + 1
+    FROM taken WHERE alert.alertid = taken.alertid
+    RETURNING alert.alertid, messageid, issueid, jobid, event, number, at, facts
+    """,
+    WaitingAlert,
+)
+# Whoever holds the channel by now: it was sent.
+SENT = Statement(f"UPDATE alert SET sentat = :now, error = NULL WHERE alertid = ANY(:alertids) AND {WAITS}")
+FAILED = Statement(
+    f"""
+    UPDATE alert
+    SET error = :error, deadat = CASE WHEN CAST(:is_dead AS bool) THEN CAST(:now AS timestamptz) END
+    WHERE alertid = ANY(:alertids) AND {WAITS}
+    """
+)
+SENT_SINCE = Statement(
+    """
+    SELECT count(*) FROM (
+        SELECT FROM alert WHERE channelid = :channelid AND sentat > :since LIMIT :limit
+    ) AS sent
+    """
+)
+RELEASE = Statement(
+    """
+    UPDATE alertchannel SET leasetoken = NULL, leaseuntil = NULL, openfrom = :openfrom, lastsent = :now,
+        failures = 0, failingsince = NULL, error = NULL
+    WHERE channelid = :channelid AND leasetoken = :token
+    """
+)
+RELEASE_FAILED = Statement(
+    """
+    UPDATE alertchannel SET leasetoken = NULL, leaseuntil = NULL, openfrom = :openfrom,
+        failures = failures + 1, failingsince = coalesce(failingsince, :now), error = :error
+    WHERE channelid = :channelid AND leasetoken = :token RETURNING failingsince
+    """
+)
+ADD_TEST = Statement(
+    """
+    INSERT INTO alert (channelid, event, at, facts) VALUES (:channelid, 'test', :now, '{}') RETURNING alertid
+    """
+)
+LISTED = Statement(
+    """
+    SELECT alertid, alert.channelid, alertchannel.name AS channel, issueid, jobid,
+           facts ->> 'jobname' AS jobname, facts ->> 'kind' AS kind, event, at, attempts, sentat, deadat,
+           alert.error
+    FROM alert JOIN alertchannel USING (channelid)
+    WHERE alertid < :before
+      AND (CAST(:channelid AS bigint) IS NULL OR alert.channelid = :channelid)
+      AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
+      AND CASE CAST(:state AS text) WHEN 'waiting' THEN sentat IS NULL AND deadat IS NULL
+          WHEN 'sent' THEN sentat IS NOT NULL WHEN 'dead' THEN deadat IS NOT NULL ELSE true END
+    ORDER BY alertid DESC LIMIT :limit
+    """,
+    AlertRow,
+)
+# As a message of its own, with what it was before: it may have been taken after all.
+REDRIVE = Statement(
+    "UPDATE alert SET deadat = NULL WHERE alertid = :alertid AND deadat IS NOT NULL RETURNING channelid"
+)
+RETRY_NOW = Statement("UPDATE alertchannel SET openfrom = :now WHERE channelid = :channelid")
+IS_THERE = Statement("SELECT alertid FROM alert WHERE alertid = :alertid")
+PRUNE = Statement(
+    """
+    DELETE FROM alert WHERE alertid IN (
+        SELECT alertid FROM alert WHERE at < :before AND num_nonnulls(sentat, deadat) > 0
+        ORDER BY at LIMIT :limit
+    )
+    """
+)
+
+
+class Holding(NamedTuple):
+    """The hold that a replica has on a channel."""
+
+    token: UUID
+    until: datetime
+
+
+async def take_channel(
+    session: Session, now: datetime, settled: datetime, urgent: datetime, hold: Holding
+) -> TakenChannel | None:
+    """A channel that is to be told something, for this replica alone; None: there is none.
+
+    Its news are older than `settled`, or one of them is older than `urgent`.
+    """
+    values = {"settled": settled, "urgent": urgent, "token": hold.token, "until": hold.until}
+    return await session.one_or_none(TAKE_CHANNEL, now=now, **values)
+
+
+async def take_alerts(session: Session, channelid: int, messageid: UUID, limit: int) -> list[WaitingAlert]:
+    """What a channel is to be told next, in order: a message that was begun, or a new one of this id."""
+    values = {"channelid": channelid, "messageid": messageid, "limit": limit}
+    return sorted(await session.all(TAKE_ALERTS, **values))
+
+
+async def sent(session: Session, now: datetime, alertids: Sequence[int]) -> None:
+    """Alerts were sent."""
+    await session.all(SENT, now=now, alertids=alertids)
+
+
+async def failed(
+    session: Session, now: datetime, alertids: Sequence[int], error: str, *, is_dead: bool
+) -> None:
+    """Alerts were not taken; with `is_dead`, they are not tried again."""
+    await session.all(FAILED, now=now, alertids=alertids, error=error, is_dead=is_dead)
+
+
+async def sent_since(session: Session, channelid: int, since: datetime, limit: int) -> int:
+    """How many alerts a channel was sent since then, counted up to `limit`."""
+    return int(await session.value(SENT_SINCE, channelid=channelid, since=since, limit=limit))
+
+
+async def release(session: Session, now: datetime, channelid: int, token: UUID, openfrom: datetime) -> None:
+    """Let go of a channel that has taken a message; nothing is sent to it before `openfrom`."""
+    await session.all(RELEASE, now=now, channelid=channelid, token=token, openfrom=openfrom)
+
+
+async def release_failed(
+    session: Session, now: datetime, channel: TakenChannel, token: UUID, openfrom: datetime, error: str
+) -> datetime | None:
+    """Let go of a channel that has not; since when it has failed. None: it is somebody else's."""
+    values = {"channelid": channel.channelid, "token": token, "openfrom": openfrom, "error": error}
+    since: datetime | None = await session.value(RELEASE_FAILED, now=now, **values)
+    return since
+
+
+async def add_test(session: Session, now: datetime, channelid: int) -> int:
+    """Have a channel told that this is a test; the alertid."""
+    return int(await session.value(ADD_TEST, now=now, channelid=channelid))
+
+
+class AlertFilter(NamedTuple):
+    """Which alerts; None: whatever it is."""
+
+    channelid: int | None = None
+    jobid: int | None = None
+    state: str | None = None
+
+
+async def listing(session: Session, wanted: AlertFilter, before: int, limit: int) -> list[AlertRow]:
+    """Up to `limit` alerts with an alertid below `before`, the newest first."""
+    return await session.all(LISTED, before=before, limit=limit, **wanted._asdict())
+
+
+async def redrive(session: Session, now: datetime, alertid: int) -> bool:
+    """Try an alert again that was given up; False: it was not."""
+    channelid = await session.value(REDRIVE, alertid=alertid)
+    if channelid is not None:
+        await session.all(RETRY_NOW, now=now, channelid=channelid)
+    return channelid is not None
+
+
+async def is_there(session: Session, alertid: int) -> bool:
+    """Whether there is such an alert."""
+    return await session.value(IS_THERE, alertid=alertid) is not None
+
+
+async def prune(session: Session, before: datetime, limit: int) -> None:
+    """Forget up to `limit` alerts from before then that are over."""
+    await session.all(PRUNE, before=before, limit=limit)

@@ -1,0 +1,1 @@
+"""Noticing what is wrong with jobs, and telling people."""

@@ -1,0 +1,261 @@
+"""Alerts in words: what is told of an issue, one by one or many together, and what a rule says."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from scheduler_api.contracts.alerts.alerts import AlertEvent, Facts
+from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.database.alerts.channels import RuleRow
+from scheduler_api.database.alerts.outbox import WaitingAlert
+from scheduler_api.database.runs.watching import SuspectRun
+from scheduler_api.wording.instants import local
+from scheduler_api.wording.schedules import duration
+
+#: Alerts that a message spells out, and characters of an error in one of many.
+SPELLED_OUT, MAX_ERROR = 10, 300
+#: Kinds of issues in words: as a label, and as what a rule tells of.
+KINDS = {
+    JobIssueKind.FAILED: "Failed",
+    JobIssueKind.MISSED: "Missed",
+    JobIssueKind.LATE: "Late",
+    JobIssueKind.STUCK: "Stuck",
+    JobIssueKind.SILENT: "Silent",
+    JobIssueKind.PAUSED: "Paused automatically",
+}
+TOLD_OF = {
+    JobIssueKind.FAILED: "failures",
+    JobIssueKind.MISSED: "missed runs",
+    JobIssueKind.LATE: "late runs",
+    JobIssueKind.STUCK: "stuck runs",
+    JobIssueKind.SILENT: "silent jobs",
+    JobIssueKind.PAUSED: "automatic pauses",
+}
+#: What jobs do of which many alerts tell.
+_MANY = {
+    JobIssueKind.FAILED: "failing",
+    JobIssueKind.MISSED: "missing runs",
+    JobIssueKind.LATE: "late",
+    JobIssueKind.STUCK: "stuck",
+    JobIssueKind.SILENT: "silent",
+    JobIssueKind.PAUSED: "paused automatically",
+}
+_BEGUN = {
+    JobIssueKind.FAILED: "{name} failed{times}",
+    JobIssueKind.MISSED: "{name} missed {runs}",
+    JobIssueKind.LATE: "{name} is late",
+    JobIssueKind.STUCK: "A run of {name} is stuck",
+    JobIssueKind.SILENT: "{name} is silent",
+    JobIssueKind.PAUSED: "{name} was paused automatically",
+}
+_STILL = {
+    JobIssueKind.FAILED: "{name} is still failing ({times:,} in a row)",
+    JobIssueKind.MISSED: "{name} still misses runs ({times:,} so far)",
+    JobIssueKind.LATE: "{name} is still late",
+    JobIssueKind.STUCK: "A run of {name} is still stuck",
+    JobIssueKind.SILENT: "{name} is still silent",
+    JobIssueKind.PAUSED: "{name} is still paused",
+}
+_ENDED = {
+    Ending.EDITED: "was edited",
+    Ending.PAUSED: "was paused",
+    Ending.RESUMED: "was resumed",
+    Ending.DELETED: "was deleted",
+}
+
+
+class Entry(NamedTuple):
+    """One alert of a message."""
+
+    event: AlertEvent
+    kind: JobIssueKind | None
+    title: str
+    lines: list[str]
+    """What else there is to say: the error, occurrences, since when."""
+    url: str
+    """Where to look: the run, or the job."""
+    issueurl: str | None
+    """Where to acknowledge it."""
+    issueid: int | None
+    jobid: int | None
+    facts: Facts | None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it says that something is over, or nothing."""
+        return self.event in {AlertEvent.ENDED, AlertEvent.TEST}
+
+
+class Message(NamedTuple):
+    """What a channel is told at once."""
+
+    messageid: UUID
+    title: str
+    entries: list[Entry]
+    """The first of them, spelled out."""
+    more: int
+    """How many further ones there are."""
+    url: str
+    """Where all of them are."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all of it is."""
+        return all(entry.is_good for entry in self.entries)
+
+    @property
+    def text(self) -> str:
+        """All of it but the title, as plain text."""
+        blocks = [entry_text(entry, titled=len(self.entries) > 1) for entry in self.entries]
+        if self.more:
+            blocks.append(f"And {self.more:,} more: {self.url}")
+        return "\n\n".join(blocks)
+
+
+def entry_text(entry: Entry, *, titled: bool = True) -> str:
+    """An alert as lines of plain text."""
+    links = [entry.url] if entry.issueurl is None else [entry.url, f"Acknowledge: {entry.issueurl}"]
+    return "\n".join([*([entry.title] if titled else []), *entry.lines, *links])
+
+
+def message_of(alerts: Sequence[WaitingAlert], base_url: str) -> Message:
+    """The message in which a channel is told of these alerts."""
+    shown = alerts[:SPELLED_OUT]
+    entries = [_entry(alert, base_url, is_alone=len(alerts) == 1) for alert in shown]
+    title = entries[0].title if len(alerts) == 1 else _title_of_many(alerts)
+    return Message(alerts[0].messageid, title, entries, len(alerts) - len(shown), f"{base_url}/issues")
+
+
+def _entry(alert: WaitingAlert, base_url: str, *, is_alone: bool) -> Entry:
+    event = AlertEvent(alert.event)
+    if event is AlertEvent.TEST:
+        lines = ["If you can read this, alerts reach this channel."]
+        return Entry(event, None, "Test alert", lines, f"{base_url}/channels", None, None, None, None)
+    facts = Facts.model_validate(alert.facts)
+    lines = _lines(event, facts, MAX_ERROR if not is_alone else None)
+    page = f"/logs/{facts.logid}" if _is_of_run(facts) else f"/jobs/{alert.jobid}"
+    issue = None if event is AlertEvent.ENDED else f"{base_url}/issues/{alert.issueid}"
+    title, url = title_of(event, facts), f"{base_url}{page}"
+    return Entry(event, facts.kind, title, lines, url, issue, alert.issueid, alert.jobid, facts)
+
+
+def _is_of_run(facts: Facts) -> bool:
+    return facts.logid is not None and facts.kind in {JobIssueKind.FAILED, JobIssueKind.STUCK}
+
+
+def title_of(event: AlertEvent, facts: Facts) -> str:
+    """What an alert says, in a line."""
+    name = f"“{facts.jobname}”"
+    if event is AlertEvent.ENDED:
+        how = None if facts.ending is None else _ENDED.get(facts.ending)
+        return f"{name} recovered" if how is None else f"Closed: {name} {how}"
+    if event is AlertEvent.REMINDER:
+        return _STILL[facts.kind].format(name=name, times=facts.times)
+    times = f" {facts.times:,} times in a row" if facts.times > 1 else ""
+    runs = "1 run" if facts.times == 1 else f"{facts.times:,} runs"
+    return _BEGUN[facts.kind].format(name=name, times=times, runs=runs)
+
+
+def _lines(event: AlertEvent, facts: Facts, longest: int | None) -> list[str]:
+    lines = []
+    if event is AlertEvent.ENDED:
+        lines.append(_was(facts))
+    elif facts.error is not None:
+        lines.append(facts.error if longest is None else facts.error[:longest])
+    if facts.kind is JobIssueKind.MISSED and facts.firstfor is not None:
+        lines.append(_occurrences(facts))
+    lines.append(f"Since {both(facts.since, facts.timezone)}")
+    if facts.owner:
+        lines.append(f"Owner: {facts.owner}")
+    if facts.runbook and event is not AlertEvent.ENDED:
+        lines.append(f"Runbook: {facts.runbook}")
+    return lines
+
+
+def _was(facts: Facts) -> str:
+    times = f", {facts.times:,} times" if facts.times > 1 else ""
+    lasted = ""
+    if facts.endedat is not None:
+        lasted = f", for {duration(int((facts.endedat - facts.since).total_seconds()))}"
+    return f"Was: {KINDS[facts.kind].lower()}{times}{lasted}."
+
+
+def _occurrences(facts: Facts) -> str:
+    assert facts.firstfor is not None
+    first = both(facts.firstfor, facts.timezone)
+    if facts.lastfor is None or facts.lastfor == facts.firstfor:
+        return f"Missed: {first}"
+    return f"Missed: from {first} to {both(facts.lastfor, facts.timezone)}"
+
+
+def both(instant: datetime, zone: str) -> str:
+    """The instant on the clocks of a zone, and in UTC unless that is the same."""
+    shown = local(instant, zone)
+    return shown if shown.endswith(" UTC") else f"{shown} ({instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _title_of_many(alerts: Sequence[WaitingAlert]) -> str:
+    """What many alerts have in common: most of all what is wrong, where, and why."""
+    facts = [(alert, Facts.model_validate(alert.facts)) for alert in alerts if alert.event != AlertEvent.TEST]
+    bad = [(alert, fact) for alert, fact in facts if alert.event != AlertEvent.ENDED]
+    if not bad:
+        jobs = len({alert.jobid for alert, _ in facts})
+        return "Test alerts" if not jobs else f"{_jobs(jobs)} recovered"
+    kinds = Counter(fact.kind for _, fact in bad)
+    kind, _ = kinds.most_common(1)[0]
+    of_kind = [(alert, fact) for alert, fact in bad if fact.kind is kind]
+    jobs = len({alert.jobid for alert, _ in of_kind})
+    title = f"{_jobs(jobs)} {'is' if jobs == 1 else 'are'} {_MANY[kind]}"
+    causes = Counter((fact.host, fact.error) for _, fact in of_kind if fact.error is not None)
+    if causes and kind is JobIssueKind.FAILED:
+        (host, error), count = causes.most_common(1)[0]
+        if count > 1:
+            where = "" if host is None else f" on {host}"
+            title += f", {count:,} of them{where}: {error}" if count < jobs else f"{where}: {error}"
+    rest = len(alerts) - len(of_kind)
+    return title[:MAX_ERROR] + (f" (and {rest:,} more)" if rest else "")
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
+
+
+def late_since(now: datetime, due: datetime) -> str:
+    """What a run that has not begun says of itself."""
+    return f"It was due {duration(int((now - due).total_seconds()))} ago and has not begun."
+
+
+def stuck_since(now: datetime, run: SuspectRun) -> str:
+    """What a run says of itself that takes far longer than usual."""
+    took, usual = int((now - run.since).total_seconds()), max(1, round(run.usual))
+    return f"It has been running for {duration(took)}. 95 of 100 runs take {duration(usual)} at most."
+
+
+def silent_since(reference: datetime) -> str:
+    """What a job says of itself that does not succeed."""
+    return f"No run has finished since {reference.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
+
+
+def rule_in_words(rule: RuleRow) -> str:
+    """A rule as one sentence."""
+    kinds = [
+        TOLD_OF[JobIssueKind(kind)] for kind in rule.kinds if kind != JobIssueKind.FAILED or rule.after == 1
+    ]
+    if JobIssueKind.FAILED in rule.kinds and rule.after > 1:
+        kinds.insert(0, f"{rule.after:,} failures in a row")
+    what = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+    if len(rule.kinds) == len(JobIssueKind) and rule.after == 1:
+        what = "everything"
+    where = [
+        *([f"job {rule.jobid}"] if rule.jobid is not None else []),
+        *([f"jobs tagged {rule.tag}"] if rule.tag is not None else []),
+        *([f"project {rule.project}"] if rule.project is not None else []),
+    ]
+    of = f" of {' in '.join(where)}" if where else " of all jobs"
+    then = [
+        *(["again after 6 hours and then daily"] if rule.reminds else []),
+        *(["when it is over"] if rule.recovers else []),
+    ]
+    return f"Tell {rule.channel} of {what}{of}{''.join(f', {part}' for part in then)}."

@@ -1,0 +1,1 @@
+"""Loops that notice what does not happen, and tell people of what is wrong."""

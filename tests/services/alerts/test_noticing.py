@@ -1,0 +1,413 @@
+"""What is noticed of jobs, who is told, and when it is over."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
+from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
+from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.database.engine import Database
+from scheduler_api.services.alerts import channels, sending
+from scheduler_api.services.jobs import actions, editing, together
+from scheduler_api.services.runs import passes, retrying, watching
+from scheduler_api.targets import Failure
+from tests.factories import ACTOR, CIPHER, NOON, add_job, execute, rows, scalar
+from tests.services.runs.test_claims import TARGET, after, at, claim, failed, finished, settle
+from tests.services.runs.test_passes import run_at
+
+ONCE = TARGET | {"retries": 0}
+
+
+@pytest.fixture
+async def channel(database: Database) -> int:
+    """A channel that is told of everything."""
+    draft = ChannelDraft.model_validate({"name": "#ops", "kind": "slack", "url": "https://chat.example/x"})
+    added = await database.transact(channels.add, ACTOR, draft, CIPHER, can_mail=False)
+    return int(added.channelid)
+
+
+async def told(database: Database) -> list[tuple[str, str]]:
+    """The alerts so far, as event and kind."""
+    query = "SELECT event, facts ->> 'kind' FROM alert ORDER BY alertid"
+    return [tuple(row) for row in await rows(database, query)]
+
+
+async def known(database: Database) -> list[tuple[str, int, str | None]]:
+    """The issues so far: kind, how often, and how it ended."""
+    found = await rows(database, "SELECT kind, times, ending FROM jobissue ORDER BY issueid")
+    open_now = await scalar(database, "SELECT count(*) FROM jobissue WHERE endedat IS NULL")
+    assert open_now == await scalar(database, "SELECT coalesce(sum(openissues), 0) FROM job")
+    return [tuple(row) for row in found]
+
+
+async def fail(database: Database, seconds: float, failure: Failure = Failure.STATUS) -> None:
+    """Let the run that is due fail for good."""
+    (started,) = (await claim(database, after(seconds))).started
+    await settle(database, after(seconds), failed(started, failure, again=False))
+
+
+async def succeed(database: Database, seconds: float) -> None:
+    """Let the run that is due finish."""
+    (started,) = (await claim(database, after(seconds))).started
+    await settle(database, after(seconds), finished(started))
+
+
+async def test_failures_in_a_row_are_one_issue_which_is_told_once_and_over_when_a_run_finishes(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE, jobname="Export", tags=["nightly"])
+    for number in range(3):
+        await fail(database, 60 * number)
+    assert await known(database) == [("failed", 3, None)]
+    assert await told(database) == [("opened", "failed")]
+    await succeed(database, 180)
+    assert await known(database) == [("failed", 3, "recovered")]
+    assert await told(database) == [("opened", "failed"), ("ended", "failed")]
+    ((facts,),) = await rows(database, "SELECT facts FROM alert WHERE event = 'ended'")
+    assert (facts["jobname"], facts["tags"], facts["times"], facts["error"]) == (
+        "Export",
+        ["nightly"],
+        3,
+        "It said no.",
+    )
+    assert datetime.fromisoformat(facts["firstfor"]) == NOON
+    assert datetime.fromisoformat(facts["lastfor"]) == after(120)
+    await succeed(database, 240)
+    await fail(database, 300)
+    assert await known(database) == [("failed", 3, "recovered"), ("failed", 1, None)]
+
+
+async def test_an_attempt_that_is_repeated_is_no_failure(database: Database, channel: int) -> None:
+    await add_job(database, interval=3600, target=TARGET)
+    (started,) = (await claim(database, NOON)).started
+    await settle(database, after(1), failed(started))
+    assert await known(database) == []
+
+
+async def test_nobody_is_told_before_as_many_failures_as_a_rule_says(database: Database) -> None:
+    draft = ChannelDraft.model_validate({"name": "x", "kind": "slack", "url": "https://chat.example/x"})
+    added = await database.transact(channels.add, ACTOR, draft, CIPHER, can_mail=False)
+    await execute(database, "UPDATE alertrule SET after = 3")
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    await fail(database, 60)
+    assert await told(database) == []
+    await succeed(database, 120)
+    # Nobody was told that it failed: nobody is told that it does not any more.
+    assert await told(database) == []
+    for number in range(3, 8):
+        await fail(database, 60 * number)
+    assert await told(database) == [("opened", "failed")]
+    assert added.channelid == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_told"),
+    [
+        ({}, True),
+        ({"project": "default"}, True),
+        ({"tag": "nightly"}, True),
+        ({"jobid": 1}, True),
+        ({"kinds": ["failed", "late"]}, True),
+        ({"tag": "nightly", "project": "default", "jobid": 1}, True),
+        ({"project": "other"}, False),
+        ({"tag": "hourly"}, False),
+        ({"jobid": 2}, False),
+        ({"kinds": ["missed"]}, False),
+        ({"tag": "nightly", "jobid": 2}, False),
+    ],
+)
+async def test_a_rule_chooses_by_project_tag_job_and_kind(
+    database: Database, channel: int, rule: dict[str, Any], is_told: bool
+) -> None:
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('other', now())")
+    await execute(database, "DELETE FROM alertrule")
+    await add_job(database, interval=60, target=ONCE, tags=["nightly"])
+    await add_job(database, due=None, interval=60)
+    draft = RuleDraft.model_validate({"channelid": channel, **rule})
+    await database.transact(channels.add_rule, ACTOR, draft)
+    await fail(database, 0)
+    assert await told(database) == ([("opened", "failed")] if is_told else [])
+
+
+async def test_a_channel_that_two_rules_are_about_is_told_once(database: Database, channel: int) -> None:
+    await database.transact(channels.add_rule, ACTOR, RuleDraft(channelid=channel))
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    await succeed(database, 60)
+    assert await told(database) == [("opened", "failed"), ("ended", "failed")]
+
+
+@pytest.mark.parametrize(("misfire", "times"), [("once", 10), ("skip", 10), ("all", None)])
+async def test_occurrences_that_pass_without_a_run_are_missed(
+    database: Database, channel: int, misfire: str, times: int | None
+) -> None:
+    """With `all`, each has its own, if late."""
+    await add_job(database, interval=60, misfire=misfire, grace=30)
+    while (await run_at(database, after(630))).claimed:
+        pass
+    found = await known(database)
+    assert found == ([] if times is None else [("missed", found[0][1], None)])
+    if times is not None:
+        assert found[0][1] in {times, times + 1}
+        # What made up for them does not end it: the next run does.
+        await run_at(database, after(660))
+        assert [ending for _, _, ending in await known(database)] == ["recovered"]
+
+
+async def test_a_call_that_stands_for_missed_ones_does_not_end_what_it_stands_for(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    (started,) = (await claim(database, after(200))).started
+    assert await known(database) == [("missed", 3, None)]
+    await settle(database, after(201), finished(started))
+    assert await known(database) == [("missed", 3, None)]
+    await succeed(database, 240)
+    assert await known(database) == [("missed", 3, "recovered")]
+
+
+async def test_what_an_overlap_keeps_back_is_missed(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE, misfire="skip", grace=30)
+    (started,) = (await claim(database, after(2))).started
+    await settle(database, after(200), finished(started))
+    assert await known(database) == [("missed", 2, None)]
+
+
+async def test_a_run_that_somebody_cancels_is_no_failure(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    await claim(database, NOON)
+    await at(database, after(1), retrying.cancel, ACTOR, 1)
+    assert await known(database) == []
+
+
+async def test_results_of_one_batch_count_one_after_the_other(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE, overlap=True)
+    started = [(await claim(database, after(60 * number))).started[0] for number in range(4)]
+    ends = [failed(started[0], again=False), finished(started[1]), failed(started[2], again=False)]
+    await settle(database, after(200), *ends, failed(started[3], again=False))
+    assert await known(database) == [("failed", 1, "recovered"), ("failed", 2, None)]
+    assert await told(database) == [("opened", "failed"), ("ended", "failed"), ("opened", "failed")]
+
+
+async def test_a_job_that_the_service_pauses_still_fails_until_somebody_resumes_it(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE, autopause=2)
+    await fail(database, 0)
+    await fail(database, 60)
+    assert await known(database) == [("failed", 2, None), ("paused", 1, None)]
+    assert await told(database) == [("opened", "failed"), ("opened", "paused")]
+    await at(database, after(70), actions.resume, ACTOR, 1, Resume(missed=Missed.SKIP))
+    assert await known(database) == [("failed", 2, None), ("paused", 1, "resumed")]
+    await succeed(database, 120)
+    assert await known(database) == [("failed", 2, "recovered"), ("paused", 1, "resumed")]
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_pause_and_a_deletion_close_what_they_account_for(
+    database: Database, channel: int, many: bool
+) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    order = Pause(reason="Maintenance.")
+    if many:
+        assert await at(database, after(10), together.pause, ACTOR, [1], order, uuid4()) == [1]
+    else:
+        await at(database, after(10), actions.pause, ACTOR, 1, order)
+    assert await known(database) == [("failed", 1, "paused")]
+    await at(database, after(20), actions.resume, ACTOR, 1, Resume())
+    await fail(database, 60)
+    if many:
+        assert await at(database, after(70), together.delete, ACTOR, [1]) == [1]
+    else:
+        await at(database, after(70), editing.delete, ACTOR, 1, History.KEEP)
+    assert await known(database) == [("failed", 1, "paused"), ("failed", 1, "deleted")]
+    assert [event for event, _ in await told(database)] == ["opened", "ended", "opened", "ended"]
+
+
+async def test_a_job_that_is_removed_takes_its_issues_along_but_not_what_is_told(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    await at(database, after(70), editing.delete, ACTOR, 1, History.REMOVE)
+    assert await known(database) == []
+    assert await told(database) == [("opened", "failed"), ("ended", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("patch", "ending"),
+    [
+        ({"target": ONCE | {"url": "http://b.example/hook"}}, "edited"),
+        ({"jobname": "Another name"}, None),
+        ({"interval": 90}, None),
+    ],
+)
+async def test_an_edit_closes_what_it_accounts_for(
+    database: Database, channel: int, patch: dict[str, Any], ending: str | None
+) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    # Written as the service writes it, a target is the same when it is written again.
+    name = JobPatch.model_validate({"jobname": "A name"})
+    await at(database, NOON - timedelta(hours=1), editing.edit, ACTOR, CIPHER, 1, name)
+    await fail(database, 0)
+    await at(database, after(10), editing.edit, ACTOR, CIPHER, 1, JobPatch.model_validate(patch))
+    assert await known(database) == [("failed", 1, ending)]
+
+
+async def test_an_edit_of_the_schedule_closes_what_was_missed_by_the_old_one(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60)
+    await run_at(database, after(200))
+    patch = JobPatch.model_validate({"interval": 90})
+    await at(database, after(210), editing.edit, ACTOR, CIPHER, 1, patch)
+    assert await known(database) == [("missed", 3, "edited")]
+
+
+async def look(database: Database, seconds: float) -> list[tuple[str, int, str | None]]:
+    """Look for what does not happen, as a replica would at that time; what is known then."""
+    found = await at_clock(database, after(seconds))
+    await at(database, after(seconds), watching.notice, found)
+    await at(database, after(seconds), watching.end)
+    return await known(database)
+
+
+async def at_clock(database: Database, now: datetime) -> list[watching.Suspicion]:
+    """What a look finds at an instant of our choice."""
+
+    async def clock(_: Any) -> datetime:
+        return now
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("scheduler_api.database.jobs.definitions.clock", clock)
+        found = await database.read(watching.runs)
+        walked = await database.read(watching.jobs, 0)
+        if walked.distances:
+            await at(database, now, watching.keep_distances, walked.distances)
+        return [*found, *walked.silent]
+
+
+async def test_a_run_that_does_not_begin_is_late_until_it_does(database: Database, channel: int) -> None:
+    await database.transact(
+        channels.add_rule, ACTOR, RuleDraft.model_validate({"channelid": channel, "kinds": ["late"]})
+    )
+    await add_job(database, interval=3600, target=ONCE)
+    assert await look(database, 59) == []
+    assert await look(database, 61) == [("late", 1, None)]
+    assert await look(database, 80) == [("late", 1, None)]
+    await claim(database, after(90))
+    assert await look(database, 91) == [("late", 1, "recovered")]
+    assert await told(database) == [("opened", "late"), ("ended", "late")]
+
+
+async def test_a_run_is_stuck_that_takes_far_longer_than_usual(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    for number in range(20):
+        (started,) = (await claim(database, after(60 * number))).started
+        assert await look(database, 60 * number + 30) == []
+        await settle(database, after(60 * number + 30), finished(started))
+    (started,) = (await claim(database, after(1200))).started
+    assert await look(database, 1200 + 89) == []
+    assert await look(database, 1200 + 91) == [("stuck", 1, None)]
+    assert await look(database, 1200 + 120) == [("stuck", 1, None)]
+    await settle(database, after(1200 + 130), failed(started, again=False))
+    assert (await look(database, 1200 + 131))[:2] == [("stuck", 1, "recovered"), ("failed", 1, None)]
+
+
+async def test_a_job_is_silent_when_two_of_its_runs_have_passed_without_success(
+    database: Database, channel: int
+) -> None:
+    """Whatever the reason: here its row is held by nobody knows whom."""
+    await add_job(database, interval=60)
+    await run_at(database, after(0))
+    assert await look(database, 60 + 59) == []
+    assert [kind for kind, _, _ in await look(database, 60 + 121)] == ["late"]
+    await execute(database, "UPDATE jobissue SET endedat = now(), ending = 'recovered'")
+    await execute(database, "UPDATE job SET openissues = 0")
+    await execute(database, "UPDATE joblog SET nextrun = nextrun + interval '1 day' WHERE status = 'pending'")
+    assert [kind for kind, _, _ in await look(database, 60 + 125)] == ["late", "silent"]
+    await execute(database, "UPDATE joblog SET nextrun = scheduledfor WHERE status = 'pending'")
+    await run_at(database, after(60 + 130))
+    await run_at(database, after(300))
+    assert ("silent", 1, "recovered") in await known(database)
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        # Friday's run is followed by Monday's.
+        ({"cron": "0 12 * * 1-5", "repeat": True, "startdate": None, "starttime": None}, 4.9 * 86400),
+        ({"interval": 86400, "exclude": ["2030-02-01/2030-02-20"]}, 20 * 86400),
+    ],
+)
+async def test_a_job_is_not_silent_while_it_has_nothing_to_run(
+    database: Database, channel: int, values: dict[str, Any], seconds: float
+) -> None:
+    await add_job(database, **values)
+    await execute(database, "UPDATE job SET createdat = :at, validfrom = :at", at=NOON)
+    await execute(
+        database, "UPDATE joblog SET nextrun = nextrun + interval '1 year' WHERE status = 'pending'"
+    )
+    for _ in range(2):
+        assert "silent" not in [kind for kind, _, _ in await look(database, seconds)]
+
+
+async def test_a_job_is_not_silent_as_it_was_paused_for_long(database: Database, channel: int) -> None:
+    await add_job(database, interval=60)
+    await run_at(database, after(0))
+    await at(database, after(10), actions.pause, ACTOR, 1, Pause())
+    assert await look(database, 86400) == []
+    await at(database, after(86400), actions.resume, ACTOR, 1, Resume(missed=Missed.SKIP))
+    assert await look(database, 86400 + 1) == []
+
+
+async def test_those_who_were_told_are_reminded_after_six_hours_and_then_daily(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    hours = timedelta(hours=1)
+    for passed in (5.9, 6.1, 7, 29.9, 30.2, 31):
+        await at(database, NOON + passed * hours, sending.tend)
+    assert await told(database) == [("opened", "failed"), ("reminder", "failed"), ("reminder", "failed")]
+
+
+async def test_nobody_is_reminded_of_what_somebody_knows_of(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    await execute(
+        database,
+        "UPDATE jobissue SET ackedby = 'ann', ackedat = :at, ackeduntil = :until",
+        at=NOON,
+        until=NOON + timedelta(hours=12),
+    )
+    await at(database, NOON + timedelta(hours=7), sending.tend)
+    assert await told(database) == [("opened", "failed")]
+    await at(database, NOON + timedelta(hours=12, minutes=1), sending.tend)
+    assert await told(database) == [("opened", "failed"), ("reminder", "failed")]
+
+
+async def test_a_run_that_is_well_costs_no_statement_more(database: Database, channel: int) -> None:
+    """The rules of a job say whether there is anything to end."""
+    await add_job(database, interval=60)
+    asked: list[str] = []
+
+    async def work(session: Any, _: datetime) -> None:
+        before = type(session).all
+
+        async def counting(self: Any, statement: Any, **values: Any) -> Any:
+            asked.append(statement.sql)
+            return await before(self, statement, **values)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(type(session), "all", counting)
+            await passes.run_pass(session, after(2), 10, after(2))
+
+    await database.transact(work)
+    assert asked
+    assert not [sql for sql in asked if "jobissue" in sql]

@@ -27,8 +27,8 @@ CIPHER = Cipher(["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
-    "alert", "alertchannel", "jobissue", "logline", "logattempt", "joblog", "job", "auditevent",
-    "idempotencykey", "concurrencylimit", "hostfailure", "calendar", "projectsecret", "replica",
+    "alert", "alertrule", "alertchannel", "jobissue", "logline", "logattempt", "joblog", "job",
+    "auditevent", "idempotencykey", "concurrencylimit", "hostfailure", "calendar", "projectsecret", "replica",
     "signintry", "signinattempt", "signinlink", "usersession", "useridentity", "useraccount", "apikey",
     "projectrole",
 )  # fmt: skip

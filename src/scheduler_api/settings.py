@@ -315,9 +315,9 @@ class Settings(BaseSettings):
     )
     secret_key: Annotated[SecretStr, AfterValidator(_keys)] | None = Field(
         None,
-        description="Encrypts secrets, those that sign calls and those of projects: a Fernet key, or several "
-        "with commas in between, of which the first encrypts. Unset: the embedded server has one beside its "
-        "data.",
+        description="Encrypts secrets, those that sign calls, those of projects and those of channels: a "
+        "Fernet key, or several with commas in between, of which the first encrypts. Unset: the embedded "
+        "server has one beside its data.",
     )
     keep_history: int = Field(
         90,
@@ -359,6 +359,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """Where targets reach this service."""
         return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def can_mail(self) -> bool:
+        """Whether e-mail can be sent."""
+        return self.smtp_url is not None and self.mail_from is not None
 
     @property
     def history_kept(self) -> timedelta | None:

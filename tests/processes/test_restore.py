@@ -60,7 +60,10 @@ def dump(url: URL, *options: str) -> str:
 
 #: As a dump is to be loaded into an empty database; connections to it stay.
 EMPTIED = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-TABLES = "job, jobsecret, auditevent, jobtally, jobopen, jobthinned, joblog, logattempt, logline, history"
+TABLES = (
+    "alertrule, jobissue, job, jobsecret, auditevent, jobtally, jobopen, jobthinned, joblog, logattempt, "
+    "logline, history"
+)
 
 
 def load(url: URL, dumped: str, emptied: str = EMPTIED) -> None:

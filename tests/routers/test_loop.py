@@ -87,6 +87,7 @@ def both(query: str = "", *statuses: int, jobid: int = 1) -> list[Ask]:
     return [Ask(statuses or (200,), query, accept=accept, jobid=jobid) for accept in (DATA, PAGE)]
 
 
+CHANNEL = {"name": "Channel 1", "kind": "slack", "url": "https://chat.example/" + "x" * 1900}
 #: What is wrong with a body, in many ways, for every route that takes one.
 BROKEN = [
     of_json(NAMES, 422),
@@ -134,6 +135,33 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/redoc"): both("", 307),
     ("GET", "/problems"): both(),
     ("GET", "/problems/{code}"): both("", 404),
+    ("GET", "/issues"): both("limit=1000"),
+    ("GET", "/issues/{issueid}"): both(),
+    ("POST", "/issues/{issueid}/acknowledge"): [of_json({}), EMPTY_FORM, *INVALID, *BROKEN_FORM],
+    ("GET", "/alerts"): both("limit=1000"),
+    ("POST", "/alerts/{alertid}/retry"): [Ask((204,)), EMPTY_FORM],
+    ("GET", "/channels"): both(),
+    ("GET", "/channels/{channelid}"): [Ask((200,))],
+    ("PUT", "/channels/{channelid}"): [of_json(CHANNEL), *INVALID],
+    ("POST", "/channels"): [
+        of_json(CHANNEL, 422),
+        of_json(CHANNEL | {"name": "Another"}, query="dryrun=true"),
+        of_form(CHANNEL, 422),
+        *INVALID,
+        *BROKEN_FORM,
+    ],
+    ("POST", "/channels/{channelid}/test"): [Ask((202,)), EMPTY_FORM],
+    ("GET", "/rules"): [Ask((200,))],
+    ("POST", "/rules"): [
+        of_json({"channelid": 1}, query="dryrun=true"),
+        of_form({"channelid": 999}, 422),
+        *INVALID,
+        *BROKEN_FORM,
+    ],
+    ("DELETE", "/rules/{ruleid}"): [Ask((204,), "dryrun=true")],
+    ("POST", "/rules/{ruleid}/delete"): [EMPTY_FORM],
+    ("DELETE", "/channels/{channelid}"): [Ask((204,), "dryrun=true")],
+    ("POST", "/channels/{channelid}/delete"): [EMPTY_FORM],
     ("GET", "/calendars"): both("limit=1000"),
     ("GET", "/calendars/{name}"): both(),
     ("PUT", "/calendars/{name}"): [
@@ -301,6 +329,10 @@ VALUES = {
     "{secretid}": "1",
     "{keyid}": "1",
     "{userid}": "1",
+    "{issueid}": "1",
+    "{alertid}": "1",
+    "{channelid}": "1",
+    "{ruleid}": "1",
     "{project}": "nowhere",
     "{secret}": "crm-token",
     "{scope}": "host",
@@ -392,11 +424,34 @@ FILL_LINES = """
     INSERT INTO logline (logid, jobid, attempt, at, line)
     SELECT 1, 1, 1, now(), repeat('<&é ', 500) FROM generate_series(1, 1000)
 """
+FILL_ISSUES = """
+    INSERT INTO jobissue (jobid, kind, since, seenat, times, error, logid)
+    SELECT jobid, 'failed', now(), now(), 1000, repeat('It failed. ', 180), 1 FROM job
+"""
+FILL_CHANNELS = """
+    INSERT INTO alertchannel (name, kind, origin, ciphertext, createdat, changedat)
+    SELECT 'Channel ' || n, 'slack', 'https://chat.example', 'x', now(), now()
+    FROM generate_series(1, 99) AS n
+"""
+FILL_RULES = """
+    INSERT INTO alertrule (channelid, kinds, createdat)
+    SELECT channelid, '{failed,missed,late,stuck,silent,paused}', now()
+    FROM alertchannel, generate_series(1, 5)
+"""
+FILL_ALERTS = """
+    INSERT INTO alert (channelid, issueid, jobid, event, number, at, facts, deadat, error)
+    SELECT 1, issueid, jobid, 'reminder', n, now(), '{"jobname": "A job", "kind": "failed"}', now(),
+           repeat('It failed. ', 40)
+    FROM jobissue, generate_series(1, 2) AS n
+"""
 FILL_DAYS = """
     INSERT INTO jobtally (jobid, day, finished, failed, skipped, missed, rows, accounted, stopped)
     SELECT 1, DATE '2024-01-01' + n, n, n, '{"misfire": 5, "overlap": 6}', n, n, n, false
     FROM generate_series(1, 1001) AS n
 """
+
+
+FILL_ALL_OF_ALERTS = (FILL_ISSUES, FILL_CHANNELS, FILL_RULES, FILL_ALERTS)
 
 
 async def fill(database: Database) -> None:
@@ -412,7 +467,7 @@ async def fill(database: Database) -> None:
     )
     await execute(database, "UPDATE job SET calendars = '{a.example}' WHERE jobid <= 60")
     await execute(database, FILL_LOGS, logs=LOGS)
-    for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES, FILL_DAYS):
+    for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES, FILL_DAYS, *FILL_ALL_OF_ALERTS):
         await execute(database, statement)
     await execute(database, "ANALYZE job, joblog")
 

@@ -13,6 +13,9 @@ OF_RUNS = (
 #: And that of what everybody did.
 OF_AUDIT = ("actor", "client", "address", "project", "object", "action", "jobid", "since", "until")
 KEPT_OF_AUDIT = ("limit",)
+OF_ISSUES = ("state", "kind", "jobid", "project")
+OF_ALERTS = ("state", "channelid", "jobid")
+KEPT_OF_ISSUES = ("limit",)
 KEPT_OF_RUNS = ("limit",)
 
 

@@ -14,6 +14,9 @@ from scheduler_api.contracts.access.audit import AuditEvent, AuditObject
 from scheduler_api.contracts.access.keys import Key, NewKey
 from scheduler_api.contracts.access.projects import Project
 from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
+from scheduler_api.contracts.alerts.alerts import Alert, AlertState
+from scheduler_api.contracts.alerts.channels import Channel, ChannelKind, NewChannel, Rule
+from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
@@ -454,6 +457,73 @@ class Pages:
     ) -> str:
         """Projects, and the form for a new one, with what was typed and what is wrong with it."""
         return self._accesses("projects.html", now, found, fields, field_errors)
+
+    def issues(
+        self, now: datetime, found: Sequence[JobIssue], further: str | None, query: Mapping[str, str]
+    ) -> str:
+        """Issues of jobs, with filters."""
+        narrowed = filters.given(query, filters.OF_ISSUES)
+        return self._render(
+            "issues.html",
+            now=now,
+            found=found,
+            further=further,
+            first="cursor" not in query,
+            over=narrowed.get("state") == IssueState.ENDED,
+            filters=narrowed,
+            kept=filters.given(query, (*filters.KEPT_OF_ISSUES, "jobid", "project")),
+            states=[IssueState.ENDED],
+            kinds=list(JobIssueKind),
+        )
+
+    def issue(self, now: datetime, found: JobIssue, told: Sequence[Alert]) -> str:
+        """An issue, and who was told of it."""
+        return self._render("issue.html", now=now, issue=found, told=told)
+
+    def alerts(
+        self, now: datetime, found: Sequence[Alert], further: str | None, query: Mapping[str, str]
+    ) -> str:
+        """What channels were told, with filters."""
+        return self._render(
+            "alerts.html",
+            now=now,
+            found=found,
+            further=further,
+            first="cursor" not in query,
+            filters=filters.given(query, filters.OF_ALERTS),
+            kept=filters.given(query, (*filters.KEPT_OF_ISSUES, "channelid", "jobid")),
+            states=list(AlertState),
+        )
+
+    def channels(
+        self,
+        now: datetime,
+        shown: tuple[Sequence[Channel], Sequence[Rule], bool, str | None],
+        fields: Mapping[str, str],
+        field_errors: Sequence[FieldError],
+    ) -> str:
+        """Channels and rules, and the forms for new ones with what was typed and what is wrong with it.
+
+        `shown` are these, whether mail can be sent, and which channel was just sent a test.
+        """
+        found, rules, can_mail, tested = shown
+        return self._render(
+            "channels.html",
+            now=now,
+            found=found,
+            rules=rules,
+            uncovered=not any(rule.is_about_all_jobs for rule in rules),
+            can_mail=can_mail,
+            tested=tested,
+            fields=fields,
+            messages=form.messages(field_errors, None),
+            kinds=list(JobIssueKind),
+            channel_kinds=list(ChannelKind),
+        )
+
+    def new_channel(self, channel: NewChannel) -> str:
+        """A new webhook's secret, shown this once."""
+        return self._render("new_channel.html", channel=channel)
 
     def invitation(self, invitation: Invitation) -> str:
         """A link that lets a user in, shown this once."""

@@ -3,6 +3,9 @@
 from scheduler_api.contracts.jobs.credentials import MASK
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.wording.access import QUOTAS, ROLES, quotas
+from scheduler_api.wording.alerts import CHANNEL_KINDS, issue_title
+from scheduler_api.wording.alerts import KINDS as ISSUE_KINDS
+from scheduler_api.wording.alerts import TOLD_OF as ISSUE_TOLD_OF
 from scheduler_api.wording.instants import local, milliseconds, taken
 from scheduler_api.wording.jobs import ACTIONS, action, differences, schedule, whole_schedule
 from scheduler_api.wording.runs import (
@@ -32,8 +35,11 @@ from scheduler_api.wording.targets import (
 __all__ = [
     "ACTIONS",
     "CAUSES",
+    "CHANNEL_KINDS",
     "DEFAULT_PROJECT",
     "FAILURES",
+    "ISSUE_KINDS",
+    "ISSUE_TOLD_OF",
     "MASK",
     "OUTCOMES",
     "QUOTAS",
@@ -48,6 +54,7 @@ __all__ = [
     "duration",
     "header",
     "is_web",
+    "issue_title",
     "local",
     "milliseconds",
     "note",

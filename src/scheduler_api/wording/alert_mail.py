@@ -20,12 +20,12 @@ _ENTRY = """\
 _GREEN, _RED = "#27864a", "#c0392b"
 
 
-def plain(message: Message) -> str:
+def as_text(message: Message) -> str:
     """The message as plain text."""
     return f"{message.title}\n\n{message.text}\n"
 
 
-def page(message: Message) -> str:
+def as_html(message: Message) -> str:
     """The message as HTML, with nothing in it that is loaded from elsewhere."""
     entries = "".join(_entry(entry, titled=len(message.entries) > 1) for entry in message.entries)
     more = ""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.alerts.alerts import AlertEvent, Facts
-from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.contracts.alerts.channels import ChannelKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssue, JobIssueKind
 from scheduler_api.database.alerts.channels import RuleRow
 from scheduler_api.database.alerts.outbox import WaitingAlert
 from scheduler_api.database.runs.watching import SuspectRun
@@ -59,10 +60,25 @@ _STILL = {
     JobIssueKind.PAUSED: "{name} is still paused",
 }
 _ENDED = {
-    Ending.EDITED: "was edited",
-    Ending.PAUSED: "was paused",
-    Ending.RESUMED: "was resumed",
-    Ending.DELETED: "was deleted",
+    IssueEnding.EDITED: "was edited",
+    IssueEnding.PAUSED: "was paused",
+    IssueEnding.RESUMED: "was resumed",
+    IssueEnding.DELETED: "was deleted",
+}
+
+
+#: What channels are called.
+CHANNEL_KINDS = {
+    ChannelKind.WEBHOOK: "Webhook",
+    ChannelKind.EMAIL: "E-mail",
+    ChannelKind.SLACK: "Slack",
+    ChannelKind.DISCORD: "Discord",
+    ChannelKind.TEAMS: "Microsoft Teams",
+    ChannelKind.TELEGRAM: "Telegram",
+    ChannelKind.NTFY: "ntfy",
+    ChannelKind.PAGERDUTY: "PagerDuty",
+    ChannelKind.OPSGENIE: "Opsgenie",
+    ChannelKind.APPRISE: "Apprise API",
 }
 
 
@@ -153,9 +169,18 @@ def title_of(event: AlertEvent, facts: Facts) -> str:
         return f"{name} recovered" if how is None else f"Closed: {name} {how}"
     if event is AlertEvent.REMINDER:
         return _STILL[facts.kind].format(name=name, times=facts.times)
-    times = f" {facts.times:,} times in a row" if facts.times > 1 else ""
-    runs = "1 run" if facts.times == 1 else f"{facts.times:,} runs"
-    return _BEGUN[facts.kind].format(name=name, times=times, runs=runs)
+    return _begun(facts.kind, facts.jobname, facts.times)
+
+
+def issue_title(issue: JobIssue) -> str:
+    """What is wrong with a job, or was, in a line."""
+    return _begun(issue.kind, issue.jobname, issue.times)
+
+
+def _begun(kind: JobIssueKind, jobname: str, count: int) -> str:
+    times = f" {count:,} times in a row" if count > 1 else ""
+    runs = "1 run" if count == 1 else f"{count:,} runs"
+    return _BEGUN[kind].format(name=f"“{jobname}”", times=times, runs=runs)
 
 
 def _lines(event: AlertEvent, facts: Facts, longest: int | None) -> list[str]:
@@ -254,8 +279,6 @@ def rule_in_words(rule: RuleRow) -> str:
         *([f"project {rule.project}"] if rule.project is not None else []),
     ]
     of = f" of {' in '.join(where)}" if where else " of all jobs"
-    then = [
-        *(["again after 6 hours and then daily"] if rule.reminds else []),
-        *(["when it is over"] if rule.recovers else []),
-    ]
-    return f"Tell {rule.channel} of {what}{of}{''.join(f', {part}' for part in then)}."
+    then = ", again after 6 hours and then daily" if rule.reminds else ""
+    over = ", and when it is over" if rule.recovers else ""
+    return f"Tell {rule.channel} of {what}{of}{then}{over}."

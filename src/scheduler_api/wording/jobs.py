@@ -65,6 +65,12 @@ DONE = {
     ChangeAction.KEY_ADDED: "{name}, {role}",
     ChangeAction.KEY_REVOKED: "{name}, {role}",
     ChangeAction.PROJECT_REMOVED: "{project}",
+    ChangeAction.CHANNEL_ADDED: "{name}, {kind}",
+    ChangeAction.CHANNEL_REMOVED: "{name}, {kind}",
+    ChangeAction.RULE_ADDED: "{rule}",
+    ChangeAction.RULE_REMOVED: "{rule}",
+    ChangeAction.ACKNOWLEDGED: "issue {issueid}, {kind}",
+    ChangeAction.REDRIVEN: "alert {alertid}",
 }
 
 
@@ -91,6 +97,12 @@ ACTIONS = {
     ChangeAction.PROJECT_ADDED: "project added",
     ChangeAction.PROJECT_CHANGED: "project changed",
     ChangeAction.PROJECT_REMOVED: "project removed",
+    ChangeAction.CHANNEL_ADDED: "channel added",
+    ChangeAction.CHANNEL_CHANGED: "channel changed",
+    ChangeAction.CHANNEL_REMOVED: "channel removed",
+    ChangeAction.RULE_ADDED: "rule added",
+    ChangeAction.RULE_REMOVED: "rule removed",
+    ChangeAction.REDRIVEN: "alert sent again",
 }
 
 

@@ -1,9 +1,11 @@
 """What a client can do about a problem, by its code."""
 
 ADVICE = {
+    "alert_not_found": "Check the number. `GET /alerts` lists the alerts of the last 90 days.",
     "bad_request": "Send a body that can be read, and one Host header.",
     "calendar_in_use": "Take the calendar from the jobs that go by it; its page names them.",
     "calendar_not_found": "Check the name. `GET /calendars` lists the calendars.",
+    "channel_not_found": "Check the number. `GET /channels` lists the channels.",
     "database_busy": "Another change holds what this one needs. Try again; `Retry-After` says when.",
     "database_read_only": "The database accepts no changes. Point the service at the primary server.",
     "database_unavailable": "The service cannot reach its database. Try again; `Retry-After` says when.",
@@ -12,6 +14,8 @@ ADVICE = {
     "idempotency_key_reused": "The key belongs to another request. Use a new key for this one.",
     "internal_error": "This is a bug in the service. Report it with the request id; its log has more.",
     "invalid_input": "Correct the places that `errors` names, and send the request again.",
+    "issue_is_over": "Nothing is left to acknowledge.",
+    "issue_not_found": "Check the number. `GET /issues` lists the issues.",
     "job_deleted": "The job is gone for changes and runs; its history is still there. Create a new job.",
     "job_has_followers": "Let the jobs that run after this one run after another, or delete them first.",
     "job_has_no_future": "The job is completed. Edit its schedule so that it has further runs.",
@@ -42,6 +46,7 @@ ADVICE = {
     "request_header_fields_too_large": "Send smaller cookies and headers: 32 KB at most.",
     "restore_not_confirmed": "Review the overview, then confirm the restore.",
     "restore_not_handled": "See the log of the service: its user may not move the sequences of the database.",
+    "rule_not_found": "Check the number. `GET /rules` lists the rules.",
     "run_is_over": "Stop the work: the attempt was cancelled, or reported nothing for too long.",
     "run_not_started": "The run has not started. Skip it instead.",
     "schedule_unusable": "Edit the job: its schedule cannot be computed, as its time zone may be gone.",

@@ -13,6 +13,7 @@ from scheduler_api.app import PARTS
 from scheduler_api.database.engine import Database
 from scheduler_api.routers import pages
 from scheduler_api.routers.http import permissions
+from tests.factories import execute
 from tests.routers.access.conftest import Comes, key_of
 from tests.routers.test_loop import VALUES
 
@@ -58,10 +59,19 @@ TABLE = """
     GET /projects/{project}/secrets viewer
     GET /logs viewer
     GET /logs/{logid} viewer
+    GET /issues viewer
+    GET /issues/{issueid} viewer
+    GET /alerts viewer
+    GET /channels viewer
+    GET /channels/{channelid} viewer
+    GET /rules viewer
     GET /limits viewer
     GET /calendars viewer
     GET /calendars/{name} viewer
     POST /schedules/preview viewer
+    POST /issues/{issueid}/acknowledge operator
+    POST /alerts/{alertid}/retry operator
+    POST /channels/{channelid}/test operator
     POST /jobs/run operator
     POST /jobs/bulk operator
     POST /jobs/{jobid}/run operator
@@ -100,6 +110,13 @@ TABLE = """
     POST /projects/{project}/edit admin
     DELETE /projects/{project} admin
     POST /projects/{project}/delete admin
+    POST /channels admin
+    PUT /channels/{channelid} admin
+    DELETE /channels/{channelid} admin
+    POST /channels/{channelid}/delete admin
+    POST /rules admin
+    DELETE /rules/{ruleid} admin
+    POST /rules/{ruleid}/delete admin
     GET /keys admin
     POST /keys admin
     DELETE /keys/{keyid} admin
@@ -113,6 +130,8 @@ TABLE = """
     POST /users/{userid}/link admin
 """
 WHO = [line.split() for line in TABLE.strip().splitlines()]
+#: Of what nothing is there.
+UNKNOWN = dict.fromkeys(("{logid}", "{keyid}", "{userid}", "{issueid}"), "999")
 RANKS = {name: rank for rank, name in enumerate(["-", *Role])}
 
 
@@ -148,7 +167,7 @@ async def test_each_role_may_do_what_the_table_says(comes: Comes, database: Data
             continue
         for who, client in clients.items():
             address = path.replace("{jobid}", "999")
-            for name, value in (VALUES | {"{logid}": "999", "{keyid}": "999", "{userid}": "999"}).items():
+            for name, value in (VALUES | UNKNOWN).items():
                 address = address.replace(name, value)
             answer = await client.request(method, address)
             may = RANKS[who] >= RANKS[first]
@@ -201,12 +220,22 @@ async def test_who_may_not_sees_no_button_for_it(comes: Comes, database: Databas
     await editor.post("/jobs", json={"jobname": "Sync", "interval": 60, "target": target})
     await editor.put("/calendars/holidays", json={"days": ["2030-12-25"]})
     await editor.post("/jobs/1/secrets")
+    channel = {"name": "#ops", "kind": "slack", "url": "https://chat.example/x"}
+    assert (await comes(await key_of(database, "admin")).post("/channels", json=channel)).status_code == 201
+    await execute(
+        database, "INSERT INTO jobissue (jobid, kind, since, seenat) VALUES (1, 'failed', now(), now());"
+    )
+    await execute(
+        database,
+        "INSERT INTO alert (channelid, issueid, jobid, event, at, facts, deadat)"
+        ' VALUES (1, 1, 1, \'opened\', now(), \'{"jobname": "Sync", "kind": "failed"}\', now())',
+    )
     logid = (await editor.get("/jobs/1")).json()["logs"][0]["logid"]
     for role, refused in (("viewer", "operator"), ("operator", "editor"), ("editor", "admin")):
         client = comes(await key_of(database, role), accept=HTML)
         for path in ("/overview", "/jobs", "/jobs/1", "/logs", f"/logs/{logid}", "/upcoming", "/calendars",
-                     "/calendars/holidays", "/account", "/jobs/1/days", "/projects",
-                     "/projects/default/secrets"):  # fmt: skip
+                     "/calendars/holidays", "/account", "/jobs/1/days", "/projects", "/issues", "/issues/1",
+                     "/alerts", "/channels", "/projects/default/secrets"):  # fmt: skip
             page = (await client.get(path)).text
             asked = {other for other in _forbidden(refused) if _leads(page, other)}
             assert not asked, (role, path, asked)

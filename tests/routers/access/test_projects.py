@@ -23,6 +23,12 @@ from tests.routers.test_loop import VALUES
 WHOLE = {
     ("GET", "/metrics"),
     ("POST", "/jobs/run"),
+    ("GET", "/alerts"),
+    ("POST", "/alerts/{alertid}/retry"),
+    ("GET", "/channels"),
+    ("GET", "/channels/{channelid}"),
+    ("POST", "/channels/{channelid}/test"),
+    ("GET", "/rules"),
     ("GET", "/limits"),
     ("PUT", "/limits/{scope}/{name}"),
     ("DELETE", "/limits/{scope}/{name}"),
@@ -60,6 +66,13 @@ async def two(admin: AsyncClient, database: Database) -> None:
         " SELECT jobid, now() - interval '1 hour', current_date, 'failed', 'http', 'example.com',"
         " now() - interval '1 hour', now() - interval '1 hour', 'It failed.' FROM job ORDER BY jobid",
     )
+    # Numbered as their jobs are.
+    await execute(
+        database,
+        "INSERT INTO jobissue (jobid, kind, since, seenat) SELECT jobid, 'failed', now(), now()"
+        " FROM job ORDER BY jobid",
+    )
+    await execute(database, "UPDATE job SET openissues = 1")
     await execute(
         database,
         "UPDATE joblog SET laststatus = 'failed', failures = 1, lastrun = now() WHERE day = 'infinity'",
@@ -94,10 +107,11 @@ async def test_each_address_tells_the_projects_apart(
             continue
         may = first != "admin" and (method, path) not in WHOLE and role.may(Role(first))
         of_project = path.startswith("/projects/{project}/secrets")
-        is_of_one = of_project or "{jobid}" in path or "{logid}" in path
+        is_of_one = of_project or any(name in path for name in ("{jobid}", "{logid}", "{issueid}"))
         for jobid in (THEIRS, MINE) if is_of_one else (MINE,):
             expected = 403 if not may else 404 if is_of_one and jobid == THEIRS else None
             address = path.replace("{jobid}", str(jobid)).replace("{logid}", str(logids[jobid]))
+            address = address.replace("{issueid}", str(jobid))
             address = address.replace("{project}", "crm" if jobid == THEIRS else "billing")
             for name, value in VALUES.items():
                 address = address.replace(re.sub(r":\w+}", "}", name), value)
@@ -115,6 +129,7 @@ async def test_no_spelling_of_a_number_gets_around_it(comes: Comes, database: Da
     for path in (
         f"/jobs/{spelled.format(THEIRS)}",
         f"/logs/{spelled.format(await log_of(database, THEIRS))}",
+        f"/issues/{spelled.format(THEIRS)}",
     ):
         answer = await client.get(path)
         assert answer.status_code in {404, 422}, answer.text

@@ -272,8 +272,8 @@ async def test_an_edit_of_the_schedule_closes_what_was_missed_by_the_old_one(
 async def look(database: Database, seconds: float) -> list[tuple[str, int, str | None]]:
     """Look for what does not happen, as a replica would at that time; what is known then."""
     found = await at_clock(database, after(seconds))
-    await at(database, after(seconds), watching.notice, found)
-    await at(database, after(seconds), watching.end)
+    await at(database, after(seconds), watching.verify, found)
+    await at(database, after(seconds), watching.clear)
     return await known(database)
 
 
@@ -285,8 +285,8 @@ async def at_clock(database: Database, now: datetime) -> list[watching.Suspicion
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("scheduler_api.database.jobs.definitions.clock", clock)
-        found = await database.read(watching.runs)
-        walked = await database.read(watching.jobs, 0)
+        found = await database.read(watching.suspect_runs)
+        walked = await database.read(watching.walk_jobs, 0)
         if walked.distances:
             await at(database, now, watching.keep_distances, walked.distances)
         return [*found, *walked.silent]

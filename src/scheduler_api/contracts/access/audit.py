@@ -23,6 +23,10 @@ class AuditObject(StrEnum):
     SESSION = "session"
     KEY = "key"
     PROJECT = "project"
+    ISSUE = "issue"
+    ALERT = "alert"
+    CHANNEL = "channel"
+    RULE = "rule"
     SERVICE = "service"
 
 
@@ -35,6 +39,10 @@ _ACTIONS = {
     AuditObject.SESSION: ("signedin", "signinrefused", "signedout"),
     AuditObject.KEY: ("keyadded", "keyrevoked"),
     AuditObject.PROJECT: ("projectadded", "projectremoved"),
+    AuditObject.ISSUE: ("acknowledged",),
+    AuditObject.ALERT: ("redriven",),
+    AuditObject.CHANNEL: ("channeladded", "channelchanged", "channelremoved"),
+    AuditObject.RULE: ("ruleadded", "ruleremoved"),
     AuditObject.SERVICE: ("restoreconfirmed",),
 }
 #: To what each action is done: to a job, unless it says otherwise.

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
 from scheduler_api.contracts.values import Output
 
 
@@ -43,7 +43,7 @@ class Facts(BaseModel):
     lastfor: datetime | None
     logid: int | None
     error: str | None
-    ending: Ending | None
+    ending: IssueEnding | None
     endedat: datetime | None
 
 

@@ -227,3 +227,8 @@ class Rule(Output):
     recovers: bool
     createdat: datetime
     words: str = Field(description="The rule in words.")
+
+    @property
+    def is_about_all_jobs(self) -> bool:
+        """Whether it leaves out no job."""
+        return self.project is None and self.tag is None and self.jobid is None

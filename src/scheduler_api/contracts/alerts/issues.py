@@ -26,7 +26,7 @@ class JobIssueKind(StrEnum):
     """The service has paused it, as it failed so often, or its target is gone."""
 
 
-class Ending(StrEnum):
+class IssueEnding(StrEnum):
     """Why an issue is over."""
 
     RECOVERED = "recovered"
@@ -60,20 +60,20 @@ class JobIssue(Output):
     logid: int | None = Field(description="The run that it was noticed by last.")
     error: str | None = Field(description="What that run said.")
     endedat: datetime | None = Field(description="When it was over; null while it is open.")
-    ending: Ending | None = Field(description="Why it is over.")
+    ending: IssueEnding | None = Field(description="Why it is over.")
     ackedby: str | None = Field(description="Who has acknowledged it.")
     ackedat: datetime | None
     ackeduntil: datetime | None = Field(
-        description="Until when nobody is reminded; null: until it is over, if it was acknowledged."
+        description="No reminders are sent until then; null: until it is over, if it was acknowledged."
     )
 
 
 class Acknowledgement(Input):
-    """That somebody knows of an issue: nobody is reminded of it meanwhile."""
+    """Acknowledges an issue: no reminders are sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"until": "2030-02-01T09:00:00Z"}]})
 
     until: Annotated[
         Instant | None,
-        Field(description="Until when; null: until the issue is over. That it is over is told in any case."),
+        Field(description="Until when; null: until the issue is over. Its end is told in any case."),
     ] = None

@@ -53,6 +53,7 @@ OF_PROJECTS = Statement(
     "SELECT jobid FROM job WHERE jobid = ANY(:jobids) AND project = ANY(CAST(:projects AS text[]))"
 )
 PROJECT_OF_JOB = Statement("SELECT project FROM job WHERE jobid = :jobid")
+PROJECT_OF_ISSUE = Statement("SELECT project FROM jobissue JOIN job USING (jobid) WHERE issueid = :issueid")
 PROJECT_OF_LOG = Statement("SELECT project FROM joblog JOIN job USING (jobid) WHERE logid = :logid")
 
 
@@ -99,6 +100,12 @@ async def jobs_of(session: Session, jobids: Sequence[int], projects: Sequence[st
 async def project_of_job(session: Session, jobid: int) -> str | None:
     """The project of a job; None: there is no such job."""
     found: str | None = await session.value(PROJECT_OF_JOB, jobid=jobid)
+    return found
+
+
+async def project_of_issue(session: Session, issueid: int) -> str | None:
+    """The project of the job that an issue is of; None: there is no such issue."""
+    found: str | None = await session.value(PROJECT_OF_ISSUE, issueid=issueid)
     return found
 
 

@@ -97,12 +97,12 @@ async def listing(session: Session) -> list[ChannelRow]:
     return await session.all(LISTED)
 
 
-async def one(session: Session, channelid: int) -> ChannelRow | None:
+async def by_id(session: Session, channelid: int) -> ChannelRow | None:
     """The channel."""
     return await session.one_or_none(ONE, channelid=channelid)
 
 
-async def failing(session: Session, before: datetime, limit: int) -> list[ChannelRow]:
+async def broken(session: Session, before: datetime, limit: int) -> list[ChannelRow]:
     """Up to `limit` channels that have taken nothing since before then."""
     return await session.all(FAILING, before=before, limit=limit)
 
@@ -154,7 +154,7 @@ async def rule(session: Session, ruleid: int) -> RuleRow | None:
     return await session.one_or_none(RULE, ruleid=ruleid)
 
 
-async def add_rule(session: Session, now: datetime, values: dict[str, Any]) -> int:
+async def insert_rule(session: Session, now: datetime, values: dict[str, Any]) -> int:
     """Add a rule; its id."""
     return int(await session.value(ADD_RULE, now=now, **values))
 
@@ -164,6 +164,6 @@ async def count_rules(session: Session) -> int:
     return int(await session.value(COUNT_RULES))
 
 
-async def remove_rule(session: Session, ruleid: int) -> None:
+async def delete_rule(session: Session, ruleid: int) -> None:
     """Remove a rule."""
     await session.all(REMOVE_RULE, ruleid=ruleid)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
 from scheduler_api.database.statements import Session, Statement
 
 #: Nobody is reminded before; and again after each further day.
@@ -102,7 +102,8 @@ END = Statement(
           AND (kind <> 'missed' OR began IS NULL OR seenat < began)
         RETURNING jobissue.*
     ), counted AS (
-        UPDATE job SET openissues = openissues - over.count FROM (
+        -- Whoever counts wrong must not keep others from a pause.
+        UPDATE job SET openissues = greatest(openissues - over.count, 0) FROM (
             SELECT jobid, count(*) AS count FROM told GROUP BY jobid
         ) AS over WHERE job.jobid = over.jobid
     )
@@ -201,7 +202,7 @@ class Noticed(NamedTuple):
         )
 
 
-async def notice(session: Session, now: datetime, noticed: Sequence[Noticed]) -> None:
+async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noticed]) -> None:
     """Write down what is wrong with jobs that are locked, once a job and kind, and who is to be told."""
     values = {
         "jobids": [one.jobid for one in noticed],
@@ -215,10 +216,10 @@ async def notice(session: Session, now: datetime, noticed: Sequence[Noticed]) ->
     await session.all(NOTICE, now=now, remindat=now + REMIND_FIRST, **values)
 
 
-async def end(
+async def close(
     session: Session,
     now: datetime,
-    ending: Ending,
+    ending: IssueEnding,
     kinds: Sequence[JobIssueKind],
     jobs: Mapping[int, datetime | None],
 ) -> None:
@@ -252,7 +253,7 @@ async def listing(
     return await session.all(statement, before=before, limit=limit, **wanted._asdict())
 
 
-async def one(session: Session, issueid: int) -> IssueRow | None:
+async def by_id(session: Session, issueid: int) -> IssueRow | None:
     """The issue."""
     return await session.one_or_none(ONE, issueid=issueid)
 

@@ -136,6 +136,7 @@ LISTED = Statement(
     WHERE alertid < :before
       AND (CAST(:channelid AS bigint) IS NULL OR alert.channelid = :channelid)
       AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
+      AND (CAST(:issueid AS bigint) IS NULL OR issueid = :issueid)
       AND CASE CAST(:state AS text) WHEN 'waiting' THEN sentat IS NULL AND deadat IS NULL
           WHEN 'sent' THEN sentat IS NOT NULL WHEN 'dead' THEN deadat IS NOT NULL ELSE true END
     ORDER BY alertid DESC LIMIT :limit
@@ -182,12 +183,12 @@ async def take_alerts(session: Session, channelid: int, messageid: UUID, limit: 
     return sorted(await session.all(TAKE_ALERTS, **values))
 
 
-async def sent(session: Session, now: datetime, alertids: Sequence[int]) -> None:
+async def mark_sent(session: Session, now: datetime, alertids: Sequence[int]) -> None:
     """Alerts were sent."""
     await session.all(SENT, now=now, alertids=alertids)
 
 
-async def failed(
+async def mark_failed(
     session: Session, now: datetime, alertids: Sequence[int], error: str, *, is_dead: bool
 ) -> None:
     """Alerts were not taken; with `is_dead`, they are not tried again."""
@@ -224,6 +225,7 @@ class AlertFilter(NamedTuple):
     channelid: int | None = None
     jobid: int | None = None
     state: str | None = None
+    issueid: int | None = None
 
 
 async def listing(session: Session, wanted: AlertFilter, before: int, limit: int) -> list[AlertRow]:

@@ -130,7 +130,7 @@ REMOVE_OF = Statement(
 
 
 class Encrypted(NamedTuple):
-    """A secret as it is kept: one that signs a job's calls, or one of a project."""
+    """A secret as it is kept: one that signs a job's calls, one of a project, or those of a channel."""
 
     kind: str
     secretid: int
@@ -144,14 +144,22 @@ ALL = Statement(
     SELECT kind, secretid, ciphertext FROM (
         SELECT 'job' AS kind, secretid, ciphertext FROM jobsecret
         UNION ALL SELECT 'project', secretid, ciphertext FROM projectsecret
+        UNION ALL SELECT 'channel', channelid, ciphertext FROM alertchannel WHERE ciphertext IS NOT NULL
     ) AS kept
     WHERE (kind, secretid) > (CAST(:kind AS text), CAST(:after AS bigint))
     ORDER BY kind, secretid LIMIT :limit
     """,
     Encrypted,
 )
-_REPLACE = "UPDATE {} SET ciphertext = :ciphertext WHERE secretid = :secretid AND ciphertext = :before"
-REPLACE = {kind: Statement(_REPLACE.format(f"{kind}secret")) for kind in ("job", "project")}
+_REPLACE = "UPDATE {} SET ciphertext = :ciphertext WHERE {} = :secretid AND ciphertext = :before"
+REPLACE = {
+    kind: Statement(_REPLACE.format(table, key))
+    for kind, table, key in (
+        ("job", "jobsecret", "secretid"),
+        ("project", "projectsecret", "secretid"),
+        ("channel", "alertchannel", "channelid"),
+    )
+}
 
 
 async def listing(session: Session, project: str, after: str, limit: int) -> list[ProjectSecretRow]:

@@ -153,7 +153,7 @@ MEASURED = Statement(
 )
 
 
-async def late(session: Session, before: datetime, limit: int) -> list[SuspectRun]:
+async def late_runs(session: Session, before: datetime, limit: int) -> list[SuspectRun]:
     """Up to `limit` runs that were due before then, the latest first, of which no issue tells."""
     return await session.all(LATE, before=before, limit=limit)
 
@@ -163,7 +163,7 @@ async def still_late(session: Session, before: datetime, logids: Sequence[int]) 
     return await session.all(STILL_LATE, before=before, logids=logids)
 
 
-async def stuck(
+async def stuck_runs(
     session: Session, now: datetime, before: datetime, times: float, limit: int
 ) -> list[SuspectRun]:
     """Up to `limit` runs that began before then, and take so many times as long as usual."""

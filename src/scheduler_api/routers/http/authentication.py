@@ -17,6 +17,7 @@ from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.errors import (
     DatabaseBusy,
     DatabaseUnavailable,
+    IssueNotFound,
     JobNotFound,
     LogNotFound,
     NotPermitted,
@@ -132,6 +133,7 @@ async def _look_at_object(request: Request, principal: Principal, needed: Role) 
     for name, find, not_there in (
         ("jobid", projects.project_of_job, JobNotFound),
         ("logid", projects.project_of_log, LogNotFound),
+        ("issueid", projects.project_of_issue, IssueNotFound),
     ):
         try:
             # As the handler will read it; what is no number is refused there.

@@ -42,6 +42,7 @@ TAGS = [
     {"name": "schedules", "description": "What is to come: previews, upcoming runs, the load."},
     {"name": "calendars", "description": "Days on which jobs do not run, such as holidays."},
     {"name": "targets", "description": "Secrets of requests and of their signatures, limits, test requests."},
+    {"name": "alerts", "description": "What is wrong with jobs, and who is told of it."},
     {"name": "access", "description": "Users and API keys, where `SCHEDULER_AUTH` is `required`."},
     {"name": "system", "description": "Health, the overview, and the feed of changes."},
 ]
@@ -51,7 +52,7 @@ REASONS = {
     400: ("BadRequest", "The body cannot be read."),
     401: ("NotSignedIn", "Needs an API key, or a user who is signed in."),
     403: ("Forbidden", "The role does not allow it; or the request comes from another site or machine."),
-    404: ("NotFound", "There is no such job, log, secret, limit or calendar."),
+    404: ("NotFound", "There is no such job, log, secret, limit, calendar, issue, alert, channel or rule."),
     408: ("RequestTimeout", "The body did not arrive in time."),
     409: ("Conflict", "The job, or the log, is not in a state for that."),
     410: ("Gone", "The attempt is over."),

@@ -4,13 +4,14 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from scheduler_api.contracts.access.users import UserDraft
+from scheduler_api.contracts.alerts.channels import ALLOWED, NEEDED, ChannelDraft, ChannelKind, RuleDraft
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.credentials import MASK, HeaderValue, OAuth2, plain
@@ -116,19 +117,46 @@ def model_of(fields: dict[str, str], model: type[Model]) -> Model:
 
 def meant(fields: dict[str, str], model: type[BaseModel]) -> BaseModel:
     """The fields of a program's form as the `model` that JSON would be read as. Raises InvalidInput."""
-    if model is JobDraft:
-        return draft_of(fields)
-    if model is ScheduleDraft:
-        return schedule_draft_of(fields)
-    if model is RunOrder:
-        return run_order_of(fields)
-    if model is BulkOrder:
-        return bulk_order_of(fields)
-    if model is RetryOrder:
-        rest = {name: text for name, text in fields.items() if name != "all"}
-        wanted = validated(rest, RetryFilter).model_dump(exclude_none=True)
-        return validated({"filter": wanted, "all": fields.get("all", "false")}, RetryOrder)
-    return validated(fields, model)
+    make = _MEANT.get(model)
+    return validated(fields, model) if make is None else make(fields)
+
+
+def _retry_order_of(fields: dict[str, str]) -> RetryOrder:
+    rest = {name: text for name, text in fields.items() if name != "all"}
+    wanted = validated(rest, RetryFilter).model_dump(exclude_none=True)
+    return validated({"filter": wanted, "all": fields.get("all", "false")}, RetryOrder)
+
+
+def channel_of(fields: Mapping[str, str]) -> ChannelDraft:
+    """The channel that a form describes, of the fields that its kind has. Raises InvalidInput."""
+    values: dict[str, Any] = {name: text for name, text in fields.items() if text.strip()}
+    kind = next((kind for kind in ChannelKind if kind == values.get("kind")), None)
+    if kind is not None:
+        kept = {"name", "kind", *NEEDED[kind], *ALLOWED.get(kind, ())}
+        known = {"url", "token", "chat", "recipients"}
+        values = {name: text for name, text in values.items() if name in kept or name not in known}
+    if "recipients" in values:
+        parts = re.split(r"[\s,;]+", values["recipients"])
+        values["recipients"] = [part for part in parts if part]
+    return validated(values, ChannelDraft)
+
+
+def rule_of(fields: Mapping[str, str]) -> RuleDraft:
+    """The rule that a form describes: the kinds of issues are boxes, those that are not ticked are not sent.
+
+    Raises InvalidInput.
+    """
+    values: dict[str, Any] = {
+        name: text for name, text in fields.items() if text.strip() and not name.startswith("kind-")
+    }
+    ticked = [name.removeprefix("kind-") for name in fields if name.startswith("kind-")]
+    if ticked or "boxes" in values:
+        values["kinds"] = ticked
+    elif "kinds" in values:
+        values["kinds"] = [part for part in re.split(r"[\s,]+", values["kinds"]) if part]
+    if values.pop("boxes", None) is not None:
+        values = {"reminds": "false", "recovers": "false"} | values
+    return validated(values, RuleDraft)
 
 
 def run_order_of(fields: dict[str, str]) -> RunOrder:
@@ -331,3 +359,15 @@ def _instant(local: str, zone: str) -> str:
         return f"{wall.isoformat()}Z"
     except (ValueError, OverflowError):
         raise InvalidInput(FieldError(("until",), "This date and time do not exist.")) from None
+
+
+#: Of what a form is no plain list of fields.
+_MEANT: dict[type[BaseModel], Callable[[dict[str, str]], BaseModel]] = {
+    JobDraft: draft_of,
+    ScheduleDraft: schedule_draft_of,
+    RunOrder: run_order_of,
+    BulkOrder: bulk_order_of,
+    RetryOrder: _retry_order_of,
+    ChannelDraft: channel_of,
+    RuleDraft: rule_of,
+}

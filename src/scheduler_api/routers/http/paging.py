@@ -10,11 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from scheduler_api.actors import ActorKind
 from scheduler_api.contracts.access.audit import OBJECTS, AuditObject
+from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
 from scheduler_api.database.access.projects import project_of_job
+from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs.lists import LogFilter
@@ -158,6 +160,22 @@ async def _any_log_filter(
 
 AnyLogFilterDep = Annotated[LogFilter, Depends(_any_log_filter)]
 """Which runs of all jobs a query asks for."""
+
+
+async def _issue_filter(
+    projects: ProjectsDep,
+    kind: Annotated[JobIssueKind | None, Query(description="Only issues of this kind.")] = None,
+    jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only issues of this job.")] = None,
+    project: InProject = None,
+) -> IssueFilter:
+    check_texts(project=project)
+    if project:
+        projects = [project] if projects is None or project in projects else []
+    return IssueFilter(kind, jobid, projects)
+
+
+IssueFilterDep = Annotated[IssueFilter, Depends(_issue_filter)]
+"""Which issues a query asks for."""
 
 
 async def _change_filter(

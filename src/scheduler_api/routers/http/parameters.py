@@ -86,6 +86,10 @@ LogId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which log.", examples=
 KeyId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which key.")]
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which user.")]
 SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
+IssueId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which issue.")]
+AlertId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which alert.")]
+ChannelId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which channel.")]
+RuleId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which rule.")]
 Scope = Annotated[LimitScope, Path(description="What is limited: `host`, `tag` or `project`.")]
 
 

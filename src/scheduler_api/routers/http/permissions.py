@@ -52,6 +52,12 @@ _NEEDED: dict[Role | None, str] = {
         GET /jobs/{jobid}/upcoming
         GET /logs
         GET /logs/{logid}
+        GET /issues
+        GET /issues/{issueid}
+        GET /alerts
+        GET /channels
+        GET /channels/{channelid}
+        GET /rules
         GET /limits
         GET /calendars
         GET /projects
@@ -70,6 +76,9 @@ _NEEDED: dict[Role | None, str] = {
         POST /logs/retry
         POST /logs/{logid}/retry
         POST /logs/{logid}/cancel
+        POST /issues/{issueid}/acknowledge
+        POST /alerts/{alertid}/retry
+        POST /channels/{channelid}/test
     """,
     Role.EDITOR: """
         POST /jobs
@@ -95,6 +104,13 @@ _NEEDED: dict[Role | None, str] = {
     """,
     Role.ADMIN: """
         POST /restore/confirm
+        POST /channels
+        PUT /channels/{channelid}
+        DELETE /channels/{channelid}
+        POST /channels/{channelid}/delete
+        POST /rules
+        DELETE /rules/{ruleid}
+        POST /rules/{ruleid}/delete
         POST /projects
         PATCH /projects/{project}
         POST /projects/{project}/edit
@@ -120,6 +136,12 @@ NEEDED = {line.strip(): role for role, lines in _NEEDED.items() for line in line
 #: project is looked at, or tells of what belongs to the projects of who asks.
 _WHOLE = """
     GET /metrics
+    GET /alerts
+    POST /alerts/{alertid}/retry
+    GET /channels
+    GET /channels/{channelid}
+    POST /channels/{channelid}/test
+    GET /rules
     POST /jobs/run
     GET /limits
     PUT /limits/{scope}/{name}

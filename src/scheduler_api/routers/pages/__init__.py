@@ -4,6 +4,7 @@ from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.pages import (
     access,
     actions,
+    alerts,
     bulk,
     calendars,
     history,
@@ -33,12 +34,13 @@ PARTS = (
     schedules,
     system,
     access,
+    alerts,
     project_secrets,
     projects,
     provider,
     signing,
 )
-OWN = (jobs, calendars, secrets, schedules, preferences, access, project_secrets, projects, signing)
+OWN = (jobs, calendars, secrets, schedules, preferences, access, alerts, project_secrets, projects, signing)
 
 router, own_router = BrowserRouter(), form_router()
 for part in PARTS:

@@ -35,7 +35,7 @@ async def listing(session: Session) -> list[Channel]:
 
 async def get(session: Session, channelid: int) -> Channel:
     """A channel. Raises ChannelNotFound."""
-    row = await channels.one(session, channelid)
+    row = await channels.by_id(session, channelid)
     if row is None:
         raise ChannelNotFound(channelid)
     return _channel(row)
@@ -94,8 +94,10 @@ async def put(
     _require_mail(draft, can_mail=can_mail)
     if await channels.is_taken(session, draft.name, channelid):
         raise InvalidInput(FieldError(("name",), "There is such a channel already."))
+    secret = None
     kept = await channels.ciphertext(session, channelid)
-    secret = None if kept is None else ChannelSecrets.model_validate_json(cipher.decrypt(kept)).secret
+    if draft.kind is ChannelKind.WEBHOOK and kept is not None:
+        secret = ChannelSecrets.model_validate_json(cipher.decrypt(kept)).secret
     values = {
         "name": draft.name,
         "recipients": draft.recipients,
@@ -173,7 +175,7 @@ async def add_rule(session: Session, now: datetime, actor: Actor, draft: RuleDra
         raise InvalidInput(FieldError(("project",), "There is no such project."))
     if draft.jobid is not None and await definitions.share(session, draft.jobid) is None:
         raise InvalidInput(FieldError(("jobid",), "There is no such job."))
-    row = await channels.rule(session, await channels.add_rule(session, now, draft.values))
+    row = await channels.rule(session, await channels.insert_rule(session, now, draft.values))
     assert row is not None
     await changes.record(session, now, actor, Event(ChangeAction.RULE_ADDED, after=_rule_said(row)))
     return _rule(row)
@@ -184,7 +186,7 @@ async def remove_rule(session: Session, now: datetime, actor: Actor, ruleid: int
     row = await channels.rule(session, ruleid)
     if row is None:
         raise RuleNotFound(ruleid)
-    await channels.remove_rule(session, ruleid)
+    await channels.delete_rule(session, ruleid)
     await changes.record(session, now, actor, Event(ChangeAction.RULE_REMOVED, before=_rule_said(row)))
 
 

@@ -35,7 +35,7 @@ async def listing(
 
 async def get(session: Session, issueid: int) -> JobIssue:
     """An issue. Raises IssueNotFound."""
-    row = await issues.one(session, issueid)
+    row = await issues.by_id(session, issueid)
     if row is None:
         raise IssueNotFound(issueid)
     return JobIssue.model_validate(row._asdict())

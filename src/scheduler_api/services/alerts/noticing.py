@@ -7,7 +7,7 @@ noticed again adds to it, and is told once.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
 from scheduler_api.database.alerts import issues
 from scheduler_api.database.alerts.issues import Noticed
 from scheduler_api.database.statements import Session
@@ -25,7 +25,7 @@ async def notice(session: Session, now: datetime, noticed: Iterable[Noticed]) ->
         known = together.get((one.jobid, one.kind))
         together[one.jobid, one.kind] = one if known is None else known.and_then(one)
     if together:
-        await issues.notice(session, now, list(together.values()))
+        await issues.open_or_extend(session, now, list(together.values()))
 
 
 async def succeeded(session: Session, now: datetime, began: dict[int, datetime]) -> None:
@@ -34,38 +34,38 @@ async def succeeded(session: Session, now: datetime, began: dict[int, datetime])
     That the service had paused a job is not: somebody has to resume it.
     """
     kinds = [kind for kind in JobIssueKind if kind is not JobIssueKind.PAUSED]
-    await _end(session, now, Ending.RECOVERED, kinds, began)
+    await _end(session, now, IssueEnding.RECOVERED, kinds, began)
 
 
 async def paused(session: Session, now: datetime, jobids: Collection[int], *, is_asked: bool) -> None:
     """Jobs were paused. Unless somebody `is_asked` for it, they still fail."""
     kinds = [*OF_SCHEDULE, *([JobIssueKind.FAILED, JobIssueKind.PAUSED] if is_asked else [])]
-    await _end(session, now, Ending.PAUSED, kinds, dict.fromkeys(jobids))
+    await _end(session, now, IssueEnding.PAUSED, kinds, dict.fromkeys(jobids))
 
 
 async def resumed(session: Session, now: datetime, jobids: Collection[int]) -> None:
     """Jobs go on."""
-    await _end(session, now, Ending.RESUMED, [JobIssueKind.PAUSED], dict.fromkeys(jobids))
+    await _end(session, now, IssueEnding.RESUMED, [JobIssueKind.PAUSED], dict.fromkeys(jobids))
 
 
 async def edited(session: Session, now: datetime, jobid: int, *, schedule: bool, target: bool) -> None:
     """A job was edited: what was wrong by its old schedule, or with its old target, is over."""
     kinds = [*(OF_SCHEDULE if schedule else ()), *(OF_RUNS if target else ())]
     if kinds:
-        await _end(session, now, Ending.EDITED, kinds, {jobid: None})
+        await _end(session, now, IssueEnding.EDITED, kinds, {jobid: None})
 
 
 async def deleted(session: Session, now: datetime, jobids: Collection[int]) -> None:
     """Jobs were deleted, or are about to be removed."""
-    await _end(session, now, Ending.DELETED, list(JobIssueKind), dict.fromkeys(jobids))
+    await _end(session, now, IssueEnding.DELETED, list(JobIssueKind), dict.fromkeys(jobids))
 
 
 async def _end(
     session: Session,
     now: datetime,
-    ending: Ending,
+    ending: IssueEnding,
     kinds: Sequence[JobIssueKind],
     jobs: dict[int, datetime] | dict[int, None],
 ) -> None:
     if jobs:
-        await issues.end(session, now, ending, kinds, jobs)
+        await issues.close(session, now, ending, kinds, jobs)

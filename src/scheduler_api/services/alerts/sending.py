@@ -61,7 +61,7 @@ async def take(session: Session, now: datetime) -> Taken | None:
 async def sent(session: Session, now: datetime, taken: Taken) -> None:
     """A channel has taken a message."""
     channel = taken.channel
-    await outbox.sent(session, now, taken.alertids)
+    await outbox.mark_sent(session, now, taken.alertids)
     openfrom = now
     if ChannelKind(channel.kind) not in ONE_BY_ONE:
         recent = await outbox.sent_since(session, channel.channelid, now - MINUTE, MANY + 1)
@@ -69,14 +69,14 @@ async def sent(session: Session, now: datetime, taken: Taken) -> None:
     await outbox.release(session, now, channel.channelid, taken.token, openfrom)
 
 
-async def failed(session: Session, now: datetime, taken: Taken, error: str, after: float | None) -> bool:
+async def refused(session: Session, now: datetime, taken: Taken, error: str, after: float | None) -> bool:
     """A channel has not taken a message, and asks to wait for `after` seconds, if it says so; whether the
     message is given up."""
     pause = backoff.pause(taken.channel.failures + 1, BACKOFF, MAX_BACKOFF, 1.0)
     again = now + timedelta(seconds=max(pause, min(after or 0, MAX_BACKOFF)))
     since = await outbox.release_failed(session, now, taken.channel, taken.token, again, error[:MAX_ERROR])
     is_dead = since is not None and now - since >= GIVE_UP
-    await outbox.failed(session, now, taken.alertids, error[:MAX_ERROR], is_dead=is_dead)
+    await outbox.mark_failed(session, now, taken.alertids, error[:MAX_ERROR], is_dead=is_dead)
     return is_dead
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from scheduler_api.computing import in_turns
-from scheduler_api.contracts.alerts.issues import Ending, JobIssueKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
 from scheduler_api.database.alerts import issues
 from scheduler_api.database.alerts.issues import Noticed
 from scheduler_api.database.jobs import definitions
@@ -49,17 +49,17 @@ class Walked(NamedTuple):
     """The last job that was looked at; None: there was none left."""
 
 
-async def runs(session: Session) -> list[Suspicion]:
+async def suspect_runs(session: Session) -> list[Suspicion]:
     """Runs that may be late or stuck."""
     now = await definitions.clock(session)
-    late = await watching.late(session, now - LATE_AFTER, MAX_SUSPECTS)
-    stuck = await watching.stuck(session, now, now - STUCK_AFTER, STUCK_TIMES, MAX_SUSPECTS)
+    late = await watching.late_runs(session, now - LATE_AFTER, MAX_SUSPECTS)
+    stuck = await watching.stuck_runs(session, now, now - STUCK_AFTER, STUCK_TIMES, MAX_SUSPECTS)
     return [(run.jobid, JobIssueKind.LATE, run.logid) for run in late] + [
         (run.jobid, JobIssueKind.STUCK, run.logid) for run in stuck
     ]
 
 
-async def jobs(session: Session, after: int) -> Walked:
+async def walk_jobs(session: Session, after: int) -> Walked:
     """Jobs above a jobid that may be silent, without any lock."""
     now = await definitions.clock(session)
     rows, last = await watching.walk(session, now, SILENT_GRACE, after, WALK_BATCH)
@@ -108,7 +108,7 @@ async def keep_distances(session: Session, _: datetime, distances: Sequence[tupl
     await watching.measured(session, distances)
 
 
-async def notice(session: Session, now: datetime, found: Collection[Suspicion]) -> None:
+async def verify(session: Session, now: datetime, found: Collection[Suspicion]) -> None:
     """Notice what is still wrong of what was found, of jobs that nobody else holds."""
     by_kind: Mapping[JobIssueKind, list[Suspicion]] = {
         kind: [one for one in found if one[1] is kind] for kind in JobIssueKind
@@ -137,10 +137,10 @@ def _noticed(now: datetime, kind: JobIssueKind, run: SuspectRun) -> Noticed:
     return Noticed(run.jobid, kind, 1, run.scheduledfor, run.scheduledfor, run.logid, said)
 
 
-async def end(session: Session, now: datetime) -> None:
+async def clear(session: Session, now: datetime) -> None:
     """End what is over: late runs that have begun, stuck ones that have ended."""
     begun = await watching.no_longer_late(session, now - LATE_AFTER, MAX_OVER)
     ended = await watching.no_longer_stuck(session, MAX_OVER)
     for kind, jobids in ((JobIssueKind.LATE, begun), (JobIssueKind.STUCK, ended)):
         if jobids:
-            await issues.end(session, now, Ending.RECOVERED, [kind], dict.fromkeys(jobids))
+            await issues.close(session, now, IssueEnding.RECOVERED, [kind], dict.fromkeys(jobids))

@@ -33,7 +33,7 @@ AT_ONCE = 4
 MAX_ANSWER = 200
 
 
-class Outcome(NamedTuple):
+class Told(NamedTuple):
     """What came of an attempt."""
 
     error: str | None = None
@@ -84,21 +84,21 @@ class Sender:
             outcome = await self._send(taken)
         except Exception as error:  # a message that cannot be written keeps none of the others
             log.exception("an alert cannot be sent", channel=taken.channel.name)
-            outcome = Outcome(f"The message cannot be put together: {type(error).__name__}.")
+            outcome = Told(f"The message cannot be put together: {type(error).__name__}.")
         try:
             await self._settle(taken, outcome)
         except SchedulerError as error:
             name = taken.channel.name
             log.warning("what came of an alert is not written down", channel=name, error=str(error))
 
-    async def _settle(self, taken: Taken, outcome: Outcome) -> None:
+    async def _settle(self, taken: Taken, outcome: Told) -> None:
         kind, count = taken.channel.kind, len(taken.alerts)
         if outcome.error is None:
             await undisturbed(self._database.transact(sending.sent, taken))
             metrics.ALERTS.labels(kind, "sent").inc(count)
             log.info("told a channel of alerts", channel=taken.channel.name, alerts=count)
             return
-        work = self._database.transact(sending.failed, taken, outcome.error, outcome.after)
+        work = self._database.transact(sending.refused, taken, outcome.error, outcome.after)
         is_dead = await undisturbed(work)
         metrics.ALERTS.labels(kind, "failed").inc(count)
         if is_dead:
@@ -111,9 +111,9 @@ class Sender:
             error=outcome.error,
         )
 
-    async def _send(self, taken: Taken) -> Outcome:
+    async def _send(self, taken: Taken) -> Told:
         if not taken.alerts:
-            return Outcome()
+            return Told()
         message = message_of(taken.alerts, self._base_url)
         kind = ChannelKind(taken.channel.kind)
         if kind is ChannelKind.EMAIL:
@@ -122,37 +122,37 @@ class Sender:
         try:
             opened = self._cipher.decrypt(taken.channel.ciphertext)
         except SecretsUnavailable as error:
-            return Outcome(str(error))
+            return Told(str(error))
         secrets = ChannelSecrets.model_validate_json(opened)
         request = alert_formats.request_of(kind, message, secrets)
         return await self._post(_signed(request, secrets, taken), secrets)
 
-    async def _mail(self, message: Message, taken: Taken) -> Outcome:
+    async def _mail(self, message: Message, taken: Taken) -> Told:
         if self._mailer is None:
-            return Outcome("This replica sends no e-mail: set SCHEDULER_SMTP_URL and SCHEDULER_MAIL_FROM.")
+            return Told("This replica sends no e-mail: set SCHEDULER_SMTP_URL and SCHEDULER_MAIL_FROM.")
         letter = Letter(
             message.messageid,
             taken.alerts[-1].at,
             message.title,
-            alert_mail.plain(message),
-            alert_mail.page(message),
+            alert_mail.as_text(message),
+            alert_mail.as_html(message),
         )
-        return Outcome(await self._mailer.send(letter, taken.channel.recipients))
+        return Told(await self._mailer.send(letter, taken.channel.recipients))
 
-    async def _post(self, request: Request, secrets: ChannelSecrets) -> Outcome:
+    async def _post(self, request: Request, secrets: ChannelSecrets) -> Told:
         call = Call("POST", request.url, request.headers, request.body, PATIENCE)
         try:
             answer = await self._client.call(call)
         except OutOfDescriptors as error:
-            return Outcome(str(error))
+            return Told(str(error))
         if answer.status is not None and 200 <= answer.status < 300:  # noqa: PLR2004 - success
-            return Outcome()
+            return Told()
         hidden = secrets_in({}, [secret for secret in (request.url, secrets.token) if secret])
         if answer.status is None:
-            return Outcome(scrubbed(answer.error or f"{answer.failure}", hidden))
+            return Told(scrubbed(answer.error or f"{answer.failure}", hidden))
         said = " ".join((answer.excerpt or "").split())[:MAX_ANSWER]
         sentence = f"Status {answer.status}{': ' if said else '.'}{said}"
-        return Outcome(scrubbed(sentence, hidden), backoff.retry_after(answer.retryafter, datetime.now(UTC)))
+        return Told(scrubbed(sentence, hidden), backoff.retry_after(answer.retryafter, datetime.now(UTC)))
 
 
 def _signed(request: Request, secrets: ChannelSecrets, taken: Taken) -> Request:

@@ -34,7 +34,7 @@ class Watcher:
 
     async def _look(self) -> float:
         now = monotonic()
-        found = await self._database.read(watching.runs)
+        found = await self._database.read(watching.suspect_runs)
         self._runs = {one: self._runs.get(one, now) for one in found}
         await self._walk(now)
         ripe = [
@@ -44,7 +44,7 @@ class Watcher:
             if now - since >= self._again
         ]
         await self._notice(ripe)
-        await undisturbed(self._database.transact(watching.end))
+        await undisturbed(self._database.transact(watching.clear))
         await undisturbed(self._database.transact(sending.tend))
         return spread(self._every)
 
@@ -52,7 +52,7 @@ class Watcher:
         """Go on with the walk over all jobs, for a while."""
         give_up = monotonic() + WALK_SECONDS
         while monotonic() < give_up:
-            step = await self._database.read(watching.jobs, self._walked)
+            step = await self._database.read(watching.walk_jobs, self._walked)
             if step.distances:
                 await undisturbed(self._database.transact(watching.keep_distances, step.distances))
             self._walking |= {one: self._jobs.get(one, now) for one in step.silent}
@@ -65,6 +65,6 @@ class Watcher:
         found = list(ripe)
         for start in range(0, len(found), BATCH):
             part = found[start : start + BATCH]
-            await undisturbed(self._database.transact(watching.notice, part))
+            await undisturbed(self._database.transact(watching.verify, part))
         if found:
             log.info("issues of jobs were looked at", jobs=len(found))

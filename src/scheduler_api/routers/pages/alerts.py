@@ -1,0 +1,165 @@
+"""Issues, alerts, channels and rules, in a browser."""
+
+from fastapi import Request, Response
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from scheduler_api.computing import aside
+from scheduler_api.contracts.alerts.alerts import AlertState
+from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
+from scheduler_api.contracts.alerts.issues import Acknowledgement, IssueState
+from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.alerts.outbox import AlertFilter
+from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep, SettingsDep
+from scheduler_api.routers.http.forms import channel_of, model_of, rule_of
+from scheduler_api.routers.http.paging import IssueFilterDep, link_next, with_offset
+from scheduler_api.routers.http.parameters import AlertId, ChannelId, Cursor, IssueId, PageSize, RuleId
+from scheduler_api.routers.http.redirects import BackDep
+from scheduler_api.routers.http.routes import BrowserRouter, form_router
+from scheduler_api.services.alerts import channels, issues
+from scheduler_api.services.system import health
+
+router, own_router = BrowserRouter(), form_router()
+
+
+@router.page("/issues")
+async def issues_page(
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    pages: PagesDep,
+    wanted: IssueFilterDep,
+    size: PageSize,
+    state: IssueState = IssueState.OPEN,
+    cursor: Cursor = None,
+) -> str:
+    """Issues of jobs, newest first."""
+    found = await database.read(issues.listing, state, wanted, cursor or MAX_ID, size + 1)
+    now = await database.read(health.clock)
+    further = link_next(request, response, cursor=found[size - 1].issueid) if found[size:] else None
+    return await aside(pages.issues, now, found[:size], further, request.query_params)
+
+
+@router.page("/issues/{issueid}")
+async def issue_page(issueid: IssueId, database: DatabaseDep, pages: PagesDep) -> str:
+    """An issue, and who was told of it."""
+    found = await database.read(issues.get, issueid)
+    told = await database.read(issues.alerts, AlertFilter(issueid=issueid), MAX_ID, 100)
+    return await aside(pages.issue, await database.read(health.clock), found, told)
+
+
+@router.form("/issues/{issueid}/acknowledge", Acknowledgement)
+async def acknowledge_by_form(
+    issueid: IssueId, fields: FormFields, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
+    """Acknowledge an issue."""
+    given = {name: with_offset(text) if name == "until" else text for name, text in fields.items()}
+    await database.transact(issues.acknowledge, actor, issueid, model_of(given, Acknowledgement))
+    return back.to(f"/issues/{issueid}")
+
+
+@router.page("/alerts")
+async def alerts_page(
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    pages: PagesDep,
+    size: PageSize,
+    state: AlertState | None = None,
+    channelid: int | None = None,
+    jobid: int | None = None,
+    cursor: Cursor = None,
+) -> str:
+    """What channels were told, newest first."""
+    wanted = AlertFilter(channelid, jobid, state)
+    found = await database.read(issues.alerts, wanted, cursor or MAX_ID, size + 1)
+    now = await database.read(health.clock)
+    further = link_next(request, response, cursor=found[size - 1].alertid) if found[size:] else None
+    return await aside(pages.alerts, now, found[:size], further, request.query_params)
+
+
+@router.form("/alerts/{alertid}/retry")
+async def retry_alert_by_form(
+    alertid: AlertId, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
+    """Send an alert again."""
+    await database.transact(issues.redrive, actor, alertid)
+    return back.to("/alerts")
+
+
+@router.page("/channels")
+async def channels_page(
+    request: Request, database: DatabaseDep, pages: PagesDep, settings: SettingsDep
+) -> str:
+    """Channels and rules, with forms for new ones."""
+    return await _channels(database, pages, settings, {}, (), request.query_params.get("tested"))
+
+
+@router.form("/channels", ChannelDraft)
+async def add_channel_by_form(
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    cipher: CipherDep,
+    settings: SettingsDep,
+) -> Response:
+    """Add a channel; the secret of a webhook is shown this once."""
+    try:
+        draft = channel_of(fields)
+        added = await database.transact(channels.add, actor, draft, cipher, can_mail=settings.can_mail)
+    except InvalidInput as error:
+        return HTMLResponse(await _channels(database, pages, settings, fields, error.field_errors), 422)
+    if added.secret is not None:
+        return HTMLResponse(await aside(pages.new_channel, added), 201)
+    return RedirectResponse("/channels", 303)
+
+
+@router.form("/channels/{channelid}/test")
+async def test_channel_by_form(channelid: ChannelId, database: DatabaseDep) -> RedirectResponse:
+    """Send a test alert."""
+    await database.transact(channels.test, channelid)
+    return RedirectResponse(f"/channels?tested={channelid}", 303)
+
+
+@own_router.post("/channels/{channelid}/delete")
+async def remove_channel_by_form(
+    channelid: ChannelId, database: DatabaseDep, actor: ActorDep
+) -> RedirectResponse:
+    """Remove a channel; for browsers, whose forms cannot send DELETE."""
+    await database.transact(channels.remove, actor, channelid)
+    return RedirectResponse("/channels", 303)
+
+
+@router.form("/rules", RuleDraft)
+async def add_rule_by_form(
+    fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep, settings: SettingsDep
+) -> Response:
+    """Add a rule."""
+    try:
+        await database.transact(channels.add_rule, actor, rule_of(fields))
+    except InvalidInput as error:
+        return HTMLResponse(await _channels(database, pages, settings, fields, error.field_errors), 422)
+    return RedirectResponse("/channels", 303)
+
+
+@own_router.post("/rules/{ruleid}/delete")
+async def remove_rule_by_form(ruleid: RuleId, database: DatabaseDep, actor: ActorDep) -> RedirectResponse:
+    """Remove a rule; for browsers, whose forms cannot send DELETE."""
+    await database.transact(channels.remove_rule, actor, ruleid)
+    return RedirectResponse("/channels", 303)
+
+
+async def _channels(
+    database: DatabaseDep,
+    pages: PagesDep,
+    settings: SettingsDep,
+    fields: dict[str, str],
+    field_errors: tuple[FieldError, ...],
+    tested: str | None = None,
+) -> str:
+    found, rules = await database.read(channels.listing), await database.read(channels.rules)
+    now = await database.read(health.clock)
+    shown = found, rules, settings.can_mail, tested
+    return await aside(pages.channels, now, shown, fields, field_errors)

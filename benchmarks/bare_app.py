@@ -30,7 +30,7 @@ PAGE = lists.statement((), "jobid", further=True)
 #: What a new job has besides what was written.
 NEW = {
     "state": "active", "pausedat": None, "pauseid": None, "pausereason": None, "pauseduntil": None,
-    "lastrun": None, "laststatus": None, "failures": 0, "lastsuccess": None, "version": 1,
+    "lastrun": None, "laststatus": None, "failures": 0, "lastsuccess": None, "openissues": 0, "version": 1,
 }  # fmt: skip
 
 

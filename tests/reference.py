@@ -78,7 +78,7 @@ def metrics(families: Callable[[], Sequence[Metric]]) -> str:
     return _table(("metric", "type", "meaning"), rows)
 
 
-NOTHING, NO_BYTES = Gauges(0, 0, 0.0, JobCounts(0, 0, 0, 0), 0), Sizes(0, 0)
+NOTHING, NO_BYTES = Gauges(0, 0, 0.0, JobCounts(0, 0, 0, 0), 0, 0, 0.0), Sizes(0, 0)
 
 #: What makes the tables, by page and name.
 TABLES: dict[str, dict[str, Callable[[], str]]] = {

@@ -151,9 +151,6 @@ def upgrade() -> None:
         sa.CheckConstraint("event IN ('opened', 'reminder', 'ended', 'test')", name="event"),
         sa.CheckConstraint("num_nonnulls(sentat, deadat) <= 1", name="over"),
         sa.CheckConstraint("sentat IS NULL OR messageid IS NOT NULL", name="sentat"),
-        sa.ForeignKeyConstraint(
-            ["channelid"], ["alertchannel.channelid"], name="fk_alert_channelid", ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("alertid"),
         sa.UniqueConstraint(
             "channelid", "issueid", "event", "number", name="uq_alert_channelid_issueid_event_number"

@@ -135,6 +135,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
             runner=runner,
             ticker=ticker,
             deliverer=deliverer,
+            alerting=alerting,
             feed=feed,
             forecasts=Forecasts(requests),
             guard=guard,
@@ -254,11 +255,11 @@ async def _beginning(settings: Settings, database: Database, parts: Parts) -> As
         deliverer.begin(claiming=ticker is not None)
         if ticker is not None:
             ticker.start()
-        alerting.start()
+            alerting.start()
 
     def standstill() -> list[str]:
-        own = [*deliverer.standstill, *alerting.standstill]
-        return own if ticker is None else [*own, *ticker.standstill]
+        further = [] if ticker is None else [*ticker.standstill, *alerting.standstill]
+        return [*deliverer.standstill, *further]
 
     confirmation = Confirmation(database, wanted=settings.start_paused)
     await confirmation.start(begin)

@@ -235,7 +235,11 @@ class Settings(BaseSettings):
         description="A file with an API key (`sch_…`) that lets in as an admin, for machines that set up "
         "others: read at start, with `SCHEDULER_AUTH=required`. `scheduler-api keys new` prints one.",
     )
-    ticker: bool = Field(True, description="Run due jobs in this process. `off`: only `POST /jobs/run` does.")
+    ticker: bool = Field(
+        True,
+        description="Run due jobs, and send alerts, in this process. `off`: it only answers requests, and "
+        "runs due jobs on `POST /jobs/run`.",
+    )
     start_paused: bool = Field(
         False,
         description="After a restore of the database, run nothing until it is confirmed. Read when this "

@@ -60,6 +60,7 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "laststatus": None,
         "failures": 0,
         "lastsuccess": None,
+        "openissues": 0,
     }
     (log,) = await logs(database, 1)
     assert (log.status, log.scheduledfor, log.nextrun, log.lastrun) == (

@@ -63,7 +63,7 @@ async def set_channel(
     responses=answers(404, 422, 503, status=204),
 )
 async def remove_channel(channelid: ChannelId, changes: ChangesDep, actor: ActorDep) -> None:
-    """Remove a channel, with its rules and the alerts that it was told."""
+    """Remove a channel, with its rules. Alerts that wait for it are given up."""
     await changes.make(channels.remove, actor, channelid)
 
 

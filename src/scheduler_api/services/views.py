@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
 from scheduler_api.contracts.history.timeline import Recent, Timeline, TimeRange
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job
@@ -11,6 +12,7 @@ from scheduler_api.contracts.jobs.secrets import Secret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs import definitions as rows
 from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter, Position
@@ -18,6 +20,7 @@ from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
+from scheduler_api.services.alerts import issues
 from scheduler_api.services.history import timeline
 from scheduler_api.services.jobs import reading, secrets
 from scheduler_api.services.jobs.reading import FoundJobs, FoundLogs
@@ -26,6 +29,8 @@ from scheduler_api.services.system import health
 
 #: How many changes the page of a job shows.
 SHOWN_CHANGES = 10
+#: Of each kind there is one at most.
+SHOWN_ISSUES = len(JobIssueKind)
 
 
 class JobsView(NamedTuple):
@@ -49,6 +54,8 @@ class JobView(NamedTuple):
     secrets: list[Secret]
     timeline: Timeline | None
     """None where older logs are shown."""
+    issues: list[JobIssue]
+    """Those that are open."""
 
     @property
     def is_first(self) -> bool:
@@ -104,7 +111,14 @@ async def of_job(session: Session, jobid: int, limit: int, before: int | None, s
         await reading.newest_changes(session, jobid, MAX_ID, SHOWN_CHANGES),
         await secrets.kept(session, jobid) if job.target is not None else [],
         await timeline.timeline(session, now, jobid, span) if before is None else None,
+        await _open_issues(session, row),
     )
+
+
+async def _open_issues(session: Session, row: JobRow) -> list[JobIssue]:
+    if not row.openissues:
+        return []
+    return await issues.listing(session, IssueState.OPEN, IssueFilter(jobid=row.jobid), MAX_ID, SHOWN_ISSUES)
 
 
 async def of_log(session: Session, logid: int) -> LogView:

@@ -221,6 +221,7 @@ class Pages:
             changes=view.changes,
             issue=issue,
             secrets=view.secrets,
+            open_issues=view.issues,
             timeline=timeline,
             results=timeline and charts.results(timeline, zone),
             durations=timeline and charts.durations(timeline, zone),

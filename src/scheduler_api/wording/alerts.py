@@ -169,15 +169,16 @@ def title_of(event: AlertEvent, facts: Facts) -> str:
         return f"{name} recovered" if how is None else f"Closed: {name} {how}"
     if event is AlertEvent.REMINDER:
         return _STILL[facts.kind].format(name=name, times=facts.times)
-    return _begun(facts.kind, facts.jobname, facts.times)
+    return title_of_issue(facts.kind, facts.jobname, facts.times)
 
 
 def issue_title(issue: JobIssue) -> str:
     """What is wrong with a job, or was, in a line."""
-    return _begun(issue.kind, issue.jobname, issue.times)
+    return title_of_issue(issue.kind, issue.jobname, issue.times)
 
 
-def _begun(kind: JobIssueKind, jobname: str, count: int) -> str:
+def title_of_issue(kind: JobIssueKind, jobname: str, count: int) -> str:
+    """The same."""
     times = f" {count:,} times in a row" if count > 1 else ""
     runs = "1 run" if count == 1 else f"{count:,} runs"
     return _BEGUN[kind].format(name=f"“{jobname}”", times=times, runs=runs)
@@ -272,7 +273,7 @@ def rule_in_words(rule: RuleRow) -> str:
         kinds.insert(0, f"{rule.after:,} failures in a row")
     what = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
     if len(rule.kinds) == len(JobIssueKind) and rule.after == 1:
-        what = "everything"
+        what = "every issue"
     where = [
         *([f"job {rule.jobid}"] if rule.jobid is not None else []),
         *([f"jobs tagged {rule.tag}"] if rule.tag is not None else []),

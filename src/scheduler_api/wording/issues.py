@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
+from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.system.overview import Issue, IssueKind, Restore
+from scheduler_api.database.alerts.channels import ChannelRow
+from scheduler_api.database.alerts.issues import IssueRow
 from scheduler_api.database.runs.breakers import UnreachableHost
 from scheduler_api.database.system.overview import (
     FailingJob,
@@ -12,6 +15,7 @@ from scheduler_api.database.system.overview import (
     OldTransaction,
     RepairedJob,
 )
+from scheduler_api.wording import alerts
 from scheduler_api.wording.schedules import duration
 
 
@@ -128,6 +132,50 @@ def given_up(row: GivenUpJob) -> Issue:
         jobid=row.jobid,
         timezone=row.timezone,
         runbook=row.runbook,
+    )
+
+
+def of_job(row: IssueRow) -> Issue:
+    """What is wrong with a job beside the result of its last run."""
+    return Issue(
+        kind=IssueKind(row.kind),
+        what=alerts.title_of_issue(JobIssueKind(row.kind), row.jobname, row.times),
+        since=row.since,
+        why=row.error,
+        action=_ACTIONS[JobIssueKind(row.kind)],
+        jobid=row.jobid,
+        logid=row.logid,
+        timezone=row.timezone,
+    )
+
+
+_ACTIONS = {
+    JobIssueKind.MISSED: "Check whether the service was down, or the run before took too long. The job’s "
+    "catch-up policy decides what becomes of missed runs.",
+    JobIssueKind.STUCK: "Check the target, or cancel the run.",
+    JobIssueKind.SILENT: "Explain its last occurrences on its page.",
+}
+
+
+def channel(row: ChannelRow) -> Issue:
+    """A channel does not take what it is sent."""
+    return Issue(
+        kind=IssueKind.CHANNEL,
+        what=f"Alerts do not reach {row.name}",
+        since=row.failingsince,
+        why=row.error,
+        action="Check the channel, then send it a test. What it does not take for 24 hours is given up.",
+    )
+
+
+def unsent(now: datetime, since: datetime) -> Issue:
+    """No replica sends alerts that wait."""
+    return Issue(
+        kind=IssueKind.CHANNEL,
+        what=f"Alerts have been waiting for {_since(since, now)}",
+        since=since,
+        why="No process sends them.",
+        action="Start a process with SCHEDULER_TICKER on.",
     )
 
 

@@ -126,6 +126,7 @@ class JobSummary(Output):
     )
     failures: int = Field(description="How many runs in a row have failed, in the order in which they ended.")
     lastsuccess: datetime | None = Field(description="When a run finished last; null if none has.")
+    openissues: int = Field(description="How many issues of it are open: `GET /issues?jobid=` lists them.")
     version: int = Field(
         description="Another number after each change that people make; the one in its ETag."
     )

@@ -69,7 +69,7 @@ CHANGE = Statement(
     WHERE channelid = :channelid
     """
 )
-LOCK = Statement("SELECT channelid FROM alertchannel WHERE channelid = :channelid FOR UPDATE")
+LOCK = Statement("SELECT channelid FROM alertchannel WHERE channelid = :channelid FOR NO KEY UPDATE")
 CIPHERTEXT = Statement("SELECT ciphertext FROM alertchannel WHERE channelid = :channelid")
 NAMED = Statement("SELECT channelid FROM alertchannel WHERE name = :name AND channelid <> :channelid")
 REMOVE = Statement("DELETE FROM alertchannel WHERE channelid = :channelid")
@@ -135,7 +135,7 @@ async def change(session: Session, now: datetime, channelid: int, values: dict[s
 
 
 async def remove(session: Session, channelid: int) -> None:
-    """Remove a channel, with its rules and what it was told."""
+    """Remove a channel, with its rules."""
     await session.all(REMOVE, channelid=channelid)
 
 

@@ -147,6 +147,14 @@ COUNT = Statement(
     ) AS open
     """
 )
+OF_KINDS = Statement(
+    f"""
+    {_LISTED} WHERE endedat IS NULL AND jobissue.kind = ANY(:kinds) AND job.deletedat IS NULL
+      AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))
+    ORDER BY issueid DESC LIMIT :limit
+    """,
+    IssueRow,
+)
 ACKNOWLEDGE = Statement(
     """
     UPDATE jobissue SET ackedby = :who, ackedat = :now, ackeduntil = :until
@@ -251,6 +259,13 @@ async def listing(
     """Up to `limit` issues with an issueid below `before`, the newest first."""
     statement = OPEN if is_open else ENDED
     return await session.all(statement, before=before, limit=limit, **wanted._asdict())
+
+
+async def of_kinds(
+    session: Session, kinds: Sequence[JobIssueKind], projects: Sequence[str] | None, limit: int
+) -> list[IssueRow]:
+    """Up to `limit` open issues of these kinds, the newest first."""
+    return await session.all(OF_KINDS, kinds=list(kinds), projects=projects, limit=limit)
 
 
 async def by_id(session: Session, issueid: int) -> IssueRow | None:

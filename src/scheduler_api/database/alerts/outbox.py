@@ -67,7 +67,7 @@ TAKE_CHANNEL = Statement(
         ) AS last
         WHERE openfrom <= :now AND (leaseuntil IS NULL OR leaseuntil <= :now)
           AND (first.messageid IS NOT NULL OR last.at <= :settled OR first.at <= :urgent)
-        ORDER BY first.at LIMIT 1 FOR UPDATE OF alertchannel SKIP LOCKED
+        ORDER BY first.at LIMIT 1 FOR NO KEY UPDATE OF alertchannel SKIP LOCKED
     )
     UPDATE alertchannel SET leasetoken = :token, leaseuntil = :until
     FROM open WHERE alertchannel.channelid = open.channelid
@@ -129,10 +129,11 @@ ADD_TEST = Statement(
 )
 LISTED = Statement(
     """
-    SELECT alertid, alert.channelid, alertchannel.name AS channel, issueid, jobid,
+    SELECT alertid, alert.channelid, coalesce(alertchannel.name, 'a removed channel') AS channel,
+           issueid, jobid,
            facts ->> 'jobname' AS jobname, facts ->> 'kind' AS kind, event, at, attempts, sentat, deadat,
            alert.error
-    FROM alert JOIN alertchannel USING (channelid)
+    FROM alert LEFT JOIN alertchannel USING (channelid)
     WHERE alertid < :before
       AND (CAST(:channelid AS bigint) IS NULL OR alert.channelid = :channelid)
       AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
@@ -143,16 +144,47 @@ LISTED = Statement(
     """,
     AlertRow,
 )
+# Of channels that take what they are sent, and do not wait for more.
+OLDEST = Statement(
+    f"""
+    SELECT min(waiting.at) FROM alertchannel CROSS JOIN LATERAL (
+        SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {WAITS}
+        ORDER BY alertid LIMIT 1
+    ) AS waiting
+    WHERE failures = 0 AND openfrom <= :now
+    """
+)
+AGE = Statement(f"SELECT extract(epoch FROM clock_timestamp() - min(at)) FROM alert WHERE {WAITS}")
+# Also what was added just when its channel was removed.
+GIVE_UP = Statement(
+    f"""
+    UPDATE alert SET deadat = :now, error = 'The channel was removed.'
+    WHERE {WAITS} AND NOT EXISTS (
+        SELECT FROM alertchannel WHERE alertchannel.channelid = alert.channelid
+    )
+    """
+)
 # As a message of its own, with what it was before: it may have been taken after all.
 REDRIVE = Statement(
-    "UPDATE alert SET deadat = NULL WHERE alertid = :alertid AND deadat IS NOT NULL RETURNING channelid"
+    """
+    UPDATE alert SET deadat = NULL
+    WHERE alertid = :alertid AND deadat IS NOT NULL AND EXISTS (
+        SELECT FROM alertchannel WHERE alertchannel.channelid = alert.channelid
+    )
+    RETURNING channelid
+    """
 )
 RETRY_NOW = Statement("UPDATE alertchannel SET openfrom = :now WHERE channelid = :channelid")
 IS_THERE = Statement("SELECT alertid FROM alert WHERE alertid = :alertid")
 PRUNE = Statement(
     """
     DELETE FROM alert WHERE alertid IN (
-        SELECT alertid FROM alert WHERE at < :before AND num_nonnulls(sentat, deadat) > 0
+        SELECT alertid FROM alert
+        WHERE at < :before AND num_nonnulls(sentat, deadat) > 0
+          -- Who was told that an issue is open is told when it is over.
+          AND NOT EXISTS (
+              SELECT FROM jobissue WHERE jobissue.issueid = alert.issueid AND endedat IS NULL
+          )
         ORDER BY at LIMIT :limit
     )
     """
@@ -233,6 +265,17 @@ async def listing(session: Session, wanted: AlertFilter, before: int, limit: int
     return await session.all(LISTED, before=before, limit=limit, **wanted._asdict())
 
 
+async def oldest(session: Session, now: datetime) -> datetime | None:
+    """When the first alert was noticed that waits although its channel takes them; None: none does."""
+    found: datetime | None = await session.value(OLDEST, now=now)
+    return found
+
+
+async def age(session: Session) -> float:
+    """Seconds that the oldest alert has been waiting; 0: none is."""
+    return float(await session.value(AGE) or 0)
+
+
 async def redrive(session: Session, now: datetime, alertid: int) -> bool:
     """Try an alert again that was given up; False: it was not."""
     channelid = await session.value(REDRIVE, alertid=alertid)
@@ -244,6 +287,11 @@ async def redrive(session: Session, now: datetime, alertid: int) -> bool:
 async def is_there(session: Session, alertid: int) -> bool:
     """Whether there is such an alert."""
     return await session.value(IS_THERE, alertid=alertid) is not None
+
+
+async def give_up_lost(session: Session, now: datetime) -> None:
+    """Give up what waits for channels that are gone."""
+    await session.all(GIVE_UP, now=now)
 
 
 async def prune(session: Session, before: datetime, limit: int) -> None:

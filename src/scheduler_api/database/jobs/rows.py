@@ -77,6 +77,8 @@ class JobRow(StateRow):
     record: str
     pausereason: str | None
     pauseid: UUID | None
+    openissues: int
+    """How many issues of it are open."""
     state: str
     nextrun: datetime | None
     nextoccurrence: datetime | None

@@ -47,16 +47,31 @@ class WalkedTo(NamedTuple):
 _NO_ISSUE = """
     NOT EXISTS (SELECT FROM jobissue WHERE jobissue.jobid = job.jobid AND kind = '{}' AND endedat IS NULL)
 """
-_LATE = f"""
-    SELECT job.jobid, logid, scheduledfor, nextrun AS since, CAST(0 AS float8) AS usual
-    FROM joblog JOIN job ON job.jobid = joblog.jobid
-    WHERE {LIVE} AND status = 'pending' AND nextrun < :before AND job.deletedat IS NULL
-      AND {_NO_ISSUE.format("late")}
+#: Each kind has an index of its own.
+_WAITING = f"""
+    SELECT logid, jobid, scheduledfor, nextrun FROM joblog
+    WHERE {LIVE} AND status = 'pending' AND kind = '{{}}' AND nextrun < :before
+    ORDER BY nextrun, logid LIMIT :limit
 """
-LATE = Statement(f"{_LATE} ORDER BY nextrun LIMIT :limit", SuspectRun)
+LATE = Statement(
+    f"""
+    SELECT job.jobid, logid, scheduledfor, nextrun AS since, CAST(0 AS float8) AS usual
+    FROM (({_WAITING.format("plain")}) UNION ALL ({_WAITING.format("http")})) AS waiting
+    JOIN job ON job.jobid = waiting.jobid
+    WHERE job.deletedat IS NULL AND {_NO_ISSUE.format("late")}
+    """,
+    SuspectRun,
+)
 #: What is late is still so, of jobs that nobody else holds.
 STILL_LATE = Statement(
-    f"{_LATE} AND logid = ANY(:logids) ORDER BY job.jobid FOR NO KEY UPDATE OF job SKIP LOCKED", SuspectRun
+    f"""
+    SELECT job.jobid, logid, scheduledfor, nextrun AS since, CAST(0 AS float8) AS usual
+    FROM joblog JOIN job ON job.jobid = joblog.jobid
+    WHERE {LIVE} AND logid = ANY(:logids) AND status = 'pending' AND nextrun < :before
+      AND job.deletedat IS NULL AND {_NO_ISSUE.format("late")}
+    ORDER BY job.jobid FOR NO KEY UPDATE OF job SKIP LOCKED
+    """,
+    SuspectRun,
 )
 _STUCK = f"""
     SELECT job.jobid, logid, scheduledfor, startedat AS since, usual.p95 AS usual

@@ -22,6 +22,7 @@ from scheduler_api.web.filters import address
 from scheduler_api.web.pages import Pages, Reader
 from scheduler_api.web.times import chosen as clock_of
 from scheduler_api.wording.notices import NAMES as NOTICES
+from scheduler_api.workers.alerting.loops import Alerting
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.deliverer import Deliverer
@@ -86,6 +87,7 @@ class AppState(TypedDict):
     runner: Runner
     ticker: Ticker | None
     deliverer: Deliverer
+    alerting: Alerting
     feed: ChangeFeed
     forecasts: Forecasts
     guard: Guard
@@ -171,7 +173,8 @@ async def _actor(request: Request) -> Actor:
 
 async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
     ticker, deliverer, folder = request.state.ticker, request.state.deliverer, request.state.data_dir
-    reported = [] if ticker is None else ticker.issues
+    alerting: Alerting = request.state.alerting
+    reported = [] if ticker is None else [*ticker.issues, *alerting.issues]
     reported += [issue for issue in deliverer.issues.values() if issue is not None]
     paused = request.state.confirmation.is_awaited
     free = None if folder is None else shutil.disk_usage(folder).free

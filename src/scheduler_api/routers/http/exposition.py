@@ -78,6 +78,8 @@ def of_cluster(gauges: Gauges | None) -> list[Metric]:
         _gauge("running_runs", "Runs in progress.", gauges.running),
         _gauge("lag_seconds", "How long the most overdue run has waited.", gauges.lag),
         _gauge("replicas", "Replicas that are connected to the database.", gauges.replicas),
+        _gauge("open_issues", "Issues of jobs that are open, counted up to 10,000.", gauges.issues),
+        _gauge("outbox_age_seconds", "How long the oldest alert has been waiting.", gauges.outbox),
     ]
 
 

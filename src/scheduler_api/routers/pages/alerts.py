@@ -54,7 +54,7 @@ async def acknowledge_by_form(
     issueid: IssueId, fields: FormFields, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:
     """Acknowledge an issue."""
-    given = {name: with_offset(text) if name == "until" else text for name, text in fields.items()}
+    given = {name: with_offset(text) if name == "until" and text else text for name, text in fields.items()}
     await database.transact(issues.acknowledge, actor, issueid, model_of(given, Acknowledgement))
     return back.to(f"/issues/{issueid}")
 

@@ -112,11 +112,12 @@ async def put(
 
 
 async def remove(session: Session, now: datetime, actor: Actor, channelid: int) -> None:
-    """Remove a channel, with its rules and what it was told. Raises ChannelNotFound."""
+    """Remove a channel, with its rules. What waits for it is given up. Raises ChannelNotFound."""
     if not await channels.lock(session, channelid):
         raise ChannelNotFound(channelid)
     before = await get(session, channelid)
     await channels.remove(session, channelid)
+    await outbox.give_up_lost(session, now)
     event = Event(ChangeAction.CHANNEL_REMOVED, before={"name": before.name, "kind": before.kind})
     await changes.record(session, now, actor, event)
 

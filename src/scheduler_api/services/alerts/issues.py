@@ -77,4 +77,4 @@ async def redrive(session: Session, now: datetime, actor: Actor, alertid: int) -
         return
     if not await outbox.is_there(session, alertid):
         raise AlertNotFound(alertid)
-    raise NothingToRetry(f"Alert {alertid} was sent, or is still being tried.")
+    raise NothingToRetry(f"Alert {alertid} was sent, is still being tried, or its channel was removed.")

@@ -59,6 +59,7 @@ async def create(session: Session, now: datetime, actor: Actor, cipher: Cipher, 
         laststatus=None,
         failures=0,
         lastsuccess=None,
+        openissues=0,
         version=1,
         createdat=now,
     )

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scheduler_api.database.alerts import issues, outbox
 from scheduler_api.database.runs import parts
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import gauges, overview
 from scheduler_api.database.system.gauges import JobCounts, JobSeries
+
+#: Issues are counted up to so many.
+MAX_COUNTED = 10_000
 
 
 class Gauges(NamedTuple):
@@ -19,6 +23,10 @@ class Gauges(NamedTuple):
     """Seconds since the first of what is due was due."""
     jobs: JobCounts
     replicas: int
+    issues: int
+    """Issues of jobs that are open, counted up to 10,000."""
+    outbox: float
+    """Seconds that the oldest alert has been waiting."""
 
 
 class Sizes(NamedTuple):
@@ -40,6 +48,8 @@ async def measure(session: Session) -> Gauges:
         lag=max(0.0, lag),
         jobs=await gauges.jobs(session),
         replicas=len(await overview.replicas(session)),
+        issues=await issues.count_open(session, None, MAX_COUNTED),
+        outbox=await outbox.age(session),
     )
 
 

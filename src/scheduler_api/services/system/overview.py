@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.history.timeline import Tally
 from scheduler_api.contracts.system.overview import (
     Issue,
@@ -13,6 +14,8 @@ from scheduler_api.contracts.system.overview import (
     RunningRun,
     Storage,
 )
+from scheduler_api.database.alerts import channels, outbox
+from scheduler_api.database.alerts import issues as open_issues
 from scheduler_api.database.jobs.lists import LATE
 from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
@@ -27,6 +30,10 @@ DAY, MAX_COUNTED = timedelta(days=1), 50_000
 SHOWN = 20
 #: A transaction that has been open for so long keeps the server from cleaning up.
 OLD = timedelta(minutes=5)
+#: A channel that has failed for so long does not just fail once.
+BROKEN = timedelta(minutes=1)
+#: Issues of jobs that nothing else on the page tells of.
+UNSEEN = [JobIssueKind.MISSED, JobIssueKind.STUCK, JobIssueKind.SILENT]
 #: What waits so long does not wait for a busy moment to pass.
 STUCK = timedelta(seconds=30)
 #: In how many days a disk is full that somebody has to look after now.
@@ -94,6 +101,8 @@ async def _shared(session: Session, now: datetime, replica: Replica, stored: Sto
         *(issues.unexported(day) for day in [stored.waiting] if day is not None),
         *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
         *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
+        *(issues.channel(row) for row in await channels.broken(session, now - BROKEN, SHOWN)),
+        *(issues.unsent(now, at) for at in [await outbox.oldest(session, now)] if at and now - at > OLD),
     ]
 
 
@@ -121,5 +130,6 @@ async def _jobs(session: Session, now: datetime, projects: Sequence[str] | None)
     return [
         *(issues.failing(row) for row in await overview.failing(session, now - DAY, SHOWN, projects)),
         *(issues.given_up(row) for row in await overview.given_up(session, SHOWN, projects)),
+        *(issues.of_job(row) for row in await open_issues.of_kinds(session, UNSEEN, projects, SHOWN)),
         *(issues.repaired(row) for row in await overview.repaired(session, now - DAY, SHOWN, projects)),
     ]

@@ -4,6 +4,7 @@ import asyncio
 
 from scheduler_api.workers.alerting.sender import Sender
 from scheduler_api.workers.alerting.watcher import Watcher
+from scheduler_api.workers.loops import Loop
 
 
 class Alerting:
@@ -14,13 +15,13 @@ class Alerting:
 
     def start(self) -> None:
         """Begin, in the background."""
-        self._sender.loop.start()
-        self._watcher.loop.start()
+        for loop in self._loops:
+            loop.start()
 
     def cease(self) -> None:
         """Take nothing new."""
-        self._sender.loop.cease()
-        self._watcher.loop.cease()
+        for loop in self._loops:
+            loop.cease()
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in progress, and end."""
@@ -30,5 +31,13 @@ class Alerting:
     @property
     def standstill(self) -> list[str]:
         """What makes no progress at the moment, as sentences."""
-        loops = self._sender.loop, self._watcher.loop
-        return [why for why in (loop.standstill for loop in loops) if why is not None]
+        return [why for loop in self._loops if (why := loop.standstill) is not None]
+
+    @property
+    def issues(self) -> list[str]:
+        """What is wrong with any of the loops."""
+        return [issue for loop in self._loops if (issue := loop.issue) is not None]
+
+    @property
+    def _loops(self) -> tuple[Loop, Loop]:
+        return self._sender.loop, self._watcher.loop

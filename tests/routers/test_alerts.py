@@ -236,6 +236,10 @@ async def test_pages_show_them_and_their_forms_change_them(client: AsyncClient, 
     await notice(database, JobIssueKind.FAILED)
     listed = (await client.get("/issues", headers=HTML)).text
     assert "“Export &lt;b&gt;” failed" in listed
+    # As the forms of filters send it.
+    assert (await client.get("/issues?state=&kind=late", headers=HTML)).headers[
+        "location"
+    ] == "/issues?kind=late"
     issue = (await client.get("/issues/1", headers=HTML)).text
     assert "#ops" in issue
     assert 'action="/issues/1/acknowledge"' in issue

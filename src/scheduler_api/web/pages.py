@@ -499,7 +499,7 @@ class Pages:
     def channels(
         self,
         now: datetime,
-        shown: tuple[Sequence[Channel], Sequence[Rule], bool, str | None],
+        shown: tuple[Sequence[Channel], Sequence[Rule], bool, int | None],
         fields: Mapping[str, str],
         field_errors: Sequence[FieldError],
     ) -> str:

@@ -135,7 +135,7 @@ def given_up(row: GivenUpJob) -> Issue:
     )
 
 
-def of_job(row: IssueRow) -> Issue:
+def beside_results(row: IssueRow) -> Issue:
     """What is wrong with a job beside the result of its last run."""
     return Issue(
         kind=IssueKind(row.kind),

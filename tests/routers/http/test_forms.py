@@ -156,7 +156,7 @@ def test_whatever_a_job_holds_comes_back_from_the_form(body: Any, interval: int)
         "lastsuccess",
     )  # fmt: skip
     none = dict.fromkeys(names)
-    job = Job(jobid=1, failures=0, **(draft.model_dump() | state | none))
+    job = Job(jobid=1, failures=0, openissues=0, **(draft.model_dump() | state | none))
     fields = fields_for(datetime(2030, 1, 1, tzinfo=UTC), "UTC", job, None)
     assert draft_of(fields, job).model_dump() == draft.model_dump()
 

@@ -77,7 +77,7 @@ class After(Input):
 #: What a job's answer has beside what its author decides. A job may be sent back as it was given.
 READ_ONLY = frozenset({
     "jobid", "state", "pausedat", "pausereason", "pauseduntil", "pauseid", "nextrun", "lastrun",
-    "laststatus", "failures", "lastsuccess", "version", "createdat",
+    "laststatus", "failures", "lastsuccess", "openissues", "version", "createdat",
 })  # fmt: skip
 #: What becomes of the schedule of a job that is made to run after another one.
 UNSCHEDULED: dict[str, Any] = dict.fromkeys(

@@ -1,6 +1,8 @@
 """Issues, alerts, channels and rules, in a browser."""
 
-from fastapi import Request, Response
+from typing import Annotated
+
+from fastapi import Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
@@ -90,10 +92,13 @@ async def retry_alert_by_form(
 
 @router.page("/channels")
 async def channels_page(
-    request: Request, database: DatabaseDep, pages: PagesDep, settings: SettingsDep
+    database: DatabaseDep,
+    pages: PagesDep,
+    settings: SettingsDep,
+    tested: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
 ) -> str:
-    """Channels and rules, with forms for new ones."""
-    return await _channels(database, pages, settings, {}, (), request.query_params.get("tested"))
+    """Channels and rules, with forms for new ones; `tested` is a channel that was just sent a test."""
+    return await _channels(database, pages, settings, {}, (), tested)
 
 
 @router.form("/channels", ChannelDraft)
@@ -157,7 +162,7 @@ async def _channels(
     settings: SettingsDep,
     fields: dict[str, str],
     field_errors: tuple[FieldError, ...],
-    tested: str | None = None,
+    tested: int | None = None,
 ) -> str:
     found, rules = await database.read(channels.listing), await database.read(channels.rules)
     now = await database.read(health.clock)

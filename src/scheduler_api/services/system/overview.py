@@ -130,6 +130,6 @@ async def _jobs(session: Session, now: datetime, projects: Sequence[str] | None)
     return [
         *(issues.failing(row) for row in await overview.failing(session, now - DAY, SHOWN, projects)),
         *(issues.given_up(row) for row in await overview.given_up(session, SHOWN, projects)),
-        *(issues.of_job(row) for row in await open_issues.of_kinds(session, UNSEEN, projects, SHOWN)),
+        *(issues.beside_results(row) for row in await open_issues.of_kinds(session, UNSEEN, projects, SHOWN)),
         *(issues.repaired(row) for row in await overview.repaired(session, now - DAY, SHOWN, projects)),
     ]

@@ -12,6 +12,7 @@ import uvloop
 from sqlalchemy.engine import URL
 
 from benchmarks import (
+    alerts,
     checks,
     deliveries,
     due_pass,
@@ -47,6 +48,7 @@ PARTS: dict[str, Part] = {
     "snapshot": (snapshot.QUESTION, snapshot.measure),
     "deliveries": (deliveries.QUESTION, deliveries.measure),
     "traces": (traces.QUESTION, traces.measure),
+    "alerts": (alerts.QUESTION, alerts.measure),
     "pooler": (pooler.QUESTION, pooler.measure),
     "older": (older_server.QUESTION, older_server.measure),
     "pages": (pages.QUESTION, pages.measure),

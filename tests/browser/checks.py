@@ -1,10 +1,15 @@
 """What must be true of every page that a browser shows."""
 
+import asyncio
+from time import monotonic
+
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Page
 
 #: Only what is reported is worked out in full; all styles come from the page's own server.
 OPTIONS = "{resultTypes: ['violations'], preload: false}"
+#: Seconds until a page is laid out for another window, on however busy a machine.
+PATIENCE = 5.0
 
 
 async def accessible(page: Page) -> None:
@@ -21,6 +26,11 @@ async def accessible(page: Page) -> None:
 
 
 async def fits(page: Page) -> None:
-    """Nothing is wider than the window."""
-    width, window = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    """Nothing is wider than the window, once the page is laid out for it."""
+    give_up = monotonic() + PATIENCE
+    while True:
+        width, window = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        if width <= window or monotonic() > give_up:
+            break
+        await asyncio.sleep(0.05)
     assert width <= window, f"{page.url} is {width} pixels wide in a window of {window}"

@@ -10,7 +10,16 @@ from sqlalchemy import Table, insert
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.database.tables import auditevent, joblog, logattempt, logline
+from scheduler_api.database.tables import (
+    alert,
+    alertchannel,
+    alertrule,
+    auditevent,
+    jobissue,
+    joblog,
+    logattempt,
+    logline,
+)
 from tests.factories import add_job, execute, scalar, sum_up
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
@@ -45,6 +54,7 @@ async def fill(database: Database, now: datetime) -> None:
     await _failures(database, now)
     await _days(database, now)
     await _add(database, auditevent, _changes(now))
+    await _alerts(database, now)
     # At the very end: a ticker may look at any time, and then logs get other ids.
     overdue = "UPDATE joblog SET scheduledfor = :due, nextrun = :due WHERE logid = :logid"
     await execute(database, overdue, due=now - 5 * MINUTE, logid=OVERDUE_LOG)
@@ -180,6 +190,31 @@ async def _days(database: Database, now: datetime) -> None:
         jobid=ORDERS_JOB,
         day=now.date(),
     )
+
+
+async def _alerts(database: Database, now: datetime) -> None:
+    """An issue that is open, and one that is over, and who was told of them."""
+    jobid = await _job_of(database, FAILED_LOG)
+    known = {"jobid": jobid, "logid": FAILED_LOG, "error": "The target did not answer in full within 30 s."}
+    known |= {"kind": "failed", "since": now - 3 * HOUR, "seenat": now - HOUR, "times": 3}
+    known |= {"firstfor": now - 3 * HOUR, "lastfor": now - HOUR, "endedat": None, "ending": None}
+    over = known | {"jobid": NIGHTLY, "kind": "missed", "endedat": now - HOUR, "ending": "recovered"}
+    await _add(database, jobissue, [known, over])
+    await execute(database, "UPDATE job SET openissues = 1 WHERE jobid = :jobid", jobid=jobid)
+    channel = {"kind": "slack", "origin": "https://hooks.slack.com", "ciphertext": b"x", "createdat": now}
+    channel |= {"changedat": now, "lastsent": now - HOUR, "failures": 0, "failingsince": None, "error": None}
+    broken = {"failures": 3, "failingsince": now - HOUR, "error": "Status 404: no_service"}
+    channels = [channel | {"name": "#ops"}, channel | broken | {"name": "#billing"}]
+    await _add(database, alertchannel, channels)
+    kinds = ["failed", "missed", "silent"]
+    rule = {"channelid": 1, "kinds": kinds, "after": 3, "createdat": now, "tag": None}
+    await _add(database, alertrule, [rule, rule | {"channelid": 2, "tag": "reports", "after": 1}])
+    facts = {"jobname": "Orders", "kind": "failed"}
+    told = {"channelid": 1, "issueid": 1, "jobid": jobid, "event": "opened", "at": now - 3 * HOUR}
+    told |= {"facts": facts, "messageid": UUID(int=1), "sentat": now - 3 * HOUR, "deadat": None}
+    told |= {"error": None, "attempts": 1}
+    dead = {"channelid": 2, "sentat": None, "deadat": now - HOUR, "error": "Status 404: no_service"}
+    await _add(database, alert, [told, told | dead | {"attempts": 30}])
 
 
 async def _job_of(database: Database, logid: int) -> int:

@@ -26,6 +26,11 @@ PAGES = {
     f"/jobs/{demonstration.ORDERS_JOB}/days": 200,
     f"/logs/{demonstration.FAILED_LOG}": 200,
     f"/logs/{demonstration.RUNNING_LOG}": 200,
+    "/issues": 200,
+    "/issues?state=ended": 200,
+    "/issues/1": 200,
+    "/alerts": 200,
+    "/channels": 200,
     "/logs": 200,
     "/logs?status=failed": 200,
     "/account": 200,
@@ -51,7 +56,9 @@ async def test_a_page_is_accessible_and_fits(site: Site, page: Page, path: str) 
     await accessible(page)
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/logs", "/overview", "/upcoming"])
+@pytest.mark.parametrize(
+    "path", ["/jobs", "/logs", "/overview", "/upcoming", "/issues", "/alerts", "/channels"]
+)
 async def test_an_empty_page_is_accessible_and_fits(site: Site, new_page: NewPage, path: str) -> None:
     page = await new_page(width=320, scheme="dark", contrast="more")
     await page.goto(path)

@@ -1,4 +1,4 @@
-"""The command line: scheduler-api serve | migrate | check | export | confirm-restore | users | keys."""
+"""The command line: scheduler-api serve | migrate | check | export | confirm-restore | users | keys | alerts."""
 
 import contextlib
 import sys
@@ -17,6 +17,7 @@ from scheduler_api.access_commands import (
     show_audit,
     user_commands,
 )
+from scheduler_api.alert_commands import alert_commands
 from scheduler_api.app import create_app
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
@@ -71,6 +72,7 @@ main.add_command(project_commands)
 main.add_command(key_commands)
 main.add_command(secret_commands)
 main.add_command(show_audit)
+main.add_command(alert_commands)
 
 
 @main.command()

@@ -50,6 +50,7 @@ from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.identity import IdentityProvider, ProviderOptions
 from scheduler_api.workers.listener import listener
+from scheduler_api.workers.open_issues import OpenIssues
 from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.presence import present
 from scheduler_api.workers.quotas import RequestQuotas
@@ -105,7 +106,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         retirement = Retirement()
         requests = await stack.enter_async_context(_admitted(settings, places, retirement))
         identity = await stack.enter_async_context(_ways_in(settings, requests))
-        quotas = await stack.enter_async_context(_counting(requests))
+        quotas, open_issues = await stack.enter_async_context(_counting(requests))
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = cipher_of(settings)
         own = partial(own_database, settings, places, retirement)
@@ -144,6 +145,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
             doorkeeper=Doorkeeper(requests),
             passwords=Passwords(),
             quotas=quotas,
+            open_issues=open_issues,
             identity=identity,
             retirement=retirement,
             confirmation=confirmation,
@@ -199,13 +201,14 @@ async def _ways_in(settings: Settings, database: Database) -> AsyncIterator[Iden
 
 
 @contextlib.asynccontextmanager
-async def _counting(database: Database) -> AsyncIterator[RequestQuotas]:
-    quotas = RequestQuotas(database)
+async def _counting(database: Database) -> AsyncIterator[tuple[RequestQuotas, OpenIssues]]:
+    quotas, open_issues = RequestQuotas(database), OpenIssues(database)
     await quotas.refresh()
     try:
-        yield quotas
+        yield quotas, open_issues
     finally:
         await quotas.close()
+        await open_issues.close()
 
 
 async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
 from tests.factories import execute, scalar
-from tests.processes.service import PATIENCE, services
+from tests.processes.service import PATIENCE, run, services
 from tests.receiver import Receiver, receiving
 
 KEY = Fernet.generate_key().decode()
@@ -126,13 +126,19 @@ async def test_a_channel_that_is_away_gets_everything_when_it_is_back(
             await client.post(f"/jobs/{jobid}/run")
         await until(database, "SELECT count(*) = 4 FROM alert")
         await execute(database, "UPDATE alertchannel SET failingsince = now() - interval '2 minutes'")
+        tried = await run("alerts", "test", "--wait", "0.5", database=worker_database)
+        code, out, _ = await tried.ends()
+        assert (code, out) == (1, b"hook: not sent yet; is a process running with SCHEDULER_TICKER on?\n")
         overview = (await client.get("/overview")).json()
         assert "Alerts do not reach hook" in [issue["what"] for issue in overview["issues"]]
         receiver.answer = None
         await execute(database, "UPDATE alertchannel SET openfrom = now()")
         await until(database, "SELECT bool_and(sentat IS NOT NULL) FROM alert")
+        tried = await run("alerts", "test", "hook", database=worker_database)
+        assert await tried.ends() == (0, b"hook: sent\n", b"")
+        await execute(database, "DELETE FROM alert WHERE event = 'test'")
         metrics = (await client.get("/metrics")).text
-    assert 'scheduler_alerts_total{channel="webhook",outcome="sent"} 4.0' in metrics
-    delivered = [json.loads(body) for _, body in receiver.requests]
-    last = {message["messageid"]: message for message in delivered}
-    assert sorted(one["jobid"] for message in last.values() for one in message["alerts"]) == [1, 2, 3, 4]
+    assert 'scheduler_alerts_total{channel="webhook",outcome="sent"} 6.0' in metrics
+    last = {message["messageid"]: message for _, body in receiver.requests if (message := json.loads(body))}
+    told = [one["jobid"] for message in last.values() for one in message["alerts"]]
+    assert sorted(jobid for jobid in told if jobid is not None) == [1, 2, 3, 4]

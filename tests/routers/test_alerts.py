@@ -1,5 +1,6 @@
 """Issues, alerts, channels and rules over HTTP."""
 
+import asyncio
 import re
 from datetime import timedelta
 from typing import Any
@@ -252,6 +253,15 @@ async def test_pages_show_them_and_their_forms_change_them(client: AsyncClient, 
     assert (await client.post("/rules/2/delete", headers=HTML)).headers["location"] == "/channels"
     assert (await client.post("/channels/2/delete", headers=HTML)).headers["location"] == "/channels"
     assert [one["name"] for one in (await client.get("/channels")).json()] == ["#ops"]
+
+
+async def test_the_header_of_pages_counts_open_issues(client: AsyncClient, database: Database) -> None:
+    await add_job(database, interval=60)
+    await notice(database, JobIssueKind.FAILED, JobIssueKind.MISSED)
+    async with asyncio.timeout(60):
+        # What is known may be a moment old.
+        while '2<span class="unseen"> open</span>' not in (await client.get("/jobs", headers=HTML)).text:
+            await asyncio.sleep(0.05)
 
 
 async def test_what_is_secret_of_channels_is_renewed_with_all_other_secrets(

@@ -60,6 +60,8 @@ class Reader(NamedTuple):
     """The project that pages show; None: all."""
     projects: Sequence[str] = ()
     """Those to choose from."""
+    issuecount: int = 0
+    """How many issues are open."""
 
     def may(self, role: str, project: str | None = None) -> bool:
         """Whether what needs that role is shown: in a project; without one, in any."""

@@ -155,6 +155,14 @@ OF_KINDS = Statement(
     """,
     IssueRow,
 )
+COUNT_BY_PROJECT = Statement(
+    """
+    SELECT job.project, count(*) AS open FROM (
+        SELECT jobid FROM jobissue WHERE endedat IS NULL LIMIT :limit
+    ) AS open JOIN job USING (jobid)
+    WHERE job.removedat IS NULL GROUP BY job.project
+    """
+)
 ACKNOWLEDGE = Statement(
     """
     UPDATE jobissue SET ackedby = :who, ackedat = :now, ackeduntil = :until
@@ -276,6 +284,11 @@ async def by_id(session: Session, issueid: int) -> IssueRow | None:
 async def count_open(session: Session, projects: Sequence[str] | None, limit: int) -> int:
     """How many issues are open, counted up to `limit`."""
     return int(await session.value(COUNT, projects=projects, limit=limit))
+
+
+async def count_by_project(session: Session, limit: int) -> dict[str, int]:
+    """How many issues are open in each project, of `limit` in all."""
+    return dict(await session.all(COUNT_BY_PROJECT, limit=limit))
 
 
 async def acknowledge(

@@ -29,6 +29,7 @@ from scheduler_api.workers.delivery.deliverer import Deliverer
 from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.identity import IdentityProvider
+from scheduler_api.workers.open_issues import OpenIssues
 from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
@@ -97,6 +98,7 @@ class AppState(TypedDict):
     doorkeeper: Doorkeeper
     passwords: Passwords
     quotas: RequestQuotas
+    open_issues: OpenIssues
     identity: IdentityProvider | None
     """None: nobody signs in elsewhere."""
     retirement: Retirement
@@ -158,7 +160,12 @@ async def _pages(request: Request) -> Pages:
     quotas: RequestQuotas = request.state.quotas
     reader = Reader(times, here, request.scope["mark"], principal)
     if principal is not None:
-        reader = reader._replace(shown=chosen(request), projects=await quotas.projects_of(principal))
+        shown, issues = chosen(request), request.state.open_issues
+        reader = reader._replace(
+            shown=shown,
+            projects=await quotas.projects_of(principal),
+            issuecount=issues.count(principal, shown),
+        )
     return pages.seen_by(reader)
 
 

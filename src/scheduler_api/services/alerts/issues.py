@@ -23,6 +23,8 @@ from scheduler_api.errors import (
 
 #: What somebody is called who has no name.
 NOBODY = "local user"
+#: Open issues are counted up to so many.
+MAX_COUNTED = 10_000
 
 
 async def listing(
@@ -31,6 +33,11 @@ async def listing(
     """Up to `limit` issues with an issueid below `before`, the newest first."""
     rows = await issues.listing(session, wanted, before, limit, is_open=state is IssueState.OPEN)
     return [JobIssue.model_validate(row._asdict()) for row in rows]
+
+
+async def count_by_project(session: Session) -> dict[str, int]:
+    """How many issues are open in each project, counted up to MAX_COUNTED in all."""
+    return await issues.count_by_project(session, MAX_COUNTED)
 
 
 async def get(session: Session, issueid: int) -> JobIssue:

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("lastfor", INSTANT),
         sa.Column("logid", sa.BigInteger()),
         sa.Column("error", sa.Text()),
+        sa.Column("flapping", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("endedat", INSTANT),
         sa.Column("ending", sa.Text()),
         sa.Column("ackedby", sa.Text()),
@@ -59,6 +60,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["jobid"], ["job.jobid"], name="fk_jobissue_jobid", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("issueid"),
     )
+    op.create_index(
+        "ix_jobissue_ended",
+        "jobissue",
+        ["jobid", "kind", "endedat"],
+        postgresql_where=sa.text("endedat IS NOT NULL"),
+    )
+    op.create_index("ix_jobissue_flapping", "jobissue", ["endedat"], postgresql_where=sa.text("flapping"))
     op.create_index(
         "ix_jobissue_endedat", "jobissue", ["endedat"], postgresql_where=sa.text("endedat IS NOT NULL")
     )

@@ -1,4 +1,4 @@
-"""The command line: scheduler-api serve | migrate | check | export | confirm-restore | users | keys | alerts."""
+"""The command line: scheduler-api serve | migrate | check | export | confirm-restore | users | alerts …"""
 
 import contextlib
 import sys

@@ -56,6 +56,8 @@ def sent(kind: str, *alerts: WaitingAlert, **secrets: str) -> Any:
         ("opened", {"kind": "stuck"}, "A run of “Nightly export” is stuck"),
         ("reminder", {"kind": "silent"}, "“Nightly export” is still silent"),
         ("opened", {"kind": "paused"}, "“Nightly export” was paused automatically"),
+        ("opened", {"flapping": True}, "“Nightly export” is flapping"),
+        ("ended", {"flapping": True}, "“Nightly export” is stable"),
         ("test", {}, "Test alert"),
     ],
 )

@@ -753,6 +753,8 @@ jobissue = Table(
     Column("lastfor", Instant),
     Column("logid", BigInteger),
     Column("error", Text),
+    # Whether issues of its kind had come and gone too often when it began.
+    Column("flapping", Boolean, nullable=False, server_default="false"),
     # Null: it is open.
     Column("endedat", Instant),
     Column("ending", Text),
@@ -770,6 +772,8 @@ jobissue = Table(
     CheckConstraint("(ackedby IS NULL) = (ackedat IS NULL)", name="ackedat"),
     CheckConstraint("ackedat IS NOT NULL OR ackeduntil IS NULL", name="ackeduntil"),
     Index("ix_jobissue_open", "jobid", "kind", unique=True, postgresql_where=text("endedat IS NULL")),
+    Index("ix_jobissue_ended", "jobid", "kind", "endedat", postgresql_where=text("endedat IS NOT NULL")),
+    Index("ix_jobissue_flapping", "endedat", postgresql_where=text("flapping")),
     Index("ix_jobissue_endedat", "endedat", postgresql_where=text("endedat IS NOT NULL")),
     Index("ix_jobissue_remindat", "remindat", postgresql_where=text("endedat IS NULL")),
 )

@@ -82,6 +82,12 @@ CHANNEL_KINDS = {
 }
 
 
+FLAPPING = (
+    "It has gone wrong and recovered several times within an hour. No further alerts are sent until it is "
+    "stable for 30 minutes."
+)
+
+
 class Entry(NamedTuple):
     """One alert of a message."""
 
@@ -165,8 +171,12 @@ def title_of(event: AlertEvent, facts: Facts) -> str:
     """What an alert says, in a line."""
     name = f"“{facts.jobname}”"
     if event is AlertEvent.ENDED:
+        if facts.flapping:
+            return f"{name} is stable"
         how = None if facts.ending is None else _ENDED.get(facts.ending)
         return f"{name} recovered" if how is None else f"Closed: {name} {how}"
+    if facts.flapping and event is AlertEvent.OPENED:
+        return f"{name} is flapping"
     if event is AlertEvent.REMINDER:
         return _STILL[facts.kind].format(name=name, times=facts.times)
     return title_of_issue(facts.kind, facts.jobname, facts.times)
@@ -186,6 +196,8 @@ def title_of_issue(kind: JobIssueKind, jobname: str, count: int) -> str:
 
 def _lines(event: AlertEvent, facts: Facts, longest: int | None) -> list[str]:
     lines = []
+    if facts.flapping and event is AlertEvent.OPENED:
+        lines.append(FLAPPING)
     if event is AlertEvent.ENDED:
         lines.append(_was(facts))
     elif facts.error is not None:

@@ -377,6 +377,54 @@ async def test_those_who_were_told_are_reminded_after_six_hours_and_then_daily(
     assert await told(database) == [("opened", "failed"), ("reminder", "failed"), ("reminder", "failed")]
 
 
+async def test_what_comes_and_goes_is_told_once_until_it_is_stable(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    for number in range(0, 16, 2):
+        await fail(database, 60 * number)
+        await succeed(database, 60 * number + 60)
+    assert len(await known(database)) == 8
+    said = [("opened", "failed"), ("ended", "failed")] * 3
+    assert await told(database) == [*said, ("opened", "failed")]
+    flapping = "SELECT facts ->> 'flapping' FROM alert ORDER BY alertid DESC LIMIT 1"
+    assert await scalar(database, flapping) == "true"
+    last = 60 * 15
+    await at(database, after(last + 29 * 60), sending.tend)
+    assert len(await told(database)) == 7
+    for _ in range(2):
+        await at(database, after(last + 31 * 60), sending.tend)
+    assert await told(database) == [*said, ("opened", "failed"), ("ended", "failed")]
+    # After an hour, it is news again.
+    await execute(
+        database,
+        "UPDATE joblog SET nextrun = :at, scheduledfor = :at WHERE status = 'pending'",
+        at=after(last + 7200),
+    )
+    await fail(database, last + 7200)
+    assert (await told(database))[8:] == [("opened", "failed")]
+    assert await scalar(database, flapping) == "false"
+
+
+async def test_what_comes_and_goes_and_then_stays_is_told(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    for number in range(0, 10, 2):
+        await fail(database, 60 * number)
+        await succeed(database, 60 * number + 60)
+    await fail(database, 60 * 10)
+    assert [event for event, _ in await told(database)][6:] == ["opened"]
+    began = after(60 * 10)
+    await at(database, began + timedelta(minutes=29), sending.tend)
+    assert [event for event, _ in await told(database)][6:] == ["opened"]
+    await at(database, began + timedelta(minutes=31), sending.tend)
+    assert [event for event, _ in await told(database)][6:] == ["opened", "opened"]
+    await at(database, began + timedelta(hours=7), sending.tend)
+    assert [event for event, _ in await told(database)][6:] == ["opened", "opened", "reminder"]
+    await execute(database, "UPDATE joblog SET nextrun = scheduledfor WHERE status = 'pending'")
+    (started,) = (await claim(database, began + timedelta(hours=8))).started
+    await settle(database, began + timedelta(hours=8), finished(started))
+    assert [event for event, _ in await told(database)][6:9] == ["opened", "opened", "reminder"]
+    assert ("ended", "failed") in (await told(database))[9:]
+
+
 async def test_nobody_is_reminded_of_what_somebody_knows_of(database: Database, channel: int) -> None:
     await add_job(database, interval=60, target=ONCE)
     await fail(database, 0)

@@ -45,6 +45,7 @@ class Facts(BaseModel):
     error: str | None
     ending: IssueEnding | None
     endedat: datetime | None
+    flapping: bool = False
 
 
 class Alert(Output):

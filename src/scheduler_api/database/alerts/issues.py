@@ -13,6 +13,9 @@ from scheduler_api.database.statements import Session, Statement
 
 #: Nobody is reminded before; and again after each further day.
 REMIND_FIRST, REMIND_AGAIN = timedelta(hours=6), timedelta(days=1)
+#: After so many issues of a kind within an hour, the next one tells that this goes on, and those after it
+#: nothing, until none has come for half an hour.
+FLAPS, FLAPPING_WITHIN, CALM_AFTER = 3, timedelta(hours=1), timedelta(minutes=30)
 #: Characters of an error that are kept.
 MAX_ERROR = 2000
 
@@ -46,7 +49,7 @@ _FACTS = """
         'jobname', job.jobname, 'project', job.project, 'tags', job.tags, 'timezone', job.timezone,
         'host', job.host, 'owner', job.owner, 'runbook', job.runbook, 'kind', told.kind, 'since', told.since,
         'times', told.times, 'firstfor', told.firstfor, 'lastfor', told.lastfor, 'logid', told.logid,
-        'error', told.error, 'ending', told.ending, 'endedat', told.endedat
+        'error', told.error, 'ending', told.ending, 'endedat', told.endedat, 'flapping', told.flapping
     )
 """
 #: Whether a rule is about an issue that is noticed of a job.
@@ -66,8 +69,11 @@ NOTICE = Statement(
         ) AS given (jobid, kind, more, first, last, log, why)
     ), told AS (
         INSERT INTO jobissue AS known
-            (jobid, kind, since, seenat, times, firstfor, lastfor, logid, error, remindat)
-        SELECT jobid, kind, :now, :now, more, first, last, log, why, :remindat FROM given ORDER BY jobid, kind
+            (jobid, kind, since, seenat, times, firstfor, lastfor, logid, error, remindat, flapping)
+        SELECT jobid, kind, :now, :now, more, first, last, log, why, :remindat, (
+            SELECT count(*) >= {FLAPS} FROM jobissue AS past
+            WHERE past.jobid = given.jobid AND past.kind = given.kind AND past.endedat > :flapsince
+        ) FROM given ORDER BY jobid, kind
         ON CONFLICT (jobid, kind) WHERE endedat IS NULL DO UPDATE SET
             times = known.times + excluded.times, seenat = excluded.seenat, error = excluded.error,
             lastfor = greatest(known.lastfor, excluded.lastfor), logid = coalesce(excluded.logid, known.logid)
@@ -84,6 +90,11 @@ NOTICE = Statement(
     FROM told JOIN given USING (jobid, kind) JOIN job ON job.jobid = told.jobid
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE told.times - more < {_AFTER} AND told.times >= {_AFTER}
+      AND NOT (told.flapping AND coalesce((
+          SELECT past.flapping FROM jobissue AS past
+          WHERE past.jobid = told.jobid AND past.kind = told.kind AND past.endedat IS NOT NULL
+          ORDER BY past.endedat DESC LIMIT 1
+      ), false))
     ORDER BY told.issueid, rule.channelid, rule.ruleid
     ON CONFLICT DO NOTHING
     """
@@ -111,7 +122,49 @@ END = Statement(
     SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}
     FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
     LEFT JOIN alertrule AS rule USING (ruleid)
-    WHERE coalesce(rule.recovers, true)
+    WHERE coalesce(rule.recovers, true) AND NOT told.flapping
+    ON CONFLICT DO NOTHING
+    """
+)
+# What comes and goes too often, and then stays, is an issue like any other. Those whose jobs somebody else
+# holds are left for the next time.
+STEADY = Statement(
+    f"""
+    WITH stays AS (
+        SELECT issueid FROM jobissue JOIN job USING (jobid)
+        WHERE endedat IS NULL AND flapping AND since <= :calm
+        LIMIT :limit FOR UPDATE OF jobissue SKIP LOCKED FOR NO KEY UPDATE OF job SKIP LOCKED
+    ), told AS (
+        UPDATE jobissue SET flapping = false FROM stays
+        WHERE jobissue.issueid = stays.issueid RETURNING jobissue.*
+    )
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
+    SELECT DISTINCT ON (told.issueid, rule.channelid)
+           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}
+    FROM told JOIN job ON job.jobid = told.jobid
+    JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
+    WHERE told.times >= {_AFTER}
+    ORDER BY told.issueid, rule.channelid, rule.ruleid
+    ON CONFLICT DO NOTHING
+    """
+)
+# What has come and gone too often is over once none has come for a while: the last one tells so to those who
+# were told that it goes on.
+CALM = Statement(
+    f"""
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
+    SELECT opened.channelid, opened.ruleid, opened.issueid, told.jobid, 'ended', :now, {_FACTS}
+    FROM jobissue AS told JOIN job ON job.jobid = told.jobid
+    JOIN jobissue AS first ON first.jobid = told.jobid AND first.kind = told.kind AND first.flapping
+        AND first.endedat <= told.endedat AND first.endedat > :long
+    JOIN alert AS opened ON opened.issueid = first.issueid AND opened.event = 'opened'
+    LEFT JOIN alertrule AS rule USING (ruleid)
+    WHERE told.flapping AND told.endedat > :long AND told.endedat <= :calm AND coalesce(rule.recovers, true)
+      AND NOT EXISTS (
+          SELECT FROM jobissue AS later
+          WHERE later.jobid = told.jobid AND later.kind = told.kind
+            AND (later.endedat IS NULL OR later.endedat > told.endedat)
+      )
     ON CONFLICT DO NOTHING
     """
 )
@@ -229,7 +282,8 @@ async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noti
         "logids": [one.logid for one in noticed],
         "errors": [one.error and one.error[:MAX_ERROR] for one in noticed],
     }
-    await session.all(NOTICE, now=now, remindat=now + REMIND_FIRST, **values)
+    times = {"remindat": now + REMIND_FIRST, "flapsince": now - FLAPPING_WITHIN}
+    await session.all(NOTICE, now=now, **times, **values)
 
 
 async def close(
@@ -246,6 +300,13 @@ async def close(
     """
     values = {"jobids": list(jobs), "begans": list(jobs.values()), "kinds": list(kinds)}
     await session.all(END, now=now, ending=ending, **values)
+
+
+async def calm(session: Session, now: datetime, limit: int) -> None:
+    """Tell that what has come and gone too often is gone for good, or has come to stay."""
+    calm = now - CALM_AFTER
+    await session.all(STEADY, now=now, calm=calm, limit=limit)
+    await session.all(CALM, now=now, calm=calm, long=calm - REMIND_AGAIN)
 
 
 async def remind(session: Session, now: datetime, limit: int) -> None:

@@ -83,6 +83,7 @@ async def refused(session: Session, now: datetime, taken: Taken, error: str, aft
 async def tend(session: Session, now: datetime) -> None:
     """Remind of issues that have been open for long, and forget what is old."""
     await issues.remind(session, now, REMIND)
+    await issues.calm(session, now, REMIND)
     await outbox.give_up_lost(session, now)
     await outbox.prune(session, now - KEPT, PRUNE)
     await issues.prune(session, now - KEPT, PRUNE)

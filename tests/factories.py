@@ -27,7 +27,7 @@ CIPHER = Cipher(["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
-    "alert", "alertrule", "alertchannel", "jobissue", "logline", "logattempt", "joblog", "job",
+    "alert", "alertmute", "alertrule", "alertchannel", "jobissue", "logline", "logattempt", "joblog", "job",
     "auditevent", "idempotencykey", "concurrencylimit", "hostfailure", "calendar", "projectsecret", "replica",
     "signintry", "signinattempt", "signinlink", "usersession", "useridentity", "useraccount", "apikey",
     "projectrole",
@@ -58,6 +58,7 @@ EMPTY = (
             ("jobissue", "issueid"),
             ("alertchannel", "channelid"),
             ("alertrule", "ruleid"),
+            ("alertmute", "muteid"),
             ("alert", "alertid"),
         )
     ),

@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 INSTANT = sa.DateTime(timezone=True)
-TABLES = ("alert", "alertrule", "alertchannel", "jobissue")
+TABLES = ("alert", "alertmute", "alertrule", "alertchannel", "jobissue")
 OF_JOB = {"openissues": "integer NOT NULL DEFAULT 0", "watchedfrom": "timestamptz", "distance": "integer"}
 BEFORE = (
     "'created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired', 'started', 'backfilled', "
@@ -21,7 +21,7 @@ BEFORE = (
 )
 NEW = (
     "'channeladded', 'channelchanged', 'channelremoved', 'ruleadded', 'ruleremoved', 'acknowledged', "
-    "'redriven'"
+    "'redriven', 'muteadded', 'muteremoved'"
 )
 
 
@@ -141,6 +141,34 @@ def upgrade() -> None:
         "ix_alertrule_project", "alertrule", ["project"], postgresql_where=sa.text("project IS NOT NULL")
     )
     op.create_table(
+        "alertmute",
+        sa.Column("muteid", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("project", sa.Text()),
+        sa.Column("tag", sa.Text()),
+        sa.Column("jobid", sa.BigInteger()),
+        sa.Column("since", INSTANT, nullable=False),
+        sa.Column("until", INSTANT, nullable=False),
+        sa.Column("cron", sa.Text()),
+        sa.Column("timezone", sa.Text(), server_default="UTC", nullable=False),
+        sa.Column("minutes", sa.Integer()),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("createdat", INSTANT, nullable=False),
+        sa.Column("createdby", sa.Text()),
+        sa.CheckConstraint("until > since", name="until"),
+        sa.CheckConstraint("(cron IS NULL) = (minutes IS NULL)", name="cron"),
+        sa.ForeignKeyConstraint(["jobid"], ["job.jobid"], name="fk_alertmute_jobid", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["project"], ["project.name"], name="fk_alertmute_project", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("muteid"),
+    )
+    op.create_index(
+        "ix_alertmute_jobid", "alertmute", ["jobid"], postgresql_where=sa.text("jobid IS NOT NULL")
+    )
+    op.create_index(
+        "ix_alertmute_project", "alertmute", ["project"], postgresql_where=sa.text("project IS NOT NULL")
+    )
+    op.create_table(
         "alert",
         sa.Column("alertid", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("channelid", sa.BigInteger(), nullable=False),
@@ -151,6 +179,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), server_default="0", nullable=False),
         sa.Column("at", INSTANT, nullable=False),
         sa.Column("facts", JSONB(), nullable=False),
+        sa.Column("holduntil", INSTANT),
         sa.Column("messageid", sa.Uuid()),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("sentat", INSTANT),

@@ -127,6 +127,15 @@ class RuleNotFound(SchedulerError):
         super().__init__(f"Rule {ruleid} does not exist.")
 
 
+class MuteNotFound(SchedulerError):
+    """Mute not found."""
+
+    code = "mute_not_found"
+
+    def __init__(self, muteid: int) -> None:
+        super().__init__(f"Mute {muteid} does not exist.")
+
+
 class AlertNotFound(SchedulerError):
     """Alert not found."""
 

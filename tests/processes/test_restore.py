@@ -61,8 +61,8 @@ def dump(url: URL, *options: str) -> str:
 #: As a dump is to be loaded into an empty database; connections to it stay.
 EMPTIED = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
 TABLES = (
-    "alertrule, jobissue, job, jobsecret, auditevent, jobtally, jobopen, jobthinned, joblog, logattempt, "
-    "logline, history"
+    "alertrule, alertmute, jobissue, job, jobsecret, auditevent, jobtally, jobopen, jobthinned, joblog, "
+    "logattempt, logline, history"
 )
 
 

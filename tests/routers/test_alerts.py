@@ -276,6 +276,38 @@ async def test_what_is_secret_of_channels_is_renewed_with_all_other_secrets(
     assert await database.read(secrets.unreadable, Cipher([Fernet.generate_key().decode()])) == 1
 
 
+async def test_mutes_are_added_listed_and_removed(client: AsyncClient) -> None:
+    for values, pointer in (
+        ({}, "/until"),
+        ({"until": "2020-01-01T00:00:00Z"}, "/until"),
+        ({"until": "2099-01-01T00:00:00Z", "since": "2099-01-02T00:00:00Z"}, "/until"),
+        ({"until": "2099-01-01T00:00:00Z", "minutes": 5}, "/minutes"),
+        ({"cron": "0 2 * * *"}, "/minutes"),
+        ({"cron": "0 2 30 2 *", "minutes": 5}, "/cron"),
+        ({"cron": "0 2 * * *", "minutes": 5, "until": "2099-01-01T00:00:00Z"}, "/until"),
+        ({"until": "2099-01-01T00:00:00Z", "project": "nowhere"}, "/project"),
+        ({"until": "2099-01-01T00:00:00Z", "jobid": 9}, "/jobid"),
+    ):
+        answer = await client.post("/mutes", json=values)
+        assert answer.status_code == 422, (values, answer.text)
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    made = await client.post("/mutes", json={"until": "2099-01-01T00:00:00Z", "reason": "The CRM moves."})
+    assert made.status_code == 201, made.text
+    assert made.json()["words"] == "Hold alerts of all jobs until 2099-01-01 00:00 UTC. The CRM moves."
+    form = {"until": "", "cron": "0 2 * * 0", "minutes": "90", "tag": "crm"}
+    assert (await client.post("/mutes", data=form, headers=HTML)).headers["location"] == "/channels"
+    wrong = await client.post("/mutes", data=form | {"minutes": "x"}, headers=HTML)
+    assert wrong.status_code == 422
+    page = (await client.get("/channels", headers=HTML)).text
+    assert "Hold alerts of jobs tagged crm for 1 hour 30 minutes at 0 2 * * 0 (UTC)." in page
+    assert (await client.post("/mutes/2/delete", headers=HTML)).headers["location"] == "/channels"
+    assert [mute["muteid"] for mute in (await client.get("/mutes")).json()] == [1]
+    assert (await client.delete("/mutes/1")).status_code == 204
+    assert (await client.delete("/mutes/1")).json()["code"] == "mute_not_found"
+    said = [event["action"] for event in (await client.get("/audit?object=mute")).json()]
+    assert said == ["muteremoved", "muteremoved", "muteadded", "muteadded"]
+
+
 async def test_how_long_alerts_are_kept(client: AsyncClient, database: Database) -> None:
     await client.post("/channels", json=SLACK)
     await add_job(database, interval=60)

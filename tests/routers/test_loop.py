@@ -162,6 +162,15 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/rules/{ruleid}/delete"): [EMPTY_FORM],
     ("DELETE", "/channels/{channelid}"): [Ask((204,), "dryrun=true")],
     ("POST", "/channels/{channelid}/delete"): [EMPTY_FORM],
+    ("GET", "/mutes"): [Ask((200,))],
+    ("POST", "/mutes"): [
+        of_json({"cron": "* * * * * *", "minutes": 10_080}),
+        of_form({"until": "2099-01-01T00:00"}),
+        *INVALID,
+        *BROKEN_FORM,
+    ],
+    ("DELETE", "/mutes/{muteid}"): [Ask((204,))],
+    ("POST", "/mutes/{muteid}/delete"): [Ask((303, 404), kind=FORM, accept=PAGE)],
     ("GET", "/calendars"): both("limit=1000"),
     ("GET", "/calendars/{name}"): both(),
     ("PUT", "/calendars/{name}"): [
@@ -333,6 +342,7 @@ VALUES = {
     "{alertid}": "1",
     "{channelid}": "1",
     "{ruleid}": "1",
+    "{muteid}": "1",
     "{project}": "nowhere",
     "{secret}": "crm-token",
     "{scope}": "host",

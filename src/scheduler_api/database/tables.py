@@ -618,7 +618,8 @@ auditevent = Table(
         "'restoreconfirmed', 'calendarset', 'calendarremoved', 'signedin', 'signinrefused', 'signedout', "
         "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
         "'projectadded', 'projectremoved', 'secretset', 'projectchanged', 'channeladded', 'channelchanged', "
-        "'channelremoved', 'ruleadded', 'ruleremoved', 'acknowledged', 'redriven')",
+        "'channelremoved', 'ruleadded', 'ruleremoved', 'acknowledged', 'redriven', 'muteadded', "
+        "'muteremoved')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),
@@ -838,6 +839,30 @@ alertrule = Table(
     Index("ix_alertrule_jobid", "jobid", postgresql_where=text("jobid IS NOT NULL")),
 )
 
+# Times in which alerts are held back. Null: of whatever job.
+alertmute = Table(
+    "alertmute",
+    metadata,
+    Column("muteid", BigInteger, Identity(always=True), primary_key=True),
+    Column("project", ForeignKey("project.name", ondelete="CASCADE")),
+    Column("tag", Text),
+    Column("jobid", ForeignKey("job.jobid", ondelete="CASCADE")),
+    # When it holds; of one on a cron, this time or the next.
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    # When its windows begin, in which zone, and how long each is.
+    Column("cron", Text),
+    Column("timezone", Text, nullable=False, server_default="UTC"),
+    Column("minutes", Integer),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("createdat", Instant, nullable=False),
+    Column("createdby", Text),
+    CheckConstraint("until > since", name="until"),
+    CheckConstraint("(cron IS NULL) = (minutes IS NULL)", name="cron"),
+    Index("ix_alertmute_project", "project", postgresql_where=text("project IS NOT NULL")),
+    Index("ix_alertmute_jobid", "jobid", postgresql_where=text("jobid IS NOT NULL")),
+)
+
 # What a channel is to be told, or was: added in the transaction of what it tells of. Nothing keeps the
 # channel in its place meanwhile: who removes one must not keep results from being written.
 alert = Table(
@@ -855,6 +880,8 @@ alert = Table(
     Column("at", Instant, nullable=False),
     # The job and the issue, as they were.
     Column("facts", JSONB, nullable=False),
+    # Held back until then.
+    Column("holduntil", Instant),
     # The message that it is sent in, which keeps its id however often it is tried.
     Column("messageid", Uuid),
     Column("attempts", Integer, nullable=False, server_default="0"),

@@ -17,6 +17,7 @@ from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
 from scheduler_api.contracts.alerts.alerts import Alert, AlertState
 from scheduler_api.contracts.alerts.channels import Channel, ChannelKind, NewChannel, Rule
 from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
+from scheduler_api.contracts.alerts.mutes import Mute
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
@@ -78,6 +79,18 @@ class Reader(NamedTuple):
             return self.shown
         where = None if self.who is None else self.who.roles.where(Role.EDITOR)
         return DEFAULT_PROJECT if where is None or DEFAULT_PROJECT in where else next(iter(where), "")
+
+
+class ChannelsView(NamedTuple):
+    """What the page of channels shows."""
+
+    channels: Sequence[Channel]
+    rules: Sequence[Rule]
+    mutes: Sequence[Mute]
+    can_mail: bool
+    """Whether e-mail can be sent."""
+    tested: int | None
+    """The channel that was just sent a test."""
 
 
 class Pages:
@@ -501,23 +514,20 @@ class Pages:
     def channels(
         self,
         now: datetime,
-        shown: tuple[Sequence[Channel], Sequence[Rule], bool, int | None],
+        shown: ChannelsView,
         fields: Mapping[str, str],
         field_errors: Sequence[FieldError],
     ) -> str:
-        """Channels and rules, and the forms for new ones with what was typed and what is wrong with it.
-
-        `shown` are these, whether mail can be sent, and which channel was just sent a test.
-        """
-        found, rules, can_mail, tested = shown
+        """Channels, rules and mutes, and the forms for new ones with what was typed and what is wrong."""
         return self._render(
             "channels.html",
             now=now,
-            found=found,
-            rules=rules,
-            uncovered=not any(rule.is_about_all_jobs for rule in rules),
-            can_mail=can_mail,
-            tested=tested,
+            found=shown.channels,
+            rules=shown.rules,
+            mutes=shown.mutes,
+            uncovered=not any(rule.is_about_all_jobs for rule in shown.rules),
+            can_mail=shown.can_mail,
+            tested=shown.tested,
             fields=fields,
             messages=form.messages(field_errors, None),
             kinds=list(JobIssueKind),

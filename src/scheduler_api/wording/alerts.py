@@ -10,6 +10,7 @@ from scheduler_api.contracts.alerts.alerts import AlertEvent, Facts
 from scheduler_api.contracts.alerts.channels import ChannelKind
 from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssue, JobIssueKind
 from scheduler_api.database.alerts.channels import RuleRow
+from scheduler_api.database.alerts.mutes import MuteRow
 from scheduler_api.database.alerts.outbox import WaitingAlert
 from scheduler_api.database.runs.watching import SuspectRun
 from scheduler_api.wording.instants import local
@@ -276,6 +277,25 @@ def silent_since(reference: datetime) -> str:
     return f"No run has finished since {reference.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
 
 
+def mute_in_words(mute: MuteRow) -> str:
+    """A mute as one sentence."""
+    of = _of(mute.project, mute.tag, mute.jobid)
+    why = f" {mute.reason}" if mute.reason else ""
+    if mute.cron is None or mute.minutes is None:
+        return f"Hold alerts{of} until {mute.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC.{why}"
+    return f"Hold alerts{of} for {duration(60 * mute.minutes)} at {mute.cron} ({mute.timezone}).{why}"
+
+
+def _of(project: str | None, tag: str | None, jobid: int | None) -> str:
+    """Of which jobs something is."""
+    where = [
+        *([f"job {jobid}"] if jobid is not None else []),
+        *([f"jobs tagged {tag}"] if tag is not None else []),
+        *([f"project {project}"] if project is not None else []),
+    ]
+    return f" of {' in '.join(where)}" if where else " of all jobs"
+
+
 def rule_in_words(rule: RuleRow) -> str:
     """A rule as one sentence."""
     kinds = [
@@ -286,12 +306,7 @@ def rule_in_words(rule: RuleRow) -> str:
     what = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
     if len(rule.kinds) == len(JobIssueKind) and rule.after == 1:
         what = "every issue"
-    where = [
-        *([f"job {rule.jobid}"] if rule.jobid is not None else []),
-        *([f"jobs tagged {rule.tag}"] if rule.tag is not None else []),
-        *([f"project {rule.project}"] if rule.project is not None else []),
-    ]
-    of = f" of {' in '.join(where)}" if where else " of all jobs"
+    of = _of(rule.project, rule.tag, rule.jobid)
     then = ", again after 6 hours and then daily" if rule.reminds else ""
     over = ", and when it is over" if rule.recovers else ""
     return f"Tell {rule.channel} of {what}{of}{then}{over}."

@@ -69,6 +69,8 @@ DONE = {
     ChangeAction.CHANNEL_REMOVED: "{name}, {kind}",
     ChangeAction.RULE_ADDED: "{rule}",
     ChangeAction.RULE_REMOVED: "{rule}",
+    ChangeAction.MUTE_ADDED: "{mute}",
+    ChangeAction.MUTE_REMOVED: "{mute}",
     ChangeAction.ACKNOWLEDGED: "issue {issueid}, {kind}",
     ChangeAction.REDRIVEN: "alert {alertid}",
 }
@@ -103,6 +105,8 @@ ACTIONS = {
     ChangeAction.RULE_ADDED: "rule added",
     ChangeAction.RULE_REMOVED: "rule removed",
     ChangeAction.REDRIVEN: "alert sent again",
+    ChangeAction.MUTE_ADDED: "mute added",
+    ChangeAction.MUTE_REMOVED: "mute removed",
 }
 
 

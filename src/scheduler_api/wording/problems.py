@@ -29,6 +29,7 @@ ADVICE = {
     "log_not_found": "Check the id. `GET /logs` lists the runs.",
     "log_settled": "The run has ended; nothing is left to cancel.",
     "method_not_allowed": "The header `Allow` lists the methods of this address.",
+    "mute_not_found": "Check the number. `GET /mutes` lists the mutes; one that is over is gone.",
     "not_permitted": "Ask an admin for the role that this needs.",
     "not_signed_in": "Send an API key as `Authorization: Bearer …`, or sign in at `/sign-in`.",
     "project_in_use": "Move its jobs to another project, or delete them with their history, first.",

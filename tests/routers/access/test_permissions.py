@@ -65,6 +65,10 @@ TABLE = """
     GET /channels viewer
     GET /channels/{channelid} viewer
     GET /rules viewer
+    GET /mutes viewer
+    POST /mutes operator
+    DELETE /mutes/{muteid} operator
+    POST /mutes/{muteid}/delete operator
     GET /limits viewer
     GET /calendars viewer
     GET /calendars/{name} viewer

@@ -1,16 +1,17 @@
 """What is noticed of jobs, who is told, and when it is over."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
+from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.database.engine import Database
-from scheduler_api.services.alerts import channels, sending
+from scheduler_api.services.alerts import channels, mutes, sending
 from scheduler_api.services.jobs import actions, editing, together
 from scheduler_api.services.runs import passes, retrying, watching
 from scheduler_api.targets import Failure
@@ -459,3 +460,102 @@ async def test_a_run_that_is_well_costs_no_statement_more(database: Database, ch
     await database.transact(work)
     assert asked
     assert not [sql for sql in asked if "jobissue" in sql]
+
+
+async def hold(database: Database, now: datetime, **values: Any) -> int:
+    """Add a mute at an instant; its id."""
+    added = await at(database, now, mutes.add, ACTOR, MuteDraft.model_validate(values))
+    return int(added.muteid)
+
+
+async def sendable(database: Database, now: datetime) -> list[tuple[str, str]]:
+    """What may be sent at an instant, as event and kind."""
+    query = (
+        "SELECT event, facts ->> 'kind' FROM alert WHERE sentat IS NULL AND deadat IS NULL"
+        " AND (holduntil IS NULL OR holduntil <= :at) ORDER BY alertid"
+    )
+    return [tuple(row) for row in await rows(database, query, at=now)]
+
+
+async def test_what_outlives_a_mute_is_told_at_its_end_and_what_does_not_to_nobody(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE, tags=["crm"])
+    await add_job(database, interval=60, target=ONCE, tags=["crm"])
+    await hold(database, NOON, tag="crm", until=after(600).isoformat())
+    for started in (await claim(database, NOON)).started:
+        await settle(database, after(1), failed(started, again=False))
+    assert await sendable(database, after(10)) == []
+    (started,) = (await claim(database, after(60), limit=1)).started
+    await settle(database, after(61), finished(started))
+    assert [state for _, _, state in await known(database)].count("recovered") == 1
+    assert await sendable(database, after(599)) == []
+    assert await sendable(database, after(600)) == [("opened", "failed")]
+    assert (
+        await scalar(
+            database, "SELECT count(*) FROM alert WHERE error = 'It was over before the mute ended.'"
+        )
+        == 1
+    )
+
+
+async def test_what_was_told_before_a_mute_is_over_when_that_ends(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    await fail(database, 0)
+    await execute(database, "UPDATE alert SET sentat = :at, messageid = gen_random_uuid()", at=after(1))
+    await hold(database, after(10), until=after(600).isoformat())
+    await succeed(database, 60)
+    assert await sendable(database, after(61)) == []
+    assert await sendable(database, after(600)) == [("ended", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_held"),
+    [
+        ({}, True),
+        ({"tag": "crm"}, True),
+        ({"jobid": 1}, True),
+        ({"tag": "web"}, False),
+        ({"jobid": 2}, False),
+    ],
+)
+async def test_a_mute_is_about_what_it_says(
+    database: Database, channel: int, scope: dict[str, Any], is_held: bool
+) -> None:
+    await add_job(database, interval=60, target=ONCE, tags=["crm"])
+    await add_job(database, due=None, interval=60)
+    await hold(database, NOON, until=after(600).isoformat(), **scope)
+    await fail(database, 0)
+    assert (await sendable(database, after(10)) == []) is is_held
+
+
+async def test_who_removes_a_mute_lets_go_of_what_it_held_back(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    muteid = await hold(database, NOON, until=after(600).isoformat())
+    other = await hold(database, NOON, until=after(300).isoformat(), jobid=1)
+    await fail(database, 0)
+    await at(database, after(20), mutes.remove, ACTOR, muteid)
+    assert await sendable(database, after(30)) == []
+    await at(database, after(40), mutes.remove, ACTOR, other)
+    assert await sendable(database, after(40)) == [("opened", "failed")]
+
+
+async def test_a_mute_on_a_cron_holds_in_each_window_by_the_clocks_of_its_zone(
+    database: Database, channel: int
+) -> None:
+    await hold(database, NOON, cron="0 2 * * *", timezone="Europe/Berlin", minutes=120)
+    windows = "SELECT since, until FROM alertmute"
+    one = datetime(2030, 2, 1, 1, tzinfo=UTC)
+    assert [tuple(row) for row in await rows(database, windows)] == [(one, one + timedelta(hours=2))]
+    await at(database, one + timedelta(hours=1), sending.tend)
+    assert [tuple(row) for row in await rows(database, windows)] == [(one, one + timedelta(hours=2))]
+    # After the change of the clocks, two in the morning comes an hour earlier.
+    await at(database, datetime(2030, 4, 1, 12, tzinfo=UTC), sending.tend)
+    later = datetime(2030, 4, 2, 0, tzinfo=UTC)
+    assert [tuple(row) for row in await rows(database, windows)] == [(later, later + timedelta(hours=2))]
+
+
+async def test_a_mute_that_is_over_goes(database: Database, channel: int) -> None:
+    await hold(database, NOON, until=after(600).isoformat())
+    await at(database, after(601), sending.tend)
+    assert await scalar(database, "SELECT count(*) FROM alertmute") == 0

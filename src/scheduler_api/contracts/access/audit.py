@@ -27,6 +27,7 @@ class AuditObject(StrEnum):
     ALERT = "alert"
     CHANNEL = "channel"
     RULE = "rule"
+    MUTE = "mute"
     SERVICE = "service"
 
 
@@ -43,6 +44,7 @@ _ACTIONS = {
     AuditObject.ALERT: ("redriven",),
     AuditObject.CHANNEL: ("channeladded", "channelchanged", "channelremoved"),
     AuditObject.RULE: ("ruleadded", "ruleremoved"),
+    AuditObject.MUTE: ("muteadded", "muteremoved"),
     AuditObject.SERVICE: ("restoreconfirmed",),
 }
 #: To what each action is done: to a job, unless it says otherwise.

@@ -55,6 +55,8 @@ class ChangeAction(StrEnum):
     RULE_REMOVED = "ruleremoved"
     ACKNOWLEDGED = "acknowledged"
     REDRIVEN = "redriven"
+    MUTE_ADDED = "muteadded"
+    MUTE_REMOVED = "muteremoved"
 
 
 class Change(Output):

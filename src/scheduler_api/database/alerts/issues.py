@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
+from scheduler_api.database.alerts.mutes import HOLD
 from scheduler_api.database.statements import Session, Statement
 
 #: Nobody is reminded before; and again after each further day.
@@ -84,9 +85,9 @@ NOTICE = Statement(
             WHERE told.times = more GROUP BY jobid
         ) AS new WHERE job.jobid = new.jobid
     )
-    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
     SELECT DISTINCT ON (told.issueid, rule.channelid)
-           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}
+           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}, {HOLD}
     FROM told JOIN given USING (jobid, kind) JOIN job ON job.jobid = told.jobid
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE told.times - more < {_AFTER} AND told.times >= {_AFTER}
@@ -117,12 +118,17 @@ END = Statement(
         UPDATE job SET openissues = greatest(openissues - over.count, 0) FROM (
             SELECT jobid, count(*) AS count FROM told GROUP BY jobid
         ) AS over WHERE job.jobid = over.jobid
+    ), untold AS (
+        -- What came and went while it was held back is told to nobody.
+        UPDATE alert SET deadat = :now, error = 'It was over before the mute ended.' FROM told
+        WHERE alert.issueid = told.issueid AND sentat IS NULL AND deadat IS NULL AND holduntil > :now
     )
-    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
-    SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
+    SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}, {HOLD}
     FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
     LEFT JOIN alertrule AS rule USING (ruleid)
     WHERE coalesce(rule.recovers, true) AND NOT told.flapping
+      AND NOT (opened.sentat IS NULL AND opened.deadat IS NULL AND coalesce(opened.holduntil > :now, false))
     ON CONFLICT DO NOTHING
     """
 )
@@ -138,9 +144,9 @@ STEADY = Statement(
         UPDATE jobissue SET flapping = false FROM stays
         WHERE jobissue.issueid = stays.issueid RETURNING jobissue.*
     )
-    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
     SELECT DISTINCT ON (told.issueid, rule.channelid)
-           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}
+           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}, {HOLD}
     FROM told JOIN job ON job.jobid = told.jobid
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE told.times >= {_AFTER}
@@ -152,8 +158,8 @@ STEADY = Statement(
 # were told that it goes on.
 CALM = Statement(
     f"""
-    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts)
-    SELECT opened.channelid, opened.ruleid, opened.issueid, told.jobid, 'ended', :now, {_FACTS}
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
+    SELECT opened.channelid, opened.ruleid, opened.issueid, told.jobid, 'ended', :now, {_FACTS}, {HOLD}
     FROM jobissue AS told JOIN job ON job.jobid = told.jobid
     JOIN jobissue AS first ON first.jobid = told.jobid AND first.kind = told.kind AND first.flapping
         AND first.endedat <= told.endedat AND first.endedat > :long
@@ -240,9 +246,9 @@ REMIND = Statement(
         UPDATE jobissue SET remindat = :again, reminders = reminders + 1 FROM due
         WHERE jobissue.issueid = due.issueid RETURNING jobissue.*
     )
-    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, number, at, facts)
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, number, at, facts, holduntil)
     SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'reminder', told.reminders, :now,
-           {_FACTS}
+           {_FACTS}, {HOLD}
     FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
     JOIN alertrule AS rule USING (ruleid) WHERE rule.reminds
     ON CONFLICT DO NOTHING

@@ -51,6 +51,8 @@ class AlertRow(NamedTuple):
 
 
 WAITS = "sentat IS NULL AND deadat IS NULL"
+#: And may be sent.
+IS_READY = f"{WAITS} AND (holduntil IS NULL OR holduntil <= :now)"
 # What is noticed within moments is told together: a channel is taken when its news are a moment old, or
 # cannot wait. Alerts of a channel come in the order of their ids, more or less.
 TAKE_CHANNEL = Statement(
@@ -58,11 +60,11 @@ TAKE_CHANNEL = Statement(
     WITH open AS (
         SELECT alertchannel.channelid FROM alertchannel
         CROSS JOIN LATERAL (
-            SELECT at, messageid FROM alert WHERE alert.channelid = alertchannel.channelid AND {WAITS}
+            SELECT at, messageid FROM alert WHERE alert.channelid = alertchannel.channelid AND {IS_READY}
             ORDER BY alertid LIMIT 1
         ) AS first
         CROSS JOIN LATERAL (
-            SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {WAITS}
+            SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {IS_READY}
             ORDER BY alertid DESC LIMIT 1
         ) AS last
         WHERE openfrom <= :now AND (leaseuntil IS NULL OR leaseuntil <= :now)
@@ -79,10 +81,10 @@ TAKE_CHANNEL = Statement(
 TAKE_ALERTS = Statement(
     f"""
     WITH first AS (
-        SELECT messageid FROM alert WHERE channelid = :channelid AND {WAITS} ORDER BY alertid LIMIT 1
+        SELECT messageid FROM alert WHERE channelid = :channelid AND {IS_READY} ORDER BY alertid LIMIT 1
     ), taken AS (
         SELECT alertid FROM alert
-        WHERE channelid = :channelid AND {WAITS}
+        WHERE channelid = :channelid AND {IS_READY}
           AND messageid IS NOT DISTINCT FROM (SELECT messageid FROM first)
         ORDER BY alertid LIMIT :limit
     )
@@ -148,13 +150,16 @@ LISTED = Statement(
 OLDEST = Statement(
     f"""
     SELECT min(waiting.at) FROM alertchannel CROSS JOIN LATERAL (
-        SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {WAITS}
+        SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {IS_READY}
         ORDER BY alertid LIMIT 1
     ) AS waiting
     WHERE failures = 0 AND openfrom <= :now
     """
 )
-AGE = Statement(f"SELECT extract(epoch FROM clock_timestamp() - min(at)) FROM alert WHERE {WAITS}")
+AGE = Statement(
+    f"SELECT extract(epoch FROM clock_timestamp() - min(at)) FROM alert WHERE {WAITS}"
+    " AND (holduntil IS NULL OR holduntil <= clock_timestamp())"
+)
 # Also what was added just when its channel was removed.
 GIVE_UP = Statement(
     f"""
@@ -209,10 +214,12 @@ async def take_channel(
     return await session.one_or_none(TAKE_CHANNEL, now=now, **values)
 
 
-async def take_alerts(session: Session, channelid: int, messageid: UUID, limit: int) -> list[WaitingAlert]:
+async def take_alerts(
+    session: Session, now: datetime, channelid: int, messageid: UUID, limit: int
+) -> list[WaitingAlert]:
     """What a channel is to be told next, in order: a message that was begun, or a new one of this id."""
     values = {"channelid": channelid, "messageid": messageid, "limit": limit}
-    return sorted(await session.all(TAKE_ALERTS, **values))
+    return sorted(await session.all(TAKE_ALERTS, now=now, **values))
 
 
 async def mark_sent(session: Session, now: datetime, alertids: Sequence[int]) -> None:

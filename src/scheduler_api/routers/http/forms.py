@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from scheduler_api.contracts.access.users import UserDraft
 from scheduler_api.contracts.alerts.channels import ALLOWED, NEEDED, ChannelDraft, ChannelKind, RuleDraft
+from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.credentials import MASK, HeaderValue, OAuth2, plain
@@ -157,6 +158,16 @@ def rule_of(fields: Mapping[str, str]) -> RuleDraft:
     if values.pop("boxes", None) is not None:
         values = {"reminds": "false", "recovers": "false"} | values
     return validated(values, RuleDraft)
+
+
+def mute_of(fields: Mapping[str, str]) -> MuteDraft:
+    """The mute that a form describes; what is given without an offset is UTC. Raises InvalidInput."""
+    values = {
+        name: _instant(text.strip(), "UTC") if name in {"since", "until"} and LOCAL.fullmatch(text) else text
+        for name, text in fields.items()
+        if text.strip()
+    }
+    return validated(values, MuteDraft)
 
 
 def run_order_of(fields: dict[str, str]) -> RunOrder:
@@ -370,4 +381,5 @@ _MEANT: dict[type[BaseModel], Callable[[dict[str, str]], BaseModel]] = {
     RetryOrder: _retry_order_of,
     ChannelDraft: channel_of,
     RuleDraft: rule_of,
+    MuteDraft: mute_of,
 }

@@ -89,6 +89,7 @@ SecretId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which secret.")]
 IssueId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which issue.")]
 AlertId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which alert.")]
 ChannelId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which channel.")]
+MuteId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which mute.")]
 RuleId = Annotated[int, Path(ge=1, le=MAX_ID, description="Which rule.")]
 Scope = Annotated[LimitScope, Path(description="What is limited: `host`, `tag` or `project`.")]
 

@@ -58,6 +58,7 @@ _NEEDED: dict[Role | None, str] = {
         GET /channels
         GET /channels/{channelid}
         GET /rules
+        GET /mutes
         GET /limits
         GET /calendars
         GET /projects
@@ -79,6 +80,9 @@ _NEEDED: dict[Role | None, str] = {
         POST /issues/{issueid}/acknowledge
         POST /alerts/{alertid}/retry
         POST /channels/{channelid}/test
+        POST /mutes
+        DELETE /mutes/{muteid}
+        POST /mutes/{muteid}/delete
     """,
     Role.EDITOR: """
         POST /jobs
@@ -142,6 +146,10 @@ _WHOLE = """
     GET /channels/{channelid}
     POST /channels/{channelid}/test
     GET /rules
+    GET /mutes
+    POST /mutes
+    DELETE /mutes/{muteid}
+    POST /mutes/{muteid}/delete
     POST /jobs/run
     GET /limits
     PUT /limits/{scope}/{name}

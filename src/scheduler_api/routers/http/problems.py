@@ -45,6 +45,7 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.AlertNotFound: 404,
     errors.ChannelNotFound: 404,
     errors.RuleNotFound: 404,
+    errors.MuteNotFound: 404,
     errors.IssueIsOver: 409,
     errors.KeyNotFound: 404,
     errors.UserNotFound: 404,

@@ -9,18 +9,28 @@ from scheduler_api.computing import aside
 from scheduler_api.contracts.alerts.alerts import AlertState
 from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
 from scheduler_api.contracts.alerts.issues import Acknowledgement, IssueState
+from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.alerts.outbox import AlertFilter
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep, SettingsDep
-from scheduler_api.routers.http.forms import channel_of, model_of, rule_of
+from scheduler_api.routers.http.forms import channel_of, model_of, mute_of, rule_of
 from scheduler_api.routers.http.paging import IssueFilterDep, link_next, with_offset
-from scheduler_api.routers.http.parameters import AlertId, ChannelId, Cursor, IssueId, PageSize, RuleId
+from scheduler_api.routers.http.parameters import (
+    AlertId,
+    ChannelId,
+    Cursor,
+    IssueId,
+    MuteId,
+    PageSize,
+    RuleId,
+)
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.services.alerts import channels, issues
+from scheduler_api.services.alerts import channels, issues, mutes
 from scheduler_api.services.system import health
+from scheduler_api.web.pages import ChannelsView
 
 router, own_router = BrowserRouter(), form_router()
 
@@ -156,6 +166,25 @@ async def remove_rule_by_form(ruleid: RuleId, database: DatabaseDep, actor: Acto
     return RedirectResponse("/channels", 303)
 
 
+@router.form("/mutes", MuteDraft)
+async def add_mute_by_form(
+    fields: FormFields, database: DatabaseDep, pages: PagesDep, actor: ActorDep, settings: SettingsDep
+) -> Response:
+    """Hold alerts back."""
+    try:
+        await database.transact(mutes.add, actor, mute_of(fields))
+    except InvalidInput as error:
+        return HTMLResponse(await _channels(database, pages, settings, fields, error.field_errors), 422)
+    return RedirectResponse("/channels", 303)
+
+
+@own_router.post("/mutes/{muteid}/delete")
+async def remove_mute_by_form(muteid: MuteId, database: DatabaseDep, actor: ActorDep) -> RedirectResponse:
+    """Remove a mute; for browsers, whose forms cannot send DELETE."""
+    await database.transact(mutes.remove, actor, muteid)
+    return RedirectResponse("/channels", 303)
+
+
 async def _channels(
     database: DatabaseDep,
     pages: PagesDep,
@@ -165,6 +194,6 @@ async def _channels(
     tested: int | None = None,
 ) -> str:
     found, rules = await database.read(channels.listing), await database.read(channels.rules)
-    now = await database.read(health.clock)
-    shown = found, rules, settings.can_mail, tested
+    muted, now = await database.read(mutes.listing), await database.read(health.clock)
+    shown = ChannelsView(found, rules, muted, settings.can_mail, tested)
     return await aside(pages.channels, now, shown, fields, field_errors)

@@ -12,6 +12,7 @@ from scheduler_api.contracts.alerts.channels import ChannelKind
 from scheduler_api.database.alerts import issues, outbox
 from scheduler_api.database.alerts.outbox import Holding, TakenChannel, WaitingAlert
 from scheduler_api.database.statements import Session
+from scheduler_api.services.alerts import mutes
 from scheduler_api.targets import backoff
 from scheduler_api.wording.alert_formats import ONE_BY_ONE
 
@@ -55,7 +56,8 @@ async def take(session: Session, now: datetime) -> Taken | None:
     if channel is None:
         return None
     limit = 1 if ChannelKind(channel.kind) in ONE_BY_ONE else BATCH
-    return Taken(channel, token, now, await outbox.take_alerts(session, channel.channelid, uuid4(), limit))
+    alerts = await outbox.take_alerts(session, now, channel.channelid, uuid4(), limit)
+    return Taken(channel, token, now, alerts)
 
 
 async def sent(session: Session, now: datetime, taken: Taken) -> None:
@@ -82,6 +84,7 @@ async def refused(session: Session, now: datetime, taken: Taken, error: str, aft
 
 async def tend(session: Session, now: datetime) -> None:
     """Remind of issues that have been open for long, and forget what is old."""
+    await mutes.move_on(session, now)
     await issues.remind(session, now, REMIND)
     await issues.calm(session, now, REMIND)
     await outbox.give_up_lost(session, now)

@@ -384,6 +384,8 @@ async def test_a_test_reaches_the_channel(
     database: Database, receiver: Receiver, sender: Callable[..., Sender]
 ) -> None:
     await add_channel(database, url=receiver.url)
+    # At once, although it has failed.
+    await execute(database, "UPDATE alertchannel SET openfrom = now() + interval '1 hour'")
     await database.transact(channels.test, 1)
     assert await step(sender())
     assert json.loads(receiver.requests[0][1])["title"] == "Test alert"

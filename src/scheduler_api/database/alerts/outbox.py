@@ -253,8 +253,14 @@ async def release_failed(
     return since
 
 
+async def try_now(session: Session, now: datetime, channelid: int) -> None:
+    """Send to a channel at once, although it has failed, or waits for more."""
+    await session.all(RETRY_NOW, now=now, channelid=channelid)
+
+
 async def add_test(session: Session, now: datetime, channelid: int) -> int:
     """Have a channel told that this is a test; the alertid."""
+    await try_now(session, now, channelid)
     return int(await session.value(ADD_TEST, now=now, channelid=channelid))
 
 
@@ -287,7 +293,7 @@ async def redrive(session: Session, now: datetime, alertid: int) -> bool:
     """Try an alert again that was given up; False: it was not."""
     channelid = await session.value(REDRIVE, alertid=alertid)
     if channelid is not None:
-        await session.all(RETRY_NOW, now=now, channelid=channelid)
+        await try_now(session, now, channelid)
     return channelid is not None
 
 

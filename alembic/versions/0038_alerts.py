@@ -60,12 +60,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["jobid"], ["job.jobid"], name="fk_jobissue_jobid", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("issueid"),
     )
-    op.create_index(
-        "ix_jobissue_ended",
-        "jobissue",
-        ["jobid", "kind", "endedat"],
-        postgresql_where=sa.text("endedat IS NOT NULL"),
-    )
+    op.create_index("ix_jobissue_jobid", "jobissue", ["jobid", "kind", "endedat"])
     op.create_index("ix_jobissue_flapping", "jobissue", ["endedat"], postgresql_where=sa.text("flapping"))
     op.create_index(
         "ix_jobissue_endedat", "jobissue", ["endedat"], postgresql_where=sa.text("endedat IS NOT NULL")
@@ -194,6 +189,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_alert_at", "alert", ["at"])
+    op.create_index("ix_alert_dead", "alert", ["alertid"], postgresql_where=sa.text("deadat IS NOT NULL"))
     op.create_index("ix_alert_issueid", "alert", ["issueid"])
     op.create_index(
         "ix_alert_sentat", "alert", ["channelid", "sentat"], postgresql_where=sa.text("sentat IS NOT NULL")

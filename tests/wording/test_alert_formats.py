@@ -29,7 +29,8 @@ def alert(number: int = 1, event: str = "opened", **facts: Any) -> WaitingAlert:
     }  # fmt: skip
     if event == "ended":
         known |= {"ending": "recovered", "endedat": (AT + timedelta(hours=2)).isoformat()}
-    return WaitingAlert(number, ID, number, number, event, 0, AT, {} if event == "test" else known | facts)
+    said = {} if event == "test" else known | facts
+    return WaitingAlert(number, ID, number, number, event, 0, AT, said, 1)
 
 
 def sent(kind: str, *alerts: WaitingAlert, **secrets: str) -> Any:
@@ -145,7 +146,7 @@ def test_telegram_gets_html_that_is_escaped_and_short() -> None:
     ],
 )
 def test_ntfy_gets_json_at_the_address_of_its_server(url: str, server: str, topic: str) -> None:
-    request, body = sent("ntfy", alert(error=NASTY), url=url, token="tk_x")
+    request, body = sent("ntfy", alert(error="漢字" * 3000), url=url, token="tk_x")
     assert (request.url, body["topic"]) == (server, topic)
     assert request.headers["Authorization"] == "Bearer tk_x"
     assert len(body["message"].encode()) <= 4096
@@ -181,6 +182,14 @@ def test_apprise_gets_a_title_a_body_and_a_type() -> None:
     _, good = sent("apprise", alert(event="ended"))
     assert (bad["type"], good["type"], bad["format"]) == ("failure", "success", "text")
     assert bad["title"] == "“Nightly export” failed"
+
+
+def test_what_is_wrong_comes_before_what_is_over() -> None:
+    over = [alert(number, "ended", jobname=f"Job {number}") for number in range(1, 12)]
+    message = message_of([*over, alert(12, jobname="Broken")], BASE)
+    assert message.entries[0].title == "“Broken” failed"
+    assert not message.is_good
+    assert len(sent("webhook", *over, alert(12))[1]["alerts"]) == 12
 
 
 def test_mail_of_many_names_each() -> None:

@@ -773,7 +773,7 @@ jobissue = Table(
     CheckConstraint("(ackedby IS NULL) = (ackedat IS NULL)", name="ackedat"),
     CheckConstraint("ackedat IS NOT NULL OR ackeduntil IS NULL", name="ackeduntil"),
     Index("ix_jobissue_open", "jobid", "kind", unique=True, postgresql_where=text("endedat IS NULL")),
-    Index("ix_jobissue_ended", "jobid", "kind", "endedat", postgresql_where=text("endedat IS NOT NULL")),
+    Index("ix_jobissue_jobid", "jobid", "kind", "endedat"),
     Index("ix_jobissue_flapping", "endedat", postgresql_where=text("flapping")),
     Index("ix_jobissue_endedat", "endedat", postgresql_where=text("endedat IS NOT NULL")),
     Index("ix_jobissue_remindat", "remindat", postgresql_where=text("endedat IS NULL")),
@@ -901,6 +901,7 @@ alert = Table(
     ),
     Index("ix_alert_sentat", "channelid", "sentat", postgresql_where=text("sentat IS NOT NULL")),
     Index("ix_alert_issueid", "issueid"),
+    Index("ix_alert_dead", "alertid", postgresql_where=text("deadat IS NOT NULL")),
     Index("ix_alert_at", "at"),
 )
 

@@ -43,5 +43,5 @@ async def list_alerts(
     responses=answers(404, 409, 422, 503, status=204) | back("the alerts"),
 )
 async def retry_alert(alertid: AlertId, changes: ChangesDep, actor: ActorDep) -> None:
-    """Send an alert again that was given up, under the id that it had."""
+    """Send an alert again that was given up, with the others of its message, under the id that they had."""
     await changes.make(issues.redrive, actor, alertid)

@@ -45,8 +45,7 @@ def _webhook(message: Message, secrets: ChannelSecrets) -> Request:
         "messageid": str(message.messageid),
         "title": message.title,
         "text": message.text,
-        "alerts": [_plain(entry) for entry in message.entries],
-        "more": message.more,
+        "alerts": [_plain(entry) for entry in message.every],
         "url": message.url,
     }
     return _json(secrets.url, document)
@@ -138,7 +137,7 @@ def _ntfy(message: Message, secrets: ChannelSecrets) -> Request:
     document = {
         "topic": topic,
         "title": message.title,
-        "message": _cut(message.text, _NTFY_TEXT),
+        "message": _cut_bytes(message.text, _NTFY_TEXT),
         "priority": 3 if message.is_good else 4,
         "tags": ["white_check_mark" if message.is_good else "rotating_light"],
         "click": message.entries[0].url,
@@ -209,6 +208,11 @@ def _apprise(message: Message, secrets: ChannelSecrets) -> Request:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _cut_bytes(text: str, limit: int) -> str:
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= limit else f"{data[: limit - 3].decode(errors='ignore')}…"
 
 
 def _one_line(text: str) -> str:

@@ -122,11 +122,13 @@ class Message(NamedTuple):
     """How many further ones there are."""
     url: str
     """Where all of them are."""
+    every: list[Entry]
+    """All of them."""
 
     @property
     def is_good(self) -> bool:
         """Whether all of it is."""
-        return all(entry.is_good for entry in self.entries)
+        return all(entry.is_good for entry in self.every)
 
     @property
     def text(self) -> str:
@@ -145,10 +147,14 @@ def entry_text(entry: Entry, *, titled: bool = True) -> str:
 
 def message_of(alerts: Sequence[WaitingAlert], base_url: str) -> Message:
     """The message in which a channel is told of these alerts."""
-    shown = alerts[:SPELLED_OUT]
-    entries = [_entry(alert, base_url, is_alone=len(alerts) == 1) for alert in shown]
-    title = entries[0].title if len(alerts) == 1 else _title_of_many(alerts)
-    return Message(alerts[0].messageid, title, entries, len(alerts) - len(shown), f"{base_url}/issues")
+    is_alone = len(alerts) == 1
+    # What is wrong comes before what is over.
+    every = sorted(
+        (_entry(alert, base_url, is_alone=is_alone) for alert in alerts), key=lambda entry: entry.is_good
+    )
+    title = every[0].title if is_alone else _title_of_many(alerts)
+    shown = every[:SPELLED_OUT]
+    return Message(alerts[0].messageid, title, shown, len(every) - len(shown), f"{base_url}/issues", every)
 
 
 def _entry(alert: WaitingAlert, base_url: str, *, is_alone: bool) -> Entry:

@@ -422,8 +422,90 @@ async def test_what_comes_and_goes_and_then_stays_is_told(database: Database, ch
     await execute(database, "UPDATE joblog SET nextrun = scheduledfor WHERE status = 'pending'")
     (started,) = (await claim(database, began + timedelta(hours=8))).started
     await settle(database, began + timedelta(hours=8), finished(started))
-    assert [event for event, _ in await told(database)][6:9] == ["opened", "opened", "reminder"]
-    assert ("ended", "failed") in (await told(database))[9:]
+    heard = [event for event, kind in (await told(database))[9:] if kind == "failed"]
+    assert heard == ["ended"]
+    # Who heard that it flaps hears that it is stable.
+    await at(database, began + timedelta(hours=8, minutes=31), sending.tend)
+    heard = [event for event, kind in (await told(database))[9:] if kind == "failed"]
+    assert heard == ["ended", "ended"]
+    query = """
+        SELECT count(*) FROM alert AS opened WHERE event = 'opened'
+          AND facts ->> 'kind' = 'failed' AND NOT EXISTS (
+            SELECT FROM alert WHERE issueid = opened.issueid AND event = 'ended')
+    """
+    assert await scalar(database, query) == 0
+
+
+async def test_what_flaps_first_and_stays_is_told_after_half_an_hour(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    for number in range(0, 6, 2):
+        await fail(database, 60 * number)
+        await succeed(database, 60 * number + 60)
+    await fail(database, 60 * 6)
+    assert [event for event, _ in await told(database)][6:] == ["opened"]
+    await at(database, after(60 * 6) + timedelta(minutes=31), sending.tend)
+    assert [event for event, _ in await told(database)][6:] == ["opened", "opened"]
+
+
+async def test_a_channel_that_was_not_told_of_flapping_is_told_of_what_follows(
+    database: Database, channel: int
+) -> None:
+    await execute(database, "UPDATE alertrule SET after = 3")
+    await add_job(database, interval=60, target=ONCE)
+    for number in range(0, 10, 2):
+        await fail(database, 60 * number)
+        await succeed(database, 60 * number + 60)
+    assert await told(database) == []
+    for number in range(10, 13):
+        await fail(database, 60 * number)
+    assert await told(database) == [("opened", "failed")]
+
+
+async def test_repairs_are_no_flapping(database: Database, channel: int) -> None:
+    await add_job(database, interval=60, target=ONCE)
+    ended = "UPDATE jobissue SET endedat = :at, ending = 'edited' WHERE endedat IS NULL"
+    for number in range(5):
+        await fail(database, 60 * number)
+        await execute(database, ended, at=after(60 * number + 30))
+        await execute(database, "UPDATE job SET openissues = 0")
+    assert await scalar(database, "SELECT bool_or(flapping) FROM jobissue") is False
+
+
+async def test_a_run_that_finishes_does_not_end_that_another_is_stuck(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE, overlap=True)
+    for number in range(20):
+        (started,) = (await claim(database, after(60 * number))).started
+        await settle(database, after(60 * number + 10), finished(started))
+    (hangs,) = (await claim(database, after(1200))).started
+    for number in range(21, 25):
+        (started,) = (await claim(database, after(60 * number))).started
+        await settle(database, after(60 * number + 10), finished(started))
+    assert await look(database, 60 * 24 + 11) == [("stuck", 1, None)]
+    (started,) = (await claim(database, after(60 * 25))).started
+    await settle(database, after(60 * 25 + 10), finished(started))
+    assert await known(database) == [("stuck", 1, None)]
+    await settle(database, after(60 * 25 + 20), finished(hangs))
+    assert await look(database, 60 * 25 + 21) == [("stuck", 1, "recovered")]
+
+
+async def test_a_run_that_stands_for_missed_ones_adds_to_what_was_missed(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60)
+    await run_at(database, after(200))
+    await run_at(database, after(400))
+    assert await known(database) == [("missed", 5, None)]
+
+
+async def test_nobody_is_reminded_of_a_job_that_is_over(database: Database, channel: int) -> None:
+    await add_job(database, target=ONCE)
+    await fail(database, 0)
+    await at(database, NOON + timedelta(hours=7), sending.tend)
+    assert await told(database) == [("opened", "failed")]
 
 
 async def test_nobody_is_reminded_of_what_somebody_knows_of(database: Database, channel: int) -> None:

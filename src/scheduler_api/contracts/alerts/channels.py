@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -144,6 +145,8 @@ class ChannelDraft(Input):
                 raise invalid_at(name, f"Is needed for a channel of kind {self.kind}.")
             if name not in needed + allowed and getattr(self, name):
                 raise invalid_at(name, f"A channel of kind {self.kind} has none.")
+        if self.kind is ChannelKind.NTFY and self.url is not None and not urlsplit(self.url).path.strip("/"):
+            raise invalid_at("url", "Must end with the topic, such as https://ntfy.sh/my-topic.")
         return self
 
     @property

@@ -17,6 +17,8 @@ REMIND_FIRST, REMIND_AGAIN = timedelta(hours=6), timedelta(days=1)
 #: After so many issues of a kind within an hour, the next one tells that this goes on, and those after it
 #: nothing, until none has come for half an hour.
 FLAPS, FLAPPING_WITHIN, CALM_AFTER = 3, timedelta(hours=1), timedelta(minutes=30)
+#: What ended before is looked at no more.
+LONG_AGO = timedelta(days=7)
 #: Characters of an error that are kept.
 MAX_ERROR = 2000
 
@@ -74,6 +76,7 @@ NOTICE = Statement(
         SELECT jobid, kind, :now, :now, more, first, last, log, why, :remindat, (
             SELECT count(*) >= {FLAPS} FROM jobissue AS past
             WHERE past.jobid = given.jobid AND past.kind = given.kind AND past.endedat > :flapsince
+              AND past.ending = 'recovered'
         ) FROM given ORDER BY jobid, kind
         ON CONFLICT (jobid, kind) WHERE endedat IS NULL DO UPDATE SET
             times = known.times + excluded.times, seenat = excluded.seenat, error = excluded.error,
@@ -91,11 +94,16 @@ NOTICE = Statement(
     FROM told JOIN given USING (jobid, kind) JOIN job ON job.jobid = told.jobid
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE told.times - more < {_AFTER} AND told.times >= {_AFTER}
-      AND NOT (told.flapping AND coalesce((
-          SELECT past.flapping FROM jobissue AS past
-          WHERE past.jobid = told.jobid AND past.kind = told.kind AND past.endedat IS NOT NULL
-          ORDER BY past.endedat DESC LIMIT 1
-      ), false))
+      AND NOT (told.flapping AND EXISTS (
+          -- This channel knows that it flaps, and was not told that it is stable.
+          SELECT FROM alert AS heard JOIN jobissue AS past USING (issueid)
+          WHERE past.jobid = told.jobid AND past.kind = told.kind AND past.flapping
+            AND past.issueid <> told.issueid AND heard.channelid = rule.channelid AND heard.event = 'opened'
+            AND heard.deadat IS NULL AND heard.at > :day AND NOT EXISTS (
+                SELECT FROM alert AS stable WHERE stable.channelid = heard.channelid
+                  AND stable.issueid = heard.issueid AND stable.event = 'ended'
+            )
+      ))
     ORDER BY told.issueid, rule.channelid, rule.ruleid
     ON CONFLICT DO NOTHING
     """
@@ -144,9 +152,10 @@ STEADY = Statement(
         UPDATE jobissue SET flapping = false FROM stays
         WHERE jobissue.issueid = stays.issueid RETURNING jobissue.*
     )
-    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
+    -- The first of them was told already: that it flaps.
+    INSERT INTO alert (channelid, ruleid, issueid, jobid, event, number, at, facts, holduntil)
     SELECT DISTINCT ON (told.issueid, rule.channelid)
-           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}, {HOLD}
+           rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', 1, :now, {_FACTS}, {HOLD}
     FROM told JOIN job ON job.jobid = told.jobid
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE told.times >= {_AFTER}
@@ -154,22 +163,18 @@ STEADY = Statement(
     ON CONFLICT DO NOTHING
     """
 )
-# What has come and gone too often is over once none has come for a while: the last one tells so to those who
-# were told that it goes on.
+# What has come and gone too often is over once none has come for a while. Those hear of it who were told.
 CALM = Statement(
     f"""
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
-    SELECT opened.channelid, opened.ruleid, opened.issueid, told.jobid, 'ended', :now, {_FACTS}, {HOLD}
-    FROM jobissue AS told JOIN job ON job.jobid = told.jobid
-    JOIN jobissue AS first ON first.jobid = told.jobid AND first.kind = told.kind AND first.flapping
-        AND first.endedat <= told.endedat AND first.endedat > :long
-    JOIN alert AS opened ON opened.issueid = first.issueid AND opened.event = 'opened'
+    SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}, {HOLD}
+    FROM jobissue AS told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
     LEFT JOIN alertrule AS rule USING (ruleid)
     WHERE told.flapping AND told.endedat > :long AND told.endedat <= :calm AND coalesce(rule.recovers, true)
-      AND NOT EXISTS (
+      AND opened.deadat IS NULL AND NOT EXISTS (
           SELECT FROM jobissue AS later
           WHERE later.jobid = told.jobid AND later.kind = told.kind
-            AND (later.endedat IS NULL OR later.endedat > told.endedat)
+            AND (later.endedat IS NULL OR later.endedat > :calm)
       )
     ON CONFLICT DO NOTHING
     """
@@ -240,6 +245,8 @@ REMIND = Statement(
     WITH due AS (
         SELECT issueid FROM jobissue JOIN job USING (jobid)
         WHERE endedat IS NULL AND remindat <= :now AND (ackedat IS NULL OR ackeduntil <= :now)
+          -- Nothing more is to come of a job that is over.
+          AND (active OR pausedat IS NOT NULL)
         ORDER BY remindat LIMIT :limit
         FOR UPDATE OF jobissue SKIP LOCKED FOR NO KEY UPDATE OF job SKIP LOCKED
     ), told AS (
@@ -288,7 +295,7 @@ async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noti
         "logids": [one.logid for one in noticed],
         "errors": [one.error and one.error[:MAX_ERROR] for one in noticed],
     }
-    times = {"remindat": now + REMIND_FIRST, "flapsince": now - FLAPPING_WITHIN}
+    times = {"remindat": now + REMIND_FIRST, "flapsince": now - FLAPPING_WITHIN, "day": now - REMIND_AGAIN}
     await session.all(NOTICE, now=now, **times, **values)
 
 
@@ -312,7 +319,7 @@ async def calm(session: Session, now: datetime, limit: int) -> None:
     """Tell that what has come and gone too often is gone for good, or has come to stay."""
     calm = now - CALM_AFTER
     await session.all(STEADY, now=now, calm=calm, limit=limit)
-    await session.all(CALM, now=now, calm=calm, long=calm - REMIND_AGAIN)
+    await session.all(CALM, now=now, calm=calm, long=calm - LONG_AGO)
 
 
 async def remind(session: Session, now: datetime, limit: int) -> None:

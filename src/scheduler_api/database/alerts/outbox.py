@@ -30,6 +30,8 @@ class WaitingAlert(NamedTuple):
     number: int
     at: datetime
     facts: dict[str, Any]
+    attempts: int
+    """How often it was tried, this time included."""
 
 
 class AlertRow(NamedTuple):
@@ -90,7 +92,7 @@ TAKE_ALERTS = Statement(
     )
     UPDATE alert SET messageid = coalesce(messageid, :messageid), attempts = attempts + 1
     FROM taken WHERE alert.alertid = taken.alertid
-    RETURNING alert.alertid, messageid, issueid, jobid, event, number, at, facts
+    RETURNING alert.alertid, messageid, issueid, jobid, event, number, at, facts, attempts
     """,
     WaitingAlert,
 )
@@ -173,7 +175,10 @@ GIVE_UP = Statement(
 REDRIVE = Statement(
     """
     UPDATE alert SET deadat = NULL
-    WHERE alertid = :alertid AND deadat IS NOT NULL AND EXISTS (
+    WHERE deadat IS NOT NULL AND (
+        alertid = :alertid
+        OR messageid = (SELECT messageid FROM alert WHERE alertid = :alertid AND deadat IS NOT NULL)
+    ) AND EXISTS (
         SELECT FROM alertchannel WHERE alertchannel.channelid = alert.channelid
     )
     RETURNING channelid
@@ -290,7 +295,7 @@ async def age(session: Session) -> float:
 
 
 async def redrive(session: Session, now: datetime, alertid: int) -> bool:
-    """Try an alert again that was given up; False: it was not."""
+    """Try an alert again that was given up, with the others of its message; False: it was not."""
     channelid = await session.value(REDRIVE, alertid=alertid)
     if channelid is not None:
         await try_now(session, now, channelid)

@@ -50,7 +50,11 @@ _NO_ISSUE = """
 #: Each kind has an index of its own.
 _WAITING = f"""
     SELECT logid, jobid, scheduledfor, nextrun FROM joblog
-    WHERE {LIVE} AND status = 'pending' AND kind = '{{}}' AND nextrun < :before
+    WHERE {LIVE} AND status = 'pending' AND kind = '{{}}' AND nextrun < :before AND cause = 'schedule'
+      AND NOT EXISTS (
+          SELECT FROM jobissue AS known
+          WHERE known.jobid = joblog.jobid AND known.kind = 'late' AND known.endedat IS NULL
+      )
     ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(
@@ -58,7 +62,7 @@ LATE = Statement(
     SELECT job.jobid, logid, scheduledfor, nextrun AS since, CAST(0 AS float8) AS usual
     FROM (({_WAITING.format("plain")}) UNION ALL ({_WAITING.format("http")})) AS waiting
     JOIN job ON job.jobid = waiting.jobid
-    WHERE job.deletedat IS NULL AND {_NO_ISSUE.format("late")}
+    WHERE job.deletedat IS NULL
     """,
     SuspectRun,
 )
@@ -77,7 +81,11 @@ _STUCK = f"""
     SELECT job.jobid, logid, scheduledfor, startedat AS since, usual.p95 AS usual
     FROM (
         SELECT logid, jobid, scheduledfor, startedat FROM joblog
-        WHERE {LIVE} AND status = 'running' AND startedat < :before ORDER BY startedat LIMIT {MAX_RUNNING}
+        WHERE {LIVE} AND status = 'running' AND startedat < :before AND NOT EXISTS (
+            SELECT FROM jobissue AS known
+            WHERE known.jobid = joblog.jobid AND known.kind = 'stuck' AND known.endedat IS NULL
+        )
+        ORDER BY startedat LIMIT {MAX_RUNNING}
     ) AS run JOIN job ON job.jobid = run.jobid
     CROSS JOIN LATERAL (
         SELECT count(*) AS runs, percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS p95 FROM (

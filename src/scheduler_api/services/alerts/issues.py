@@ -78,7 +78,10 @@ def _alert(row: AlertRow) -> Alert:
 
 
 async def redrive(session: Session, now: datetime, actor: Actor, alertid: int) -> None:
-    """Send an alert again that was given up. Raises AlertNotFound, NothingToRetry."""
+    """Send an alert again that was given up, with the others of its message.
+
+    Raises AlertNotFound, NothingToRetry.
+    """
     if await outbox.redrive(session, now, alertid):
         await changes.record(session, now, actor, Event(ChangeAction.REDRIVEN, after={"alertid": alertid}))
         return

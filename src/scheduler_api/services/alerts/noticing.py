@@ -31,9 +31,10 @@ async def notice(session: Session, now: datetime, noticed: Iterable[Noticed]) ->
 async def succeeded(session: Session, now: datetime, began: dict[int, datetime]) -> None:
     """Runs of these jobs have finished, and began then: what was wrong with the jobs is over.
 
-    That the service had paused a job is not: somebody has to resume it.
+    That the service had paused a job is not: somebody has to resume it. Runs that are late or stuck are
+    others than these.
     """
-    kinds = [kind for kind in JobIssueKind if kind is not JobIssueKind.PAUSED]
+    kinds = [JobIssueKind.FAILED, JobIssueKind.MISSED, JobIssueKind.SILENT]
     await _end(session, now, IssueEnding.RECOVERED, kinds, began)
 
 

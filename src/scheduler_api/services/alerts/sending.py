@@ -30,6 +30,8 @@ BACKOFF, MAX_BACKOFF = 5.0, 900.0
 #: How long a channel may fail until what it does not take is given up.
 GIVE_UP = timedelta(hours=24)
 MAX_ERROR = 500
+#: How often a message is tried that a channel calls wrong.
+MAX_FINAL = 5
 #: How many issues are reminded of at once; how many old rows go at once, and after how long.
 REMIND, PRUNE, KEPT = 500, 1000, timedelta(days=90)
 
@@ -71,13 +73,26 @@ async def sent(session: Session, now: datetime, taken: Taken) -> None:
     await outbox.release(session, now, channel.channelid, taken.token, openfrom)
 
 
-async def refused(session: Session, now: datetime, taken: Taken, error: str, after: float | None) -> bool:
-    """A channel has not taken a message, and asks to wait for `after` seconds, if it says so; whether the
-    message is given up."""
+class Rejection(NamedTuple):
+    """Why a channel has not taken a message."""
+
+    error: str
+    after: float | None = None
+    """Seconds that it asks to wait."""
+    is_final: bool = False
+    """Whether it will not take this message, whatever it takes else."""
+
+
+async def refused(session: Session, now: datetime, taken: Taken, why: Rejection) -> bool:
+    """A channel has not taken a message; whether that is given up."""
+    error, after, is_final = why
     pause = backoff.pause(taken.channel.failures + 1, BACKOFF, MAX_BACKOFF, 1.0)
     again = now + timedelta(seconds=max(pause, min(after or 0, MAX_BACKOFF)))
     since = await outbox.release_failed(session, now, taken.channel, taken.token, again, error[:MAX_ERROR])
-    is_dead = since is not None and now - since >= GIVE_UP
+    newest = taken.alerts[-1]
+    # What is news has its day, too, however long the channel has failed before.
+    is_old = since is not None and now - since >= GIVE_UP and now - newest.at >= GIVE_UP
+    is_dead = is_old or (is_final and newest.attempts >= MAX_FINAL)
     await outbox.mark_failed(session, now, taken.alertids, error[:MAX_ERROR], is_dead=is_dead)
     return is_dead
 

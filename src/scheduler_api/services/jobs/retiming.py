@@ -18,6 +18,7 @@ from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed
+from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import chains, locking, opening, planning, skipping
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
 from scheduler_api.services.jobs.locking import LockedJob
@@ -183,6 +184,7 @@ async def _go_on(
         if first is None and draft.after is None and not locked.under_way:
             # Nothing is left to resume: it is completed.
             await many.resume(session, now, [locked.job.jobid], active=False)
+            await noticing.resumed(session, now, [locked.job.jobid])
         return wanted._replace(active=False)
     await locking.take_back(session, locked, but=first)
     if first is None:

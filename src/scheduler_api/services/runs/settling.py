@@ -7,7 +7,7 @@ Who runs, makes calls, takes reports, cancels or takes over decides what became 
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from scheduler_api.targets import Failure
 
 #: How a run ends that ran.
 RAN = {Status.FINISHED, Status.FAILED}
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 #: The longest reason that a job is paused for.
 MAX_REASON = 500
 #: Why occurrences have not run that nobody has kept from it.
@@ -184,7 +185,7 @@ async def notice_issues(session: Session, now: datetime, judged: Sequence[Judged
         first = {one.log.jobid: one for one in reversed(left)}
         left = [one for one in left if first[one.log.jobid] is not one]
         began = {
-            jobid: (one.log.startedat if isinstance(one.log, LeasedLog) else None) or now
+            jobid: _began(now, one)
             for jobid, one in first.items()
             if one.result.status == Status.FINISHED and (one.rules.openissues or jobid in known)
         }
@@ -192,6 +193,13 @@ async def notice_issues(session: Session, now: datetime, judged: Sequence[Judged
         noticed = missed_in(first.values()) + _failed_in(first.values())
         await noticing.notice(session, now, noticed)
         known |= {one.jobid for one in noticed}
+
+
+def _began(now: datetime, one: Judged) -> datetime:
+    """When a run began; of one that stands for occurrences that were missed, before all that was noticed."""
+    if one.result.missed:
+        return BEGINNING
+    return (one.log.startedat if isinstance(one.log, LeasedLog) else None) or now
 
 
 def _is_bad(one: Judged) -> bool:

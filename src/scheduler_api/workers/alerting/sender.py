@@ -1,9 +1,10 @@
 """Sends what channels are to be told: each replica takes channels in turn, several at a time."""
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from itertools import product
-from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -13,7 +14,7 @@ from scheduler_api.contracts.alerts.channels import ChannelKind, ChannelSecrets
 from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.errors import OutOfDescriptors, SchedulerError, SecretsUnavailable
 from scheduler_api.services.alerts import sending
-from scheduler_api.services.alerts.sending import Taken
+from scheduler_api.services.alerts.sending import Rejection, Taken
 from scheduler_api.targets import backoff, signatures
 from scheduler_api.targets.scrubbing import scrubbed, secrets_in
 from scheduler_api.wording import alert_formats, alert_mail
@@ -29,17 +30,12 @@ log = structlog.get_logger(__name__)
 EVERY, PATIENCE = 1.0, 15.0
 #: Channels that are told at once.
 AT_ONCE = 4
+#: Statuses of requests that are wrong only for now, or with a channel that somebody has to mend.
+TRANSIENT = {401, 403, 404, 408, 410, 425, 429}
+#: Characters of a part of an address that are no secret.
+SHORT = 6
 #: Characters of an answer that are shown.
 MAX_ANSWER = 200
-
-
-class Told(NamedTuple):
-    """What came of an attempt."""
-
-    error: str | None = None
-    """Why it was not taken, as a sentence; None: it was."""
-    after: float | None = None
-    """Seconds that the service asks to wait."""
 
 
 class Sender:
@@ -84,21 +80,21 @@ class Sender:
             outcome = await self._send(taken)
         except Exception as error:  # a message that cannot be written keeps none of the others
             log.exception("an alert cannot be sent", channel=taken.channel.name)
-            outcome = Told(f"The message cannot be put together: {type(error).__name__}.")
+            outcome = Rejection(f"The message cannot be put together: {type(error).__name__}.", is_final=True)
         try:
             await self._settle(taken, outcome)
         except SchedulerError as error:
             name = taken.channel.name
             log.warning("what came of an alert is not written down", channel=name, error=str(error))
 
-    async def _settle(self, taken: Taken, outcome: Told) -> None:
+    async def _settle(self, taken: Taken, outcome: Rejection | None) -> None:
         kind, count = taken.channel.kind, len(taken.alerts)
-        if outcome.error is None:
+        if outcome is None:
             await undisturbed(self._database.transact(sending.sent, taken))
             metrics.ALERTS.labels(kind, "sent").inc(count)
             log.info("told a channel of alerts", channel=taken.channel.name, alerts=count)
             return
-        work = self._database.transact(sending.refused, taken, outcome.error, outcome.after)
+        work = self._database.transact(sending.refused, taken, outcome)
         is_dead = await undisturbed(work)
         metrics.ALERTS.labels(kind, "failed").inc(count)
         if is_dead:
@@ -111,9 +107,9 @@ class Sender:
             error=outcome.error,
         )
 
-    async def _send(self, taken: Taken) -> Told:
+    async def _send(self, taken: Taken) -> Rejection | None:
         if not taken.alerts:
-            return Told()
+            return None
         message = message_of(taken.alerts, self._base_url)
         kind = ChannelKind(taken.channel.kind)
         if kind is ChannelKind.EMAIL:
@@ -122,14 +118,14 @@ class Sender:
         try:
             opened = self._cipher.decrypt(taken.channel.ciphertext)
         except SecretsUnavailable as error:
-            return Told(str(error))
+            return Rejection(str(error))
         secrets = ChannelSecrets.model_validate_json(opened)
         request = alert_formats.request_of(kind, message, secrets)
         return await self._post(_signed(request, secrets, taken), secrets)
 
-    async def _mail(self, message: Message, taken: Taken) -> Told:
+    async def _mail(self, message: Message, taken: Taken) -> Rejection | None:
         if self._mailer is None:
-            return Told("This replica sends no e-mail: set SCHEDULER_SMTP_URL and SCHEDULER_MAIL_FROM.")
+            return Rejection("This replica sends no e-mail: set SCHEDULER_SMTP_URL and SCHEDULER_MAIL_FROM.")
         letter = Letter(
             message.messageid,
             taken.alerts[-1].at,
@@ -137,22 +133,36 @@ class Sender:
             alert_mail.as_text(message),
             alert_mail.as_html(message),
         )
-        return Told(await self._mailer.send(letter, taken.channel.recipients))
+        error = await self._mailer.send(letter, taken.channel.recipients)
+        return None if error is None else Rejection(error)
 
-    async def _post(self, request: Request, secrets: ChannelSecrets) -> Told:
+    async def _post(self, request: Request, secrets: ChannelSecrets) -> Rejection | None:
         call = Call("POST", request.url, request.headers, request.body, PATIENCE)
         try:
             answer = await self._client.call(call)
         except OutOfDescriptors as error:
-            return Told(str(error))
+            return Rejection(str(error))
         if answer.status is not None and 200 <= answer.status < 300:  # noqa: PLR2004 - success
-            return Told()
-        hidden = secrets_in({}, [secret for secret in (request.url, secrets.token) if secret])
+            return None
+        hidden = _hidden(secrets)
         if answer.status is None:
-            return Told(scrubbed(answer.error or f"{answer.failure}", hidden))
-        said = " ".join((answer.excerpt or "").split())[:MAX_ANSWER]
-        sentence = f"Status {answer.status}{': ' if said else '.'}{said}"
-        return Told(scrubbed(sentence, hidden), backoff.retry_after(answer.retryafter, datetime.now(UTC)))
+            return Rejection(scrubbed(answer.error or f"{answer.failure}", hidden))
+        # First what is secret goes, then what is too long: of a part of it nobody would know.
+        said = scrubbed(" ".join((answer.excerpt or "").split()), hidden, is_cut=answer.truncated)[
+            :MAX_ANSWER
+        ]
+        after = backoff.retry_after(answer.retryafter, datetime.now(UTC))
+        is_final = 400 <= answer.status < 500 and answer.status not in TRANSIENT  # noqa: PLR2004 - a class
+        return Rejection(f"Status {answer.status}{': ' if said else '.'}{said}", after, is_final)
+
+
+def _hidden(secrets: ChannelSecrets) -> list[str]:
+    """What no answer may tell: the address, its path, and each part of that which may be the secret one."""
+    parts = urlsplit(secrets.url)
+    rest = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    segments = [part for part in re.split(r"[/?&=]", rest) if len(part) >= SHORT]
+    found = [secrets.url, secrets.token, secrets.chat, rest, parts.path, parts.query, *segments]
+    return secrets_in({}, [text for text in found if text and len(text) >= SHORT])
 
 
 def _signed(request: Request, secrets: ChannelSecrets, taken: Taken) -> Request:

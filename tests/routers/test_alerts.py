@@ -308,6 +308,17 @@ async def test_mutes_are_added_listed_and_removed(client: AsyncClient) -> None:
     assert said == ["muteremoved", "muteremoved", "muteadded", "muteadded"]
 
 
+async def test_the_overview_says_that_nobody_sends(client: AsyncClient, database: Database) -> None:
+    """The ticker of these tests is off, and so is what sends."""
+    await client.post("/channels", json=SLACK)
+    await add_job(database, interval=60, jobname="Export")
+    await notice(database, JobIssueKind.MISSED)
+    await execute(database, "UPDATE alert SET at = at - interval '6 minutes'")
+    found = {issue["what"]: issue for issue in (await client.get("/overview")).json()["issues"]}
+    assert "“Export” missed 1 run" in found
+    assert found["Alerts have been waiting for 6 minutes"]["why"] == "No process sends them."
+
+
 async def test_how_long_alerts_are_kept(client: AsyncClient, database: Database) -> None:
     await client.post("/channels", json=SLACK)
     await add_job(database, interval=60)

@@ -195,7 +195,7 @@ def issue_title(issue: JobIssue) -> str:
 
 
 def title_of_issue(kind: JobIssueKind, jobname: str, count: int) -> str:
-    """The same."""
+    """What is wrong with a job of that name, and how many runs or occurrences it is about, in a line."""
     times = f" {count:,} times in a row" if count > 1 else ""
     runs = "1 run" if count == 1 else f"{count:,} runs"
     return _BEGUN[kind].format(name=f"“{jobname}”", times=times, runs=runs)

@@ -17,10 +17,11 @@ from structlog.testing import capture_logs
 
 from scheduler_api.contracts.alerts.channels import ChannelDraft, NewChannel
 from scheduler_api.contracts.alerts.issues import JobIssueKind
+from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.database.alerts.issues import Noticed
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.services.alerts import channels, issues, noticing, sending
+from scheduler_api.services.alerts import channels, issues, mutes, noticing, sending
 from scheduler_api.targets import Guard
 from scheduler_api.workers.alerting.mail import Mailer, MailServer
 from scheduler_api.workers.alerting.sender import Sender
@@ -247,6 +248,23 @@ async def test_news_wait_for_a_moment_without_others_but_not_for_long(
     await execute(database, "UPDATE alert SET at = at - interval '1 hour 10 minutes'")
     assert await step(sender())
     assert len(json.loads(receiver.requests[0][1])["alerts"]) == 2
+
+
+async def test_what_a_mute_holds_back_is_sent_when_that_is_over(
+    database: Database, receiver: Receiver, sender: Callable[..., Sender]
+) -> None:
+    await add_channel(database, url=receiver.url)
+    await add_job(database, interval=60)
+    await add_job(database, interval=60)
+    mute = MuteDraft.model_validate({"jobid": 1, "until": "2099-01-01T00:00:00Z"})
+    await database.transact(mutes.add, ACTOR, mute)
+    await notice(database, [1, 2])
+    assert await step(sender())
+    assert not await step(sender())
+    assert [one["jobid"] for one in json.loads(receiver.requests[0][1])["alerts"]] == [2]
+    await execute(database, "UPDATE alert SET holduntil = now() WHERE sentat IS NULL")
+    assert await step(sender())
+    assert [one["jobid"] for one in json.loads(receiver.requests[1][1])["alerts"]] == [1]
 
 
 async def test_what_a_channel_does_not_take_for_a_day_is_given_up_and_can_be_sent_again(

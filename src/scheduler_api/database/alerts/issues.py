@@ -179,7 +179,6 @@ CALM = Statement(
     ON CONFLICT DO NOTHING
     """
 )
-# Those whose jobs somebody else holds are left for the next time.
 # All columns of an issue, and what is said of its job.
 _LISTED = """
     SELECT issueid, jobid, jobname, job.project, job.timezone, jobissue.kind, since, seenat, times, firstfor,
@@ -201,16 +200,6 @@ ENDED = Statement(
     IssueRow,
 )
 ONE = Statement(f"{_LISTED} WHERE issueid = :issueid", IssueRow)
-COUNT = Statement(
-    """
-    SELECT count(*) FROM (
-        SELECT FROM jobissue JOIN job USING (jobid)
-        WHERE endedat IS NULL AND job.removedat IS NULL
-          AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))
-        LIMIT :limit
-    ) AS open
-    """
-)
 OF_KINDS = Statement(
     f"""
     {_LISTED} WHERE endedat IS NULL AND jobissue.kind = ANY(:kinds) AND job.deletedat IS NULL
@@ -240,6 +229,7 @@ PRUNE = Statement(
     )
     """
 )
+# Those whose jobs somebody else holds are left for the next time.
 REMIND = Statement(
     f"""
     WITH due AS (
@@ -353,11 +343,6 @@ async def of_kinds(
 async def by_id(session: Session, issueid: int) -> IssueRow | None:
     """The issue."""
     return await session.one_or_none(ONE, issueid=issueid)
-
-
-async def count_open(session: Session, projects: Sequence[str] | None, limit: int) -> int:
-    """How many issues are open, counted up to `limit`."""
-    return int(await session.value(COUNT, projects=projects, limit=limit))
 
 
 async def count_by_project(session: Session, limit: int) -> dict[str, int]:

@@ -171,7 +171,7 @@ GIVE_UP = Statement(
     )
     """
 )
-# As a message of its own, with what it was before: it may have been taken after all.
+# With its whole message, under the id that it had: it may have been taken after all.
 REDRIVE = Statement(
     """
     UPDATE alert SET deadat = NULL

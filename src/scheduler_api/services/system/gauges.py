@@ -48,7 +48,7 @@ async def measure(session: Session) -> Gauges:
         lag=max(0.0, lag),
         jobs=await gauges.jobs(session),
         replicas=len(await overview.replicas(session)),
-        issues=await issues.count_open(session, None, MAX_COUNTED),
+        issues=sum((await issues.count_by_project(session, MAX_COUNTED)).values()),
         outbox=await outbox.age(session),
     )
 

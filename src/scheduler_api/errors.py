@@ -246,6 +246,27 @@ class JobHasNoTarget(SchedulerError):
     code = "job_has_no_target"
 
 
+class JobIsMonitor(SchedulerError):
+    """Job is a monitor."""
+
+    code = "job_is_monitor"
+
+    def __init__(self, jobid: int) -> None:
+        super().__init__(f"Job {jobid} is a monitor: its runs are made elsewhere, and reported.")
+
+
+class JobIsNoMonitor(SchedulerError):
+    """Job is not a monitor."""
+
+    code = "job_is_no_monitor"
+
+
+class MonitorNotFound(SchedulerError):
+    """Monitor not found."""
+
+    code = "monitor_not_found"
+
+
 class RunIsOver(SchedulerError):
     """Run is over."""
 
@@ -256,6 +277,16 @@ class SecretsUnavailable(SchedulerError):
     """Secrets unavailable."""
 
     code = "secrets_unavailable"
+
+
+class TooManyReports(SchedulerError):
+    """Too many reports."""
+
+    code = "too_many_reports"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"This monitor was reported to too often; report again in {seconds} s.")
+        self.seconds = seconds
 
 
 class QuotaExceeded(SchedulerError):

@@ -11,9 +11,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from scheduler_api.tracing import LOG_IDS
 
-#: The address of an accepted run, or of a link that lets somebody in, up to its token; or up to what an
-#: identity provider sends somebody back with.
-_RUN = re.compile(r"""(/(?:runs/[^/\s]{1,40}|sign-in)/)[^/\s?#"'\\]+(?:/callback\?[^\s"'\\]*)?""")
+#: The address of an accepted run, of a monitor, or of a link that lets somebody in, up to its token; or up to
+#: what an identity provider sends somebody back with.
+_RUN = re.compile(r"""(/(?:runs/[^/\s]{1,40}|monitors|sign-in)/)[^/\s?#"'\\]+(?:/callback\?[^\s"'\\]*)?""")
 _TRACES = frozenset({"exception", "stack"})
 
 

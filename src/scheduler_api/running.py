@@ -50,6 +50,7 @@ from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.identity import IdentityProvider, ProviderOptions
 from scheduler_api.workers.listener import listener
+from scheduler_api.workers.meter import Meter
 from scheduler_api.workers.open_issues import OpenIssues
 from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.presence import present
@@ -79,6 +80,9 @@ EVENTS_POOL = PoolOptions(2, overflow=0, timeout=5.0)
 ALERTS_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
 #: One claims, one settles, one looks after leases, one is for POST /jobs/run.
 DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTINGS)
+
+#: Seconds of reports that a monitor may have saved up: it takes one a second.
+REPORTS = 60
 
 
 class Parts(NamedTuple):
@@ -145,6 +149,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
             doorkeeper=Doorkeeper(requests),
             passwords=Passwords(),
             quotas=quotas,
+            reports=Meter(REPORTS),
             open_issues=open_issues,
             identity=identity,
             retirement=retirement,

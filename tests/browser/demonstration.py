@@ -37,7 +37,7 @@ REPORT = {
 }
 EXPORT = {"url": "https://warehouse.example.com/export", "method": "PUT", "timeout": 120}
 #: Jobs and logs, by their ids in an empty database, whose pages show the most.
-NIGHTLY, ORDERS_JOB, PAUSED, HEARTBEAT, COMPLETED, EXPORT_JOB = 1, 2, 3, 4, 5, 6
+NIGHTLY, ORDERS_JOB, PAUSED, HEARTBEAT, COMPLETED, EXPORT_JOB, MONITOR = 1, 2, 3, 4, 5, 6, 9
 OVERDUE_LOG, RUNNING_LOG, OLD_FAILED_LOG, LATE_LOG, FAILED_LOG = 3, 4, 35, 45, 56
 
 
@@ -55,6 +55,7 @@ async def fill(database: Database, now: datetime) -> None:
     await _days(database, now)
     await _add(database, auditevent, _changes(now))
     await _alerts(database, now)
+    await _monitor(database, now)
     # At the very end: a ticker may look at any time, and then logs get other ids.
     overdue = "UPDATE joblog SET scheduledfor = :due, nextrun = :due WHERE logid = :logid"
     await execute(database, overdue, due=now - 5 * MINUTE, logid=OVERDUE_LOG)
@@ -113,6 +114,22 @@ async def _jobs(database: Database, now: datetime) -> None:
     await add_job(
         database, jobname="Weekly closing", due=monday, createdat=now, validfrom=now, **closing, **none
     )
+
+
+async def _monitor(database: Database, now: datetime) -> None:
+    """A job whose runs are made elsewhere, after those whose ids are known."""
+    expected = {
+        "kind": "monitor",
+        "monitor": {"timeout": 7200},
+        "monitortoken": UUID(int=7),
+        "misfire": "skip",
+    }
+    start = {"startdate": (now - DAY).date(), "starttime": time(now.hour, now.minute)}
+    await add_job(
+        database, jobname="Backup of the shop", due=now + HOUR, interval=86_400, misfire="skip", grace=1800,
+        lateafter=600,
+        createdat=now - DAY, validfrom=now - DAY, **start, **expected,
+    )  # fmt: skip
 
 
 async def _runs(database: Database, runs: Sequence[tuple[datetime, int, str | None]]) -> None:

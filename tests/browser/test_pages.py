@@ -22,6 +22,8 @@ PAGES = {
     f"/jobs/{demonstration.NIGHTLY}": 200,
     f"/jobs/{demonstration.ORDERS_JOB}": 200,
     f"/jobs/{demonstration.PAUSED}": 200,
+    f"/jobs/{demonstration.MONITOR}": 200,
+    f"/jobs/{demonstration.MONITOR}?form=true": 200,
     f"/jobs/{demonstration.NIGHTLY}/explain?at={WHEN}": 200,
     f"/jobs/{demonstration.ORDERS_JOB}/days": 200,
     f"/logs/{demonstration.FAILED_LOG}": 200,

@@ -157,8 +157,9 @@ async def test_no_token_reaches_the_log(database: Database, worker_database: URL
     ):
         for path, status in (("", 404), (f"%30{token[1:]}", 404), (f"{token}?a=b", 422)):
             assert (await client.post(f"/runs/1/{path or token}")).status_code == status
+            assert (await client.post(f"/monitors/{path or token}/start")).status_code == status
         await service.stop()
-        assert service.said.count(b"/runs/1/") == 3
+        assert service.said.count(b"/runs/1/") == service.said.count(b"/monitors/") == 3
         assert token[1:].encode() not in service.said
 
 

@@ -84,6 +84,9 @@ async def test_every_route_that_changes_something_can_be_tried(client: AsyncClie
         "POST /schedules/preview",
         "POST /jobs/{jobid}/test",
         "POST /runs/{logid}/{token}",
+        "POST /monitors/{token}",
+        "POST /monitors/{token}/start",
+        "POST /monitors/{token}/fail",
         "POST /jobs/run",
         "POST /restore/confirm",
         # What these give would be a key, or a link, that lets nobody in.

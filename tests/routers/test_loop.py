@@ -62,6 +62,10 @@ NAMES = {f"x{number:05}": 0 for number in range(WRONG)}
 LOGS = 5_000
 
 
+#: What a program elsewhere may say: in one line, and in many.
+OUTPUT = b"x" * 200_000 + b"\n" * 60_000 + "\x1b[31mé\x1b[0m\n".encode() * 6000
+
+
 class Ask(NamedTuple):
     """One request, and how it may be answered."""
 
@@ -314,6 +318,12 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/logs/{logid:logid}/retry"): [Ask((202, 409))],
     ("POST", "/logs/{logid:logid}/cancel"): [Ask((200, 409))],
     ("POST", "/runs/{logid:logid}/{token}"): [of_json({"lines": ["x" * 2000] * 100}, 404, 410), *INVALID],
+    **{
+        ("POST", f"/monitors/{{token}}{end}"): [Ask((200,), body=OUTPUT, kind="text/plain")]
+        for end in ("", "/start", "/fail")
+    },
+    ("GET", "/jobs/{jobid:jobid}/monitor"): [Ask((200, 409))],
+    ("POST", "/jobs/{jobid:jobid}/monitor"): [Ask((200, 409)), EMPTY_FORM],
     ("POST", "/logs/retry"): [
         of_json({"all": True}, query="dryrun=true"),
         of_json({"all": True}),
@@ -406,6 +416,18 @@ FILL_JOBS = """
     SELECT jobid, CAST(row ->> 2 AS timestamptz), now() + interval '1 hour', kind, host
     FROM added JOIN jsonb_array_elements(CAST(:rows AS jsonb)) WITH ORDINALITY AS given (row, n) ON n = jobid
 """
+FILL_MONITOR = """
+    WITH added AS (
+        INSERT INTO job (jobname, timezone, repeat, cron, exclude, misfire, kind, monitor, monitortoken,
+                         active, createdat, validfrom)
+        SELECT 'A monitor', timezone, true, cron, exclude, 'skip', 'monitor', '{"timeout": 3600}', :token,
+               true, createdat, validfrom
+        FROM job WHERE jobid = 1
+        RETURNING jobid
+    )
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind)
+    SELECT added.jobid, scheduledfor, nextrun, 'monitor' FROM added, joblog WHERE joblog.jobid = 1
+"""
 FILL_LOGS = """
     INSERT INTO joblog (jobid, scheduledfor, status, startedat, lastrun, finishedat, kind, host, error)
     SELECT jobid, at, status, at, at, at, kind, host,
@@ -472,6 +494,7 @@ async def fill(database: Database) -> None:
     schedules = [schedule_of(Definition(None, None, "Europe/Berlin", cron=cron)) for cron in crons]
     rows = list(zip(crons, targets, [str(one.next_after(since)) for one in schedules], strict=True))
     await execute(database, FILL_JOBS, rows=json.dumps(rows), exclude=VERSIONS, tags=TAGS)
+    await execute(database, FILL_MONITOR, token=VALUES["{token}"])
     await execute(
         database, "INSERT INTO calendar (name, days, version) VALUES ('a.example', :days, 1)", days=AHEAD
     )

@@ -162,6 +162,11 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "POST /logs/{logid}/cancel",
         "POST /logs/retry",
         "POST /runs/{logid}/{token}",
+        "POST /monitors/{token}",
+        "POST /monitors/{token}/start",
+        "POST /monitors/{token}/fail",
+        "GET /jobs/{jobid}/monitor",
+        "POST /jobs/{jobid}/monitor",
         "GET /healthz",
         "GET /readyz",
         "GET /problems",
@@ -181,7 +186,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
     create = dict(found)["POST /jobs"]
     draft = document["components"]["schemas"]["JobDraft"]
     assert draft["required"] == ["jobname"]
-    assert len(draft["examples"]) == 5
+    assert len(draft["examples"]) == 6
     assert [one["name"] for one in create["parameters"] if one["in"] == "header"] == ["Idempotency-Key"]
 
 

@@ -424,7 +424,7 @@ def test_whatever_a_job_holds_is_text() -> None:
     found = JobWithLogs.model_construct(job=job, logs=[])
     nothing: Any = None
     row = JobRow(*[nothing] * len(fields(JobRow)))
-    text = Pages().job(JobView(NOW, row, found, [], [], None, []), None, (), None)
+    text = Pages().job(JobView(NOW, row, found, [], [], None, [], None), None, (), None)
     page = rendered(text)
     assert f"{MARKUP}: •••" in page.text
     assert '"><b>: •••' in page.text

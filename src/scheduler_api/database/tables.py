@@ -60,7 +60,7 @@ def columns(table: FromClause, row: type) -> list[ColumnElement[Any]]:
 #: What a log's row says of itself.
 LogStatus = ENUM("pending", "running", "finished", "failed", "skipped", name="logstatus", metadata=metadata)
 LogCause = ENUM("schedule", "manual", "backfill", "after", name="logcause", metadata=metadata)
-RunKind = ENUM("plain", "http", name="runkind", metadata=metadata)
+RunKind = ENUM("plain", "http", "monitor", name="runkind", metadata=metadata)
 
 #: The rows of a run (its log, attempts and lines) have one `day`: that of its occurrence, once it is settled.
 #: Until then they are live, and so is what was skipped ahead of its time, as an edit may forget it.
@@ -125,12 +125,16 @@ job = Table(
     Column("description", Text, nullable=False, server_default=""),
     Column("owner", Text, nullable=False, server_default=""),
     Column("runbook", Text, nullable=False, server_default=""),
-    # What a run does: `plain` ones are the bookkeeping, `http` ones make a request, to a host.
+    # What a run does: `plain` ones are the bookkeeping, `http` ones make a request, to a host; those of a
+    # `monitor` are made elsewhere, and reported.
     Column("kind", RunKind, nullable=False, server_default="plain"),
     Column("target", JSONB),
     Column("host", Text),
     # The secrets of its project that the target names, each once.
     Column("secretnames", ARRAY(Text), nullable=False, server_default="{}"),
+    # What is expected of the reports of a monitor, and the secret part of the address that takes them.
+    Column("monitor", JSONB),
+    Column("monitortoken", Uuid),
     # Instead of a schedule: the job that it runs after, and after which ends.
     Column("after", JSONB),
     Column("afterjobid", BigInteger),
@@ -139,6 +143,10 @@ job = Table(
     Column("concurrency", Integer),
     # After so many failures in a row the job is paused.
     Column("autopause", Integer),
+    # When it is late, stuck and silent, in seconds; null: as is usual.
+    Column("lateafter", Integer),
+    Column("stuckafter", Integer),
+    Column("silentafter", Integer),
     # Of which runs rows are kept when their day is closed.
     Column("record", Text, nullable=False, server_default="all"),
     # State, which no edit of the definition changes. An inactive job that is not paused is completed.
@@ -196,6 +204,11 @@ job = Table(
     CheckConstraint("grace >= 1", name="grace"),
     CheckConstraint("(target IS NULL) = (host IS NULL)", name="target"),
     CheckConstraint("(kind = 'http') = (host IS NOT NULL)", name="runkind"),
+    CheckConstraint(
+        "(kind = 'monitor') = (monitor IS NOT NULL) AND (kind = 'monitor') = (monitortoken IS NOT NULL)",
+        name="monitor",
+    ),
+    CheckConstraint("least(lateafter, stuckafter, silentafter) >= 1", name="watched"),
     CheckConstraint("concurrency >= 1", name="concurrency"),
     CheckConstraint("autopause >= 1", name="autopause"),
     CheckConstraint("record IN ('all', 'failures')", name="record"),
@@ -214,6 +227,12 @@ job = Table(
         postgresql_where=text("cardinality(secretnames) > 0"),
     ),
     Index("ix_job_pauseid", "pauseid", postgresql_where=text("pauseid IS NOT NULL")),
+    Index(
+        "ix_job_monitortoken",
+        "monitortoken",
+        unique=True,
+        postgresql_where=text("monitortoken IS NOT NULL"),
+    ),
     Index("ix_job_calendars", "jobid", postgresql_where=text("cardinality(calendars) > 0")),
     Index("ix_job_removedat", "jobid", postgresql_where=text("removedat IS NOT NULL")),
     # What fails is looked for among all that do not.
@@ -304,7 +323,7 @@ joblog = Table(
     CheckConstraint("(status = 'skipped') = (reason IS NOT NULL)", name="reason"),
     CheckConstraint(
         "reason IN ('misfire', 'paused', 'excluded', 'overlap', 'dst-gap', 'until', 'superseded', 'deleted',"
-        " 'request', 'cancelled')",
+        " 'request', 'cancelled', 'unreported')",
         name="known_reason",
     ),
     CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="error"),
@@ -401,11 +420,12 @@ joblog_live = Table(
     _live,
     *(Column(column.name, column.type) for column in joblog.columns),
     Index("uq_joblog_live_nextrun", "jobid", unique=True, postgresql_where=text(IS_NEXT_RUN)),
+    # What passes take.
     Index(
-        "ix_joblog_live_due",
+        "ix_joblog_live_passes",
         "nextrun",
         "logid",
-        postgresql_where=text("status = 'pending' AND kind = 'plain'"),
+        postgresql_where=text("status = 'pending' AND kind <> 'http'"),
     ),
     Index(
         "ix_joblog_live_calls",
@@ -619,7 +639,7 @@ auditevent = Table(
         "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
         "'projectadded', 'projectremoved', 'secretset', 'projectchanged', 'channeladded', 'channelchanged', "
         "'channelremoved', 'ruleadded', 'ruleremoved', 'acknowledged', 'redriven', 'muteadded', "
-        "'muteremoved')",
+        "'muteremoved', 'addresschanged')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),

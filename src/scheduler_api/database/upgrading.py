@@ -27,7 +27,7 @@ def outdate(version: int) -> None:
     op.execute(f"UPDATE schemaversion SET compatiblefrom = {version}")
 
 
-def build_index(name: str, definition: str) -> None:
+def build_index(name: str, definition: str, *, is_unique: bool = False) -> None:
     """Build an index without blocking writes: `build_index("job_owner", "ON job (owner)")`.
 
     It waits for transactions in progress, however long they take. An index that was left unfinished is
@@ -41,7 +41,8 @@ def build_index(name: str, definition: str) -> None:
     with context.autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}")
+        unique = "UNIQUE " if is_unique else ""
+        op.execute(f"CREATE {unique}INDEX CONCURRENTLY IF NOT EXISTS {name} {definition}")
         op.execute(f"SET lock_timeout = '{TABLE_LOCK_SECONDS}s'")
 
 

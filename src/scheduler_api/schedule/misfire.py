@@ -49,6 +49,7 @@ class Reason(StrEnum):
     DELETED = "deleted"
     REQUEST = "request"
     CANCELLED = "cancelled"
+    UNREPORTED = "unreported"
 
 
 class Decision(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
 from scheduler_api.contracts.history.timeline import Recent, Timeline, TimeRange
@@ -14,6 +15,7 @@ from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs import definitions as rows
+from scheduler_api.database.jobs import monitors
 from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.jobs.rows import JobRow
@@ -56,6 +58,8 @@ class JobView(NamedTuple):
     """None where older logs are shown."""
     issues: list[JobIssue]
     """Those that are open."""
+    monitortoken: UUID | None
+    """The secret part of the address at which its runs are reported; None: it is no monitor."""
 
     @property
     def is_first(self) -> bool:
@@ -112,6 +116,7 @@ async def of_job(session: Session, jobid: int, limit: int, before: int | None, s
         await secrets.kept(session, jobid) if job.target is not None else [],
         await timeline.timeline(session, now, jobid, span) if before is None else None,
         await _open_issues(session, row),
+        await monitors.token_of(session, jobid) if job.monitor is not None else None,
     )
 
 

@@ -136,7 +136,7 @@ def _field(path: Sequence[str | int], kind: str | None) -> str:
     name, *inner = path or ("",)
     if kind == "cron" and name in {"startdate", "starttime"}:
         return f"cron{name}"
-    first_inside = {"target": "url", "after": "jobid"}
+    first_inside = {"target": "url", "after": "jobid", "monitor": "timeout"}
     if name not in first_inside:
         return str(name)
     if inner[:1] == ["oauth2"] and inner[1:]:
@@ -152,7 +152,7 @@ def _suggestions(now: datetime, zone: str) -> dict[str, str]:
         "timezone": zone,
         "active": "true",
         "misfire": Misfire.ONCE,
-        "grace": str(JobDraft.model_fields["grace"].default),
+        "grace": "",
         "dstgap": Gap.AFTER,
         "dstfold": Fold.ONCE,
         **_start((now + SUGGESTED_START).astimezone(ZoneInfo(zone))),
@@ -165,7 +165,7 @@ def _start(start: datetime) -> dict[str, str]:
 
 
 #: The fields of the form in their order: those at the top; those of the request, with what is folded there;
-#: and all others.
+#: those of a monitor; and all others.
 FIRST = (
     "jobname", "tags", "after_jobid", "after_on", "cron", "cronstartdate", "cronstarttime", "startdate",
     "starttime", "timezone", "repeat", "interval", "delay",
@@ -191,9 +191,14 @@ CALLS = (
     "target_pattern", "target_keepresponse", "target_retries", "overlap", "concurrency", "autopause",
     *RETRIES, *SIGNING_IN,
 )  # fmt: skip
-REST = tuple(name for name in JobDraft.model_fields if name not in {*FIRST, *CALLS, "target", "after"})
+MONITOR = ("monitor", "monitor_timeout")
+REST = tuple(
+    name for name in JobDraft.model_fields if name not in {*FIRST, *CALLS, "target", "after", "monitor"}
+)
 #: The fields of a job that the form shows in a way of their own; all others it shows as they are.
-SHAPED = {"delay", "startdate", "starttime", "repeat", "interval", "cron", "after", "target", "active"}
+SHAPED = {
+    "delay", "startdate", "starttime", "repeat", "interval", "cron", "after", "target", "monitor", "active",
+}  # fmt: skip
 
 
 def _fields_of(job: Job) -> dict[str, str]:
@@ -206,6 +211,8 @@ def _fields_of(job: Job) -> dict[str, str]:
         "tags": ", ".join(job.tags),
         "overlap": "true" if job.overlap else "",
     }
+    if job.monitor is not None:
+        shaped |= {"monitor": "true", "monitor_timeout": str(job.monitor.timeout)}
     return plain | shaped | _schedule_fields(job) | ({} if job.target is None else _target_fields(job.target))
 
 

@@ -37,6 +37,7 @@ from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.jobs.reading import MAX_COUNTED
+from scheduler_api.services.runs import monitoring
 from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.form import Typed
@@ -110,6 +111,7 @@ class Pages:
         `provider` is what the identity provider is called that users may sign in with; `traces` is where
         traces are looked at, with `{traceid}` in it.
         """
+        self._base = base
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -237,6 +239,8 @@ class Pages:
             issue=issue,
             secrets=view.secrets,
             open_issues=view.issues,
+            watched=jobs.watched(shown.job),
+            monitor=view.monitortoken and monitoring.monitor_address(view.monitortoken, self._base),
             timeline=timeline,
             results=timeline and charts.results(timeline, zone),
             durations=timeline and charts.durations(timeline, zone),

@@ -275,6 +275,8 @@ def late_since(now: datetime, due: datetime) -> str:
 def stuck_since(now: datetime, run: SuspectRun) -> str:
     """What a run says of itself that takes far longer than usual."""
     took, usual = int((now - run.since).total_seconds()), max(1, round(run.usual))
+    if run.limit is not None:
+        return f"It has been running for {duration(took)}, longer than the {duration(run.limit)} of its job."
     return f"It has been running for {duration(took)}. 95 of 100 runs take {duration(usual)} at most."
 
 

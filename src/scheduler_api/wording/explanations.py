@@ -5,7 +5,7 @@ from datetime import datetime
 
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.history.timeline import DayTally
-from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.runs.logs import Log, LogKind
 from scheduler_api.database.jobs.changes import ChangeRow
 from scheduler_api.schedule import Schedule
 from scheduler_api.wording.runs import SKIPS
@@ -38,23 +38,31 @@ def _of_request(log: Log, when: str, zone: str) -> tuple[ExplanationOutcome, str
 
 def _of_schedule(log: Log, at: datetime, when: str, zone: str) -> tuple[ExplanationOutcome, str]:
     if log.status == "finished" and log.startedat is not None:
-        late = (log.startedat - at).total_seconds()
-        more = f", and covers {log.missed} missed run{'' if log.missed == 1 else 's'}" if log.missed else ""
-        return (
-            ExplanationOutcome.RAN,
-            f"It ran at {local(log.startedat, zone)}, {late:.1f} s after {when}{more}.",
-        )
+        return ExplanationOutcome.RAN, _ran(log, log.startedat, at, when, zone)
     if log.status == "skipped" and log.reason is not None:
         return ExplanationOutcome.SKIPPED, f"It did not run at {when}, because {SKIPS[log.reason].because}."
-    if log.status == "pending" and log.nextrun is not None and log.attempt > 1:
-        tried = f"attempt {log.attempt} is due at {local(log.nextrun, zone)}"
-        return ExplanationOutcome.SCHEDULED, f"{when} has not succeeded yet; {tried}."
-    if log.status == "pending" and log.nextrun is not None:
-        return ExplanationOutcome.SCHEDULED, f"{when} is scheduled; it starts at {local(log.nextrun, zone)}."
     if log.status == "failed":
         return ExplanationOutcome.FAILED, f"{when} failed: {log.error}"
+    if log.status == "pending" and log.nextrun is not None:
+        return ExplanationOutcome.SCHEDULED, _ahead(log, local(log.nextrun, zone), when)
     since = f" since {local(log.lastrun, zone)}" if log.lastrun else ""
-    return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: attempt {log.attempt}{since}."
+    tried = "reported from elsewhere" if log.kind is LogKind.MONITOR else f"attempt {log.attempt}"
+    return ExplanationOutcome.RUNNING, f"The run of {when} is in progress: {tried}{since}."
+
+
+def _ran(log: Log, startedat: datetime, at: datetime, when: str, zone: str) -> str:
+    more = f", and covers {log.missed} missed run{'' if log.missed == 1 else 's'}" if log.missed else ""
+    if log.kind is LogKind.MONITOR and log.finishedat is not None:
+        return f"It ran for {when}, and its end was reported at {local(log.finishedat, zone)}{more}."
+    return f"It ran at {local(startedat, zone)}, {(startedat - at).total_seconds():.1f} s after {when}{more}."
+
+
+def _ahead(log: Log, tried: str, when: str) -> str:
+    if log.attempt > 1:
+        return f"{when} has not succeeded yet; attempt {log.attempt} is due at {tried}."
+    if log.kind is LogKind.MONITOR:
+        return f"{when} is scheduled; its report is overdue at {tried}."
+    return f"{when} is scheduled; it starts at {tried}."
 
 
 def before_history(when: str, horizon: str, tally: DayTally | None) -> str:

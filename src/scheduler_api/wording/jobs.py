@@ -11,7 +11,7 @@ from scheduler_api.contracts.jobs.drafts import After, Ending
 from scheduler_api.contracts.jobs.job import JobSummary
 from scheduler_api.contracts.values import days_of
 from scheduler_api.schedule import Definition
-from scheduler_api.wording.schedules import cadence, describe
+from scheduler_api.wording.schedules import cadence, describe, duration
 
 #: Characters of one value in the list of changes.
 MAX_SHOWN = 200
@@ -33,6 +33,13 @@ def whole_schedule(job: JobSummary) -> str:
         return f"{said[:-1]}, {also} on the days of {', '.join(job.calendars)}." if job.calendars else said
     except (ValueError, LookupError, ArithmeticError):
         return "cannot be computed"
+
+
+def watched(job: JobSummary) -> str:
+    """When a job is late, stuck or silent, as far as it says so itself."""
+    limits = (("late", job.lateafter), ("stuck", job.stuckafter), ("silent", job.silentafter))
+    said = ", ".join(f"{name} after {duration(limit)}" for name, limit in limits if limit is not None)
+    return said[:1].upper() + said[1:]
 
 
 def _following(after: After) -> str:
@@ -105,6 +112,7 @@ ACTIONS = {
     ChangeAction.RULE_ADDED: "rule added",
     ChangeAction.RULE_REMOVED: "rule removed",
     ChangeAction.REDRIVEN: "alert sent again",
+    ChangeAction.ADDRESS_CHANGED: "address changed",
     ChangeAction.MUTE_ADDED: "mute added",
     ChangeAction.MUTE_REMOVED: "mute removed",
 }

@@ -30,6 +30,7 @@ SKIPS = {
     Reason.DELETED: Skip("the job was deleted", "the job was deleted before it ran"),
     Reason.REQUEST: Skip("skipped manually", "it was skipped manually"),
     Reason.CANCELLED: Skip("cancelled", "it was cancelled"),
+    Reason.UNREPORTED: Skip("no report", "no report of it arrived in time"),
 }
 CAUSES = {
     "schedule": "Schedule",

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
-from time import monotonic, monotonic_ns
+from time import monotonic
 from typing import NamedTuple
 
 from scheduler_api.actors import Principal, Role
@@ -16,12 +16,10 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.errors import QuotaExceeded, SchedulerError
 from scheduler_api.services.access import projects
+from scheduler_api.workers.meter import SECOND, Meter
 
 #: Seconds over which requests are averaged, and for which quotas are known.
 WINDOW, KNOWN_SECONDS = 10, 5.0
-SECOND = 10**9
-#: Those who asked lately, of whom it is remembered how much.
-MAX_REMEMBERED = 10_000
 
 Who = tuple[str, int, str | None]
 
@@ -44,8 +42,7 @@ class RequestQuotas:
         self._known: dict[str, Project] = {}
         self._until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
-        # When all that each has asked for is paid for, in nanoseconds: a request takes its share of a second.
-        self._paid: dict[Who, int] = {}
+        self._meter = Meter(WINDOW)
         self._streams = Counter[Who]()
 
     async def take(self, principal: Principal) -> Allowance | None:
@@ -53,17 +50,14 @@ class RequestQuotas:
         allowed = await self._highest(principal, "maxrequests")
         if allowed is None:
             return None
-        now, window, share = monotonic_ns(), WINDOW * SECOND, SECOND // allowed
-        if len(self._paid) > MAX_REMEMBERED:
-            self._paid = {who: paid for who, paid in self._paid.items() if paid > now}
-        paid = max(self._paid.get(_who(principal), now), now)
-        ahead = paid + share - now
-        if ahead > window:
-            seconds = -(-(ahead - window) // SECOND)
+        share = SECOND // allowed
+        taken = self._meter.take(_who(principal), share)
+        if taken.wait:
+            seconds = -(-taken.wait // SECOND)
             raise QuotaExceeded(f"The quota of {allowed:,} requests a second is used up.", seconds)
-        self._paid[_who(principal)] = paid + share
         # The share is rounded down: there is room for the last one, too.
-        return Allowance(allowed * WINDOW, (window - ahead) // share, -(-ahead // SECOND))
+        left = (WINDOW * SECOND - taken.ahead) // share
+        return Allowance(allowed * WINDOW, left, -(-taken.ahead // SECOND))
 
     @contextlib.asynccontextmanager
     async def streaming(self, principal: Principal) -> AsyncIterator[None]:

@@ -22,6 +22,7 @@ def test_final_statuses_are_written_in_one_place() -> None:
         "runs.settling.WRITTEN_OFF",
         # These begin runs, or begin them anew.
         "runs.claims.START",
+        "runs.reported.BEGIN",
         "runs.attempts.RETRY",
         "runs.settling.TRIED_AGAIN",
         # Moves what has its status.

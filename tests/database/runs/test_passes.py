@@ -102,7 +102,7 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
             # How the few jobs are read is of no matter.
             scans = scans_of(plan)
             assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, plan
-            assert {node["Index Name"] for node in scans} <= {"ix_joblog_live_due"}
+            assert {node["Index Name"] for node in scans} <= {"ix_joblog_live_passes"}
             assert blocks_of(plan) <= limit
 
 

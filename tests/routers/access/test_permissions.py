@@ -37,6 +37,9 @@ TABLE = """
     POST /sign-in/{token} -
     POST /sign-out -
     POST /runs/{logid}/{token} -
+    POST /monitors/{token} -
+    POST /monitors/{token}/start -
+    POST /monitors/{token}/fail -
     POST /preferences -
     GET /metrics metrics
     GET /metrics/jobs metrics
@@ -93,6 +96,8 @@ TABLE = """
     POST /jobs/{jobid}/delete editor
     POST /jobs/{jobid}/spread editor
     POST /jobs/{jobid}/test editor
+    GET /jobs/{jobid}/monitor editor
+    POST /jobs/{jobid}/monitor editor
     POST /jobs/{jobid}/secrets editor
     DELETE /jobs/{jobid}/secrets/{secretid} editor
     POST /jobs/{jobid}/secrets/{secretid}/delete editor

@@ -11,7 +11,7 @@ from httpx import AsyncClient
 from scheduler_api.actors import ActorKind, Principal, Role, Roles
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import QuotaExceeded
-from scheduler_api.workers import quotas
+from scheduler_api.workers import meter, quotas
 from tests.factories import add_job, execute, scalar
 from tests.routers.access.conftest import Comes, key_of
 from tests.routers.access.test_projects import key_in
@@ -112,7 +112,7 @@ async def test_requests_are_counted_for_each_key_and_told(
     await allow(admin, maxrequests=2)
     # However long requests take: none are earned meanwhile.
     now = monotonic_ns()
-    monkeypatch.setattr(quotas, "monotonic_ns", lambda: now)
+    monkeypatch.setattr(meter, "monotonic_ns", lambda: now)
     first, second = [comes(await key_in(database, "viewer")) for _ in range(2)]
     answers = [await first.get("/jobs") for _ in range(25)]
     statuses = [answer.status_code for answer in answers]
@@ -154,7 +154,7 @@ async def test_the_highest_quota_counts_and_time_brings_requests_back(
     await allow(admin, maxrequests=1)
     await admin.post("/projects", json={"name": "crm", "maxrequests": 2})
     now = [12_345.678_9]
-    monkeypatch.setattr(quotas, "monotonic_ns", lambda: int(now[0] * quotas.SECOND))
+    monkeypatch.setattr(meter, "monotonic_ns", lambda: int(now[0] * meter.SECOND))
     kept = quotas.RequestQuotas(database)
     both = Principal(ActorKind.USER, Roles(None, {"billing": Role.VIEWER, "crm": Role.EDITOR}), "anna", 1)
     left = [(await kept.take(both)) for _ in range(20)]
@@ -242,7 +242,7 @@ async def test_the_quota_is_exact_at_any_time(
     await allow(admin, maxrequests=rate)
     who = Principal(ActorKind.KEY, Roles(None, {"billing": Role.VIEWER}), "key", 1)
     for uptime in (98_765_432_109_876, 4_999_999_999_999_999):
-        monkeypatch.setattr(quotas, "monotonic_ns", lambda now=uptime: now)
+        monkeypatch.setattr(meter, "monotonic_ns", lambda now=uptime: now)
         kept = quotas.RequestQuotas(database)
         first = await kept.take(who)
         assert first

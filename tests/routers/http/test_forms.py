@@ -56,6 +56,9 @@ WHOLE: dict[str, Any] = {
     "overlap": True,
     "concurrency": 3,
     "autopause": 4,
+    "lateafter": 30,
+    "stuckafter": 900,
+    "silentafter": 86_400,
     "record": "failures",
 }
 DEFINITION = set(JobDraft.model_fields) - {"active", "delay"}
@@ -63,8 +66,8 @@ DEFINITION = set(JobDraft.model_fields) - {"active", "delay"}
 
 def test_a_whole_job_has_each_field_and_none_as_it_is_by_default() -> None:
     """So that a field that the form forgets is found by the tests below."""
-    # Other kinds of schedules have these.
-    assert set(WHOLE) == DEFINITION - {"startdate", "starttime", "interval", "after"}
+    # Other kinds of schedules have these, and jobs that call nothing.
+    assert set(WHOLE) == DEFINITION - {"startdate", "starttime", "interval", "after", "monitor"}
     assert not [
         n for n, value in WHOLE.items() if value == JobDraft.model_fields[n].default and n != "repeat"
     ]

@@ -57,6 +57,7 @@ class ChangeAction(StrEnum):
     REDRIVEN = "redriven"
     MUTE_ADDED = "muteadded"
     MUTE_REMOVED = "muteremoved"
+    ADDRESS_CHANGED = "addresschanged"
 
 
 class Change(Output):

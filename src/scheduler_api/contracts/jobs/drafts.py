@@ -74,6 +74,21 @@ class After(Input):
     )
 
 
+class Monitor(Input):
+    """What is expected of runs that are made elsewhere, and reported."""
+
+    timeout: Count = Field(
+        3600,
+        description="How long a run may take that has reported its start, in seconds, before it counts as "
+        "failed.",
+    )
+
+
+#: Seconds that a report may be late, unless it is said.
+MONITOR_GRACE = 300
+#: What says how this service makes runs. Those of a monitor are made elsewhere.
+OF_RUNS_HERE = ("target", "after", "jitter", "overlap", "concurrency", "autopause")
+
 #: What a job's answer has beside what its author decides. A job may be sent back as it was given.
 READ_ONLY = frozenset({
     "jobid", "state", "pausedat", "pausereason", "pauseduntil", "pauseid", "nextrun", "lastrun",
@@ -156,11 +171,12 @@ class JobFields(Input):
     misfire: MisfirePolicy = Field(
         Misfire.ONCE,
         description="What to do with missed runs: `once` for all of them, `all` in order (the newest "
-        "thousand at most), or `skip` those later than the grace period.",
+        "thousand at most), or `skip` those later than the grace period. Of a monitor it is `skip`.",
     )
     grace: Count = Field(
         60,
-        description="How late a run may start, in seconds, before `skip` or `until` drops it.",
+        description="How late a run may start, in seconds, before `skip` or `until` drops it. Of a monitor: "
+        "how late its report may be; left out, 300.",
     )
     project: ProjectName = Field(
         DEFAULT_PROJECT,
@@ -174,6 +190,11 @@ class JobFields(Input):
     target: Target | None = Field(
         None, description="The HTTP request that each run makes. Without a target a run is only recorded."
     )
+    monitor: Monitor | None = Field(
+        None,
+        description="Instead of a target: the job expects a call to an address of its own, by which a run "
+        "that is made elsewhere is reported. See `GET /jobs/{jobid}/monitor`.",
+    )
     overlap: bool = Field(
         False,
         description="Whether a run may start while the previous one is running. Otherwise it waits, and "
@@ -186,6 +207,21 @@ class JobFields(Input):
     )
     autopause: Count | None = Field(
         None, description="Pause the job after this many consecutive failures. Default: never."
+    )
+    lateafter: Count | None = Field(
+        None,
+        description="A run that has not started this many seconds after it was due is late. Default: 60; a "
+        "monitor is late only if this is set.",
+    )
+    stuckafter: Count | None = Field(
+        None,
+        description="A run that takes longer than this many seconds is stuck. Default: three times as long "
+        "as 95 of 100 runs, and over a minute, once 20 have finished.",
+    )
+    silentafter: Count | None = Field(
+        None,
+        description="A job without a success for this many seconds is silent. Default: since the last two "
+        "runs that were due.",
     )
     record: RecordPolicy = Field(
         Record.ALL,
@@ -223,6 +259,13 @@ class JobDraft(JobFields):
                     "target": {"url": "https://example.com/sync", "body": {"run": "{{logid}}"}},
                     "autopause": 10,
                 },
+                {
+                    "jobname": "Nightly backup",
+                    "cron": "30 1 * * *",
+                    "timezone": "Europe/Berlin",
+                    "grace": 1800,
+                    "monitor": {"timeout": 7200},
+                },
             ]
         },
     )
@@ -259,6 +302,8 @@ class JobDraft(JobFields):
         if self.repeat is None:
             implied = self.cron is not None or self.interval is not None
             object.__setattr__(self, "repeat", implied)
+        if self.monitor is not None:
+            self._check_monitor()
         if not self.overlap and (self.concurrency or 1) > 1:
             raise invalid_at("concurrency", "Values above 1 require `overlap` to be true.")
         return self
@@ -267,6 +312,14 @@ class JobDraft(JobFields):
         for name in UNSCHEDULED:
             if getattr(self, name):
                 raise invalid_at(name, "A job that runs after another has no schedule; leave this out.")
+
+    def _check_monitor(self) -> None:
+        for name in OF_RUNS_HERE:
+            if getattr(self, name):
+                raise invalid_at(name, "The runs of a monitor are made elsewhere; leave this out.")
+        object.__setattr__(self, "misfire", Misfire.SKIP)
+        if "grace" not in self.model_fields_set:
+            object.__setattr__(self, "grace", MONITOR_GRACE)
 
     def _check_repetition(self) -> None:
         if self.cron is not None and self.interval is not None:
@@ -300,9 +353,16 @@ class JobDraft(JobFields):
         return (
             self.model_dump()
             | {"target": None if self.target is None else as_kept(self.target)}
-            | {"host": self.host, "calendardays": [*self._calendardays]}
+            | {"kind": self.kind, "host": self.host, "calendardays": [*self._calendardays]}
             | {"calendarversion": self._calendarversion, "secretnames": self.secretnames}
         )
+
+    @property
+    def kind(self) -> str:
+        """What its runs do, as LogKind says it."""
+        if self.monitor is not None:
+            return "monitor"
+        return "plain" if self.target is None else "http"
 
     @property
     def host(self) -> str | None:
@@ -355,6 +415,12 @@ class AfterPatch(After):
     jobid: Annotated[int, Field(ge=1, le=MAX_ID)] = Field(0, description="The upstream job.")
 
 
+class MonitorPatch(Monitor):
+    """Changes to a job's monitor."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: without_defaults(schema, {"timeout": 7200}))
+
+
 class JobPatch(JobFields):
     """Changes to a job: what is left out stays as it is."""
 
@@ -366,6 +432,7 @@ class JobPatch(JobFields):
 
     after: AfterPatch | None = Field(None, description="The changes to it; null: a schedule of its own.")
     target: TargetPatch | None = Field(None, description="The changes to it; null: no target any more.")
+    monitor: MonitorPatch | None = Field(None, description="The changes to it; null: no monitor any more.")
 
     _seen: dict[str, Any] = PrivateAttr(default_factory=dict)
     _gone: list[str] = PrivateAttr(default_factory=list)

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from scheduler_api.contracts.jobs.credentials import masked
-from scheduler_api.contracts.jobs.drafts import After, Record
+from scheduler_api.contracts.jobs.drafts import After, Monitor, Record
 from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
 from scheduler_api.contracts.values import Output, all_given
 from scheduler_api.schedule import Fold, Gap, Misfire
@@ -60,6 +60,12 @@ class JobAfter(After):
     model_config = ConfigDict(json_schema_extra=all_given)
 
 
+class JobMonitor(Monitor):
+    """What is expected of a monitor's reports."""
+
+    model_config = ConfigDict(json_schema_extra=all_given)
+
+
 class JobTargetSummary(TargetSummary):
     """A job's target without its headers and its body."""
 
@@ -103,9 +109,13 @@ class JobSummary(Output):
     owner: str
     runbook: str
     target: JobTargetSummary | None
+    monitor: JobMonitor | None
     overlap: bool
     concurrency: int | None
     autopause: int | None
+    lateafter: int | None
+    stuckafter: int | None
+    silentafter: int | None
     record: Record
     active: bool = Field(description="Whether the job is scheduled.")
     state: JobState = Field(
@@ -115,7 +125,9 @@ class JobSummary(Output):
     pausereason: str | None
     pauseduntil: datetime | None = Field(description="When a paused job resumes automatically.")
     pauseid: UUID | None = Field(description="The bulk action that paused it; null if it was paused alone.")
-    nextrun: datetime | None = Field(description="The next run; null if there is none.")
+    nextrun: datetime | None = Field(
+        description="The next run; null if there is none. Of a monitor: when its next report is overdue."
+    )
     lastrun: datetime | None = Field(
         description="The start of its last run, of any cause. Skipped runs do not count. Null before the "
         "first."

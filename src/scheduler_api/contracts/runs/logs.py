@@ -30,10 +30,11 @@ class LogCause(StrEnum):
 
 
 class LogKind(StrEnum):
-    """What a run does: nothing but keep the record, or make an HTTP request."""
+    """What a run does: nothing but keep the record, make an HTTP request, or be reported from elsewhere."""
 
     PLAIN = "plain"
     HTTP = "http"
+    MONITOR = "monitor"
 
 
 class Log(Output):
@@ -42,7 +43,9 @@ class Log(Output):
     logid: int
     jobid: int
     scheduledfor: datetime = Field(description="The scheduled time of the occurrence.")
-    nextrun: datetime | None = Field(description="When it starts, or is retried; null once it has ended.")
+    nextrun: datetime | None = Field(
+        description="When it starts, or is retried, or its report is overdue; null once it has ended."
+    )
     lastrun: datetime | None = Field(
         description="While pending: the start of the job's previous run. Afterwards: the start of this one."
     )
@@ -51,7 +54,8 @@ class Log(Output):
     parentlogid: int | None = Field(description="The upstream run.")
     attempt: int = Field(description="The number of the attempt, from 1. While pending, of the next one.")
     kind: LogKind = Field(
-        description="What the run does: nothing but keep the record, or make an HTTP request."
+        description="What the run does: nothing but keep the record (`plain`), make an HTTP request "
+        "(`http`), or be reported from elsewhere (`monitor`)."
     )
     host: str | None = Field(description="The target's host; null without a target.")
     leaseuntil: datetime | None = Field(description="While running: when its lease expires.")

@@ -6,12 +6,12 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, and_, any_, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, and_, any_, bindparam, case, func, insert, select, tuple_, update
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.rows import JobRow, ScheduleRow, StateRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, STANDING, Instant, columns, job
+from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, STANDING, Instant, RunKind, columns, job
 
 #: The columns of a ScheduleRow, and of a StateRow.
 SCHEDULE, STATE = (
@@ -44,10 +44,11 @@ SHORT_TARGET = """
     CASE jsonb_typeof(job.target) WHEN 'object'
          THEN job.target - CAST('{headers,body,clientcert,cacert,oauth2}' AS text[]) END
 """
-#: Whether there is more to a job's schedule than an interval, or one start.
+#: Whether there is more to a job's schedule than an interval, or one start; or runs are reported.
 IS_REFINED = """
     (num_nonnulls(job.cron, job.until, job.maxruns) > 0 OR job.jitter > 0 OR job.dstfold <> 'once'
-     OR cardinality(job.exclude) > 0 OR cardinality(job.calendardays) > 0 OR cardinality(job.kept) > 0)
+     OR cardinality(job.exclude) > 0 OR cardinality(job.calendardays) > 0 OR cardinality(job.kept) > 0
+     OR job.kind = 'monitor')
 """
 #: Whether other jobs run after it.
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
@@ -126,11 +127,17 @@ class Continuation(NamedTuple):
     """Parts of the time before in which it holds as well: the first and the last instant of each, in turn."""
 
 
+#: Of a monitor, which keeps it.
+NEW_TOKEN = case((bindparam("kind", type_=RunKind) == "monitor", func.gen_random_uuid()))
+TOKEN = case(
+    (bindparam("kind", type_=RunKind) == "monitor", func.coalesce(job.c.monitortoken, func.gen_random_uuid()))
+)
 CREATE = Statement(
     insert(job)
     .values(
         {
             **{column: bindparam(column) for column in (*WRITTEN, *DERIVED)},
+            "monitortoken": NEW_TOKEN,
             "active": bindparam("active"),
             "pausedat": bindparam("pausedat"),
             "resumefrom": bindparam("resumefrom"),
@@ -145,7 +152,7 @@ EDIT = Statement(
     .where(job.c.jobid == bindparam("jobid"))
     .values(
         {column: bindparam(column) for column in (*WRITTEN, *DERIVED, *Continuation._fields)}
-        | {"distance": None, "version": job.c.version + 1}
+        | {"monitortoken": TOKEN, "distance": None, "version": job.c.version + 1}
     )
 )
 TOUCH = Statement(update(job).where(job.c.jobid == bindparam("jobid")).values(version=job.c.version + 1))
@@ -165,6 +172,7 @@ class SharedJob(NamedTuple):
 
     jobid: int
     deletedat: datetime | None
+    kind: str
     host: str | None
     project: str
 
@@ -210,9 +218,9 @@ async def create(
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that the author decides, and what follows from them."""
-    documents = {name: values[name] and json.dumps(values[name]) for name in ("target", "after")}
+    documents = {name: values[name] and json.dumps(values[name]) for name in ("target", "after", "monitor")}
     derived = {
-        "kind": "plain" if values["host"] is None else "http",
+        "kind": values["kind"],
         "host": values["host"],
         "afterjobid": values["after"] and values["after"]["jobid"],
         "calendardays": values["calendardays"],

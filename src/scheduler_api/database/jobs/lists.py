@@ -56,11 +56,11 @@ _NONE_BEGUN = " AND ".join(
     f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND startedat IS NOT NULL AND jobid = job.jobid)"
     for begun in (_RUNNING, _WAITING)
 )
-#: Next runs by when they are tried: each kind has an index of its own.
-_DUE = "status = 'pending' AND kind = '{kind}' AND cause = 'schedule' AND attempt = 1"
+#: Next runs by when they are tried: calls have an index of their own, and so has all else.
+_DUE = "status = 'pending' AND kind {which} 'http' AND cause = 'schedule' AND attempt = 1"
 #: Next runs in the order of their time, by an index or of few rows each: when, and which.
 _IN_TURN = (
-    *(("nextrun", f"{_DUE.format(kind=kind)} AND following IS NULL") for kind in ("plain", "http")),
+    *(("nextrun", f"{_DUE.format(which=which)} AND following IS NULL") for which in ("<>", "=")),
     *(("following", f"status = '{status}' AND following IS NOT NULL") for status in ("running", "pending")),
 )
 _OVERDUE = " UNION ALL ".join(

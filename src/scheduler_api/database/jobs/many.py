@@ -23,7 +23,10 @@ LOCK = Statement(
     StateRow,
 )
 SHARE = Statement(
-    select(job.c.jobid).where(*_THERE).order_by(job.c.jobid).with_for_update(read=True, skip_locked=True)
+    select(job.c.jobid)
+    .where(*_THERE, job.c.kind != "monitor")
+    .order_by(job.c.jobid)
+    .with_for_update(read=True, skip_locked=True)
 )
 PAUSE = Statement(
     """
@@ -70,7 +73,7 @@ async def lock(session: Session, jobids: Sequence[int]) -> list[StateRow]:
 
 
 async def share(session: Session, jobids: Sequence[int]) -> list[int]:
-    """Those of the jobs that are there, nobody else holds, and nobody can delete meanwhile."""
+    """Those of the jobs that are there, run here, nobody else holds, and nobody can delete meanwhile."""
     return await session.values(SHARE, jobids=jobids)
 
 

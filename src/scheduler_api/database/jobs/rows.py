@@ -31,6 +31,9 @@ class ScheduleRow(DefinitionRow):
     kept: list[datetime]
     maxruns: int | None
     jitter: int
+    kind: str
+    """What its runs do; those of a monitor are reported, up to `grace` seconds after their time."""
+    grace: int
     jobid: int
 
 
@@ -42,7 +45,6 @@ class StateRow(ScheduleRow):
     version: int
     calendarversion: int
     misfire: str
-    grace: int
     overlap: bool
     afterjobid: int | None
     active: bool
@@ -72,8 +74,12 @@ class JobRow(StateRow):
     calendars: list[str]
     target: dict[str, Any] | None
     after: dict[str, Any] | None
+    monitor: dict[str, Any] | None
     concurrency: int | None
     autopause: int | None
+    lateafter: int | None
+    stuckafter: int | None
+    silentafter: int | None
     record: str
     pausereason: str | None
     pauseid: UUID | None

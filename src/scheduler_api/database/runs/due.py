@@ -43,6 +43,7 @@ class JobRules(NamedTuple):
     """What a job says about its runs."""
 
     jobid: int
+    kind: str
     interval: int | None
     misfire: str
     grace: int
@@ -65,7 +66,7 @@ class JobRules(NamedTuple):
 # after the logs are locked, this is never stale.
 RULES = Statement(
     f"""
-    SELECT jobid, "interval", misfire, grace, overlap, concurrency, tags, project,
+    SELECT jobid, kind, "interval", misfire, grace, overlap, concurrency, tags, project,
            {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed, deletedat IS NOT NULL AS deleted,
            openissues
     FROM job WHERE jobid = ANY(:jobids)

@@ -15,7 +15,7 @@ class RecentRow(NamedTuple):
     status: str
     missed: int
     took: float | None
-    """Milliseconds, if it called a target."""
+    """Milliseconds, if it took any."""
 
 
 class BucketRow(NamedTuple):
@@ -33,13 +33,17 @@ class BucketRow(NamedTuple):
     p95: float | None
 
 
+#: How long a run took, in milliseconds; null: nothing was done, or nobody said when it began.
+TOOK = """
+    CAST(CASE WHEN kind <> 'plain' AND finishedat > startedat
+         THEN extract(epoch FROM finishedat - startedat) END AS float8) * 1000
+"""
 RECENT = Statement(
-    """
+    f"""
     SELECT recent.* FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
     CROSS JOIN LATERAL (
         SELECT jobid, scheduledfor, status, missed,
-               CAST(CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) END AS float8)
-                   * 1000 AS took
+               {TOOK} AS took
         FROM joblog
         WHERE jobid = wanted.jobid AND (status <> 'pending' OR attempt > 1)
         ORDER BY scheduledfor DESC LIMIT :limit
@@ -50,11 +54,10 @@ RECENT = Statement(
 # What a row stands for beside its own occurrence counts when the last of that was due; earlier rows may reach
 # into the time, and the newest of them do. Skipped rows stand for skipped ones, others for missed ones.
 TIMELINE = Statement(
-    """
+    f"""
     WITH told AS (
         SELECT scheduledfor, through, status, missed,
-               CAST(CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) END AS float8)
-                   * 1000 AS took
+               {TOOK} AS took
         FROM joblog
         WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :until
           AND (status <> 'pending' OR attempt > 1)
@@ -104,7 +107,8 @@ MEDIANS = Statement(
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY finishedat - startedat) AS took
         FROM (
             SELECT startedat, finishedat FROM joblog
-            WHERE jobid = wanted.jobid AND kind = 'http' AND status IN ('finished', 'failed')
+            WHERE jobid = wanted.jobid AND kind <> 'plain' AND status IN ('finished', 'failed')
+              AND finishedat > startedat
             ORDER BY scheduledfor DESC LIMIT 20
         ) AS latest
     ) AS median

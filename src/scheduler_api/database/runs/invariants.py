@@ -42,7 +42,7 @@ TALLY = Statement(
         WHERE job.jobid = :jobid AND log.day >= :first AND (log.day < :end OR log.day = :end AND log.{LIVE})
     ), judged AS (
         SELECT *, CASE
-            WHEN startedat < scheduledfor THEN 'early'
+            WHEN startedat < scheduledfor AND kind <> 'monitor' THEN 'early'
             WHEN status IN ('finished', 'failed') AND finishedat < startedat THEN 'backwards'
             WHEN status = 'finished' AND startedat IS NULL AND runs > 0 THEN 'unstarted'
             WHEN status = 'finished' AND kind = 'http' AND NOT coalesce('finished' = ANY(outcomes), false)
@@ -64,7 +64,7 @@ TALLY = Statement(
            count(*) FILTER (
                WHERE cause = 'schedule' AND runs > 0
                  AND (status IN ('finished', 'running') OR attempt > 1
-                      OR status = 'failed' AND outcomes IS NOT NULL)
+                      OR status = 'failed' AND (outcomes IS NOT NULL OR kind = 'monitor'))
            ) AS ran,
            coalesce(max(runs) FILTER (WHERE cause = 'schedule'), 0) AS runs
     FROM judged GROUP BY fault

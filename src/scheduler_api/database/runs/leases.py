@@ -18,7 +18,6 @@ class LeasedLog(ScheduleRow):
     """A log as those need it who settle it, locked; with its job's schedule and rules."""
 
     misfire: str
-    grace: int
     overlap: bool
     autopause: int | None
     pausedat: datetime | None
@@ -62,7 +61,7 @@ _ACCEPTED = f"""EXISTS (
 
 def _leased(accepted: str) -> str:
     return f"""
-    SELECT {SCHEDULE}, misfire, grace, overlap, autopause, pausedat, deletedat,
+    SELECT {SCHEDULE}, misfire, overlap, autopause, pausedat, deletedat,
            CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
            openissues, logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
            joblog.lastrun, joblog.host, leasetoken, leaseuntil,

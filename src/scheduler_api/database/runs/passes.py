@@ -29,7 +29,7 @@ class NextDue(NamedTuple):
 
 
 #: Read from an index of its own.
-_PLAIN = and_(text(LIVE), joblog.c.status == "pending", joblog.c.kind == "plain")
+_PLAIN = and_(text(LIVE), joblog.c.status == "pending", joblog.c.kind != "http")
 # The floor skips the index entries of what has run: while somebody else's transaction can still see it, they
 # cannot be removed.
 CLAIM = Statement(
@@ -59,7 +59,7 @@ NEXT_DUE = Statement(
 OLDEST = Statement(
     f"""
     SELECT clock_timestamp() AS now, least(
-        (SELECT min(nextrun) FROM joblog WHERE {LIVE} AND status = 'pending' AND kind = 'plain'),
+        (SELECT min(nextrun) FROM joblog WHERE {LIVE} AND status = 'pending' AND kind <> 'http'),
         (SELECT min(nextrun) FROM joblog WHERE {LIVE} AND status = 'pending' AND kind = 'http')
     ) AS due
     """,

@@ -112,10 +112,10 @@ LET_GO = Statement(
 # A run that waits for another attempt stays a call: the attempts before it were.
 REHOST = Statement(
     f"""
-    UPDATE joblog SET host = :host,
-        kind = CAST(CASE WHEN CAST(:host AS text) IS NULL THEN 'plain' ELSE 'http' END AS runkind)
-    WHERE {LIVE} AND jobid = :jobid AND status = 'pending' AND host IS DISTINCT FROM :host
-      AND (CAST(:host AS text) IS NOT NULL OR attempt = 1)
+    UPDATE joblog SET host = job.host, kind = job.kind FROM job
+    WHERE {LIVE} AND joblog.jobid = :jobid AND job.jobid = joblog.jobid AND status = 'pending'
+      AND (joblog.host, joblog.kind) IS DISTINCT FROM (job.host, job.kind)
+      AND (job.host IS NOT NULL OR attempt = 1)
     """
 )
 
@@ -158,7 +158,7 @@ WALK = Statement(
             AND NOT EXISTS (SELECT FROM joblog WHERE {LIVE} AND jobid = job.jobid AND status = 'pending'
                             AND attempt > 1 AND cause = 'schedule')
         WHEN next_run.nextrun <= :now OR next_run.following IS NOT NULL THEN false
-        WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter = 0
+        WHEN "interval" IS NOT NULL AND num_nonnulls(until, maxruns) + jitter = 0 AND kind <> 'monitor'
              AND cardinality(exclude || calendardays) = 0 AND validfrom <= :now THEN
             next_run.nextrun > next_run.scheduledfor
             OR next_run.scheduledfor > CAST(:now AS timestamptz) + make_interval(secs => "interval")
@@ -254,9 +254,9 @@ async def let_go(session: Session, logids: Sequence[int]) -> None:
     await session.all(LET_GO, logids=logids)
 
 
-async def rehost(session: Session, jobid: int, host: str | None) -> None:
-    """Let the job's pending logs call another host, or nothing."""
-    await session.all(REHOST, jobid=jobid, host=host)
+async def rehost(session: Session, jobid: int) -> None:
+    """Let the job's pending logs do what the job does by now."""
+    await session.all(REHOST, jobid=jobid)
 
 
 async def walk(session: Session, now: datetime, after: int, limit: int) -> list[WalkedJob]:

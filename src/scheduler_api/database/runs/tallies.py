@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from scheduler_api.database.runs.history import TOOK
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import columns, history, job, jobopen, jobtally
 
@@ -114,7 +115,7 @@ COUNT_ROWS = Statement(
 )
 # The schedule's own rows account for occurrences, but for a next run and for what was not to be.
 TALLY = Statement(
-    """
+    f"""
     WITH kept AS (
         SELECT *, CASE WHEN cause = 'schedule' THEN row_number() OVER (
                    PARTITION BY day, cause ORDER BY scheduledfor DESC, logid DESC
@@ -131,12 +132,11 @@ TALLY = Statement(
                count(*) FILTER (WHERE cause = 'schedule') AS rows,
                coalesce(sum(missed + 1) FILTER (WHERE cause = 'schedule'), 0) AS accounted,
                max(runs) FILTER (WHERE newest = 1) AS runs,
-               coalesce(bool_or(status = 'failed' AND NOT EXISTS (
+               coalesce(bool_or(status = 'failed' AND kind <> 'monitor' AND NOT EXISTS (
                    SELECT FROM logattempt WHERE logattempt.logid = kept.logid
                )) FILTER (WHERE newest = 1), false) AS stopped
         FROM (
-            SELECT *, CAST(CASE WHEN kind = 'http' THEN extract(epoch FROM finishedat - startedat) END
-                           AS float8) * 1000 AS took
+            SELECT *, {TOOK} AS took
             FROM kept
         ) AS kept
         GROUP BY day
@@ -148,7 +148,7 @@ TALLY = Statement(
     )
     INSERT INTO jobtally (jobid, day, finished, failed, skipped, missed, p50, p95, rows, accounted, runs,
                           stopped, findings)
-    SELECT :jobid, day, coalesce(finished, 0), coalesce(failed, 0), coalesce(reasons, '{}'),
+    SELECT :jobid, day, coalesce(finished, 0), coalesce(failed, 0), coalesce(reasons, '{{}}'),
            coalesce(missed, 0), p50, p95, coalesce(rows, 0), coalesce(accounted, 0), runs,
            coalesce(stopped, false), findings
     FROM days FULL JOIN found USING (day) LEFT JOIN skipped USING (day)
@@ -177,7 +177,7 @@ BEFORE = Statement(
     WITH tallied AS (
         SELECT day, runs, stopped FROM jobtally WHERE jobid = :jobid AND day < :day AND runs IS NOT NULL
     ), late AS (
-        SELECT runs, status = 'failed' AND NOT EXISTS (
+        SELECT runs, status = 'failed' AND kind <> 'monitor' AND NOT EXISTS (
                    SELECT FROM logattempt WHERE logattempt.logid = joblog.logid
                ) AS stopped
         FROM joblog

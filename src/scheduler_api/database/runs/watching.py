@@ -26,6 +26,8 @@ class SuspectRun(NamedTuple):
     """When it was due, or began."""
     usual: float
     """Seconds that 95 of 100 runs of the job take at most; 0: of a run that has not begun."""
+    limit: int | None
+    """Seconds that its job lets it take, or be late; None: as is usual."""
 
 
 @dataclass
@@ -36,6 +38,8 @@ class WatchedJob(ScheduleRow):
     """When it last succeeded, was added, edited or resumed: it was not silent then."""
     distance: int | None
     """Seconds between two of its runs, at most; None: nobody has looked."""
+    silentafter: int | None
+    """Seconds without a success after which it is; None: as is usual."""
 
 
 class WalkedTo(NamedTuple):
@@ -47,55 +51,70 @@ class WalkedTo(NamedTuple):
 _NO_ISSUE = """
     NOT EXISTS (SELECT FROM jobissue WHERE jobissue.jobid = job.jobid AND kind = '{}' AND endedat IS NULL)
 """
-#: Each kind has an index of its own.
+#: Since when a run waits to begin. What is reported from elsewhere is looked at only when that is overdue.
+_SINCE = "CASE WHEN joblog.kind = 'monitor' THEN scheduledfor ELSE nextrun END"
+_IS_LATE = f"""
+    {_SINCE} < CAST(:now AS timestamptz) - make_interval(
+        secs => coalesce(job.lateafter, CASE WHEN joblog.kind <> 'monitor' THEN CAST(:seconds AS float8) END)
+    )
+"""
+_LATE_RUN = f"""
+    job.jobid, logid, scheduledfor, {_SINCE} AS since, CAST(0 AS float8) AS usual, job.lateafter AS "limit"
+"""
+#: What is due, by an index for calls and one for all else.
 _WAITING = f"""
-    SELECT logid, jobid, scheduledfor, nextrun FROM joblog
-    WHERE {LIVE} AND status = 'pending' AND kind = '{{}}' AND nextrun < :before AND cause = 'schedule'
-      AND NOT EXISTS (
-          SELECT FROM jobissue AS known
-          WHERE known.jobid = joblog.jobid AND known.kind = 'late' AND known.endedat IS NULL
-      )
+    SELECT {_LATE_RUN} FROM joblog JOIN job ON job.jobid = joblog.jobid
+    WHERE {LIVE} AND status = 'pending' AND joblog.kind {{}} 'http' AND nextrun < :now
+      AND cause = 'schedule' AND job.deletedat IS NULL AND {_IS_LATE} AND {_NO_ISSUE.format("late")}
     ORDER BY nextrun, logid LIMIT :limit
 """
+#: What is to be reported, of the monitors that can be late.
+_EXPECTED = f"""
+    SELECT {_LATE_RUN} FROM job JOIN joblog ON joblog.{LIVE} AND joblog.jobid = job.jobid
+    WHERE job.monitortoken IS NOT NULL AND job.lateafter IS NOT NULL
+      AND cause = 'schedule' AND status = 'pending' AND attempt = 1
+      AND job.deletedat IS NULL AND {_IS_LATE} AND {_NO_ISSUE.format("late")}
+    LIMIT :limit
+"""
 LATE = Statement(
-    f"""
-    SELECT job.jobid, logid, scheduledfor, nextrun AS since, CAST(0 AS float8) AS usual
-    FROM (({_WAITING.format("plain")}) UNION ALL ({_WAITING.format("http")})) AS waiting
-    JOIN job ON job.jobid = waiting.jobid
-    WHERE job.deletedat IS NULL
-    """,
+    f"({_WAITING.format('<>')}) UNION ({_WAITING.format('=')}) UNION ({_EXPECTED})",
     SuspectRun,
 )
 #: What is late is still so, of jobs that nobody else holds.
 STILL_LATE = Statement(
     f"""
-    SELECT job.jobid, logid, scheduledfor, nextrun AS since, CAST(0 AS float8) AS usual
+    SELECT {_LATE_RUN}
     FROM joblog JOIN job ON job.jobid = joblog.jobid
-    WHERE {LIVE} AND logid = ANY(:logids) AND status = 'pending' AND nextrun < :before
+    WHERE {LIVE} AND logid = ANY(:logids) AND status = 'pending' AND {_IS_LATE}
       AND job.deletedat IS NULL AND {_NO_ISSUE.format("late")}
     ORDER BY job.jobid FOR NO KEY UPDATE OF job SKIP LOCKED
     """,
     SuspectRun,
 )
 _STUCK = f"""
-    SELECT job.jobid, logid, scheduledfor, startedat AS since, usual.p95 AS usual
+    SELECT job.jobid, logid, scheduledfor, startedat AS since, coalesce(usual.p95, 0) AS usual,
+           job.stuckafter AS "limit"
     FROM (
-        SELECT logid, jobid, scheduledfor, startedat FROM joblog
-        WHERE {LIVE} AND status = 'running' AND startedat < :before AND NOT EXISTS (
-            SELECT FROM jobissue AS known
-            WHERE known.jobid = joblog.jobid AND known.kind = 'stuck' AND known.endedat IS NULL
-        )
+        SELECT logid, joblog.jobid, scheduledfor, startedat FROM joblog JOIN job ON job.jobid = joblog.jobid
+        WHERE {LIVE} AND status = 'running' AND {_NO_ISSUE.format("stuck")}
+          AND startedat < CAST(:now AS timestamptz)
+              - make_interval(secs => coalesce(job.stuckafter, CAST(:seconds AS float8)))
         ORDER BY startedat LIMIT {MAX_RUNNING}
     ) AS run JOIN job ON job.jobid = run.jobid
     CROSS JOIN LATERAL (
         SELECT count(*) AS runs, percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS p95 FROM (
             SELECT extract(epoch FROM finishedat - startedat) AS seconds FROM joblog AS known
             WHERE known.jobid = run.jobid AND known.day < 'infinity' AND known.status = 'finished'
+              -- What was reported only when it had ended says nothing of that.
+              AND known.finishedat > known.startedat
             ORDER BY known.scheduledfor DESC LIMIT {COUNTED}
         ) AS took
     ) AS usual
-    WHERE usual.runs >= {ENOUGH} AND job.deletedat IS NULL
-      AND startedat < CAST(:now AS timestamptz) - make_interval(secs => :times * usual.p95)
+    WHERE job.deletedat IS NULL AND (
+          job.stuckafter IS NOT NULL
+          OR usual.runs >= {ENOUGH}
+          AND startedat < CAST(:now AS timestamptz) - make_interval(secs => :times * usual.p95)
+      )
       AND {_NO_ISSUE.format("stuck")}
 """
 STUCK = Statement(f"{_STUCK} ORDER BY startedat LIMIT :limit", SuspectRun)
@@ -108,7 +127,7 @@ NO_LONGER_LATE = Statement(
     SELECT job.jobid FROM jobissue JOIN job USING (jobid)
     WHERE jobissue.kind = 'late' AND endedat IS NULL AND NOT EXISTS (
         SELECT FROM joblog
-        WHERE {LIVE} AND joblog.jobid = job.jobid AND status = 'pending' AND nextrun < :before
+        WHERE {LIVE} AND joblog.jobid = job.jobid AND status = 'pending' AND {_IS_LATE}
     )
     ORDER BY job.jobid LIMIT :limit FOR NO KEY UPDATE OF job SKIP LOCKED
     """
@@ -136,13 +155,16 @@ _WATCHED = f"""
 _MAY_BE_SILENT = f"""
     active AND afterjobid IS NULL AND num_nonnulls("interval", cron) = 1 AND openissues = 0
     AND {_REFERENCE} < CAST(:now AS timestamptz)
-        - make_interval(secs => 2.0 * CASE WHEN {IS_REFINED} THEN coalesce(distance, 0) ELSE "interval" END
-                                + jitter + :grace)
+        - make_interval(secs => coalesce(
+            CAST(silentafter AS float8),
+            2.0 * CASE WHEN {IS_REFINED} THEN coalesce(distance, 0) ELSE "interval" END
+            + CASE WHEN kind = 'monitor' THEN job.grace ELSE jitter END + :grace
+        ))
 """
 WALK = Statement(
     f"""
     SELECT {SCHEDULE}, {_REFERENCE} AS reference,
-           CASE WHEN {IS_REFINED} THEN distance ELSE "interval" END AS distance
+           CASE WHEN {IS_REFINED} THEN distance ELSE "interval" END AS distance, silentafter
     FROM {_WATCHED}
     WHERE job.jobid > :after AND job.jobid <= :last AND {_MAY_BE_SILENT}
     ORDER BY job.jobid
@@ -161,7 +183,7 @@ LAST = Statement(
 # Jobs that nobody else holds.
 STILL_SILENT = Statement(
     f"""
-    SELECT {SCHEDULE}, {_REFERENCE} AS reference, distance FROM {_WATCHED}
+    SELECT {SCHEDULE}, {_REFERENCE} AS reference, distance, silentafter FROM {_WATCHED}
     WHERE job.jobid = ANY(:jobids) AND {_MAY_BE_SILENT}
     ORDER BY job.jobid FOR NO KEY UPDATE OF job SKIP LOCKED
     """,
@@ -176,33 +198,41 @@ MEASURED = Statement(
 )
 
 
-async def late_runs(session: Session, before: datetime, limit: int) -> list[SuspectRun]:
-    """Up to `limit` runs that were due before then, the latest first, of which no issue tells."""
-    return await session.all(LATE, before=before, limit=limit)
+async def late_runs(session: Session, now: datetime, seconds: float, limit: int) -> list[SuspectRun]:
+    """Runs that wait for longer than their jobs say, or so many seconds, and of which no issue tells.
+
+    Up to `limit` of each kind, the latest first.
+    """
+    return await session.all(LATE, now=now, seconds=seconds, limit=limit)
 
 
-async def still_late(session: Session, before: datetime, logids: Sequence[int]) -> list[SuspectRun]:
+async def still_late(
+    session: Session, now: datetime, seconds: float, logids: Sequence[int]
+) -> list[SuspectRun]:
     """Those of these runs that still are, of jobs that nobody else holds; the jobs are locked."""
-    return await session.all(STILL_LATE, before=before, logids=logids)
+    return await session.all(STILL_LATE, now=now, seconds=seconds, logids=logids)
 
 
 async def stuck_runs(
-    session: Session, now: datetime, before: datetime, times: float, limit: int
+    session: Session, now: datetime, seconds: float, times: float, limit: int
 ) -> list[SuspectRun]:
-    """Up to `limit` runs that began before then, and take so many times as long as usual."""
-    return await session.all(STUCK, now=now, before=before, times=times, limit=limit)
+    """Up to `limit` runs that take longer than their jobs say.
+
+    Or, where these say nothing, longer than so many seconds, and so many times as long as usual.
+    """
+    return await session.all(STUCK, now=now, seconds=seconds, times=times, limit=limit)
 
 
 async def still_stuck(
-    session: Session, now: datetime, before: datetime, times: float, logids: Sequence[int]
+    session: Session, now: datetime, seconds: float, times: float, logids: Sequence[int]
 ) -> list[SuspectRun]:
     """Those of these runs that still do, of jobs that nobody else holds; the jobs are locked."""
-    return await session.all(STILL_STUCK, now=now, before=before, times=times, logids=logids)
+    return await session.all(STILL_STUCK, now=now, seconds=seconds, times=times, logids=logids)
 
 
-async def no_longer_late(session: Session, before: datetime, limit: int) -> list[int]:
+async def no_longer_late(session: Session, now: datetime, seconds: float, limit: int) -> list[int]:
     """Jobs with an issue that says so, of which nothing is late; locked."""
-    return await session.values(NO_LONGER_LATE, before=before, limit=limit)
+    return await session.values(NO_LONGER_LATE, now=now, seconds=seconds, limit=limit)
 
 
 async def no_longer_stuck(session: Session, limit: int) -> list[int]:

@@ -47,7 +47,7 @@ WORK = Statement(
            (SELECT count(*) FROM joblog WHERE {LIVE} AND status = 'running') AS running
     FROM (
         SELECT count(*) AS logs, min(nextrun) AS first FROM joblog
-        WHERE {LIVE} AND status = 'pending' AND kind = 'plain' AND nextrun <= clock_timestamp()
+        WHERE {LIVE} AND status = 'pending' AND kind <> 'http' AND nextrun <= clock_timestamp()
         UNION ALL
         SELECT count(*), min(nextrun) FROM joblog
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND nextrun <= clock_timestamp()

@@ -150,13 +150,13 @@ RUNNING = Statement(
 )
 _WAITING = f"""
     SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE day = 'infinity' AND status = 'pending' AND kind = '{{}}' AND nextrun < :before AND {_THEIRS}
+    WHERE day = 'infinity' AND status = 'pending' AND kind {{}} 'http' AND nextrun < :before AND {_THEIRS}
     ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(
     f"""
     SELECT waiting.logid, jobid, waiting.nextrun, waiting.attempt, job.jobname, job.timezone
-    FROM (({_WAITING.format("plain")}) UNION ALL ({_WAITING.format("http")})) AS waiting
+    FROM (({_WAITING.format("<>")}) UNION ALL ({_WAITING.format("=")})) AS waiting
     JOIN job USING (jobid)
     ORDER BY nextrun, logid LIMIT :limit
     """,

@@ -1,6 +1,7 @@
 """Request bodies, read strictly: JSON as it is written, forms as browsers send them."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -188,6 +189,17 @@ async def _content(request: Request) -> bytes:
         raise HTTPException(400, "The client disconnected before its body arrived.") from None
     if monotonic() - begun > MOMENT:
         await admit_again(request)
+    return bytes(content)
+
+
+async def tail(request: Request, size: int) -> bytes:
+    """The end of what is sent, whatever it is; what takes too long to arrive is cut off."""
+    content = bytearray()
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(BODY_DEADLINE):
+            async for chunk in request.stream():
+                content += chunk
+                del content[:-size]
     return bytes(content)
 
 

@@ -29,6 +29,7 @@ from scheduler_api.workers.delivery.deliverer import Deliverer
 from scheduler_api.workers.doorkeeper import Doorkeeper
 from scheduler_api.workers.forecast_cache import Forecasts
 from scheduler_api.workers.identity import IdentityProvider
+from scheduler_api.workers.meter import Meter
 from scheduler_api.workers.open_issues import OpenIssues
 from scheduler_api.workers.passwords import Passwords
 from scheduler_api.workers.quotas import RequestQuotas
@@ -75,6 +76,11 @@ async def _quotas(request: Request) -> RequestQuotas:
     return quotas
 
 
+async def _reports(request: Request) -> Meter:
+    reports: Meter = request.state.reports
+    return reports
+
+
 async def _passwords(request: Request) -> Passwords:
     passwords: Passwords = request.state.passwords
     return passwords
@@ -98,6 +104,8 @@ class AppState(TypedDict):
     doorkeeper: Doorkeeper
     passwords: Passwords
     quotas: RequestQuotas
+    reports: Meter
+    """How often monitors are reported to."""
     open_issues: OpenIssues
     identity: IdentityProvider | None
     """None: nobody signs in elsewhere."""
@@ -239,5 +247,7 @@ IdentityDep = Annotated[IdentityProvider, Depends(_identity)]
 """The identity provider; where there is none, there is nothing at that address."""
 QuotasDep = Annotated[RequestQuotas, Depends(_quotas)]
 """The projects, and how much of their quotas is used here."""
+ReportsDep = Annotated[Meter, Depends(_reports)]
+"""How often monitors are reported to."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 """What hashes passwords, and compares them."""

@@ -35,6 +35,7 @@ TAGS = [
     {"name": "operations", "description": "Pause, resume, run and skip: one job, or many at once."},
     {"name": "runs", "description": "Run everything that is due."},
     {"name": "logs", "description": "What has run, with every attempt; retries, cancellations, reports."},
+    {"name": "monitors", "description": "Runs that are made elsewhere, and reported here."},
     {
         "name": "history",
         "description": "Who changed what, why a job did or did not run, checks and backfills.",
@@ -59,7 +60,11 @@ REASONS = {
     412: ("Stale", "The job has changed since it was read: its ETag is another than If-Match asks for."),
     413: ("TooLarge", "The body is too large."),
     415: ("UnsupportedMediaType", "The body is neither JSON nor a form."),
-    429: ("TooMany", "A quota of the project is used up; `RateLimit` tells of requests."),
+    429: (
+        "TooMany",
+        "A quota of the project is used up, of which `RateLimit` tells; or a monitor was reported to too "
+        "often.",
+    ),
     422: ("Invalid", "Something in the input is wrong; `errors` names each place."),
     503: ("Unavailable", "The database cannot serve the request now; `Retry-After` says when to try again."),
 }
@@ -177,8 +182,9 @@ def _complete(found: dict[str, Any]) -> None:
         for method, operation in methods.items():
             if needed(method.upper(), path) is None:
                 # Open to all.
-                for status in ("401", "429"):
-                    operation["responses"].pop(status, None)
+                operation["responses"].pop("401", None)
+                if not path.startswith("/monitors/"):
+                    operation["responses"].pop("429", None)
                 operation["security"] = []
     # With other settings of SCHEDULER_AUTH none is needed.
     found["security"] = [{}, *({name: []} for name in SECURITY)]

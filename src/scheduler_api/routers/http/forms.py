@@ -50,8 +50,8 @@ KINDS = {
 OF_KIND = {name for names in KINDS.values() for name in names} | {"repeat"}
 #: Fields about the form itself, not about the job.
 ABOUT = {"kind", "unit", "version", "from", "jobid", *(f"cron{name}" for name in START)}
-#: What the names of the target's fields begin with.
-TARGET, OAUTH2 = "target_", "oauth2_"
+#: What the names of the fields of a target and of a monitor begin with.
+TARGET, OAUTH2, MONITOR = "target_", "oauth2_", "monitor_"
 #: How a line of headers names a secret.
 REFERENCE = re.compile(r"\{\{ ?secret:([^{}\s]{1,100}) ?\}\}", re.ASCII)
 #: The box of one job in a list.
@@ -65,13 +65,17 @@ def draft_of(fields: dict[str, str], known: Job | None = None) -> JobDraft:
 
     Values of headers that the form only shows a mask of are those of the `known` job.
     """
-    own = {name: value for name, value in fields.items() if not name.startswith(TARGET)}
+    own = {name: value for name, value in fields.items() if not name.startswith((TARGET, MONITOR))}
     values, field_errors = _values(own), list[FieldError]()
     if known is not None and known.until is not None and _is_untouched(own, known):
         values["until"] = known.until.isoformat()
     if known is not None:
         # A form that does not say where leaves the job, or its copy, where it is.
         values.setdefault("project", known.project)
+    # A box that is ticked says so; the time stays typed beside one that is not.
+    if values.pop("monitor", "false") == "true":
+        timeout = fields.get(f"{MONITOR}timeout", "").strip()
+        values["monitor"] = {"timeout": timeout} if timeout else {}
     if fields.get(f"{TARGET}url", "").strip():
         values["target"] = _target(fields, field_errors, known)
     return validated(values, JobDraft, field_errors)

@@ -20,6 +20,9 @@ _NEEDED: dict[Role | None, str] = {
         GET /redoc
         GET /swagger-ui
         POST /runs/{logid}/{token}
+        POST /monitors/{token}
+        POST /monitors/{token}/start
+        POST /monitors/{token}/fail
         POST /preferences
         GET /sign-in
         POST /sign-in
@@ -92,6 +95,8 @@ _NEEDED: dict[Role | None, str] = {
         POST /jobs/{jobid}/delete
         POST /jobs/{jobid}/spread
         POST /jobs/{jobid}/test
+        GET /jobs/{jobid}/monitor
+        POST /jobs/{jobid}/monitor
         POST /jobs/{jobid}/secrets
         DELETE /jobs/{jobid}/secrets/{secretid}
         POST /jobs/{jobid}/secrets/{secretid}/delete

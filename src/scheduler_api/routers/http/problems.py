@@ -28,7 +28,7 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = "5"
 
 #: The same after too many failed attempts to sign in.
-TRIES_AFTER = "600"
+TRIES_AFTER = 600
 
 #: After these, what was typed stays in its form, with what is wrong.
 REFUSED = (InvalidInput, errors.QuotaExceeded, errors.SecretInUse, errors.SecretsUnavailable)
@@ -65,6 +65,10 @@ STATUSES: dict[type[SchedulerError], int] = {
     errors.RunNotStarted: 409,
     errors.NothingToRetry: 409,
     errors.JobHasNoTarget: 409,
+    errors.JobIsMonitor: 409,
+    errors.JobIsNoMonitor: 409,
+    errors.MonitorNotFound: 404,
+    errors.TooManyReports: 429,
     errors.TooManySecrets: 409,
     errors.SecretsUnavailable: 409,
     errors.TokenUnavailable: 409,
@@ -170,7 +174,9 @@ async def _domain(request: Request, error: Exception) -> Response:
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=problem.code, path=request.url.path)
     if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
-        seconds = error.seconds if isinstance(error, errors.QuotaExceeded) else TRIES_AFTER
+        seconds: int | None = TRIES_AFTER
+        if isinstance(error, errors.QuotaExceeded | errors.TooManyReports):
+            seconds = error.seconds
         return answer(request, problem, None if seconds is None else {"Retry-After": str(seconds)})
     if problem.status != HTTPStatus.UNAUTHORIZED:
         return answer(request, problem)

@@ -37,4 +37,6 @@ class Publishing:
 def _changes_something(scope: Scope) -> bool:
     """Whether pages may show something else now: strangers change nothing but runs that they report on."""
     path = scope["path"]
-    return path.startswith("/runs/") or (scope.get("principal") is not None and path not in UNPUBLISHED)
+    return path.startswith(("/runs/", "/monitors/")) or (
+        scope.get("principal") is not None and path not in UNPUBLISHED
+    )

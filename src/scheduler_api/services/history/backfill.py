@@ -11,10 +11,11 @@ from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, pending, tallies
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, JobNotFound, TooLong
+from scheduler_api.errors import FieldError, InvalidInput, JobIsDeleted, JobIsMonitor, JobNotFound, TooLong
 from scheduler_api.schedule import Budget, occurrences
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history.versions import ScheduleVersions, Version, versions_of
+from scheduler_api.services.jobs import planning
 
 #: The most occurrences that one backfill runs.
 MOST = 1000
@@ -36,6 +37,8 @@ async def backfill(
         raise JobNotFound(jobid)
     if locked.deletedat is not None:
         raise JobIsDeleted(jobid)
+    if locked.kind == planning.MONITOR:
+        raise JobIsMonitor(jobid)
     versions = await versions_of(session, jobid)
     await _require_kept(session, jobid, order)
     wanted = await _wanted(session, now, versions, order)

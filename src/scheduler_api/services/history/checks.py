@@ -301,7 +301,11 @@ async def _has_ended(session: Session, job: JobRow, walk: _Walk) -> bool:
         return True
     if newest is None:
         return walk.earlier is not None and walk.earlier.stopped
-    return newest.status == "failed" and not await attempts.latest(session, [newest.logid])
+    return (
+        job.kind != planning.MONITOR
+        and newest.status == "failed"
+        and not await attempts.latest(session, [newest.logid])
+    )
 
 
 def _is_blocked(schedule: Schedule, row: LedgerRow) -> bool:

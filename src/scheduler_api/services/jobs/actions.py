@@ -28,6 +28,7 @@ from scheduler_api.errors import (
     JobHasNoFuture,
     JobHasNoTarget,
     JobIsDeleted,
+    JobIsMonitor,
     JobIsPaused,
     JobNotFound,
     ScheduleUnusable,
@@ -195,6 +196,8 @@ async def run_now(session: Session, now: datetime, actor: Actor, jobid: int, ord
         raise JobNotFound(jobid)
     if job.deletedat is not None:
         raise JobIsDeleted(jobid)
+    if job.kind == planning.MONITOR:
+        raise JobIsMonitor(jobid)
     if order.body is not None:
         _require_body(await get(session, jobid))
         await quotas.require_size(session, job.project, order.body, ("body",))

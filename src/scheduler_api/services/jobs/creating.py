@@ -20,7 +20,7 @@ from scheduler_api.services.jobs.drafts import (
     resolved,
     schedule_of_draft,
 )
-from scheduler_api.services.jobs.planning import spread
+from scheduler_api.services.jobs.planning import delay_of
 
 
 async def create(session: Session, now: datetime, actor: Actor, cipher: Cipher, draft: JobDraft) -> Job:
@@ -42,7 +42,7 @@ async def create(session: Session, now: datetime, actor: Actor, cipher: Cipher, 
     jobid = await definitions.create(session, now, values, None if draft.active else first)
     nextrun = None
     if draft.active and first is not None:
-        future = Future(schedule, draft.maxruns, delay=spread(jobid, draft.jitter))
+        future = Future(schedule, draft.maxruns, delay=delay_of(draft, jobid))
         nextrun = await locking.schedule_next(session, now, jobid, future, first)
     created = Event(ChangeAction.CREATED, jobid, after=recorded(written(values)))
     await changes.record(session, now, actor, created)

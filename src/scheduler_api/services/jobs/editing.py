@@ -114,10 +114,12 @@ async def _redefine(
     may_never_run = not is_asked or (not job.active and set(changed) <= {"calendars"})
     state = await retiming.retime(session, now, locked, draft, changed, may_never_run=may_never_run)
     await definitions.edit(session, jobid, values, state)
-    if "target" in changed:
-        await pending.rehost(session, jobid, draft.host)
+    if {"target", "monitor"} & set(changed):
+        await pending.rehost(session, jobid)
     by_schedule = bool(OF_SCHEDULE & set(changed)) or values["calendardays"] != job.calendardays
-    await noticing.edited(session, now, jobid, schedule=by_schedule, target="target" in changed)
+    await noticing.edited(
+        session, now, jobid, schedule=by_schedule, target=bool({"target", "monitor"} & set(changed))
+    )
     was, became = difference(before, after)
     if values["calendardays"] != job.calendardays:
         was["calendardays"] = lacking(job.calendardays, values["calendardays"])

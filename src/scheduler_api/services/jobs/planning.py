@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs.rows import DefinitionRow, ScheduleRow
@@ -25,6 +25,7 @@ from scheduler_api.schedule import (
 )
 
 #: Spreads consecutive numbers evenly: 2^64 divided by the golden ratio (Knuth, TAOCP 3, section 6.4).
+MONITOR = "monitor"
 GOLDEN, WORD = 0x9E3779B97F4A7C15, 2**64
 
 
@@ -78,7 +79,33 @@ def future_of(
 ) -> Future:
     """What is to come of a job's row, after the runs that it has made. Raises ScheduleUnusable."""
     known = schedule_in(row) if schedule is None else schedule
-    return Future(known, row.maxruns, carried.runs or 0, carried.lastrun, spread(row.jobid, row.jitter))
+    return Future(known, row.maxruns, carried.runs or 0, carried.lastrun, delay_of(row, row.jobid))
+
+
+class Delaying(Protocol):
+    """What says how long after its time an occurrence is looked at: a row of a job, a draft."""
+
+    @property
+    def kind(self) -> str:
+        """What its runs do."""
+        raise NotImplementedError
+
+    @property
+    def grace(self) -> int:
+        """Seconds that a report may be late."""
+        raise NotImplementedError
+
+    @property
+    def jitter(self) -> int:
+        """Seconds over which runs are spread."""
+        raise NotImplementedError
+
+
+def delay_of(job: Delaying, jobid: int) -> timedelta:
+    """How much later than its time an occurrence is looked at: of a monitor, when its report is overdue."""
+    if job.kind == MONITOR:
+        return timedelta(seconds=job.grace)
+    return spread(jobid, job.jitter)
 
 
 def spread(jobid: int, jitter: int) -> timedelta:

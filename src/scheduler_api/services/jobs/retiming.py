@@ -23,6 +23,9 @@ from scheduler_api.services.jobs import chains, locking, opening, planning, skip
 from scheduler_api.services.jobs.drafts import first_ahead, require_future_start, schedule_of_draft
 from scheduler_api.services.jobs.locking import LockedJob
 
+#: What says when an occurrence is looked at, and how many there are, beside the schedule.
+RETIMING = {"jitter", "maxruns", "monitor", "grace"}
+
 
 async def retime(
     session: Session,
@@ -39,10 +42,10 @@ async def retime(
     """
     job = locked.job
     redefined = draft.definition != planning.definition_of(job) or "after" in changed
-    if not redefined and not {"jitter", "maxruns"} & set(changed):
+    if not redefined and not RETIMING & set(changed):
         return Continuation(job.active, job.validfrom, job.resumefrom, job.kept)
     said = await logs.standing(session, job.jobid)
-    delay = planning.spread(job.jobid, draft.jitter)
+    delay = planning.delay_of(draft, job.jobid)
     future = Future(schedule_of_draft(draft), draft.maxruns, said.runs or 0, said.lastrun, delay)
     if future.is_spent and (redefined or "maxruns" in changed) and not may_never_run:
         sentence = f"Must be greater than {future.runs}, the number of runs so far."

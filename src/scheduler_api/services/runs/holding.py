@@ -166,7 +166,9 @@ def _refused(tried: Tried[HeldEnd]) -> HeldEnd:
 
 
 def _expired(row: LeasedLog) -> Ended:
-    if row.accepted:
+    if row.host is None:
+        failure, error = Failure.SILENT, "It reported its start, and no end in time."
+    elif row.accepted:
         failure, error = (
             Failure.SILENT,
             "The target accepted the run, then sent no update before its heartbeat timeout.",
@@ -177,4 +179,6 @@ def _expired(row: LeasedLog) -> Ended:
             "The replica making the request died; it may or may not have been delivered.",
         )
     assert row.leasetoken is not None
-    return Ended(row.logid, row.leasetoken, "lost", failure, error, again=True)
+    # What is made elsewhere is not made again from here.
+    again = row.host is not None
+    return Ended(row.logid, row.leasetoken, "lost", failure, error, again=again)

@@ -13,7 +13,19 @@ from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.settling import Result, Skipped
 from scheduler_api.database.singly import Tried
 from scheduler_api.database.statements import Session
-from scheduler_api.schedule import Decision, Every, Misfire, Once, Reason, Schedule, Status, decide
+from scheduler_api.errors import ScheduleUnusable
+from scheduler_api.schedule import (
+    Decision,
+    Every,
+    Future,
+    Misfire,
+    Once,
+    Reason,
+    Schedule,
+    Status,
+    decide,
+    skip_all,
+)
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.planning import Carried
 from scheduler_api.services.runs.settling import Judged
@@ -58,11 +70,14 @@ def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime
         return Result(log.logid, Status.FINISHED, missed=0 if log.attempt == 1 else None), ()
     try:
         misfire, grace = MISFIRES[rules.misfire], _seconds(rules.grace)
+        if row is not None and row.kind == planning.MONITOR:
+            # The time to report is over, and so is that of all up to the same distance from now.
+            return unreported(log, row, now - planning.delay_of(row, row.jobid))
         if row is not None:
             return _refined(log, row, now, misfire, grace)
         schedule = _plain_schedule(log, rules.interval)
         return _fate(log, decide(schedule, log.scheduledfor, now, misfire, grace)), ()
-    except (ArithmeticError, LookupError, ValueError) as error:
+    except (ArithmeticError, LookupError, ValueError, ScheduleUnusable) as error:
         logger.error(
             "a job's schedule cannot be computed",
             jobid=log.jobid,
@@ -95,12 +110,22 @@ def _fate(log: DueLog, decision: Decision) -> Result | Skipped:
     return Result(log.logid, Status.FINISHED, None, None, False, missed, through, following)
 
 
+def unreported(log: DueLog, row: ScheduleRow, until: datetime) -> Fate:
+    """What becomes of a monitor's log of which no report came, and of all occurrences up to an instant."""
+    future = planning.future_of(row, Carried(log.lastrun, log.runs))
+    return _decided(log, future, skip_all(future.schedule, log.scheduledfor, until, Reason.UNREPORTED))
+
+
 def _refined(log: DueLog, row: ScheduleRow, now: datetime, misfire: Misfire, grace: timedelta) -> Fate:
     """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
     future = planning.future_of(row, Carried(log.lastrun, log.runs), planning.computed(row))
     decision = decide(future.schedule, log.scheduledfor, now - future.delay, misfire, grace)
     if decision.status is Status.FINISHED:
         future = future.ran(now)
+    return _decided(log, future, decision)
+
+
+def _decided(log: DueLog, future: Future, decision: Decision) -> Fate:
     following = future.admit(decision.next)
     tried = following and future.tried_at(following)
     ending = future.lastrun, future.runs

@@ -17,6 +17,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     JobHasNoTarget,
     JobIsDeleted,
+    JobIsMonitor,
     LogIsSettled,
     LogNotFound,
     NothingToRetry,
@@ -24,6 +25,7 @@ from scheduler_api.errors import (
     SchedulerError,
 )
 from scheduler_api.schedule import Reason
+from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.skipping import skip
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.holding import settle_held
@@ -73,6 +75,8 @@ async def retry(session: Session, now: datetime, actor: Actor, logid: int) -> Lo
     assert job is not None
     if job.deletedat is not None:
         raise JobIsDeleted(row.jobid)
+    if job.kind == planning.MONITOR:
+        raise JobIsMonitor(row.jobid)
     if job.host is None or row.host is None:
         raise JobHasNoTarget(f"Job {row.jobid} no longer has a target.")
     await attempts.retry(session, now, logid, job.host)

@@ -39,7 +39,7 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 #: The longest reason that a job is paused for.
 MAX_REASON = 500
 #: Why occurrences have not run that nobody has kept from it.
-MISSED = {Reason.MISFIRE, Reason.OVERLAP}
+MISSED = {Reason.MISFIRE, Reason.OVERLAP, Reason.UNREPORTED}
 
 
 class Judged(NamedTuple):

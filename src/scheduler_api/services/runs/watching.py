@@ -22,10 +22,9 @@ from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import planning
 from scheduler_api.wording import alerts as words
 
-#: After how long a run that is due is late.
-LATE_AFTER = timedelta(seconds=60)
-#: A run is stuck that takes so many times as long as 95 of 100 do, and longer than this.
-STUCK_TIMES, STUCK_AFTER = 3.0, timedelta(seconds=60)
+#: What holds of jobs that say nothing else: after how many seconds a run that is due is late. A run is stuck
+#: that takes so many times as long as 95 of 100 do, and longer than so many seconds.
+LATE_AFTER, STUCK_TIMES, STUCK_AFTER = 60.0, 3.0, 60.0
 #: A job is silent when so many of its occurrences have come since it succeeded, and this much time.
 SILENT_RUNS, SILENT_GRACE = 2, timedelta(seconds=60)
 #: Suspects that are looked at, at once; jobs that a step of a walk passes; issues that are looked at again.
@@ -52,8 +51,8 @@ class Walked(NamedTuple):
 async def suspect_runs(session: Session) -> list[Suspicion]:
     """Runs that may be late or stuck."""
     now = await definitions.clock(session)
-    late = await watching.late_runs(session, now - LATE_AFTER, MAX_SUSPECTS)
-    stuck = await watching.stuck_runs(session, now, now - STUCK_AFTER, STUCK_TIMES, MAX_SUSPECTS)
+    late = await watching.late_runs(session, now, LATE_AFTER, MAX_SUSPECTS)
+    stuck = await watching.stuck_runs(session, now, STUCK_AFTER, STUCK_TIMES, MAX_SUSPECTS)
     return [(run.jobid, JobIssueKind.LATE, run.logid) for run in late] + [
         (run.jobid, JobIssueKind.STUCK, run.logid) for run in stuck
     ]
@@ -83,7 +82,9 @@ def _look(now: datetime, row: WatchedJob) -> tuple[bool, int]:
 
 
 def _is_silent(now: datetime, row: WatchedJob, schedule: Schedule) -> bool:
-    before = now - SILENT_GRACE - planning.spread(row.jobid, row.jitter)
+    if row.silentafter is not None:
+        return row.reference < now - timedelta(seconds=row.silentafter)
+    before = now - SILENT_GRACE - planning.delay_of(row, row.jobid)
     if before <= row.reference:
         return False
     free, _ = schedule.counts(row.reference, before)
@@ -115,12 +116,11 @@ async def verify(session: Session, now: datetime, found: Collection[Suspicion]) 
     }
     late = [logid for _, _, logid in by_kind[JobIssueKind.LATE]]
     if late:
-        rows = await watching.still_late(session, now - LATE_AFTER, late)
+        rows = await watching.still_late(session, now, LATE_AFTER, late)
         await noticing.notice(session, now, [_noticed(now, JobIssueKind.LATE, row) for row in rows])
     stuck = [logid for _, _, logid in by_kind[JobIssueKind.STUCK]]
     if stuck:
-        times = now - STUCK_AFTER, STUCK_TIMES
-        running = await watching.still_stuck(session, now, *times, stuck)
+        running = await watching.still_stuck(session, now, STUCK_AFTER, STUCK_TIMES, stuck)
         await noticing.notice(session, now, [_noticed(now, JobIssueKind.STUCK, row) for row in running])
     silent = [jobid for jobid, _, _ in by_kind[JobIssueKind.SILENT]]
     if silent:
@@ -139,7 +139,7 @@ def _noticed(now: datetime, kind: JobIssueKind, run: SuspectRun) -> Noticed:
 
 async def clear(session: Session, now: datetime) -> None:
     """End what is over: late runs that have begun, stuck ones that have ended."""
-    begun = await watching.no_longer_late(session, now - LATE_AFTER, MAX_OVER)
+    begun = await watching.no_longer_late(session, now, LATE_AFTER, MAX_OVER)
     ended = await watching.no_longer_stuck(session, MAX_OVER)
     for kind, jobids in ((JobIssueKind.LATE, begun), (JobIssueKind.STUCK, ended)):
         if jobids:

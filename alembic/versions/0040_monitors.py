@@ -13,6 +13,7 @@ COLUMNS = {
     "lateafter": "integer",
     "stuckafter": "integer",
     "silentafter": "integer",
+    "recoverafter": "integer NOT NULL DEFAULT 1",
 }
 REASONS = (
     "'misfire', 'paused', 'excluded', 'overlap', 'dst-gap', 'until', 'superseded', 'deleted', 'request', "
@@ -35,8 +36,11 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE job ADD COLUMN {name} {kind}")
     op.execute(
         "ALTER TABLE job ADD CONSTRAINT ck_job_watched"
-        " CHECK (least(lateafter, stuckafter, silentafter) >= 1) NOT VALID"
+        " CHECK (least(lateafter, stuckafter, silentafter, recoverafter) >= 1) NOT VALID"
     )
+    op.execute("ALTER TABLE jobissue ADD COLUMN successes integer NOT NULL DEFAULT 0")
+    op.execute("ALTER TABLE alertrule ADD COLUMN outof integer")
+    op.execute("ALTER TABLE alertrule ADD CONSTRAINT ck_alertrule_outof CHECK (outof >= after) NOT VALID")
     _allow("joblog", "known_reason", "reason", f"{REASONS}, 'unreported'")
     _allow("auditevent", "action", "action", f"{ACTIONS}, 'addresschanged'")
 
@@ -46,6 +50,8 @@ def downgrade() -> None:
     op.execute("UPDATE joblog SET reason = 'misfire' WHERE reason = 'unreported'")
     _allow("joblog", "known_reason", "reason", REASONS)
     _allow("auditevent", "action", "action", ACTIONS)
+    op.execute("ALTER TABLE alertrule DROP COLUMN outof")
+    op.execute("ALTER TABLE jobissue DROP COLUMN successes")
     op.execute("ALTER TABLE job DROP CONSTRAINT ck_job_watched")
     for name in COLUMNS:
         op.execute(f"ALTER TABLE job DROP COLUMN {name}")

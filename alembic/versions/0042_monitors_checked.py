@@ -12,6 +12,7 @@ def upgrade() -> None:
     for table, constraint in (
         ("job", "ck_job_monitor"),
         ("job", "ck_job_watched"),
+        ("alertrule", "ck_alertrule_outof"),
         ("joblog", "ck_joblog_known_reason"),
         ("auditevent", "ck_auditevent_action"),
     ):

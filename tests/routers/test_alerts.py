@@ -11,7 +11,7 @@ from httpx import AsyncClient
 
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.alerts.issues import JobIssueKind
-from scheduler_api.database.alerts.issues import Noticed
+from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs.project_secrets import FIRST
 from scheduler_api.database.statements import Session
@@ -192,6 +192,69 @@ async def test_a_rule_names_what_is_there(client: AsyncClient) -> None:
     )
     assert (await client.delete("/rules/2")).status_code == 204
     assert (await client.delete("/rules/2")).json()["code"] == "rule_not_found"
+
+
+async def test_a_rule_is_previewed_before_it_is_added_and_after(
+    client: AsyncClient, database: Database
+) -> None:
+    for jobname, tags in (("Export", ["nightly"]), ("Import", ["nightly"]), ("Heartbeat", [])):
+        await add_job(database, interval=60, jobname=jobname, tags=tags)
+    await client.post("/channels", json=SLACK)
+    await notice(database, JobIssueKind.FAILED, JobIssueKind.LATE)
+    await notice(database, JobIssueKind.FAILED, jobid=3)
+    draft = {"channelid": 1, "tag": "nightly", "kinds": ["failed", "silent"]}
+    seen = (await client.post("/rules/preview", json=draft)).json()
+    assert seen["words"].startswith("Tell #ops of failures and silent jobs of jobs tagged nightly")
+    assert (seen["jobs"], [job["jobname"] for job in seen["examples"]]) == (2, ["Export", "Import"])
+    assert (seen["alerts"], [(one["jobid"], one["kind"]) for one in seen["issues"]]) == (1, [(1, "failed")])
+    assert (await client.post("/rules/preview", json=draft | {"after": 2})).json()["alerts"] == 0
+    assert (await client.post("/rules/preview", json=draft | {"channelid": 9})).status_code == 422
+    assert (await client.post("/rules/preview", json=draft | {"after": 5, "outof": 3})).status_code == 422
+    # That it is over is sent, too; what is older than a week is not counted.
+    await client.delete("/jobs/1")
+    assert (await client.post("/rules/preview", json=draft)).json()["alerts"] == 2
+    await execute(database, "UPDATE jobissue SET since = since - interval '8 days'")
+    assert (await client.post("/rules/preview", json=draft)).json()["alerts"] == 0
+    whole = (await client.get("/rules/1/preview")).json()
+    assert (whole["jobs"], whole["alerts"]) == (2, 0)
+    assert (await client.get("/rules/9/preview")).status_code == 404
+    page = (await client.get("/rules/1/preview", headers=HTML)).text
+    assert "Covers 2 jobs" in page
+    assert "it would have sent nothing" in page
+    fields = {"channelid": "1", "tag": "nightly", "kind-failed": "true", "boxes": "true", "after": "1"}
+    typed = (await client.post("/rules/preview", data=fields, headers=HTML)).text
+    assert "Covers 1 job:" in typed
+    assert 'id="tag" name="tag" value="nightly"' in typed
+
+
+async def test_the_page_of_a_job_says_who_is_told(client: AsyncClient, database: Database) -> None:
+    await add_job(database, interval=60, tags=["nightly"])
+    assert "No rule covers this job" in (await client.get("/jobs/1", headers=HTML)).text
+    await client.post("/channels", json=SLACK)
+    assert "Tell #ops of" in (await client.get("/jobs/1", headers=HTML)).text
+    await client.delete("/rules/1")
+    assert "No rule covers this job" in (await client.get("/jobs/1", headers=HTML)).text
+    await client.post("/rules", json={"channelid": 1, "tag": "daily"})
+    assert "No rule covers this job" in (await client.get("/jobs/1", headers=HTML)).text
+
+
+async def test_a_channel_is_changed_on_its_page_and_what_is_secret_and_left_empty_stays(
+    client: AsyncClient, database: Database, settings: Settings
+) -> None:
+    await client.post("/channels", json=SLACK)
+    page = (await client.get("/channels/1", headers=HTML)).text
+    assert 'value="#ops"' in page
+    assert "very-secret" not in page
+    before = await scalar(database, "SELECT origin FROM alertchannel")
+    saved = await client.post("/channels/1/edit", data={"name": "#on-call", "url": ""}, headers=FORM)
+    assert (saved.status_code, saved.headers["location"]) == (303, "/channels#channel-1")
+    channel = (await client.get("/channels/1")).json()
+    assert (channel["name"], channel["origin"]) == ("#on-call", before)
+    moved = {"name": "#on-call", "url": "https://hooks.slack.example/elsewhere"}
+    assert (await client.post("/channels/1/edit", data=moved, headers=FORM)).status_code == 303
+    refused = await client.post("/channels/1/edit", data={"name": "x", "url": "no address"}, headers=FORM)
+    assert refused.status_code == 422
+    assert 'aria-invalid="true"' in refused.text
 
 
 async def test_alerts_say_what_became_of_them_and_dead_ones_are_sent_again(

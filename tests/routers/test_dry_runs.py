@@ -82,6 +82,7 @@ async def test_every_route_that_changes_something_can_be_tried(client: AsyncClie
     assert without == {
         # These change nothing, or are what other programs and operators say.
         "POST /schedules/preview",
+        "POST /rules/preview",
         "POST /jobs/{jobid}/test",
         "POST /runs/{logid}/{token}",
         "POST /monitors/{token}",

@@ -58,6 +58,7 @@ async def test_a_one_time_job_is_created_with_its_promise(client: AsyncClient, d
         "lateafter": None,
         "stuckafter": None,
         "silentafter": None,
+        "recoverafter": 1,
         "record": "all",
         "nextrun": "2030-01-31T02:00:00Z",
         "lastrun": None,

@@ -103,6 +103,8 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "DELETE /channels/{channelid}",
         "POST /channels/{channelid}/test",
         "GET /rules",
+        "GET /rules/{ruleid}/preview",
+        "POST /rules/preview",
         "POST /rules",
         "DELETE /rules/{ruleid}",
         "GET /mutes",

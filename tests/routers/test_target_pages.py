@@ -410,7 +410,7 @@ def hostile_job() -> Job:
     )
     values: dict[str, Any] = dict.fromkeys(Job.model_fields) | {
         "jobid": 1, "jobname": MARKUP, "timezone": "UTC", "overlap": True, "state": JobState.ACTIVE,
-        "exclude": [], "tags": [], "misfire": Misfire.ONCE, "dstgap": Gap.AFTER, "dstfold": Fold.ONCE,
+        "exclude": [], "tags": [], "recoverafter": 1, "misfire": Misfire.ONCE, "dstgap": Gap.AFTER, "dstfold": Fold.ONCE,
     }  # fmt: skip
     return Job.model_construct(**(values | {"target": target}))
 
@@ -424,7 +424,7 @@ def test_whatever_a_job_holds_is_text() -> None:
     found = JobWithLogs.model_construct(job=job, logs=[])
     nothing: Any = None
     row = JobRow(*[nothing] * len(fields(JobRow)))
-    text = Pages().job(JobView(NOW, row, found, [], [], None, [], None), None, (), None)
+    text = Pages().job(JobView(NOW, row, found, [], [], None, [], [], None), None, (), None)
     page = rendered(text)
     assert f"{MARKUP}: •••" in page.text
     assert '"><b>: •••' in page.text

@@ -207,6 +207,8 @@ def test_mail_of_many_names_each() -> None:
     [
         ({}, "Tell #ops of failures of all jobs."),
         ({"after": 3}, "Tell #ops of 3 failures in a row of all jobs."),
+        ({"after": 3, "outof": 10}, "Tell #ops of 3 failures in the last 10 runs of all jobs."),
+        ({"after": 1, "outof": 2}, "Tell #ops of 1 failure in the last 2 runs of all jobs."),
         (
             {"kinds": ["failed", "late"], "after": 3},
             "Tell #ops of 3 failures in a row and late runs of all jobs.",
@@ -227,6 +229,6 @@ def test_mail_of_many_names_each() -> None:
 def test_a_rule_is_one_sentence(values: dict[str, Any], words: str) -> None:
     known: dict[str, Any] = {
         "ruleid": 1, "channelid": 1, "channel": "#ops", "project": None, "tag": None, "jobid": None,
-        "kinds": ["failed"], "after": 1, "reminds": False, "recovers": False, "createdat": AT,
+        "kinds": ["failed"], "after": 1, "outof": None, "reminds": False, "recovers": False, "createdat": AT,
     }  # fmt: skip
     assert rule_in_words(RuleRow(**(known | values))) == words

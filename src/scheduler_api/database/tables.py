@@ -147,6 +147,8 @@ job = Table(
     Column("lateafter", Integer),
     Column("stuckafter", Integer),
     Column("silentafter", Integer),
+    # After how many runs in a row that finished a failure is over.
+    Column("recoverafter", Integer, nullable=False, server_default="1"),
     # Of which runs rows are kept when their day is closed.
     Column("record", Text, nullable=False, server_default="all"),
     # State, which no edit of the definition changes. An inactive job that is not paused is completed.
@@ -208,7 +210,7 @@ job = Table(
         "(kind = 'monitor') = (monitor IS NOT NULL) AND (kind = 'monitor') = (monitortoken IS NOT NULL)",
         name="monitor",
     ),
-    CheckConstraint("least(lateafter, stuckafter, silentafter) >= 1", name="watched"),
+    CheckConstraint("least(lateafter, stuckafter, silentafter, recoverafter) >= 1", name="watched"),
     CheckConstraint("concurrency >= 1", name="concurrency"),
     CheckConstraint("autopause >= 1", name="autopause"),
     CheckConstraint("record IN ('all', 'failures')", name="record"),
@@ -786,6 +788,8 @@ jobissue = Table(
     # When those are reminded who were told of it.
     Column("remindat", Instant),
     Column("reminders", Integer, nullable=False, server_default="0"),
+    # How many runs in a row have finished since.
+    Column("successes", Integer, nullable=False, server_default="0"),
     CheckConstraint("kind IN ('failed', 'missed', 'late', 'stuck', 'silent', 'paused')", name="kind"),
     CheckConstraint("times >= 1", name="times"),
     CheckConstraint("(endedat IS NULL) = (ending IS NULL)", name="endedat"),
@@ -846,13 +850,15 @@ alertrule = Table(
     Column("tag", Text),
     Column("jobid", ForeignKey(job.c.jobid, ondelete="CASCADE")),
     Column("kinds", ARRAY(Text), nullable=False),
-    # After how many failures in a row.
+    # After how many failures: in a row, or among the newest runs.
     Column("after", Integer, nullable=False, server_default="1"),
+    Column("outof", Integer),
     # Whether it is told again while an issue is open, and when it is over.
     Column("reminds", Boolean, nullable=False, server_default="true"),
     Column("recovers", Boolean, nullable=False, server_default="true"),
     Column("createdat", Instant, nullable=False),
     CheckConstraint("after >= 1", name="after"),
+    CheckConstraint("outof >= after", name="outof"),
     CheckConstraint("cardinality(kinds) > 0", name="kinds"),
     Index("ix_alertrule_channelid", "channelid"),
     Index("ix_alertrule_project", "project", postgresql_where=text("project IS NOT NULL")),

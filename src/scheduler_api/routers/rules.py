@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from scheduler_api.contracts.alerts.channels import Rule, RuleDraft
+from scheduler_api.contracts.alerts.channels import Rule, RuleDraft, RulePreview
 from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.parameters import RuleId
@@ -31,8 +31,20 @@ async def add_rule(draft: RuleDraft, changes: ChangesDep, actor: ActorDep) -> Ru
     return await changes.make(channels.add_rule, actor, draft)
 
 
+@router.get("/rules/{ruleid:int}/preview", responses=answers(404, 422, 503, page=True))
+async def preview_rule(ruleid: RuleId, database: DatabaseDep) -> RulePreview:
+    """Show which jobs a rule covers, and what it would have sent in the last 7 days."""
+    return await database.read(channels.preview_rule, ruleid)
+
+
+@router.post("/rules/preview", responses=answers(400, 408, 413, 415, 422, 503, page=True))
+async def preview_new_rule(draft: RuleDraft, database: DatabaseDep) -> RulePreview:
+    """Show the same of a rule before it is added."""
+    return await database.read(channels.preview, draft)
+
+
 @router.delete(
-    "/rules/{ruleid}",
+    "/rules/{ruleid:int}",
     status_code=204,
     response_class=Response,
     responses=answers(404, 422, 503, status=204),

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from scheduler_api.contracts.alerts.channels import Rule
 from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
 from scheduler_api.contracts.history.timeline import Recent, Timeline, TimeRange
 from scheduler_api.contracts.jobs.changes import Change
@@ -22,7 +23,7 @@ from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
-from scheduler_api.services.alerts import issues
+from scheduler_api.services.alerts import channels, issues
 from scheduler_api.services.history import timeline
 from scheduler_api.services.jobs import reading, secrets
 from scheduler_api.services.jobs.reading import FoundJobs, FoundLogs
@@ -58,6 +59,8 @@ class JobView(NamedTuple):
     """None where older logs are shown."""
     issues: list[JobIssue]
     """Those that are open."""
+    rules: list[Rule]
+    """Those that cover it."""
     monitortoken: UUID | None
     """The secret part of the address at which its runs are reported; None: it is no monitor."""
 
@@ -116,6 +119,7 @@ async def of_job(session: Session, jobid: int, limit: int, before: int | None, s
         await secrets.kept(session, jobid) if job.target is not None else [],
         await timeline.timeline(session, now, jobid, span) if before is None else None,
         await _open_issues(session, row),
+        await channels.rules_for(session, jobid),
         await monitors.token_of(session, jobid) if job.monitor is not None else None,
     )
 

@@ -15,7 +15,15 @@ from scheduler_api.contracts.access.keys import Key, NewKey
 from scheduler_api.contracts.access.projects import Project
 from scheduler_api.contracts.access.users import MIN_PASSWORD, Invitation, User
 from scheduler_api.contracts.alerts.alerts import Alert, AlertState
-from scheduler_api.contracts.alerts.channels import Channel, ChannelKind, NewChannel, Rule
+from scheduler_api.contracts.alerts.channels import (
+    ALLOWED,
+    NEEDED,
+    Channel,
+    ChannelKind,
+    NewChannel,
+    Rule,
+    RulePreview,
+)
 from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
 from scheduler_api.contracts.alerts.mutes import Mute
 from scheduler_api.contracts.history.explanation import Explanation
@@ -90,8 +98,10 @@ class ChannelsView(NamedTuple):
     mutes: Sequence[Mute]
     can_mail: bool
     """Whether e-mail can be sent."""
-    tested: int | None
+    tested: int | None = None
     """The channel that was just sent a test."""
+    preview: RulePreview | None = None
+    """What the rule that was typed would do."""
 
 
 class Pages:
@@ -240,6 +250,7 @@ class Pages:
             secrets=view.secrets,
             open_issues=view.issues,
             watched=jobs.watched(shown.job),
+            rules=view.rules,
             monitor=view.monitortoken and monitoring.monitor_address(view.monitortoken, self._base),
             timeline=timeline,
             results=timeline and charts.results(timeline, zone),
@@ -532,11 +543,26 @@ class Pages:
             uncovered=not any(rule.is_about_all_jobs for rule in shown.rules),
             can_mail=shown.can_mail,
             tested=shown.tested,
+            preview=shown.preview,
             fields=fields,
             messages=form.messages(field_errors, None),
             kinds=list(JobIssueKind),
             channel_kinds=list(ChannelKind),
         )
+
+    def channel(self, channel: Channel, fields: Mapping[str, str], field_errors: Sequence[FieldError]) -> str:
+        """A channel, and the form that changes it with what was typed and what is wrong."""
+        return self._render(
+            "channel.html",
+            channel=channel,
+            parts=NEEDED[channel.kind] + ALLOWED.get(channel.kind, ()),
+            fields=fields,
+            messages=form.messages(field_errors, None),
+        )
+
+    def rule(self, now: datetime, found: RulePreview) -> str:
+        """What a rule is about, and what it would have sent."""
+        return self._render("rule.html", now=now, found=found)
 
     def new_channel(self, channel: NewChannel) -> str:
         """A new webhook's secret, shown this once."""

@@ -304,15 +304,19 @@ def _of(project: str | None, tag: str | None, jobid: int | None) -> str:
     return f" of {' in '.join(where)}" if where else " of all jobs"
 
 
+def _failures(rule: RuleRow) -> str:
+    failures = "1 failure" if rule.after == 1 else f"{rule.after:,} failures"
+    return f"{failures} in a row" if rule.outof is None else f"{failures} in the last {rule.outof:,} runs"
+
+
 def rule_in_words(rule: RuleRow) -> str:
     """A rule as one sentence."""
-    kinds = [
-        TOLD_OF[JobIssueKind(kind)] for kind in rule.kinds if kind != JobIssueKind.FAILED or rule.after == 1
-    ]
-    if JobIssueKind.FAILED in rule.kinds and rule.after > 1:
-        kinds.insert(0, f"{rule.after:,} failures in a row")
+    is_any = rule.after == 1 and rule.outof is None
+    kinds = [TOLD_OF[JobIssueKind(kind)] for kind in rule.kinds if kind != JobIssueKind.FAILED or is_any]
+    if JobIssueKind.FAILED in rule.kinds and not is_any:
+        kinds.insert(0, _failures(rule))
     what = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
-    if len(rule.kinds) == len(JobIssueKind) and rule.after == 1:
+    if len(rule.kinds) == len(JobIssueKind) and is_any:
         what = "every issue"
     of = _of(rule.project, rule.tag, rule.jobid)
     then = ", again after 6 hours and then daily" if rule.reminds else ""

@@ -38,7 +38,10 @@ def whole_schedule(job: JobSummary) -> str:
 def watched(job: JobSummary) -> str:
     """When a job is late, stuck or silent, as far as it says so itself."""
     limits = (("late", job.lateafter), ("stuck", job.stuckafter), ("silent", job.silentafter))
-    said = ", ".join(f"{name} after {duration(limit)}" for name, limit in limits if limit is not None)
+    parts = [f"{name} after {duration(limit)}" for name, limit in limits if limit is not None]
+    if job.recoverafter > 1:
+        parts.append(f"recovered after {job.recoverafter:,} runs in a row")
+    said = ", ".join(parts)
     return said[:1].upper() + said[1:]
 
 

@@ -68,6 +68,8 @@ TABLE = """
     GET /channels viewer
     GET /channels/{channelid} viewer
     GET /rules viewer
+    GET /rules/{ruleid}/preview viewer
+    POST /rules/preview viewer
     GET /mutes viewer
     POST /mutes operator
     DELETE /mutes/{muteid} operator
@@ -122,6 +124,7 @@ TABLE = """
     POST /channels admin
     PUT /channels/{channelid} admin
     DELETE /channels/{channelid} admin
+    POST /channels/{channelid}/edit admin
     POST /channels/{channelid}/delete admin
     POST /rules admin
     DELETE /rules/{ruleid} admin

@@ -29,6 +29,8 @@ WHOLE = {
     ("GET", "/channels/{channelid}"),
     ("POST", "/channels/{channelid}/test"),
     ("GET", "/rules"),
+    ("GET", "/rules/{ruleid}/preview"),
+    ("POST", "/rules/preview"),
     ("GET", "/mutes"),
     ("POST", "/mutes"),
     ("DELETE", "/mutes/{muteid}"),

@@ -59,6 +59,7 @@ WHOLE: dict[str, Any] = {
     "lateafter": 30,
     "stuckafter": 900,
     "silentafter": 86_400,
+    "recoverafter": 3,
     "record": "failures",
 }
 DEFINITION = set(JobDraft.model_fields) - {"active", "delay"}

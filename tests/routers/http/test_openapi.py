@@ -30,6 +30,7 @@ MORE_THAN_A_SCHEMA = [
     "POST /channels",
     "PUT /channels/{channelid}",
     "POST /rules",
+    "POST /rules/preview",
     "POST /mutes",
     "POST /issues/{issueid}/acknowledge",
     "POST /users",

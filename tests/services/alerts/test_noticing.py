@@ -641,3 +641,42 @@ async def test_a_mute_that_is_over_goes(database: Database, channel: int) -> Non
     await hold(database, NOON, until=after(600).isoformat())
     await at(database, after(601), sending.tend)
     assert await scalar(database, "SELECT count(*) FROM alertmute") == 0
+
+
+async def test_a_failure_is_over_after_as_many_successes_as_the_job_asks_for(
+    database: Database, channel: int
+) -> None:
+    await add_job(database, interval=60, target=ONCE, recoverafter=3)
+    await fail(database, 0)
+    for number in (1, 2):
+        await succeed(database, 60 * number)
+    assert await known(database) == [("failed", 1, None)]
+    # It begins anew.
+    await fail(database, 180)
+    for number in (4, 5, 6):
+        assert await known(database) == [("failed", 2, None)]
+        await succeed(database, 60 * number)
+    assert await known(database) == [("failed", 2, "recovered")]
+    assert await told(database) == [("opened", "failed"), ("ended", "failed")]
+    # Other kinds wait for nothing.
+    await fail(database, 420)
+    await at(database, after(450), editing.edit, ACTOR, CIPHER, 1, JobPatch.model_validate({"target": None}))
+    assert (await known(database))[1:] == [("failed", 1, "edited")]
+
+
+@pytest.mark.parametrize(
+    ("runs", "tells"), [("FSFSF", 1), ("FSSFSSF", 0), ("FFSSSSF", 0), ("FSFFS", 1), ("SSSSF", 0)]
+)
+async def test_a_rule_counts_failures_among_the_newest_runs(
+    database: Database, channel: int, runs: str, tells: int
+) -> None:
+    await execute(database, "DELETE FROM alertrule")
+    draft = RuleDraft(channelid=channel, after=3, outof=5, recovers=False)
+    await database.transact(channels.add_rule, ACTOR, draft)
+    await add_job(database, interval=60, target=ONCE)
+    for number, run in enumerate(runs):
+        await (fail if run == "F" else succeed)(database, 60 * number)
+    assert await told(database) == [("opened", "failed")] * tells
+    # What it would have sent is what it sent.
+    seen = await database.read(channels.preview, draft)
+    assert (seen.jobs, seen.alerts) == (1, tells)

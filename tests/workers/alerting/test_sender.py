@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from scheduler_api.contracts.alerts.channels import ChannelDraft, NewChannel
 from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.alerts.mutes import MuteDraft
-from scheduler_api.database.alerts.issues import Noticed
+from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.services.alerts import channels, issues, mutes, noticing, sending

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from scheduler_api.contracts.alerts.issues import JobIssueKind
+from scheduler_api.contracts.alerts.issues import JobIssue, JobIssueKind
 from scheduler_api.contracts.values import (
     MAX_ID,
     Input,
@@ -204,10 +204,19 @@ class RuleDraft(Input):
         list[Annotated[JobIssueKind, Field(strict=False)]], Field(min_length=1, max_length=len(JobIssueKind))
     ] = Field(USUAL_KINDS, description="Which kinds of issues.")
     after: int = Field(1, ge=1, le=1000, description="After how many failures in a row it is told of a job.")
+    outof: Annotated[int, Field(ge=2, le=100)] | None = Field(
+        None, description="Not in a row: `after` failures among this many of the newest runs."
+    )
     reminds: bool = Field(
         True, description="Whether it is told again, after 6 hours and then daily, while an issue is open."
     )
     recovers: bool = Field(True, description="Whether it is told when an issue is over.")
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.outof is not None and self.outof < self.after:
+            raise invalid_at("outof", "Must be at least `after`.")
+        return self
 
     @property
     def values(self) -> dict[str, Any]:
@@ -226,6 +235,7 @@ class Rule(Output):
     jobid: int | None
     kinds: list[JobIssueKind]
     after: int
+    outof: int | None
     reminds: bool
     recovers: bool
     createdat: datetime
@@ -235,3 +245,23 @@ class Rule(Output):
     def is_about_all_jobs(self) -> bool:
         """Whether it leaves out no job."""
         return self.project is None and self.tag is None and self.jobid is None
+
+
+class CoveredJob(Output):
+    """A job that a rule is about."""
+
+    jobid: int
+    jobname: str
+
+
+class RulePreview(Output):
+    """What a rule is about, and what it would have sent."""
+
+    words: str = Field(description="The rule in words.")
+    jobs: int = Field(description="How many jobs it covers, counted up to 1,000.")
+    examples: list[CoveredJob] = Field(description="The first of them.")
+    alerts: int = Field(
+        description="About how many alerts it would have sent in the last 7 days: of issues, reminders, and "
+        "that they were over."
+    )
+    issues: list[JobIssue] = Field(description="The newest of these issues.")

@@ -223,6 +223,10 @@ class JobFields(Input):
         description="A job without a success for this many seconds is silent. Default: since the last two "
         "runs that were due.",
     )
+    recoverafter: Count = Field(
+        1,
+        description="After how many runs in a row that finished a failure counts as over.",
+    )
     record: RecordPolicy = Field(
         Record.ALL,
         description="Of which scheduled runs rows are kept: `all`, or `failures`. Then those that finished "

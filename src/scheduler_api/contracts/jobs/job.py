@@ -116,6 +116,7 @@ class JobSummary(Output):
     lateafter: int | None
     stuckafter: int | None
     silentafter: int | None
+    recoverafter: int
     record: Record
     active: bool = Field(description="Whether the job is scheduled.")
     state: JobState = Field(

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from scheduler_api.database.alerts.noticing import COVERS
 from scheduler_api.database.statements import Session, Statement
 
 
@@ -34,6 +35,7 @@ class RuleRow(NamedTuple):
     jobid: int | None
     kinds: list[str]
     after: int
+    outof: int | None
     reminds: bool
     recovers: bool
     createdat: datetime
@@ -75,16 +77,20 @@ NAMED = Statement("SELECT channelid FROM alertchannel WHERE name = :name AND cha
 REMOVE = Statement("DELETE FROM alertchannel WHERE channelid = :channelid")
 COUNT = Statement("SELECT count(*) FROM alertchannel")
 _RULE = """
-    SELECT ruleid, alertrule.channelid, name AS channel, project, tag, jobid, kinds, after, reminds, recovers,
-           alertrule.createdat
-    FROM alertrule JOIN alertchannel USING (channelid)
+    SELECT rule.ruleid, rule.channelid, name AS channel, rule.project, rule.tag, rule.jobid, rule.kinds,
+           rule.after, rule.outof, rule.reminds, rule.recovers, rule.createdat
+    FROM alertrule AS rule JOIN alertchannel USING (channelid)
 """
 RULES = Statement(f"{_RULE} ORDER BY ruleid", RuleRow)
 RULE = Statement(f"{_RULE} WHERE ruleid = :ruleid", RuleRow)
+OF_JOB = Statement(f"{_RULE} JOIN job ON job.jobid = :jobid WHERE {COVERS} ORDER BY ruleid", RuleRow)
 ADD_RULE = Statement(
     """
-    INSERT INTO alertrule (channelid, project, tag, jobid, kinds, after, reminds, recovers, createdat)
-    VALUES (:channelid, :project, :tag, :jobid, :kinds, :after, :reminds, :recovers, :now) RETURNING ruleid
+    INSERT INTO alertrule (
+        channelid, project, tag, jobid, kinds, after, outof, reminds, recovers, createdat
+    ) VALUES (
+        :channelid, :project, :tag, :jobid, :kinds, :after, :outof, :reminds, :recovers, :now
+    ) RETURNING ruleid
     """
 )
 REMOVE_RULE = Statement("DELETE FROM alertrule WHERE ruleid = :ruleid")
@@ -147,6 +153,11 @@ async def count(session: Session) -> int:
 async def rules(session: Session) -> list[RuleRow]:
     """All rules, the oldest first."""
     return await session.all(RULES)
+
+
+async def rules_for(session: Session, jobid: int) -> list[RuleRow]:
+    """The rules that cover a job, the oldest first."""
+    return await session.all(OF_JOB, jobid=jobid)
 
 
 async def rule(session: Session, ruleid: int) -> RuleRow | None:

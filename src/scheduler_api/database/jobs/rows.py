@@ -80,6 +80,7 @@ class JobRow(StateRow):
     lateafter: int | None
     stuckafter: int | None
     silentafter: int | None
+    recoverafter: int
     record: str
     pausereason: str | None
     pauseid: UUID | None

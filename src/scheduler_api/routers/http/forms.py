@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from scheduler_api.contracts.access.users import UserDraft
-from scheduler_api.contracts.alerts.channels import ALLOWED, NEEDED, ChannelDraft, ChannelKind, RuleDraft
+from scheduler_api.contracts.alerts.channels import (
+    ALLOWED,
+    NEEDED,
+    ChannelDraft,
+    ChannelKind,
+    ChannelSecrets,
+    RuleDraft,
+)
 from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
@@ -132,14 +139,19 @@ def _retry_order_of(fields: dict[str, str]) -> RetryOrder:
     return validated({"filter": wanted, "all": fields.get("all", "false")}, RetryOrder)
 
 
-def channel_of(fields: Mapping[str, str]) -> ChannelDraft:
-    """The channel that a form describes, of the fields that its kind has. Raises InvalidInput."""
+def channel_of(fields: Mapping[str, str], kept: ChannelSecrets | None = None) -> ChannelDraft:
+    """The channel that a form describes, of the fields that its kind has. Raises InvalidInput.
+
+    What is secret and left empty is what was `kept` of it.
+    """
     values: dict[str, Any] = {name: text for name, text in fields.items() if text.strip()}
+    if kept is not None:
+        values = kept.model_dump(include={"url", "token", "chat"}, exclude_none=True) | values
     kind = next((kind for kind in ChannelKind if kind == values.get("kind")), None)
     if kind is not None:
-        kept = {"name", "kind", *NEEDED[kind], *ALLOWED.get(kind, ())}
+        own = {"name", "kind", *NEEDED[kind], *ALLOWED.get(kind, ())}
         known = {"url", "token", "chat", "recipients"}
-        values = {name: text for name, text in values.items() if name in kept or name not in known}
+        values = {name: text for name, text in values.items() if name in own or name not in known}
     if "recipients" in values:
         parts = re.split(r"[\s,;]+", values["recipients"])
         values["recipients"] = [part for part in parts if part]

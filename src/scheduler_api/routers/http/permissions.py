@@ -61,6 +61,8 @@ _NEEDED: dict[Role | None, str] = {
         GET /channels
         GET /channels/{channelid}
         GET /rules
+        GET /rules/{ruleid}/preview
+        POST /rules/preview
         GET /mutes
         GET /limits
         GET /calendars
@@ -116,6 +118,7 @@ _NEEDED: dict[Role | None, str] = {
         POST /channels
         PUT /channels/{channelid}
         DELETE /channels/{channelid}
+        POST /channels/{channelid}/edit
         POST /channels/{channelid}/delete
         POST /rules
         DELETE /rules/{ruleid}
@@ -151,6 +154,8 @@ _WHOLE = """
     GET /channels/{channelid}
     POST /channels/{channelid}/test
     GET /rules
+    GET /rules/{ruleid}/preview
+    POST /rules/preview
     GET /mutes
     POST /mutes
     DELETE /mutes/{muteid}

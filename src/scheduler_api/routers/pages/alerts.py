@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.alerts.alerts import AlertState
-from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
+from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft, RulePreview
 from scheduler_api.contracts.alerts.issues import Acknowledgement, IssueState
 from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.values import MAX_ID
@@ -138,6 +138,33 @@ async def test_channel_by_form(channelid: ChannelId, database: DatabaseDep) -> R
     return RedirectResponse(f"/channels?tested={channelid}", 303)
 
 
+@router.page("/channels/{channelid}")
+async def channel_page(channelid: ChannelId, database: DatabaseDep, pages: PagesDep) -> str:
+    """A channel, with the form that changes it."""
+    return await aside(pages.channel, await database.read(channels.get, channelid), {}, ())
+
+
+@own_router.post("/channels/{channelid}/edit")
+async def edit_channel_by_form(
+    channelid: ChannelId,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    cipher: CipherDep,
+    settings: SettingsDep,
+) -> Response:
+    """Change a channel; for browsers, whose forms cannot send PUT. What is secret and left empty stays."""
+    channel = await database.read(channels.get, channelid)
+    try:
+        kept = await database.read(channels.secrets_of, channelid, cipher)
+        draft = channel_of(fields | {"kind": channel.kind}, kept)
+        await database.transact(channels.put, actor, channelid, draft, cipher, can_mail=settings.can_mail)
+    except InvalidInput as error:
+        return HTMLResponse(await aside(pages.channel, channel, fields, error.field_errors), 422)
+    return RedirectResponse(f"/channels#channel-{channelid}", 303)
+
+
 @own_router.post("/channels/{channelid}/delete")
 async def remove_channel_by_form(
     channelid: ChannelId, database: DatabaseDep, actor: ActorDep
@@ -157,6 +184,25 @@ async def add_rule_by_form(
     except InvalidInput as error:
         return HTMLResponse(await _channels(database, pages, settings, fields, error.field_errors), 422)
     return RedirectResponse("/channels", 303)
+
+
+@router.form("/rules/preview", RuleDraft)
+async def preview_rule_by_form(
+    fields: FormFields, database: DatabaseDep, pages: PagesDep, settings: SettingsDep
+) -> Response:
+    """Show what the rule that was typed would do; it stays typed."""
+    try:
+        found = await database.read(channels.preview, rule_of(fields))
+    except InvalidInput as error:
+        return HTMLResponse(await _channels(database, pages, settings, fields, error.field_errors), 422)
+    return HTMLResponse(await _channels(database, pages, settings, fields, (), preview=found))
+
+
+@router.page("/rules/{ruleid:int}/preview")
+async def rule_page(ruleid: RuleId, database: DatabaseDep, pages: PagesDep) -> str:
+    """What a rule is about, and what it would have sent."""
+    found = await database.read(channels.preview_rule, ruleid)
+    return await aside(pages.rule, await database.read(health.clock), found)
 
 
 @own_router.post("/rules/{ruleid}/delete")
@@ -192,8 +238,9 @@ async def _channels(
     fields: dict[str, str],
     field_errors: tuple[FieldError, ...],
     tested: int | None = None,
+    preview: RulePreview | None = None,
 ) -> str:
     found, rules = await database.read(channels.listing), await database.read(channels.rules)
     muted, now = await database.read(mutes.listing), await database.read(health.clock)
-    shown = ChannelsView(found, rules, muted, settings.can_mail, tested)
+    shown = ChannelsView(found, rules, muted, settings.can_mail, tested, preview)
     return await aside(pages.channels, now, shown, fields, field_errors)

@@ -1,6 +1,6 @@
 """Channels and rules: who is told, and of what."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
@@ -9,13 +9,16 @@ from scheduler_api.contracts.alerts.channels import (
     ChannelDraft,
     ChannelKind,
     ChannelSecrets,
+    CoveredJob,
     NewChannel,
     Rule,
     RuleDraft,
+    RulePreview,
 )
+from scheduler_api.contracts.alerts.issues import JobIssue
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.access import projects
-from scheduler_api.database.alerts import channels, outbox
+from scheduler_api.database.alerts import channels, outbox, previews
 from scheduler_api.database.alerts.channels import ChannelRow, RuleRow
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
@@ -26,6 +29,8 @@ from scheduler_api.wording import alerts as words
 
 #: How many there may be: each issue is compared with all rules, and each look goes over all channels.
 MAX_CHANNELS, MAX_RULES = 100, 500
+#: How far back a preview of a rule looks; up to how many jobs it counts, and how many it shows of each.
+PREVIEWED, MAX_COUNTED, SHOWN = timedelta(days=7), 1000, 20
 
 
 async def listing(session: Session) -> list[Channel]:
@@ -94,10 +99,8 @@ async def put(
     _require_mail(draft, can_mail=can_mail)
     if await channels.is_taken(session, draft.name, channelid):
         raise InvalidInput(FieldError(("name",), "There is such a channel already."))
-    secret = None
-    kept = await channels.ciphertext(session, channelid)
-    if draft.kind is ChannelKind.WEBHOOK and kept is not None:
-        secret = ChannelSecrets.model_validate_json(cipher.decrypt(kept)).secret
+    kept = await secrets_of(session, channelid, cipher) if draft.kind is ChannelKind.WEBHOOK else None
+    secret = None if kept is None else kept.secret
     values = {
         "name": draft.name,
         "recipients": draft.recipients,
@@ -180,6 +183,49 @@ async def add_rule(session: Session, now: datetime, actor: Actor, draft: RuleDra
     assert row is not None
     await changes.record(session, now, actor, Event(ChangeAction.RULE_ADDED, after=_rule_said(row)))
     return _rule(row)
+
+
+async def preview(session: Session, draft: RuleDraft) -> RulePreview:
+    """What a rule would be about, and what it would have sent. Raises InvalidInput for no such channel."""
+    channel = await channels.by_id(session, draft.channelid)
+    if channel is None:
+        raise InvalidInput(FieldError(("channelid",), "There is no such channel."))
+    now = await definitions.clock(session)
+    row = RuleRow(ruleid=0, channel=channel.name, createdat=now, **draft.values)
+    return await _previewed(session, now, row)
+
+
+async def preview_rule(session: Session, ruleid: int) -> RulePreview:
+    """The same of a rule that is there. Raises RuleNotFound."""
+    row = await channels.rule(session, ruleid)
+    if row is None:
+        raise RuleNotFound(ruleid)
+    return await _previewed(session, await definitions.clock(session), row)
+
+
+async def _previewed(session: Session, now: datetime, row: RuleRow) -> RulePreview:
+    names = ("project", "tag", "jobid", "kinds", "after", "outof", "reminds", "recovers")
+    rule, since = {name: getattr(row, name) for name in names}, now - PREVIEWED
+    jobs = await previews.some_jobs(session, rule, SHOWN)
+    found = await previews.some_issues(session, rule, since, SHOWN)
+    return RulePreview(
+        words=words.rule_in_words(row),
+        jobs=await previews.count_jobs(session, rule, MAX_COUNTED),
+        examples=[CoveredJob.model_validate(job._asdict()) for job in jobs],
+        alerts=await previews.count_alerts(session, rule, since),
+        issues=[JobIssue.model_validate(issue._asdict()) for issue in found],
+    )
+
+
+async def rules_for(session: Session, jobid: int) -> list[Rule]:
+    """The rules that cover a job, the oldest first."""
+    return [_rule(row) for row in await channels.rules_for(session, jobid)]
+
+
+async def secrets_of(session: Session, channelid: int, cipher: Cipher) -> ChannelSecrets | None:
+    """What is secret of a channel, for who changes the rest; None: nothing. Raises SecretsUnavailable."""
+    kept = await channels.ciphertext(session, channelid)
+    return None if kept is None else ChannelSecrets.model_validate_json(cipher.decrypt(kept))
 
 
 async def remove_rule(session: Session, now: datetime, actor: Actor, ruleid: int) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
-from scheduler_api.database.alerts import issues
-from scheduler_api.database.alerts.issues import Noticed
+from scheduler_api.database.alerts import noticing as statements
+from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.statements import Session
 
 #: What is wrong only with a job that is to run by its schedule.
@@ -25,7 +25,7 @@ async def notice(session: Session, now: datetime, noticed: Iterable[Noticed]) ->
         known = together.get((one.jobid, one.kind))
         together[one.jobid, one.kind] = one if known is None else known.and_then(one)
     if together:
-        await issues.open_or_extend(session, now, list(together.values()))
+        await statements.open_or_extend(session, now, list(together.values()))
 
 
 async def succeeded(session: Session, now: datetime, began: dict[int, datetime]) -> None:
@@ -69,4 +69,4 @@ async def _end(
     jobs: dict[int, datetime] | dict[int, None],
 ) -> None:
     if jobs:
-        await issues.close(session, now, ending, kinds, jobs)
+        await statements.close(session, now, ending, kinds, jobs)

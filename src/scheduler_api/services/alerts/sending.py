@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from scheduler_api.contracts.alerts.channels import ChannelKind
-from scheduler_api.database.alerts import issues, outbox
+from scheduler_api.database.alerts import issues, noticing, outbox
 from scheduler_api.database.alerts.outbox import Holding, TakenChannel, WaitingAlert
 from scheduler_api.database.statements import Session
 from scheduler_api.services.alerts import mutes
@@ -100,8 +100,8 @@ async def refused(session: Session, now: datetime, taken: Taken, why: Rejection)
 async def tend(session: Session, now: datetime) -> None:
     """Remind of issues that have been open for long, and forget what is old."""
     await mutes.move_on(session, now)
-    await issues.remind(session, now, REMIND)
-    await issues.calm(session, now, REMIND)
+    await noticing.remind(session, now, REMIND)
+    await noticing.calm(session, now, REMIND)
     await outbox.give_up_lost(session, now)
     await outbox.prune(session, now - KEPT, PRUNE)
     await issues.prune(session, now - KEPT, PRUNE)

@@ -15,7 +15,7 @@ from scheduler_api import metrics
 from scheduler_api.actors import SCHEDULE
 from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.jobs.actions import Pause
-from scheduler_api.database.alerts.issues import Noticed
+from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.runs import following, logs, standing
 from scheduler_api.database.runs import settling as statements

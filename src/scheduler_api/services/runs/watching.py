@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from scheduler_api.computing import in_turns
 from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
-from scheduler_api.database.alerts import issues
-from scheduler_api.database.alerts.issues import Noticed
+from scheduler_api.database.alerts import noticing as statements
+from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import watching
 from scheduler_api.database.runs.watching import SuspectRun, WatchedJob
@@ -143,4 +143,4 @@ async def clear(session: Session, now: datetime) -> None:
     ended = await watching.no_longer_stuck(session, MAX_OVER)
     for kind, jobids in ((JobIssueKind.LATE, begun), (JobIssueKind.STUCK, ended)):
         if jobids:
-            await issues.close(session, now, IssueEnding.RECOVERED, [kind], dict.fromkeys(jobids))
+            await statements.close(session, now, IssueEnding.RECOVERED, [kind], dict.fromkeys(jobids))

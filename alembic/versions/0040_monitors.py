@@ -19,6 +19,7 @@ REASONS = (
     "'misfire', 'paused', 'excluded', 'overlap', 'dst-gap', 'until', 'superseded', 'deleted', 'request', "
     "'cancelled'"
 )
+ENDINGS = "'recovered', 'edited', 'paused', 'resumed', 'deleted'"
 ACTIONS = (
     "'created', 'edited', 'paused', 'resumed', 'deleted', 'skipped', 'repaired', 'started', 'backfilled', "
     "'retried', 'cancelled', 'secretadded', 'secretremoved', 'limitset', 'limitremoved', 'restoreconfirmed', "
@@ -42,11 +43,14 @@ def upgrade() -> None:
     op.execute("ALTER TABLE alertrule ADD COLUMN outof integer")
     op.execute("ALTER TABLE alertrule ADD CONSTRAINT ck_alertrule_outof CHECK (outof >= after) NOT VALID")
     _allow("joblog", "known_reason", "reason", f"{REASONS}, 'unreported'")
-    _allow("auditevent", "action", "action", f"{ACTIONS}, 'addresschanged'")
+    _allow("jobissue", "ending", "ending", f"{ENDINGS}, 'closed'")
+    _allow("auditevent", "action", "action", f"{ACTIONS}, 'addresschanged', 'issueclosed'")
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM auditevent WHERE action = 'addresschanged'")
+    op.execute("DELETE FROM auditevent WHERE action IN ('addresschanged', 'issueclosed')")
+    op.execute("UPDATE jobissue SET ending = 'recovered' WHERE ending = 'closed'")
+    _allow("jobissue", "ending", "ending", ENDINGS)
     op.execute("UPDATE joblog SET reason = 'misfire' WHERE reason = 'unreported'")
     _allow("joblog", "known_reason", "reason", REASONS)
     _allow("auditevent", "action", "action", ACTIONS)

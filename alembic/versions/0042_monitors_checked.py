@@ -14,6 +14,7 @@ def upgrade() -> None:
         ("job", "ck_job_watched"),
         ("alertrule", "ck_alertrule_outof"),
         ("joblog", "ck_joblog_known_reason"),
+        ("jobissue", "ck_jobissue_ending"),
         ("auditevent", "ck_auditevent_action"),
     ):
         op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")

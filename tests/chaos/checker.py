@@ -10,6 +10,7 @@ from tests.chaos.coverage import Coverage, can_be_judged, twice
 from tests.chaos.evidence import Attempt, Evidence, Order, Request, deletion
 from tests.chaos.lateness import Lateness
 from tests.chaos.statuses import Statuses
+from tests.chaos.told import check_alerts
 
 UNAVAILABLE = 503
 #: Who repeats a request with its key may find the first still under way; what comes of that is open.
@@ -44,7 +45,17 @@ def check(evidence: Evidence) -> Verdict:
             unjudged += 1
         found += judged.check(case)
         found += lateness.check(case)
-    for rule in (_unsettled, _rewritten, _deliveries, _successes, _attempts, _orders, _orders_kept, _rest):
+    for rule in (
+        _unsettled,
+        _rewritten,
+        _deliveries,
+        _successes,
+        _attempts,
+        _orders,
+        _orders_kept,
+        _rest,
+        check_alerts,
+    ):
         found += rule(evidence)
     return Verdict(occurrences, found, unjudged)
 
@@ -186,3 +197,17 @@ def _rest(evidence: Evidence) -> Iterator[str]:
     made = [made.jobid for made in evidence.made]
     for jobid in {jobid for jobid in made if made.count(jobid) > 1}:
         yield f"shared job: job {jobid} is the answer to two creations"
+
+
+#: What is looked for beside each job's own history.
+RULES = (
+    _unsettled,
+    _rewritten,
+    _deliveries,
+    _successes,
+    _attempts,
+    _orders,
+    _orders_kept,
+    _rest,
+    check_alerts,
+)

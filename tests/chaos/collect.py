@@ -5,7 +5,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.chaos.evidence import Attempt, Audit, Change, Connections, Evidence, Fault, Log, Rewrite
+from tests.chaos.evidence import (
+    Alert,
+    Attempt,
+    Audit,
+    Change,
+    Connections,
+    Evidence,
+    Fault,
+    Issue,
+    Log,
+    Rewrite,
+)
 from tests.chaos.fleet import Fleet
 from tests.chaos.people import People
 from tests.chaos.plan import POOLS
@@ -60,6 +71,13 @@ ATTEMPTS = """
 SELECT logid, attempt, startedat, finishedat, outcome, replica, failure, httpstatus FROM logattempt
 """
 CHANGES = "SELECT jobid, at, action, before::text, after::text FROM auditevent ORDER BY changeid"
+ISSUES = "SELECT issueid, jobid, kind, flapping, endedat FROM jobissue ORDER BY issueid"
+#: That a message was held back, or given up as its issue was over, there are no mutes for.
+ALERTS = """
+SELECT alertid, channelid, issueid, event, at, CAST(messageid AS text) AS messageid, sentat
+FROM alert ORDER BY alertid
+"""
+UNTOLD = "SELECT count(*) AS count FROM alert WHERE sentat IS NULL AND deadat IS NULL"
 #: Who holds the rows that are overdue: the transaction that changed one last, if it is under way still.
 HOLDERS = """
 SELECT logid, jobid, joblog.status, nextrun, leaseuntil, joblog.xmin, joblog.xmax, activity.pid,
@@ -118,6 +136,19 @@ async def jobids(postgres: Postgres) -> list[int]:
     return [row["jobid"] for row in await postgres.fetch(JOBIDS)]
 
 
+async def untold(postgres: Postgres) -> int:
+    """How many alerts wait to be sent."""
+    (row,) = await postgres.fetch(UNTOLD)
+    count: int = row["count"]
+    return count
+
+
+async def channels(postgres: Postgres) -> str:
+    """How sending to channels stands, by the database's clock."""
+    rows = await postgres.fetch("SELECT clock_timestamp() AS now, alertchannel.* FROM alertchannel")
+    return "\n".join(str(dict(row)) for row in rows)
+
+
 async def clock(postgres: Postgres) -> datetime:
     """The database's clock."""
     (row,) = await postgres.fetch("SELECT clock_timestamp() AS now")
@@ -148,6 +179,10 @@ async def evidence(
         orders=people.orders,
         audits=audited,
         connections=connected,
+        issues=[Issue(*row) for row in await postgres.fetch(ISSUES)],
+        channels=[row["channelid"] for row in await postgres.fetch("SELECT channelid FROM alertchannel")],
+        alerts=[Alert(*row) for row in await postgres.fetch(ALERTS)],
+        messages=target.messages(),
         deaths=fleet.deaths,
         faults=faults,
     )

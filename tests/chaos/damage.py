@@ -52,6 +52,19 @@ def with_request(evidence: Evidence, one: Request) -> Evidence:
     return replace(evidence, requests=[*evidence.requests, one])
 
 
+def with_alert(evidence: Evidence, alertid: int, **changes: object) -> Evidence:
+    """With an alert changed."""
+    alerts = [
+        one._replace(**changes) if one.alertid == alertid else one  # type: ignore[arg-type]
+        for one in evidence.alerts
+    ]
+    return replace(evidence, alerts=alerts)
+
+
+def without_alert(evidence: Evidence, alertid: int) -> Evidence:
+    return replace(evidence, alerts=[one for one in evidence.alerts if one.alertid != alertid])
+
+
 def with_fault(evidence: Evidence, fault: Fault) -> Evidence:
     return replace(evidence, faults=[*evidence.faults, fault])
 

@@ -123,6 +123,35 @@ class Request(NamedTuple):
     """When it arrived, by the clock of this machine; None: nobody looked."""
 
 
+class Issue(NamedTuple):
+    """A row of jobissue."""
+
+    issueid: int
+    jobid: int
+    kind: str
+    flapping: bool
+    endedat: datetime | None
+
+
+class Alert(NamedTuple):
+    """A row of the outbox."""
+
+    alertid: int
+    channelid: int
+    issueid: int
+    event: str
+    at: datetime
+    messageid: str | None
+    sentat: datetime | None
+
+
+class Message(NamedTuple):
+    """What the receiver of alerts wrote down before it answered."""
+
+    messageid: str
+    at: datetime
+
+
 class Order(NamedTuple):
     """A request to the service, and its answer."""
 
@@ -177,6 +206,11 @@ class Evidence:
     orders: Sequence[Order]
     audits: Sequence[Audit]
     connections: Connections
+    issues: Sequence[Issue] = ()
+    channels: Sequence[int] = ()
+    """Each of them is told of all jobs."""
+    alerts: Sequence[Alert] = ()
+    messages: Sequence[Message] = ()
     deaths: Sequence[str] = ()
     """Replicas that ended without being told to, or not as they should."""
     faults: Sequence[Fault] = ()

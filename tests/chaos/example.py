@@ -3,14 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 from tests.chaos.evidence import (
+    Alert,
     Attempt,
     Audit,
     Change,
     Connections,
     Evidence,
     Fault,
+    Issue,
     Log,
     Made,
+    Message,
     Order,
     Request,
     deletion,
@@ -187,5 +190,19 @@ def clean() -> Evidence:
         ],
         audits=[Audit(PLAIN, True, "[]"), Audit(CALLING, True, "[]")],
         connections=Connections(17, 15, 0),
+        issues=[
+            Issue(1, CALLING, "failed", False, at(6.1)),
+            Issue(2, DROPPING, "missed", False, None),
+            Issue(3, SLOW, "late", False, at(5)),
+            Issue(4, CALLING, "failed", True, at(9)),
+        ],
+        channels=[1],
+        alerts=[
+            Alert(1, 1, 1, "opened", at(4.1), "msg-a", at(5)),
+            Alert(2, 1, 1, "ended", at(6.1), "msg-b", at(7)),
+            Alert(3, 1, 2, "opened", at(15.5), "msg-b", at(17)),
+        ],
+        # What was sent when a replica was killed is sent again.
+        messages=[Message("msg-a", at(4.6)), Message("msg-a", at(4.9)), Message("msg-b", at(16.8))],
         faults=[Fault("kill a replica", at(0.5), at(0.5), 6.0, replica="vm:2")],
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+from cryptography.fernet import Fernet
 
 from scheduler_api import tokens
 from tests.chaos import checker, clocks, collect, machine, target
@@ -30,6 +31,8 @@ from tests.processes.smith import Smith
 
 #: Jobs that are created at once.
 CREATORS = 8
+#: Channels that are told of all jobs.
+CHANNELS = 8
 
 
 class Site(NamedTuple):
@@ -56,7 +59,7 @@ async def run(plan: Plan) -> Report:
                     await _create(site)
                     await _rage(site)
                     rested = await _heal(site, papers)
-                evidence = await _look(site)
+                evidence = await _look(site, papers)
         verdict = checker.check(evidence)
         report = Report(plan, deeds, evidence, verdict, site.fleet.started, rested)
         papers.keep(report)
@@ -101,6 +104,8 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         asking = {"SCHEDULER_AUTH": "required", "SCHEDULER_BOOTSTRAP_KEY_FILE": str(folder / "key")}
         # The target is on this machine.
         asking["SCHEDULER_TARGET_NETWORKS"] = "127.0.0.0/8"
+        # Of the address of the channel.
+        asking["SCHEDULER_SECRET_KEY"] = Fernet.generate_key().decode()
         (folder / "key").write_text(key)
         settings = plan.settings | asking
         fleet = Fleet(smith, plan.replicas, postgres.dsn(proxy.ports), settings, papers.folder, deeds)
@@ -108,6 +113,7 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         await fleet.start()
         people = People(plan, deeds, fleet, session, receiver.urls)
         people.passes = [bearer(key), await signed_in(session, fleet.serving[0], key)]
+        await _tell_of_issues(session, fleet.serving[0], key, receiver.alerts)
         yield Site(plan, deeds, postgres, proxy, fleet, people, receiver)
 
 
@@ -118,6 +124,18 @@ def _comes_up(plan: Plan, deeds: Deeds, *kinds: str) -> bool:
 def _session() -> aiohttp.ClientSession:
     # Replicas come and go: a connection that is kept is a connection to the dead.
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+
+
+async def _tell_of_issues(session: aiohttp.ClientSession, url: str, key: str, address: str) -> None:
+    """Add channels, each of which is told of all jobs: so there are many messages whose senders may die."""
+    for number in range(CHANNELS):
+        channel = {"name": f"chaos {number}", "kind": "webhook", "url": address}
+        async with session.post(f"{url}/channels", json=channel, headers=bearer(key)) as added:
+            added.raise_for_status()
+            channelid = (await added.json())["channelid"]
+        # The first one has a rule already; that another says the same tells nobody twice.
+        async with session.post(f"{url}/rules", json={"channelid": channelid}, headers=bearer(key)) as added:
+            added.raise_for_status()
 
 
 async def _migrate(postgres: Postgres, port: int) -> None:
@@ -175,7 +193,16 @@ async def _heal(site: Site, papers: Papers) -> float:
     return time.monotonic() - since
 
 
-async def _look(site: Site) -> Evidence:
+async def _until_told(site: Site, papers: Papers) -> None:
+    """Wait until no alert waits to be sent: much at once is told together, a minute later at most."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(site.plan.grace):
+            while await collect.untold(site.postgres):
+                await asyncio.sleep(0.2)
+    papers.write("channels.txt", await collect.channels(site.postgres))
+
+
+async def _look(site: Site, papers: Papers) -> Evidence:
     """Look at the service while it lives, then stop it, and look at what it leaves."""
     async with asyncio.timeout(site.plan.grace):
         await site.fleet.complete()
@@ -183,6 +210,7 @@ async def _look(site: Site) -> Evidence:
     audits = await collect.audits(site.people, jobids)
     connections = await collect.connections(site.postgres, site.plan.replicas)
     now = await collect.clock(site.postgres)
+    await _until_told(site, papers)
     await site.fleet.stop()
     found = await collect.evidence(
         now, site.postgres, site.people, site.target, site.fleet, audits, connections, site.deeds.done

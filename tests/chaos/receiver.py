@@ -21,7 +21,7 @@ from aiohttp import web
 TIMEOUT = 2
 #: How many of all answers take their time: somebody always waits for one when a replica dies.
 SLOW_SHARE = 0.2
-CONTROL = "/control"
+CONTROL, ALERTS = "/control", "/alerts"
 BAD_WAYS = ("error", "hang", "drip", "reset", "redirect", "busy")
 #: The status of an answer that arrives whole and in time.
 STATUSES = {"good": 200, "error": 500, "redirect": 302, "busy": 429}
@@ -43,6 +43,8 @@ class Receiver:
             self._share, self._ways = told["share"], told["ways"]
             self._random.seed(told["seed"])
             return web.Response()
+        if request.path == ALERTS:
+            return await self._alert(request)
         way = self._random.choice(self._ways) if self._random.random() < self._share else "good"
         line = json.loads(body) | {
             "id": request.headers.get("webhook-id"),
@@ -50,11 +52,20 @@ class Receiver:
             "way": way,
             "at": time.time(),
         }
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        self._write(line)
         if self._random.random() < SLOW_SHARE:
             await asyncio.sleep(self._random.uniform(0.1, 0.6 * TIMEOUT))
         return await self._answer(request, way)
+
+    async def _alert(self, request: web.BaseRequest) -> web.Response:
+        """Take an alert: who sends it may die before it is answered."""
+        self._write({"message": request.headers["webhook-id"], "at": time.time()})
+        await asyncio.sleep(self._random.uniform(0, 2))
+        return web.Response()
+
+    def _write(self, line: dict[str, object]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
 
     async def _answer(self, request: web.BaseRequest, way: str) -> web.StreamResponse:
         match way:

@@ -13,6 +13,7 @@ from tests.chaos.collect import recoveries
 from tests.chaos.evidence import Evidence
 from tests.chaos.lateness import Lateness
 from tests.chaos.plan import Deeds, Plan
+from tests.chaos.told import delays
 
 SHOWN = 40
 
@@ -86,6 +87,8 @@ class Report:
                 _spread([r.total_seconds() for r in recoveries(evidence, deeds.kills)]),
             ),
             ("database back after a crash", _spread(deeds.recoveries)),
+            ("issues, alerts and messages", self._alerts()),
+            ("alerts until they arrived", _spread(delays(evidence))),
             ("requests to the service", self._answers()),
             (
                 "connections at rest",
@@ -160,6 +163,15 @@ class Report:
             and log.jobid not in paused
             and (log.host is not None) == calling
         ]
+
+    def _alerts(self) -> str:
+        evidence = self.evidence
+        once = len({message.messageid for message in evidence.messages})
+        again = len(evidence.messages) - once
+        return (
+            f"{len(evidence.issues):,} issues, {len(evidence.alerts):,} alerts in {once:,} messages,"
+            f" {again:,} of them again"
+        )
 
     def _answers(self) -> str:
         counts: Counter[str] = Counter()

@@ -8,11 +8,12 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
-from tests.chaos.evidence import Request
-from tests.chaos.receiver import CONTROL
+from tests.chaos.evidence import Message, Request
+from tests.chaos.receiver import ALERTS, CONTROL
 
 ROOT = Path(__file__).parents[2]
 #: Ports, each a host of its own to the service: one that it leaves alone for a while is not all of them.
@@ -27,6 +28,7 @@ class Target:
         self._session = session
         self.urls = [f"http://127.0.0.1:{port}/hook" for port in ports]
         self._control = f"http://127.0.0.1:{ports[0]}{CONTROL}"
+        self.alerts = f"http://127.0.0.1:{ports[0]}{ALERTS}"
 
     async def behave(self, share: float, ways: Sequence[str], seed: int) -> None:
         """Answer a share of the requests in bad ways from now on."""
@@ -36,8 +38,6 @@ class Target:
 
     def requests(self) -> list[Request]:
         """Everything that it was asked, in order."""
-        with self._path.open(encoding="utf-8") as lines:
-            told = [json.loads(line) for line in lines]
         return [
             Request(
                 str(one["id"]),
@@ -46,8 +46,18 @@ class Target:
                 one["answer"],
                 datetime.fromtimestamp(one["at"], UTC),
             )
-            for one in told
+            for one in self._lines()
+            if "message" not in one
         ]
+
+    def messages(self) -> list[Message]:
+        """The alerts that it was sent, in order."""
+        lines = [one for one in self._lines() if "message" in one]
+        return [Message(one["message"], datetime.fromtimestamp(one["at"], UTC)) for one in lines]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        with self._path.open(encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
 
 
 @contextlib.asynccontextmanager

@@ -26,12 +26,14 @@ from tests.chaos.damage import (
     uncalled,
     unexplained_loss,
     unsent,
+    with_alert,
     with_change,
     with_fault,
     with_log,
     with_order,
     with_request,
     without,
+    without_alert,
 )
 from tests.chaos.evidence import (
     Audit,
@@ -39,6 +41,7 @@ from tests.chaos.evidence import (
     Connections,
     Evidence,
     Fault,
+    Message,
     Order,
     Rewrite,
     deletion,
@@ -156,6 +159,18 @@ DAMAGE: dict[str, tuple[Plant, str]] = {
     "late next attempt": (
         lambda e: retried(retried(e, SLOW, 0, 1, finishedat=at(0.1)), SLOW, 0, 2, startedat=at(8)),
         "late",
+    ),
+    "alert that was not sent": (lambda e: with_alert(e, 3, sentat=None, messageid=None), "untold"),
+    "alert that counts as sent, and did not arrive": (
+        lambda e: with_alert(e, 3, messageid="msg-c"),
+        "untold",
+    ),
+    "issue that nothing tells of": (lambda e: without_alert(e, 3), "untold"),
+    "issue that one of the channels is not told of": (lambda e: replace(e, channels=[1, 2]), "untold"),
+    "end of an issue that nothing tells of": (lambda e: without_alert(e, 2), "untold"),
+    "message that no alert explains": (
+        lambda e: replace(e, messages=[*e.messages, Message("msg-d", at(8))]),
+        "unexplained",
     ),
     "call lost by a replica that was well": (unexplained_loss, "needless"),
     "request without an attempt": (lambda e: with_request(e, request(CALLING, 6, 2)), "unexplained"),

@@ -142,3 +142,31 @@ async def test_a_channel_that_is_away_gets_everything_when_it_is_back(
     last = {message["messageid"]: message for _, body in receiver.requests if (message := json.loads(body))}
     told = [one["jobid"] for message in last.values() for one in message["alerts"]]
     assert sorted(jobid for jobid in told if jobid is not None) == [1, 2, 3, 4]
+
+
+async def test_a_target_that_hangs_and_a_monitor_without_a_report_are_told(
+    database: Database, worker_database: URL, target: Receiver, receiver: Receiver
+) -> None:
+    """From the schedule to the message, with nothing pushed on."""
+    go_on = target.hold()
+    async with (
+        services(1, worker_database, SCHEDULER_SECRET_KEY=KEY) as (service,),
+        AsyncClient(base_url=service.url, timeout=PATIENCE) as client,
+    ):
+        await client.post("/channels", json={"name": "hook", "kind": "webhook", "url": receiver.url})
+        hanging = {"url": target.url, "retries": 0, "timeout": 1}
+        assert (
+            await client.post("/jobs", json={"jobname": "Hangs", "delay": 1, "target": hanging})
+        ).status_code == 201
+        expected = {"jobname": "Backup", "delay": 1, "grace": 1, "monitor": {}}
+        assert (await client.post("/jobs", json=expected)).status_code == 201
+        await until(database, "SELECT count(*) = 2 AND bool_and(sentat IS NOT NULL) FROM alert")
+    go_on.set()
+    entries = [one for _, body in receiver.requests for one in json.loads(body)["alerts"]]
+    told = [one["facts"] | {"event": one["event"]} for one in entries]
+    assert sorted((one["jobname"], one["kind"], one["event"]) for one in told) == [
+        ("Backup", "missed", "opened"),
+        ("Hangs", "failed", "opened"),
+    ]
+    (error,) = [one["error"] for one in told if one["kind"] == "failed"]
+    assert error.startswith("The target did not answer in full within 1 s.")

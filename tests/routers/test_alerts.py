@@ -80,6 +80,29 @@ async def test_who_acknowledges_an_issue_is_named_and_nobody_is_reminded(
     assert (over.status_code, over.json()["code"]) == (409, "issue_is_over")
 
 
+async def test_an_issue_is_closed_by_hand_and_its_channels_are_told(
+    client: AsyncClient, database: Database
+) -> None:
+    await add_job(database, due=None, active=False, jobname="Once")
+    await client.post("/channels", json=SLACK)
+    await notice(database, JobIssueKind.FAILED, JobIssueKind.MISSED)
+    closed = await client.post("/issues/1/close")
+    assert (closed.status_code, closed.json()["ending"]) == (200, "closed")
+    assert [one["kind"] for one in (await client.get("/issues")).json()] == ["missed"]
+    assert (await client.post("/issues/1/close")).json()["code"] == "issue_is_over"
+    told = (await client.get("/alerts")).json()
+    assert [(one["event"], one["issueid"]) for one in told] == [("ended", 1), ("opened", 2), ("opened", 1)]
+    # What is noticed afterwards is another one.
+    await notice(database, JobIssueKind.FAILED)
+    assert [one["issueid"] for one in (await client.get("/issues")).json()] == [3, 2]
+    page = await client.post("/issues/3/close", headers=FORM, data={"a": ""})
+    assert (page.status_code, page.headers["location"]) == (303, "/issues/3")
+    assert "closed" in (await client.get("/issues/3", headers=HTML)).text
+    events = (await client.get("/jobs/1/changes")).json()
+    assert [event["action"] for event in events] == ["issueclosed", "issueclosed"]
+    assert (await client.post("/issues/99/close")).status_code == 404
+
+
 async def test_the_first_channel_is_told_of_everything_and_no_answer_says_what_is_secret_of_it(
     client: AsyncClient, database: Database
 ) -> None:

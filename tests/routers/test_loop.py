@@ -142,6 +142,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/issues"): both("limit=1000"),
     ("GET", "/issues/{issueid}"): both(),
     ("POST", "/issues/{issueid}/acknowledge"): [of_json({}), EMPTY_FORM, *INVALID, *BROKEN_FORM],
+    ("POST", "/issues/{issueid}/close"): [Ask((200,)), EMPTY_FORM],
     ("GET", "/alerts"): both("limit=1000"),
     ("POST", "/alerts/{alertid}/retry"): [Ask((204,)), EMPTY_FORM],
     ("GET", "/channels"): both(),

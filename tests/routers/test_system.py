@@ -94,6 +94,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "GET /issues",
         "GET /issues/{issueid}",
         "POST /issues/{issueid}/acknowledge",
+        "POST /issues/{issueid}/close",
         "GET /alerts",
         "POST /alerts/{alertid}/retry",
         "GET /channels",

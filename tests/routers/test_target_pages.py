@@ -410,7 +410,8 @@ def hostile_job() -> Job:
     )
     values: dict[str, Any] = dict.fromkeys(Job.model_fields) | {
         "jobid": 1, "jobname": MARKUP, "timezone": "UTC", "overlap": True, "state": JobState.ACTIVE,
-        "exclude": [], "tags": [], "recoverafter": 1, "misfire": Misfire.ONCE, "dstgap": Gap.AFTER, "dstfold": Fold.ONCE,
+        "exclude": [], "tags": [], "misfire": Misfire.ONCE, "dstgap": Gap.AFTER, "dstfold": Fold.ONCE,
+        "recoverafter": 1,
     }  # fmt: skip
     return Job.model_construct(**(values | {"target": target}))
 

@@ -5,9 +5,16 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from scheduler_api.app import create_app
+from scheduler_api.database.engine import Database
+from scheduler_api.settings import Settings
 from scheduler_api.workers import heartbeat, loops
+from scheduler_api.workers.alerting.sender import Sender
 from scheduler_api.workers.heartbeat import Heartbeat
 from scheduler_api.workers.loops import Loop
 from tests.receiver import Receiver, receiving
@@ -70,6 +77,37 @@ async def test_they_begin_and_end_with_the_service(
     assert {request.path for request, _ in receiver.requests} == {"/hook/here"}
     async with heartbeat.sent(None, list):
         assert "heartbeat" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def test_a_replica_that_sends_no_alerts_sends_no_heartbeat(
+    application: FastAPI, database: Database, settings: Settings, receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name in ("EVERY", "AGAIN"):
+        monkeypatch.setattr(heartbeat, name, 0.01)
+    is_broken = False
+    step = Sender._step
+
+    async def broken(sender: Sender) -> float:
+        if is_broken:
+            raise RuntimeError("It does not send.")
+        return await step(sender)
+
+    monkeypatch.setattr(Sender, "_step", broken)
+    monkeypatch.setattr("scheduler_api.workers.alerting.sender.EVERY", 0.01)
+    own = {"ticker": True, "heartbeat_url": SecretStr(receiver.url)}
+    app = create_app(settings.model_copy(update=own))
+    async with LifespanManager(app), asyncio.timeout(PATIENCE):
+        await receiver.arrived(1)
+        with capture_logs() as said:
+            is_broken = True
+            while not any(line["event"] == "no heartbeat is sent" for line in said):
+                await asyncio.sleep(0.01)
+        (why,) = {line["because"] for line in said if line["event"] == "no heartbeat is sent"}
+        assert "sending of alerts" in why
+        count = len(receiver.requests)
+        is_broken = False
+        await receiver.arrived(count + 1)
 
 
 async def test_a_loop_that_failed_once_or_is_silent_or_has_ended_is_at_a_standstill(

@@ -641,7 +641,7 @@ auditevent = Table(
         "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
         "'projectadded', 'projectremoved', 'secretset', 'projectchanged', 'channeladded', 'channelchanged', "
         "'channelremoved', 'ruleadded', 'ruleremoved', 'acknowledged', 'redriven', 'muteadded', "
-        "'muteremoved', 'addresschanged')",
+        "'muteremoved', 'addresschanged', 'issueclosed')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),
@@ -793,7 +793,9 @@ jobissue = Table(
     CheckConstraint("kind IN ('failed', 'missed', 'late', 'stuck', 'silent', 'paused')", name="kind"),
     CheckConstraint("times >= 1", name="times"),
     CheckConstraint("(endedat IS NULL) = (ending IS NULL)", name="endedat"),
-    CheckConstraint("ending IN ('recovered', 'edited', 'paused', 'resumed', 'deleted')", name="ending"),
+    CheckConstraint(
+        "ending IN ('recovered', 'edited', 'paused', 'resumed', 'deleted', 'closed')", name="ending"
+    ),
     CheckConstraint("(ackedby IS NULL) = (ackedat IS NULL)", name="ackedat"),
     CheckConstraint("ackedat IS NOT NULL OR ackeduntil IS NULL", name="ackeduntil"),
     Index("ix_jobissue_open", "jobid", "kind", unique=True, postgresql_where=text("endedat IS NULL")),

@@ -51,3 +51,9 @@ async def acknowledge_issue(
 ) -> JobIssue:
     """Acknowledge an open issue: no reminders are sent. A message is still sent when it is over."""
     return await changes.make(issues.acknowledge, actor, issueid, order)
+
+
+@router.post("/issues/{issueid}/close", responses=answers(404, 409, 422, 503) | back("the issue"))
+async def close_issue(issueid: IssueId, changes: ChangesDep, actor: ActorDep) -> JobIssue:
+    """Close an open issue. Its channels are told, and what is noticed from then on opens another."""
+    return await changes.make(issues.close, actor, issueid)

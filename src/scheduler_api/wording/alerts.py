@@ -65,6 +65,7 @@ _ENDED = {
     IssueEnding.PAUSED: "was paused",
     IssueEnding.RESUMED: "was resumed",
     IssueEnding.DELETED: "was deleted",
+    IssueEnding.CLOSED: "was closed by hand",
 }
 
 
@@ -181,6 +182,8 @@ def title_of(event: AlertEvent, facts: Facts) -> str:
         if facts.flapping:
             return f"{name} is stable"
         how = None if facts.ending is None else _ENDED.get(facts.ending)
+        if facts.ending is IssueEnding.CLOSED:
+            return f"The issue of {name} {how}"
         return f"{name} recovered" if how is None else f"Closed: {name} {how}"
     if facts.flapping and event is AlertEvent.OPENED:
         return f"{name} is flapping"

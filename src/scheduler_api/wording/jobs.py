@@ -82,6 +82,7 @@ DONE = {
     ChangeAction.MUTE_ADDED: "{mute}",
     ChangeAction.MUTE_REMOVED: "{mute}",
     ChangeAction.ACKNOWLEDGED: "issue {issueid}, {kind}",
+    ChangeAction.ISSUE_CLOSED: "issue {issueid}, {kind}",
     ChangeAction.REDRIVEN: "alert {alertid}",
 }
 
@@ -116,6 +117,7 @@ ACTIONS = {
     ChangeAction.RULE_REMOVED: "rule removed",
     ChangeAction.REDRIVEN: "alert sent again",
     ChangeAction.ADDRESS_CHANGED: "address changed",
+    ChangeAction.ISSUE_CLOSED: "issue closed",
     ChangeAction.MUTE_ADDED: "mute added",
     ChangeAction.MUTE_REMOVED: "mute removed",
 }

@@ -79,6 +79,7 @@ TABLE = """
     GET /calendars/{name} viewer
     POST /schedules/preview viewer
     POST /issues/{issueid}/acknowledge operator
+    POST /issues/{issueid}/close operator
     POST /alerts/{alertid}/retry operator
     POST /channels/{channelid}/test operator
     POST /jobs/run operator

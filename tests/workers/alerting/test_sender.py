@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from scheduler_api.contracts.alerts.channels import ChannelDraft, NewChannel
 from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.alerts.mutes import MuteDraft
+from scheduler_api.database.alerts import outbox
 from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
@@ -281,6 +282,10 @@ async def test_what_a_channel_does_not_take_for_a_day_is_given_up_and_can_be_sen
     assert await step(sender())
     assert await states(database) == ["waiting"] * 2
     await execute(database, "UPDATE alert SET at = at - interval '25 hours'")
+    # A clock that was ahead for a moment may say so, too: it takes tries as well.
+    assert await step(sender())
+    assert await states(database) == ["waiting"] * 2
+    await execute(database, "UPDATE alert SET attempts = :tries", tries=sending.MIN_TRIES - 1)
     with capture_logs() as said:
         assert await step(sender())
     assert [line["event"] for line in said if line["log_level"] == "error"] == ["alerts were given up"]
@@ -293,6 +298,29 @@ async def test_what_a_channel_does_not_take_for_a_day_is_given_up_and_can_be_sen
     # As it was, under its id.
     told = [json.loads(body) for _, body in receiver.requests]
     assert {(message["messageid"], len(message["alerts"])) for message in told} == {(told[0]["messageid"], 2)}
+
+
+async def test_a_clock_that_was_ahead_holds_no_alert_up(
+    database: Database, receiver: Receiver, sender: Callable[..., Sender]
+) -> None:
+    await add_channel(database, url=receiver.url)
+    for _ in range(2):
+        await add_job(database, interval=60)
+    await notice(database, [1])
+    await execute(database, "UPDATE alert SET at = now() + interval '5 hours'")
+    await execute(
+        database,
+        "UPDATE alertchannel SET openfrom = now() + interval '5 hours', leasetoken = gen_random_uuid(),"
+        " leaseuntil = now() + interval '5 hours'",
+    )
+    assert await step(sender())
+    await execute(database, "UPDATE alert SET sentat = now() + interval '5 hours'")
+    minute = datetime.now(UTC) - timedelta(minutes=1)
+    assert await database.transact(outbox.sent_since, 1, minute, 9) == 0
+    # What is near is waited for.
+    await notice(database, [2])
+    await execute(database, "UPDATE alertchannel SET openfrom = now() + interval '10 minutes'")
+    assert not await step(sender())
 
 
 async def test_a_message_that_a_channel_calls_wrong_does_not_hold_up_others_for_long(

@@ -40,7 +40,7 @@ _ACTIONS = {
     AuditObject.SESSION: ("signedin", "signinrefused", "signedout"),
     AuditObject.KEY: ("keyadded", "keyrevoked"),
     AuditObject.PROJECT: ("projectadded", "projectremoved"),
-    AuditObject.ISSUE: ("acknowledged",),
+    AuditObject.ISSUE: ("acknowledged", "issueclosed"),
     AuditObject.ALERT: ("redriven",),
     AuditObject.CHANNEL: ("channeladded", "channelchanged", "channelremoved"),
     AuditObject.RULE: ("ruleadded", "ruleremoved"),

@@ -34,6 +34,7 @@ class IssueEnding(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     DELETED = "deleted"
+    CLOSED = "closed"
 
 
 class IssueState(StrEnum):

@@ -58,6 +58,7 @@ class ChangeAction(StrEnum):
     MUTE_ADDED = "muteadded"
     MUTE_REMOVED = "muteremoved"
     ADDRESS_CHANGED = "addresschanged"
+    ISSUE_CLOSED = "issueclosed"
 
 
 class Change(Output):

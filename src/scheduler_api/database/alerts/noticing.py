@@ -117,7 +117,7 @@ END = Statement(
         FROM given JOIN jobissue USING (jobid) JOIN job USING (jobid)
         WHERE endedat IS NULL AND jobissue.kind = ANY(CAST(:kinds AS text[]))
           -- What made up for occurrences that were missed does not end that: the next one does.
-          AND (jobissue.kind <> 'missed' OR began IS NULL OR seenat < began)
+          AND (jobissue.kind <> 'missed' OR began IS NULL OR seenat < began OR seenat > :now)
     ), told AS (
         UPDATE jobissue SET endedat = :now, ending = :ending FROM over
         WHERE jobissue.issueid = over.issueid AND is_over RETURNING jobissue.*
@@ -187,7 +187,8 @@ REMIND = Statement(
     f"""
     WITH due AS (
         SELECT issueid FROM jobissue JOIN job USING (jobid)
-        WHERE endedat IS NULL AND remindat <= :now AND (ackedat IS NULL OR ackeduntil <= :now)
+        WHERE endedat IS NULL AND (remindat <= :now OR remindat > :again)
+          AND (ackedat IS NULL OR ackeduntil <= :now)
           -- Nothing more is to come of a job that is over.
           AND (active OR pausedat IS NOT NULL)
         ORDER BY remindat LIMIT :limit

@@ -1,7 +1,7 @@
 """Statements on the outbox: what channels are to be told, taken by one replica at a time for each channel."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -52,9 +52,14 @@ class AlertRow(NamedTuple):
     error: str | None
 
 
+#: The longest that a channel is left alone.
+MAX_WAIT = timedelta(seconds=900)
 WAITS = "sentat IS NULL AND deadat IS NULL"
 #: And may be sent.
 IS_READY = f"{WAITS} AND (holduntil IS NULL OR holduntil <= :now)"
+#: Whether a channel takes something now. What a clock that was ahead has said of it is no reason to wait: a
+#: wait is never that long.
+IS_OPEN = "(openfrom <= :now OR openfrom > :nevermore)"
 # What is noticed within moments is told together: a channel is taken when its news are a moment old, or
 # cannot wait. Alerts of a channel come in the order of their ids, more or less.
 TAKE_CHANNEL = Statement(
@@ -69,8 +74,9 @@ TAKE_CHANNEL = Statement(
             SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {IS_READY}
             ORDER BY alertid DESC LIMIT 1
         ) AS last
-        WHERE openfrom <= :now AND (leaseuntil IS NULL OR leaseuntil <= :now)
-          AND (first.messageid IS NOT NULL OR last.at <= :settled OR first.at <= :urgent)
+        WHERE {IS_OPEN} AND (leaseuntil IS NULL OR leaseuntil <= :now OR leaseuntil > :until)
+          AND (first.messageid IS NOT NULL OR last.at NOT BETWEEN :settled AND :now
+               OR first.at NOT BETWEEN :urgent AND :now)
         ORDER BY first.at LIMIT 1 FOR NO KEY UPDATE OF alertchannel SKIP LOCKED
     )
     UPDATE alertchannel SET leasetoken = :token, leaseuntil = :until
@@ -108,7 +114,7 @@ FAILED = Statement(
 SENT_SINCE = Statement(
     """
     SELECT count(*) FROM (
-        SELECT FROM alert WHERE channelid = :channelid AND sentat > :since LIMIT :limit
+        SELECT FROM alert WHERE channelid = :channelid AND sentat > :since AND sentat <= :now LIMIT :limit
     ) AS sent
     """
 )
@@ -155,7 +161,7 @@ OLDEST = Statement(
         SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {IS_READY}
         ORDER BY alertid LIMIT 1
     ) AS waiting
-    WHERE failures = 0 AND openfrom <= :now
+    WHERE failures = 0 AND {IS_OPEN}
     """
 )
 AGE = Statement(
@@ -216,7 +222,7 @@ async def take_channel(
     Its news are older than `settled`, or one of them is older than `urgent`.
     """
     values = {"settled": settled, "urgent": urgent, "token": hold.token, "until": hold.until}
-    return await session.one_or_none(TAKE_CHANNEL, now=now, **values)
+    return await session.one_or_none(TAKE_CHANNEL, now=now, nevermore=now + MAX_WAIT, **values)
 
 
 async def take_alerts(
@@ -239,9 +245,9 @@ async def mark_failed(
     await session.all(FAILED, now=now, alertids=alertids, error=error, is_dead=is_dead)
 
 
-async def sent_since(session: Session, channelid: int, since: datetime, limit: int) -> int:
+async def sent_since(session: Session, now: datetime, channelid: int, since: datetime, limit: int) -> int:
     """How many alerts a channel was sent since then, counted up to `limit`."""
-    return int(await session.value(SENT_SINCE, channelid=channelid, since=since, limit=limit))
+    return int(await session.value(SENT_SINCE, now=now, channelid=channelid, since=since, limit=limit))
 
 
 async def release(session: Session, now: datetime, channelid: int, token: UUID, openfrom: datetime) -> None:
@@ -285,7 +291,7 @@ async def listing(session: Session, wanted: AlertFilter, before: int, limit: int
 
 async def oldest(session: Session, now: datetime) -> datetime | None:
     """When the first alert was noticed that waits although its channel takes them; None: none does."""
-    found: datetime | None = await session.value(OLDEST, now=now)
+    found: datetime | None = await session.value(OLDEST, now=now, nevermore=now + MAX_WAIT)
     return found
 
 

@@ -83,6 +83,7 @@ _NEEDED: dict[Role | None, str] = {
         POST /logs/{logid}/retry
         POST /logs/{logid}/cancel
         POST /issues/{issueid}/acknowledge
+        POST /issues/{issueid}/close
         POST /alerts/{alertid}/retry
         POST /channels/{channelid}/test
         POST /mutes

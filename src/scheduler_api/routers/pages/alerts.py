@@ -71,6 +71,15 @@ async def acknowledge_by_form(
     return back.to(f"/issues/{issueid}")
 
 
+@router.form("/issues/{issueid}/close")
+async def close_by_form(
+    issueid: IssueId, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
+    """Close an issue."""
+    await database.transact(issues.close, actor, issueid)
+    return back.to(f"/issues/{issueid}")
+
+
 @router.page("/alerts")
 async def alerts_page(
     request: Request,

@@ -9,7 +9,7 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.alerts import issues, outbox
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.alerts.outbox import AlertFilter, AlertRow
-from scheduler_api.database.jobs import changes
+from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
@@ -20,6 +20,7 @@ from scheduler_api.errors import (
     IssueNotFound,
     NothingToRetry,
 )
+from scheduler_api.services.alerts import noticing
 
 #: What somebody is called who has no name.
 NOBODY = "local user"
@@ -63,6 +64,22 @@ async def acknowledge(
         raise IssueIsOver(f"Issue {issueid} is over.")
     said = order.model_dump(mode="json") | {"issueid": issueid, "kind": issue.kind}
     await changes.record(session, now, actor, Event(ChangeAction.ACKNOWLEDGED, issue.jobid, after=said))
+    return await get(session, issueid)
+
+
+async def close(session: Session, now: datetime, actor: Actor, issueid: int) -> JobIssue:
+    """End an issue that nothing else will end, such as that of a job that is over.
+
+    Raises IssueNotFound, IssueIsOver.
+    """
+    issue = await get(session, issueid)
+    await definitions.lock(session, issue.jobid)
+    issue = await get(session, issueid)
+    if issue.endedat is not None:
+        raise IssueIsOver(f"Issue {issueid} is over.")
+    await noticing.closed(session, now, issue.jobid, issue.kind)
+    said = {"issueid": issueid, "kind": issue.kind}
+    await changes.record(session, now, actor, Event(ChangeAction.ISSUE_CLOSED, issue.jobid, after=said))
     return await get(session, issueid)
 
 

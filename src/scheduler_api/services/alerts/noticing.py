@@ -61,6 +61,11 @@ async def deleted(session: Session, now: datetime, jobids: Collection[int]) -> N
     await _end(session, now, IssueEnding.DELETED, list(JobIssueKind), dict.fromkeys(jobids))
 
 
+async def closed(session: Session, now: datetime, jobid: int, kind: JobIssueKind) -> None:
+    """Somebody says that an issue is over."""
+    await _end(session, now, IssueEnding.CLOSED, [kind], {jobid: None})
+
+
 async def _end(
     session: Session,
     now: datetime,

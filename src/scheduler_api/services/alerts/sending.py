@@ -26,9 +26,10 @@ MANY, MINUTE = 5, timedelta(minutes=1)
 #: Alerts of one message.
 BATCH = 1000
 #: Seconds after the first failure, doubled with each further one, up to the second of these.
-BACKOFF, MAX_BACKOFF = 5.0, 900.0
-#: How long a channel may fail until what it does not take is given up.
-GIVE_UP = timedelta(hours=24)
+BACKOFF, MAX_BACKOFF = 5.0, outbox.MAX_WAIT.total_seconds()
+#: How long a channel may fail until what it does not take is given up, and how often it is tried at least: a
+#: clock that is ahead must not give it up.
+GIVE_UP, MIN_TRIES = timedelta(hours=24), 20
 MAX_ERROR = 500
 #: How often a message is tried that a channel calls wrong.
 MAX_FINAL = 5
@@ -68,7 +69,7 @@ async def sent(session: Session, now: datetime, taken: Taken) -> None:
     await outbox.mark_sent(session, now, taken.alertids)
     openfrom = now
     if ChannelKind(channel.kind) not in ONE_BY_ONE:
-        recent = await outbox.sent_since(session, channel.channelid, now - MINUTE, MANY + 1)
+        recent = await outbox.sent_since(session, now, channel.channelid, now - MINUTE, MANY + 1)
         openfrom = now + MINUTE if recent > MANY else now
     await outbox.release(session, now, channel.channelid, taken.token, openfrom)
 
@@ -92,7 +93,7 @@ async def refused(session: Session, now: datetime, taken: Taken, why: Rejection)
     newest = taken.alerts[-1]
     # What is news has its day, too, however long the channel has failed before.
     is_old = since is not None and now - since >= GIVE_UP and now - newest.at >= GIVE_UP
-    is_dead = is_old or (is_final and newest.attempts >= MAX_FINAL)
+    is_dead = (is_old and newest.attempts >= MIN_TRIES) or (is_final and newest.attempts >= MAX_FINAL)
     await outbox.mark_failed(session, now, taken.alertids, error[:MAX_ERROR], is_dead=is_dead)
     return is_dead
 

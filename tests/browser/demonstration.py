@@ -126,9 +126,8 @@ async def _monitor(database: Database, now: datetime) -> None:
     }
     start = {"startdate": (now - DAY).date(), "starttime": time(now.hour, now.minute)}
     await add_job(
-        database, jobname="Backup of the shop", due=now + HOUR, interval=86_400, misfire="skip", grace=1800,
-        lateafter=600,
-        createdat=now - DAY, validfrom=now - DAY, **start, **expected,
+        database, jobname="Backup of the shop", due=now + HOUR, interval=86_400, grace=1800,
+        lateafter=600, createdat=now - DAY, validfrom=now - DAY, **start, **expected,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.checks import accessible
+from tests.browser.checks import accessible, fits
 from tests.browser.conftest import NewPage, Site, Watch
 from tests.factories import add_job, execute, is_active, scalar, sum_up
 from tests.processes.service import PATIENCE
@@ -53,7 +53,7 @@ async def test_a_change_shows_in_another_window_without_reload(site: Site, new_p
     await one.get_by_role("button", name="Run now").click()
     row = other.locator("#job-1")
     await expect(row.locator(".strip li")).to_have_count(1)
-    await expect(row.get_by_text("finished", exact=True)).to_be_visible()
+    await expect(row.locator(".last")).to_contain_text("ago")
     await one.get_by_role("button", name="Pause", exact=True).click()
     await expect(row.get_by_role("button", name="Resume Watched")).to_be_visible()
     assert await other.evaluate("window.loaded") == "once"
@@ -115,11 +115,13 @@ async def test_a_page_that_cannot_follow_looks_by_itself(site: Site, page: Page,
 async def test_a_pause_is_undone_where_it_was_made(site: Site, page: Page) -> None:
     await add_jobs(site, "Nightly", "Another")
     await page.goto("/jobs?name=Night")
+    await page.get_by_label("More for Nightly").click()
     await page.get_by_role("button", name="Pause Nightly").click()
     notice = page.locator("[data-part=notice]")
     await expect(notice).to_contain_text("Paused job 1.")
     assert not await is_active(site.database, 1)
-    await expect(page.get_by_role("button", name="Resume Nightly")).to_be_focused()
+    await expect(page.get_by_role("button", name="Resume Nightly")).to_be_visible()
+    await expect(page.get_by_label("More for Nightly")).to_be_focused()
     await accessible(page)
     await notice.get_by_role("button", name="Undo").click()
     await expect(notice).to_contain_text("Resumed job 1.")
@@ -182,6 +184,13 @@ async def test_many_jobs_are_paused_and_go_on(site: Site, new_page: NewPage, jav
     await page.get_by_role("button", name="Resume these jobs").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Resumed 2 jobs")
     await page.get_by_role("link", name="Back to jobs").click()
+    if javascript:
+        # What can be done shows when something is selected.
+        await expect(page.get_by_role("button", name="Delete …")).to_be_hidden()
+        await page.get_by_label("Select all jobs on this page").check()
+        await expect(page.get_by_text("Selected (3)")).to_be_visible()
+        await page.get_by_label("Select Two").uncheck()
+        assert await page.get_by_label("Select all jobs on this page").evaluate("box => box.indeterminate")
     await page.get_by_label("All 3").check()
     await page.get_by_role("button", name="Delete …").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Delete 3 jobs?")
@@ -234,7 +243,7 @@ async def test_times_are_on_the_chosen_clocks(site: Site, new_page: NewPage, jav
     await add_jobs(site, "Far away", timezone="Asia/Tokyo")
     page = await new_page(javascript=javascript)
     await page.goto("/jobs")
-    next_run = page.locator("#job-1 td[data-label='Next run']")
+    next_run = page.locator("#job-1 .next")
     await expect(next_run).to_contain_text("Asia/Tokyo")
     await page.get_by_label("Time zone").select_option("utc")
     if not javascript:
@@ -249,7 +258,7 @@ async def test_the_readers_own_zone_is_known(site: Site, page: Page) -> None:
     await page.goto("/jobs")
     zone = await page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
     await page.get_by_label("Time zone").select_option("mine")
-    await expect(page.locator("#job-1 td[data-label='Next run']")).to_contain_text(zone)
+    await expect(page.locator("#job-1 .next")).to_contain_text(zone)
 
 
 async def test_a_countdown_runs_and_never_turns_negative(site: Site, page: Page) -> None:
@@ -257,14 +266,43 @@ async def test_a_countdown_runs_and_never_turns_negative(site: Site, page: Page)
     # Nothing is told, so nothing is shown anew meanwhile.
     await page.route("**/events*", lambda _: None)
     await page.goto("/jobs")
-    ago = page.locator("#job-1 [data-due]")
-    await expect(ago).to_have_text(re.compile(r"in (1 hour|2 hours)"))
+    ago = page.locator("#job-1 [data-brief=due]")
+    await expect(ago).to_have_text(re.compile(r"in (1|2) h"))
     shift = "(element, by) => element.dataset.ago = new Date(Date.now() + by).toISOString()"
     await ago.evaluate(shift, 90_000)
-    await expect(ago).to_have_text("in 1 minute")
+    await expect(ago).to_have_text("in 1 min")
     await ago.evaluate(shift, 1_500)
     await expect(ago).to_have_text("due now")
-    await expect(ago).to_have_text(re.compile(r"overdue for \d seconds"))
+    await expect(ago).to_have_text(re.compile(r"overdue \d s"))
+
+
+async def test_a_job_is_a_line_and_its_exact_times_are_a_glance_a_tab_or_a_tap_away(
+    site: Site, page: Page
+) -> None:
+    await add_jobs(site, *(f"Job {number} with a name that goes on and on and on" for number in range(20)))
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await page.goto("/jobs")
+    rows = page.locator(".jobs tbody tr")
+    heights = [(await rows.nth(number).bounding_box() or {})["height"] for number in range(20)]
+    assert set(heights) == {44}
+    seen = await rows.evaluate_all(
+        "all => all.filter(row => row.getBoundingClientRect().bottom <= 900).length"
+    )
+    assert seen >= 14
+    moment = page.locator("#job-1 .next .when")
+    exact = moment.locator("time")
+    hidden = "time => time.getBoundingClientRect().width <= 1"
+    assert await exact.evaluate(hidden)
+    await moment.hover()
+    assert not await exact.evaluate(hidden)
+    await page.mouse.move(0, 0)
+    assert await exact.evaluate(hidden)
+    await moment.focus()
+    assert not await exact.evaluate(hidden)
+    await accessible(page)
+    await page.set_viewport_size({"width": 390, "height": 844})
+    assert max(height for height, _ in await rows.evaluate_all(places)) <= 96
+    await fits(page)
 
 
 async def test_a_collision_is_spread_by_one_click(site: Site, page: Page) -> None:

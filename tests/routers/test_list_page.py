@@ -58,15 +58,15 @@ async def test_tags_lead_to_the_jobs_that_have_them(client: AsyncClient, databas
 
 async def test_a_state_shows_where_it_is_not_the_usual_one(client: AsyncClient, database: Database) -> None:
     await add_job(database)
-    assert "badge state" not in await text_of(client, "/jobs")
+    assert 'class="dot active"' in await text_of(client, "/jobs")
     await add_job(database, due=None, active=False, pausedat=NOON)
     await add_job(database, due=None, active=False)
     await add_job(database, due=None, active=False, deletedat=NOON)
     text = await text_of(client, "/jobs")
-    assert 'class="badge state paused"' in text
-    assert 'class="badge state completed"' in text
-    assert "badge state deleted" not in text
-    assert 'class="badge state deleted"' in await text_of(client, "/jobs?state=deleted")
+    assert 'class="dot paused"' in text
+    assert 'class="dot completed"' in text
+    assert "dot deleted" not in text
+    assert 'class="dot deleted"' in await text_of(client, "/jobs?state=deleted")
 
 
 async def test_filters_that_nothing_passes_teach(client: AsyncClient, database: Database) -> None:
@@ -133,7 +133,7 @@ async def test_jobs_are_found_by_what_they_are_doing(
     page = await client.get("/jobs", params={"state": state}, headers=HTML)
     assert f'data-part="count">{len(names)} job' in page.text
     if state in {"failing", "overdue", "running"}:
-        assert f'class="badge state {state}"' in page.text
+        assert f'class="dot {state}"' in page.text
     report = await client.post("/jobs/bulk?dryrun=true", json={"action": "run", "filter": {"state": state}})
     assert report.json()["count"] == len(names)
 
@@ -203,14 +203,23 @@ async def test_the_chosen_clocks_are_remembered(client: AsyncClient, database: D
 
 
 async def test_a_page_shows_so_many_at_most(client: AsyncClient, database: Database) -> None:
-    for _ in range(60):
+    for _ in range(110):
         await add_job(database, interval=60)
     response = await client.get("/jobs?limit=1000", headers=HTML)
-    assert len(re.findall(r'<tr id="job-\d+">', response.text)) == 50
-    assert "cursor=50" in response.links["next"]["url"]
+    assert len(re.findall(r'<tr id="job-\d+">', response.text)) == 100
+    assert "cursor=100" in response.links["next"]["url"]
     response = await client.get("/logs?limit=1000", headers=HTML)
-    assert len(re.findall(r'<tr id="log-\d+">', response.text)) == 50
-    assert len((await client.get("/jobs?limit=1000")).json()) == 60
+    assert len(re.findall(r'<tr id="log-\d+">', response.text)) == 100
+    assert len((await client.get("/jobs?limit=1000")).json()) == 110
+
+
+async def test_the_number_of_rows_is_chosen_and_kept(client: AsyncClient, database: Database) -> None:
+    for _ in range(60):
+        await add_job(database, interval=60, tags=["shop"])
+    text = await text_of(client, "/jobs?tag=shop&sort=jobname&limit=50")
+    assert len(re.findall(r'<tr id="job-\d+">', text)) == 50
+    assert '<a href="/jobs?tag=shop&amp;sort=jobname&amp;limit=50" aria-current="true"' in text
+    assert '<a href="/jobs?tag=shop&amp;sort=jobname&amp;limit=100" aria-label' in text
 
 
 async def test_large_pages_are_sent_small(client: AsyncClient, database: Database) -> None:

@@ -110,9 +110,9 @@ async def test_the_list_shows_names_schedules_and_runs(client: AsyncClient, data
 async def test_an_overdue_run_says_so(client: AsyncClient, database: Database) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
     await add_job(database, due=now)
-    assert "overdue for" not in (await get(client, "/jobs")).text
+    assert "overdue 1" not in (await get(client, "/jobs")).text
     await add_job(database, due=now - timedelta(minutes=1))
-    assert "overdue for 1 minute" in (await get(client, "/jobs")).text
+    assert "overdue 1 min" in (await get(client, "/jobs")).text
 
 
 async def test_pages_of_jobs_are_linked(client: AsyncClient, database: Database) -> None:

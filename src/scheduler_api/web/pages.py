@@ -54,6 +54,8 @@ from scheduler_api.wording import jobs, notices
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+#: Rows of a page to choose from.
+SIZES = (20, 50, 100)
 
 
 class Reader(NamedTuple):
@@ -152,6 +154,7 @@ class Pages:
         view: JobsView,
         further: str | None,
         query: Mapping[str, str],
+        limit: int,
     ) -> str:
         """The list of jobs with their newest runs, filters, and a notice of what was just done."""
         now, times = view.now, self._reader.times
@@ -172,6 +175,8 @@ class Pages:
             start=filters.address("/jobs", narrowed | kept),
             sort=query.get("sort", JobSort.JOBID),
             sorts={by: filters.address("/jobs", narrowed | kept | {"sort": by}) for by in JobSort},
+            limit=limit,
+            sizes={size: filters.address("/jobs", narrowed | kept | {"limit": str(size)}) for size in SIZES},
             states=list(Condition),
             statuses=list(LastStatus),
         )

@@ -7,7 +7,7 @@ from scheduler_api.wording.alerts import CHANNEL_KINDS, issue_title
 from scheduler_api.wording.alerts import KINDS as ISSUE_KINDS
 from scheduler_api.wording.alerts import TOLD_OF as ISSUE_TOLD_OF
 from scheduler_api.wording.instants import local, milliseconds, taken
-from scheduler_api.wording.jobs import ACTIONS, action, differences, schedule, whole_schedule
+from scheduler_api.wording.jobs import ACTIONS, action, differences, rhythm, schedule, whole_schedule
 from scheduler_api.wording.runs import (
     CAUSES,
     FAILURES,
@@ -18,7 +18,7 @@ from scheduler_api.wording.runs import (
     remark,
     retriable,
 )
-from scheduler_api.wording.schedules import duration, relative
+from scheduler_api.wording.schedules import brief, city, duration, relative
 from scheduler_api.wording.targets import (
     attempt,
     autopause,
@@ -49,7 +49,9 @@ __all__ = [
     "attempt",
     "autopause",
     "body",
+    "brief",
     "cancelling",
+    "city",
     "differences",
     "duration",
     "header",
@@ -65,6 +67,7 @@ __all__ = [
     "remark",
     "retriable",
     "retry_plan",
+    "rhythm",
     "schedule",
     "secrets_of",
     "success",

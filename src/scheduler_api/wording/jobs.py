@@ -188,6 +188,12 @@ def _shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
+def rhythm(job: JobSummary) -> str:
+    """The same without a time zone, for lists that name it beside."""
+    said = schedule(job)
+    return said.removesuffix(f", in {job.timezone}") if job.cron is not None else said
+
+
 def schedule(job: JobSummary) -> str:
     """When a job runs: `every 1 minute 30 seconds`, `once`, or what its cron expression says."""
     if job.after is not None:

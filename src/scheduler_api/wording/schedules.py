@@ -1,6 +1,7 @@
 """Schedules, lengths of time and changes of the clocks in words, for people."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from scheduler_api.schedule.cron import Cron
@@ -10,6 +11,9 @@ from scheduler_api.schedule.zones import comings, stretches, wall_clock
 from scheduler_api.wording.crons import words
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+#: For so long what is due is not overdue.
+DUE_SECONDS = 5
+SHORT = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 BLOCKED = {
     Block.EXCLUDED: "Excluded: the job does not run on this day.",
     Block.DST_GAP: "The clock skips this time; the job does not run.",
@@ -33,6 +37,28 @@ def relative(instant: datetime, now: datetime) -> str:
         return "now"
     text = duration(abs(seconds), parts=1)
     return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def brief(instant: datetime, now: datetime, how: Literal["ago", "due", "for"] = "ago") -> str:
+    """The same where there is little room: `in 5 min`, `2 h ago`; what is `due` becomes `overdue 5 min`.
+
+    `for` says how long it has been: `12 min`.
+    """
+    seconds = round((instant - now) / timedelta(seconds=1))
+    size, unit = next((size, unit) for size, unit in SHORT if abs(seconds) >= size or size == 1)
+    text = f"{abs(seconds) // size:,} {unit}"
+    if how == "for":
+        return text
+    if how == "due" and seconds <= 0:
+        return f"overdue {text}" if seconds < -DUE_SECONDS else "due now"
+    if seconds == 0:
+        return "now"
+    return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def city(zone: str) -> str:
+    """The name of a zone where there is little room: `Berlin`."""
+    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def cadence(interval: int | None, cron: str | None, zone: str) -> str:

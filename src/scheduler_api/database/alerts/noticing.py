@@ -243,7 +243,7 @@ async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noti
     await session.all(NOTICE, now=now, **times, **values)
 
 
-async def close(
+async def end_open(
     session: Session,
     now: datetime,
     ending: IssueEnding,

@@ -176,7 +176,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 #: What lists hold unless they are asked for less; and the runs of a job beside it.
 LIST_LIMIT, LOGS_LIMIT = 1000, 100
 #: Pages tell more of each, and are to be light.
-PAGE_LIMIT, MAX_PAGE = 20, 50
+PAGE_LIMIT, MAX_PAGE = 20, 100
 
 
 async def _page_size(limit: Annotated[int, Query(ge=1, le=1000)] = PAGE_LIMIT) -> int:

@@ -74,4 +74,4 @@ async def _end(
     jobs: dict[int, datetime] | dict[int, None],
 ) -> None:
     if jobs:
-        await statements.close(session, now, ending, kinds, jobs)
+        await statements.end_open(session, now, ending, kinds, jobs)

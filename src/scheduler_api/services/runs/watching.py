@@ -143,4 +143,4 @@ async def clear(session: Session, now: datetime) -> None:
     ended = await watching.no_longer_stuck(session, MAX_OVER)
     for kind, jobids in ((JobIssueKind.LATE, begun), (JobIssueKind.STUCK, ended)):
         if jobids:
-            await statements.close(session, now, IssueEnding.RECOVERED, [kind], dict.fromkeys(jobids))
+            await statements.end_open(session, now, IssueEnding.RECOVERED, [kind], dict.fromkeys(jobids))

@@ -1,7 +1,7 @@
 // The keys: those of a page stand in its footer.
 
 const PLACES = { o: "/overview", j: "/jobs", r: "/logs", u: "/upcoming" };
-const rows = () => [...document.querySelectorAll("table.cards > tbody > tr:not(.more)")];
+const rows = () => [...document.querySelectorAll(":is(table.cards, table.dense) > tbody > tr:not(.more)")];
 let going = false;
 
 const isTyping = (element) => element.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]");

@@ -34,16 +34,23 @@ const setClock = (root) => {
 };
 setClock(document);
 document.addEventListener("shown", (event) => setClock(event.detail));
-const relative = (at, isDue) => {
-  const seconds = Math.round((Date.parse(at) - Date.now() - ahead) / SECOND);
-  if (isDue && seconds <= 0) return seconds < -5 ? `overdue for ${words(-seconds)}` : "due now";
-  if (Math.abs(seconds) < 1) return "now";
-  return seconds > 0 ? `in ${words(seconds)}` : `${words(-seconds)} ago`;
+const SHORT = { day: "d", hour: "h", minute: "min", second: "s" };
+const brief = (seconds) => {
+  const [unit, size] = UNITS.find(([, length]) => seconds >= length) ?? UNITS.at(-1);
+  return `${Math.floor(seconds / size).toLocaleString("en")} ${SHORT[unit]}`;
+};
+const relative = ({ ago, due, brief: how }) => {
+  const seconds = Math.round((Date.parse(ago) - Date.now() - ahead) / SECOND);
+  const text = (how ? brief : words)(Math.abs(seconds));
+  if (how === "for") return text;
+  if ((due !== undefined || how === "due") && seconds <= 0) return seconds < -5 ? `overdue ${how ? "" : "for "}${text}` : "due now";
+  if (seconds === 0) return "now";
+  return seconds > 0 ? `in ${text}` : `${text} ago`;
 };
 setInterval(() => {
   if (document.hidden) return;
   for (const element of document.querySelectorAll("[data-ago]")) {
-    const text = relative(element.dataset.ago, "due" in element.dataset);
+    const text = relative(element.dataset);
     if (element.textContent !== text) element.textContent = text;
   }
 }, SECOND);
@@ -65,19 +72,28 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
-// How many jobs are selected; a click on one means the selection.
+// How many jobs are selected; a click on one means the selection. What can be done with them shows then.
 const selected = document.querySelector("[data-selected]");
+const all = document.querySelector("[data-all]");
+const boxes = () => [...document.querySelectorAll("tbody .pick input")];
 document.addEventListener("change", (event) => {
   if (!selected || !event.target.matches(".pick input")) return;
-  const count = document.querySelectorAll(".pick input:checked").length;
+  if (event.target === all) for (const box of boxes()) box.checked = all.checked;
+  const count = boxes().filter((box) => box.checked).length;
   selected.textContent = count ? ` (${count})` : "";
   document.querySelector("[name=scope][value=selected]").checked = true;
+  document.getElementById("bulk").classList.toggle("on", count > 0);
+  all.checked = count > 0 && count === boxes().length;
+  all.indeterminate = count > 0 && !all.checked;
 });
 
 // Menus close by themselves.
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll(".menu[open]")) {
-    if (!menu.contains(event.target) || event.target.closest("button, a")) menu.open = false;
+    if (menu.contains(event.target) && !event.target.closest("button, a")) continue;
+    // What was pressed in it is out of sight now: the keys stay at its place.
+    if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+    menu.open = false;
   }
 });
 document.addEventListener("keydown", (event) => {

@@ -18,6 +18,10 @@ from tests.processes.service import PATIENCE
 TARGET = {"url": "http://127.0.0.1:9/", "method": "GET", "retries": 0}
 
 
+#: The color of text on light pages, and on dark ones.
+INK, LIGHT_INK = "rgb(27, 34, 48)", "rgb(231, 234, 240)"
+
+
 async def add_jobs(site: Site, *names: str, **values: Any) -> None:
     """Daily jobs that run in two hours."""
     now = await scalar(site.database, "SELECT clock_timestamp()")
@@ -259,6 +263,31 @@ async def test_the_readers_own_zone_is_known(site: Site, page: Page) -> None:
     zone = await page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
     await page.get_by_label("Time zone").select_option("mine")
     await expect(page.locator("#job-1 .next")).to_contain_text(zone)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_a_theme_is_chosen_and_kept(site: Site, new_page: NewPage, javascript: bool) -> None:
+    await add_jobs(site, "Nightly")
+    page = await new_page(javascript=javascript)
+    await page.emulate_media(color_scheme="light")
+
+    async def shows(ink: str) -> None:
+        await expect(page.locator("body")).to_have_css("color", ink)
+
+    await page.goto("/jobs")
+    await shows(INK)
+    for theme, ink in (("dark", LIGHT_INK), ("light", INK), ("dark", LIGHT_INK)):
+        await page.get_by_label("Theme").select_option(theme)
+        if not javascript:
+            await page.get_by_role("button", name="Apply").click()
+        await expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        await shows(ink)
+    await page.goto("/overview")
+    await shows(LIGHT_INK)
+    if javascript:
+        await accessible(page)
+    await page.emulate_media(media="print")
+    await shows(INK)
 
 
 async def test_a_countdown_runs_and_never_turns_negative(site: Site, page: Page) -> None:

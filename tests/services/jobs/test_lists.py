@@ -24,6 +24,7 @@ FILTERS = [
     *(JobFilter(state=state) for state in Condition),
     *(JobFilter(laststatus=status) for status in LastStatus),
     *(JobFilter(search=text) for text in ("paused", "p", "host", "a", "%", "_", "nowhere")),
+    *(JobFilter(search=text) for text in ("1", "12", "100", "999999", "* *", "*/7", "@daily", "7 *")),
     JobFilter(name="calls"),
     JobFilter(tag="a"),
     JobFilter(tag="none"),
@@ -37,6 +38,8 @@ async def jobs(database: Database) -> Database:
     await add_all_kinds(database)
     for name in ("Twin", "Twin", "a 100% sure_thing"):
         await add_job(database, jobname=name, interval=60, tags=["a", "partly"])
+    for cron in ("*/7 * * * *", "@daily"):
+        await add_job(database, jobname="By cron", cron=cron, repeat=True, startdate=None, starttime=None)
     return database
 
 
@@ -89,7 +92,9 @@ def place(row: JobRow, sort: JobSort) -> Any:
 
 def holds(row: JobRow, text: str) -> bool:
     host = "" if row.target is None else str(row.target["url"]).split("/")[2]
-    return any(text.lower() in own.lower() for own in (row.jobname, host, *row.tags))
+    is_cron = any(one in text for one in "*@/") and text.lower() in (row.cron or "").lower()
+    words = (row.jobname, host, *row.tags)
+    return text == str(row.jobid) or is_cron or any(text.lower() in own.lower() for own in words)
 
 
 @pytest.mark.parametrize("text", ["par", "par of a name"])

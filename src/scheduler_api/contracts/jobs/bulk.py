@@ -39,7 +39,8 @@ class BulkFilter(Input):
 
     name: SearchText | None = None
     search: Annotated[
-        SearchText | None, Field(description="Only jobs whose name, host or one tag contains this.")
+        SearchText | None,
+        Field(description="Only jobs whose name, host, cron or one tag contains this, or that have this id."),
     ] = None
     state: Annotated[Condition | None, Field(strict=False)] = None
     laststatus: Annotated[LastStatus | None, Field(strict=False)] = None

@@ -1,5 +1,6 @@
 """Statements on lists of jobs: narrowed down, in an order, page by page; and how many there are."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -29,7 +30,7 @@ class JobFilter(NamedTuple):
     name: str | None = None
     """A part of the name."""
     search: str | None = None
-    """A part of the name, the host or a tag."""
+    """A part of the name, the host, a tag or the cron expression; or the id."""
     state: Condition | None = None
     laststatus: LastStatus | None = None
     tag: str | None = None
@@ -78,6 +79,8 @@ _COMMON = {
     "search-common": "(job.jobname ILIKE :search OR job.host ILIKE :search"
     " OR EXISTS (SELECT FROM unnest(job.tags) AS tag WHERE tag ILIKE :search))",
 }
+#: A number may be an id as well, and what has such a character a part of a cron expression.
+_DIGITS, _CRON = re.compile(r"\d{1,18}", re.ASCII), re.compile(r"[*@/]")
 #: How many of a hundredth of the jobs have the text; the same hundredth each time.
 SAMPLE = {
     name: Statement(f"SELECT count(*) FROM job TABLESAMPLE SYSTEM (1) REPEATABLE (1) WHERE {condition}")
@@ -88,6 +91,9 @@ CONDITIONS = {
     "name": f"{_WORDS} ILIKE :name AND job.jobname ILIKE :name",
     "search": f"{_WORDS} ILIKE :search",
     **_COMMON,
+    "search-id": f"(job.jobid = :searchid OR {_WORDS} ILIKE :search)",
+    "search-id-common": f"(job.jobid = :searchid OR {_COMMON['search-common']})",
+    "search-cron": f"(job.cron ILIKE :search OR {_COMMON['search-common']})",
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
     "project": "job.project = :project",
     "projects": "job.project = ANY(CAST(:projects AS text[]))",
@@ -141,6 +147,11 @@ async def lookup(session: Session, wanted: JobFilter) -> Lookup:
         common = f"{name}-common"
         if len(text) < SHORTEST or await session.value(SAMPLE[common], **{name: values[name]}) > COMMON:
             filters = filters - {name} | {common}
+    if wanted.search is not None and _DIGITS.fullmatch(wanted.search):
+        values["searchid"] = int(wanted.search)
+        filters = {name.replace("search", "search-id") for name in filters}
+    elif wanted.search is not None and _CRON.search(wanted.search):
+        filters = filters - {"search", "search-common"} | {"search-cron"}
     if wanted.state is not None:
         filters.add(wanted.state.value)
     if wanted.state is Condition.OVERDUE:

@@ -20,6 +20,7 @@ from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.web.filters import address
 from scheduler_api.web.pages import Pages, Reader
+from scheduler_api.web.themes import chosen_theme
 from scheduler_api.web.times import chosen as clock_of
 from scheduler_api.wording.notices import NAMES as NOTICES
 from scheduler_api.workers.alerting.loops import Alerting
@@ -166,7 +167,8 @@ async def _pages(request: Request) -> Pages:
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
     principal: Principal | None = request.scope.get("principal")
     quotas: RequestQuotas = request.state.quotas
-    reader = Reader(times, here, request.scope["mark"], principal)
+    theme = chosen_theme(request.cookies.get("theme"))
+    reader = Reader(times, here, request.scope["mark"], principal, theme=theme)
     if principal is not None:
         shown, issues = chosen(request), request.state.open_issues
         reader = reader._replace(

@@ -36,7 +36,11 @@ MAX_SECONDS = 1e9
 
 Name = Annotated[str | None, Query(max_length=100, description="Only jobs whose name contains this.")]
 Search = Annotated[
-    str | None, Query(max_length=100, description="Only jobs whose name, host or one tag contains this.")
+    str | None,
+    Query(
+        max_length=100,
+        description="Only jobs whose name, host, cron or one tag contains this, or that have this id.",
+    ),
 ]
 InState = Annotated[
     Condition | None,

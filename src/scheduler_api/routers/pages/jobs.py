@@ -29,6 +29,7 @@ from scheduler_api.routers.http.paging import JobFilterDep, PlaceDep, cursor_of,
 from scheduler_api.routers.http.parameters import Cursor, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.problems import REFUSED, complaints, problem_of
+from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.routers.http.scope import job_to_copy, placed, require_place
 from scheduler_api.routers.http.targets import check_target
@@ -81,7 +82,7 @@ async def create_by_form(
     principal: PrincipalDep,
     cipher: CipherDep,
 ) -> Response:
-    """Create a job, and return to the list; or show the form with its errors."""
+    """Create a job, and show it; or show the form with its errors."""
     named = fields.get("from", "")
     like = await job_to_copy(database, principal, int(named)) if JOBID.fullmatch(named) else None
     try:
@@ -92,7 +93,7 @@ async def create_by_form(
         now = await database.read(health.clock)
         page = await aside(pages.form, now, Typed(fields, complaints(error)), like=like)
         return HTMLResponse(page, problem_of(error).status)
-    return RedirectResponse(f"/jobs?created={job.jobid}", 303)
+    return RedirectResponse(f"/jobs/{job.jobid}?created={job.jobid}", 303)
 
 
 @router.page("/jobs/{jobid:jobid}")
@@ -126,7 +127,7 @@ async def job_page(
         ahead = (await while_connected(request, asked)).occurrences
     except ScheduleUnusable as error:
         issue = str(error)
-    return await aside(pages.job, view, older, ahead, issue)
+    return await aside(pages.job, view, older, ahead, issue, request.query_params)
 
 
 @own_router.post("/jobs/{jobid:jobid}/edit")
@@ -167,7 +168,9 @@ async def edit_by_form(
 
 
 @own_router.post("/jobs/{jobid:jobid}/delete")
-async def delete_by_form(jobid: JobId, database: DatabaseDep, actor: ActorDep) -> RedirectResponse:
+async def delete_by_form(
+    jobid: JobId, database: DatabaseDep, actor: ActorDep, back: BackDep
+) -> RedirectResponse:
     """Delete a job; for browsers, whose forms cannot send DELETE."""
     await database.transact(editing.delete, actor, jobid, History.KEEP)
-    return RedirectResponse(f"/jobs?deleted={jobid}", 303)
+    return back.to("/jobs", deleted=jobid)

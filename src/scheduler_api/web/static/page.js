@@ -15,7 +15,7 @@ if (zone && /^[\w+\-/]+$/.test(zone)) {
     clock.options[0].after(new Option(`Local (${zone})`, "mine"));
   }
 }
-for (const choice of [clock, document.getElementById("shown")]) {
+for (const choice of [clock, document.getElementById("shown"), document.getElementById("theme")]) {
   choice?.addEventListener("change", () => choice.form.requestSubmit());
 }
 

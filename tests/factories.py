@@ -27,10 +27,10 @@ CIPHER = Cipher(["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
 ACTOR = Actor(ActorKind.LOCAL, "tests, this machine")
 
 TABLES = (
-    "alert", "alertmute", "alertrule", "alertchannel", "jobissue", "logline", "logattempt", "joblog", "job",
-    "auditevent", "idempotencykey", "concurrencylimit", "hostfailure", "calendar", "projectsecret", "replica",
-    "signintry", "signinattempt", "signinlink", "usersession", "useridentity", "useraccount", "apikey",
-    "projectrole",
+    "alert", "alertmute", "alertrule", "alertchannel", "jobissue", "serviceissue", "logline", "logattempt",
+    "joblog", "job", "auditevent", "idempotencykey", "concurrencylimit", "hostfailure", "calendar",
+    "projectsecret", "replica", "signintry", "signinattempt", "signinlink", "usersession", "useridentity",
+    "useraccount", "apikey", "projectrole",
 )  # fmt: skip
 #: Where a test left so many bytes, their dead rows would make all that follows slow.
 LARGE = 4 * 2**20
@@ -56,6 +56,7 @@ EMPTY = (
             ("jobsecret", "secretid"),
             ("projectsecret", "secretid"),
             ("jobissue", "issueid"),
+            ("serviceissue", "serviceissueid"),
             ("alertchannel", "channelid"),
             ("alertrule", "ruleid"),
             ("alertmute", "muteid"),

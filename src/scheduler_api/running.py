@@ -39,7 +39,6 @@ from scheduler_api.workers import heartbeat
 from scheduler_api.workers.alerting.loops import Alerting
 from scheduler_api.workers.alerting.mail import Mailer, MailServer
 from scheduler_api.workers.alerting.sender import Sender
-from scheduler_api.workers.alerting.watcher import Watcher
 from scheduler_api.workers.change_feed import ChangeFeed
 from scheduler_api.workers.confirmation import Confirmation
 from scheduler_api.workers.delivery.caller import Caller
@@ -58,6 +57,7 @@ from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
 from scheduler_api.workers.scrapes import Scrapes
+from scheduler_api.workers.self_report import SelfReport
 from scheduler_api.workers.ticker import Ticker
 from scheduler_api.workers.upkeep import Upkeep
 
@@ -126,18 +126,18 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         caller = Caller(client, cipher, f"{settings.base_url}/runs", name, tracer)
         delivering = _delivering(settings, own, client, caller, share.calls, feed)
         deliverer = await stack.enter_async_context(delivering)
-        runner = Runner(requests, settings.batch_size, deliverer)
         ticker = None
         if settings.ticker:
             ticker = await stack.enter_async_context(_ticking(settings, own, feed))
-        alerting = await stack.enter_async_context(_alerting(settings, own, client, cipher))
+        alerts = _alerting(settings, own, client, cipher, _report(settings, deliverer, ticker))
+        alerting = await stack.enter_async_context(alerts)
         retirement.ends((parts := Parts(deliverer, ticker, alerting)).cease)
         confirmation = await stack.enter_async_context(_beginning(settings, requests, parts))
         await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
         yield AppState(
             settings=settings,
             database=requests,
-            runner=runner,
+            runner=Runner(requests, settings.batch_size, deliverer),
             ticker=ticker,
             deliverer=deliverer,
             alerting=alerting,
@@ -155,7 +155,6 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
             retirement=retirement,
             confirmation=confirmation,
             scrapes=Scrapes(requests),
-            data_dir=data_dir(settings),
         )
 
 
@@ -281,18 +280,30 @@ async def _beginning(settings: Settings, database: Database, parts: Parts) -> As
 
 @contextlib.asynccontextmanager
 async def _alerting(
-    settings: Settings, own: Callable[[str, PoolOptions], Database], client: Client, cipher: Cipher
+    settings: Settings,
+    own: Callable[[str, PoolOptions], Database],
+    client: Client,
+    cipher: Cipher,
+    report: SelfReport,
 ) -> AsyncIterator[Alerting]:
     """Notice what does not happen, and tell people of what is wrong."""
     database = own("scheduler-api alerts", ALERTS_POOL)
     metrics.POOLS.watch("alerts", database.pool)
     sender = Sender(database, client, cipher, _mailer(settings), settings.base_url)
-    alerting = Alerting(sender, Watcher(database))
+    alerting = Alerting(database, sender, report)
     try:
         yield alerting
     finally:
         await alerting.stop()
         await database.close()
+
+
+def _report(settings: Settings, deliverer: Deliverer, ticker: Ticker | None) -> SelfReport:
+    return SelfReport(_replica(), _keep(settings), data_dir(settings), deliverer, ticker)
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(settings.history_kept, settings.export_before_drop)
 
 
 def _mailer(settings: Settings) -> Mailer | None:
@@ -310,7 +321,7 @@ async def _ticking(
     metrics.POOLS.watch("ticker", passes.pool)
     metrics.POOLS.watch("upkeep", upkeep.pool)
     runner = Runner(passes, settings.batch_size)
-    keeper = Upkeep(upkeep, Keep(settings.history_kept, settings.export_before_drop))
+    keeper = Upkeep(upkeep, _keep(settings))
     ticker = Ticker(passes, runner, keeper, settings.ticker_interval, feed.publish)
     try:
         yield ticker

@@ -28,7 +28,7 @@ from scheduler_api.exporting import Day, Extent, Format
 from scheduler_api.services.runs import retention, retrying
 from scheduler_api.services.runs.retention import Keep
 from scheduler_api.services.system import overview
-from scheduler_api.services.system.overview import Replica
+from scheduler_api.services.system.troubles import Replica
 from scheduler_api.settings import Settings
 from scheduler_api.workers.upkeep import Upkeep
 from tests import pooler

@@ -15,7 +15,7 @@ from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs.project_secrets import FIRST
 from scheduler_api.database.statements import Session
-from scheduler_api.services.alerts import noticing, sending
+from scheduler_api.services.alerts import channels, noticing, sending
 from scheduler_api.services.jobs import secrets
 from scheduler_api.settings import Settings
 from tests.factories import NOON, add_job, execute, rows, scalar
@@ -112,8 +112,8 @@ async def test_the_first_channel_is_told_of_everything_and_no_answer_says_what_i
     assert made.json()["secret"] is None
     (rule,) = (await client.get("/rules")).json()
     assert rule["words"] == (
-        "Tell #ops of failures, missed runs, stuck runs, silent jobs and automatic pauses of all jobs, "
-        "again after 6 hours and then daily, and when it is over."
+        "Tell #ops of failures, missed runs, stuck runs, silent jobs and automatic pauses of all jobs "
+        "and of the service itself, again after 6 hours and then daily, and when it is over."
     )
     another = await client.post("/channels", json=SLACK | {"name": "#dev"})
     assert another.status_code == 201
@@ -144,6 +144,10 @@ async def test_the_first_channel_is_told_of_everything_and_no_answer_says_what_i
         ({"kind": "pigeon"}, "/kind"),
         ({"kind": "slack", "url": "https://x.example/", "name": " "}, "/name"),
         ({"kind": "slack", "url": "https://x.example/", "colour": "red"}, "/colour"),
+        ({"kind": "slack", "url": "https://x.example/", "body": {"a": 1}}, "/body"),
+        ({"kind": "webhook", "url": "https://x.example/", "body": {"a": ["{{ jobid }}"]}}, "/body"),
+        ({"kind": "webhook", "url": "https://x.example/", "body": {"a": "x" * 70_000}}, "/body"),
+        ({"kind": "webhook", "url": "https://x.example/", "body": ["{{ title }}"]}, "/body"),
     ],
 )
 async def test_what_is_wrong_with_a_channel_is_said_of_its_field(
@@ -174,6 +178,32 @@ async def test_a_webhook_gets_a_secret_that_stays_when_its_url_changes(
     other = await client.put("/channels/1", json=SLACK)
     assert other.json()["errors"][0]["pointer"] == "/kind"
     assert (await client.put("/channels/9", json=hook)).json()["code"] == "channel_not_found"
+
+
+async def test_the_body_of_a_webhook_is_kept_and_never_shown(
+    client: AsyncClient, database: Database, settings: Settings
+) -> None:
+    fields = {"name": "Hook", "kind": "webhook", "url": "https://a.example/x"}
+    wrong = await client.post("/channels", data=fields | {"body": "{oh"}, headers=HTML)
+    assert wrong.status_code == 422
+    assert "{oh" in wrong.text
+    made = await client.post("/channels", data=fields | {"body": '{"key": "very-secret"}'}, headers=HTML)
+    assert made.status_code in {201, 303}, made.text
+
+    async def body() -> Any:
+        kept = await database.read(channels.secrets_of, 1, Cipher(settings.secret_keys()))
+        assert kept is not None
+        return kept.body
+
+    assert await body() == {"key": "very-secret"}
+    await client.post("/channels/1/edit", data={"name": "Other"}, headers=HTML)
+    assert await body() == {"key": "very-secret"}
+    for path in ("/channels", "/channels/1", "/audit"):
+        for headers in (HTML, {}):
+            assert "very-secret" not in (await client.get(path, headers=headers)).text
+    # The API writes anew: what is left out is gone.
+    await client.put("/channels/1", json=fields)
+    assert await body() is None
 
 
 async def test_a_channel_goes_with_its_rules_and_what_waits_is_given_up(

@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 from pydantic_core import to_json
 
-from scheduler_api.contracts.jobs.targets import MAX_BODY
+from scheduler_api.contracts.bodies import MAX_BODY
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.jobs.documents import MAX_BODY_KEPT

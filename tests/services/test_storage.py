@@ -7,7 +7,7 @@ import pytest
 from scheduler_api.contracts.system.overview import IssueKind, Storage
 from scheduler_api.database.engine import Database
 from scheduler_api.services.system import overview, storage
-from scheduler_api.services.system.overview import Replica
+from scheduler_api.services.system.troubles import Replica
 from tests.factories import NOON, add_job, execute, lay_out_days, scalar
 
 GB = 10**9

@@ -29,11 +29,20 @@ def alert(number: int = 1, event: str = "opened", **facts: Any) -> WaitingAlert:
     }  # fmt: skip
     if event == "ended":
         known |= {"ending": "recovered", "endedat": (AT + timedelta(hours=2)).isoformat()}
-    said = {} if event == "test" else known | facts
-    return WaitingAlert(number, ID, number, number, event, 0, AT, said, 1)
+    if event == "test":
+        return WaitingAlert(number, ID, None, None, None, event, 0, AT, {}, 1)
+    return WaitingAlert(number, ID, number, None, number, event, 0, AT, known | facts, 1)
 
 
-def sent(kind: str, *alerts: WaitingAlert, **secrets: str) -> Any:
+def service_alert(event: str = "opened", **facts: Any) -> WaitingAlert:
+    known: dict[str, Any] = {
+        "kind": "disk", "what": "The disk will be full in about 3 days", "why": "History grows.",
+        "action": "Make room.", "since": AT.isoformat(), "seenat": (AT + timedelta(hours=1)).isoformat(),
+    }  # fmt: skip
+    return WaitingAlert(1, ID, None, 7, None, event, 0, AT, known | facts, 1)
+
+
+def sent(kind: str, *alerts: WaitingAlert, **secrets: Any) -> Any:
     """The request by which a channel is told, and its body."""
     known = ChannelSecrets.model_validate(
         {"url": DEFAULT_URLS.get(ChannelKind(kind), "https://a.example/x")} | secrets
@@ -79,6 +88,17 @@ def test_a_title_says_what_is_wrong(event: str, facts: dict[str, Any], title: st
         ([alert(1), alert(2, event="ended")], "1 job is failing (and 1 more)"),
         ([alert(1, kind="missed"), alert(2, kind="missed")], "2 jobs are missing runs"),
         ([alert(1, event="test"), alert(2, event="test")], "Test alerts"),
+        ([service_alert()], "The disk will be full in about 3 days"),
+        ([service_alert("reminder")], "Still open: The disk will be full in about 3 days"),
+        ([service_alert("ended")], "Resolved: The disk will be full in about 3 days"),
+        (
+            [service_alert("ended"), service_alert(), alert(3, event="ended")],
+            "The disk will be full in about 3 days (and 2 more)",
+        ),
+        (
+            [service_alert(), alert(2)],
+            "1 job is failing (and 1 more)",
+        ),
     ],
 )
 def test_a_title_of_many_says_what_they_have_in_common(alerts: list[WaitingAlert], title: str) -> None:
@@ -94,6 +114,37 @@ def test_a_message_tells_times_in_the_zone_of_the_job_and_in_utc() -> None:
     (over,) = message_of([alert(event="ended", times=3)], BASE).entries
     assert over.lines[0] == "Was: failed, 3 times, for 2 hours."
     assert over.issueurl is None
+
+
+def test_an_alert_of_the_service_says_what_to_do_and_when_it_was_seen_last() -> None:
+    (entry,) = message_of([service_alert()], BASE).entries
+    assert entry.lines == ["History grows.", "Make room.", "Since 2030-01-31 01:00:04 UTC"]
+    assert (entry.url, entry.issueurl) == (f"{BASE}/overview", None)
+    (over,) = message_of([service_alert("ended")], BASE).entries
+    assert over.lines == ["Since 2030-01-31 01:00:04 UTC", "Last seen: 2030-01-31 02:00:04 UTC"]
+
+
+def test_the_end_of_an_issue_of_the_service_ends_what_tracks_it() -> None:
+    _, opened = sent("pagerduty", service_alert(), token="key")
+    _, ended = sent("pagerduty", service_alert("ended"), token="key")
+    assert opened["dedup_key"] == ended["dedup_key"]
+    assert opened["dedup_key"].endswith("-service-7")
+    assert (opened["event_action"], ended["event_action"]) == ("trigger", "resolve")
+    assert opened["payload"]["class"] == "disk"
+
+
+def test_a_webhook_sends_a_body_of_its_own() -> None:
+    body = {"say": "{{title}}", "n": "{{ alerts }}", "more": ["{{event}}: {{text}}", 1], "at": "{{url}}"}
+    request, document = sent("webhook", alert(error='It said "no".'), body=body)
+    assert request.headers["Content-Type"] == "application/json"
+    assert (document["say"], document["n"], document["at"]) == (
+        "“Nightly export” failed",
+        1,
+        f"{BASE}/logs/42",
+    )
+    assert document["more"][0].startswith('opened: It said "no".\n')
+    _, many = sent("webhook", alert(1), alert(2), body=body)
+    assert (many["n"], many["at"]) == (2, f"{BASE}/issues")
 
 
 def test_slack_gets_text_in_which_nothing_calls_people() -> None:
@@ -224,11 +275,17 @@ def test_mail_of_many_names_each() -> None:
             {"kinds": ["failed", "missed", "late", "stuck", "silent", "paused"]},
             "Tell #ops of every issue of all jobs.",
         ),
+        ({"service": True}, "Tell #ops of failures of all jobs and of the service itself."),
+        (
+            {"service": True, "kinds": [], "recovers": True},
+            "Tell #ops of issues of the service itself, and when it is over.",
+        ),
     ],
 )
 def test_a_rule_is_one_sentence(values: dict[str, Any], words: str) -> None:
     known: dict[str, Any] = {
         "ruleid": 1, "channelid": 1, "channel": "#ops", "project": None, "tag": None, "jobid": None,
-        "kinds": ["failed"], "after": 1, "outof": None, "reminds": False, "recovers": False, "createdat": AT,
+        "kinds": ["failed"], "after": 1, "outof": None, "service": False, "reminds": False,
+        "recovers": False, "createdat": AT,
     }  # fmt: skip
     assert rule_in_words(RuleRow(**(known | values))) == words

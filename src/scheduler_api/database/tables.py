@@ -805,6 +805,31 @@ jobissue = Table(
     Index("ix_jobissue_remindat", "remindat", postgresql_where=text("endedat IS NULL")),
 )
 
+# What is wrong with the service itself, for as long as a replica finds it. The subject tells it from others
+# of its kind.
+serviceissue = Table(
+    "serviceissue",
+    metadata,
+    Column("serviceissueid", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    # When it was found last.
+    Column("seenat", Instant, nullable=False),
+    # What it is, why, and what to do, in words.
+    Column("what", Text, nullable=False),
+    Column("why", Text),
+    Column("action", Text, nullable=False),
+    # When those are reminded who were told of it.
+    Column("remindat", Instant, nullable=False),
+    Column("reminders", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("kind", "subject"),
+    CheckConstraint(
+        "kind IN ('database', 'replica', 'crowded', 'disk', 'export', 'transaction', 'channel', 'restored')",
+        name="kind",
+    ),
+)
+
 # Where people are told.
 alertchannel = Table(
     "alertchannel",
@@ -855,13 +880,15 @@ alertrule = Table(
     # After how many failures: in a row, or among the newest runs.
     Column("after", Integer, nullable=False, server_default="1"),
     Column("outof", Integer),
+    # Whether it is told of the service itself.
+    Column("service", Boolean, nullable=False, server_default="false"),
     # Whether it is told again while an issue is open, and when it is over.
     Column("reminds", Boolean, nullable=False, server_default="true"),
     Column("recovers", Boolean, nullable=False, server_default="true"),
     Column("createdat", Instant, nullable=False),
     CheckConstraint("after >= 1", name="after"),
     CheckConstraint("outof >= after", name="outof"),
-    CheckConstraint("cardinality(kinds) > 0", name="kinds"),
+    CheckConstraint("cardinality(kinds) > 0 OR service", name="kinds"),
     Index("ix_alertrule_channelid", "channelid"),
     Index("ix_alertrule_project", "project", postgresql_where=text("project IS NOT NULL")),
     Index("ix_alertrule_jobid", "jobid", postgresql_where=text("jobid IS NOT NULL")),
@@ -885,6 +912,9 @@ alertmute = Table(
     Column("reason", Text, nullable=False, server_default=""),
     Column("createdat", Instant, nullable=False),
     Column("createdby", Text),
+    # Since when it holds nothing any longer; and up to which alert what it held back was released.
+    Column("liftedat", Instant),
+    Column("releasedto", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("until > since", name="until"),
     CheckConstraint("(cron IS NULL) = (minutes IS NULL)", name="cron"),
     Index("ix_alertmute_project", "project", postgresql_where=text("project IS NOT NULL")),
@@ -898,9 +928,10 @@ alert = Table(
     metadata,
     Column("alertid", BigInteger, Identity(always=True), primary_key=True),
     Column("channelid", BigInteger, nullable=False),
-    # By which rule, about which issue of which job; they may be gone. Null: a test.
+    # By which rule, about which issue of which job, or of the service; they may be gone. Null: a test.
     Column("ruleid", BigInteger),
     Column("issueid", BigInteger),
+    Column("serviceissueid", BigInteger),
     Column("jobid", BigInteger),
     Column("event", Text, nullable=False),
     # Which of several reminders.
@@ -929,6 +960,15 @@ alert = Table(
     ),
     Index("ix_alert_sentat", "channelid", "sentat", postgresql_where=text("sentat IS NOT NULL")),
     Index("ix_alert_issueid", "issueid"),
+    Index(
+        "ix_alert_serviceissueid",
+        "serviceissueid",
+        "channelid",
+        "event",
+        "number",
+        unique=True,
+        postgresql_where=text("serviceissueid IS NOT NULL"),
+    ),
     Index("ix_alert_dead", "alertid", postgresql_where=text("deadat IS NOT NULL")),
     Index("ix_alert_at", "at"),
 )

@@ -1,7 +1,7 @@
 """Placeholders such as `{{ jobid }}` in a target's URL, headers and body: names only, nothing executable."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -22,38 +22,42 @@ NAMES = (
 #: How an instant may be written: RFC 3339 by default; in the zone of the job instead of UTC with `local`.
 FORMATS = ("rfc3339", "date", "unix", "local", "rfc3339:local", "date:local")
 _KNOWN = (*NAMES, *(f"scheduledfor:{form}" for form in FORMATS))
+#: What a placeholder may name in what a channel is sent.
+ALERT_NAMES = ("title", "text", "url", "event", "alerts", "messageid")
 
 Values = Mapping[str, str | int | datetime | None]
 """What the names stand for in one delivery; None, or no entry, renders as nothing."""
 
 #: Two braces, and the rest of the placeholder if they open one.
 _OPENING = re.compile(r"\{\{(?:[ \t]{0,20}([A-Za-z0-9_.:-]{1,40})[ \t]{0,20}\}\})?")
-_PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join(_KNOWN)})[ \t]{{0,20}}\}}\}}")
+_PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join((*_KNOWN, *ALERT_NAMES))})[ \t]{{0,20}}\}}\}}")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
-def error_in(text: str) -> str | None:
+def error_in(text: str, names: Sequence[str] = NAMES) -> str | None:
     """What is wrong with the placeholders of `text`, as a sentence; None: nothing."""
+    known = _KNOWN if names is NAMES else names
     for opening in _OPENING.finditer(text):
         name = opening[1]
         if name is None:
             return "Two opening braces must begin a placeholder such as {{ jobid }}."
-        if name.startswith("scheduledfor:") and name not in _KNOWN:
+        if name.startswith("scheduledfor:") and "scheduledfor" in known and name not in known:
             return f"There is no {name}; scheduledfor takes {', '.join(f':{form}' for form in FORMATS)}."
-        if name not in _KNOWN:
-            return f"There is no placeholder {name}; there are {', '.join(NAMES)}."
+        if name not in known:
+            return f"There is no placeholder {name}; there are {', '.join(names)}."
     return None
 
 
-def error_within(value: Any) -> str | None:
+def error_within(value: Any, names: Sequence[str] = NAMES) -> str | None:
     """The first error in any string of a JSON value; keys are no templates."""
     if isinstance(value, str):
-        return error_in(value)
+        return error_in(value, names)
     if isinstance(value, Mapping):
         value = value.values()
     elif not isinstance(value, list | tuple):
         return None
-    return next((field_error for field_error in map(error_within, value) if field_error is not None), None)
+    errors = (error_within(item, names) for item in value)
+    return next((error for error in errors if error is not None), None)
 
 
 def without(text: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from scheduler_api.contracts.alerts.alerts import AlertEvent
 from scheduler_api.contracts.alerts.channels import DEFAULT_URLS, ChannelKind, ChannelSecrets
+from scheduler_api.targets import templates
 from scheduler_api.wording.alerts import Entry, Message, entry_text
 
 JSON = {"Content-Type": "application/json"}
@@ -41,6 +42,8 @@ def _json(url: str, document: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 def _webhook(message: Message, secrets: ChannelSecrets) -> Request:
+    if secrets.body is not None:
+        return _json(secrets.url, templates.fill_json(secrets.body, _values(message)))
     document = {
         "messageid": str(message.messageid),
         "title": message.title,
@@ -49,6 +52,18 @@ def _webhook(message: Message, secrets: ChannelSecrets) -> Request:
         "url": message.url,
     }
     return _json(secrets.url, document)
+
+
+def _values(message: Message) -> templates.Values:
+    """What placeholders stand for."""
+    return {
+        "title": message.title,
+        "text": message.text,
+        "url": message.every[0].url if len(message.every) == 1 else message.url,
+        "event": message.every[0].event,
+        "alerts": len(message.every),
+        "messageid": str(message.messageid),
+    }
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
@@ -191,8 +206,8 @@ def _opsgenie(message: Message, secrets: ChannelSecrets) -> Request:
 
 def _key(entry: Entry, message: Message) -> str:
     """By what a service knows that events are about one issue."""
-    number = message.messageid if entry.issueid is None else entry.issueid
-    return f"scheduler-{urlsplit(message.url).netloc}-{number}"
+    issue = entry.issue or message.messageid
+    return f"scheduler-{urlsplit(message.url).netloc}-{issue}"
 
 
 def _apprise(message: Message, secrets: ChannelSecrets) -> Request:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from scheduler_api.contracts.alerts.alerts import AlertEvent, Facts
+from scheduler_api.contracts.alerts.alerts import AlertEvent, Facts, ServiceFacts
 from scheduler_api.contracts.alerts.channels import ChannelKind
-from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssue, JobIssueKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssue, JobIssueKind, ServiceIssueKind
 from scheduler_api.database.alerts.channels import RuleRow
 from scheduler_api.database.alerts.mutes import MuteRow
 from scheduler_api.database.alerts.outbox import WaitingAlert
@@ -34,6 +34,16 @@ TOLD_OF = {
     JobIssueKind.STUCK: "stuck runs",
     JobIssueKind.SILENT: "silent jobs",
     JobIssueKind.PAUSED: "automatic pauses",
+}
+SERVICE_KINDS = {
+    ServiceIssueKind.DATABASE: "Database",
+    ServiceIssueKind.REPLICA: "Replica",
+    ServiceIssueKind.CROWDED: "At capacity",
+    ServiceIssueKind.DISK: "Disk",
+    ServiceIssueKind.EXPORT: "Export",
+    ServiceIssueKind.TRANSACTION: "Transaction",
+    ServiceIssueKind.CHANNEL: "Channel",
+    ServiceIssueKind.RESTORED: "Restored",
 }
 #: What jobs do of which many alerts tell.
 _MANY = {
@@ -94,14 +104,16 @@ class Entry(NamedTuple):
     """One alert of a message."""
 
     event: AlertEvent
-    kind: JobIssueKind | None
+    kind: JobIssueKind | ServiceIssueKind | None
     title: str
     lines: list[str]
     """What else there is to say: the error, occurrences, since when."""
     url: str
-    """Where to look: the run, or the job."""
+    """Where to look: the run, the job, or the overview."""
     issueurl: str | None
     """Where to acknowledge it."""
+    issue: str | None
+    """By what services know that several alerts are about one issue."""
     issueid: int | None
     jobid: int | None
     facts: Facts | None
@@ -162,17 +174,38 @@ def _entry(alert: WaitingAlert, base_url: str, *, is_alone: bool) -> Entry:
     event = AlertEvent(alert.event)
     if event is AlertEvent.TEST:
         lines = ["If you can read this, alerts reach this channel."]
-        return Entry(event, None, "Test alert", lines, f"{base_url}/channels", None, None, None, None)
+        return Entry(event, None, "Test alert", lines, f"{base_url}/channels", None, None, None, None, None)
+    if alert.serviceissueid is not None:
+        return _service_entry(alert, base_url)
     facts = Facts.model_validate(alert.facts)
     lines = _lines(event, facts, MAX_ERROR if not is_alone else None)
     page = f"/logs/{facts.logid}" if _is_of_run(facts) else f"/jobs/{alert.jobid}"
     issue = None if event is AlertEvent.ENDED else f"{base_url}/issues/{alert.issueid}"
     title, url = title_of(event, facts), f"{base_url}{page}"
-    return Entry(event, facts.kind, title, lines, url, issue, alert.issueid, alert.jobid, facts)
+    name = f"{alert.issueid}"
+    return Entry(event, facts.kind, title, lines, url, issue, name, alert.issueid, alert.jobid, facts)
+
+
+def _service_entry(alert: WaitingAlert, base_url: str) -> Entry:
+    event, facts = AlertEvent(alert.event), ServiceFacts.model_validate(alert.facts)
+    title, name = service_title(event, facts), f"service-{alert.serviceissueid}"
+    if event is AlertEvent.ENDED:
+        lines = [f"Since {both(facts.since, 'UTC')}", f"Last seen: {both(facts.seenat, 'UTC')}"]
+    else:
+        lines = [*([] if facts.why is None else [facts.why]), facts.action]
+        lines.append(f"Since {both(facts.since, 'UTC')}")
+    return Entry(event, facts.kind, title, lines, f"{base_url}/overview", None, name, None, None, None)
 
 
 def _is_of_run(facts: Facts) -> bool:
     return facts.logid is not None and facts.kind in {JobIssueKind.FAILED, JobIssueKind.STUCK}
+
+
+def service_title(event: AlertEvent, facts: ServiceFacts) -> str:
+    """What an alert of the service itself says, in a line."""
+    if event is AlertEvent.OPENED:
+        return facts.what
+    return f"{'Resolved' if event is AlertEvent.ENDED else 'Still open'}: {facts.what}"
 
 
 def title_of(event: AlertEvent, facts: Facts) -> str:
@@ -246,8 +279,14 @@ def both(instant: datetime, zone: str) -> str:
 
 def _title_of_many(alerts: Sequence[WaitingAlert]) -> str:
     """What many alerts have in common: most of all what is wrong, where, and why."""
-    facts = [(alert, Facts.model_validate(alert.facts)) for alert in alerts if alert.event != AlertEvent.TEST]
+    facts = [(alert, Facts.model_validate(alert.facts)) for alert in alerts if alert.jobid is not None]
+    service = [alert for alert in alerts if alert.serviceissueid is not None]
     bad = [(alert, fact) for alert, fact in facts if alert.event != AlertEvent.ENDED]
+    if service and not bad:
+        # What is wrong comes before what is over.
+        first = min(service, key=lambda alert: alert.event == AlertEvent.ENDED)
+        title = service_title(AlertEvent(first.event), ServiceFacts.model_validate(first.facts))
+        return f"{title[:MAX_ERROR]} (and {len(alerts) - 1:,} more)"
     if not bad:
         jobs = len({alert.jobid for alert, _ in facts})
         return "Test alerts" if not jobs else f"{_jobs(jobs)} recovered"
@@ -318,10 +357,15 @@ def rule_in_words(rule: RuleRow) -> str:
     kinds = [TOLD_OF[JobIssueKind(kind)] for kind in rule.kinds if kind != JobIssueKind.FAILED or is_any]
     if JobIssueKind.FAILED in rule.kinds and not is_any:
         kinds.insert(0, _failures(rule))
-    what = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
-    if len(rule.kinds) == len(JobIssueKind) and is_any:
-        what = "every issue"
-    of = _of(rule.project, rule.tag, rule.jobid)
+    if not kinds:
+        whole = "issues of the service itself"
+    else:
+        what = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+        if len(rule.kinds) == len(JobIssueKind) and is_any:
+            what = "every issue"
+        whole = what + _of(rule.project, rule.tag, rule.jobid)
+        if rule.service:
+            whole += " and of the service itself"
     then = ", again after 6 hours and then daily" if rule.reminds else ""
     over = ", and when it is over" if rule.recovers else ""
-    return f"Tell {rule.channel} of {what}{of}{then}{over}."
+    return f"Tell {rule.channel} of {whole}{then}{over}."

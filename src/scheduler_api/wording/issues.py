@@ -19,11 +19,11 @@ from scheduler_api.wording import alerts
 from scheduler_api.wording.schedules import duration
 
 
-def replica(sentence: str) -> Issue:
+def replica(name: str, sentence: str) -> Issue:
     """A replica says of itself that it does not do its work."""
     return Issue(
         kind=IssueKind.REPLICA,
-        what="This replica is not working",
+        what=f"Replica {name} is not working",
         since=None,
         why=sentence,
         action="Check its log and its connection to the database. Another replica takes over meanwhile.",
@@ -54,12 +54,23 @@ def late(now: datetime, rows: Sequence[LateRow], replicas: Sequence[str], limit:
     )
 
 
-def crowded(since: datetime, calls: int, limit: int) -> Issue:
-    """Due runs find no free slot in this replica; they were counted up to `limit`."""
+def unreachable(name: str, since: datetime, seconds: float) -> Issue:
+    """A replica could not reach the database for a while; it can again."""
+    return Issue(
+        kind=IssueKind.DATABASE,
+        what=f"Replica {name} could not reach the database for {duration(int(seconds))}",
+        since=since,
+        why="What was due meanwhile ran in another replica, or late.",
+        action="Check the database’s log and the network. The runs show what was late or missed.",
+    )
+
+
+def crowded(name: str, since: datetime, calls: int, limit: int) -> Issue:
+    """Due runs find no free slot in a replica; they were counted up to `limit`."""
     count = f"{'at least ' if calls == limit else ''}{calls:,}"
     return Issue(
         kind=IssueKind.CROWDED,
-        what=f"This replica is at capacity ({count} runs due)",
+        what=f"Replica {name} is at capacity ({count} runs due)",
         since=since,
         why="Due runs have found no free slot since then. Some may also wait for a limit.",
         action="Start another replica, raise SCHEDULER_CONCURRENCY, or shorten slow targets’ timeouts.",

@@ -320,6 +320,38 @@ async def test_a_run_is_stuck_that_takes_far_longer_than_usual(database: Databas
     assert (await look(database, 1200 + 131))[:2] == [("stuck", 1, "recovered"), ("failed", 1, None)]
 
 
+@pytest.mark.parametrize("seconds", [45, 400])
+async def test_a_job_says_itself_how_long_a_run_may_take(
+    database: Database, channel: int, seconds: int
+) -> None:
+    """From its first run on, and whatever is usual."""
+    await add_job(database, interval=3600, target=ONCE, stuckafter=seconds)
+    (started,) = (await claim(database, NOON)).started
+    assert await look(database, seconds - 1) == []
+    assert await look(database, seconds + 2) == [("stuck", 1, None)]
+    assert await told(database) == [("opened", "stuck")]
+    error = await scalar(database, "SELECT error FROM jobissue")
+    assert error.startswith("It has been running for")
+    assert "longer than the" in error
+    await settle(database, after(seconds + 3), finished(started))
+    assert await look(database, seconds + 4) == [("stuck", 1, "recovered")]
+
+
+async def test_a_job_says_itself_for_how_long_it_may_be_silent(database: Database, channel: int) -> None:
+    """Although it runs, and whatever else is wrong: what counts is that a run finishes."""
+    await add_job(database, interval=60, target=ONCE, silentafter=150)
+    await succeed(database, 0)
+    await execute(database, "UPDATE alertrule SET kinds = '{silent}'")
+    await fail(database, 60)
+    assert "silent" not in [kind for kind, _, _ in await look(database, 149)]
+    await fail(database, 120)
+    for seconds in (152, 160):
+        assert ("silent", 1, None) in await look(database, seconds)
+    assert await told(database) == [("opened", "silent")]
+    await succeed(database, 180)
+    assert await told(database) == [("opened", "silent"), ("ended", "silent")]
+
+
 async def test_a_job_is_silent_when_two_of_its_runs_have_passed_without_success(
     database: Database, channel: int
 ) -> None:
@@ -620,6 +652,30 @@ async def test_who_removes_a_mute_lets_go_of_what_it_held_back(database: Databas
     assert await sendable(database, after(30)) == []
     await at(database, after(40), mutes.remove, ACTOR, other)
     assert await sendable(database, after(40)) == [("opened", "failed")]
+
+
+async def test_a_mute_that_holds_much_is_lifted_step_by_step(
+    database: Database, channel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutes, "BATCH", 2)
+    for _ in range(5):
+        await add_job(database, interval=60, target=ONCE)
+    muteid = await hold(database, NOON, until=after(6000).isoformat())
+    for started in (await claim(database, NOON)).started:
+        await settle(database, after(1), failed(started, again=False))
+    released = []
+    await at(database, after(20), mutes.remove, ACTOR, muteid)
+    assert await database.read(mutes.listing) == []
+    for seconds in (30, 40, 50):
+        released.append(len(await sendable(database, after(seconds))))
+        await at(database, after(seconds), sending.tend)
+    assert released == [2, 4, 5]
+    # What a transaction writes that saw it hold is released, too.
+    await execute(database, "UPDATE alert SET holduntil = :at WHERE alertid = 1", at=after(6000))
+    for seconds in (60, 90, 95):
+        await at(database, after(seconds), sending.tend)
+    assert len(await sendable(database, after(100))) == 5
+    assert await scalar(database, "SELECT count(*) FROM alertmute") == 0
 
 
 async def test_a_mute_on_a_cron_holds_in_each_window_by_the_clocks_of_its_zone(

@@ -425,6 +425,64 @@ async def test_a_mail_server_that_is_away_is_tried_again(
     assert "mail server" in await scalar(database, "SELECT error FROM alertchannel")
 
 
+async def test_a_mail_server_that_is_dead_for_an_hour_gets_each_letter_once(
+    database: Database, post: tuple[Post, str], sender: Callable[..., Sender]
+) -> None:
+    """What was noticed meanwhile is told after it, as a letter with an id of its own."""
+    server, url = post
+    mail = Mailer(MailServer(url, "s@example.com"))
+    await add_channel(database, name="Mail", kind="email", recipients=["ann@example.com"])
+    for _ in range(2):
+        await add_job(database, interval=60)
+    server.answer = "451 Later."
+    await notice(database, [1])
+    tries = 0
+    while not await scalar(database, "SELECT failingsince < now() - interval '1 hour' FROM alertchannel"):
+        assert await step(sender(mail))
+        tries += 1
+        if tries == 1:
+            await notice(database, [2])
+        # As much time passes as the channel is left alone, twice as long each time.
+        passed = f"{5 * 2**tries} seconds"
+        await execute(database, f"UPDATE alert SET at = at - interval '{passed}'")
+        await execute(
+            database,
+            "UPDATE alertchannel SET openfrom = openfrom - interval '1 hour',"
+            f" failingsince = coalesce(failingsince, now()) - interval '{passed}'",
+        )
+        assert tries < 20
+    assert await states(database) == ["waiting", "waiting"]
+    server.answer = "250 OK"
+    while await step(sender(mail)):
+        pass
+    assert await states(database) == ["sent", "sent"]
+    ids = [letter["Message-ID"] for letter in server.taken]
+    assert (len(ids), len(set(ids))) == (2, 2)
+
+
+async def test_what_a_restored_database_sends_once_more_has_the_id_that_it_had(
+    database: Database, receiver: Receiver, sender: Callable[..., Sender]
+) -> None:
+    """The backup was taken when the alerts were written, and before they were sent."""
+    await add_channel(database, url=receiver.url)
+    for _ in range(3):
+        await add_job(database, interval=60)
+    await notice(database, [1, 2])
+    while await step(sender()):
+        pass
+    await execute(database, "UPDATE alert SET sentat = NULL, messageid = NULL, attempts = 0")
+    while await step(sender()):
+        pass
+    # With one more, it is another message.
+    await notice(database, [3])
+    await execute(database, "UPDATE alert SET sentat = NULL, messageid = NULL, attempts = 0")
+    while await step(sender()):
+        pass
+    first, second, third = (json.loads(body)["messageid"] for _, body in receiver.requests)
+    assert first == second != third
+    assert receiver.requests[0][1] == receiver.requests[1][1]
+
+
 async def test_a_password_is_not_sent_to_a_mail_server_that_does_not_encrypt(
     database: Database, post: tuple[Post, str], sender: Callable[..., Sender]
 ) -> None:

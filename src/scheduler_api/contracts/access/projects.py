@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from scheduler_api.actors import Role
-from scheduler_api.contracts.jobs.targets import MAX_BODY
+from scheduler_api.contracts.bodies import MAX_BODY
 from scheduler_api.contracts.values import (
     Input,
     Output,

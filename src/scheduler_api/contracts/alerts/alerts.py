@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
+from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind, ServiceIssueKind
 from scheduler_api.contracts.values import Output
 
 
@@ -48,16 +48,30 @@ class Facts(BaseModel):
     flapping: bool = False
 
 
+class ServiceFacts(BaseModel):
+    """An issue of the service itself, as it was when the alert was written."""
+
+    kind: ServiceIssueKind
+    what: str
+    why: str | None
+    action: str
+    since: datetime
+    seenat: datetime
+
+
 class Alert(Output):
     """What a channel is to be told, or was."""
 
     alertid: int
     channelid: int
     channel: str = Field(description="The channel's name.")
-    issueid: int | None = Field(description="The issue; null for a test.")
+    issueid: int | None = Field(
+        description="The issue of a job; null for a test, and for issues of the service itself."
+    )
     jobid: int | None
     jobname: str | None = Field(description="The job's name at that time.")
-    kind: JobIssueKind | None
+    what: str | None = Field(description="What is wrong with the service itself.")
+    kind: JobIssueKind | ServiceIssueKind | None
     event: AlertEvent
     state: AlertState
     at: datetime = Field(description="When it was noticed.")

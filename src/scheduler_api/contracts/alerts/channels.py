@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from scheduler_api.contracts.alerts.issues import JobIssue, JobIssueKind
+from scheduler_api.contracts.bodies import body_error
 from scheduler_api.contracts.values import (
     MAX_ID,
     Input,
@@ -19,7 +20,7 @@ from scheduler_api.contracts.values import (
     invalid,
     invalid_at,
 )
-from scheduler_api.targets import urls
+from scheduler_api.targets import templates, urls
 
 MAX_URL, MAX_TOKEN, MAX_RECIPIENTS = 2000, 500, 20
 ADDRESS = re.compile(r"[^@\s<>,;:\"()\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
@@ -56,6 +57,7 @@ NEEDED: dict[ChannelKind, tuple[str, ...]] = {
     ChannelKind.APPRISE: ("url",),
 }
 ALLOWED: dict[ChannelKind, tuple[str, ...]] = {
+    ChannelKind.WEBHOOK: ("body",),
     ChannelKind.TELEGRAM: ("url",),
     ChannelKind.NTFY: ("token",),
     ChannelKind.PAGERDUTY: ("url",),
@@ -87,6 +89,13 @@ def _mail_address(value: str) -> str:
     return value
 
 
+def _template(value: dict[str, Any]) -> dict[str, Any]:
+    wrong = templates.error_within(value, templates.ALERT_NAMES) or body_error(value)
+    if wrong is not None:
+        raise invalid("body", wrong)
+    return value
+
+
 ChannelName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), AfterValidator(clean_text)
 ]
@@ -101,6 +110,8 @@ class ChannelSecrets(BaseModel):
     chat: str | None = None
     secret: str | None = None
     """Signs what a webhook is sent."""
+    body: dict[str, Any] | None = None
+    """What a webhook is sent, with placeholders; None: all there is to say. It may hold keys of its own."""
 
 
 class ChannelDraft(Input):
@@ -112,6 +123,12 @@ class ChannelDraft(Input):
             "examples": [
                 {"name": "#ops", "kind": "slack", "url": "https://hooks.slack.com/services/T0/B0/x"},
                 {"name": "On call", "kind": "email", "recipients": ["oncall@example.com"]},
+                {
+                    "name": "Lights",
+                    "kind": "webhook",
+                    "url": "https://lights.example.com/",
+                    "body": {"say": "{{title}}", "because": "{{text}}"},
+                },
             ]
         },
     )
@@ -136,11 +153,17 @@ class ChannelDraft(Input):
         list[Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_mail_address)]],
         Field(max_length=MAX_RECIPIENTS),
     ] = Field([], description="E-mail addresses.")
+    body: Annotated[dict[str, Any], AfterValidator(_template)] | None = Field(
+        None,
+        description="What a webhook is sent instead of all that there is to say: a JSON object whose strings "
+        f"may contain placeholders ({', '.join(f'`{{{{{name}}}}}`' for name in templates.ALERT_NAMES)}). "
+        "No answer contains it.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         needed, allowed = NEEDED[self.kind], ALLOWED.get(self.kind, ())
-        for name in ("url", "token", "chat", "recipients"):
+        for name in ("url", "token", "chat", "recipients", "body"):
             if name in needed and not getattr(self, name):
                 raise invalid_at(name, f"Is needed for a channel of kind {self.kind}.")
             if name not in needed + allowed and getattr(self, name):
@@ -201,8 +224,13 @@ class RuleDraft(Input):
     tag: Tag | None = Field(None, description="Only of jobs with this tag.")
     jobid: Annotated[int, Field(ge=1, le=MAX_ID)] | None = Field(None, description="Only of this job.")
     kinds: Annotated[
-        list[Annotated[JobIssueKind, Field(strict=False)]], Field(min_length=1, max_length=len(JobIssueKind))
-    ] = Field(USUAL_KINDS, description="Which kinds of issues.")
+        list[Annotated[JobIssueKind, Field(strict=False)]], Field(max_length=len(JobIssueKind))
+    ] = Field(USUAL_KINDS, description="Which kinds of issues. Empty: of no job, with `service`.")
+    service: bool | None = Field(
+        None,
+        description="Whether it is also told of issues of the service itself: its database, replicas, disk "
+        "and channels. Null: if the rule covers all jobs.",
+    )
     after: int = Field(1, ge=1, le=1000, description="After how many failures in a row it is told of a job.")
     outof: Annotated[int, Field(ge=2, le=100)] | None = Field(
         None, description="Not in a row: `after` failures among this many of the newest runs."
@@ -216,12 +244,18 @@ class RuleDraft(Input):
     def _can_be_reached(self) -> Self:
         if self.outof is not None and self.outof < self.after:
             raise invalid_at("outof", "Must be at least `after`.")
+        if not self.kinds and not self.service:
+            raise invalid_at("kinds", "Choose at least one kind, or `service`.")
         return self
 
     @property
     def values(self) -> dict[str, Any]:
         """The columns, each kind once."""
-        return self.model_dump() | {"kinds": [str(kind) for kind in JobIssueKind if kind in self.kinds]}
+        is_about_all = self.project is None and self.tag is None and self.jobid is None
+        return self.model_dump() | {
+            "kinds": [str(kind) for kind in JobIssueKind if kind in self.kinds],
+            "service": is_about_all if self.service is None else self.service,
+        }
 
 
 class Rule(Output):
@@ -236,6 +270,7 @@ class Rule(Output):
     kinds: list[JobIssueKind]
     after: int
     outof: int | None
+    service: bool = Field(description="Whether it is told of issues of the service itself.")
     reminds: bool
     recovers: bool
     createdat: datetime
@@ -244,7 +279,7 @@ class Rule(Output):
     @property
     def is_about_all_jobs(self) -> bool:
         """Whether it leaves out no job."""
-        return self.project is None and self.tag is None and self.jobid is None
+        return bool(self.kinds) and self.project is None and self.tag is None and self.jobid is None
 
 
 class CoveredJob(Output):

@@ -26,6 +26,27 @@ class JobIssueKind(StrEnum):
     """The service has paused it, as it failed so often, or its target is gone."""
 
 
+class ServiceIssueKind(StrEnum):
+    """What is wrong with the service itself."""
+
+    DATABASE = "database"
+    """A replica could not reach the database."""
+    REPLICA = "replica"
+    """A replica does not do its work."""
+    CROWDED = "crowded"
+    """A replica makes as many calls as it may, and runs wait."""
+    DISK = "disk"
+    """The disk will be full soon."""
+    EXPORT = "export"
+    """History is kept only because nobody has exported it."""
+    TRANSACTION = "transaction"
+    """A transaction has been open for long."""
+    CHANNEL = "channel"
+    """A channel takes no alerts."""
+    RESTORED = "restored"
+    """The database was restored."""
+
+
 class IssueEnding(StrEnum):
     """Why an issue is over."""
 

@@ -13,8 +13,9 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from scheduler_api.contracts.bodies import MAX_BODY, body_error
 from scheduler_api.contracts.jobs.credentials import (
     Headers,
     HeaderValue,
@@ -37,10 +38,6 @@ from scheduler_api.targets.judgement import is_status_set
 
 #: Seconds: of one attempt, of a pause between attempts, and between the reports of an accepted run.
 MAX_TIMEOUT, MAX_PAUSE, MAX_HEARTBEAT_TIMEOUT = 3600, 86_400, 86_400
-#: Objects and arrays inside one another, in a body; and its bytes, as JSON without blanks, in UTF-8.
-MAX_BODY_DEPTH, MAX_BODY = 16, 65_536
-#: Beyond it, JSON's readers disagree.
-MAX_NUMBER = 1e300
 #: Characters of a target's JSON that is kept parsed, where it takes up to 25 times as much.
 MAX_CACHED = 2048
 SAFE_METHODS = {"GET", "HEAD"}
@@ -95,31 +92,10 @@ def _changed_headers(value: dict[str, HeaderValue | None]) -> dict[str, HeaderVa
 
 
 def _body(value: Any) -> Any:
-    wrong = templates.error_within(value) or _unstorable(value) or _too_large(value)
+    wrong = templates.error_within(value) or body_error(value)
     if wrong is not None:
         raise invalid("body", wrong)
     return value
-
-
-def _unstorable(value: Any, depth: int = 0) -> str | None:
-    """Why the database cannot keep a JSON value; None: it can."""
-    if depth > MAX_BODY_DEPTH:
-        return f"Must not be nested deeper than {MAX_BODY_DEPTH} levels."
-    if isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
-        return "Must not contain numbers that large."
-    if isinstance(value, str):
-        return "Must not contain the character NUL, or unpaired surrogates." if _is_broken(value) else None
-    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((wrong for item in inner if (wrong := _unstorable(item, depth + 1))), None)
-
-
-def _too_large(value: Any) -> str | None:
-    size = len(to_json(value))
-    return f"Must be at most {MAX_BODY:,} bytes as JSON; it is {size:,}." if size > MAX_BODY else None
-
-
-def _is_broken(text: str) -> bool:
-    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _status_set(value: str) -> str:

@@ -12,6 +12,7 @@ from scheduler_api.contracts.values import Output
 class IssueKind(StrEnum):
     """The kinds of issues."""
 
+    DATABASE = "database"
     REPLICA = "replica"
     LATE = "late"
     CROWDED = "crowded"

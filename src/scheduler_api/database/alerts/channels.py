@@ -36,6 +36,7 @@ class RuleRow(NamedTuple):
     kinds: list[str]
     after: int
     outof: int | None
+    service: bool
     reminds: bool
     recovers: bool
     createdat: datetime
@@ -78,18 +79,23 @@ REMOVE = Statement("DELETE FROM alertchannel WHERE channelid = :channelid")
 COUNT = Statement("SELECT count(*) FROM alertchannel")
 _RULE = """
     SELECT rule.ruleid, rule.channelid, name AS channel, rule.project, rule.tag, rule.jobid, rule.kinds,
-           rule.after, rule.outof, rule.reminds, rule.recovers, rule.createdat
+           rule.after, rule.outof, rule.service, rule.reminds, rule.recovers, rule.createdat
     FROM alertrule AS rule JOIN alertchannel USING (channelid)
 """
 RULES = Statement(f"{_RULE} ORDER BY ruleid", RuleRow)
 RULE = Statement(f"{_RULE} WHERE ruleid = :ruleid", RuleRow)
-OF_JOB = Statement(f"{_RULE} JOIN job ON job.jobid = :jobid WHERE {COVERS} ORDER BY ruleid", RuleRow)
+OF_JOB = Statement(
+    f"""
+    {_RULE} JOIN job ON job.jobid = :jobid WHERE {COVERS} AND cardinality(rule.kinds) > 0 ORDER BY ruleid
+    """,
+    RuleRow,
+)
 ADD_RULE = Statement(
     """
     INSERT INTO alertrule (
-        channelid, project, tag, jobid, kinds, after, outof, reminds, recovers, createdat
+        channelid, project, tag, jobid, kinds, after, outof, service, reminds, recovers, createdat
     ) VALUES (
-        :channelid, :project, :tag, :jobid, :kinds, :after, :outof, :reminds, :recovers, :now
+        :channelid, :project, :tag, :jobid, :kinds, :after, :outof, :service, :reminds, :recovers, :now
     ) RETURNING ruleid
     """
 )

@@ -25,6 +25,7 @@ class WaitingAlert(NamedTuple):
     alertid: int
     messageid: UUID
     issueid: int | None
+    serviceissueid: int | None
     jobid: int | None
     event: str
     number: int
@@ -43,6 +44,7 @@ class AlertRow(NamedTuple):
     issueid: int | None
     jobid: int | None
     jobname: str | None
+    what: str | None
     kind: str | None
     event: str
     at: datetime
@@ -85,20 +87,26 @@ TAKE_CHANNEL = Statement(
     """,
     TakenChannel,
 )
-# A message that was begun is sent again as it was, before anything else.
+# A message that was begun is sent again as it was, before anything else. Its id is made of what it tells, so
+# that it is the same when it is sent once more by a database that was restored.
 TAKE_ALERTS = Statement(
     f"""
     WITH first AS (
         SELECT messageid FROM alert WHERE channelid = :channelid AND {IS_READY} ORDER BY alertid LIMIT 1
     ), taken AS (
-        SELECT alertid FROM alert
+        SELECT alertid, at FROM alert
         WHERE channelid = :channelid AND {IS_READY}
           AND messageid IS NOT DISTINCT FROM (SELECT messageid FROM first)
         ORDER BY alertid LIMIT :limit
+    ), told AS (
+        SELECT CAST(md5(string_agg(
+            concat(alertid, ' ', extract(epoch FROM at)), ' ' ORDER BY alertid
+        )) AS uuid) AS id FROM taken
     )
-    UPDATE alert SET messageid = coalesce(messageid, :messageid), attempts = attempts + 1
-    FROM taken WHERE alert.alertid = taken.alertid
-    RETURNING alert.alertid, messageid, issueid, jobid, event, number, at, facts, attempts
+    UPDATE alert SET messageid = coalesce(messageid, told.id), attempts = attempts + 1
+    FROM taken, told WHERE alert.alertid = taken.alertid
+    RETURNING alert.alertid, messageid, issueid, serviceissueid, jobid, event, number, alert.at, facts,
+        attempts
     """,
     WaitingAlert,
 )
@@ -141,8 +149,8 @@ LISTED = Statement(
     """
     SELECT alertid, alert.channelid, coalesce(alertchannel.name, 'a removed channel') AS channel,
            issueid, jobid,
-           facts ->> 'jobname' AS jobname, facts ->> 'kind' AS kind, event, at, attempts, sentat, deadat,
-           alert.error
+           facts ->> 'jobname' AS jobname, facts ->> 'what' AS what, facts ->> 'kind' AS kind, event, at,
+           attempts, sentat, deadat, alert.error
     FROM alert LEFT JOIN alertchannel USING (channelid)
     WHERE alertid < :before
       AND (CAST(:channelid AS bigint) IS NULL OR alert.channelid = :channelid)
@@ -201,6 +209,9 @@ PRUNE = Statement(
           AND NOT EXISTS (
               SELECT FROM jobissue WHERE jobissue.issueid = alert.issueid AND endedat IS NULL
           )
+          AND NOT EXISTS (
+              SELECT FROM serviceissue WHERE serviceissue.serviceissueid = alert.serviceissueid
+          )
         ORDER BY at LIMIT :limit
     )
     """
@@ -225,12 +236,9 @@ async def take_channel(
     return await session.one_or_none(TAKE_CHANNEL, now=now, nevermore=now + MAX_WAIT, **values)
 
 
-async def take_alerts(
-    session: Session, now: datetime, channelid: int, messageid: UUID, limit: int
-) -> list[WaitingAlert]:
-    """What a channel is to be told next, in order: a message that was begun, or a new one of this id."""
-    values = {"channelid": channelid, "messageid": messageid, "limit": limit}
-    return sorted(await session.all(TAKE_ALERTS, now=now, **values))
+async def take_alerts(session: Session, now: datetime, channelid: int, limit: int) -> list[WaitingAlert]:
+    """What a channel is to be told next, in order: a message that was begun, or a new one."""
+    return sorted(await session.all(TAKE_ALERTS, now=now, channelid=channelid, limit=limit))
 
 
 async def mark_sent(session: Session, now: datetime, alertids: Sequence[int]) -> None:

@@ -151,9 +151,14 @@ _WATCHED = f"""
         SELECT lastsuccess FROM joblog WHERE {LIVE_NEXT_RUN} AND joblog.jobid = job.jobid LIMIT 1
     ) AS next_run ON true
 """
-#: What is wrong already says that nothing succeeds.
+#: What is wrong already says that nothing succeeds; a job that says itself how long it may be silent is held
+#: to that.
 _MAY_BE_SILENT = f"""
-    active AND afterjobid IS NULL AND num_nonnulls("interval", cron) = 1 AND openissues = 0
+    active AND afterjobid IS NULL AND num_nonnulls("interval", cron) = 1
+    AND (openissues = 0 OR silentafter IS NOT NULL AND NOT EXISTS (
+        SELECT FROM jobissue
+        WHERE jobissue.jobid = job.jobid AND jobissue.kind = 'silent' AND jobissue.endedat IS NULL
+    ))
     AND {_REFERENCE} < CAST(:now AS timestamptz)
         - make_interval(secs => coalesce(
             CAST(silentafter AS float8),

@@ -1,7 +1,5 @@
 """What handlers depend on: what the lifespan made, and who asks."""
 
-import shutil
-from pathlib import Path as Folder
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
 from fastapi import Depends, HTTPException, Request
@@ -113,8 +111,6 @@ class AppState(TypedDict):
     retirement: Retirement
     confirmation: Confirmation
     scrapes: Scrapes
-    data_dir: Folder | None
-    """Where the embedded server keeps its data; None: there is none."""
 
 
 # FastAPI runs plain functions in threads: all of these are coroutines.
@@ -189,15 +185,8 @@ async def _actor(request: Request) -> Actor:
 
 
 async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
-    ticker, deliverer, folder = request.state.ticker, request.state.deliverer, request.state.data_dir
     alerting: Alerting = request.state.alerting
-    reported = [] if ticker is None else [*ticker.issues, *alerting.issues]
-    reported += [issue for issue in deliverer.issues.values() if issue is not None]
-    paused = request.state.confirmation.is_awaited
-    free = None if folder is None else shutil.disk_usage(folder).free
-    settings: Settings = request.state.settings
-    keep, exported = settings.history_kept, settings.export_before_drop
-    replica = overview.Replica(reported, paused, deliverer.crowded, keep, exported, free)
+    replica = alerting.replica(paused=request.state.confirmation.is_awaited)
     return await database.transact(overview.look, replica, visible(request))
 
 

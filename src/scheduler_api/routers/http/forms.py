@@ -20,13 +20,13 @@ from scheduler_api.contracts.alerts.channels import (
     RuleDraft,
 )
 from scheduler_api.contracts.alerts.mutes import MuteDraft
+from scheduler_api.contracts.bodies import MAX_BODY_DEPTH
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.credentials import MASK, HeaderValue, OAuth2, plain
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
-from scheduler_api.contracts.jobs.targets import MAX_BODY_DEPTH
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
@@ -145,17 +145,20 @@ def channel_of(fields: Mapping[str, str], kept: ChannelSecrets | None = None) ->
     What is secret and left empty is what was `kept` of it.
     """
     values: dict[str, Any] = {name: text for name, text in fields.items() if text.strip()}
+    field_errors = list[FieldError]()
+    if "body" in values:
+        values["body"] = _body(LINE_END.sub("\n", values["body"]), field_errors)
     if kept is not None:
-        values = kept.model_dump(include={"url", "token", "chat"}, exclude_none=True) | values
+        values = kept.model_dump(include={"url", "token", "chat", "body"}, exclude_none=True) | values
     kind = next((kind for kind in ChannelKind if kind == values.get("kind")), None)
     if kind is not None:
         own = {"name", "kind", *NEEDED[kind], *ALLOWED.get(kind, ())}
-        known = {"url", "token", "chat", "recipients"}
+        known = {"url", "token", "chat", "recipients", "body"}
         values = {name: text for name, text in values.items() if name in own or name not in known}
     if "recipients" in values:
         parts = re.split(r"[\s,;]+", values["recipients"])
         values["recipients"] = [part for part in parts if part]
-    return validated(values, ChannelDraft)
+    return validated(values, ChannelDraft, field_errors)
 
 
 def rule_of(fields: Mapping[str, str]) -> RuleDraft:
@@ -172,7 +175,7 @@ def rule_of(fields: Mapping[str, str]) -> RuleDraft:
     elif "kinds" in values:
         values["kinds"] = [part for part in re.split(r"[\s,]+", values["kinds"]) if part]
     if values.pop("boxes", None) is not None:
-        values = {"reminds": "false", "recovers": "false"} | values
+        values = {"reminds": "false", "recovers": "false", "service": "false"} | values
     return validated(values, RuleDraft)
 
 

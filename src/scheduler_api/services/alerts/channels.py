@@ -146,7 +146,9 @@ def _origin(draft: ChannelDraft) -> str | None:
 def _sealed(draft: ChannelDraft, secret: str | None, cipher: Cipher) -> bytes | None:
     if draft.address is None:
         return None
-    kept = ChannelSecrets(url=draft.address, token=draft.token, chat=draft.chat, secret=secret)
+    kept = ChannelSecrets(
+        url=draft.address, token=draft.token, chat=draft.chat, secret=secret, body=draft.body
+    )
     return cipher.encrypt(kept.model_dump_json())
 
 
@@ -204,7 +206,7 @@ async def preview_rule(session: Session, ruleid: int) -> RulePreview:
 
 
 async def _previewed(session: Session, now: datetime, row: RuleRow) -> RulePreview:
-    names = ("project", "tag", "jobid", "kinds", "after", "outof", "reminds", "recovers")
+    names = ("project", "tag", "jobid", "kinds", "after", "outof", "service", "reminds", "recovers")
     rule, since = {name: getattr(row, name) for name in names}, now - PREVIEWED
     jobs = await previews.some_jobs(session, rule, SHOWN)
     found = await previews.some_issues(session, rule, since, SHOWN)

@@ -17,6 +17,8 @@ from scheduler_api.wording import alerts as words
 
 #: How many there may be: each alert is compared with all.
 MAX_MUTES = 200
+#: How many alerts are released at once; and for how long those are released that were written meanwhile.
+BATCH, MEANWHILE = 5000, timedelta(minutes=1)
 
 
 async def listing(session: Session) -> list[Mute]:
@@ -81,9 +83,18 @@ async def remove(session: Session, now: datetime, actor: Actor, muteid: int) -> 
     row = await mutes.mute(session, muteid)
     if row is None:
         raise MuteNotFound(muteid)
-    await mutes.remove(session, now, muteid)
+    await mutes.lift(session, now, muteid)
+    await mutes.release(session, now, muteid, 0, BATCH)
     said = {"mute": words.mute_in_words(row)}
     await changes.record(session, now, actor, Event(ChangeAction.MUTE_REMOVED, before=said))
+
+
+async def go_on_releasing(session: Session, now: datetime) -> None:
+    """Release more of what lifted mutes hold back; those go that hold nothing any longer."""
+    for mute in await mutes.lifted(session):
+        further = await mutes.release(session, now, mute.muteid, mute.releasedto, BATCH)
+        if further is None and not now - MEANWHILE < mute.liftedat <= now:
+            await mutes.forget(session, mute.muteid)
 
 
 async def move_on(session: Session, now: datetime) -> None:

@@ -59,7 +59,7 @@ async def take(session: Session, now: datetime) -> Taken | None:
     if channel is None:
         return None
     limit = 1 if ChannelKind(channel.kind) in ONE_BY_ONE else BATCH
-    alerts = await outbox.take_alerts(session, now, channel.channelid, uuid4(), limit)
+    alerts = await outbox.take_alerts(session, now, channel.channelid, limit)
     return Taken(channel, token, now, alerts)
 
 
@@ -101,6 +101,7 @@ async def refused(session: Session, now: datetime, taken: Taken, why: Rejection)
 async def tend(session: Session, now: datetime) -> None:
     """Remind of issues that have been open for long, and forget what is old."""
     await mutes.move_on(session, now)
+    await mutes.go_on_releasing(session, now)
     await noticing.remind(session, now, REMIND)
     await noticing.calm(session, now, REMIND)
     await outbox.give_up_lost(session, now)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.history.timeline import Tally
@@ -14,47 +13,21 @@ from scheduler_api.contracts.system.overview import (
     RunningRun,
     Storage,
 )
-from scheduler_api.database.alerts import channels, outbox
 from scheduler_api.database.alerts import issues as open_issues
+from scheduler_api.database.alerts import outbox
 from scheduler_api.database.jobs.lists import LATE
 from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
 from scheduler_api.database.system.overview import LateRow, RunningRow
-from scheduler_api.services.system import health, restore, storage
+from scheduler_api.services.system import troubles
+from scheduler_api.services.system.troubles import OLD, SHOWN, STUCK, Replica
 from scheduler_api.wording import issues
 
 #: How far back runs are counted, and how many of them.
 DAY, MAX_COUNTED = timedelta(days=1), 50_000
-#: How many of each kind are named.
-SHOWN = 20
-#: A transaction that has been open for so long keeps the server from cleaning up.
-OLD = timedelta(minutes=5)
-#: A channel that has failed for so long does not just fail once.
-BROKEN = timedelta(minutes=1)
 #: Issues of jobs that nothing else on the page tells of.
 UNSEEN = [JobIssueKind.MISSED, JobIssueKind.STUCK, JobIssueKind.SILENT]
-#: What waits so long does not wait for a busy moment to pass.
-STUCK = timedelta(seconds=30)
-#: In how many days a disk is full that somebody has to look after now.
-SOON = 14.0
-
-
-class Replica(NamedTuple):
-    """What the replica that is asked knows by itself."""
-
-    reported: Sequence[str] = ()
-    """What it says is wrong with it."""
-    paused: bool = False
-    """Whether it waits until somebody confirms that the database was restored."""
-    crowded: float = 0.0
-    """For how many seconds due calls have found no place in it."""
-    keep: timedelta | None = None
-    """How long it keeps history; None: for ever."""
-    exported: bool = False
-    """Whether it keeps it until it has been exported, too."""
-    free: int | None = None
-    """Bytes that are left on the disk of its embedded server; None: it has none."""
 
 
 async def look(
@@ -72,7 +45,7 @@ async def look(
     replicas = await overview.replicas(session)
     if projects is None:
         oldest = (await passes.oldest(session)).due
-        stored = await storage.measure(session, now, replica.keep, replica.free, exported=replica.exported)
+        stored = await troubles.storage_of(session, now, replica)
         shared = await _shared(session, now, replica, stored)
     else:
         oldest, stored, shared = late[0].nextrun if late else None, None, []
@@ -94,14 +67,8 @@ async def look(
 async def _shared(session: Session, now: datetime, replica: Replica, stored: Storage) -> list[Issue]:
     """What is wrong with what all projects share."""
     return [
-        *(issues.replica(sentence) for sentence in replica.reported),
-        *await restore.issue_of(session, now, paused=replica.paused),
-        *await _crowd(session, now, replica.crowded),
-        *(issues.disk(days) for days in [stored.fullin] if days is not None and days < SOON),
-        *(issues.unexported(day) for day in [stored.waiting] if day is not None),
-        *(issues.transaction(now, r) for r in await overview.old_transactions(session, now - OLD, SHOWN)),
+        *(trouble.issue for trouble in await troubles.of_service(session, now, replica, stored)),
         *(issues.host(now, row) for row in await breakers.all_down(session, SHOWN)),
-        *(issues.channel(row) for row in await channels.broken(session, now - BROKEN, SHOWN)),
         *(issues.unsent(now, at) for at in [await outbox.oldest(session, now)] if at and now - at > OLD),
     ]
 
@@ -114,16 +81,6 @@ def _lateness(now: datetime, late: Sequence[LateRow], replicas: Sequence[str]) -
     if not late or now - late[0].nextrun < STUCK:
         return []
     return [issues.late(now, late, replicas, SHOWN)]
-
-
-async def _crowd(session: Session, now: datetime, crowded: float) -> list[Issue]:
-    """That runs wait as this replica makes as many calls as it may, for longer than a busy moment."""
-    if crowded < STUCK.total_seconds():
-        return []
-    waiting = await health.waiting(session, now)
-    if not waiting.calls:
-        return []
-    return [issues.crowded(now - timedelta(seconds=crowded), waiting.calls, health.MAX_COUNTED)]
 
 
 async def _jobs(session: Session, now: datetime, projects: Sequence[str] | None) -> list[Issue]:

@@ -2,16 +2,21 @@
 
 import asyncio
 
+from scheduler_api.database.engine import Database
+from scheduler_api.services.system.troubles import Replica
 from scheduler_api.workers.alerting.sender import Sender
+from scheduler_api.workers.alerting.service_watcher import ServiceWatcher
 from scheduler_api.workers.alerting.watcher import Watcher
 from scheduler_api.workers.loops import Loop
+from scheduler_api.workers.self_report import SelfReport
 
 
 class Alerting:
-    """One notices what no result tells of, one tells channels of it."""
+    """One notices what no result tells of, one what is wrong with the service, one tells channels of it."""
 
-    def __init__(self, sender: Sender, watcher: Watcher) -> None:
-        self._sender, self._watcher = sender, watcher
+    def __init__(self, database: Database, sender: Sender, report: SelfReport) -> None:
+        self._sender, self._report = sender, report
+        self._watcher, self._service = Watcher(database), ServiceWatcher(database, self.replica)
 
     def start(self) -> None:
         """Begin, in the background."""
@@ -26,7 +31,11 @@ class Alerting:
     async def stop(self) -> None:
         """Take nothing new, finish what is in progress, and end."""
         self.cease()
-        await asyncio.gather(self._sender.stop(), self._watcher.loop.stop())
+        await asyncio.gather(self._sender.stop(), self._watcher.loop.stop(), self._service.loop.stop())
+
+    def replica(self, *, paused: bool = False) -> Replica:
+        """What this replica says of itself; `paused`: it waits until a restore is confirmed."""
+        return self._report.replica(self.issues, paused=paused)
 
     @property
     def standstill(self) -> list[str]:
@@ -39,5 +48,5 @@ class Alerting:
         return [issue for loop in self._loops if (issue := loop.issue) is not None]
 
     @property
-    def _loops(self) -> tuple[Loop, Loop]:
-        return self._sender.loop, self._watcher.loop
+    def _loops(self) -> tuple[Loop, ...]:
+        return self._sender.loop, self._watcher.loop, self._service.loop

@@ -31,6 +31,7 @@ def upgrade() -> None:
         """
     )
     op.execute("ALTER TABLE alert ADD COLUMN serviceissueid bigint")
+    op.execute("ALTER TABLE alertchannel ADD COLUMN leaseholder text")
     op.execute("ALTER TABLE alertmute ADD COLUMN liftedat timestamptz")
     op.execute("ALTER TABLE alertmute ADD COLUMN releasedto bigint NOT NULL DEFAULT '0'")
     op.execute("ALTER TABLE alertrule ADD COLUMN service boolean NOT NULL DEFAULT false")
@@ -52,6 +53,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM alertmute WHERE liftedat IS NOT NULL")
     op.execute("ALTER TABLE alertmute DROP COLUMN releasedto")
     op.execute("ALTER TABLE alertmute DROP COLUMN liftedat")
+    op.execute("ALTER TABLE alertchannel DROP COLUMN leaseholder")
     op.execute("DELETE FROM alert WHERE serviceissueid IS NOT NULL")
     op.execute("ALTER TABLE alert DROP COLUMN serviceissueid")
     op.execute("DROP TABLE serviceissue")

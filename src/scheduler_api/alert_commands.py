@@ -9,7 +9,7 @@ import click
 from scheduler_api.console import connected, read_settings, run
 from scheduler_api.contracts.alerts.alerts import Alert, AlertState
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.database.alerts.outbox import AlertFilter
+from scheduler_api.database.alerts.told import AlertFilter
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.services.alerts import channels, issues

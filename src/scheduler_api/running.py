@@ -289,7 +289,8 @@ async def _alerting(
     """Notice what does not happen, and tell people of what is wrong."""
     database = own("scheduler-api alerts", ALERTS_POOL)
     metrics.POOLS.watch("alerts", database.pool)
-    sender = Sender(database, client, cipher, _mailer(settings), settings.base_url)
+    name = f"{REPLICA}{report.name}"
+    sender = Sender(database, client, cipher, _mailer(settings), settings.base_url, name)
     alerting = Alerting(database, sender, report)
     try:
         yield alerting

@@ -10,7 +10,7 @@ from tests.chaos.coverage import Coverage, can_be_judged, twice
 from tests.chaos.evidence import Attempt, Evidence, Order, Request, deletion
 from tests.chaos.lateness import Lateness
 from tests.chaos.statuses import Statuses
-from tests.chaos.told import check_alerts
+from tests.chaos.told import check_alerts, check_delays
 
 UNAVAILABLE = 503
 #: Who repeats a request with its key may find the first still under way; what comes of that is open.
@@ -55,6 +55,7 @@ def check(evidence: Evidence) -> Verdict:
         _orders_kept,
         _rest,
         check_alerts,
+        check_delays,
     ):
         found += rule(evidence)
     return Verdict(occurrences, found, unjudged)
@@ -210,4 +211,5 @@ RULES = (
     _orders_kept,
     _rest,
     check_alerts,
+    check_delays,
 )

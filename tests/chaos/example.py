@@ -199,7 +199,7 @@ def clean() -> Evidence:
         channels=[1],
         alerts=[
             Alert(1, 1, 1, "opened", at(4.1), "msg-a", at(5)),
-            Alert(2, 1, 1, "ended", at(6.1), "msg-b", at(7)),
+            Alert(2, 1, 1, "ended", at(14.1), "msg-b", at(17)),
             Alert(3, 1, 2, "opened", at(15.5), "msg-b", at(17)),
         ],
         # What was sent when a replica was killed is sent again.

@@ -13,7 +13,7 @@ from tests.chaos.collect import recoveries
 from tests.chaos.evidence import Evidence
 from tests.chaos.lateness import Lateness
 from tests.chaos.plan import Deeds, Plan
-from tests.chaos.told import delays
+from tests.chaos.told import delays, unexplained
 
 SHOWN = 40
 
@@ -89,6 +89,7 @@ class Report:
             ("database back after a crash", _spread(deeds.recoveries)),
             ("issues, alerts and messages", self._alerts()),
             ("alerts until they arrived", _spread(delays(evidence))),
+            ("of that, what nothing explains", _spread(unexplained(evidence))),
             ("requests to the service", self._answers()),
             (
                 "connections at rest",

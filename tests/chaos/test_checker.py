@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -168,6 +169,10 @@ DAMAGE: dict[str, tuple[Plant, str]] = {
     "issue that nothing tells of": (lambda e: without_alert(e, 3), "untold"),
     "issue that one of the channels is not told of": (lambda e: replace(e, channels=[1, 2]), "untold"),
     "end of an issue that nothing tells of": (lambda e: without_alert(e, 2), "untold"),
+    "alerts that arrived late": (
+        lambda e: replace(e, messages=[one._replace(at=one.at + timedelta(minutes=3)) for one in e.messages]),
+        "late",
+    ),
     "message that no alert explains": (
         lambda e: replace(e, messages=[*e.messages, Message("msg-d", at(8))]),
         "unexplained",

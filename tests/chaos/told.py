@@ -1,10 +1,13 @@
 """Who was told: what the outbox holds against what the receiver of alerts has written down."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import product
 
+from scheduler_api.services.alerts import sending
+from tests.chaos.calm import Blame, Clock, Span
 from tests.chaos.evidence import Alert, Evidence
 
 #: What the channel's rule leaves out.
@@ -36,14 +39,46 @@ def check_alerts(evidence: Evidence) -> Iterator[str]:
             yield f"unexplained: no alert was sent as {message.messageid}"
 
 
+def check_delays(evidence: Evidence) -> Iterator[str]:
+    """Of 100 alerts, 99 arrive within seconds."""
+    late = percentile(unexplained(evidence), 0.99)
+    if late > evidence.slack.total_seconds():
+        yield f"late: one of 100 alerts arrived {late:.1f} s after it was written, which no fault explains"
+
+
 def delays(evidence: Evidence) -> list[float]:
     """Seconds from when an alert was written until it arrived first."""
+    return [max((at - alert.at).total_seconds(), 0.0) for alert, at in _arrivals(evidence)]
+
+
+def unexplained(evidence: Evidence) -> list[float]:
+    """The same without the time in which nothing could be sent, or the channel waited for more to come."""
+    everybody, clock = Blame.of(evidence.faults).everybody, Clock(evidence.steps)
+    calm = {channelid: everybody.but(_pauses(evidence, channelid)) for channelid in evidence.channels}
+    return [
+        calm[alert.channelid].between(alert.at, at).total_seconds()
+        for alert, at in _arrivals(evidence)
+        if alert.channelid in calm and not clock.is_false(alert.at)
+    ]
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that this share of all does not exceed; 0: there are none."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
+
+
+def _arrivals(evidence: Evidence) -> list[tuple[Alert, datetime]]:
     first: dict[str, datetime] = {}
     for message in evidence.messages:
         first[message.messageid] = min(message.at, first.get(message.messageid, message.at))
-    return [_delay(alert, first) for alert in evidence.alerts if alert.messageid in first]
+    return [(alert, first[alert.messageid]) for alert in evidence.alerts if alert.messageid in first]
 
 
-def _delay(alert: Alert, first: dict[str, datetime]) -> float:
-    assert alert.messageid is not None
-    return max((first[alert.messageid] - alert.at).total_seconds(), 0.0)
+def _pauses(evidence: Evidence, channelid: int) -> Iterator[Span]:
+    """When a channel waited, as it had been told of much within a minute."""
+    sent = sorted(
+        alert.sentat for alert in evidence.alerts if alert.channelid == channelid and alert.sentat is not None
+    )
+    for index, at in enumerate(sent):
+        if index + 1 - bisect_right(sent, at - sending.MINUTE) > sending.MANY:
+            yield Span(at, at + sending.MINUTE)

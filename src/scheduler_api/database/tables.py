@@ -845,8 +845,9 @@ alertchannel = Table(
     Column("origin", Text),
     Column("createdat", Instant, nullable=False),
     Column("changedat", Instant, nullable=False),
-    # Who sends to it now, and until when at most.
+    # Who sends to it now, under which name it is there, and until when at most.
     Column("leasetoken", Uuid),
+    Column("leaseholder", Text),
     Column("leaseuntil", Instant),
     # Nothing is sent before then: to gather more for one message, or as it does not take any.
     Column("openfrom", Instant, nullable=False, server_default=NEVER),

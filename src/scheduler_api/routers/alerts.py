@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.contracts.alerts.alerts import Alert, AlertState
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.database.alerts.outbox import AlertFilter
+from scheduler_api.database.alerts.told import AlertFilter
 from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DatabaseDep
 from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.paging import link_next

@@ -35,25 +35,6 @@ class WaitingAlert(NamedTuple):
     """How often it was tried, this time included."""
 
 
-class AlertRow(NamedTuple):
-    """An alert, as people are shown it."""
-
-    alertid: int
-    channelid: int
-    channel: str
-    issueid: int | None
-    jobid: int | None
-    jobname: str | None
-    what: str | None
-    kind: str | None
-    event: str
-    at: datetime
-    attempts: int
-    sentat: datetime | None
-    deadat: datetime | None
-    error: str | None
-
-
 #: The longest that a channel is left alone.
 MAX_WAIT = timedelta(seconds=900)
 WAITS = "sentat IS NULL AND deadat IS NULL"
@@ -62,6 +43,15 @@ IS_READY = f"{WAITS} AND (holduntil IS NULL OR holduntil <= :now)"
 #: Whether a channel takes something now. What a clock that was ahead has said of it is no reason to wait: a
 #: wait is never that long.
 IS_OPEN = "(openfrom <= :now OR openfrom > :nevermore)"
+#: Whether no other replica sends to a channel: each is connected under its name for as long as it lives, so
+#: that one that was killed holds nothing up.
+IS_FREE = """
+    leaseuntil IS NULL OR leaseuntil <= :now OR leaseuntil > :until
+    OR leaseholder IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = alertchannel.leaseholder
+    )
+"""
 # What is noticed within moments is told together: a channel is taken when its news are a moment old, or
 # cannot wait. Alerts of a channel come in the order of their ids, more or less.
 TAKE_CHANNEL = Statement(
@@ -76,12 +66,12 @@ TAKE_CHANNEL = Statement(
             SELECT at FROM alert WHERE alert.channelid = alertchannel.channelid AND {IS_READY}
             ORDER BY alertid DESC LIMIT 1
         ) AS last
-        WHERE {IS_OPEN} AND (leaseuntil IS NULL OR leaseuntil <= :now OR leaseuntil > :until)
+        WHERE {IS_OPEN} AND ({IS_FREE})
           AND (first.messageid IS NOT NULL OR last.at NOT BETWEEN :settled AND :now
                OR first.at NOT BETWEEN :urgent AND :now)
         ORDER BY first.at LIMIT 1 FOR NO KEY UPDATE OF alertchannel SKIP LOCKED
     )
-    UPDATE alertchannel SET leasetoken = :token, leaseuntil = :until
+    UPDATE alertchannel SET leasetoken = :token, leaseholder = :holder, leaseuntil = :until
     FROM open WHERE alertchannel.channelid = open.channelid
     RETURNING alertchannel.channelid, name, kind, recipients, ciphertext, failures
     """,
@@ -128,14 +118,14 @@ SENT_SINCE = Statement(
 )
 RELEASE = Statement(
     """
-    UPDATE alertchannel SET leasetoken = NULL, leaseuntil = NULL, openfrom = :openfrom, lastsent = :now,
-        failures = 0, failingsince = NULL, error = NULL
+    UPDATE alertchannel SET leasetoken = NULL, leaseholder = NULL, leaseuntil = NULL, openfrom = :openfrom,
+        lastsent = :now, failures = 0, failingsince = NULL, error = NULL
     WHERE channelid = :channelid AND leasetoken = :token
     """
 )
 RELEASE_FAILED = Statement(
     """
-    UPDATE alertchannel SET leasetoken = NULL, leaseuntil = NULL, openfrom = :openfrom,
+    UPDATE alertchannel SET leasetoken = NULL, leaseholder = NULL, leaseuntil = NULL, openfrom = :openfrom,
         failures = failures + 1, failingsince = coalesce(failingsince, :now), error = :error
     WHERE channelid = :channelid AND leasetoken = :token RETURNING failingsince
     """
@@ -144,23 +134,6 @@ ADD_TEST = Statement(
     """
     INSERT INTO alert (channelid, event, at, facts) VALUES (:channelid, 'test', :now, '{}') RETURNING alertid
     """
-)
-LISTED = Statement(
-    """
-    SELECT alertid, alert.channelid, coalesce(alertchannel.name, 'a removed channel') AS channel,
-           issueid, jobid,
-           facts ->> 'jobname' AS jobname, facts ->> 'what' AS what, facts ->> 'kind' AS kind, event, at,
-           attempts, sentat, deadat, alert.error
-    FROM alert LEFT JOIN alertchannel USING (channelid)
-    WHERE alertid < :before
-      AND (CAST(:channelid AS bigint) IS NULL OR alert.channelid = :channelid)
-      AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
-      AND (CAST(:issueid AS bigint) IS NULL OR issueid = :issueid)
-      AND CASE CAST(:state AS text) WHEN 'waiting' THEN sentat IS NULL AND deadat IS NULL
-          WHEN 'sent' THEN sentat IS NOT NULL WHEN 'dead' THEN deadat IS NOT NULL ELSE true END
-    ORDER BY alertid DESC LIMIT :limit
-    """,
-    AlertRow,
 )
 # Of channels that take what they are sent, and do not wait for more.
 OLDEST = Statement(
@@ -199,7 +172,6 @@ REDRIVE = Statement(
     """
 )
 RETRY_NOW = Statement("UPDATE alertchannel SET openfrom = :now WHERE channelid = :channelid")
-IS_THERE = Statement("SELECT alertid FROM alert WHERE alertid = :alertid")
 PRUNE = Statement(
     """
     DELETE FROM alert WHERE alertid IN (
@@ -222,6 +194,8 @@ class Holding(NamedTuple):
     """The hold that a replica has on a channel."""
 
     token: UUID
+    holder: str | None
+    """Under which name it is connected to the database; None: nobody can tell whether it lives."""
     until: datetime
 
 
@@ -232,7 +206,7 @@ async def take_channel(
 
     Its news are older than `settled`, or one of them is older than `urgent`.
     """
-    values = {"settled": settled, "urgent": urgent, "token": hold.token, "until": hold.until}
+    values = {"settled": settled, "urgent": urgent} | hold._asdict()
     return await session.one_or_none(TAKE_CHANNEL, now=now, nevermore=now + MAX_WAIT, **values)
 
 
@@ -283,20 +257,6 @@ async def add_test(session: Session, now: datetime, channelid: int) -> int:
     return int(await session.value(ADD_TEST, now=now, channelid=channelid))
 
 
-class AlertFilter(NamedTuple):
-    """Which alerts; None: whatever it is."""
-
-    channelid: int | None = None
-    jobid: int | None = None
-    state: str | None = None
-    issueid: int | None = None
-
-
-async def listing(session: Session, wanted: AlertFilter, before: int, limit: int) -> list[AlertRow]:
-    """Up to `limit` alerts with an alertid below `before`, the newest first."""
-    return await session.all(LISTED, before=before, limit=limit, **wanted._asdict())
-
-
 async def oldest(session: Session, now: datetime) -> datetime | None:
     """When the first alert was noticed that waits although its channel takes them; None: none does."""
     found: datetime | None = await session.value(OLDEST, now=now, nevermore=now + MAX_WAIT)
@@ -314,11 +274,6 @@ async def redrive(session: Session, now: datetime, alertid: int) -> bool:
     if channelid is not None:
         await try_now(session, now, channelid)
     return channelid is not None
-
-
-async def is_there(session: Session, alertid: int) -> bool:
-    """Whether there is such an alert."""
-    return await session.value(IS_THERE, alertid=alertid) is not None
 
 
 async def give_up_lost(session: Session, now: datetime) -> None:

@@ -11,7 +11,7 @@ from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft, Rul
 from scheduler_api.contracts.alerts.issues import Acknowledgement, IssueState
 from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.values import MAX_ID
-from scheduler_api.database.alerts.outbox import AlertFilter
+from scheduler_api.database.alerts.told import AlertFilter
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep, SettingsDep

@@ -6,9 +6,9 @@ from scheduler_api.actors import Actor
 from scheduler_api.contracts.alerts.alerts import Alert, AlertState
 from scheduler_api.contracts.alerts.issues import Acknowledgement, IssueState, JobIssue
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.database.alerts import issues, outbox
+from scheduler_api.database.alerts import issues, outbox, told
 from scheduler_api.database.alerts.issues import IssueFilter
-from scheduler_api.database.alerts.outbox import AlertFilter, AlertRow
+from scheduler_api.database.alerts.told import AlertFilter, AlertRow
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.statements import Session
@@ -85,7 +85,7 @@ async def close(session: Session, now: datetime, actor: Actor, issueid: int) -> 
 
 async def alerts(session: Session, wanted: AlertFilter, before: int, limit: int) -> list[Alert]:
     """Up to `limit` alerts with an alertid below `before`, the newest first."""
-    return [_alert(row) for row in await outbox.listing(session, wanted, before, limit)]
+    return [_alert(row) for row in await told.listing(session, wanted, before, limit)]
 
 
 def _alert(row: AlertRow) -> Alert:
@@ -102,6 +102,6 @@ async def redrive(session: Session, now: datetime, actor: Actor, alertid: int) -
     if await outbox.redrive(session, now, alertid):
         await changes.record(session, now, actor, Event(ChangeAction.REDRIVEN, after={"alertid": alertid}))
         return
-    if not await outbox.is_there(session, alertid):
+    if not await told.is_there(session, alertid):
         raise AlertNotFound(alertid)
     raise NothingToRetry(f"Alert {alertid} was sent, is still being tried, or its channel was removed.")

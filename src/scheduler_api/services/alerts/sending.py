@@ -16,7 +16,7 @@ from scheduler_api.services.alerts import mutes
 from scheduler_api.targets import backoff
 from scheduler_api.wording.alert_formats import ONE_BY_ONE
 
-#: For how long a replica holds a channel: longer than any attempt lasts.
+#: For how long a replica holds a channel, if it lives: longer than any attempt lasts.
 HOLD = timedelta(seconds=60)
 #: What is noticed together is told together: news wait for a moment in which there are no others, not longer
 #: than the second of these.
@@ -51,10 +51,10 @@ class Taken(NamedTuple):
         return [alert.alertid for alert in self.alerts]
 
 
-async def take(session: Session, now: datetime) -> Taken | None:
-    """Take the message that has waited longest; None: there is none."""
+async def take(session: Session, now: datetime, holder: str | None = None) -> Taken | None:
+    """Take the message that has waited longest, as a replica of that name; None: there is none."""
     token = uuid4()
-    hold = Holding(token, now + HOLD)
+    hold = Holding(token, holder, now + HOLD)
     channel = await outbox.take_channel(session, now, now - SETTLED, now - URGENT, hold)
     if channel is None:
         return None

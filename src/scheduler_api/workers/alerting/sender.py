@@ -42,10 +42,20 @@ class Sender:
     """Sends until it is stopped; `base_url` is where the links lead."""
 
     def __init__(
-        self, database: Database, client: Client, cipher: Cipher, mailer: Mailer | None, base_url: str
+        self,
+        database: Database,
+        client: Client,
+        cipher: Cipher,
+        mailer: Mailer | None,
+        base_url: str,
+        name: str | None = None,
     ) -> None:
-        """Without a mailer, e-mail waits for a replica that has one."""
+        """Without a mailer, e-mail waits for a replica that has one.
+
+        `name` is under which this replica is connected to the database for as long as it lives.
+        """
         self._database = database
+        self._name = name
         self._client = client
         self._cipher = cipher
         self._mailer = mailer
@@ -66,7 +76,7 @@ class Sender:
         """Take a message, if there is one and room for it; seconds to the next look."""
         if len(self._tasks) >= AT_ONCE:
             return EVERY / 10
-        taken = await undisturbed(self._database.transact(sending.take))
+        taken = await undisturbed(self._database.transact(sending.take, self._name))
         if taken is None:
             return EVERY
         task = asyncio.create_task(self._tell(taken))

@@ -15,7 +15,7 @@ from tests.routers.test_pages import HTML
 PAGES = {
     "/jobs": 5,
     "/jobs?state=overdue&limit=50": 5,
-    "/jobs/1": 8,
+    "/jobs/1": 9,
     "/jobs/1?cursor=1": 7,
     "/logs": 4,
     "/logs?status=failed": 4,

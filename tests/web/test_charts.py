@@ -1,15 +1,17 @@
 """Charts, heat maps and strips: what they draw adds up, and every mark has its words."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler_api.contracts.history.forecast import Forecast
-from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, Timeline, TimeRange
+from scheduler_api.contracts.history.timeline import Bucket, Recent, Tally, TimedRun, Timeline, TimeRange
+from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.web import charts, glance, heat
-from scheduler_api.web.charts import HEIGHT, STATUSES, WIDTH
+from scheduler_api.web.charts import BOTTOM, STATUSES, TOP
 from scheduler_api.web.times import Clock, Times, chosen
 
 SINCE = datetime(2030, 1, 31, tzinfo=UTC)
@@ -24,32 +26,82 @@ def timeline(*buckets: dict[str, float | None]) -> Timeline:
     total = Tally(p50=1, p95=2) if any(bucket.p95 is not None for bucket in made) else Tally()
     until = SINCE + len(made) * timedelta(minutes=30)
     return Timeline(
-        span=TimeRange.DAY, since=SINCE, until=until, width=1800, buckets=made, total=total, complete=True
+        span=TimeRange.DAY,
+        since=SINCE,
+        until=until,
+        width=1800,
+        buckets=made,
+        runs=[],
+        total=total,
+        complete=True,
     )
 
 
 @given(buckets=st.lists(COUNTS, min_size=1, max_size=8))
 def test_every_status_shows_inside_its_column(buckets: list[dict[str, float | None]]) -> None:
-    chart = charts.results(timeline(*buckets), "UTC")
-    for bucket, column in zip(buckets, chart.columns, strict=True):
-        assert {bar.kind for bar in column.bars} == {kind for kind in STATUSES if bucket[kind]}
-        for bar in column.bars:
-            assert 0 <= bar.x <= bar.x + bar.width <= WIDTH
-            assert -0.2 <= bar.y <= bar.y + bar.height <= HEIGHT + 0.2
-            assert bar.height > 0
-            assert f"{bucket[bar.kind]:,} {bar.kind}" in column.said
+    chart = charts.results(timeline(*buckets).buckets, 1800, "UTC")
+    step = 100 / len(buckets)
+    for number, (bucket, column) in enumerate(zip(buckets, chart.columns, strict=True)):
+        assert {mark.kind for mark in column.marks} == {kind for kind in STATUSES if bucket[kind]}
+        for mark in column.marks:
+            assert number * step - 0.001 <= mark.x < mark.x + mark.width <= (number + 1) * step + 0.001
+            assert TOP - 0.2 <= mark.y <= mark.y + mark.height <= BOTTOM + 0.2
+            assert mark.height > 0
+            assert f"{bucket[mark.kind]:,} {mark.kind}" in column.said
     assert len(chart.filled) == sum(any(bucket.values()) for bucket in buckets)
 
 
-def test_durations_are_drawn_with_the_median_in_front() -> None:
+@given(highest=st.integers(1, 10**7))
+def test_an_axis_has_a_few_round_values_up_to_the_highest(highest: int) -> None:
+    chart = charts.results(timeline({"finished": highest}, {"finished": 1}).buckets, 1800, "UTC")
+    values = [int(tick.label.replace(",", "")) for tick in chart.heights]
+    assert values[0] == 0
+    assert 2 <= len(values) <= 4
+    assert highest <= values[-1] <= 3 * highest
+    assert len({second - first for first, second in pairwise(values)}) == 1
+    assert [chart.heights[0].at, chart.heights[-1].at] == [BOTTOM, TOP]
+    (tall,), (small,) = (column.marks for column in chart.columns)
+    assert tall.height == pytest.approx((BOTTOM - TOP) * highest / values[-1], abs=2)
+    assert small.height >= 2
+
+
+@pytest.mark.parametrize(
+    ("hours", "zone", "first", "labels"),
+    [
+        (24, "UTC", 12.5, "03:00 06:00 09:00 12:00 15:00 18:00 21:00"),
+        (24, "Asia/Kolkata", 2.08, "06:00 09:00 12:00 15:00 18:00 21:00 00:00 03:00"),
+        (168, "UTC", 14.29, "Feb 1|Feb 2|Feb 3|Feb 4|Feb 5|Feb 6"),
+        (720, "UTC", 0.0, "Jan 31|Feb 5|Feb 10|Feb 15|Feb 20|Feb 25"),
+    ],
+)
+def test_dates_are_round_on_the_clocks_of_the_zone(hours: int, zone: str, first: float, labels: str) -> None:
+    buckets = [Bucket(since=SINCE + timedelta(hours=n)) for n in range(hours)]
+    dates = [tick for tick in charts.results(buckets, 3600, zone).dates if hours > 600 or tick.at > 0]
+    assert [tick.label for tick in dates] == labels.split("|" if "|" in labels else None)
+    assert dates[0].at == pytest.approx(first, abs=0.01)
+    assert all(0 <= tick.at < 100 for tick in dates)
+
+
+def test_each_run_is_a_point_and_those_that_took_long_stand_out() -> None:
     assert charts.durations(timeline({"finished": 1}), "UTC") is None
-    chart = charts.durations(timeline({}, {"p50": 10.0, "p95": 40.0}), "Europe/Berlin")
+    runs = [
+        TimedRun(logid=n, scheduledfor=SINCE + timedelta(minutes=n), status=LogStatus(status), took=took)
+        for n, status, took in ((30, "finished", 900.0), (15, "failed", 4000.0), (0, "finished", 3100.0))
+    ]
+    told = timeline({"p50": 1000.0, "p95": 3100.0}, {})
+    told = told.model_copy(update={"runs": runs, "total": Tally(p50=1000.0, p95=3100.0)})
+    chart = charts.durations(told, "Europe/Berlin")
     assert chart is not None
-    empty, full = chart.columns
-    assert empty.bars == []
-    assert [(bar.kind, bar.height) for bar in full.bars] == [("p95", HEIGHT), ("p50", HEIGHT / 4)]
-    assert full.said == "median 10 ms, 95 % within 40 ms"
-    assert full.when == "2030-01-31 01:30:00 Europe/Berlin to 02:00:00"
+    assert [(column.logid, column.marks[0].kind) for column in chart.columns] == [
+        (0, "outlier"),
+        (15, "failed"),
+        (30, "finished"),
+    ]
+    assert [column.marks[0].x for column in chart.columns] == [0.0, 25.0, 50.0]
+    assert [tick.label for tick in chart.heights] == ["0", "2.00 s", "4.00 s"]
+    assert chart.columns[1].marks[0].y == TOP
+    assert chart.columns[1].said == "4.00 s, failed"
+    assert chart.columns[1].when == "2030-01-31 01:15:00 Europe/Berlin"
 
 
 def test_a_heat_map_has_every_busy_minute_once() -> None:

@@ -1,6 +1,6 @@
 """Days of UTC, by which history is kept, closed and dropped."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from scheduler_api.schedule.parts import END
@@ -14,6 +14,12 @@ def midnight(day: date) -> datetime:
     if day == date.min:
         return BEGINNING
     return END if day == date.max else datetime.combine(day, time(), UTC)
+
+
+def boundary_after(instant: datetime, width: timedelta) -> datetime:
+    """The next multiple of a width, so that stretches stay where they are from one look to the next."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch + ((instant - epoch) // width + 1) * width
 
 
 def utc_day(instant: datetime) -> date:

@@ -47,7 +47,7 @@ from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 from scheduler_api.services.runs import monitoring
 from scheduler_api.services.views import JobsView, JobView, RunsView
-from scheduler_api.web import bars, charts, filters, form, glance, heat, requests
+from scheduler_api.web import attention, bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.form import Typed
 from scheduler_api.web.themes import Theme
 from scheduler_api.web.times import Times
@@ -57,6 +57,8 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 #: Rows of a page to choose from.
 SIZES = (20, 50, 100)
+#: Seconds of a stretch in the overview's chart.
+OVERVIEW_STRETCH = 1800
 
 
 class Reader(NamedTuple):
@@ -265,7 +267,7 @@ class Pages:
             rules=view.rules,
             monitor=view.monitortoken and monitoring.monitor_address(view.monitortoken, self._base),
             timeline=timeline,
-            results=timeline and charts.results(timeline, zone),
+            results=timeline and charts.results(timeline.buckets, timeline.width, zone),
             durations=timeline and charts.durations(timeline, zone),
             spans=list(TimeRange),
             glanced=glance.row_of(shown.job, (), now, self._reader.times),
@@ -376,7 +378,14 @@ class Pages:
 
     def overview(self, found: Overview) -> str:
         """How the service as a whole does."""
-        return self._render("overview.html", now=found.now, found=found)
+        zone = self._reader.times.zone()
+        return self._render(
+            "overview.html",
+            now=found.now,
+            found=found,
+            rows=attention.rows(found.issues),
+            results=charts.results(found.timeline, OVERVIEW_STRETCH, zone),
+        )
 
     def upcoming(
         self,

@@ -18,6 +18,15 @@ def local(instant: datetime, zone: str) -> str:
     return f"{instant.astimezone(ZoneInfo(shown)):%Y-%m-%d %H:%M:%S} {shown}"
 
 
+def short(instant: datetime, zone: str, beside: datetime | None = None) -> str:
+    """The same where there is little room: `Nov 25, 02:00`, or `02:00` `beside` an instant of that day."""
+    clock = ZoneInfo(zone if is_zone(zone) else "UTC")
+    at = instant.astimezone(clock)
+    if beside is not None and beside.astimezone(clock).date() == at.date():
+        return f"{at:%H:%M}"
+    return f"{at:%b} {at.day}, {at:%H:%M}"
+
+
 def milliseconds(value: float) -> str:
     """A length of time that is given in milliseconds: `3.2 ms`, `145 ms`, `1.45 s`."""
     if value < 10:  # noqa: PLR2004 - one digit

@@ -26,6 +26,15 @@ class Recent(Output):
     took: float | None = Field(description="Milliseconds from its start to its end; null: it calls nothing.")
 
 
+class TimedRun(Output):
+    """How long a run took."""
+
+    logid: int
+    scheduledfor: datetime
+    status: LogStatus
+    took: float = Field(description="Milliseconds from its start to its end.")
+
+
 class Tally(Output):
     """Results within a period."""
 
@@ -68,6 +77,7 @@ class Timeline(Output):
     until: datetime
     width: int = Field(description="Seconds of each stretch.")
     buckets: list[Bucket] = Field(description="All stretches in order, those without occurrences too.")
+    runs: list[TimedRun] = Field(description="Up to 300 of the newest runs that called something.")
     total: Tally
     complete: bool = Field(description="Whether all logs of that time were counted; else the newest.")
     keptsince: datetime | None = Field(

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from scheduler_api.contracts.history.timeline import Tally
+from scheduler_api.contracts.history.timeline import Bucket, Tally
 from scheduler_api.contracts.values import Output
 
 
@@ -125,9 +125,11 @@ class Overview(Output):
     now: datetime
     issues: list[Issue] = Field(description="Open issues. Empty if all is well.")
     total: Tally = Field(description="The results of the last 24 hours.")
+    timeline: list[Bucket] = Field(description="The same in stretches of half an hour, oldest first.")
     complete: bool = Field(description="Whether all runs of that period were counted.")
     running: list[RunningRun] = Field(description="Runs in progress, oldest first.")
     late: list[LateRun] = Field(description="Runs that should have started, most overdue first.")
+    soon: int = Field(description="Jobs that are due within the next hour, counted up to 10,000.")
     lag: float = Field(description="Seconds that the most overdue run has been waiting.")
     oldestpending: datetime | None = Field(
         description="When the next pending run is due. With roles in some projects: the most overdue one."

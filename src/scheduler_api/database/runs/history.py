@@ -18,6 +18,16 @@ class RecentRow(NamedTuple):
     """Milliseconds, if it took any."""
 
 
+class TimedRow(NamedTuple):
+    """A log whose call is over."""
+
+    logid: int
+    scheduledfor: datetime
+    status: str
+    took: float
+    """Milliseconds."""
+
+
 class BucketRow(NamedTuple):
     """What became of the occurrences of a stretch of time."""
 
@@ -90,6 +100,15 @@ TIMELINE = Statement(
     """,
     BucketRow,
 )
+TIMED = Statement(
+    f"""
+    SELECT logid, scheduledfor, status, {TOOK} AS took FROM joblog
+    WHERE jobid = :jobid AND scheduledfor >= :since AND scheduledfor < :until
+      AND status IN ('finished', 'failed') AND kind <> 'plain' AND finishedat > startedat
+    ORDER BY scheduledfor DESC LIMIT :limit
+    """,
+    TimedRow,
+)
 TALLIED = Statement(
     """
     SELECT wanted.jobid, newest.p50 * interval '1 millisecond' AS took
@@ -131,6 +150,11 @@ async def timeline(
     """
     seconds = width.total_seconds()
     return await session.all(TIMELINE, jobid=jobid, since=since, until=until, width=seconds, limit=limit)
+
+
+async def timed(session: Session, jobid: int, since: datetime, until: datetime, limit: int) -> list[TimedRow]:
+    """How long the newest `limit` runs of a job took that called something, newest first."""
+    return await session.all(TIMED, jobid=jobid, since=since, until=until, limit=limit)
 
 
 async def medians(session: Session, jobids: Sequence[int]) -> dict[int, timedelta]:

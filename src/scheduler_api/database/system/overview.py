@@ -1,6 +1,6 @@
 """Statements on the service as a whole: what runs, what waits, what fails, who is there."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.database.jobs.definitions import OF_PROJECTS, Projects
@@ -15,8 +15,10 @@ _THEIRS = f"""
 
 
 class Totals(NamedTuple):
-    """What became of occurrences, by their number."""
+    """What became of occurrences, by their number, in a stretch of time."""
 
+    bucket: int | None
+    """The number of the stretch; None: all of them."""
     looked: int
     """How many were looked at, of other projects too."""
     logs: int
@@ -28,8 +30,8 @@ class Totals(NamedTuple):
 
     @property
     def results(self) -> dict[str, int]:
-        """All but how many were looked at."""
-        return {name: count for name, count in self._asdict().items() if name != "looked"}
+        """What is told of them."""
+        return {name: getattr(self, name) for name in ("finished", "failed", "running", "skipped", "missed")}
 
 
 class RunningRow(NamedTuple):
@@ -118,13 +120,14 @@ class OldTransaction(NamedTuple):
 TOTALS = Statement(
     f"""
     WITH told AS MATERIALIZED (
-        (SELECT true AS own, jobid, status, attempt, missed FROM joblog
+        (SELECT scheduledfor AS at, true AS own, jobid, status, attempt, missed FROM joblog
          WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :limit)
         UNION ALL
-        (SELECT false, jobid, status, attempt, missed FROM joblog
+        (SELECT through, false, jobid, status, attempt, missed FROM joblog
          WHERE through > :since AND through <= :now LIMIT :limit)
     )
-    SELECT (SELECT count(*) FROM told WHERE own) AS looked,
+    SELECT CAST(floor(extract(epoch FROM at - :since) / :width) AS int) AS bucket,
+           (SELECT count(*) FROM told WHERE own) AS looked,
            count(*) FILTER (WHERE own) AS logs,
            count(*) FILTER (WHERE own AND status = 'finished') AS finished,
            count(*) FILTER (WHERE own AND status = 'failed') AS failed,
@@ -134,9 +137,17 @@ TOTALS = Statement(
                 + coalesce(sum(missed) FILTER (WHERE NOT own AND status = 'skipped'), 0) AS bigint)
                AS skipped,
            CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint) AS missed
-    FROM told WHERE {_THEIRS}
+    FROM told WHERE {_THEIRS} GROUP BY GROUPING SETS ((1), ())
     """,
     Totals,
+)
+SOON = Statement(
+    f"""
+    SELECT count(*) FROM (
+        SELECT FROM joblog
+        WHERE {LIVE_NEXT_RUN} AND nextrun > :now AND nextrun <= :until AND {_THEIRS} LIMIT :limit
+    ) AS soon
+    """
 )
 RUNNING = Statement(
     f"""
@@ -248,9 +259,20 @@ REPLICAS = Statement(
 )
 
 
-async def totals(session: Session, since: datetime, now: datetime, limit: int, projects: Projects) -> Totals:
-    """What became of the occurrences after `since`, up to now; of `limit` logs at most."""
-    return await session.one(TOTALS, since=since, now=now, limit=limit, projects=projects)
+async def totals(
+    session: Session, since: datetime, now: datetime, width: timedelta, limit: int, projects: Projects
+) -> list[Totals]:
+    """What became of the occurrences after `since`, up to now, in stretches of a `width` and in all.
+
+    Of `limit` logs at most.
+    """
+    values = {"since": since, "width": width.total_seconds(), "limit": limit, "projects": projects}
+    return await session.all(TOTALS, now=now, **values)
+
+
+async def soon(session: Session, now: datetime, until: datetime, limit: int, projects: Projects) -> int:
+    """How many jobs run next before `until`, counted up to `limit`."""
+    return int(await session.value(SOON, now=now, until=until, limit=limit, projects=projects))
 
 
 async def running(session: Session, limit: int, projects: Projects) -> list[RunningRow]:

@@ -2,13 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from scheduler_api.contracts.history.timeline import Bucket, DayTally, Recent, Tally, Timeline, TimeRange
+from scheduler_api.contracts.history.timeline import (
+    Bucket,
+    DayTally,
+    Recent,
+    Tally,
+    TimedRun,
+    Timeline,
+    TimeRange,
+)
 from scheduler_api.contracts.runs.logs import LogStatus
 from scheduler_api.database.runs import history, tallies
 from scheduler_api.database.statements import Session
-from scheduler_api.schedule.days import midnight
+from scheduler_api.schedule.days import boundary_after, midnight
 from scheduler_api.services.jobs import reading
 
 #: How long each span is, and its stretches.
@@ -19,6 +27,8 @@ SPANS = {
 }
 #: A timeline counts no more logs than these: a job of every second writes 86,400 a day.
 MAX_COUNTED = 100_000
+#: How many runs are shown with their durations.
+MAX_TIMED = 300
 #: How many runs there are to see at a glance.
 GLANCE = 60
 
@@ -43,11 +53,12 @@ async def recent(session: Session, jobids: Sequence[int]) -> dict[int, list[Rece
 async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange) -> Timeline:
     """What became of a job's occurrences up to now."""
     length, width = SPANS[span]
-    until = _ceiling(now, width)
+    until = boundary_after(now, width)
     since = until - length
     rows = await history.timeline(session, jobid, since, until, width, MAX_COUNTED)
     counts = {row.bucket: row._asdict() for row in rows}
     total = counts.pop(None)
+    runs = await history.timed(session, jobid, since, until, MAX_TIMED)
     kept = midnight((await tallies.frontier(session, jobid)).horizon)
     return Timeline(
         span=span,
@@ -55,6 +66,7 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
         until=until,
         width=int(width.total_seconds()),
         buckets=[Bucket(since=since + n * width, **counts.get(n, {})) for n in range(length // width)],
+        runs=[TimedRun.model_construct(**run._asdict() | {"status": LogStatus(run.status)}) for run in runs],
         total=Tally(**total),
         complete=total["logs"] < MAX_COUNTED,
         keptsince=kept if kept > since else None,
@@ -65,9 +77,3 @@ async def days(session: Session, jobid: int, before: date, limit: int) -> list[D
     """Up to `limit` closed days before that one, the newest first. Raises JobNotFound."""
     await reading.get_summary(session, jobid)
     return [DayTally(**row._asdict()) for row in await tallies.of_days(session, jobid, before, limit)]
-
-
-def _ceiling(instant: datetime, width: timedelta) -> datetime:
-    """The next multiple of a width, so that stretches stay where they are from one look to the next."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + ((instant - epoch) // width + 1) * width

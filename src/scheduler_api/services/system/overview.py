@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from scheduler_api.contracts.alerts.issues import JobIssueKind
-from scheduler_api.contracts.history.timeline import Tally
+from scheduler_api.contracts.history.timeline import Bucket, Tally
 from scheduler_api.contracts.system.overview import (
     Issue,
     LastError,
@@ -20,12 +20,15 @@ from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
 from scheduler_api.database.system.overview import LateRow, RunningRow
+from scheduler_api.schedule.days import boundary_after
 from scheduler_api.services.system import troubles
 from scheduler_api.services.system.troubles import OLD, SHOWN, STUCK, Replica
 from scheduler_api.wording import issues
 
 #: How far back runs are counted, and how many of them.
-DAY, MAX_COUNTED = timedelta(days=1), 50_000
+DAY, STRETCH, MAX_COUNTED = timedelta(days=1), timedelta(minutes=30), 50_000
+#: How far ahead jobs are counted, and how many of them.
+HOUR, MAX_SOON = timedelta(hours=1), 10_000
 #: Issues of jobs that nothing else on the page tells of.
 UNSEEN = [JobIssueKind.MISSED, JobIssueKind.STUCK, JobIssueKind.SILENT]
 
@@ -37,7 +40,11 @@ async def look(
 
     Who sees some only is told of their jobs, and nothing of what all share.
     """
-    total = await overview.totals(session, now - DAY, now, MAX_COUNTED, projects)
+    until = boundary_after(now, STRETCH)
+    since = until - DAY
+    totals = await overview.totals(session, since, now, STRETCH, MAX_COUNTED, projects)
+    counts = {row.bucket: row for row in totals}
+    total = counts.pop(None)
     running = await overview.running(session, SHOWN, projects)
     medians = await history.medians(session, sorted({row.jobid for row in running}))
     late = await overview.late(session, now - LATE, SHOWN, projects)
@@ -53,9 +60,14 @@ async def look(
         now=now,
         issues=[*shared, *_lateness(now, late, replicas), *await _jobs(session, now, projects)],
         total=Tally(**total.results),
+        timeline=[
+            Bucket(since=since + n * STRETCH, **(counts[n].results if n in counts else {}))
+            for n in range(DAY // STRETCH)
+        ],
         complete=total.looked < MAX_COUNTED,
         running=[_running(row, medians.get(row.jobid)) for row in running],
         late=[LateRun(**row._asdict()) for row in late],
+        soon=await overview.soon(session, now, now + HOUR, MAX_SOON, projects),
         lag=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
         oldestpending=oldest,
         replicas=replicas if projects is None else [],

@@ -87,6 +87,33 @@ document.addEventListener("change", (event) => {
   all.indeterminate = count > 0 && !all.checked;
 });
 
+// What a chart says of the place that is pointed at, or reached by the arrow keys. A point leads to its run.
+const columnsOf = (svg) => [...svg.querySelectorAll("g")];
+const read = (svg, index) => {
+  const columns = columnsOf(svg);
+  for (const [number, column] of columns.entries()) column.classList.toggle("at", number === index);
+  svg.closest("figure").querySelector("output").textContent = columns[index]?.querySelector("title").textContent ?? "";
+};
+const open = (column) => {
+  if (column?.dataset.log) location.assign(`/logs/${column.dataset.log}`);
+};
+document.addEventListener("pointerover", ({ target }) => {
+  const column = target.closest?.(".chart:not(.heat) g");
+  if (column) read(column.closest("svg"), columnsOf(column.closest("svg")).indexOf(column));
+});
+document.addEventListener("click", ({ target }) => open(target.closest?.(".chart g")));
+document.addEventListener("keydown", (event) => {
+  const svg = event.target.closest?.(".chart:not(.heat) svg");
+  if (!svg) return;
+  const columns = columnsOf(svg), last = columns.length - 1;
+  const at = columns.findIndex((column) => column.classList.contains("at"));
+  if (event.key === "Enter") return open(columns[at]);
+  const next = { ArrowLeft: at < 0 ? last : Math.max(at - 1, 0), ArrowRight: Math.min(at + 1, last), Home: 0, End: last }[event.key];
+  if (next === undefined || last < 0) return;
+  event.preventDefault();
+  read(svg, next);
+});
+
 // Menus close by themselves.
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll(".menu[open]")) {

@@ -209,7 +209,7 @@ async def test_a_page_shows_so_many_at_most(client: AsyncClient, database: Datab
     response = await client.get("/jobs?limit=1000", headers=HTML)
     assert len(re.findall(r'<tr id="job-\d+">', response.text)) == 100
     assert "cursor=100" in response.links["next"]["url"]
-    response = await client.get("/logs?limit=1000", headers=HTML)
+    response = await client.get("/logs?status=pending&limit=1000", headers=HTML)
     assert len(re.findall(r'<tr id="log-\d+">', response.text)) == 100
     assert len((await client.get("/jobs?limit=1000")).json()) == 110
 

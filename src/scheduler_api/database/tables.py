@@ -343,6 +343,13 @@ joblog = Table(
         postgresql_using="brin",
         postgresql_with={"pages_per_range": 32, "autosummarize": True},
     ),
+    # And what ended in one.
+    Index(
+        "ix_joblog_ended",
+        "finishedat",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": True},
+    ),
     # What a row stands for, by the last of it: few rows stand for more than one occurrence.
     Index("ix_joblog_through", "through", postgresql_where=text("through IS NOT NULL")),
     # What failed last.

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Body, Path, Request, Response
 
 from scheduler_api.actors import Role
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
-from scheduler_api.contracts.runs.logs import Log
+from scheduler_api.contracts.runs.logs import Log, LogSort
 from scheduler_api.contracts.runs.reports import Report, RunState
 from scheduler_api.contracts.runs.retries import RetryOrder, RetryReport
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.lists import LogFilter
+from scheduler_api.database.runs.ordered import ListOrder
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
     ChangesDep,
@@ -21,9 +22,17 @@ from scheduler_api.routers.http.dependencies import (
     RunnerDep,
 )
 from scheduler_api.routers.http.documentation import COUNTED, answers, back
-from scheduler_api.routers.http.paging import AnyLogFilterDep, LogFilterDep, link_next, tell_count
-from scheduler_api.routers.http.parameters import LIST_LIMIT, DryRun, JobId, Limit, LogId
+from scheduler_api.routers.http.paging import (
+    AnyLogFilterDep,
+    LogFilterDep,
+    RunOrderDep,
+    link_next,
+    run_cursor,
+    tell_count,
+)
+from scheduler_api.routers.http.parameters import LIST_LIMIT, Cursor, DryRun, JobId, Limit, LogId
 from scheduler_api.routers.http.routes import StrictRoute
+from scheduler_api.services.history import listing
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.runs import reporting, retrying
 
@@ -36,15 +45,16 @@ async def list_logs(
     response: Response,
     database: DatabaseDep,
     wanted: AnyLogFilterDep,
+    order: RunOrderDep,
     limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List the runs of all jobs, newest first.
 
-    A `Link` header with `rel="next"` leads to older runs, and the first page says how many there are
-    (`Total-Count`). With `tag`, `host`, `minduration` or `maxduration`, a page may have fewer runs than
-    `limit`, or none, and still lead on: a request searches for a moment only. Browsers get an HTML page.
+    A `Link` header with `rel="next"` leads on, and the first page says how many there are (`Total-Count`).
+    With `name`, `tag`, `host`, `minduration` or `maxduration`, a page may have fewer runs than `limit`, or
+    none, and still lead on: a request searches for a moment only. Browsers get an HTML page.
     """
-    return await _page(request, response, database, wanted, limit)
+    return await _page(request, response, database, wanted, order, limit)
 
 
 @router.get("/jobs/{jobid:jobid}/logs", responses=answers(404, 422, 503, headers=["Link", *COUNTED]))
@@ -54,6 +64,7 @@ async def list_logs_of_job(
     jobid: JobId,
     database: DatabaseDep,
     wanted: LogFilterDep,
+    cursor: Cursor = None,
     limit: Limit = LIST_LIMIT,
 ) -> list[Log]:
     """List a job's runs, newest first.
@@ -62,19 +73,20 @@ async def list_logs_of_job(
     may have fewer runs than `limit`, or none, and still lead on.
     """
     await database.read(reading.get_summary, jobid)
-    return await _page(request, response, database, wanted._replace(jobid=jobid), limit)
+    order = ListOrder(LogSort.LOGID, cursor, None)
+    return await _page(request, response, database, wanted._replace(jobid=jobid), order, limit)
 
 
 async def _page(
-    request: Request, response: Response, database: Database, wanted: LogFilter, limit: int
+    request: Request, response: Response, database: Database, wanted: LogFilter, order: ListOrder, limit: int
 ) -> list[Log]:
-    found = await database.read(reading.find_logs, wanted, limit)
+    found = await database.read(listing.find_runs, wanted, order, limit)
     if found.further is not None:
-        link_next(request, response, cursor=found.further)
-    if wanted.before is None:
+        link_next(request, response, cursor=run_cursor(found.further))
+    if order.is_first:
         count, is_all = len(found.logs), found.further is None
         if not is_all and not wanted.is_search:
-            count = await database.read(reading.count_logs, wanted, reading.MAX_COUNTED + 1)
+            count = await database.read(listing.count_runs, wanted, order.sort, reading.MAX_COUNTED + 1)
             is_all = count <= reading.MAX_COUNTED
         tell_count(response, count, is_all=is_all)
     return found.logs

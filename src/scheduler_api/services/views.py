@@ -12,7 +12,7 @@ from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.secrets import Secret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
-from scheduler_api.contracts.runs.logs import JobWithLogs
+from scheduler_api.contracts.runs.logs import JobWithLogs, LogSort
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs import definitions as rows
@@ -21,10 +21,11 @@ from scheduler_api.database.jobs.definitions import NamedJob
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.lists import LogFilter
+from scheduler_api.database.runs.ordered import ListOrder
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services.alerts import channels, issues
-from scheduler_api.services.history import timeline
+from scheduler_api.services.history import listing, timeline
 from scheduler_api.services.jobs import reading, secrets
 from scheduler_api.services.jobs.reading import FoundJobs, FoundLogs
 from scheduler_api.services.runs import retrying
@@ -82,6 +83,9 @@ class RunsView(NamedTuple):
     """A page of the list of runs."""
 
     now: datetime
+    wanted: LogFilter
+    sort: LogSort
+    limit: int
     found: FoundLogs
     names: Mapping[int, NamedJob]
     """What their jobs are called, by jobid."""
@@ -136,9 +140,11 @@ async def of_log(session: Session, logid: int) -> LogView:
     return LogView(await health.clock(session), await reading.get(session, found.log.jobid), found)
 
 
-async def of_runs(session: Session, wanted: LogFilter, limit: int, failed: LogFilter | None) -> RunsView:
-    """`limit` logs, newest first; those that have `failed` are counted, if that is asked for."""
-    found = await reading.find_logs(session, wanted, limit)
+async def of_runs(
+    session: Session, wanted: LogFilter, order: ListOrder, limit: int, failed: LogFilter | None
+) -> RunsView:
+    """`limit` logs in an order; those that have `failed` are counted, if that is asked for."""
+    found = await listing.find_runs(session, wanted, order, limit)
     names = await reading.names(session, sorted({log.jobid for log in found.logs}))
     count = None if failed is None else await retrying.count_failed(session, failed)
-    return RunsView(await health.clock(session), found, names, count)
+    return RunsView(await health.clock(session), wanted, order.sort, limit, found, names, count)

@@ -36,7 +36,7 @@ from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary
 from scheduler_api.contracts.jobs.schedules import Occurrence, Upcoming
 from scheduler_api.contracts.jobs.secrets import NewSecret, ProjectSecret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
-from scheduler_api.contracts.runs.logs import LogCause, LogStatus
+from scheduler_api.contracts.runs.logs import LogCause, LogSort, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem, ProblemKind
 from scheduler_api.contracts.values import DEFAULT_PROJECT
@@ -48,6 +48,7 @@ from scheduler_api.services.jobs.reading import MAX_COUNTED
 from scheduler_api.services.runs import monitoring
 from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import attention, bars, charts, filters, form, glance, heat, requests
+from scheduler_api.web.filters import named_views
 from scheduler_api.web.form import Typed
 from scheduler_api.web.themes import Theme
 from scheduler_api.web.times import Times
@@ -203,20 +204,20 @@ class Pages:
         """What an order to many jobs did; `named`: those with which it could not be done."""
         return self._render("bulk.html", order=order, report=report, named=named, back=back)
 
-    def runs(
-        self,
-        view: RunsView,
-        further: str | None,
-        query: Mapping[str, str],
-        span: tuple[datetime | None, datetime | None],
-    ) -> str:
-        """The logs of all jobs, with their filters."""
+    def runs(self, view: RunsView, further: str | None, query: Mapping[str, str]) -> str:
+        """The runs of all jobs, with their filters."""
         narrowed = filters.given(query, filters.OF_RUNS)
         kept = filters.given(query, filters.KEPT_OF_RUNS)
+        asked = narrowed | kept
         first = "cursor" not in query
+        zone = self._reader.times.zone()
+        is_ahead = view.sort is LogSort.NEXTRUN
+        # What is to come and what has run have these in common.
+        shared = {name: asked[name] for name in asked if name not in {"status", "sort"}}
         return self._render(
             "runs.html",
             now=view.now,
+            zone=zone,
             # The job of a log may have been removed a moment ago, with all its logs.
             rows=[(log, view.names[log.jobid]) for log in view.found.logs if log.jobid in view.names],
             searched=view.found.until,
@@ -225,9 +226,23 @@ class Pages:
             first=first,
             filters=narrowed,
             kept=kept,
-            span=dict(zip(("since", "until"), span, strict=True)),
-            start=filters.address("/logs", narrowed | kept),
-            statuses=list(LogStatus),
+            more=not filters.MORE_OF_RUNS.isdisjoint(narrowed),
+            span={"since": view.wanted.since, "until": view.wanted.until},
+            start=filters.address("/logs", asked),
+            is_ahead=is_ahead,
+            tabs={
+                "History": (filters.address("/logs", shared), not is_ahead),
+                "Scheduled": (filters.address("/logs", shared | {"status": "pending"}), is_ahead),
+            },
+            sort=view.sort.value,
+            by={
+                sort.value: filters.address("/logs", {**narrowed, **kept, "sort": sort.value})
+                for sort in (LogSort.ENDED, LogSort.DURATION)
+            },
+            views=[(label, filters.address("/logs", named)) for label, named in named_views(view.now, zone)],
+            limit=view.limit,
+            sizes={size: filters.address("/logs", asked | {"limit": str(size)}) for size in SIZES},
+            statuses=[status for status in LogStatus if status is not LogStatus.PENDING],
             causes=list(LogCause),
             failed=view.failed,
         )

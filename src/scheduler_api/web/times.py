@@ -30,6 +30,7 @@ class Times(NamedTuple):
 
 
 def chosen(clock: str | None, mine: str | None) -> Times:
-    """What cookies say; what they cannot mean is left out."""
-    known = Clock(clock) if clock is not None and clock in set(Clock) else Clock.JOB
-    return Times(known, mine if mine is not None and is_zone(mine) else None)
+    """What cookies say; what they cannot mean is left out. Unless others were chosen, the reader's own."""
+    known = mine if mine is not None and is_zone(mine) else None
+    usual = Clock.JOB if known is None else Clock.MINE
+    return Times(Clock(clock) if clock is not None and clock in set(Clock) else usual, known)

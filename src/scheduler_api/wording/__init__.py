@@ -6,7 +6,7 @@ from scheduler_api.wording.access import QUOTAS, ROLES, quotas
 from scheduler_api.wording.alerts import CHANNEL_KINDS, issue_title
 from scheduler_api.wording.alerts import KINDS as ISSUE_KINDS
 from scheduler_api.wording.alerts import TOLD_OF as ISSUE_TOLD_OF
-from scheduler_api.wording.instants import local, milliseconds, taken
+from scheduler_api.wording.instants import local, milliseconds, short, taken, typed
 from scheduler_api.wording.jobs import ACTIONS, action, differences, rhythm, schedule, whole_schedule
 from scheduler_api.wording.runs import (
     CAUSES,
@@ -70,7 +70,9 @@ __all__ = [
     "rhythm",
     "schedule",
     "secrets_of",
+    "short",
     "success",
     "taken",
+    "typed",
     "whole_schedule",
 ]

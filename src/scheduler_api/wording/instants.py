@@ -27,6 +27,11 @@ def short(instant: datetime, zone: str, beside: datetime | None = None) -> str:
     return f"{at:%b} {at.day}, {at:%H:%M}"
 
 
+def typed(instant: datetime, zone: str) -> str:
+    """As a form takes a date with a time, on the clocks of `zone`."""
+    return f"{instant.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M:%S}"
+
+
 def milliseconds(value: float) -> str:
     """A length of time that is given in milliseconds: `3.2 ms`, `145 ms`, `1.45 s`."""
     if value < 10:  # noqa: PLR2004 - one digit

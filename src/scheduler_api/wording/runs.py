@@ -76,13 +76,15 @@ PHASES = {
 def note(log: Log, zone: str = "UTC") -> str:
     """What else there is to say of a log: what went wrong, what is to come, what it stands for."""
     said = _said(log, f"attempt {log.attempt}", "at", zone)
+    if log.cause != "schedule":
+        said.append(CAUSES.get(log.cause, log.cause).lower())
     if log.kind == "http" and log.status != "skipped":
         said.append(f"{'calls' if log.status in UNDER_WAY else 'called'} {log.host}")
     return _joined(said)
 
 
 def remark(log: Log, zone: str = "UTC") -> str:
-    """The same, beside columns that tell the attempt and the host."""
+    """The same, beside columns that tell the attempt and the cause."""
     return _joined(_said(log, None, "next attempt at", zone))
 
 
@@ -98,8 +100,6 @@ def _said(log: Log, tried: str | None, ahead: str, zone: str) -> list[str]:
     if log.missed:
         kind = "missed run" if log.reason in {None, "misfire"} else "run"
         said.append(f"covers {log.missed:,} {kind}{'' if log.missed == 1 else 's'}")
-    if log.cause != "schedule":
-        said.append(CAUSES.get(log.cause, log.cause).lower())
     return said
 
 

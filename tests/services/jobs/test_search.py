@@ -1,5 +1,6 @@
 """A search among logs that no index serves goes on for a moment, and says how far it came."""
 
+import re
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any
@@ -86,7 +87,7 @@ async def test_the_page_says_how_far_it_has_searched(
     monkeypatch.setattr(reading, "SEARCH_SECONDS", -1.0)
     page = (await client.get("/logs?minduration=30", headers={"accept": "text/html"})).text
     assert "Older runs" in page
-    assert "Searched back to 2030-01-31 11:25:00 UTC" in page
+    assert re.search(r"Searched back to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", page)
     none = (await client.get("/logs?minduration=3600", headers={"accept": "text/html"})).text
     assert "No matching runs so far" in none
     assert "Search older runs" in none

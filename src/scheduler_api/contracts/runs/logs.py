@@ -29,6 +29,15 @@ class LogCause(StrEnum):
     AFTER = "after"
 
 
+class LogSort(StrEnum):
+    """The order of a list of runs."""
+
+    LOGID = "logid"
+    ENDED = "ended"
+    DURATION = "duration"
+    NEXTRUN = "nextrun"
+
+
 class LogKind(StrEnum):
     """What a run does: nothing but keep the record, make an HTTP request, or be reported from elsewhere."""
 

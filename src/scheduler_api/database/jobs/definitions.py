@@ -92,6 +92,7 @@ class NamedJob(NamedTuple):
     jobname: str
     project: str
     timezone: str
+    tags: list[str]
     calls: bool
     """Whether it still calls a target."""
 
@@ -102,6 +103,7 @@ NAMES = Statement(
         job.c.jobname,
         job.c.project,
         job.c.timezone,
+        job.c.tags,
         and_(job.c.kind == "http", job.c.deletedat.is_(None)).label("calls"),
     ).where(job.c.jobid == any_(bindparam("jobids"))),
     NamedJob,

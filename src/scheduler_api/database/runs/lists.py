@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.database.runs.logs import LOGS, LogRow
@@ -23,6 +23,8 @@ class LogFilter(NamedTuple):
     """The first instant after them."""
     before: int | None = None
     """Only what comes after this log in the list."""
+    name: str | None = None
+    """What the name of the job contains."""
     tag: str | None = None
     """Of the job."""
     project: str | None = None
@@ -42,7 +44,7 @@ class LogFilter(NamedTuple):
     @property
     def is_search(self) -> bool:
         """Whether logs have to be looked at one by one."""
-        return not _SEARCHED.isdisjoint(self.given)
+        return not SEARCHED.isdisjoint(self.given)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ class LogFilter(NamedTuple):
 
 
 #: Filters that no index serves: logs are looked at one by one.
-_SEARCHED = {"tag", "project", "projects", "host", "longer", "shorter"}
+SEARCHED = {"name", "tag", "project", "projects", "host", "longer", "shorter"}
 #: Filters of which each value has a condition of its own, as the planner chooses indexes and parts by it.
 LITERAL = {"status", "cause"}
 #: The conditions, by the filter that asks for them.
@@ -63,6 +65,7 @@ CONDITIONS = {
         CAST(CAST(:since AS timestamptz) AT TIME ZONE 'UTC' AS date), (SELECT lastday FROM history)
     )""",
     "until": "scheduledfor < :until",
+    "name": "jobid IN (SELECT jobid FROM job WHERE strpos(lower(jobname), lower(:name)) > 0)",
     "tag": "jobid IN (SELECT jobid FROM job WHERE tags @> ARRAY[CAST(:tag AS text)])",
     "project": "jobid IN (SELECT jobid FROM job WHERE project = :project)",
     "projects": "jobid IN (SELECT jobid FROM job WHERE project = ANY(CAST(:projects AS text[])))",
@@ -91,6 +94,18 @@ async def page(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
     return await session.all(statement(wanted.conditions), **wanted.given, limit=limit)
 
 
+class HasLogs(Protocol):
+    """What some look at logs has found."""
+
+    @property
+    def logids(self) -> Sequence[int]:
+        """Which these are."""
+
+    @property
+    def days(self) -> Sequence[date]:
+        """The days under which they are kept."""
+
+
 class Searched(NamedTuple):
     """What a search among some logs has found, and where it ended."""
 
@@ -109,7 +124,7 @@ async def search(session: Session, wanted: LogFilter, among: int, limit: int) ->
     return await session.one(_search(wanted.conditions), **wanted.given, among=among, limit=limit)
 
 
-async def of_ids(session: Session, found: Searched) -> list[LogRow]:
+async def of_ids(session: Session, found: HasLogs) -> list[LogRow]:
     """The logs that were found, in no order; without those that are gone."""
     if not found.logids:
         return []
@@ -154,8 +169,8 @@ def statement(names: tuple[str, ...]) -> Statement[LogRow]:
 def _search(names: tuple[str, ...]) -> Statement[Searched]:
     order = _OF_JOB if "jobid" in names else _OF_ALL
     conditions = {name: _FURTHER[order] if name == "before" else CONDITIONS[name] for name in names}
-    among = [condition for name, condition in conditions.items() if name not in _SEARCHED]
-    wanted = [condition for name, condition in conditions.items() if name in _SEARCHED]
+    among = [condition for name, condition in conditions.items() if name not in SEARCHED]
+    wanted = [condition for name, condition in conditions.items() if name in SEARCHED]
     return Statement(
         f"""
         WITH seen AS MATERIALIZED (

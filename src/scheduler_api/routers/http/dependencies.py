@@ -19,6 +19,7 @@ from scheduler_api.targets import Guard
 from scheduler_api.web.filters import address
 from scheduler_api.web.pages import Pages, Reader
 from scheduler_api.web.themes import chosen_theme
+from scheduler_api.web.times import Times
 from scheduler_api.web.times import chosen as clock_of
 from scheduler_api.wording.notices import NAMES as NOTICES
 from scheduler_api.workers.alerting.loops import Alerting
@@ -155,9 +156,14 @@ async def _settings(request: Request) -> Settings:
     return settings
 
 
+def times_of(request: Request) -> Times:
+    """On whose clocks the reader wants times."""
+    return clock_of(request.cookies.get("clock"), request.cookies.get("zone"))
+
+
 async def _pages(request: Request) -> Pages:
     pages: Pages = request.app.state.pages
-    times = clock_of(request.cookies.get("clock"), request.cookies.get("zone"))
+    times = times_of(request)
     # What was just done is shown once.
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in NOTICES]
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
@@ -13,17 +14,17 @@ from scheduler_api.contracts.access.audit import OBJECTS, AuditObject
 from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
-from scheduler_api.contracts.runs.logs import LogCause, LogStatus
+from scheduler_api.contracts.runs.logs import LogCause, LogSort, LogStatus
 from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
 from scheduler_api.database.access.projects import project_of_job
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs.changes import ChangeFilter
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs.lists import LogFilter
+from scheduler_api.database.runs.ordered import ListOrder, RunPlace
 from scheduler_api.errors import FieldError, InvalidInput
-from scheduler_api.routers.http.dependencies import DatabaseDep
+from scheduler_api.routers.http.dependencies import DatabaseDep, times_of
 from scheduler_api.routers.http.forms import LOCAL
-from scheduler_api.routers.http.parameters import Cursor
 from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.services.jobs.reading import MAX_COUNTED
@@ -136,13 +137,13 @@ async def _log_filter(
     asked: Annotated[LogQuery, Depends(_log_query)],
     since: Since = None,
     until: Until = None,
-    cursor: Cursor = None,
 ) -> LogFilter:
     texts = {"since": since, "until": until}
     if wants_page(request):
-        texts = {name: text and with_offset(text) for name, text in texts.items()}
+        zone = times_of(request).zone()
+        texts = {name: text and with_offset(text, zone) for name, text in texts.items()}
     span = {name: None if text is None else query_instant(name, text) for name, text in texts.items()}
-    return LogFilter(since=span["since"], until=span["until"], before=cursor, **asked._asdict())
+    return LogFilter(since=span["since"], until=span["until"], **asked._asdict())
 
 
 LogFilterDep = Annotated[LogFilter, Depends(_log_filter)]
@@ -153,8 +154,13 @@ async def _any_log_filter(
     wanted: LogFilterDep,
     projects: ProjectsDep,
     database: DatabaseDep,
+    name: Annotated[
+        str | None, Query(max_length=100, description="Only runs of jobs whose name contains this.")
+    ] = None,
     jobid: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only logs of this job.")] = None,
 ) -> LogFilter:
+    check_texts(name=name)
+    wanted = wanted._replace(name=name or None)
     if jobid is None or projects is None:
         return wanted._replace(jobid=jobid, projects=projects)
     # A search would tell by how far it comes how many runs another's job has.
@@ -164,6 +170,56 @@ async def _any_log_filter(
 
 AnyLogFilterDep = Annotated[LogFilter, Depends(_any_log_filter)]
 """Which runs of all jobs a query asks for."""
+
+
+async def _run_order(
+    request: Request,
+    status: Status = None,
+    sort: Annotated[
+        LogSort | None,
+        Query(
+            description="The order: newest first by `logid` (the default) or by when they `ended`; by "
+            "`duration`, slowest first, among the newest 20,000 or so; or pending runs by `nextrun`, soonest "
+            "first. By `ended` and `duration`, runs in progress come first, and pending ones are left out."
+        ),
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            pattern=r"^\d{1,19}(:.*)?$",
+            max_length=100,
+            description="Where the list goes on, as its `Link` header says.",
+        ),
+    ] = None,
+) -> ListOrder:
+    if sort is None:
+        sort = _usual_order(status) if wants_page(request) else LogSort.LOGID
+    if sort is LogSort.NEXTRUN and status not in {None, LogStatus.PENDING}:
+        raise InvalidInput(FieldError(("?sort",), "Only pending runs have a next run."))
+    if cursor is None:
+        return ListOrder(sort, None, None)
+    number, _, instant = cursor.partition(":")
+    logid = int(number)
+    if logid > MAX_ID or bool(instant) is (sort is LogSort.LOGID):
+        raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list."))
+    if sort is LogSort.LOGID:
+        return ListOrder(sort, logid, None)
+    return ListOrder(sort, None, RunPlace(query_instant("cursor", instant), logid))
+
+
+def _usual_order(status: LogStatus | None) -> LogSort:
+    """The order of a page: what has run by when it did, what is to come by when it will."""
+    if status is LogStatus.RUNNING:
+        return LogSort.LOGID
+    return LogSort.NEXTRUN if status is LogStatus.PENDING else LogSort.ENDED
+
+
+RunOrderDep = Annotated[ListOrder, Depends(_run_order)]
+
+
+def run_cursor(place: int | RunPlace) -> str:
+    """A place in a list of runs, for the query of the next page."""
+    return str(place) if isinstance(place, int) else f"{place.logid}:{place.at.isoformat()}"
 
 
 async def _issue_filter(
@@ -332,11 +388,15 @@ def tell_count(response: Response, count: int, *, is_all: bool) -> None:
     response.headers["Total-Count-Complete"] = str(is_all).lower()
 
 
-def with_offset(text: str) -> str:
-    """What a browser sends for a date with a time, as an instant in UTC; all else as it is."""
+def with_offset(text: str, zone: str = "UTC") -> str:
+    """A date with a time of a browser, on the clocks of `zone`, as an instant; all else as it is."""
     if not LOCAL.fullmatch(text):
         return text
-    return f"{text}Z" if text.count(":") > 1 else f"{text}:00Z"
+    try:
+        instant = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return f"{instant:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def query_instant(name: str, text: str) -> datetime:

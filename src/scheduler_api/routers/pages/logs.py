@@ -11,7 +11,7 @@ from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, RunnerDep
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import AnyLogFilterDep, link_next, with_offset
+from scheduler_api.routers.http.paging import AnyLogFilterDep, RunOrderDep, link_next, run_cursor, with_offset
 from scheduler_api.routers.http.parameters import LogId, PageSize
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
@@ -28,18 +28,19 @@ async def runs_page(
     database: DatabaseDep,
     pages: PagesDep,
     wanted: AnyLogFilterDep,
+    order: RunOrderDep,
     response: Response,
     size: PageSize,
 ) -> str:
-    """The runs of all jobs, newest first."""
+    """The runs of all jobs: those that ran, newest first; or those to come, soonest first."""
     # Those that can be tried again, whatever their cause; where the page asks for them by time alone.
     span = LogFilter(since=wanted.since, until=wanted.until, projects=where(request, Role.OPERATOR))
-    is_of_time = wanted._replace(status=None, cause=None, before=None, projects=span.projects) == span
+    is_of_time = wanted._replace(status=None, cause=None, projects=span.projects) == span
     failed = span if wanted.status == LogStatus.FAILED and is_of_time else None
-    view = await database.read(views.of_runs, wanted, size, failed)
+    view = await database.read(views.of_runs, wanted, order, size, failed)
     last = view.found.further
-    further = None if last is None else link_next(request, response, cursor=last)
-    return await aside(pages.runs, view, further, request.query_params, (wanted.since, wanted.until))
+    further = None if last is None else link_next(request, response, cursor=run_cursor(last))
+    return await aside(pages.runs, view, further, request.query_params)
 
 
 @router.page("/logs/{logid:logid}")

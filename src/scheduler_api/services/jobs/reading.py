@@ -16,6 +16,7 @@ from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.runs import lists as log_lists
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.logs import LogRow
+from scheduler_api.database.runs.ordered import RunPlace
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobNotFound
 
@@ -60,7 +61,11 @@ async def get_with_logs(session: Session, jobid: int, limit: int, before: int | 
 
 async def list_logs(session: Session, wanted: LogFilter, limit: int) -> list[Log]:
     """Up to `limit` logs, newest first."""
-    rows = await log_lists.page(session, wanted, limit)
+    return await logs_of(await log_lists.page(session, wanted, limit))
+
+
+async def logs_of(rows: Sequence[LogRow]) -> list[Log]:
+    """The rows as they are shown."""
     return await in_turns(lambda row: Log.model_validate(vars(row)), rows)
 
 
@@ -68,10 +73,10 @@ class FoundLogs(NamedTuple):
     """A part of a list of logs."""
 
     logs: list[Log]
-    further: int | None = None
-    """The log after which the list goes on; None: it does not."""
+    further: int | RunPlace | None = None
+    """The log, or the place, after which the list goes on; None: it does not."""
     until: datetime | None = None
-    """The occurrence up to which was searched, where that took too long to go on."""
+    """The occurrence, or the instant, up to which was searched, where that took too long to go on."""
 
 
 async def find_logs(session: Session, wanted: LogFilter, limit: int) -> FoundLogs:
@@ -95,8 +100,7 @@ async def find_logs(session: Session, wanted: LogFilter, limit: int) -> FoundLog
             if monotonic() < give_up:
                 continue
             further, until = part.last, part.until
-        logs = await in_turns(lambda row: Log.model_validate(vars(row)), found[:limit])
-        return FoundLogs(logs, further, until)
+        return FoundLogs(await logs_of(found[:limit]), further, until)
 
 
 async def count_logs(session: Session, wanted: LogFilter, most: int) -> int:

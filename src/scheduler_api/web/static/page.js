@@ -10,10 +10,13 @@ page.classList.add("scripted");
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const clock = document.getElementById("clock");
 if (zone && /^[\w+\-/]+$/.test(zone)) {
+  const isNew = !/(^|; )(zone|clock)=/.test(document.cookie);
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=strict`;
   if (clock && !clock.querySelector("[value=mine]")) {
     clock.options[0].after(new Option(`Local (${zone})`, "mine"));
   }
+  // The page was made without knowing it.
+  if (isNew && clock && document.cookie.includes("zone=")) location.reload();
 }
 for (const choice of [clock, document.getElementById("shown"), document.getElementById("theme")]) {
   choice?.addEventListener("change", () => choice.form.requestSubmit());

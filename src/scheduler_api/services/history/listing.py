@@ -1,0 +1,134 @@
+"""Runs in the order in which they ended, by how long they took, or in which they are due."""
+
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from scheduler_api.contracts.runs.logs import Log, LogSort, LogStatus
+from scheduler_api.database.runs import lists, ordered
+from scheduler_api.database.runs.lists import LogFilter
+from scheduler_api.database.runs.logs import LogRow
+from scheduler_api.database.runs.ordered import Found, ListOrder, RunPlace
+from scheduler_api.database.statements import Session
+from scheduler_api.schedule.days import BEGINNING
+from scheduler_api.schedule.parts import END
+from scheduler_api.services.jobs import reading
+from scheduler_api.services.jobs.reading import FoundLogs
+from scheduler_api.services.system import health
+
+#: Where more runs ended within a stretch of time, a part of it is looked at; the shortest as it is.
+DENSE, SHORTEST = 20_000, timedelta(milliseconds=100)
+#: The first stretch is short, and each is so many times as long as the one after it.
+FIRST, WIDER, NARROWER = timedelta(minutes=1), 60, 8
+#: No run ended before it.
+FLOOR = datetime(1970, 1, 1, tzinfo=UTC)
+#: What ended later than now did so by a clock that was ahead.
+NEWEST = RunPlace(END, 0)
+#: The slowest are looked for among so many.
+COMPARED = 20_000
+
+
+async def find_runs(session: Session, wanted: LogFilter, order: ListOrder, limit: int) -> FoundLogs:
+    """Up to `limit` runs in an order, from its place on; fewer where it takes too long to find more.
+
+    By when they ended, or how long they took, those in progress come first. The slowest are those among the
+    newest 20,000 or so, and no place comes after them.
+    """
+    sort, after = order.sort, order.after
+    if sort is LogSort.LOGID:
+        return await reading.find_logs(session, wanted._replace(before=order.before), limit)
+    if sort is LogSort.NEXTRUN:
+        return await _due(session, wanted, after or RunPlace(BEGINNING, 0), limit)
+    now = await health.clock(session)
+    started = await _started(session, wanted, limit) if after is None else []
+    place, left = after or NEWEST, limit - len(started)
+    found = await _ended(session, now, wanted, place, left, slowest=sort is LogSort.DURATION)
+    return found._replace(logs=[*started, *found.logs])
+
+
+async def count_runs(session: Session, wanted: LogFilter, sort: LogSort, most: int) -> int:
+    """How many runs such a list has, up to `most`."""
+    if sort in {LogSort.ENDED, LogSort.DURATION}:
+        return min(most, await ordered.count_ended(session, wanted, most))
+    if sort is LogSort.NEXTRUN:
+        wanted = wanted._replace(status=LogStatus.PENDING.value)
+    return await reading.count_logs(session, wanted, most)
+
+
+async def _started(session: Session, wanted: LogFilter, limit: int) -> list[Log]:
+    if wanted.status not in {None, LogStatus.RUNNING}:
+        return []
+    return await reading.list_logs(session, wanted._replace(status=LogStatus.RUNNING.value), limit)
+
+
+async def _ended(
+    session: Session, now: datetime, wanted: LogFilter, place: RunPlace, limit: int, *, slowest: bool
+) -> FoundLogs:
+    """Goes back in time from stretch to stretch, longer ones where few runs ended."""
+    give_up = monotonic() + reading.SEARCH_SECONDS
+    rows, compared = list[LogRow](), 0
+    # Ever longer ones; the first reaches up to now.
+    length = max(FIRST, place.at - now if place.at > now else (now - place.at) / WIDER)
+    while place.at > FLOOR:
+        among = DENSE if length > SHORTEST else None
+        since = place.at - min(length, place.at - FLOOR)
+        most = limit + 1 if slowest else limit + 1 - len(rows)
+        found = await ordered.ended(session, wanted, since, place, among, most, slowest=slowest)
+        if found.looked_at == among:
+            length /= NARROWER
+            continue
+        rows += await _rows(session, found)
+        compared += found.looked_at
+        length = FIRST if place.at > now else length * WIDER
+        place = RunPlace(since, 0)
+        if rows[limit:] and not slowest:
+            last = RunPlace(_end(rows[limit - 1]), rows[limit - 1].logid) if limit else _before(rows[0])
+            return FoundLogs(await reading.logs_of(rows[:limit]), last)
+        if compared >= COMPARED and slowest:
+            break
+        if monotonic() > give_up:
+            break
+    is_whole = place.at <= FLOOR
+    if slowest:
+        rows = sorted(rows, key=_took, reverse=True)[:limit]
+    logs = await reading.logs_of(rows)
+    return FoundLogs(logs, None if is_whole or slowest else place, None if is_whole else place.at)
+
+
+async def _due(session: Session, wanted: LogFilter, place: RunPlace, limit: int) -> FoundLogs:
+    rows = list[LogRow]()
+    give_up = monotonic() + reading.SEARCH_SECONDS
+    while True:
+        found = await ordered.due(session, wanted, place, reading.SEARCHED, limit + 1 - len(rows))
+        rows += await _rows(session, found)
+        if rows[limit:]:
+            last = rows[limit - 1]
+            assert last.nextrun is not None
+            return FoundLogs(await reading.logs_of(rows[:limit]), RunPlace(last.nextrun, last.logid))
+        if found.looked_at < reading.SEARCHED or found.at is None or found.last is None:
+            return FoundLogs(await reading.logs_of(rows))
+        place = RunPlace(found.at, found.last)
+        if monotonic() > give_up:
+            return FoundLogs(await reading.logs_of(rows), place, place.at)
+
+
+async def _rows(session: Session, found: Found) -> list[LogRow]:
+    """What was found, in order; without those that are gone by now."""
+    rows = {row.logid: row for row in await lists.of_ids(session, found)}
+    return [rows[logid] for logid in found.logids if logid in rows]
+
+
+def _end(row: LogRow) -> datetime:
+    """When a run ended, that was found by it."""
+    assert row.finishedat is not None
+    return row.finishedat
+
+
+def _before(row: LogRow) -> RunPlace:
+    """The place that a run comes next to."""
+    return RunPlace(_end(row) + timedelta(microseconds=1), 0)
+
+
+def _took(row: LogRow) -> timedelta:
+    if row.startedat is None or row.finishedat is None:
+        return timedelta(-1)
+    return row.finishedat - row.startedat

@@ -142,6 +142,9 @@ async def new_page(browser: Browser, site: Site, watch: Watch) -> AsyncIterator[
             **media,
         )
         contexts.append(context)
+        if javascript:
+            # Who has been here before: a first page is loaded anew when it has told the reader's zone.
+            await context.add_cookies([{"name": "zone", "value": "UTC", "url": site.url}])
         context.on("console", watch.console)
         context.on("weberror", lambda error: watch.issues.append(f"script: {error.error}"))
         context.on("request", watch.request)

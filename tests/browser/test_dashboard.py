@@ -122,13 +122,13 @@ async def test_a_pause_is_undone_where_it_was_made(site: Site, page: Page) -> No
     await page.get_by_label("More for Nightly").click()
     await page.get_by_role("button", name="Pause Nightly").click()
     notice = page.locator("[data-part=notice]")
-    await expect(notice).to_contain_text("Paused job 1.")
+    await expect(notice).to_contain_text("Paused Nightly.")
     assert not await is_active(site.database, 1)
     await expect(page.get_by_role("button", name="Resume Nightly")).to_be_visible()
     await expect(page.get_by_label("More for Nightly")).to_be_focused()
     await accessible(page)
     await notice.get_by_role("button", name="Undo").click()
-    await expect(notice).to_contain_text("Resumed job 1.")
+    await expect(notice).to_contain_text("Resumed Nightly.")
     assert await is_active(site.database, 1)
     await expect(page).to_have_url(re.compile(r"/jobs\?name=Night$"))
 
@@ -149,7 +149,8 @@ async def test_an_edit_shows_what_it_changes(site: Site, new_page: NewPage, java
     await expect(preview).to_contain_text("runs added")
     await expect(preview).to_contain_text("At 03:30 every day")
     await page.get_by_role("button", name="Save").click()
-    await expect(page).to_have_url(re.compile(r"/jobs/1$"))
+    await expect(page).to_have_url(re.compile(r"/jobs/1\?edited=1$"))
+    await page.get_by_role("link", name="Changes").click()
     await expect(page.locator("main")).to_contain_text("At 03:30 every day")
     # The change, with before and after.
     await expect(page.get_by_role("row", name=re.compile("edited"))).to_contain_text(
@@ -216,7 +217,7 @@ async def test_all_is_done_by_the_keyboard_alone(site: Site, page: Page) -> None
         await keys.press(key)
     await expect(page.get_by_label("Select Second")).to_be_checked()
     await keys.press("r")
-    await expect(page.locator("[data-part=notice]")).to_contain_text("Started job 2.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Started Second.")
     await keys.press("p")
     await expect(page.get_by_role("button", name="Resume Second")).to_be_visible()
     await keys.press("k")
@@ -248,9 +249,10 @@ async def test_times_are_on_the_chosen_clocks(site: Site, new_page: NewPage, jav
     await page.goto("/jobs")
     next_run = page.locator("#job-1 .next")
     for choice, zone in (("utc", "UTC"), ("job", "Asia/Tokyo"), ("utc", "UTC")):
-        await page.get_by_label("Time zone").select_option(choice)
-        if not javascript:
-            await page.get_by_role("button", name="Apply").click()
+        async with page.expect_navigation():
+            await page.get_by_label("Time zone").select_option(choice)
+            if not javascript:
+                await page.get_by_role("button", name="Apply").click()
         await expect(next_run).to_contain_text(zone)
     await page.goto("/upcoming")
     await expect(page.get_by_role("row", name=re.compile("Far away"))).to_contain_text("UTC")
@@ -258,6 +260,7 @@ async def test_times_are_on_the_chosen_clocks(site: Site, new_page: NewPage, jav
 
 async def test_the_readers_own_zone_is_known(site: Site, page: Page) -> None:
     await add_jobs(site, "Far away", timezone="Asia/Tokyo")
+    await page.context.clear_cookies()
     await page.goto("/jobs")
     zone = await page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
     # The page was loaded anew, as it was made without knowing it.
@@ -345,6 +348,7 @@ async def test_a_collision_is_spread_by_one_click(site: Site, page: Page) -> Non
 async def test_a_definition_is_copied_as_json(site: Site, page: Page) -> None:
     await add_jobs(site, "Nightly")
     await page.goto("/jobs/1")
+    await page.get_by_role("link", name="Configuration").click()
     await page.get_by_text("JSON definition").click()
     text = await page.get_by_label("Definition as JSON").inner_text()
     assert json.loads(text)["interval"] == 86_400

@@ -26,7 +26,7 @@ async def _create(page: Page) -> None:
     """Send the form, which leads to the job that it made."""
     await page.get_by_role("button", name="Create job").click()
     await expect(page).to_have_url(re.compile(r"/jobs/1\?created=1$"))
-    await expect(page.locator("[data-part=notice]")).to_contain_text("Created job 1.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Created Nightly report.")
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Nightly report")
 
 
@@ -78,7 +78,8 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
     await until_status(site.database, 1, "finished")
     if not javascript:
         await page.reload()
-    await expect(page.get_by_role("cell", name="finished", exact=True)).to_be_visible()
+    await expect(page.get_by_role("row", name=re.compile("finished:"))).to_be_visible()
+    await page.get_by_label("More for Nightly report").click()
     await page.get_by_text("Pause with a reason …").click()
     await page.get_by_label("Reason").fill("Holidays")
     await page.get_by_role("button", name="Pause job").click()

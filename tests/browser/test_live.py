@@ -47,7 +47,7 @@ async def test_keys_do_nothing_to_a_row_that_was_not_chosen(site: Site, page: Pa
     for _ in range(4):
         await page.keyboard.down("r")
     await page.keyboard.up("r")
-    await expect(page.locator("[data-part=notice]")).to_contain_text("Started job 1.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Started First.")
     assert sent.count("POST") == 1
     assert await scalar(site.database, "SELECT count(*) FROM joblog WHERE cause = 'manual'") == 1
 

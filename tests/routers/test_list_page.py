@@ -80,8 +80,9 @@ async def test_filters_that_nothing_passes_teach(client: AsyncClient, database: 
 
 async def test_a_notice_is_told_once(client: AsyncClient, database: Database) -> None:
     await add_job(database)
-    assert "Created job 1." in await text_of(client, "/jobs?created=1")
-    assert "Created job" not in await text_of(client, "/jobs?created=1&cursor=0")
+    assert 'Created <a href="/jobs/1">A job</a>.' in await text_of(client, "/jobs?created=1")
+    assert 'Created <a href="/jobs/9">job 9</a>.' in await text_of(client, "/jobs?created=9")
+    assert "Created <a" not in await text_of(client, "/jobs?created=1&cursor=0")
 
 
 async def test_each_job_shows_its_newest_runs(client: AsyncClient, database: Database) -> None:
@@ -163,7 +164,7 @@ async def test_what_was_done_comes_back_to_the_list_with_its_undo(
     response = await client.post("/jobs/1/pause?back=%2Fjobs%3Fname%3DA", headers=form)
     assert response.headers["location"] == "/jobs?name=A&paused=1"
     page = await client.get(response.headers["location"], headers=HTML)
-    assert "Paused job 1." in page.text
+    assert 'Paused <a href="/jobs/1">A job</a>.' in page.text
     assert 'action="/jobs/1/resume?back=%2Fjobs%3Fname%3DA"' in page.text
     response = await client.post("/jobs/1/resume?back=%2Fjobs", headers=form)
     assert response.headers["location"] == "/jobs?resumed=1"
@@ -184,7 +185,7 @@ async def test_the_way_back_leads_nowhere_else(client: AsyncClient, database: Da
     await add_job(database, interval=60)
     form = HTML | {"content-type": "application/x-www-form-urlencoded"}
     response = await client.post("/jobs/1/pause", params={"back": back}, headers=form)
-    assert response.headers["location"] == "/jobs/1"
+    assert response.headers["location"] == "/jobs/1?paused=1"
     response = await client.post("/preferences", data={"clock": "utc", "back": back})
     assert response.headers["location"] == "/jobs"
 

@@ -184,7 +184,7 @@ async def test_a_good_form_leads_to_the_list_which_tells_of_it(
     assert response.status_code == 303
     assert response.headers["location"] == "/jobs/1?created=1"
     page = await get(client, response.headers["location"])
-    assert "Created job 1." in page.text
+    assert "Created Nightly report." in page.text
     job = (await client.get("/jobs/1")).json()["job"]
     assert (job["repeat"], job["interval"], job["timezone"]) == (True, 60, "Europe/Berlin")
 
@@ -235,7 +235,7 @@ async def test_the_button_runs_what_is_due_and_tells_of_it(client: AsyncClient, 
 
 async def test_a_notice_takes_only_numbers_from_the_address(client: AsyncClient) -> None:
     page = await get(client, "/jobs?created=%3Cb%3E&finished=lots")
-    assert "Created job" not in page.text
+    assert "Created" not in page.text
     assert "due:" not in page.text
 
 

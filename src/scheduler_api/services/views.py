@@ -107,8 +107,13 @@ async def of_jobs(
     return JobsView(now, found, recent)
 
 
-async def of_job(session: Session, jobid: int, limit: int, before: int | None, span: TimeRange) -> JobView:
-    """A job with `limit` logs, newest first; with `before`, older than that logid. Raises JobNotFound."""
+async def of_job(
+    session: Session, jobid: int, limit: int, before: int | None, span: TimeRange | None
+) -> JobView:
+    """A job with `limit` logs, newest first; with `before`, older than that logid. Raises JobNotFound.
+
+    Without a `span`, charts show what suits how often it runs.
+    """
     now = await health.clock(session)
     row = await rows.one(session, jobid)
     if row is None:
@@ -121,7 +126,9 @@ async def of_job(session: Session, jobid: int, limit: int, before: int | None, s
         JobWithLogs(job=job, logs=logs),
         await reading.newest_changes(session, jobid, MAX_ID, SHOWN_CHANGES),
         await secrets.kept(session, jobid) if job.target is not None else [],
-        await timeline.timeline(session, now, jobid, span) if before is None else None,
+        await timeline.timeline(session, now, jobid, span or timeline.usual_span(job.interval, logs))
+        if before is None
+        else None,
         await _open_issues(session, row),
         await channels.rules_for(session, jobid),
         await monitors.token_of(session, jobid) if job.monitor is not None else None,

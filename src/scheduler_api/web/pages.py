@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from scheduler_api.contracts.alerts.channels import (
 )
 from scheduler_api.contracts.alerts.issues import IssueState, JobIssue, JobIssueKind
 from scheduler_api.contracts.alerts.mutes import Mute
+from scheduler_api.contracts.history.backfill import BackfillReport
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
@@ -36,7 +37,7 @@ from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary
 from scheduler_api.contracts.jobs.schedules import Occurrence, Upcoming
 from scheduler_api.contracts.jobs.secrets import NewSecret, ProjectSecret
 from scheduler_api.contracts.runs.attempts import LogWithAttempts, TestAnswer
-from scheduler_api.contracts.runs.logs import LogCause, LogSort, LogStatus
+from scheduler_api.contracts.runs.logs import JobWithLogs, Log, LogCause, LogSort, LogStatus
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.contracts.system.problems import Problem, ProblemKind
 from scheduler_api.contracts.values import DEFAULT_PROJECT
@@ -111,6 +112,17 @@ class ChannelsView(NamedTuple):
     """What the rule that was typed would do."""
 
 
+def _names(found: Sequence[JobSummary]) -> dict[int, str]:
+    return {job.jobid: job.jobname for job in found}
+
+
+def _failing(shown: JobWithLogs) -> Log | None:
+    """The run with which a job has begun to fail, or goes on to."""
+    if shown.job.laststatus != "failed":
+        return None
+    return next((log for log in shown.logs if log.status is LogStatus.FAILED), None)
+
+
 class Pages:
     """Renders pages. One object per application, as they tell of its configuration."""
 
@@ -173,7 +185,7 @@ class Pages:
             count=view.found.matching,
             number=jobs.number(view.found.matching, MAX_COUNTED),
             further=further,
-            notice=notices.notice(query) if first else None,
+            notice=notices.notice(query, _names(view.found.jobs)) if first else None,
             first=first,
             filters=narrowed,
             kept=kept,
@@ -222,7 +234,7 @@ class Pages:
             rows=[(log, view.names[log.jobid]) for log in view.found.logs if log.jobid in view.names],
             searched=view.found.until,
             further=further,
-            notice=notices.notice(query) if first else None,
+            notice=notices.notice(query, {}) if first else None,
             first=first,
             filters=narrowed,
             kept=kept,
@@ -265,7 +277,7 @@ class Pages:
             "job.html",
             now=now,
             job=shown.job,
-            notice=notices.notice(query) if view.is_first else None,
+            notice=notices.notice(query, {shown.job.jobid: shown.job.jobname}) if view.is_first else None,
             logs=shown.logs,
             older=older,
             first=view.is_first,
@@ -286,12 +298,33 @@ class Pages:
             durations=timeline and charts.durations(timeline, zone),
             spans=list(TimeRange),
             glanced=glance.row_of(shown.job, (), now, self._reader.times),
+            a_day=timedelta(days=1),
+            failing=_failing(shown) if view.is_first else None,
             definition=form.definition(shown.job),
         )
 
     def explanation(self, now: datetime, job: JobSummary, answer: Explanation) -> str:
         """Why a job did, or did not, run."""
         return self._render("explain.html", now=now, job=job, answer=answer)
+
+    def backfill(
+        self,
+        job: JobSummary,
+        zone: str,
+        given: Mapping[str, str],
+        report: BackfillReport | None = None,
+        field_errors: Sequence[FieldError] = (),
+    ) -> str:
+        """What a backfill would run, or what is wrong with it, beside what was typed."""
+        return self._render(
+            "backfill.html",
+            job=job,
+            zone=zone,
+            given=given,
+            report=report,
+            field_errors=field_errors,
+            labels={"since": "From: ", "until": "To: "},
+        )
 
     def days(self, job: JobSummary, found: Sequence[DayTally], further: str | None, *, is_first: bool) -> str:
         """What became of a job's runs, day by day."""
@@ -367,7 +400,7 @@ class Pages:
             calendar=None,
             fields=fields,
             messages=form.messages(field_errors, None),
-            notice=notices.notice(query),
+            notice=notices.notice(query, {}),
         )
 
     def calendar(
@@ -384,7 +417,7 @@ class Pages:
             users=users,
             fields=fields,
             messages={},
-            notice=notices.notice(query),
+            notice=notices.notice(query, {}),
         )
 
     def calendar_change(self, report: CalendarReport, draft: CalendarDraft) -> str:
@@ -418,7 +451,7 @@ class Pages:
             complete=found.complete,
             load=load,
             heat=heat.heat(load, self._reader.times.zone()),
-            notice=notices.notice(query),
+            notice=notices.notice(query, {}),
             **window._asdict(),
         )
 

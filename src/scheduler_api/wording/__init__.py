@@ -7,7 +7,7 @@ from scheduler_api.wording.alerts import CHANNEL_KINDS, issue_title
 from scheduler_api.wording.alerts import KINDS as ISSUE_KINDS
 from scheduler_api.wording.alerts import TOLD_OF as ISSUE_TOLD_OF
 from scheduler_api.wording.instants import local, milliseconds, short, taken, typed
-from scheduler_api.wording.jobs import ACTIONS, action, differences, rhythm, schedule, whole_schedule
+from scheduler_api.wording.jobs import ACTIONS, action, by_whom, differences, rhythm, schedule, whole_schedule
 from scheduler_api.wording.runs import (
     CAUSES,
     FAILURES,
@@ -50,6 +50,7 @@ __all__ = [
     "autopause",
     "body",
     "brief",
+    "by_whom",
     "cancelling",
     "city",
     "differences",

@@ -123,6 +123,14 @@ ACTIONS = {
 }
 
 
+def by_whom(change: Change) -> str:
+    """Who made a change: by name, or by program and machine where nobody signs in."""
+    if change.client is None:
+        return "the system"
+    program, _, machine = change.client.rpartition(", ")
+    return f"a browser at {machine}" if program.startswith("Mozilla/") else change.client
+
+
 def action(change: Change | AuditEvent) -> str:
     """What was done, in a word or two."""
     return ACTIONS.get(change.action, change.action.value)

@@ -1,4 +1,4 @@
-"""What a redirect to a list has to tell."""
+"""What a redirect to a page has to tell."""
 
 import re
 from collections.abc import Mapping
@@ -11,17 +11,25 @@ class Notice(NamedTuple):
     """What was just done, and how to take it back."""
 
     text: str
+    jobid: int | None = None
+    """To which job; None: to none, or to many."""
+    name: str = ""
+    """What the job is called."""
     undo: str | None = None
     """Where a form takes it back; None: it cannot be."""
 
 
-def notice(query: Mapping[str, str]) -> Notice | None:
-    """What was just done. Only numbers are taken from the address."""
+def notice(query: Mapping[str, str], names: Mapping[int, str]) -> Notice | None:
+    """What was just done. Only numbers are taken from the address; jobs are called by these names."""
     counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
-    for name, done in DONE.items():
+    for name, (text, undo) in TO_JOBS.items():
         if name in counts:
-            undo = done.undo
-            return Notice(done.text.format(counts[name]), undo and undo.format(counts[name]))
+            jobid = counts[name]
+            return Notice(text, jobid, names.get(jobid, f"job {jobid}"), undo and f"/jobs/{jobid}/{undo}")
+    for name, text in DONE.items():
+        if name in counts:
+            one = counts[name] == 1
+            return Notice(text.format(f"{counts[name]:,}", "" if one else "s"))
     if "retried" in counts:
         left = " Stopped after the time limit; retry the rest." if "left" in counts else ""
         one = counts["retried"] == 1
@@ -32,16 +40,22 @@ def notice(query: Mapping[str, str]) -> Notice | None:
     return Notice(f"Ran due jobs: {', '.join(parts)}." if parts else "No runs were due.")
 
 
+#: What is done to a job, and what takes it back.
+TO_JOBS = {
+    "created": ("Created", "delete"),
+    "edited": ("Saved", None),
+    "deleted": ("Deleted", None),
+    "paused": ("Paused", "resume"),
+    "resumed": ("Resumed", "pause"),
+    "started": ("Started", None),
+    "spread": ("Spread", None),
+    "skippednext": ("Skipped the next run of", None),
+}
+#: What else there is to tell.
 DONE = {
-    "created": Notice("Created job {}.", "/jobs/{}/delete"),
-    "deleted": Notice("Deleted job {}."),
-    "paused": Notice("Paused job {}.", "/jobs/{}/resume"),
-    "resumed": Notice("Resumed job {}.", "/jobs/{}/pause"),
-    "started": Notice("Started job {}."),
-    "spread": Notice("Spread job {}."),
-    "calendarset": Notice("Saved the calendar. Runs of {} jobs have changed."),
-    "calendarremoved": Notice("Removed the calendar."),
-    "skippednext": Notice("Skipped the next run of job {}."),
+    "backfilled": "Running {} past occurrence{}.",
+    "calendarset": "Saved the calendar. Runs of {} job{} have changed.",
+    "calendarremoved": "Removed the calendar.",
 }
 #: What addresses carry for notices only.
-NAMES = (*DONE, "retried", "left", "finished", "failed", "skipped")
+NAMES = (*TO_JOBS, *DONE, "retried", "left", "finished", "failed", "skipped")

@@ -125,7 +125,7 @@ async def test_an_edit_that_changes_nothing_changes_nothing(
     fields = filled(await client.get(f"/jobs/{jobid}?form=true", headers=HTML))
     assert "x-secret" not in str(fields)
     response = await client.post(f"/jobs/{jobid}/edit", data=fields, headers=HTML)
-    assert (response.status_code, response.headers.get("location")) == (303, f"/jobs/{jobid}")
+    assert (response.status_code, response.headers.get("location")) == (303, f"/jobs/{jobid}?edited={jobid}")
     assert await job_of(client, jobid) == before
     changes = (await client.get(f"/jobs/{jobid}/changes")).json()
     assert [change["action"] for change in changes] == ["created"]

@@ -7,7 +7,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from scheduler_api.actors import ActorKind
 from scheduler_api.contracts.access.audit import OBJECTS, AuditObject
@@ -27,6 +28,7 @@ from scheduler_api.routers.http.dependencies import DatabaseDep, times_of
 from scheduler_api.routers.http.forms import LOCAL
 from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.routers.http.scope import ProjectsDep
+from scheduler_api.schedule import is_zone
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 
 INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
@@ -277,17 +279,32 @@ ChangeFilterDep = Annotated[ChangeFilter, Depends(_change_filter)]
 """What of everything that was done a query asks for."""
 
 
+def _known_zone(name: str) -> str:
+    if not is_zone(name):
+        raise PydanticCustomError("zone", "Must be a known time zone.")
+    return name
+
+
+OfZone = Annotated[
+    Annotated[str, AfterValidator(_known_zone)] | None,
+    Query(
+        max_length=100, description="The time zone of times without an offset.", examples=["Europe/Berlin"]
+    ),
+]
+
+
 async def _at(
     at: Annotated[
         str,
         Query(
             max_length=40,
-            description="The instant, in RFC 3339 with an offset.",
+            description="The instant, in RFC 3339 with an offset, or without one in `zone`.",
             examples=["2026-11-01T02:30:00+01:00"],
         ),
     ],
+    zone: OfZone = None,
 ) -> datetime:
-    return query_instant("at", at)
+    return query_instant("at", at if zone is None else with_offset(at, zone))
 
 
 AtInstant = Annotated[datetime, Depends(_at)]

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 #: Where those go who were nowhere yet.
 HOME = "/overview"
 #: Pages that have a place for what was just done.
-TELLING = {"/jobs", "/upcoming"}
+TELLING = re.compile(r"/jobs(?:/\d{1,18})?|/upcoming", re.ASCII)
 #: An address on this site: what begins with two slashes would lead elsewhere.
 HERE = re.compile(r"/(?![/\\])[\w\-./?=&%+:~,@!*]{0,2000}", re.ASCII)
 
@@ -24,7 +24,7 @@ class Back:
     def to(self, otherwise: str, **done: int) -> RedirectResponse:
         """A redirect to it, or to `otherwise`; pages that have a place for it say what was done."""
         page = back_to(self._asked, otherwise)
-        if done and page.partition("?")[0] in TELLING:
+        if done and TELLING.fullmatch(page.partition("?")[0]):
             page += f"{'&' if '?' in page else '?'}{urlencode(done)}"
         return RedirectResponse(page, 303)
 

@@ -1,17 +1,26 @@
-"""Why a job did or did not run, as a page."""
+"""Why a job did or did not run, what ran day by day, and making up for what did not; as pages."""
 
+from collections.abc import Mapping
 from datetime import date
 
 from fastapi import Request, Response
+from starlette.responses import HTMLResponse
 
 from scheduler_api.computing import aside
-from scheduler_api.routers.http.dependencies import DatabaseDep, PagesDep, SettingsDep
-from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
-from scheduler_api.routers.http.parameters import JobId, PageSize
+from scheduler_api.contracts.history.backfill import Backfill
+from scheduler_api.errors import FieldError, InvalidInput
+from scheduler_api.routers.http.bodies import FormFields
+from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, SettingsDep
+from scheduler_api.routers.http.forms import model_of
+from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next, with_offset
+from scheduler_api.routers.http.parameters import DryRun, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
+from scheduler_api.routers.http.problems import REFUSED, complaints, problem_of
+from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.routers.http.scope import ProjectsDep
-from scheduler_api.services.history import explain, timeline
+from scheduler_api.schedule import is_zone
+from scheduler_api.services.history import backfill, explain, timeline
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
 
@@ -34,6 +43,38 @@ async def explanation_page(
     found = await while_connected(request, answer)
     job, now = await database.read(reading.get_summary, jobid), await database.read(health.clock)
     return await aside(pages.explanation, now, job, found)
+
+
+@router.form("/jobs/{jobid:jobid}/backfill", Backfill)
+async def backfill_by_form(
+    jobid: JobId,
+    fields: FormFields,
+    database: DatabaseDep,
+    pages: PagesDep,
+    actor: ActorDep,
+    back: BackDep,
+    dryrun: DryRun = False,
+) -> Response:
+    """Run past occurrences that did not run; as a dry run, show which these are."""
+    zone = fields.pop("zone", "UTC")
+    typed = {name: fields.get(name, "") for name in ("since", "until")}
+    try:
+        order = model_of(_with_zone(fields, zone), Backfill)
+        report = await database.transact(backfill.backfill, actor, jobid, order, dryrun=dryrun)
+    except REFUSED as error:
+        job = await database.read(reading.get_summary, jobid)
+        page = await aside(pages.backfill, job, zone, typed, None, complaints(error))
+        return HTMLResponse(page, problem_of(error).status)
+    if not dryrun:
+        return back.to(f"/jobs/{jobid}", backfilled=report.count)
+    job = await database.read(reading.get_summary, jobid)
+    return HTMLResponse(await aside(pages.backfill, job, zone, typed, report))
+
+
+def _with_zone(fields: Mapping[str, str], zone: str) -> dict[str, str]:
+    if not is_zone(zone):
+        raise InvalidInput(FieldError(("zone",), "Must be a known time zone."))
+    return {name: with_offset(text, zone) for name, text in fields.items()}
 
 
 @router.page("/jobs/{jobid:jobid}/days")

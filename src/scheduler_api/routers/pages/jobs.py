@@ -107,7 +107,7 @@ async def job_page(
     principal: PrincipalDep,
     cursor: Cursor = None,
     form: bool = False,
-    span: TimeRange = TimeRange.DAY,
+    span: TimeRange | None = None,
 ) -> str:
     """A job with its runs; or the form that edits it."""
     if form:
@@ -161,7 +161,7 @@ async def edit_by_form(
         # Who sends it again has been told; who only fixes a field has not.
         fields["version"] = str(job.version)
     else:
-        return RedirectResponse(f"/jobs/{jobid}", 303)
+        return RedirectResponse(f"/jobs/{jobid}?edited={jobid}", 303)
     now = await database.read(health.clock)
     typed = Typed(fields, field_errors, meanwhile=meanwhile)
     return HTMLResponse(await aside(pages.form, now, typed, editing=job), status)

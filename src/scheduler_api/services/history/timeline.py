@@ -13,7 +13,7 @@ from scheduler_api.contracts.history.timeline import (
     Timeline,
     TimeRange,
 )
-from scheduler_api.contracts.runs.logs import LogStatus
+from scheduler_api.contracts.runs.logs import Log, LogCause, LogStatus
 from scheduler_api.database.runs import history, tallies
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule.days import boundary_after, midnight
@@ -25,6 +25,8 @@ SPANS = {
     TimeRange.WEEK: (timedelta(days=7), timedelta(hours=2)),
     TimeRange.MONTH: (timedelta(days=30), timedelta(hours=12)),
 }
+#: Up to how many seconds between two runs a span shows enough of them.
+SUITED = {TimeRange.DAY: 1800, TimeRange.WEEK: 4 * 3600}
 #: A timeline counts no more logs than these: a job of every second writes 86,400 a day.
 MAX_COUNTED = 100_000
 #: How many runs are shown with their durations.
@@ -71,6 +73,16 @@ async def timeline(session: Session, now: datetime, jobid: int, span: TimeRange)
         complete=total["logs"] < MAX_COUNTED,
         keptsince=kept if kept > since else None,
     )
+
+
+def usual_span(interval: int | None, logs: Sequence[Log]) -> TimeRange:
+    """The time range that suits how often a job runs, by its interval or else by its logs."""
+    if interval is None:
+        instants = sorted(log.scheduledfor for log in logs if log.cause is LogCause.SCHEDULE)
+        if len(instants) < 2:  # noqa: PLR2004 - a distance is between two
+            return TimeRange.MONTH
+        interval = int((instants[-1] - instants[0]).total_seconds()) // (len(instants) - 1)
+    return next((span for span, longest in SUITED.items() if interval <= longest), TimeRange.MONTH)
 
 
 async def days(session: Session, jobid: int, before: date, limit: int) -> list[DayTally]:

@@ -366,7 +366,7 @@ async def _listening(
 
     metrics.POOLS.watch("events", database.pool)
     heard = {pending.CHANNEL: scheduled, pending.CHANGES: feed.receive}
-    loops = (listener(database, heard), feed.loop)
+    loops = (listener(database, heard), feed.loop, feed.probe)
     for loop in loops:
         loop.start()
     try:

@@ -217,8 +217,10 @@ async def test_all_is_done_by_the_keyboard_alone(site: Site, page: Page) -> None
         await keys.press(key)
     await expect(page.get_by_label("Select Second")).to_be_checked()
     await keys.press("r")
+    await keys.press("Enter")
     await expect(page.locator("[data-part=notice]")).to_contain_text("Started Second.")
     await keys.press("p")
+    await keys.press("Enter")
     await expect(page.get_by_role("button", name="Resume Second")).to_be_visible()
     await keys.press("k")
     await keys.press("Enter")
@@ -280,9 +282,10 @@ async def test_a_theme_is_chosen_and_kept(site: Site, new_page: NewPage, javascr
     await page.goto("/jobs")
     await shows(INK)
     for theme, ink in (("dark", LIGHT_INK), ("light", INK), ("dark", LIGHT_INK)):
-        await page.get_by_label("Theme").select_option(theme)
-        if not javascript:
-            await page.get_by_role("button", name="Apply").click()
+        async with page.expect_navigation():
+            await page.get_by_label("Theme").select_option(theme)
+            if not javascript:
+                await page.get_by_role("button", name="Apply").click()
         await expect(page.locator("html")).to_have_attribute("data-theme", theme)
         await shows(ink)
     await page.goto("/overview")

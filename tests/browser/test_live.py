@@ -47,6 +47,8 @@ async def test_keys_do_nothing_to_a_row_that_was_not_chosen(site: Site, page: Pa
     for _ in range(4):
         await page.keyboard.down("r")
     await page.keyboard.up("r")
+    assert sent.count("POST") == 0
+    await page.keyboard.press("Enter")
     await expect(page.locator("[data-part=notice]")).to_contain_text("Started First.")
     assert sent.count("POST") == 1
     assert await scalar(site.database, "SELECT count(*) FROM joblog WHERE cause = 'manual'") == 1
@@ -84,6 +86,8 @@ async def test_the_focus_stays_with_its_run(site: Site, page: Page) -> None:
         " FROM (SELECT clock_timestamp() AS at) AS now",
     )
     await execute(site.database, TELL)
+    # It waits until it is asked for, wherever the keys are.
+    await page.get_by_role("button", name="1 new run").evaluate("button => button.click()")
     await expect(page.locator("tbody tr")).to_have_count(2)
     await expect(chosen).to_have_class(re.compile("at"))
     await expect(chosen.locator("a").first).to_be_focused()

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import pending
 from scheduler_api.database.runs.pending import CHANGES
+from scheduler_api.database.statements import Session
 from scheduler_api.errors import TooManyStreams
 from scheduler_api.routers.http.publishing import Publishing
 from scheduler_api.workers import change_feed
@@ -166,3 +169,32 @@ async def test_a_page_is_as_old_as_its_request(database: Database) -> None:
     scope = {"type": "http", "method": "GET", "path": "/jobs", "state": {"feed": feed}}
     await Publishing(handle)(scope, None, None)  # type: ignore[arg-type]
     assert await anext(feed.subscribe(60, since=scope["mark"]))  # type: ignore[arg-type]
+
+
+async def test_a_feed_knows_whether_it_would_hear_of_a_change(
+    worker_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_feed, "PROBE", 0.1)
+    alone = Database(worker_database, name="alone", pool=PoolOptions(1, 0, 30.0))
+    feed, done = ChangeFeed(alone), asyncio.Event()
+
+    async def hold(_: Session) -> None:
+        await done.wait()
+
+    async def becomes(current: bool) -> None:
+        async with asyncio.timeout(30):
+            while feed.is_current is not current:
+                await asyncio.sleep(0.01)
+
+    feed.probe.start()
+    try:
+        with feed.subscribing("127.0.0.1"):
+            # Nothing of this replica reaches the database any more.
+            holding = asyncio.create_task(alone.read(hold))
+            await becomes(False)
+            done.set()
+            await holding
+            await becomes(True)
+    finally:
+        await feed.probe.cancel()
+        await alone.close()

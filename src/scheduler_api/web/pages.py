@@ -98,6 +98,13 @@ class Reader(NamedTuple):
         return DEFAULT_PROJECT if where is None or DEFAULT_PROJECT in where else next(iter(where), "")
 
 
+class Again(NamedTuple):
+    """A form that was sent in vain."""
+
+    action: str
+    fields: Mapping[str, str]
+
+
 class ChannelsView(NamedTuple):
     """What the page of channels shows."""
 
@@ -654,9 +661,9 @@ class Pages:
         context = {"now": now, "found": found, "fields": fields, "messages": messages}
         return self._render(template, choices=list(Role), **context, **more)
 
-    def error(self, problem: Problem) -> str:
-        """A problem, for people."""
-        return self._render("error.html", problem=problem)
+    def error(self, problem: Problem, again: Again | None = None) -> str:
+        """A problem, for people; with what may be sent again."""
+        return self._render("error.html", problem=problem, again=again)
 
     def problem(self, kind: ProblemKind) -> str:
         """A kind of error, and what to do about it."""

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from time import monotonic
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import pending
 from scheduler_api.errors import TooManyStreams
 from scheduler_api.workers.addresses import network_of, place_of
@@ -23,6 +24,8 @@ from scheduler_api.workers.loops import Loop
 PAUSE = 1.0
 #: Seconds to sleep while nothing changes.
 IDLE = 60.0
+#: Seconds between two questions whether the database is there, and for an answer.
+PROBE = 1.5
 #: How many may subscribe at one replica, and how many of them from one address.
 SUBSCRIBERS_LIMIT, ADDRESS_LIMIT = 200, 20
 
@@ -41,7 +44,9 @@ class ChangeFeed:
         # Counts are told apart from those of other replicas, and of earlier lives.
         self._life = secrets.token_hex(4)
         self._closed = False
+        self._is_current = True
         self.loop = Loop("change feed", self._notify, IDLE, PAUSE)
+        self.probe = Loop("change feed's probe", self._ask, PROBE, PAUSE)
 
     def publish(self) -> None:
         """Something has changed here; returns at once."""
@@ -55,6 +60,25 @@ class ChangeFeed:
             self._next = monotonic() + PAUSE
             await self._database.read(pending.publish_changes)
         return IDLE
+
+    async def _ask(self) -> float:
+        """See that the database answers, as long as anybody follows: else changes would not be heard of."""
+        if self._subscribers.is_empty:
+            self._is_current = True
+            return PROBE
+        try:
+            async with asyncio.timeout(PROBE):
+                await self._database.read(definitions.clock)
+        except Exception:
+            self._is_current = False
+        else:
+            self._is_current = True
+        return PROBE
+
+    @property
+    def is_current(self) -> bool:
+        """Whether a change would have been heard of by now."""
+        return self._is_current
 
     def receive(self) -> None:
         """A replica, maybe this one, has published a change."""
@@ -99,6 +123,11 @@ class Subscribers:
         self._limit = limit
         self._each = max(1, min(ADDRESS_LIMIT, limit // 2))
         self._places: Counter[str] = Counter()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not self._places
 
     @contextlib.contextmanager
     def subscribing(self, address: str) -> Iterator[None]:

@@ -24,6 +24,7 @@ from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.authentication import admit_again
 from scheduler_api.routers.http.forms import meant, model_of
+from scheduler_api.routers.http.problems import TYPED
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -121,8 +122,11 @@ async def form_fields(request: Request) -> dict[str, str]:
         # The default of curl and others, whatever they send.
         raise HTTPException(415, f"The body looks like JSON: send it with `Content-Type: {JSON}`.")
     if kind == MULTIPART:
-        return await _parts(request, content)
-    return _fields(content) if len(content) <= SMALL else await aside(_fields, content)
+        fields = await _parts(request, content)
+    else:
+        fields = _fields(content) if len(content) <= SMALL else await aside(_fields, content)
+    request.scope[TYPED] = dict(fields)
+    return fields
 
 
 FormFields = Annotated[dict[str, str], Depends(form_fields)]

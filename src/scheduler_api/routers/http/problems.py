@@ -17,7 +17,7 @@ from scheduler_api.contracts.system.problems import OF_HTTP, InvalidField, Probl
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.errors import FieldError, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
-from scheduler_api.web.pages import Pages, Reader
+from scheduler_api.web.pages import Again, Pages, Reader
 from scheduler_api.web.times import Times
 from scheduler_api.wording.problems import ADVICE
 
@@ -117,6 +117,12 @@ def _title(kind: type[SchedulerError]) -> str:
     return (kind.__doc__ or "").partition("\n")[0]
 
 
+#: Where a request keeps the fields of its form, for a page that offers to send them again.
+TYPED = "typed"
+#: Fields that no page repeats.
+SECRET = {"password", "again", "current", "token", "value"}
+
+
 def install(app: FastAPI) -> None:
     """Let every error leave the service as a problem."""
     app.add_exception_handler(SchedulerError, _domain)
@@ -134,9 +140,20 @@ def answer(request: Request, problem: Problem, headers: dict[str, str] | None = 
         pages: Pages = request.app.state.pages
         if "principal" in request.scope:
             pages = pages.seen_by(Reader(Times(), "/jobs", who=request.scope["principal"]))
-        return Response(pages.error(problem), problem.status, headers, Media.HTML)
+        return Response(
+            pages.error(problem, _sent_again(request, problem)), problem.status, headers, Media.HTML
+        )
     content = problem.model_dump_json(exclude_none=True)
     return Response(content, problem.status, headers, PROBLEM_JSON)
+
+
+def _sent_again(request: Request, problem: Problem) -> Again | None:
+    """The form that was sent in vain, to be sent once more; None: there was none, or it holds secrets."""
+    fields: dict[str, str] | None = request.scope.get(TYPED)
+    if problem.status != HTTPStatus.SERVICE_UNAVAILABLE or fields is None or SECRET.intersection(fields):
+        return None
+    query = f"?{request.url.query}" if request.url.query else ""
+    return Again(f"{request.url.path}{query}", fields)
 
 
 def problem_of(error: SchedulerError) -> Problem:

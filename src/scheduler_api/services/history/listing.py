@@ -19,6 +19,8 @@ from scheduler_api.services.system import health
 DENSE, SHORTEST = 20_000, timedelta(milliseconds=100)
 #: The first stretch is short, and each is so many times as long as the one after it.
 FIRST, WIDER, NARROWER = timedelta(minutes=1), 60, 8
+#: Up to so many runs that were looked at, the search may take so many times as long.
+FEW, PATIENT = 1000, 10
 #: No run ended before it.
 FLOOR = datetime(1970, 1, 1, tzinfo=UTC)
 #: What ended later than now did so by a clock that was ahead.
@@ -85,7 +87,8 @@ async def _ended(
             return FoundLogs(await reading.logs_of(rows[:limit]), last)
         if compared >= COMPARED and slowest:
             break
-        if monotonic() > give_up:
+        # A look where there is little costs next to nothing.
+        if monotonic() > give_up + (0 if compared > FEW else reading.SEARCH_SECONDS * PATIENT):
             break
     is_whole = place.at <= FLOOR
     if slowest:

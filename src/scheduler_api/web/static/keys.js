@@ -20,8 +20,40 @@ const move = (step) => {
 // The row where the keys are is told to do it; without one, the page itself: never the first row of many.
 const act = (what) => {
   const row = current();
-  (row ?? document).querySelector(row ? `[data-do=${what}]` : `.title [data-do=${what}]`)?.click();
+  const found = (row ?? document).querySelector(row ? `[data-do=${what}]` : `.title [data-do=${what}]`);
+  if (!found || found.matches("a")) found?.click();
+  else ask(found);
 };
+
+// A key alone changes nothing: it asks.
+const ask = (button) => {
+  const dialog = document.createElement("dialog");
+  const what = (button.getAttribute("aria-label") ?? button.textContent).trim();
+  dialog.setAttribute("aria-label", what);
+  const text = Object.assign(document.createElement("p"), { textContent: `${what}?` });
+  const yes = Object.assign(document.createElement("button"), { textContent: "OK" });
+  const no = Object.assign(document.createElement("button"), { textContent: "Cancel", className: "secondary" });
+  yes.addEventListener("click", () => {
+    dialog.close();
+    button.click();
+  });
+  no.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  const actions = Object.assign(document.createElement("p"), { className: "actions" });
+  actions.append(yes, no);
+  dialog.append(text, actions);
+  document.body.append(dialog);
+  dialog.showModal();
+};
+
+// They can be switched off, for those whose software types on its own.
+const OFF = "keys off";
+const areOff = () => localStorage.getItem(OFF) === "yes";
+const useKeys = document.getElementById("use-keys");
+if (useKeys) {
+  useKeys.checked = !areOff();
+  useKeys.addEventListener("change", () => localStorage.setItem(OFF, useKeys.checked ? "no" : "yes"));
+}
 
 const help = () => {
   const keys = document.getElementById("keys");
@@ -62,7 +94,7 @@ document.addEventListener("keydown", (event) => {
     event.target.blur();
     return;
   }
-  if (isTyping(event.target)) return;
+  if (areOff() || isTyping(event.target)) return;
   const dialog = document.querySelector("dialog[open]");
   if (dialog && event.key !== "?") return;
   if (going) {

@@ -1,9 +1,12 @@
 // Looks again whenever something has changed, and changes only what is different: focus, selection, what is
 // typed and how far one has scrolled stay as they are.
 
-const APART = 1000; // milliseconds between two looks at least
-const POLLING = 10000; // milliseconds between two looks, where the service cannot tell of changes
+const APART = 2000; // milliseconds between two looks at least
+const POLLING = 4000; // milliseconds between two looks, where the service cannot tell of changes
+const SILENCE = 5000; // milliseconds without a word after which what is shown counts as old
 const liveness = document.getElementById("liveness");
+const stale = document.getElementById("stale");
+const holder = document.getElementById("hold");
 
 // Makes `old` what `fresh` is.
 export const morph = (old, fresh) => {
@@ -39,6 +42,12 @@ const morphChildren = (old, fresh) => {
       old.insertBefore(document.importNode(child, true), next);
       continue;
     }
+    // Blanks go out of the way: what is moved loses the focus.
+    while (match !== next && next?.nodeType === Node.TEXT_NODE) {
+      const blank = next;
+      next = next.nextSibling;
+      blank.remove();
+    }
     if (match === next) next = next.nextSibling;
     else old.insertBefore(match, next);
     morph(match, child);
@@ -63,18 +72,58 @@ export const show = (text, { said } = {}) => {
     notice?.replaceChildren(complaint(fresh));
     return;
   }
+  if (said !== undefined) freely = Date.now() + FREELY;
   if (said !== undefined && notice && after.has("notice")) morph(notice, after.get("notice"));
   before.delete("notice");
   after.delete("notice");
+  for (const [name, part] of after) if ("news" in part.dataset && before.has(name)) keepBack(before.get(name), part);
   const isSame = [...after.keys()].every((name) => before.has(name)) && before.size === after.size;
   if (isSame) for (const [name, part] of after) morph(before.get(name), part);
   else if (document.title === fresh.title) morph(document.getElementById("content"), fresh.getElementById("content"));
   document.dispatchEvent(new CustomEvent("shown", { detail: fresh }));
 };
 
+// New rows of a list wait until the reader asks for them: nothing moves under the pointer. All others change.
+let freely = 0;
+const FREELY = 5000;
+const keepBack = (old, fresh) => {
+  const known = new Set([...old.children].map((row) => row.id));
+  // Who has just done something wants to see what came of it.
+  if (Date.now() < freely || !known.size) {
+    tellNews(old, 0);
+    return;
+  }
+  const rows = new Map([...fresh.children].map((row) => [row.id, row]));
+  const news = [...rows.keys()].filter((id) => !known.has(id)).length;
+  fresh.replaceChildren(...[...old.children].map((row) => rows.get(row.id) ?? row.cloneNode(true)));
+  tellNews(old, news);
+};
+
+const tellNews = (list, count) => {
+  // Outside of the parts, which are made what the service says.
+  const place = list.closest("section[data-part]") ?? list.closest("table");
+  let button = document.getElementById("news");
+  if (!count) {
+    button?.parentElement.remove();
+    return;
+  }
+  if (!button) {
+    button = Object.assign(document.createElement("button"), { id: "news", type: "button", className: "secondary small" });
+    button.addEventListener("click", () => {
+      freely = Date.now() + FREELY;
+      refresh();
+    });
+    const told = Object.assign(document.createElement("p"), { className: "news" });
+    told.setAttribute("role", "status");
+    told.append(button);
+    place.before(told);
+  }
+  button.textContent = `${count} new run${count === 1 ? "" : "s"}`;
+};
+
 const complaint = (fresh) => {
   const told = document.createElement("p");
-  told.className = "notice bad";
+  told.className = "notice bad toast";
   told.setAttribute("role", "alert");
   told.textContent = fresh.querySelector("#content")?.innerText.trim().replace(/\s+/g, " ") || "The action failed. Reload the page and try again.";
   return told;
@@ -94,8 +143,17 @@ export const signedOut = (answer) => {
   return true;
 };
 
+// Whether the reader holds the page as it is.
+const HELD = "updates held";
+export const isHeld = () => localStorage.getItem(HELD) === "yes";
+let isBehind = false;
+
 // Looks again, not too often, and never twice at once.
 export const refresh = async () => {
+  if (isHeld()) {
+    isBehind = true;
+    return;
+  }
   again = true;
   if (looking) return;
   looking = true;
@@ -109,10 +167,10 @@ export const refresh = async () => {
       if (answer.ok) {
         show(await answer.text());
         loaded = clock();
+        heard();
       }
-      tell(answer.ok ? "live" : `The service has a problem. Showing data from ${loaded}.`);
     } catch {
-      tell(`Disconnected. Showing data from ${loaded}.`);
+      // What is shown grows old, and that is told.
     }
   }
   looking = false;
@@ -120,6 +178,26 @@ export const refresh = async () => {
 
 const tell = (text) => {
   if (liveness.textContent !== text) liveness.textContent = text;
+};
+
+// When the service last said something: what has not changed since is as new as that.
+let lastHeard = Date.now();
+const heard = () => {
+  lastHeard = Date.now();
+  stale.hidden = true;
+  tell(isHeld() ? "updates paused" : "live");
+};
+const listen = () => {
+  if (document.hidden || Date.now() - lastHeard < SILENCE) return;
+  const text = `Not up to date: the service does not answer. Showing data from ${loaded}.`;
+  if (stale.textContent !== text) stale.textContent = text;
+  stale.hidden = false;
+  tell("");
+};
+
+const hold = () => {
+  holder.textContent = isHeld() ? "Resume updates" : "Pause updates";
+  document.documentElement.classList.toggle("held", isHeld());
 };
 
 // Follows the changes as long as the page is in sight.
@@ -136,11 +214,19 @@ export const follow = () => {
     if (document.hidden || source) return;
     // What has changed since the page was made is told at once.
     source = new EventSource(`/events?since=${encodeURIComponent(document.body.dataset.mark)}`);
-    source.addEventListener("change", refresh);
+    source.addEventListener("change", () => {
+      loaded = clock();
+      heard();
+      refresh();
+    });
+    source.addEventListener("beat", () => {
+      loaded = clock();
+      heard();
+    });
     source.addEventListener("open", () => {
       clearInterval(polling);
       polling = undefined;
-      tell("live");
+      heard();
     });
     source.addEventListener("error", () => {
       poll();
@@ -148,9 +234,20 @@ export const follow = () => {
       if (source?.readyState === EventSource.CLOSED) setTimeout(() => { stop(); start(); }, POLLING);
     });
   };
+  holder.hidden = false;
+  hold();
+  holder.addEventListener("click", () => {
+    localStorage.setItem(HELD, isHeld() ? "no" : "yes");
+    hold();
+    heard();
+    if (!isHeld() && isBehind) refresh();
+    isBehind = false;
+  });
+  setInterval(listen, 500);
   document.addEventListener("visibilitychange", () => {
     stop();
     if (document.hidden) return;
+    lastHeard = Date.now();
     refresh();
     start();
   });

@@ -1,5 +1,5 @@
 // Makes pages live. Without it every page and every action works just as well, by loading pages anew.
-import { follow, refresh, show, signedOut } from "./live.js";
+import { follow, isHeld, refresh, show, signedOut } from "./live.js";
 import "./keys.js";
 
 const SECOND = 1000;
@@ -51,28 +51,63 @@ const relative = ({ ago, due, brief: how }) => {
   return seconds > 0 ? `in ${text}` : `${text} ago`;
 };
 setInterval(() => {
-  if (document.hidden) return;
+  if (document.hidden || isHeld()) return;
   for (const element of document.querySelectorAll("[data-ago]")) {
     const text = relative(element.dataset);
     if (element.textContent !== text) element.textContent = text;
   }
 }, SECOND);
 
+// A button that was pressed is busy until there is an answer; a second click does nothing.
+const busy = new Set();
+const setBusy = (form, button, isBusy) => {
+  busy[isBusy ? "add" : "delete"](button ?? form);
+  for (const element of [form, button]) element?.setAttribute("aria-busy", String(isBusy));
+};
+document.addEventListener("submit", (event) => {
+  const { target: form, submitter } = event;
+  if (busy.has(submitter ?? form)) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  } else if (form.method === "post") setBusy(form, submitter, true);
+});
+// A page that is come back to waits for nothing.
+addEventListener("pageshow", () => {
+  for (const element of busy) setBusy(element.form ?? element, element.form ? element : null, false);
+});
+
 // What is done from afar is done without leaving the page.
-document.addEventListener("submit", async (event) => {
-  const form = event.target;
-  if (!("quiet" in form.dataset)) return;
-  event.preventDefault();
-  const action = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
-  const body = new URLSearchParams(new FormData(form, event.submitter));
+const send = async (form, submitter) => {
+  const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
+  const body = new URLSearchParams(new FormData(form, submitter));
   try {
     const answer = await fetch(action, { method: "POST", body, headers: { Accept: "text/html" } });
     if (signedOut(answer)) return;
     show(await answer.text(), { said: answer.ok ? null : "bad" });
+    if (answer.status === 503) offer(form, submitter);
     if (new URL(answer.url).pathname !== location.pathname) refresh();
   } catch {
-    document.getElementById("liveness").textContent = "The service is unreachable.";
+    const told = Object.assign(document.createElement("p"), { className: "notice bad toast", textContent: "The service is unreachable. Nothing was changed." });
+    told.setAttribute("role", "alert");
+    document.querySelector("[data-part=notice]")?.replaceChildren(told);
+    offer(form, submitter);
+  } finally {
+    setBusy(form, submitter, false);
   }
+};
+// The same once more, from the notice of what went wrong.
+const offer = (form, submitter) => {
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "secondary small", textContent: "Retry" });
+  button.addEventListener("click", () => {
+    button.disabled = true;
+    send(form, submitter);
+  });
+  document.querySelector("[data-part=notice] .notice")?.append(button);
+};
+document.addEventListener("submit", (event) => {
+  if (!("quiet" in event.target.dataset)) return;
+  event.preventDefault();
+  send(event.target, event.submitter);
 });
 
 // How many jobs are selected; a click on one means the selection. What can be done with them shows then.

@@ -195,3 +195,21 @@ async def test_keys_can_be_switched_off(site: Site, page: Page) -> None:
     await page.locator("h1").click()
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+
+
+async def test_a_list_is_searched_while_one_types(site: Site, page: Page) -> None:
+    await add_jobs(site, "Nightly report", "Import", "Nightly backup")
+    await page.goto("/jobs?sort=jobname")
+    await live(page)
+    rows, search = page.locator("tbody tr"), page.get_by_label("Search jobs")
+    await search.press_sequentially("nightly")
+    await expect(rows).to_have_count(2)
+    await expect(search).to_be_focused()
+    await expect(page).to_have_url(re.compile(r"/jobs\?search=nightly&sort=jobname$"))
+    await search.press_sequentially(" xyz")
+    await expect(page.get_by_role("heading", name="No matching jobs")).to_be_visible()
+    await accessible(page)
+    await search.fill("")
+    await expect(rows).to_have_count(3)
+    await page.get_by_label("Select all jobs on this page").check()
+    await expect(page.get_by_text("Selected (3)")).to_be_visible()

@@ -275,6 +275,7 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("GET", "/jobs/{jobid:jobid}/logs"): both("limit=1000"),
     ("GET", "/jobs/{jobid:jobid}/changes"): both("limit=1000"),
     ("GET", "/jobs/{jobid:jobid}/days"): both("limit=1000"),
+    ("GET", "/performance"): both("limit=1000&sort=p95"),
     ("GET", "/jobs/{jobid:jobid}/explain"): [
         ask
         for jobid in JOBS

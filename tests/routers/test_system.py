@@ -114,6 +114,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "GET /metrics",
         "GET /metrics/jobs",
         "GET /overview",
+        "GET /performance",
         "POST /restore/confirm",
         "GET /jobs",
         "POST /jobs",

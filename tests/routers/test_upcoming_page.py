@@ -1,6 +1,8 @@
 """What is to come: the list, the load, collisions, and an offset by one click."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 from httpx import AsyncClient
 
@@ -77,3 +79,43 @@ async def test_the_load_weighs_runs_by_their_median_length(client: AsyncClient, 
     found = (await client.get("/forecast")).json()
     assert sum(found["load"]) == 30
     assert sum(found["runs"]) == 1
+
+
+async def test_what_runs_in_an_hour_is_all_there(client: AsyncClient, database: Database) -> None:
+    now: datetime = await scalar(database, "SELECT clock_timestamp()")
+    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+    for name, cron, tags in (
+        ("Every ten minutes", "*/10 * * * *", ["shop"]),
+        ("At nine", f"30 {hour.hour} * * *", ["shop", "eu"]),
+        ("Later", f"0 {(hour.hour + 1) % 24} * * *", ["eu"]),
+    ):
+        made = await client.post("/jobs", json={"jobname": name, "cron": cron, "repeat": True, "tags": tags})
+        assert made.status_code == 201, made.text
+    limited = {"jobname": "Twice", "cron": "*/50 * * * *", "repeat": True, "maxruns": 2}
+    assert (await client.post("/jobs", json=limited)).status_code == 201
+
+    async def runs(query: str = "") -> list[tuple[str, int]]:
+        answer = await client.get(f"/upcoming?since={hour:%Y-%m-%dT%H:%M:%SZ}{query}")
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["scheduler-complete"] == "true"
+        return [(one["jobname"], datetime.fromisoformat(one["scheduledfor"]).minute) for one in answer.json()]
+
+    ten = [("Every ten minutes", minute) for minute in range(0, 60, 10)]
+    assert await runs() == [*ten[:3], ten[3], ("At nine", 30), *ten[4:]]
+    assert await runs("&tag=eu") == [("At nine", 30)]
+    assert await runs("&name=NINE") == [("At nine", 30)]
+    assert await runs("&name=100%25") == []
+
+    text = (await client.get("/upcoming", headers=HTML)).text
+    address = re.search(rf'href="(/upcoming\?since={hour:%Y-%m-%dT%H}[^"]*)">', text)
+    assert address is not None
+    page = await client.get(unescape(address[1]), headers=HTML)
+    assert page.text.count('<tr id="next-') == 7
+    assert f'aria-current="true">{hour:%H:%M}<' in page.text
+    assert "Busy minutes" not in page.text
+    page = await client.get(f"{unescape(address[1])}&tag=none", headers=HTML)
+    assert "Only jobs that match the filter are looked at" in page.text
+    for since in ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"):
+        answer = await client.get(f"/upcoming?since={since}")
+        assert answer.status_code == 422
+        assert "since" in answer.text

@@ -7,17 +7,24 @@ from fastapi import APIRouter, Query, Request, Response
 from scheduler_api.contracts.history.backfill import Backfill, BackfillReport
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation
+from scheduler_api.contracts.history.performance import Performance, PerformanceSort
 from scheduler_api.contracts.history.timeline import DayTally
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, SettingsDep
 from scheduler_api.routers.http.documentation import answers
-from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next
+from scheduler_api.routers.http.paging import (
+    AtInstant,
+    BeforeDay,
+    PerformanceOrder,
+    UntilDay,
+    link_next,
+)
 from scheduler_api.routers.http.parameters import LIST_LIMIT, Cursor, DryRun, JobId, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.scope import ProjectsDep
-from scheduler_api.services.history import backfill, checks, explain, timeline
+from scheduler_api.services.history import backfill, checks, explain, performance, timeline
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
 
@@ -96,6 +103,21 @@ async def list_days(
     if found[limit:]:
         link_next(request, response, before=found[limit - 1].day)
     return found[:limit]
+
+
+@router.get("/performance", responses=answers(422, 503, page=True))
+async def report_performance(
+    database: DatabaseDep,
+    projects: ProjectsDep,
+    until: UntilDay,
+    sort: PerformanceOrder = PerformanceSort.SLOWER,
+    limit: Limit = LIST_LIMIT,
+) -> Performance:
+    """Report what was slow in a week, what slower than usual, and what failed most. Days are in UTC.
+
+    Browsers get an HTML page.
+    """
+    return await database.transact(performance.of_week, until, sort, limit, projects)
 
 
 @router.post("/jobs/{jobid:jobid}/backfill", responses=answers(400, 404, 408, 409, 413, 415, 422, 503))

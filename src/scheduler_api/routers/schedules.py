@@ -9,7 +9,7 @@ from scheduler_api.contracts.history.forecast import Forecast
 from scheduler_api.contracts.jobs.schedules import Occurrence, ScheduleDraft, SchedulePreview, Upcoming
 from scheduler_api.routers.http.dependencies import DatabaseDep, ForecastsDep
 from scheduler_api.routers.http.documentation import answers
-from scheduler_api.routers.http.paging import UntilInstant
+from scheduler_api.routers.http.paging import AheadDep
 from scheduler_api.routers.http.parameters import LIST_LIMIT, JobId, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute
@@ -47,16 +47,17 @@ async def list_upcoming(
     request: Request,
     database: DatabaseDep,
     response: Response,
-    until: UntilInstant,
-    projects: ProjectsDep,
+    ahead: AheadDep,
     limit: Limit = LIST_LIMIT,
     each: Annotated[
         int | None, Query(ge=1, le=1000, description="How many of one job at most; `limit` unless given.")
     ] = None,
 ) -> list[Upcoming]:
     """List the next occurrences of all active jobs, in order. Browsers get an HTML page with the load."""
-    now, end, rows = await database.transact(upcoming.jobs_until, until, limit, projects)
-    window = upcoming.Window(end, limit, each or limit)
+    now, end, rows = await database.transact(
+        upcoming.jobs_until, ahead.since, ahead.until, limit, ahead.wanted
+    )
+    window = upcoming.Window(end, limit, each or limit, ahead.since)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
     response.headers["Scheduler-Complete"] = str(found.complete).lower()
     return found.occurrences

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ OF_AUDIT = ("actor", "client", "address", "project", "object", "action", "jobid"
 KEPT_OF_AUDIT = ("limit",)
 OF_ISSUES = ("state", "kind", "jobid", "project")
 OF_ALERTS = ("state", "channelid", "jobid")
+OF_UPCOMING = ("name", "tag")
 KEPT_OF_ISSUES = ("limit",)
 KEPT_OF_RUNS = ("sort", "limit")
 
@@ -40,6 +42,37 @@ def named_views(now: datetime, zone: str) -> list[tuple[str, dict[str, str]]]:
         ("Slowest, 24 h", {"sort": "duration", **day}),
         ("Run manually", {"cause": "manual"}),
     ]
+
+
+class HourAhead(NamedTuple):
+    """An hour of the next day to choose from."""
+
+    label: str
+    address: str
+    is_chosen: bool
+
+
+def hours_ahead(
+    now: datetime, zone: str, kept: Mapping[str, str], chosen: datetime | None
+) -> list[HourAhead]:
+    """The hours of the next day on the clocks of `zone`, this one first."""
+    clock = ZoneInfo(zone)
+    first = now - timedelta(
+        minutes=now.astimezone(clock).minute, seconds=now.second, microseconds=now.microsecond
+    )
+    hours = []
+    for number in range(24):
+        since = first + number * timedelta(hours=1)
+        span = {
+            "since": f"{since:%Y-%m-%dT%H:%M:%SZ}",
+            "until": f"{since + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        hours.append(
+            HourAhead(
+                f"{since.astimezone(clock):%H:%M}", address("/upcoming", {**kept, **span}), since == chosen
+            )
+        )
+    return hours
 
 
 def given(query: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:

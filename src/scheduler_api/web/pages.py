@@ -29,6 +29,7 @@ from scheduler_api.contracts.alerts.mutes import Mute
 from scheduler_api.contracts.history.backfill import BackfillReport
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.forecast import Forecast
+from scheduler_api.contracts.history.performance import Performance, PerformanceSort
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarReport, CalendarSummary
@@ -333,6 +334,26 @@ class Pages:
             labels={"since": "From: ", "until": "To: "},
         )
 
+    def performance(self, found: Performance, sort: PerformanceSort, *, is_newest: bool) -> str:
+        """How jobs did in a week, with links to other weeks and orders."""
+        week = timedelta(days=7)
+        end = {} if is_newest else {"until": str(found.until)}
+        return self._render(
+            "performance.html",
+            found=found,
+            sort=sort.value,
+            sorts={
+                one.value: filters.address("/performance", {"sort": one.value, **end})
+                for one in PerformanceSort
+            },
+            earlier=filters.address("/performance", {"sort": sort.value, "until": str(found.since)}),
+            later=None
+            if is_newest
+            else filters.address("/performance", {"sort": sort.value, "until": str(found.until + week)}),
+            newest=filters.address("/performance", {"sort": sort.value}),
+            last=found.until - timedelta(days=1),
+        )
+
     def days(self, job: JobSummary, found: Sequence[DayTally], further: str | None, *, is_first: bool) -> str:
         """What became of a job's runs, day by day."""
         return self._render("days.html", job=job, found=found, further=further, first=is_first)
@@ -450,10 +471,16 @@ class Pages:
         window: Window,
         query: Mapping[str, str],
     ) -> str:
-        """What runs next, and the load of the next 24 hours."""
+        """What runs next, and the load of the next 24 hours; or all that runs in one of them."""
+        narrowed = filters.given(query, filters.OF_UPCOMING)
+        zone = self._reader.times.zone()
         return self._render(
             "upcoming.html",
             now=now,
+            zone=zone,
+            filters=narrowed,
+            hours=filters.hours_ahead(now, zone, narrowed, window.since),
+            whole=filters.address("/upcoming", narrowed),
             found=found.occurrences,
             complete=found.complete,
             load=load,

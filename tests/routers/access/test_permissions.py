@@ -47,6 +47,7 @@ TABLE = """
     POST /account/password viewer
     POST /account/sign-out viewer
     GET /overview viewer
+    GET /performance viewer
     GET /events viewer
     GET /forecast viewer
     GET /upcoming viewer

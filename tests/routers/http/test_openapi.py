@@ -22,6 +22,7 @@ from tests.servers import dsn
 # all the same.
 MORE_THAN_A_SCHEMA = [
     "GET /upcoming",
+    "GET /performance",
     "GET /audit",
     "POST /jobs/{jobid}/run",
     "PUT /calendars/{name}",

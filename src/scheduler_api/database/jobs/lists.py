@@ -210,11 +210,13 @@ async def states(session: Session, jobids: Sequence[int]) -> dict[int, str]:
     return dict(await session.all(STATES, jobids=jobids)) if jobids else {}
 
 
-async def active_until(
-    session: Session, until: datetime, limit: int, projects: Sequence[str] | None
-) -> list[JobRow]:
-    """Up to `limit` active jobs of these projects that run up to then, those that run first in front."""
-    found = await session.values(ACTIVE_UNTIL, until=until, limit=limit, projects=projects)
+async def active_until(session: Session, until: datetime, limit: int, wanted: JobFilter) -> list[JobRow]:
+    """Up to `limit` active jobs that run up to then, those that run first in front.
+
+    Of the filter, the project, the name and the tag count.
+    """
+    asked = {"projects": wanted.projects, "name": wanted.name, "tag": wanted.tag}
+    found = await session.values(ACTIVE_UNTIL, until=until, limit=limit, **asked)
     return await of_ids(session, found)
 
 
@@ -290,13 +292,15 @@ def _conditions(filters: Sequence[str]) -> list[str]:
     return [*conditions, IS_THERE] if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]
 
 
+_CALLED = "(CAST(:name AS text) IS NULL OR strpos(lower(job.jobname), lower(:name)) > 0)"
+_TAGGED = "(CAST(:tag AS text) IS NULL OR job.tags @> ARRAY[CAST(:tag AS text)])"
 ACTIVE_UNTIL = Statement(
     f"""
     SELECT jobid FROM ({
         " UNION ALL ".join(
             f"(SELECT jobid, {key} AS key FROM joblog JOIN job USING (jobid)"
             f" WHERE {LIVE} AND {which.replace('kind', 'joblog.kind')} AND job.active AND {key} <= :until"
-            f" AND {OF_PROJECTS}"
+            f" AND {OF_PROJECTS} AND {_CALLED} AND {_TAGGED}"
             f" ORDER BY {key}, jobid LIMIT :limit)"
             for key, which in _IN_TURN
         )

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from scheduler_api.actors import ActorKind
 from scheduler_api.contracts.access.audit import OBJECTS, AuditObject
 from scheduler_api.contracts.alerts.issues import JobIssueKind
+from scheduler_api.contracts.history.performance import PerformanceSort
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogSort, LogStatus
@@ -32,6 +33,8 @@ from scheduler_api.schedule import is_zone
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 
 INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
+#: A week and what it is compared with lie between them.
+OLDEST, NEWEST = date(1970, 3, 1), date(9000, 1, 1)
 #: No job is called so.
 NO_JOB = 0
 #: More than any run takes.
@@ -316,13 +319,38 @@ async def _before_day(
         Query(max_length=10, description="Only days before this one (YYYY-MM-DD).", examples=["2030-06-02"]),
     ] = None,
 ) -> date:
-    if before is None:
-        return date.max
-    try:
-        day: date = CALENDAR_DATE.validate_python(before)
-    except ValidationError as error:
-        raise InvalidInput(FieldError(("?before",), error.errors()[0]["msg"])) from None
+    return date.max if before is None else _query_day("before", before)
+
+
+async def _until_day(
+    until: Annotated[
+        str | None,
+        Query(
+            max_length=10,
+            description="The day after the week (YYYY-MM-DD); without it, the week ends today.",
+            examples=["2030-06-03"],
+        ),
+    ] = None,
+) -> date | None:
+    if until is None:
+        return None
+    day = _query_day("until", until)
+    if not OLDEST <= day <= NEWEST:
+        raise InvalidInput(FieldError(("?until",), f"Must lie between {OLDEST} and {NEWEST}."))
     return day
+
+
+def _query_day(name: str, text: str) -> date:
+    try:
+        day: date = CALENDAR_DATE.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
+    return day
+
+
+UntilDay = Annotated[date | None, Depends(_until_day)]
+"""The day after a week."""
+PerformanceOrder = Annotated[PerformanceSort, Query(description="The order, highest first.")]
 
 
 BeforeDay = Annotated[date, Depends(_before_day)]
@@ -339,6 +367,32 @@ async def _until(
 
 
 UntilInstant = Annotated[datetime | None, Depends(_until)]
+
+
+class Ahead(NamedTuple):
+    """Which occurrences to come a query asks for."""
+
+    since: datetime | None
+    until: datetime | None
+    wanted: JobFilter
+
+
+async def _ahead(
+    until: UntilInstant,
+    projects: ProjectsDep,
+    since: Annotated[
+        str | None,
+        Query(max_length=40, description="From when on (RFC 3339), for an hour unless `until` says more."),
+    ] = None,
+    name: Name = None,
+    tag: WithTag = None,
+) -> Ahead:
+    check_texts(name=name, tag=tag)
+    wanted = JobFilter(name or None, tag=tag or None, projects=projects)
+    return Ahead(None if since is None else query_instant("since", since), until, wanted)
+
+
+AheadDep = Annotated[Ahead, Depends(_ahead)]
 
 
 def cursor_of(sort: JobSort, position: Position) -> str:

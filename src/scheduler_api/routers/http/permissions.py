@@ -41,6 +41,7 @@ _NEEDED: dict[Role | None, str] = {
         POST /account/password
         POST /account/sign-out
         GET /overview
+        GET /performance
         GET /events
         GET /forecast
         GET /upcoming

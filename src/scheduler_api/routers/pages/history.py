@@ -8,11 +8,19 @@ from starlette.responses import HTMLResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.history.backfill import Backfill
+from scheduler_api.contracts.history.performance import PerformanceSort
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, SettingsDep
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import AtInstant, BeforeDay, link_next, with_offset
+from scheduler_api.routers.http.paging import (
+    AtInstant,
+    BeforeDay,
+    PerformanceOrder,
+    UntilDay,
+    link_next,
+    with_offset,
+)
 from scheduler_api.routers.http.parameters import DryRun, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.problems import REFUSED, complaints, problem_of
@@ -20,7 +28,7 @@ from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.routers.http.scope import ProjectsDep
 from scheduler_api.schedule import is_zone
-from scheduler_api.services.history import backfill, explain, timeline
+from scheduler_api.services.history import backfill, explain, performance, timeline
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
 
@@ -92,3 +100,17 @@ async def days_page(
     job = await database.read(reading.get_summary, jobid)
     further = link_next(request, response, before=found[size - 1].day) if found[size:] else None
     return await aside(pages.days, job, found[:size], further, is_first=before == date.max)
+
+
+@router.page("/performance")
+async def performance_page(
+    database: DatabaseDep,
+    projects: ProjectsDep,
+    pages: PagesDep,
+    until: UntilDay,
+    size: PageSize,
+    sort: PerformanceOrder = PerformanceSort.SLOWER,
+) -> str:
+    """What was slow in a week, what slower than usual, and what failed most."""
+    found = await database.transact(performance.of_week, until, sort, size, projects)
+    return await aside(pages.performance, found, sort, is_newest=until is None)

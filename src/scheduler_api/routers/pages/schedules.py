@@ -19,12 +19,12 @@ from scheduler_api.routers.http.dependencies import (
     PrincipalDep,
 )
 from scheduler_api.routers.http.forms import schedule_draft_of, schedule_patch_of
-from scheduler_api.routers.http.paging import UntilInstant
+from scheduler_api.routers.http.paging import AheadDep
 from scheduler_api.routers.http.parameters import JobId
 from scheduler_api.routers.http.patience import preview_edit, while_connected
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.routers.http.scope import ProjectsDep, job_to_copy
+from scheduler_api.routers.http.scope import job_to_copy
 from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import editing
 from scheduler_api.services.system import health
@@ -35,7 +35,7 @@ own_router = form_router()
 
 JOBID = re.compile(r"\d{1,18}", re.ASCII)
 #: How many occurrences of one job a page lists: one of every second would fill it.
-EACH_ON_PAGE, MAX_ON_PAGE = 3, 50
+EACH_ON_PAGE, MAX_ON_PAGE, MAX_IN_HOUR = 3, 50, 500
 Many = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -72,16 +72,19 @@ async def upcoming_page(
     database: DatabaseDep,
     forecasts: ForecastsDep,
     pages: PagesDep,
-    until: UntilInstant,
-    projects: ProjectsDep,
-    limit: Many = MAX_ON_PAGE,
-    each: Many = EACH_ON_PAGE,
+    ahead: AheadDep,
+    limit: Many | None = None,
+    each: Many | None = None,
 ) -> str:
-    """The next occurrences of all active jobs, with the load."""
-    now, end, rows = await database.transact(upcoming.jobs_until, until, limit, projects)
-    window = upcoming.Window(end, limit, each)
+    """The next occurrences of all active jobs, with the load; or all of some hours."""
+    is_hour = ahead.since is not None
+    limit = limit or (MAX_IN_HOUR if is_hour else MAX_ON_PAGE)
+    now, end, rows = await database.transact(
+        upcoming.jobs_until, ahead.since, ahead.until, limit, ahead.wanted
+    )
+    window = upcoming.Window(end, limit, each or (limit if is_hour else EACH_ON_PAGE), ahead.since)
     found = await while_connected(request, QUESTIONS.compute(upcoming.upcoming_of_all, now, rows, window))
-    load = await forecasts.newest(projects)
+    load = await forecasts.newest(ahead.wanted.projects)
     return await aside(pages.upcoming, now, found, load, window, request.query_params)
 
 

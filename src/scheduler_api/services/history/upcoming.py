@@ -19,6 +19,7 @@ from scheduler_api.contracts.jobs.schedules import (
     Upcoming,
 )
 from scheduler_api.database.jobs import definitions, lists
+from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
@@ -39,7 +40,9 @@ from scheduler_api.wording.schedules import describe, local, note, relative
 #: How far an edit is compared, and how many occurrences of each schedule at most.
 HORIZON, COMPARED_LIMIT = timedelta(days=30), 5000
 #: How far a list of all jobs looks, unless it is told; and at most.
-DAY, MAX_AHEAD = timedelta(days=1), timedelta(days=7)
+HOUR, DAY, MAX_AHEAD = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+#: How many jobs are looked at for those that run within some time of the future.
+MAX_JOBS = 5000
 #: How many occurrences of one job a list of all jobs looks at.
 LISTED_LIMIT = 5000
 #: How many changed runs an edit's preview names.
@@ -55,6 +58,8 @@ class Window(NamedTuple):
     limit: int
     each: int
     """Occurrences of one job."""
+    since: datetime | None = None
+    """The first instant; None: now, with what is overdue."""
 
 
 class Listed(NamedTuple, Generic[Shown]):
@@ -99,17 +104,26 @@ def _there(jobid: int, row: JobRow | None) -> JobRow:
 
 
 async def jobs_until(
-    session: Session, now: datetime, until: datetime | None, limit: int, projects: Sequence[str] | None
+    session: Session,
+    now: datetime,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    wanted: JobFilter,
 ) -> tuple[datetime, datetime, Sequence[JobRow]]:
-    """The instant; until when to look, a day by default; and up to `limit` jobs of the
-    projects that run by then.
+    """The instant; until when to look, a day by default; and up to `limit` jobs that run by then.
 
-    Raises InvalidInput for an end that is over, or too far.
+    From an instant on, it is an hour by default, and up to 5,000 jobs: which of them run then, their
+    schedules tell. Raises InvalidInput for a time that is over, or too far.
     """
-    end = now + DAY if until is None else until
-    if not now < end <= now + MAX_AHEAD:
+    usual = now + DAY if since is None else since + HOUR
+    end = usual if until is None else until
+    if since is not None and not now - HOUR <= since < now + MAX_AHEAD:
+        raise InvalidInput(FieldError(("?since",), f"Must lie in the next {MAX_AHEAD.days} days."))
+    if not max(now, since or now) < end <= now + MAX_AHEAD:
         raise InvalidInput(FieldError(("?until",), f"Must lie in the next {MAX_AHEAD.days} days."))
-    return now, end, await lists.active_until(session, end, limit, projects)
+    most = limit if since is None else MAX_JOBS
+    return now, end, await lists.active_until(session, end, most, wanted)
 
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:
@@ -144,10 +158,10 @@ def upcoming_of_all(
 
     A job whose schedule cannot be computed has none; its page says so.
     """
-    ways = [islice(_of_job(budget, row, now, window.until), window.each) for row in rows]
+    ways = [islice(_of_job(budget, row, now, window), window.each) for row in rows]
     found = merge(*ways, key=lambda found: (found.scheduledfor, found.jobid))
     listed = list(islice(found, window.limit))
-    return Listed(listed, not budget.is_spent)
+    return Listed(listed, not budget.is_spent and len(rows) < MAX_JOBS)
 
 
 def preview_edit(budget: Budget, now: datetime, row: JobRow, draft: JobDraft) -> EditPreview:
@@ -230,7 +244,7 @@ def _left(row: JobRow, count: int) -> int:
     return count if row.maxruns is None else min(count, max(0, row.maxruns - (row.runs or 0)))
 
 
-def _of_job(budget: Budget, row: JobRow, now: datetime, until: datetime) -> Iterator[Upcoming]:
+def _of_job(budget: Budget, row: JobRow, now: datetime, window: Window) -> Iterator[Upcoming]:
     # The first one takes longest: the schedule has to be read.
     if not budget.allows():
         return
@@ -239,10 +253,15 @@ def _of_job(budget: Budget, row: JobRow, now: datetime, until: datetime) -> Iter
     except ScheduleUnusable:
         return
     delay = planning.spread(row.jobid, row.jitter)
-    found = islice(_from(schedule, _open_after(row, now)), _left(row, LISTED_LIMIT))
-    for instant in budget.within(found):
-        if instant > until:
+    first = _open_after(row, now)
+    if window.since is not None and row.maxruns is None:
+        # How many are left need not be counted: what comes before is passed over.
+        first = max(first, window.since - datetime.resolution)
+    for instant in budget.within(islice(_from(schedule, first), _left(row, LISTED_LIMIT))):
+        if instant > window.until or (window.since is not None and instant == window.until):
             return
+        if window.since is not None and instant < window.since:
+            continue
         known = occurrence_of(schedule, zone, instant, now, delay).model_dump()
         yield Upcoming(**known, jobid=row.jobid, jobname=row.jobname, timezone=zone)
 

@@ -83,6 +83,13 @@ export const show = (text, { said } = {}) => {
   document.dispatchEvent(new CustomEvent("shown", { detail: fresh }));
 };
 
+// Shows what was searched for, whatever is on the page then; who types goes on.
+export const find = (text) => {
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  morph(document.getElementById("content"), fresh.getElementById("content"));
+  document.dispatchEvent(new CustomEvent("shown", { detail: fresh }));
+};
+
 // New rows of a list wait until the reader asks for them: nothing moves under the pointer. All others change.
 let freely = 0;
 const FREELY = 5000;

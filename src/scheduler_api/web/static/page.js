@@ -1,5 +1,5 @@
 // Makes pages live. Without it every page and every action works just as well, by loading pages anew.
-import { follow, isHeld, refresh, show, signedOut } from "./live.js";
+import { find, follow, isHeld, refresh, show, signedOut } from "./live.js";
 import "./keys.js";
 
 const SECOND = 1000;
@@ -110,11 +110,33 @@ document.addEventListener("submit", (event) => {
   send(event.target, event.submitter);
 });
 
+// A list is searched while one types; the address keeps up, so that it can be shared.
+const TYPING = 250; // milliseconds without a key before the service is asked
+let typing, search;
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("[data-search]")) return;
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    search?.abort();
+    search = new AbortController();
+    const given = [...new FormData(target.form)].filter(([, value]) => value.trim());
+    const address = `${target.form.getAttribute("action")}${given.length ? "?" : ""}${new URLSearchParams(given)}`;
+    try {
+      const answer = await fetch(address, { headers: { Accept: "text/html" }, signal: search.signal });
+      if (signedOut(answer) || !answer.ok) return;
+      history.replaceState(null, "", address);
+      find(await answer.text());
+    } catch {
+      // Enter sends the form, and says what is wrong.
+    }
+  }, TYPING);
+});
+
 // How many jobs are selected; a click on one means the selection. What can be done with them shows then.
-const selected = document.querySelector("[data-selected]");
-const all = document.querySelector("[data-all]");
 const boxes = () => [...document.querySelectorAll("tbody .pick input")];
 document.addEventListener("change", (event) => {
+  const selected = document.querySelector("[data-selected]");
+  const all = document.querySelector("[data-all]");
   if (!selected || !event.target.matches(".pick input")) return;
   if (event.target === all) for (const box of boxes()) box.checked = all.checked;
   const count = boxes().filter((box) => box.checked).length;

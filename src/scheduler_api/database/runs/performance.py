@@ -1,0 +1,88 @@
+"""Statements on how jobs did in a week: by the tallies of closed days, and the rows of open ones."""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from scheduler_api.contracts.history.performance import PerformanceSort
+from scheduler_api.database.jobs.definitions import OF_PROJECTS
+from scheduler_api.database.runs.history import TOOK
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import LIVE
+
+
+class PerformanceRow(NamedTuple):
+    """A job, and its runs of a week."""
+
+    jobid: int
+    jobname: str
+    runs: int
+    failed: int
+    p50: float | None
+    p95: float | None
+    usual: float | None
+    slower: float | None
+    looked_at: int
+    """Rows of open days, of all jobs."""
+
+
+async def of_week(
+    session: Session,
+    before: date,
+    since: date,
+    until: date,
+    sort: PerformanceSort,
+    every: int,
+    among: int,
+    limit: int,
+    projects: Sequence[str] | None,
+) -> list[PerformanceRow]:
+    """Up to `limit` jobs that ran from `since` up to `until`, with the days from `before` on for comparison.
+
+    Of `every` so many jobs one is looked at, and of open days up to `among` rows.
+    """
+    days = {"before": before, "since": since, "until": until}
+    return await session.all(
+        week_statement(sort), **days, every=every, among=among, limit=limit, projects=projects
+    )
+
+
+@lru_cache(maxsize=len(PerformanceSort))
+def week_statement(sort: PerformanceSort) -> Statement[PerformanceRow]:
+    """The statement behind `of_week`."""
+    return Statement(
+        f"""
+        WITH chosen AS MATERIALIZED (
+            SELECT jobid, jobname FROM job
+            WHERE deletedat IS NULL AND hashint8(job.jobid) % CAST(:every AS int) = 0 AND {OF_PROJECTS}
+        ), recent AS MATERIALIZED (
+            SELECT jobid, day, status, {TOOK} AS took FROM joblog
+            WHERE day >= greatest(CAST(:before AS date), (SELECT closedto FROM history)) AND NOT ({LIVE})
+              AND day < :until AND status IN ('finished', 'failed')
+            LIMIT :among
+        ), daily AS (
+            SELECT jobid, day, finished + failed AS runs, failed, p50, p95
+            FROM chosen JOIN jobtally USING (jobid)
+            WHERE day >= :before AND day < least(CAST(:until AS date), (SELECT closedto FROM history))
+            UNION ALL
+            SELECT jobid, day, count(*), count(*) FILTER (WHERE status = 'failed'),
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY took),
+                   percentile_cont(0.95) WITHIN GROUP (ORDER BY took)
+            FROM recent JOIN chosen USING (jobid) GROUP BY jobid, day
+        ), week AS (
+            SELECT jobid, CAST(sum(runs) AS bigint) AS runs, CAST(sum(failed) AS bigint) AS failed,
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY p50) AS p50,
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY p95) AS p95
+            FROM daily WHERE day >= :since GROUP BY jobid HAVING sum(runs) > 0
+        ), earlier AS (
+            SELECT jobid, percentile_cont(0.5) WITHIN GROUP (ORDER BY p95) AS usual
+            FROM daily WHERE day < :since GROUP BY jobid
+        )
+        SELECT jobid, jobname, runs, failed, p50, p95, usual, p95 / nullif(usual, 0) AS slower,
+               (SELECT count(*) FROM recent) AS looked_at
+        FROM week JOIN chosen USING (jobid) LEFT JOIN earlier USING (jobid)
+        ORDER BY {sort.value} DESC NULLS LAST, jobid LIMIT :limit
+        """,
+        PerformanceRow,
+    )

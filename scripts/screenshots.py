@@ -50,6 +50,8 @@ async def _take(browser: Browser, site: str, name: str, path: str, width: int, *
         locale="en-GB",
         timezone_id="UTC",
     )
+    # A first page is loaded anew when it has told the reader's zone.
+    await page.context.add_cookies([{"name": "zone", "value": "UTC", "url": site}])
     await page.goto(path, wait_until="load")
     await page.evaluate("document.activeElement.blur()")  # no caret, which blinks
     height = min(TALLEST, await page.evaluate("document.documentElement.scrollHeight"))

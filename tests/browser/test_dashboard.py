@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser import demonstration
 from tests.browser.checks import accessible, fits
 from tests.browser.conftest import NewPage, Site, Watch
 from tests.factories import add_job, execute, is_active, scalar, sum_up
@@ -70,7 +71,7 @@ async def test_what_is_shown_anew_takes_nothing_from_the_reader(site: Site, page
     await expect(page.locator("#liveness")).to_have_text("live")
     await page.get_by_label("Select Job 8").check()
     await page.locator("#job-9 summary").click()
-    await page.get_by_label("Search jobs").fill("half a na")
+    await page.get_by_label("Tag", exact=True).fill("half a na")
     await page.locator("#job-7 a").first.focus()
     scrolled = await page.evaluate("window.scrollTo(0, 400), window.scrollY")
     await execute(site.database, "UPDATE job SET jobname = 'Renamed' WHERE jobid = 1")
@@ -78,7 +79,7 @@ async def test_what_is_shown_anew_takes_nothing_from_the_reader(site: Site, page
     await expect(page.locator("#job-1 a").first).to_have_text("Renamed")
     await expect(page.get_by_label("Select Job 8")).to_be_checked()
     assert await page.locator("#job-9 details").get_attribute("open") is not None
-    await expect(page.get_by_label("Search jobs")).to_have_value("half a na")
+    await expect(page.get_by_label("Tag", exact=True)).to_have_value("half a na")
     await expect(page.locator("#job-7 a").first).to_be_focused()
     assert await page.evaluate("window.scrollY") == scrolled
 
@@ -374,3 +375,23 @@ async def test_a_page_prints_without_its_controls(site: Site, page: Page, path: 
     await page.goto(path)
     await page.emulate_media(media="print")
     await expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+
+
+async def test_why_a_job_failed_last_night_is_two_clicks_away(site: Site, page: Page) -> None:
+    await demonstration.fill(site.database, await scalar(site.database, "SELECT clock_timestamp()"))
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await page.goto("/overview")
+    # In sight without scrolling: so is what one click shows.
+    row = page.get_by_role("row", name=re.compile("Import of orders.*failed"))
+    await expect(row.get_by_text("503 Service Unavailable")).to_be_in_viewport()
+    await row.get_by_role("link", name="View run").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Run #")
+    last = page.get_by_label("Response to attempt 3")
+    await expect(last).to_be_visible()
+    await expect(last).to_be_in_viewport()
+    await expect(page.get_by_label("Response to attempt 2")).to_be_hidden()
+    # And from the list of runs.
+    await page.goto("/logs")
+    await page.get_by_role("link", name="Failed, 24 h").click()
+    await page.get_by_role("row", name=re.compile("failed: Import of orders")).first.click()
+    await expect(page.get_by_label("Response to attempt 3")).to_be_in_viewport()

@@ -395,3 +395,33 @@ async def test_why_a_job_failed_last_night_is_two_clicks_away(site: Site, page: 
     await page.get_by_role("link", name="Failed, 24 h").click()
     await page.get_by_role("row", name=re.compile("failed: Import of orders")).first.click()
     await expect(page.get_by_label("Response to attempt 3")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_a_tag_is_paused_for_a_deployment_and_exactly_that_is_resumed(
+    site: Site, new_page: NewPage, javascript: bool
+) -> None:
+    await add_jobs(site, "One", "Two", tags=["deploy"])
+    await add_jobs(site, "Three", "Was paused before", tags=["deploy"])
+    await add_jobs(site, "Other")
+    page = await new_page(javascript=javascript)
+    assert (await page.request.post("/jobs/4/pause")).ok
+    await page.goto("/jobs")
+    # Three clicks.
+    await page.get_by_role("link", name="deploy").first.click()
+    await page.get_by_role("button", name="Pause all 4 matching").click()
+    await page.get_by_role("button", name=re.compile("^Pause 4 jobs")).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Paused 3 jobs")
+    states = [await is_active(site.database, jobid) for jobid in range(1, 6)]
+    assert states == [False, False, False, False, True]
+    # Later, from the list of jobs: one.
+    await page.goto("/jobs")
+    await expect(page.get_by_text("Paused together: 3 jobs")).to_be_visible()
+    if javascript:
+        await accessible(page)
+    await page.get_by_role("button", name="Resume all 3").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Resumed 3 jobs")
+    states = [await is_active(site.database, jobid) for jobid in range(1, 6)]
+    assert states == [True, True, True, False, True]
+    await page.goto("/jobs")
+    await expect(page.get_by_text("Paused together")).to_have_count(0)

@@ -85,3 +85,26 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
     await page.get_by_role("button", name="Pause job").click()
     await expect(page.locator("[data-part=state]")).to_contain_text("Holidays")
     assert not await is_active(site.database, 1)
+
+
+async def test_the_form_helps_while_one_types(site: Site, page: Page) -> None:
+    await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *", "repeat": True})
+    await page.set_viewport_size({"width": 1280, "height": 500})
+    await page.goto("/jobs?form=true")
+    await expect(page.get_by_role("button", name="Create job")).to_be_in_viewport()
+    await page.get_by_role("radio", name="After another job").check()
+    await page.get_by_label("Upstream job").press_sequentially("night")
+    await expect(page.locator("#upstream option")).to_have_count(1)
+    assert await page.locator("#upstream option").evaluate("one => [one.value, one.label]") == [
+        "1",
+        "Nightly report (1)",
+    ]
+    await page.get_by_text("HTTP target").click()
+    body = page.get_by_label("Body", exact=True)
+    await body.fill('{"a": 1')
+    await expect(page.get_by_text("Not valid JSON, so it would be sent as text")).to_be_visible()
+    await accessible(page)
+    await body.fill('{"a": 1}')
+    await expect(page.get_by_text("Valid JSON.")).to_be_visible()
+    await body.fill("plain")
+    await expect(page.locator("#body-said")).to_be_empty()

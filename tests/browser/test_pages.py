@@ -1,5 +1,7 @@
 """Every page in every light and at every width: no rule of accessibility is broken, nothing overflows."""
 
+from typing import Literal
+
 import pytest
 from playwright.async_api import Page, ViewportSize
 
@@ -9,6 +11,8 @@ from tests.browser.conftest import NewPage, Site
 from tests.factories import scalar
 
 PHONE: ViewportSize = {"width": 320, "height": 640}
+#: Beside those of a phone and a desk: around each at which something is laid out in another way.
+WIDTHS = (360, 414, 600, 671, 673, 768, 900, 959, 961, 1100, 1151, 1153, 1440, 1700, 2000)
 WHEN = "2030-01-31T12:00:00Z"
 PAGES = {
     "/jobs": 200,
@@ -26,6 +30,8 @@ PAGES = {
     f"/jobs/{demonstration.MONITOR}?form=true": 200,
     f"/jobs/{demonstration.NIGHTLY}/explain?at={WHEN}": 200,
     f"/jobs/{demonstration.ORDERS_JOB}/days": 200,
+    "/performance": 200,
+    "/logs?status=pending": 200,
     f"/logs/{demonstration.FAILED_LOG}": 200,
     f"/logs/{demonstration.RUNNING_LOG}": 200,
     "/issues": 200,
@@ -55,6 +61,20 @@ async def test_a_page_is_accessible_and_fits(site: Site, page: Page, path: str) 
     await page.emulate_media(color_scheme="dark")
     await page.set_viewport_size(PHONE)
     await fits(page)
+    await accessible(page)
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 800})
+        await fits(page)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1440, "dark")])
+@pytest.mark.parametrize("path", ["/overview", "/jobs", "/logs", f"/jobs/{demonstration.ORDERS_JOB}"])
+async def test_the_first_pages_are_accessible_at_each_width(
+    site: Site, new_page: NewPage, path: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    await demonstration.fill(site.database, await scalar(site.database, "SELECT clock_timestamp()"))
+    page = await new_page(width=width, scheme=scheme)
+    await page.goto(path)
     await accessible(page)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from fastapi import FastAPI
@@ -271,3 +272,42 @@ async def test_jobs_are_counted_up_to_a_thousand(client: AsyncClient, database: 
         page = await client.get("/jobs", headers=HTML)
         assert f'data-part="count">{shown}<' in page.text
         await add_job(database)
+
+
+async def test_pages_lead_on_and_back(client: AsyncClient, database: Database) -> None:
+    for number in range(50):
+        await add_job(database, jobname=f"Job {number:02}", interval=60)
+
+    def link(text: str, kind: str) -> str:
+        found = re.search(rf'rel="{kind}" href="([^"]*)"', text)
+        assert found is not None
+        return unescape(found[1])
+
+    first = await text_of(client, "/jobs?sort=jobname&limit=20")
+    assert "1–20 of 50" in first
+    assert 'rel="prev"' not in first
+    second = await text_of(client, link(first, "next"))
+    assert "21–40 of 50" in second
+    third = await text_of(client, link(second, "next"))
+    assert "41–50 of 50" in third
+    assert "Job 49" in third
+    again = await text_of(client, link(third, "prev"))
+    assert "21–40 of 50" in again
+    assert "1–20 of 50" in await text_of(client, link(again, "prev"))
+    # A heading turns its order round.
+    assert 'aria-sort="ascending"><a href="/jobs?sort=-jobname&amp;limit=20">Job</a>' in first
+    down = await text_of(client, "/jobs?sort=-jobname&limit=20")
+    assert down.index("Job 49") < down.index("Job 48")
+    assert 'aria-sort="descending"><a href="/jobs?sort=jobname&amp;limit=20">Job</a>' in down
+    assert "/jobs?sort=-lastrun&amp;limit=20" in down
+
+
+async def test_tags_have_their_counts(client: AsyncClient, database: Database) -> None:
+    for tags in (["shop"], ["shop", "eu"], ["eu & <b>"], ["shop"]):
+        await add_job(database, interval=60, tags=tags)
+    text = await text_of(client, "/jobs?limit=20")
+    chips = [one.groups() for one in re.finditer(r'<a href="([^"]*)">([^<]*) <small>(\d+)</small></a>', text)]
+    assert [chip[1:] for chip in chips] == [("shop", "3"), ("eu", "1"), ("eu &amp; &lt;b&gt;", "1")]
+    text = await text_of(client, unescape(chips[2][0]))
+    assert len(re.findall(r'<tr id="job-\d+">', text)) == 1
+    assert 'aria-current="true" title="Show all jobs">eu &amp; &lt;b&gt;' in text

@@ -1,5 +1,6 @@
 """What was slow in a week: by closed days and open ones, beside the weeks before."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import performance
-from tests.factories import add_job, execute
+from tests.factories import add_job, execute, scalar
 from tests.routers.test_pages import HTML
 
 TALLY = """
@@ -26,9 +27,17 @@ async def on(
     await execute(database, TALLY, jobid=jobid, day=day, finished=finished, failed=failed, took=took)
 
 
-async def fill(database: Database) -> None:
-    """Three jobs: one slow as ever, one slower than usual, one that fails; closed up to yesterday."""
+@pytest.fixture(autouse=True)
+async def closed(database: Database) -> AsyncIterator[None]:
+    """Days are closed up to yesterday, until the test ends: all tests share the row that says so."""
+    before: date = await scalar(database, "SELECT closedto FROM history")
     await execute(database, "UPDATE history SET closedto = :day", day=TODAY)
+    yield
+    await execute(database, "UPDATE history SET closedto = :day", day=before)
+
+
+async def fill(database: Database) -> None:
+    """Three jobs: one slow as ever, one slower than usual, one that fails."""
     for name in ("Slow", "Slower", "Failing"):
         await add_job(database, jobname=name, interval=60, target={"url": "http://a.example/"})
     for ago in range(1, 35):

@@ -13,8 +13,8 @@ from tests.routers.test_pages import HTML
 
 #: Each page, and how many round trips it may take.
 PAGES = {
-    "/jobs": 5,
-    "/jobs?state=overdue&limit=50": 5,
+    "/jobs": 7,
+    "/jobs?state=overdue&limit=50": 7,
     "/jobs/1": 9,
     "/jobs/1?cursor=1": 7,
     # The whole of the past is searched, in ever longer stretches.

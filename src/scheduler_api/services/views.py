@@ -16,9 +16,9 @@ from scheduler_api.contracts.runs.logs import JobWithLogs, LogSort
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs import definitions as rows
-from scheduler_api.database.jobs import monitors
+from scheduler_api.database.jobs import lists, monitors
 from scheduler_api.database.jobs.definitions import NamedJob
-from scheduler_api.database.jobs.lists import JobFilter, Position
+from scheduler_api.database.jobs.lists import JobFilter, PausedTogether, Position, TagCount
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.ordered import ListOrder
@@ -33,6 +33,10 @@ from scheduler_api.services.system import health
 
 #: How many changes the page of a job shows.
 SHOWN_CHANGES = 10
+#: How many orders to pause many jobs the list of jobs shows.
+SHOWN_BATCHES = 5
+#: And how many tags.
+SHOWN_TAGS = 12
 #: Of each kind there is one at most.
 SHOWN_ISSUES = len(JobIssueKind)
 
@@ -44,6 +48,10 @@ class JobsView(NamedTuple):
     found: FoundJobs
     recent: Mapping[int, Sequence[Recent]]
     """The newest runs of those that are shown, by jobid."""
+    paused: Sequence[PausedTogether]
+    """What orders to many jobs have paused; on the first page."""
+    tags: Sequence[TagCount]
+    """Those of most of the jobs that are found."""
 
 
 class JobView(NamedTuple):
@@ -104,7 +112,9 @@ async def of_jobs(
     now = await health.clock(session)
     found = await reading.listing(session, wanted, sort, after, limit)
     recent = await timeline.recent(session, [job.jobid for job in found.jobs])
-    return JobsView(now, found, recent)
+    paused = [] if after else await lists.paused_together(session, wanted.projects, SHOWN_BATCHES)
+    tags = await lists.tags_of(session, found.known, SHOWN_TAGS)
+    return JobsView(now, found, recent, paused, tags)
 
 
 async def of_job(

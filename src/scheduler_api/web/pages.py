@@ -178,10 +178,14 @@ class Pages:
         self,
         view: JobsView,
         further: str | None,
+        earlier: str | None,
         query: Mapping[str, str],
         limit: int,
     ) -> str:
-        """The list of jobs with their newest runs, filters, and a notice of what was just done."""
+        """The list of jobs with their newest runs, filters, and a notice of what was just done.
+
+        `further` leads on, and `earlier` is the place after which the page before it begins.
+        """
         now, times = view.now, self._reader.times
         narrowed = filters.given(query, filters.OF_JOBS)
         kept = filters.given(query, filters.KEPT_OF_JOBS)
@@ -195,10 +199,17 @@ class Pages:
             further=further,
             notice=notices.notice(query, _names(view.found.jobs)) if first else None,
             first=first,
+            tags=[(one, filters.address("/jobs", narrowed | kept | {"tag": one.tag})) for one in view.tags],
+            paused=() if "pauseid" in narrowed else view.paused,
             filters=narrowed,
             kept=kept,
             start=filters.address("/jobs", narrowed | kept),
             sort=query.get("sort", JobSort.JOBID),
+            before=None
+            if earlier is None
+            else filters.address("/jobs", narrowed | kept | {"cursor": earlier}),
+            number_of_first=view.found.number,
+            is_orderable=view.found.number is not None,
             sorts={by: filters.address("/jobs", narrowed | kept | {"sort": by}) for by in JobSort},
             limit=limit,
             sizes={size: filters.address("/jobs", narrowed | kept | {"limit": str(size)}) for size in SIZES},

@@ -13,6 +13,7 @@ from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session
+from scheduler_api.errors import InvalidInput
 from scheduler_api.services.jobs import reading
 from tests.database.runs.test_lists import indexes_of
 from tests.factories import NOON, add_job, execute
@@ -64,11 +65,13 @@ async def paged(database: Database, asked: lists.Lookup, sort: str, *, few: bool
 
 @pytest.mark.parametrize("sort", JobSort)
 async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> None:
-    all_jobs = await paged(jobs, await jobs.read(lists.lookup, JobFilter()), sort, few=False)
+    # What no index orders is found in one way only.
+    is_of_few = sort in lists.OF_FEW
+    all_jobs = await paged(jobs, await jobs.read(lists.lookup, JobFilter()), sort, few=is_of_few)
     for wanted in FILTERS:
         asked = await jobs.read(lists.lookup, wanted)
         few = await paged(jobs, asked, sort, few=True)
-        assert few == await paged(jobs, asked, sort, few=False), wanted
+        assert few == await paged(jobs, asked, sort, few=is_of_few), wanted
         assert len(few) == len({row.jobid for row in few}) == await jobs.read(lists.count, asked), wanted
         places = [place(row, sort) for row in few]
         assert all(earlier < later for earlier, later in pairwise(places)), (wanted, places)
@@ -85,9 +88,19 @@ async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> No
 
 
 def place(row: JobRow, sort: JobSort) -> Any:
-    number = -row.jobid if sort is JobSort.NEWEST else row.jobid
-    nextrun = (row.nextrun is None, row.nextrun or NOON)
-    return {"jobname": row.jobname, "nextrun": nextrun}.get(sort, ()), number
+    by = sort.removeprefix("-")
+    if by == "jobname":
+        # From the other end, letter by letter: names are ASCII here.
+        letters = [ord(letter) for letter in row.jobname]
+        return [-letter for letter in letters] + [0] if sort != by else letters, sign(sort) * row.jobid
+    if by == "jobid":
+        return sign(sort) * row.jobid
+    instant = row.nextrun if by == "nextrun" else row.lastrun
+    return instant is None, sign(sort) * (instant or NOON).timestamp(), sign(sort) * row.jobid
+
+
+def sign(sort: JobSort) -> int:
+    return -1 if sort.startswith("-") else 1
 
 
 def holds(row: JobRow, text: str) -> bool:
@@ -188,3 +201,36 @@ async def test_lists_among_very_many_jobs_are_found_by_indexes(database: Databas
         found = lists._some(asked.filters)
         plan = await plan_of(database, found, mode, **asked.values, most=1001)
         assert "ix_job_words" in indexes_of(plan), plan
+
+
+@pytest.mark.parametrize("sort", JobSort)
+async def test_a_list_of_few_knows_where_it_is(jobs: Database, sort: JobSort) -> None:
+    everything = (await jobs.read(reading.listing, JobFilter(), sort, None, 100)).jobs
+    after, number = None, 1
+    while True:
+        found = await jobs.read(reading.listing, JobFilter(), sort, after, 4)
+        assert found.number == number
+        assert found.jobs == everything[number - 1 : number + 3]
+        if number > 5:
+            # The page before it begins where it began.
+            back = await jobs.read(reading.listing, JobFilter(), sort, found.before, 4)
+            assert back.jobs == everything[number - 5 : number - 1]
+        else:
+            assert found.before is None
+        if found.further is None:
+            break
+        after, number = found.further, number + 4
+    assert number > 8
+
+
+async def test_too_many_are_not_put_in_an_order_that_no_index_has(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_COUNTED", 3)
+    for sort in JobSort:
+        if sort in lists.OF_FEW:
+            with pytest.raises(InvalidInput, match="Too many jobs match"):
+                await jobs.read(reading.listing, JobFilter(), sort, None, 2)
+        else:
+            found = await jobs.read(reading.listing, JobFilter(), sort, None, 2)
+            assert (len(found.jobs), found.number) == (2, None)

@@ -51,7 +51,11 @@ class JobSort(StrEnum):
     JOBID = "jobid"
     NEWEST = "-jobid"
     JOBNAME = "jobname"
+    JOBNAME_DOWN = "-jobname"
     NEXTRUN = "nextrun"
+    NEXTRUN_DOWN = "-nextrun"
+    LASTRUN = "lastrun"
+    LASTRUN_DOWN = "-lastrun"
 
 
 class JobAfter(After):

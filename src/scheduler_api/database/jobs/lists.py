@@ -119,13 +119,29 @@ SORTS = {
     "jobid": ("job.jobid", "job.jobid > :jobid", "NULL"),
     "-jobid": ("job.jobid DESC", "job.jobid < :jobid", "NULL"),
     "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)", "job.jobname"),
-    "nextrun": (
-        "coalesce(next_run.nextrun, 'infinity'), job.jobid",
-        "(coalesce(next_run.nextrun, 'infinity'), job.jobid)"
-        " > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)",
-        "next_run.nextrun",
+    "-jobname": (
+        "job.jobname DESC, job.jobid DESC",
+        "(job.jobname, job.jobid) < (:key, :jobid)",
+        "job.jobname",
     ),
+    **{
+        f"{sign}{name}": (
+            f"coalesce({key}, '{last}') {way}, job.jobid {way}",
+            f"(coalesce({key}, '{last}'), job.jobid)"
+            f" {than} (coalesce(CAST(:key AS timestamptz), '{last}'), :jobid)",
+            key,
+        )
+        for name, key in (
+            ("nextrun", "next_run.nextrun"),
+            ("lastrun", "greatest(begun.startedat, next_run.lastrun, job.lastrun)"),
+        )
+        for sign, way, than, last in (("", "ASC", ">", "infinity"), ("-", "DESC", "<", "-infinity"))
+    },
 }
+#: Orders that no index has: for jobs that are known.
+OF_FEW = {"-nextrun", "lastrun", "-lastrun"}
+#: What an order looks at beside the jobs.
+_SEEN = {name: NEXT_RUN + BEGUN * ("lastrun" in name) for name in SORTS if name.endswith("run")}
 
 
 class Lookup(NamedTuple):
@@ -210,6 +226,34 @@ async def states(session: Session, jobids: Sequence[int]) -> dict[int, str]:
     return dict(await session.all(STATES, jobids=jobids)) if jobids else {}
 
 
+class TagCount(NamedTuple):
+    """A tag, and how many jobs have it."""
+
+    tag: str
+    jobs: int
+
+
+async def tags_of(session: Session, jobids: Sequence[int], limit: int) -> list[TagCount]:
+    """The tags of these jobs, those of most jobs first."""
+    return await session.all(TAGS_OF, jobids=jobids, limit=limit) if jobids else []
+
+
+class PausedTogether(NamedTuple):
+    """Jobs that one order paused, and that still are."""
+
+    pauseid: UUID
+    jobs: int
+    pausedat: datetime
+    pausereason: str | None
+
+
+async def paused_together(
+    session: Session, projects: Sequence[str] | None, limit: int
+) -> list[PausedTogether]:
+    """What orders to many jobs have paused, newest first."""
+    return await session.all(PAUSED_TOGETHER, projects=projects, limit=limit)
+
+
 async def active_until(session: Session, until: datetime, limit: int, wanted: JobFilter) -> list[JobRow]:
     """Up to `limit` active jobs that run up to then, those that run first in front.
 
@@ -235,10 +279,10 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[P
     return Statement(f"{matching} ORDER BY {order} LIMIT :limit", Position)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2 * len(SORTS))
 def _in_order(sort: str, further: bool) -> Statement[Position]:
     order, beyond, key = SORTS[sort]
-    seen = NEXT_RUN if sort == "nextrun" else ""
+    seen = _SEEN.get(sort, "")
     return Statement(
         f"SELECT job.jobid, {key} AS key FROM job {seen} WHERE job.jobid = ANY(:jobids)"
         f" AND {beyond if further else 'true'} ORDER BY {order} LIMIT :limit",
@@ -292,6 +336,26 @@ def _conditions(filters: Sequence[str]) -> list[str]:
     return [*conditions, IS_THERE] if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]
 
 
+TAGS_OF = Statement(
+    """
+    SELECT tag, count(*) AS jobs FROM job, unnest(tags) AS tag WHERE jobid = ANY(CAST(:jobids AS bigint[]))
+    GROUP BY tag ORDER BY count(*) DESC, tag LIMIT :limit
+    """,
+    TagCount,
+)
+#: So many jobs that are paused together are counted: a page does not wait for a million.
+MOST_PAUSED = 10_000
+PAUSED_TOGETHER = Statement(
+    f"""
+    SELECT pauseid, count(*) AS jobs, min(pausedat) AS pausedat, min(pausereason) AS pausereason FROM (
+        SELECT pauseid, pausedat, pausereason FROM job
+        WHERE pauseid IS NOT NULL AND pausedat IS NOT NULL AND deletedat IS NULL AND {OF_PROJECTS}
+        LIMIT {MOST_PAUSED}
+    ) AS paused
+    GROUP BY pauseid ORDER BY min(pausedat) DESC, pauseid LIMIT :limit
+    """,
+    PausedTogether,
+)
 _CALLED = "(CAST(:name AS text) IS NULL OR strpos(lower(job.jobname), lower(:name)) > 0)"
 _TAGGED = "(CAST(:tag AS text) IS NULL OR job.tags @> ARRAY[CAST(:tag AS text)])"
 ACTIVE_UNTIL = Statement(

@@ -395,11 +395,15 @@ async def _ahead(
 AheadDep = Annotated[Ahead, Depends(_ahead)]
 
 
+#: Orders by an instant.
+BY_INSTANT = {JobSort.NEXTRUN, JobSort.NEXTRUN_DOWN, JobSort.LASTRUN, JobSort.LASTRUN_DOWN}
+
+
 def cursor_of(sort: JobSort, position: Position) -> str:
     """A job's position in an order, for the query of the next page."""
-    if sort is JobSort.JOBNAME:
+    if sort in {JobSort.JOBNAME, JobSort.JOBNAME_DOWN}:
         return f"{position.jobid}:{position.key}"
-    if sort is JobSort.NEXTRUN:
+    if sort in BY_INSTANT:
         return f"{position.jobid}:{position.key.isoformat() if position.key else ''}"
     return str(position.jobid)
 
@@ -412,7 +416,7 @@ def position_of(sort: JobSort, cursor: str | None) -> Position | None:
     jobid = int(number)
     if jobid > MAX_ID or "\0" in key:
         raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list."))
-    if sort is not JobSort.NEXTRUN:
+    if sort not in BY_INSTANT:
         return Position(jobid, key)
     try:
         return Position(jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None)
@@ -428,7 +432,13 @@ class Place(NamedTuple):
 
 
 async def _place(
-    sort: Annotated[JobSort, Query(description="The order.")] = JobSort.JOBID,
+    sort: Annotated[
+        JobSort,
+        Query(
+            description="The order; with a minus, from the other end. By `lastrun` and `-nextrun`, up to "
+            "1,000 jobs, or 20,000 of a tag."
+        ),
+    ] = JobSort.JOBID,
     cursor: Annotated[
         str | None,
         Query(

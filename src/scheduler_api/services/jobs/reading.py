@@ -18,7 +18,7 @@ from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.logs import LogRow
 from scheduler_api.database.runs.ordered import RunPlace
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import JobNotFound
+from scheduler_api.errors import FieldError, InvalidInput, JobNotFound
 
 #: A list says how many there are up to this: to count a million takes longer than to show a page.
 MAX_COUNTED = 1000
@@ -140,6 +140,12 @@ class FoundJobs(NamedTuple):
     """The place after which the list goes on; None: it does not."""
     matching: int
     """How many fit on all pages; of more than MAX_COUNTED, one more than that."""
+    number: int | None = None
+    """Which of them is the first of this part, from 1; None: of so many it is not known."""
+    before: Position | None = None
+    """The place after which the part before this one goes on; None: at the beginning, or not known."""
+    known: Sequence[int] = ()
+    """Which jobs are on all pages, in no order; none: so many are not looked at."""
 
 
 async def listing(
@@ -149,7 +155,7 @@ async def listing(
     after: Position | None,
     limit: int,
 ) -> FoundJobs:
-    """Up to `limit` jobs, in order, after a place in it."""
+    """Up to `limit` jobs, in order, after a place in it. Raises InvalidInput where there are too many."""
     asked = await lists.lookup(session, wanted)
     # A few are found by what they have in common, and then put in order.
     some = await lists.some(session, asked, MAX_COUNTED + 1)
@@ -157,10 +163,17 @@ async def listing(
     if not few and wanted.tag is not None:
         some = await lists.some(session, asked, MAX_SORTED + 1)
         few = len(some) <= MAX_SORTED
+    number, before = None, None
     if few:
-        found = await lists.in_order(session, some, sort, after, limit + 1)
+        rest = await lists.in_order(session, some, sort, after, len(some))
+        found, number = rest[: limit + 1], len(some) - len(rest) + 1
+        if number > limit + 1:
+            before = (await lists.in_order(session, some, sort, None, number - limit - 1))[-1]
+    elif sort in lists.OF_FEW:
+        raise InvalidInput(FieldError(("?sort",), "Too many jobs match for this order. Add a filter."))
     else:
         found = await lists.positions(session, asked, sort, after, limit + 1)
     rows = await lists.of_ids(session, [position.jobid for position in found[:limit]])
     jobs = await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)
-    return FoundJobs(jobs, found[limit - 1] if found[limit:] else None, matching)
+    further = found[limit - 1] if found[limit:] else None
+    return FoundJobs(jobs, further, matching, number, before, some if few else ())

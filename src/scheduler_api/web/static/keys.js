@@ -1,4 +1,5 @@
 // The keys: those of a page stand in its footer.
+import { choose, chose } from "./live.js";
 
 const PLACES = { o: "/overview", j: "/jobs", r: "/logs", u: "/upcoming" };
 const rows = () => [...document.querySelectorAll(":is(table.cards, table.dense) > tbody > tr:not(.more)")];
@@ -48,11 +49,11 @@ const ask = (button) => {
 
 // They can be switched off, for those whose software types on its own.
 const OFF = "keys off";
-const areOff = () => localStorage.getItem(OFF) === "yes";
+const areOff = () => chose(OFF);
 const useKeys = document.getElementById("use-keys");
 if (useKeys) {
   useKeys.checked = !areOff();
-  useKeys.addEventListener("change", () => localStorage.setItem(OFF, useKeys.checked ? "no" : "yes"));
+  useKeys.addEventListener("change", () => choose(OFF, !useKeys.checked));
 }
 
 const help = () => {

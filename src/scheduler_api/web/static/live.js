@@ -72,6 +72,11 @@ export const show = (text, { said } = {}) => {
     notice?.replaceChildren(complaint(fresh));
     return;
   }
+  // A look by itself says nothing of what was done: that stays, whatever else of the page is new.
+  if (said === undefined && notice) {
+    const kept = [...notice.childNodes].map((child) => child.cloneNode(true));
+    after.get("notice")?.replaceChildren(...kept);
+  }
   if (said !== undefined) freely = Date.now() + FREELY;
   if (said !== undefined && notice && after.has("notice")) morph(notice, after.get("notice"));
   before.delete("notice");
@@ -150,9 +155,27 @@ export const signedOut = (answer) => {
   return true;
 };
 
+// What the reader has chosen in this browser; where it keeps nothing, for as long as the page is shown.
+const choices = new Map();
+export const chose = (name) => {
+  try {
+    return (localStorage.getItem(name) ?? choices.get(name)) === "yes";
+  } catch {
+    return choices.get(name) === "yes";
+  }
+};
+export const choose = (name, isChosen) => {
+  choices.set(name, isChosen ? "yes" : "no");
+  try {
+    localStorage.setItem(name, choices.get(name));
+  } catch {
+    // It is forgotten with the page.
+  }
+};
+
 // Whether the reader holds the page as it is.
 const HELD = "updates held";
-export const isHeld = () => localStorage.getItem(HELD) === "yes";
+export const isHeld = () => chose(HELD);
 let isBehind = false;
 
 // Looks again, not too often, and never twice at once.
@@ -244,7 +267,7 @@ export const follow = () => {
   holder.hidden = false;
   hold();
   holder.addEventListener("click", () => {
-    localStorage.setItem(HELD, isHeld() ? "no" : "yes");
+    choose(HELD, !isHeld());
     hold();
     heard();
     if (!isHeld() && isBehind) refresh();

@@ -99,7 +99,7 @@ async def test_a_count_down_goes_to_the_start_and_not_to_the_occurrence(site: Si
     job = {"jobname": "Spread", "cron": f"0 {hour} * * *", "repeat": True, "jitter": 3000}
     await page.request.post("/jobs", data=job)
     await page.goto("/upcoming")
-    row = page.locator("table.cards tbody tr").first
+    row = page.locator("table.ahead tbody tr").first
     at, starts = await row.locator("time").get_attribute("datetime"), row.locator("[data-ago]")
     assert await starts.get_attribute("data-ago") != at
     await expect(row).to_contain_text(f"starts {hour:02}:")

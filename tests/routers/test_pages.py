@@ -121,7 +121,8 @@ async def test_pages_of_jobs_are_linked(client: AsyncClient, database: Database)
     first = await client.get("/jobs?limit=2", headers=HTML)
     assert 'href="/jobs?cursor=2&amp;limit=2"' in first.text
     second = await client.get("/jobs?cursor=2&limit=2", headers=HTML)
-    assert "First page" in second.text
+    assert "Previous page" in second.text
+    assert "3–3 of 3" in second.text
     assert "No more jobs" in (await get(client, "/jobs?cursor=9")).text
 
 

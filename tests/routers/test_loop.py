@@ -525,6 +525,8 @@ async def test_no_request_holds_the_loop(
     monkeypatch.setattr("scheduler_api.workers.runner.CALL_SECONDS", 0.3)
     await fill(database)
     wrong: list[str] = []
+    # An application is put together with its first request: in a service, before it serves.
+    assert await asked(app.state.served, "GET", "/", Ask((307,))) == 307
     with watching() as watch:
         for (method, template), asks in WORST.items():
             for number, ask in enumerate(asks):

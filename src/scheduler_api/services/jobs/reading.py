@@ -165,9 +165,11 @@ async def listing(
         few = len(some) <= MAX_SORTED
     number, before = None, None
     if few:
-        rest = await lists.in_order(session, some, sort, after, len(some))
-        found, number = rest[: limit + 1], len(some) - len(rest) + 1
-        if number > limit + 1:
+        # Of so few it is known where in the list this part is.
+        is_counted = len(some) <= MAX_COUNTED
+        rest = await lists.in_order(session, some, sort, after, len(some) if is_counted else limit + 1)
+        found, number = rest[: limit + 1], len(some) - len(rest) + 1 if is_counted else None
+        if number is not None and number > limit + 1:
             before = (await lists.in_order(session, some, sort, None, number - limit - 1))[-1]
     elif sort in lists.OF_FEW:
         raise InvalidInput(FieldError(("?sort",), "Too many jobs match for this order. Add a filter."))
@@ -176,4 +178,4 @@ async def listing(
     rows = await lists.of_ids(session, [position.jobid for position in found[:limit]])
     jobs = await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)
     further = found[limit - 1] if found[limit:] else None
-    return FoundJobs(jobs, further, matching, number, before, some if few else ())
+    return FoundJobs(jobs, further, matching, number, before, some if number is not None else ())

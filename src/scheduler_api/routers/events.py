@@ -30,7 +30,7 @@ MAX_SECONDS = 600.0
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": "An event `change` whenever something has changed; a `beat` every two seconds "
-            "while nothing does and the database answers.",
+            "while nothing does and the database answers, else a comment.",
         }
     },
 )
@@ -67,8 +67,11 @@ async def _lines(request: Request, feed: ChangeFeed, changes: AsyncIterator[bool
     async for changed in changes:
         if not await is_still_in(request):
             return
-        if not changed and not feed.is_current:
-            continue
-        yield f"id: {feed.mark}\nevent: change\ndata: \n\n" if changed else "event: beat\ndata: \n\n"
+        if changed:
+            yield f"id: {feed.mark}\nevent: change\ndata: \n\n"
+        elif feed.is_current:
+            yield "event: beat\ndata: \n\n"
+        else:
+            yield ": the database does not answer\n\n"
         if monotonic() >= end:
             return

@@ -16,9 +16,10 @@ from scheduler_api.contracts.runs.logs import JobWithLogs, LogSort
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs import definitions as rows
-from scheduler_api.database.jobs import lists, monitors
+from scheduler_api.database.jobs import groups, monitors
 from scheduler_api.database.jobs.definitions import NamedJob
-from scheduler_api.database.jobs.lists import JobFilter, PausedTogether, Position, TagCount
+from scheduler_api.database.jobs.groups import PausedTogether, TagCount
+from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.ordered import ListOrder
@@ -27,7 +28,7 @@ from scheduler_api.errors import JobNotFound
 from scheduler_api.services.alerts import channels, issues
 from scheduler_api.services.history import listing, timeline
 from scheduler_api.services.jobs import reading, secrets
-from scheduler_api.services.jobs.reading import FoundJobs, FoundLogs
+from scheduler_api.services.jobs.reading import Bearings, FoundJobs, FoundLogs
 from scheduler_api.services.runs import retrying
 from scheduler_api.services.system import health
 
@@ -52,6 +53,8 @@ class JobsView(NamedTuple):
     """What orders to many jobs have paused; on the first page."""
     tags: Sequence[TagCount]
     """Those of most of the jobs that are found."""
+    bearings: Bearings | None
+    """Where in the list the page is; None: of so many it is not known."""
 
 
 class JobView(NamedTuple):
@@ -112,9 +115,10 @@ async def of_jobs(
     now = await health.clock(session)
     found = await reading.listing(session, wanted, sort, after, limit)
     recent = await timeline.recent(session, [job.jobid for job in found.jobs])
-    paused = [] if after else await lists.paused_together(session, wanted.projects, SHOWN_BATCHES)
-    tags = await lists.tags_of(session, found.known, SHOWN_TAGS)
-    return JobsView(now, found, recent, paused, tags)
+    paused = [] if after else await groups.paused_together(session, wanted.projects, SHOWN_BATCHES)
+    tags = await groups.tags_of(session, found.known, SHOWN_TAGS)
+    place = await reading.bearings(session, found.known, sort, after, limit) if found.known else None
+    return JobsView(now, found, recent, paused, tags, place)
 
 
 async def of_job(

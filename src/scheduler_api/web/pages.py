@@ -208,8 +208,7 @@ class Pages:
             before=None
             if earlier is None
             else filters.address("/jobs", narrowed | kept | {"cursor": earlier}),
-            number_of_first=view.found.number,
-            is_orderable=view.found.number is not None,
+            number_of_first=view.bearings and view.bearings.number,
             sorts={by: filters.address("/jobs", narrowed | kept | {"sort": by}) for by in JobSort},
             limit=limit,
             sizes={size: filters.address("/jobs", narrowed | kept | {"limit": str(size)}) for size in SIZES},

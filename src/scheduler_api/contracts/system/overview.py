@@ -124,8 +124,10 @@ class Overview(Output):
 
     now: datetime
     issues: list[Issue] = Field(description="Open issues. Empty if all is well.")
-    total: Tally = Field(description="The results of the last 24 hours.")
-    timeline: list[Bucket] = Field(description="The same in stretches of half an hour, oldest first.")
+    total: Tally = Field(description="The results of the time that `timeline` covers.")
+    timeline: list[Bucket] = Field(
+        description="The same in 48 stretches of half an hour, oldest first; the last one is in progress."
+    )
     complete: bool = Field(description="Whether all runs of that period were counted.")
     running: list[RunningRun] = Field(description="Runs in progress, oldest first.")
     late: list[LateRun] = Field(description="Runs that should have started, most overdue first.")

@@ -54,6 +54,8 @@ IS_REFINED = """
 IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 #: Whether a job is of the projects that are given, those of who asks; null: of all.
 OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
+#: Whether the name of a job contains a text, in whatever case.
+IS_CALLED = "strpos(lower(job.jobname), lower(:name)) > 0"
 Projects = Sequence[str] | None
 #: Whether a job is not being removed with its history.
 IS_THERE = "job.removedat IS NULL"

@@ -10,6 +10,7 @@ from uuid import UUID
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
 from scheduler_api.database.jobs.definitions import (
     BEGUN,
+    IS_CALLED,
     IS_THERE,
     NEXT_RUN,
     OF_PROJECTS,
@@ -226,34 +227,6 @@ async def states(session: Session, jobids: Sequence[int]) -> dict[int, str]:
     return dict(await session.all(STATES, jobids=jobids)) if jobids else {}
 
 
-class TagCount(NamedTuple):
-    """A tag, and how many jobs have it."""
-
-    tag: str
-    jobs: int
-
-
-async def tags_of(session: Session, jobids: Sequence[int], limit: int) -> list[TagCount]:
-    """The tags of these jobs, those of most jobs first."""
-    return await session.all(TAGS_OF, jobids=jobids, limit=limit) if jobids else []
-
-
-class PausedTogether(NamedTuple):
-    """Jobs that one order paused, and that still are."""
-
-    pauseid: UUID
-    jobs: int
-    pausedat: datetime
-    pausereason: str | None
-
-
-async def paused_together(
-    session: Session, projects: Sequence[str] | None, limit: int
-) -> list[PausedTogether]:
-    """What orders to many jobs have paused, newest first."""
-    return await session.all(PAUSED_TOGETHER, projects=projects, limit=limit)
-
-
 async def active_until(session: Session, until: datetime, limit: int, wanted: JobFilter) -> list[JobRow]:
     """Up to `limit` active jobs that run up to then, those that run first in front.
 
@@ -336,27 +309,7 @@ def _conditions(filters: Sequence[str]) -> list[str]:
     return [*conditions, IS_THERE] if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]
 
 
-TAGS_OF = Statement(
-    """
-    SELECT tag, count(*) AS jobs FROM job, unnest(tags) AS tag WHERE jobid = ANY(CAST(:jobids AS bigint[]))
-    GROUP BY tag ORDER BY count(*) DESC, tag LIMIT :limit
-    """,
-    TagCount,
-)
-#: So many jobs that are paused together are counted: a page does not wait for a million.
-MOST_PAUSED = 10_000
-PAUSED_TOGETHER = Statement(
-    f"""
-    SELECT pauseid, count(*) AS jobs, min(pausedat) AS pausedat, min(pausereason) AS pausereason FROM (
-        SELECT pauseid, pausedat, pausereason FROM job
-        WHERE pauseid IS NOT NULL AND pausedat IS NOT NULL AND deletedat IS NULL AND {OF_PROJECTS}
-        LIMIT {MOST_PAUSED}
-    ) AS paused
-    GROUP BY pauseid ORDER BY min(pausedat) DESC, pauseid LIMIT :limit
-    """,
-    PausedTogether,
-)
-_CALLED = "(CAST(:name AS text) IS NULL OR strpos(lower(job.jobname), lower(:name)) > 0)"
+_CALLED = f"(CAST(:name AS text) IS NULL OR {IS_CALLED})"
 _TAGGED = "(CAST(:tag AS text) IS NULL OR job.tags @> ARRAY[CAST(:tag AS text)])"
 ACTIVE_UNTIL = Statement(
     f"""

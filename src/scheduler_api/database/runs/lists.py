@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
+from scheduler_api.database.jobs.definitions import IS_CALLED
 from scheduler_api.database.runs.logs import LOGS, LogRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE
@@ -65,7 +66,7 @@ CONDITIONS = {
         CAST(CAST(:since AS timestamptz) AT TIME ZONE 'UTC' AS date), (SELECT lastday FROM history)
     )""",
     "until": "scheduledfor < :until",
-    "name": "jobid IN (SELECT jobid FROM job WHERE strpos(lower(jobname), lower(:name)) > 0)",
+    "name": f"jobid IN (SELECT jobid FROM job WHERE {IS_CALLED})",
     "tag": "jobid IN (SELECT jobid FROM job WHERE tags @> ARRAY[CAST(:tag AS text)])",
     "project": "jobid IN (SELECT jobid FROM job WHERE project = :project)",
     "projects": "jobid IN (SELECT jobid FROM job WHERE project = ANY(CAST(:projects AS text[])))",

@@ -11,6 +11,8 @@ from scheduler_api.database.runs.history import TOOK
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE
 
+COUNT_JOBS = Statement(f"SELECT count(*) FROM job WHERE deletedat IS NULL AND {OF_PROJECTS}")
+
 
 class PerformanceRow(NamedTuple):
     """A job, and its runs of a week."""
@@ -25,6 +27,11 @@ class PerformanceRow(NamedTuple):
     slower: float | None
     looked_at: int
     """Rows of open days, of all jobs."""
+
+
+async def count_there(session: Session, projects: Sequence[str] | None) -> int:
+    """How many jobs of these projects there are, whatever their state, but for deleted ones."""
+    return int(await session.value(COUNT_JOBS, projects=projects))
 
 
 async def of_week(

@@ -69,7 +69,7 @@ async def jobs_page(
     view = await database.read(views.of_jobs, wanted, place.sort, place.after, size)
     last = view.found.further
     further = None if last is None else link_next(request, response, cursor=cursor_of(place.sort, last))
-    before = view.found.before
+    before = view.bearings and view.bearings.before
     earlier = None if before is None else cursor_of(place.sort, before)
     return await aside(pages.jobs, view, further, earlier, request.query_params, size)
 

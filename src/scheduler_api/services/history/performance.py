@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from scheduler_api.contracts.history.performance import JobPerformance, Performance, PerformanceSort
-from scheduler_api.database.jobs import forecasts
 from scheduler_api.database.runs import performance
 from scheduler_api.database.runs.performance import PerformanceRow
 from scheduler_api.database.statements import Session
@@ -26,7 +25,7 @@ async def of_week(
     """Up to `limit` jobs by how they did in the seven days before `until`; None: up to today."""
     end = utc_day(now) + DAY if until is None else until
     since = end - WEEK
-    every = -(-await forecasts.count_active(session, projects) // MAX_JOBS) or 1
+    every = -(-await performance.count_there(session, projects) // MAX_JOBS) or 1
     rows = await performance.of_week(
         session, since - EARLIER, since, end, sort, every, MAX_ROWS, limit, projects
     )

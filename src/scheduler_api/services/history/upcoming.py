@@ -258,7 +258,7 @@ def _of_job(budget: Budget, row: JobRow, now: datetime, window: Window) -> Itera
         # How many are left need not be counted: what comes before is passed over.
         first = max(first, window.since - datetime.resolution)
     for instant in budget.within(islice(_from(schedule, first), _left(row, LISTED_LIMIT))):
-        if instant > window.until or (window.since is not None and instant == window.until):
+        if instant >= window.until:
             return
         if window.since is not None and instant < window.since:
             continue

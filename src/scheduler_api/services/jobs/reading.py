@@ -140,12 +140,17 @@ class FoundJobs(NamedTuple):
     """The place after which the list goes on; None: it does not."""
     matching: int
     """How many fit on all pages; of more than MAX_COUNTED, one more than that."""
-    number: int | None = None
-    """Which of them is the first of this part, from 1; None: of so many it is not known."""
-    before: Position | None = None
-    """The place after which the part before this one goes on; None: at the beginning, or not known."""
     known: Sequence[int] = ()
-    """Which jobs are on all pages, in no order; none: so many are not looked at."""
+    """Which jobs are on all pages, in no order; empty: there are more than MAX_COUNTED."""
+
+
+class Bearings(NamedTuple):
+    """Where a part of a list of jobs is."""
+
+    number: int
+    """The number of its first job, from 1."""
+    before: Position | None
+    """The place after which the part before it goes on; None: at the beginning of the list."""
 
 
 async def listing(
@@ -163,14 +168,8 @@ async def listing(
     if not few and wanted.tag is not None:
         some = await lists.some(session, asked, MAX_SORTED + 1)
         few = len(some) <= MAX_SORTED
-    number, before = None, None
     if few:
-        # Of so few it is known where in the list this part is.
-        is_counted = len(some) <= MAX_COUNTED
-        rest = await lists.in_order(session, some, sort, after, len(some) if is_counted else limit + 1)
-        found, number = rest[: limit + 1], len(some) - len(rest) + 1 if is_counted else None
-        if number is not None and number > limit + 1:
-            before = (await lists.in_order(session, some, sort, None, number - limit - 1))[-1]
+        found = await lists.in_order(session, some, sort, after, limit + 1)
     elif sort in lists.OF_FEW:
         raise InvalidInput(FieldError(("?sort",), "Too many jobs match for this order. Add a filter."))
     else:
@@ -178,4 +177,17 @@ async def listing(
     rows = await lists.of_ids(session, [position.jobid for position in found[:limit]])
     jobs = await in_turns(lambda row: JobSummary.model_validate(vars(row)), rows)
     further = found[limit - 1] if found[limit:] else None
-    return FoundJobs(jobs, further, matching, number, before, some if number is not None else ())
+    return FoundJobs(jobs, further, matching, some if matching <= MAX_COUNTED else ())
+
+
+async def bearings(
+    session: Session, known: Sequence[int], sort: str, after: Position | None, limit: int
+) -> Bearings:
+    """Where the part after a place is in a list of these jobs, in parts of `limit`."""
+    if after is None:
+        return Bearings(1, None)
+    rest = await lists.in_order(session, known, sort, after, len(known))
+    passed = len(known) - len(rest)
+    if passed <= limit:
+        return Bearings(passed + 1, None)
+    return Bearings(passed + 1, (await lists.in_order(session, known, sort, None, passed - limit))[-1])

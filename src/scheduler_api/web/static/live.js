@@ -107,7 +107,11 @@ const keepBack = (old, fresh) => {
   }
   const rows = new Map([...fresh.children].map((row) => [row.id, row]));
   const news = [...rows.keys()].filter((id) => !known.has(id)).length;
-  fresh.replaceChildren(...[...old.children].map((row) => rows.get(row.id) ?? row.cloneNode(true)));
+  // What new rows have pushed off the end stays; any other row that is gone has changed, and goes.
+  const shown = [...old.children];
+  const end = shown.findLastIndex((row) => rows.has(row.id)) + 1;
+  const kept = shown.slice(0, end).filter((row) => rows.has(row.id)).map((row) => rows.get(row.id));
+  fresh.replaceChildren(...kept, ...shown.slice(end, end + news).map((row) => row.cloneNode(true)));
   tellNews(old, news);
 };
 
@@ -219,7 +223,7 @@ const heard = () => {
 };
 const listen = () => {
   if (document.hidden || Date.now() - lastHeard < SILENCE) return;
-  const text = `Not up to date: the service does not answer. Showing data from ${loaded}.`;
+  const text = `Not up to date: the service or its database does not answer. Showing data from ${loaded}.`;
   if (stale.textContent !== text) stale.textContent = text;
   stale.hidden = false;
   tell("");

@@ -13,6 +13,7 @@ from tests.browser.checks import accessible
 from tests.browser.conftest import NewPage, Site, Watch
 from tests.browser.test_dashboard import add_jobs
 from tests.factories import execute, is_active, scalar
+from tests.processes.service import PATIENCE
 
 TELL = "SELECT pg_notify('scheduler_changes', '')"
 ENDED = """
@@ -213,3 +214,63 @@ async def test_a_list_is_searched_while_one_types(site: Site, page: Page) -> Non
     await expect(rows).to_have_count(3)
     await page.get_by_label("Select all jobs on this page").check()
     await expect(page.get_by_text("Selected (3)")).to_be_visible()
+
+
+async def test_a_page_looks_again_every_two_seconds_at_most(site: Site, page: Page) -> None:
+    await add_jobs(site, "First")
+    await page.clock.install()
+    await page.goto("/jobs")
+    await page.clock.run_for(3000)
+    await live(page)
+    hear = (
+        "window.heard = false;"
+        "new EventSource('/events').addEventListener('change', () => (window.heard = true), {once: true})"
+    )
+
+    async def rename(name: str) -> None:
+        """Another name, of which the page has heard when this returns, as a stream beside its own has."""
+        await page.evaluate(hear)
+        await execute(site.database, "UPDATE job SET jobname = :name", name=name)
+        async with asyncio.timeout(PATIENCE):
+            while not await page.evaluate("window.heard"):
+                await execute(site.database, TELL)
+                await asyncio.sleep(0.05)
+
+    name = page.locator("#job-1 a").first
+    await rename("Second")
+    await page.clock.run_for(50)
+    await expect(name).to_have_text("Second")
+    await rename("Third")
+    await page.clock.run_for(1800)
+    # Whatever the page had asked for is answered before this is.
+    await page.evaluate("fetch('/jobs').then((answer) => answer.text())")
+    await expect(name).to_have_text("Second")
+    await page.clock.run_for(300)
+    await expect(name).to_have_text("Third")
+
+
+async def test_a_run_that_is_no_longer_of_the_list_goes(site: Site, page: Page) -> None:
+    await add_jobs(site, "Of the past")
+    for ago in (30.0, 20.0, 10.0):
+        await execute(site.database, ENDED, ago=ago)
+    await page.goto("/logs?status=finished")
+    await live(page)
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    failed = "UPDATE joblog SET status = 'failed', error = 'x' WHERE logid = 3 AND status = 'finished'"
+    await execute(site.database, failed)
+    await execute(site.database, TELL)
+    await expect(rows).to_have_count(2)
+    await expect(page.locator("#log-3")).to_have_count(0)
+
+
+async def test_the_load_of_a_day_can_be_read_on_a_phone(site: Site, new_page: NewPage) -> None:
+    desk, hourly = await new_page(), {"jobname": "Hourly", "cron": "@hourly"}
+    assert (await desk.request.post("/jobs", data=hourly)).ok
+    page = await new_page(width=390)
+    await page.goto("/upcoming")
+    label = page.locator(".heat text").last
+    await expect(label).to_be_visible()
+    assert await label.evaluate("label => label.getBoundingClientRect().height") >= 8
+    said = await page.locator(".heat rect title").nth(5).text_content() or ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:00: 1 run, .* s of work; busiest minute .*", said), said

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database.engine import Database
 from tests.factories import add_job, scalar
 from tests.processes.service import PATIENCE, Service, services
+from tests.servers import Server
 
 
 @contextlib.asynccontextmanager
@@ -26,12 +27,17 @@ async def following(service: Service) -> AsyncIterator[AsyncIterator[str]]:
         yield lines
 
 
-async def change(lines: AsyncIterator[str]) -> None:
+async def comes(lines: AsyncIterator[str], wanted: str) -> None:
+    """Read on until there is such a line."""
     async with asyncio.timeout(PATIENCE):
         async for line in lines:
-            if line == "event: change":
+            if line == wanted:
                 return
     raise AssertionError("the stream ended")
+
+
+async def change(lines: AsyncIterator[str]) -> None:
+    await comes(lines, "event: change")
 
 
 async def test_a_replica_tells_of_what_another_changes(database: Database, worker_database: URL) -> None:
@@ -69,3 +75,22 @@ async def test_a_stop_waits_for_no_reader(database: Database, worker_database: U
     # Uvicorn would have cut it off in the end, and said so.
     assert b"timeout_graceful_shutdown" not in service.said
     assert b"Cancel" not in service.said
+
+
+async def test_a_stream_beats_only_while_the_database_is_there(
+    server: Server, database: Database, worker_database: URL
+) -> None:
+    name = worker_database.database
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE datname = '{name}' AND application_name LIKE 'scheduler-api at %'"
+    )
+    async with services(1, worker_database, SCHEDULER_TICKER="off") as (one,), following(one) as lines:
+        await comes(lines, "event: beat")
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            await server.execute(cut)
+            await comes(lines, ": the database does not answer")
+        finally:
+            await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await comes(lines, "event: beat")

@@ -28,6 +28,7 @@ from benchmarks import (
     requests_per_second,
     signins,
     snapshot,
+    soak,
     traces,
 )
 from benchmarks.machine import setting
@@ -57,7 +58,7 @@ PARTS: dict[str, Part] = {
     "signins": (signins.QUESTION, signins.measure),
 }
 #: What takes long, and is measured only if it is named.
-LONG: dict[str, Part] = {"size": (million.QUESTION, million.measure)}
+LONG: dict[str, Part] = {"size": (million.QUESTION, million.measure), "soak": (soak.QUESTION, soak.measure)}
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy.engine import URL
 
@@ -17,16 +18,30 @@ CHECKOUT = Path(__file__).parents[1]
 START, STOP = 30.0, 30.0
 
 
+class Server(NamedTuple):
+    """A process that listens."""
+
+    port: int
+    pid: int
+
+
 @contextlib.asynccontextmanager
 async def service(url: URL, settings: Mapping[str, str] | None = None) -> AsyncIterator[int]:
     """`scheduler-api serve` on this database; its port."""
+    async with replica(url, settings) as server:
+        yield server.port
+
+
+@contextlib.asynccontextmanager
+async def replica(url: URL, settings: Mapping[str, str] | None = None) -> AsyncIterator[Server]:
+    """The same, where its process matters, too."""
     port = free_port()
     own = {"SCHEDULER_DATABASE_URL": dsn(url), "SCHEDULER_PORT": str(port), "SCHEDULER_LOG_LEVEL": "warning"}
     # Whatever the developer has set does not change what is measured.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
     command = [sys.executable, "-m", "scheduler_api", "serve"]
-    async with _running(command, port, kept | own | dict(settings or {})):
-        yield port
+    async with _running(command, port, kept | own | dict(settings or {})) as pid:
+        yield Server(port, pid)
 
 
 @contextlib.asynccontextmanager
@@ -78,11 +93,12 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def _running(command: list[str], port: int, environment: dict[str, str]) -> AsyncIterator[None]:
+async def _running(command: list[str], port: int, environment: dict[str, str]) -> AsyncIterator[int]:
+    """Its process id."""
     process = await asyncio.create_subprocess_exec(*command, cwd=CHECKOUT, env=environment)
     try:
         await _answers(process, port)
-        yield
+        yield process.pid
     finally:
         await _stop(process)
 

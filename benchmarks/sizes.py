@@ -38,6 +38,10 @@ class Sizes:
     checked: int = 5_000_000
     #: Jobs, and logs of one of them.
     million: int = 1_000_000
+    soak_jobs: int = 1_000
+    #: Seconds between two runs of a job; of the whole.
+    soak_interval: int = 60
+    soak_seconds: int = 7_200
 
     def repetitions_of(self, due: int) -> int:
         """A pass that ends within a fraction of a second says little: it is repeated more often."""
@@ -71,4 +75,7 @@ QUICK = Sizes(
     deliveries=2_000,
     checked=50_000,
     million=5_000,
+    soak_jobs=20,
+    soak_interval=2,
+    soak_seconds=16,
 )

@@ -120,7 +120,8 @@ LISTS = [
         for asked in (
             "", "?sort=-jobid", "?sort=jobname", "?sort=nextrun", "?cursor=500000",
             "?search=customer+4711", "?search=no+such+name", "?search=e", "?search=host-17.example",
-            "?search=ion-9",             "?name=customer+4711", "?name=er", "?tag=region-17", "?tag=none",
+            "?search=ion-9", "?search=customer+4711&sort=-duration", "?search=customer+4711&sort=schedule",
+            "?name=customer+4711", "?name=er", "?tag=region-17", "?tag=none",
             "?state=active", "?state=paused", "?state=failing", "?state=running", "?state=overdue",
             "?state=completed", "?state=deleted", "?laststatus=failed", "?laststatus=finished",
             "?laststatus=running", "?laststatus=pending", "?tag=region-17&state=failing",

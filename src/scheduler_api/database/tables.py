@@ -69,6 +69,11 @@ LIVE_DAY = text("'infinity'")
 NEVER = text("'-infinity'")
 #: The condition that reads the live part alone.
 LIVE = "day = 'infinity'"
+#: How long a run took, in milliseconds; null: nothing was done, or nobody said when it began.
+TOOK = """
+    CAST(CASE WHEN kind <> 'plain' AND finishedat > startedat
+         THEN extract(epoch FROM finishedat - startedat) END AS float8) * 1000
+"""
 #: The one row that a job goes on with: its next run, or the run that will add it when it settles.
 IS_NEXT_RUN = "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)"
 #: The same row, to be looked for.

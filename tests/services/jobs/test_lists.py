@@ -1,6 +1,6 @@
 """Lists of jobs: whichever way they are found, they hold the same, in order, page by page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
+from scheduler_api.database.runs import history
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
 from scheduler_api.services.jobs import reading
@@ -19,6 +20,7 @@ from tests.database.runs.test_lists import indexes_of
 from tests.factories import NOON, add_job, execute
 from tests.plans import MODES, analyze_logs, plan_of, renew_logs, rows_of
 from tests.services.jobs.test_together import add_all_kinds
+from tests.services.runs.test_claims import TARGET
 
 FILTERS = [
     JobFilter(),
@@ -32,6 +34,13 @@ FILTERS = [
     JobFilter(state=Condition.PAUSED, search="missed"),
     JobFilter(state=Condition.ACTIVE, laststatus=LastStatus.FAILED),
 ]
+#: A call that began so many minutes ago and took so many seconds.
+CALLED = """
+    INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status, kind, host)
+    SELECT (SELECT firstday FROM history), :jobid, at, at, at + :took * interval '1 second',
+           'finished', 'http', 'a'
+    FROM (SELECT now() - :ago * interval '1 minute' AS at) AS past
+"""
 
 
 @pytest.fixture
@@ -68,12 +77,14 @@ async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> No
     # What no index orders is found in one way only.
     is_of_few = sort in lists.OF_FEW
     all_jobs = await paged(jobs, await jobs.read(lists.lookup, JobFilter()), sort, few=is_of_few)
+    newest = await jobs.read(history.recent, [row.jobid for row in all_jobs], 1)
+    tooks = {run.jobid: run.took for run in newest}
     for wanted in FILTERS:
         asked = await jobs.read(lists.lookup, wanted)
         few = await paged(jobs, asked, sort, few=True)
         assert few == await paged(jobs, asked, sort, few=is_of_few), wanted
         assert len(few) == len({row.jobid for row in few}) == await jobs.read(lists.count, asked), wanted
-        places = [place(row, sort) for row in few]
+        places = [place(row, sort, tooks) for row in few]
         assert all(earlier < later for earlier, later in pairwise(places)), (wanted, places)
         if wanted.laststatus is not None:
             # What it is narrowed down to is what is shown.
@@ -87,16 +98,33 @@ async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> No
             assert few == [row for row in shown if wanted.state in {None, row.state}], wanted
 
 
-def place(row: JobRow, sort: JobSort) -> Any:
+def place(row: JobRow, sort: JobSort, tooks: Mapping[int, float | None]) -> Any:
     by = sort.removeprefix("-")
     if by == "jobname":
-        # From the other end, letter by letter: names are ASCII here.
-        letters = [ord(letter) for letter in row.jobname]
-        return [-letter for letter in letters] + [0] if sort != by else letters, sign(sort) * row.jobid
+        return in_letters(row.jobname, sort), sign(sort) * row.jobid
+    if by == "duration":
+        took = tooks.get(row.jobid)
+        return took is None, sign(sort) * (took or 0), sign(sort) * row.jobid
     if by == "jobid":
         return sign(sort) * row.jobid
+    if by == "schedule":
+        return in_letters(rhythm(row), sort), sign(sort) * row.jobid
     instant = row.nextrun if by == "nextrun" else row.lastrun
     return instant is None, sign(sort) * (instant or NOON).timestamp(), sign(sort) * row.jobid
+
+
+def in_letters(text: str, sort: JobSort) -> list[int]:
+    """Letter by letter, which are ASCII here, so that it can be turned round."""
+    letters = [sign(sort) * ord(letter) for letter in text]
+    return letters if sign(sort) > 0 else [*letters, 0]
+
+
+def rhythm(row: JobRow) -> str:
+    if row.cron is not None:
+        return f"2 {row.cron}"
+    if row.interval is not None:
+        return f"1 {row.interval:012}"
+    return "3" if row.startdate is None else f"0 {row.startdate} {row.starttime}"
 
 
 def sign(sort: JobSort) -> int:
@@ -236,3 +264,24 @@ async def test_too_many_are_not_put_in_an_order_that_no_index_has(
         else:
             found = await jobs.read(reading.listing, JobFilter(), sort, None, 2)
             assert (len(found.jobs), found.known) == (2, ())
+
+
+async def test_jobs_are_sorted_by_how_long_their_newest_run_took(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tag, too, there may not be too many: a run of each is looked at."""
+    for name, seconds in {"Quick": (9, 1), "Slow": (1, 30), "Never ran": ()}.items():
+        jobid = await add_job(jobs, jobname=name, target=TARGET, interval=60, tags=["timed"])
+        for number, took in enumerate(seconds):
+            await execute(jobs, CALLED, jobid=jobid, ago=9 - number, took=took)
+    wanted = JobFilter(tag="timed")
+    for sort, names in (
+        (JobSort.DURATION_DOWN, ["Slow", "Quick", "Never ran"]),
+        (JobSort.DURATION, ["Quick", "Slow", "Never ran"]),
+    ):
+        found = await jobs.read(reading.listing, wanted, sort, None, 10)
+        assert [job.jobname for job in found.jobs] == names
+    monkeypatch.setattr(reading, "MAX_COUNTED", 2)
+    with pytest.raises(InvalidInput, match="Too many jobs match"):
+        await jobs.read(reading.listing, wanted, JobSort.DURATION, None, 10)
+    assert (await jobs.read(reading.listing, wanted, JobSort.SCHEDULE, None, 10)).matching == 3

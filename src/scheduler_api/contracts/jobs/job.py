@@ -56,6 +56,10 @@ class JobSort(StrEnum):
     NEXTRUN_DOWN = "-nextrun"
     LASTRUN = "lastrun"
     LASTRUN_DOWN = "-lastrun"
+    SCHEDULE = "schedule"
+    SCHEDULE_DOWN = "-schedule"
+    DURATION = "duration"
+    DURATION_DOWN = "-duration"
 
 
 class JobAfter(After):

@@ -19,7 +19,7 @@ from scheduler_api.database.jobs.definitions import (
 )
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables import LIVE, TOOK
 
 #: A run that begins so much later than it should is overdue.
 LATE = timedelta(seconds=5)
@@ -115,34 +115,59 @@ CONDITIONS = {
 #: Filters that look at the newest run that has begun, and at the next run.
 _OF_BEGUN = {"last-running", "last-pending"}
 _OF_NEXT_RUN = {"failing", "last-finished", "last-failed"}
+#: Schedules in the order of what they are: once by when, intervals by how long, crons as they are written.
+_RHYTHM = """
+    CASE WHEN job.cron IS NOT NULL THEN '2 ' || job.cron
+         WHEN job.interval IS NOT NULL THEN '1 ' || lpad(CAST(job.interval AS text), 12, '0')
+         WHEN job.startdate IS NOT NULL THEN '0 ' || CAST(job.startdate + job.starttime AS text)
+         ELSE '3' END COLLATE "C"
+"""
+#: How long the newest run took that was begun or decided.
+_TOOK = f"""
+    LEFT JOIN LATERAL (
+        SELECT {TOOK} AS took FROM joblog
+        WHERE jobid = job.jobid AND (status <> 'pending' OR attempt > 1)
+        ORDER BY scheduledfor DESC LIMIT 1
+    ) AS newest ON true
+"""
+_BOTH_WAYS = (("", "ASC", ">", "infinity"), ("-", "DESC", "<", "-infinity"))
 #: How lists can be sorted: by what, what comes after a place in that order, and what goes before a jobid.
 SORTS = {
     "jobid": ("job.jobid", "job.jobid > :jobid", "NULL"),
     "-jobid": ("job.jobid DESC", "job.jobid < :jobid", "NULL"),
-    "jobname": ("job.jobname, job.jobid", "(job.jobname, job.jobid) > (:key, :jobid)", "job.jobname"),
-    "-jobname": (
-        "job.jobname DESC, job.jobid DESC",
-        "(job.jobname, job.jobid) < (:key, :jobid)",
-        "job.jobname",
-    ),
+    **{
+        f"{sign}{name}": (
+            f"{key} {way}, job.jobid {way}",
+            f"({key}, job.jobid) {than} (CAST(:key AS text), :jobid)",
+            key,
+        )
+        for name, key in (("jobname", "job.jobname"), ("schedule", _RHYTHM))
+        for sign, way, than, _ in _BOTH_WAYS
+    },
+    # What has none comes last, whichever way.
     **{
         f"{sign}{name}": (
             f"coalesce({key}, '{last}') {way}, job.jobid {way}",
             f"(coalesce({key}, '{last}'), job.jobid)"
-            f" {than} (coalesce(CAST(:key AS timestamptz), '{last}'), :jobid)",
+            f" {than} (coalesce(CAST(:key AS {kind}), '{last}'), :jobid)",
             key,
         )
-        for name, key in (
-            ("nextrun", "next_run.nextrun"),
-            ("lastrun", "greatest(begun.startedat, next_run.lastrun, job.lastrun)"),
+        for name, key, kind in (
+            ("nextrun", "next_run.nextrun", "timestamptz"),
+            ("lastrun", "greatest(begun.startedat, next_run.lastrun, job.lastrun)", "timestamptz"),
+            ("duration", "newest.took", "float8"),
         )
-        for sign, way, than, last in (("", "ASC", ">", "infinity"), ("-", "DESC", "<", "-infinity"))
+        for sign, way, than, last in _BOTH_WAYS
     },
 }
-#: Orders that no index has: for jobs that are known.
-OF_FEW = {"-nextrun", "lastrun", "-lastrun"}
+#: Orders that no index has: for jobs that are known; and those that look at a run of each.
+OF_FEW = {
+    "-nextrun",
+    *(f"{sign}{name}" for name in ("lastrun", "schedule", "duration") for sign in ("", "-")),
+}
+OF_VERY_FEW = {"duration", "-duration"}
 #: What an order looks at beside the jobs.
-_SEEN = {name: NEXT_RUN + BEGUN * ("lastrun" in name) for name in SORTS if name.endswith("run")}
+_SEEN = {"nextrun": NEXT_RUN, "lastrun": NEXT_RUN + BEGUN, "duration": _TOOK}
 
 
 class Lookup(NamedTuple):
@@ -255,7 +280,7 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[P
 @lru_cache(maxsize=2 * len(SORTS))
 def _in_order(sort: str, further: bool) -> Statement[Position]:
     order, beyond, key = SORTS[sort]
-    seen = _SEEN.get(sort, "")
+    seen = _SEEN.get(sort.removeprefix("-"), "")
     return Statement(
         f"SELECT job.jobid, {key} AS key FROM job {seen} WHERE job.jobid = ANY(:jobids)"
         f" AND {beyond if further else 'true'} ORDER BY {order} LIMIT :limit",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import TOOK
 
 
 class RecentRow(NamedTuple):
@@ -43,11 +44,6 @@ class BucketRow(NamedTuple):
     p95: float | None
 
 
-#: How long a run took, in milliseconds; null: nothing was done, or nobody said when it began.
-TOOK = """
-    CAST(CASE WHEN kind <> 'plain' AND finishedat > startedat
-         THEN extract(epoch FROM finishedat - startedat) END AS float8) * 1000
-"""
 RECENT = Statement(
     f"""
     SELECT recent.* FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)

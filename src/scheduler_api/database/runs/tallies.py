@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from scheduler_api.database.runs.history import TOOK
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, history, job, jobopen, jobtally
+from scheduler_api.database.tables import TOOK, columns, history, job, jobopen, jobtally
 
 
 class Closing(NamedTuple):

@@ -395,17 +395,18 @@ async def _ahead(
 AheadDep = Annotated[Ahead, Depends(_ahead)]
 
 
-#: Orders by an instant.
+#: Orders by an instant, and by a number.
 BY_INSTANT = {JobSort.NEXTRUN, JobSort.NEXTRUN_DOWN, JobSort.LASTRUN, JobSort.LASTRUN_DOWN}
+BY_NUMBER = {JobSort.DURATION, JobSort.DURATION_DOWN}
 
 
 def cursor_of(sort: JobSort, position: Position) -> str:
     """A job's position in an order, for the query of the next page."""
-    if sort in {JobSort.JOBNAME, JobSort.JOBNAME_DOWN}:
-        return f"{position.jobid}:{position.key}"
+    if sort in {JobSort.JOBID, JobSort.NEWEST}:
+        return str(position.jobid)
     if sort in BY_INSTANT:
         return f"{position.jobid}:{position.key.isoformat() if position.key else ''}"
-    return str(position.jobid)
+    return f"{position.jobid}:{'' if position.key is None else position.key}"
 
 
 def position_of(sort: JobSort, cursor: str | None) -> Position | None:
@@ -416,10 +417,14 @@ def position_of(sort: JobSort, cursor: str | None) -> Position | None:
     jobid = int(number)
     if jobid > MAX_ID or "\0" in key:
         raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list."))
-    if sort not in BY_INSTANT:
+    if sort not in BY_INSTANT | BY_NUMBER:
         return Position(jobid, key)
+    if not key:
+        return Position(jobid, None)
     try:
-        return Position(jobid, datetime.fromisoformat(key).astimezone(UTC) if key else None)
+        return Position(
+            jobid, float(key) if sort in BY_NUMBER else datetime.fromisoformat(key).astimezone(UTC)
+        )
     except (ValueError, OverflowError):
         raise InvalidInput(FieldError(("?cursor",), "Not a valid cursor for this list.")) from None
 
@@ -435,8 +440,8 @@ async def _place(
     sort: Annotated[
         JobSort,
         Query(
-            description="The order; with a minus, from the other end. By `lastrun` and `-nextrun`, up to "
-            "1,000 jobs, or 20,000 of a tag."
+            description="The order; with a minus, from the other end. By `lastrun`, `schedule` and "
+            "`-nextrun`, up to 1,000 jobs, or 20,000 of a tag; by `duration` of the newest run, up to 1,000."
         ),
     ] = JobSort.JOBID,
     cursor: Annotated[

@@ -165,7 +165,7 @@ async def listing(
     # A few are found by what they have in common, and then put in order.
     some = await lists.some(session, asked, MAX_COUNTED + 1)
     matching, few = len(some), len(some) <= MAX_COUNTED
-    if not few and wanted.tag is not None:
+    if not few and wanted.tag is not None and sort not in lists.OF_VERY_FEW:
         some = await lists.some(session, asked, MAX_SORTED + 1)
         few = len(some) <= MAX_SORTED
     if few:

@@ -87,6 +87,64 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
     assert not await is_active(site.database, 1)
 
 
+async def test_filters_are_kept_under_a_name(site: Site, page: Page) -> None:
+    await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *", "tags": ["shop"]})
+    await page.request.post("/jobs/1/run")
+    views = page.get_by_role("navigation", name="Views")
+    await page.goto("/logs?status=failed&name=night&limit=20")
+    await views.get_by_role("button", name="Save view …").click()
+    await page.get_by_label("Name", exact=True).fill("Nights that failed")
+    await page.keyboard.press("Enter")
+    link = views.get_by_role("link", name="Nights that failed")
+    await expect(link).to_have_attribute("aria-current", "true")
+    await page.goto("/logs")
+    await expect(views.get_by_role("button", name="Save view …")).to_have_count(0)
+    await link.click()
+    await expect(page).to_have_url(re.compile(r"/logs\?status=failed&name=night$"))
+    # Each list has its own.
+    await page.goto("/jobs")
+    await expect(link).to_have_count(0)
+    await page.get_by_label("Search jobs").fill("night")
+    await views.get_by_role("button", name="Save view …").click()
+    await page.get_by_label("Name", exact=True).fill("<b>Nights</b>")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.reload()
+    await expect(views.get_by_role("link", name="<b>Nights</b>")).to_be_visible()
+    await accessible(page)
+    await views.get_by_role("button", name="Remove the view <b>Nights</b>").click()
+    await page.reload()
+    await expect(views.get_by_role("link")).to_have_count(0)
+
+
+async def test_jobs_are_suggested_by_their_names(site: Site, page: Page) -> None:
+    for name in ("Nightly report", "Nightly import", "Refresh"):
+        await page.request.post("/jobs", data={"jobname": name, "cron": "0 2 * * *", "tags": ["shop"]})
+    for path in ("/logs?status=failed", "/upcoming"):
+        await page.goto(path)
+        await page.get_by_label("Job", exact=True).press_sequentially("night")
+        await expect(page.locator("#suggested option")).to_have_count(2)
+        values = await page.locator("#suggested option").evaluate_all("all => all.map((one) => one.value)")
+        assert values == ["Nightly report", "Nightly import"]
+    await page.goto("/jobs")
+    assert await page.locator("#tags option").evaluate_all("all => all.map((one) => one.value)") == ["shop"]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_rows_have_as_much_room_as_the_reader_wants(site: Site, page: Page, width: int) -> None:
+    await page.request.post("/jobs", data={"jobname": "Nightly", "cron": "0 2 * * *", "tags": ["shop", "eu"]})
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.goto("/jobs")
+    row = page.locator("#job-1")
+    compact = await row.bounding_box()
+    await page.get_by_role("button", name="Comfortable rows").click()
+    await expect(page.get_by_role("button", name="Compact rows")).to_be_visible()
+    comfortable = await row.bounding_box()
+    assert compact is not None
+    assert comfortable is not None
+    assert comfortable["height"] > 1.2 * compact["height"]
+    await accessible(page)
+
+
 async def test_the_form_helps_while_one_types(site: Site, page: Page) -> None:
     await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *", "repeat": True})
     await page.set_viewport_size({"width": 1280, "height": 500})

@@ -198,6 +198,15 @@ async def test_the_chosen_clocks_are_remembered(client: AsyncClient, database: D
     assert response.headers["location"] == "/jobs?tag=a"
     assert "HttpOnly" in response.headers["set-cookie"]
     assert "2030-01-31 12:00:00 UTC" in await text_of(client, "/jobs")
+    # What is not given stays as it is.
+    response = await client.post("/preferences", data={"density": "comfortable", "back": "/jobs"})
+    assert response.headers.get_list("set-cookie")[0].startswith("density=comfortable;")
+    assert len(response.headers.get_list("set-cookie")) == 1
+    text = await text_of(client, "/jobs")
+    assert 'data-density="comfortable"' in text
+    assert 'value="compact" class="secondary small">Compact rows' in text
+    assert "2030-01-31 12:00:00 UTC" in text
+    assert (await client.post("/preferences", data={"density": "airy"})).status_code == 422
     assert (await client.post("/preferences", data={"clock": "sundial"})).status_code == 422
     assert (await client.post("/preferences", data={"clock": "utc", "theme": "pink"})).status_code == 422
     client.cookies.set("zone", "Europe/<b>")

@@ -52,7 +52,7 @@ from scheduler_api.services.views import JobsView, JobView, RunsView
 from scheduler_api.web import attention, bars, charts, filters, form, glance, heat, requests
 from scheduler_api.web.filters import named_views
 from scheduler_api.web.form import Typed
-from scheduler_api.web.themes import Theme
+from scheduler_api.web.looks import Density, Theme
 from scheduler_api.web.times import Times
 from scheduler_api.wording import jobs, notices
 
@@ -81,6 +81,7 @@ class Reader(NamedTuple):
     issuecount: int = 0
     """How many issues are open."""
     theme: Theme = Theme.SYSTEM
+    density: Density = Density.COMPACT
 
     def may(self, role: str, project: str | None = None) -> bool:
         """Whether what needs that role is shown: in a project; without one, in any."""

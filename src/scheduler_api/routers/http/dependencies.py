@@ -17,8 +17,8 @@ from scheduler_api.services.system import overview
 from scheduler_api.settings import Auth, Settings
 from scheduler_api.targets import Guard
 from scheduler_api.web.filters import address
+from scheduler_api.web.looks import Density, Theme, chosen_look
 from scheduler_api.web.pages import Pages, Reader
-from scheduler_api.web.themes import chosen_theme
 from scheduler_api.web.times import Times
 from scheduler_api.web.times import chosen as clock_of
 from scheduler_api.wording.notices import NAMES as NOTICES
@@ -169,8 +169,9 @@ async def _pages(request: Request) -> Pages:
     here = address(request.url.path, kept) if request.method == "GET" else "/jobs"
     principal: Principal | None = request.scope.get("principal")
     quotas: RequestQuotas = request.state.quotas
-    theme = chosen_theme(request.cookies.get("theme"))
-    reader = Reader(times, here, request.scope["mark"], principal, theme=theme)
+    theme = chosen_look(Theme.SYSTEM, request.cookies.get("theme"))
+    density = chosen_look(Density.COMPACT, request.cookies.get("density"))
+    reader = Reader(times, here, request.scope["mark"], principal, theme=theme, density=density)
     if principal is not None:
         shown, issues = chosen(request), request.state.open_issues
         reader = reader._replace(

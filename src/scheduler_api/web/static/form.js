@@ -36,25 +36,6 @@ form.addEventListener("input", (event) => {
 });
 ask();
 
-// Another job is found by its name: what is sent is its id.
-const upstream = document.getElementById("after_jobid");
-let finding;
-upstream?.addEventListener("input", () => {
-  clearTimeout(finding);
-  if (!upstream.value.trim() || /^\d+$/.test(upstream.value)) return;
-  finding = setTimeout(async () => {
-    const query = new URLSearchParams({ search: upstream.value, limit: "10", sort: "jobname" });
-    try {
-      const answer = await fetch(`/jobs?${query}`, { headers: { Accept: "application/json" } });
-      const found = answer.ok ? await answer.json() : [];
-      const options = found.map((job) => new Option(`${job.jobname} (${job.jobid})`, job.jobid));
-      document.getElementById("upstream").replaceChildren(...options);
-    } catch {
-      // It can be typed.
-    }
-  }, PAUSE);
-});
-
 // What looks like JSON is JSON, or is sent as text: the form says which, and what keeps it from being JSON.
 const body = document.getElementById("target_body");
 const said = document.getElementById("body-said");

@@ -1,6 +1,8 @@
 // Makes pages live. Without it every page and every action works just as well, by loading pages anew.
 import { find, follow, isHeld, refresh, show, signedOut } from "./live.js";
 import "./keys.js";
+import "./suggest.js";
+import "./views.js";
 
 const SECOND = 1000;
 const page = document.documentElement;

@@ -88,7 +88,9 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
 
 
 async def test_filters_are_kept_under_a_name(site: Site, page: Page) -> None:
-    await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *", "tags": ["shop"]})
+    await page.request.post(
+        "/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *", "tags": ["shop"]}
+    )
     await page.request.post("/jobs/1/run")
     views = page.get_by_role("navigation", name="Views")
     await page.goto("/logs?status=failed&name=night&limit=20")
@@ -143,6 +145,49 @@ async def test_rows_have_as_much_room_as_the_reader_wants(site: Site, page: Page
     assert comfortable is not None
     assert comfortable["height"] > 1.2 * compact["height"]
     await accessible(page)
+
+
+async def test_a_cron_expression_is_picked_or_typed(site: Site, page: Page) -> None:
+    await page.goto("/jobs?form=true")
+    await page.get_by_label("Name").fill("Picked")
+    await page.get_by_role("radio", name="Cron").check()
+    text = page.locator("#cron")
+    minute, hour = page.get_by_label("Minute", exact=True), page.get_by_label("Hour", exact=True)
+    day, month = page.get_by_label("Day of the month"), page.get_by_label("Month", exact=True)
+    await minute.select_option("every 15 minutes")
+    await hour.select_option("09")
+    await expect(text).to_have_value("*/15 9 * * *")
+    await day.select_option("last")
+    await expect(text).to_have_value("*/15 9 L * *")
+    # It would run on the days of either.
+    for name in ("Mon", "Tue", "Wed", "Thu", "Fri"):
+        await page.get_by_label(name, exact=True).check()
+    await expect(text).to_have_value("*/15 9 * * MON-FRI")
+    await expect(page.locator("#preview")).to_contain_text("09:15")
+    await accessible(page)
+    await text.fill("5,35 7 1 */2 sat-7")
+    await expect(minute).to_have_value("5,35")
+    await expect(day).to_have_value("1")
+    await expect(month).to_have_value("*/2")
+    assert [await page.get_by_label(name, exact=True).is_checked() for name in ("Fri", "Sat", "Sun")] == [
+        *(False, True, True)
+    ]
+    # What the pickers do not know stays.
+    await hour.select_option("every 6 hours")
+    await expect(text).to_have_value("5,35 */6 1 */2 sat-7")
+    await text.fill("@daily")
+    await expect(hour).to_have_value("0")
+    await hour.select_option("04")
+    await expect(text).to_have_value("0 4 * * *")
+    await text.fill("30 0 4 * * *")
+    await expect(hour).to_have_value("4")
+    await hour.select_option("05")
+    await expect(text).to_have_value("30 0 5 * * *")
+    await text.fill("0 4 * * MON#1")
+    await expect(page.get_by_label("Mon", exact=True)).to_be_checked(indeterminate=True)
+    await text.fill("0 4 * * *")
+    await page.get_by_role("button", name="Create job").click()
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Created Picked.")
 
 
 async def test_the_form_helps_while_one_types(site: Site, page: Page) -> None:

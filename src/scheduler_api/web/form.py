@@ -1,6 +1,7 @@
 """The form for a job: what it suggests, what it holds of a job, and where its messages stand."""
 
 import json
+from calendar import day_abbr, month_name
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,6 +69,23 @@ CRONS = {
     "0 9 * * MON-FRI": "at 09:00 on weekdays",
     "0 12 L * *": "at noon on the last day of the month",
 }
+#: What can be picked for each part of a cron expression but the last: the part, and what it means.
+CRON_PARTS = {
+    "Minute": {
+        "*": "every minute",
+        **{f"*/{step}": f"every {step} minutes" for step in (2, 5, 10, 15, 20, 30)},
+        **{str(minute): f":{minute:02}" for minute in range(60)},
+    },
+    "Hour": {
+        "*": "every hour",
+        **{f"*/{step}": f"every {step} hours" for step in (2, 3, 4, 6, 8, 12)},
+        "9-17": "09 to 17",
+        **{str(hour): f"{hour:02}" for hour in range(24)},
+    },
+    "Day of the month": {"*": "any", **{str(day): str(day) for day in range(1, 32)}, "L": "last"},
+    "Month": {"*": "any", **{str(number): name for number, name in enumerate(month_name) if name}},
+}
+WEEKDAYS = tuple(day_abbr)
 #: What is suggested for a target: what holds if nothing is said.
 TARGET = {
     "target_method": Method.POST.value,
@@ -88,6 +106,17 @@ PLAIN = (
     "retryfor",
     "heartbeattimeout",
 )
+#: What holds where a field of the form is left empty, and can be said in a word.
+DEFAULTS = {
+    name: " ".join(default) if isinstance(default, list) else str(default)
+    for prefix, model in (("", JobDraft), ("target_", Target))
+    for name, default in (
+        (f"{prefix}{name}", field.get_default(call_default_factory=True))
+        for name, field in model.model_fields.items()
+        if not field.is_required()
+    )
+    if default not in (None, [], {}, "", False, True)
+}
 YES_NO = {True: "true", False: "false"}
 
 

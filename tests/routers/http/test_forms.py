@@ -256,6 +256,18 @@ async def test_fields_of_another_kind_do_not_matter(client: AsyncClient) -> None
     assert set(re.findall(r'id="error-(\w+)"', response.text)) == {"cronstarttime"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "missing"), [("cron", "cron"), ("every", "interval"), ("after", "after_jobid")]
+)
+async def test_what_a_kind_of_schedule_needs_is_said_where_it_is_missing(
+    client: AsyncClient, kind: str, missing: str
+) -> None:
+    fields = {"jobname": "Kinds", "kind": kind, "startdate": "2030-01-01", "starttime": "10:00"}
+    response = await client.post("/jobs", data=fields, headers=HTML)
+    assert response.status_code == 422
+    assert re.findall(r'id="error-(\w+)"', response.text) == [missing]
+
+
 async def test_the_preview_of_an_edit_tells_what_it_changes(client: AsyncClient) -> None:
     jobid = await created(client, cron="30 2 * * *", repeat=True)
     fields = {"jobid": str(jobid), "kind": "cron", "cron": "30 3 * * *", "timezone": "UTC"}

@@ -228,6 +228,10 @@ def _values(fields: dict[str, str]) -> dict[str, Any]:
     if values.get("cron"):
         # A browser leaves out a box that is not ticked; a cron expression repeats by itself.
         values.setdefault("repeat", "true")
+    chosen = {"cron": "cron", "every": "interval"}.get(fields.get("kind", ""))
+    if chosen is not None:
+        # What was chosen and left empty is what is missing, and no start.
+        values.setdefault(chosen, "")
     for name, separators in (("exclude", SEPARATORS), ("calendars", SEPARATORS), ("tags", re.compile(","))):
         if name in values:
             values[name] = [part.strip() for part in separators.split(values[name]) if part.strip()]

@@ -56,7 +56,7 @@ async def test_a_creation_is_undone(page: Page) -> None:
     await _describe(page)
     await _create(page)
     await page.get_by_role("button", name="Undo").click()
-    await expect(page.locator("[data-part=notice]")).to_contain_text("Deleted job 1.")
+    await expect(page.locator("[data-part=notice]")).to_contain_text("Deleted Nightly report.")
 
 
 async def test_what_is_wrong_is_said_beside_its_field(page: Page) -> None:
@@ -85,6 +85,29 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
     await page.get_by_role("button", name="Pause job").click()
     await expect(page.locator("[data-part=state]")).to_contain_text("Holidays")
     assert not await is_active(site.database, 1)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_an_edit_and_a_deletion_are_undone(site: Site, new_page: NewPage, javascript: bool) -> None:
+    page = await new_page(javascript=javascript)
+    await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *"})
+    notice = page.locator("[data-part=notice]")
+    await page.goto("/jobs/1?form=true")
+    await page.locator("#cron").fill("0 3 * * *")
+    await page.get_by_role("button", name="Save").click()
+    await expect(notice).to_contain_text("Saved Nightly report.")
+    await expect(page.get_by_text("At 03:00 every day").first).to_be_visible()
+    await notice.get_by_role("button", name="Undo").click()
+    await expect(notice).to_contain_text("Undid the last edit of Nightly report.")
+    await expect(page.get_by_text("At 02:00 every day").first).to_be_visible()
+    await page.goto("/jobs/1#delete")
+    await page.get_by_role("button", name="Delete job").click()
+    await expect(notice).to_contain_text("Deleted Nightly report.")
+    await expect(page.locator("#job-1")).to_have_count(0)
+    await notice.get_by_role("button", name="Undo").click()
+    await expect(notice).to_contain_text("Restored Nightly report.")
+    await expect(page.locator("#job-1")).to_contain_text("Nightly report")
+    assert await is_active(site.database, 1)
 
 
 async def test_filters_are_kept_under_a_name(site: Site, page: Page) -> None:

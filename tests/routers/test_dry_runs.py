@@ -21,6 +21,7 @@ CHANGES: list[tuple[str, str, Any, int]] = [
     ("DELETE", "/jobs/1?history=remove", None, 204),
     ("POST", "/jobs/1/pause", {"reason": "Moving"}, 200),
     ("POST", "/jobs/2/resume", None, 200),
+    ("POST", "/jobs/3/restore", None, 200),
     ("POST", "/jobs/1/run", None, 202),
     ("POST", "/jobs/1/skip", None, 200),
     ("POST", "/jobs/1/backfill", {"since": "2020-01-01T00:00:00Z", "until": "2020-01-03T00:00:00Z"}, 200),
@@ -48,8 +49,10 @@ async def filled(client: AsyncClient) -> None:
         ("/jobs/2/pause", None),
         ("/jobs/2/secrets", None),
         ("/jobs/1/run", None),
+        ("/jobs", JOB),
     ]:
         assert (await client.post(path, json=body)).is_success
+    assert (await client.delete("/jobs/3")).is_success
     assert (await client.put("/limits/tag/fast", json={"limit": 9})).is_success
     assert (await client.put("/calendars/days", json={"days": ["2030-12-25"]})).is_success
 

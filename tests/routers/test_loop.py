@@ -317,6 +317,8 @@ WORST: dict[tuple[str, str], list[Ask]] = {
         *(of_json({"missed": "skip"}, jobid=jobid) for jobid in JOBS),
         *INVALID,
     ],
+    ("POST", "/jobs/{jobid:jobid}/restore"): [Ask((200,), jobid=jobid) for jobid in JOBS],
+    ("POST", "/jobs/{jobid:jobid}/undo"): [of_form({"version": "1"}, 303, 412), *BROKEN_FORM],
     ("POST", "/jobs/{jobid:jobid}/skip"): [Ask((200, 409), jobid=jobid) for jobid in JOBS],
     ("POST", "/jobs/{jobid:jobid}/run"): [Ask((202,)), EMPTY_FORM],
     ("POST", "/jobs/{jobid:jobid}/test"): both("", 200),

@@ -122,6 +122,7 @@ async def test_every_operation_is_documented_with_its_errors(app: FastAPI, clien
         "PATCH /jobs/{jobid}",
         "DELETE /jobs/{jobid}",
         "POST /jobs/{jobid}/pause",
+        "POST /jobs/{jobid}/restore",
         "POST /jobs/{jobid}/resume",
         "POST /jobs/{jobid}/run",
         "POST /jobs/{jobid}/skip",

@@ -59,6 +59,8 @@ class Model:
     """What was skipped ahead of its time, as rows tell of it."""
     backfilled: set[datetime] = field(default_factory=set)
     state: str = "active"
+    before: str = "active"
+    """The state before it was deleted."""
     runs: int = 0
     manual: int = 0
 
@@ -176,4 +178,12 @@ class Model:
     def delete(self, now: datetime) -> None:
         if self.state in {"active", "paused"}:
             self._write_off("deleted", (t for t in self.open() if t <= now))
-        self.state = "deleted"
+        self.before, self.state = self.state, "deleted"
+
+    def restore(self, now: datetime) -> None:
+        """It goes on as it was, from now; what was to come of it meanwhile is written off."""
+        if self.before == "completed" or not self.free():
+            self.state = "completed"
+            return
+        self._write_off("deleted", (t for t in self.open() if t <= now))
+        self.state = self.before if self.open() else "completed"

@@ -31,7 +31,7 @@ from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
 from scheduler_api.schedule.succession import MAX_COMPARED
 from scheduler_api.services.history import backfill, checks, explain
-from scheduler_api.services.jobs import actions, creating, editing, reading
+from scheduler_api.services.jobs import actions, creating, editing, reading, undoing
 from scheduler_api.services.runs import passes
 from tests.factories import ACTOR, CIPHER, empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules
@@ -251,11 +251,17 @@ class Machine(RuleBasedStateMachine):
         self.model.backfill(self.now, since, until, every=every)
 
     @precondition(exists)
-    @rule(sure=st.integers(0, 9))
+    @rule(sure=st.integers(0, 4))
     def delete(self, sure: int) -> None:
         if sure == 0:
             self.do(editing.delete, ACTOR, self.jobid, History.KEEP)
             self.model.delete(self.now)
+
+    @precondition(lambda self: self.model.state == "deleted")
+    @rule()
+    def restore(self) -> None:
+        self.do(undoing.restore, ACTOR, CIPHER, self.jobid)
+        self.model.restore(self.now)
 
     def row(self) -> Row:
         async def look(session: Session) -> Row:

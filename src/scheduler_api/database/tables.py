@@ -653,7 +653,7 @@ auditevent = Table(
         "'useradded', 'userchanged', 'userremoved', 'passwordset', 'linkmade', 'keyadded', 'keyrevoked', "
         "'projectadded', 'projectremoved', 'secretset', 'projectchanged', 'channeladded', 'channelchanged', "
         "'channelremoved', 'ruleadded', 'ruleremoved', 'acknowledged', 'redriven', 'muteadded', "
-        "'muteremoved', 'addresschanged', 'issueclosed')",
+        "'muteremoved', 'addresschanged', 'issueclosed', 'restored')",
         name="action",
     ),
     CheckConstraint("actor IN ('local', 'user', 'key', 'schedule')", name="actor"),

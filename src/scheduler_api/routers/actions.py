@@ -8,12 +8,18 @@ from scheduler_api.contracts.jobs.actions import Pause, Resume, RunOrder
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.routers.http.dependencies import ActorDep, ChangesDep, DelivererDep, PrincipalDep
+from scheduler_api.routers.http.dependencies import (
+    ActorDep,
+    ChangesDep,
+    CipherDep,
+    DelivererDep,
+    PrincipalDep,
+)
 from scheduler_api.routers.http.documentation import answers, back
 from scheduler_api.routers.http.parameters import IfMatch, JobId, tag
 from scheduler_api.routers.http.routes import StrictRoute
 from scheduler_api.routers.http.targets import seen_by
-from scheduler_api.services.jobs import actions
+from scheduler_api.services.jobs import actions, undoing
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -58,6 +64,28 @@ async def resume_job(
     Missed runs follow the job's misfire policy, or are skipped on request.
     """
     job = await changes.make(actions.resume, actor, jobid, order, version)
+    tag(response, job.version)
+    return seen_by(principal, job)
+
+
+@router.post(
+    "/jobs/{jobid:jobid}/restore",
+    responses=answers(400, 404, 408, 409, 412, 413, 415, 422, 503, headers=["ETag"]) | back("the job"),
+)
+async def restore_job(
+    jobid: JobId,
+    version: IfMatch,
+    changes: ChangesDep,
+    actor: ActorDep,
+    cipher: CipherDep,
+    principal: PrincipalDep,
+    response: Response,
+) -> Job:
+    """Bring back a deleted job whose history was kept: active, or paused if it was. Others stay as they are.
+
+    It goes on from now. Runs that were due while it was deleted are skipped, with the reason `deleted`.
+    """
+    job = await changes.make(undoing.restore, actor, cipher, jobid, version)
     tag(response, job.version)
     return seen_by(principal, job)
 

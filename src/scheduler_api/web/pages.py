@@ -46,6 +46,7 @@ from scheduler_api.database.access.sessions import SessionRow
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.history.upcoming import Listed, Window
+from scheduler_api.services.jobs import undoing
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 from scheduler_api.services.runs import monitoring
 from scheduler_api.services.views import JobsView, JobView, RunsView
@@ -121,8 +122,14 @@ class ChannelsView(NamedTuple):
     """What the rule that was typed would do."""
 
 
-def _names(found: Sequence[JobSummary]) -> dict[int, str]:
-    return {job.jobid: job.jobname for job in found}
+def _notice(view: JobView, query: Mapping[str, str]) -> notices.Notice | None:
+    """What was just done to a job; an edit with its way back."""
+    job = view.job.job
+    told = notices.notice(query, {job.jobid: job.jobname})
+    newest = view.changes[0] if view.changes else None
+    if "edited" in query and newest is not None and newest.action == "edited" and undoing.is_complete(newest):
+        return told and told._replace(undo=f"/jobs/{job.jobid}/undo", version=job.version)
+    return told
 
 
 def _failing(shown: JobWithLogs) -> Log | None:
@@ -182,10 +189,12 @@ class Pages:
         earlier: str | None,
         query: Mapping[str, str],
         limit: int,
+        names: Mapping[int, str],
     ) -> str:
         """The list of jobs with their newest runs, filters, and a notice of what was just done.
 
-        `further` leads on, and `earlier` is the place after which the page before it begins.
+        `further` leads on, and `earlier` is the place after which the page before it begins. `names` are
+        those of jobs that the notice tells of.
         """
         now, times = view.now, self._reader.times
         narrowed = filters.given(query, filters.OF_JOBS)
@@ -198,7 +207,7 @@ class Pages:
             count=view.found.matching,
             number=jobs.number(view.found.matching, MAX_COUNTED),
             further=further,
-            notice=notices.notice(query, _names(view.found.jobs)) if first else None,
+            notice=notices.notice(query, names) if first else None,
             first=first,
             tags=[(one, filters.address("/jobs", narrowed | kept | {"tag": one.tag})) for one in view.tags],
             paused=() if "pauseid" in narrowed else view.paused,
@@ -296,7 +305,7 @@ class Pages:
             "job.html",
             now=now,
             job=shown.job,
-            notice=notices.notice(query, {shown.job.jobid: shown.job.jobname}) if view.is_first else None,
+            notice=_notice(view, query) if view.is_first else None,
             logs=shown.logs,
             older=older,
             first=view.is_first,

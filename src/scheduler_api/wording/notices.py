@@ -17,10 +17,15 @@ class Notice(NamedTuple):
     """What the job is called."""
     undo: str | None = None
     """Where a form takes it back; None: it cannot be."""
+    version: int | None = None
+    """The version of the job that is taken back; None: whichever it has."""
 
 
 def notice(query: Mapping[str, str], names: Mapping[int, str]) -> Notice | None:
-    """What was just done. Only numbers are taken from the address; jobs are called by these names."""
+    """What was just done. Only numbers are taken from the address; jobs are called by these names.
+
+    That an edit can be undone only the page of its job can say.
+    """
     counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
     for name, (text, undo) in TO_JOBS.items():
         if name in counts:
@@ -40,11 +45,18 @@ def notice(query: Mapping[str, str], names: Mapping[int, str]) -> Notice | None:
     return Notice(f"Ran due jobs: {', '.join(parts)}." if parts else "No runs were due.")
 
 
+def jobid_of(query: Mapping[str, str]) -> int | None:
+    """Of which job there is something to tell; None: of none."""
+    return next((int(query[name]) for name in TO_JOBS if COUNT.fullmatch(query.get(name, ""))), None)
+
+
 #: What is done to a job, and what takes it back.
 TO_JOBS = {
     "created": ("Created", "delete"),
     "edited": ("Saved", None),
-    "deleted": ("Deleted", None),
+    "deleted": ("Deleted", "restore"),
+    "restored": ("Restored", "delete"),
+    "undone": ("Undid the last edit of", None),
     "paused": ("Paused", "resume"),
     "resumed": ("Resumed", "pause"),
     "started": ("Started", None),

@@ -16,7 +16,7 @@ ADVICE = {
     "invalid_input": "Correct the places that `errors` names, and send the request again.",
     "issue_is_over": "Nothing is left to acknowledge.",
     "issue_not_found": "Check the number. `GET /issues` lists the issues.",
-    "job_deleted": "The job is gone for changes and runs; its history is still there. Create a new job.",
+    "job_deleted": "Its history is there. `POST /jobs/{jobid}/restore` brings it back; or create a new job.",
     "job_has_followers": "Let the jobs that run after this one run after another, or delete them first.",
     "job_has_no_future": "The job is completed. Edit its schedule so that it has further runs.",
     "job_has_no_target": "Give the job a target first.",

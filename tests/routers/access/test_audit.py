@@ -121,6 +121,6 @@ async def test_who_is_erased_did_it_all_the_same(comes: Comes, database: Databas
 def test_every_action_is_a_word() -> None:
     words = {
         *("created", "edited", "paused", "resumed", "skipped", "deleted", "repaired"),
-        *("started", "backfilled", "retried", "cancelled", "acknowledged"),
+        *("restored", "started", "backfilled", "retried", "cancelled", "acknowledged"),
     }
     assert {action.value for action in ChangeAction if action not in ACTIONS} == words

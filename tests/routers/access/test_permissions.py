@@ -87,6 +87,8 @@ TABLE = """
     POST /jobs/bulk operator
     POST /jobs/{jobid}/run operator
     POST /jobs/{jobid}/pause operator
+    POST /jobs/{jobid}/restore editor
+    POST /jobs/{jobid}/undo editor
     POST /jobs/{jobid}/resume operator
     POST /jobs/{jobid}/skip operator
     POST /jobs/{jobid}/backfill operator

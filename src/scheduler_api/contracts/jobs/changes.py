@@ -22,6 +22,7 @@ class ChangeAction(StrEnum):
     RESUMED = "resumed"
     SKIPPED = "skipped"
     DELETED = "deleted"
+    RESTORED = "restored"
     REPAIRED = "repaired"
     STARTED = "started"
     BACKFILLED = "backfilled"

@@ -46,10 +46,25 @@ RESUME = Statement(
         | {"active": bindparam("active"), "watchedfrom": bindparam("now"), "version": job.c.version + 1}
     )
 )
+# That a job was paused, and why, it is still when it comes back.
 BURY = Statement(
     update(job)
     .where(job.c.jobid == any_(bindparam("jobids")))
-    .values(NOT_PAUSED | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1})
+    .values(
+        dict.fromkeys(("pauseduntil", "pauseid", "resumefrom"))
+        | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1}
+    )
+)
+# What runs after another job has nothing to make up for of the time before.
+RESTORE = Statement(
+    """
+    UPDATE job
+    SET deletedat = NULL, active = :active, version = version + 1, watchedfrom = :now,
+        pausedat = CASE WHEN :paused THEN pausedat END, pausereason = CASE WHEN :paused THEN pausereason END,
+        resumefrom = CASE WHEN :paused THEN CAST(:first AS timestamptz) END,
+        validfrom = CASE WHEN afterjobid IS NULL THEN validfrom ELSE :now END
+    WHERE jobid = :jobid
+    """
 )
 FOLLOWED = Statement(
     select(job.c.afterjobid)
@@ -101,6 +116,14 @@ async def resume(session: Session, now: datetime, jobids: Sequence[int], *, acti
 async def bury(session: Session, now: datetime, jobids: Sequence[int]) -> None:
     """Mark jobs as deleted; their history stays."""
     await session.all(BURY, now=now, jobids=jobids)
+
+
+async def restore(
+    session: Session, now: datetime, jobid: int, *, active: bool, paused: bool, first: datetime | None
+) -> None:
+    """Bring a deleted job back; one that is `paused` goes on with `first` when it is resumed."""
+    given = {"active": active, "paused": paused, "first": first}
+    await session.all(RESTORE, now=now, jobid=jobid, **given)
 
 
 async def followed(session: Session, jobids: Sequence[int]) -> set[int]:

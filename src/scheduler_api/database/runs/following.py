@@ -20,7 +20,7 @@ LOCK_JOBS = Statement(
 )
 _IDLE = f"""
     jobid = ANY(:jobids) AND afterjobid IS NULL
-    AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL) AND NOT EXISTS (
+    AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL AND deletedat IS NULL) AND NOT EXISTS (
         SELECT FROM joblog
         WHERE {LIVE} AND jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
     )

@@ -33,8 +33,11 @@ TALLY = Statement(
     WITH seen AS (
         SELECT log.logid, log.scheduledfor, log.status, log.reason, log.runs, log.cause, log.attempt,
                log.startedat, log.finishedat, log.kind, log.host, sent.outcomes,
-               job.deletedat, job.kind AS jobkind, job.host AS jobhost
+               job.deletedat, job.kind AS jobkind, job.host AS jobhost, restored.at AS restoredat
         FROM job JOIN joblog AS log USING (jobid)
+        CROSS JOIN (
+            SELECT max(at) AS at FROM auditevent WHERE jobid = :jobid AND action = 'restored'
+        ) AS restored
         LEFT JOIN LATERAL (
             SELECT array_agg(outcome) AS outcomes FROM logattempt
             WHERE logattempt.logid = log.logid AND logattempt.day = log.day AND log.kind = 'http'
@@ -51,7 +54,8 @@ TALLY = Statement(
                  AND finishedat > :targeted THEN 'uncalled'
             WHEN status = 'failed' AND 'finished' = ANY(outcomes) THEN 'contradicted'
             WHEN status = 'skipped' AND reason <> 'deleted' AND outcomes IS NOT NULL THEN 'sent'
-            WHEN status = 'skipped' AND reason = 'deleted' AND deletedat IS NULL THEN 'deleted'
+            WHEN status = 'skipped' AND reason = 'deleted' AND deletedat IS NULL
+                 AND finishedat > coalesce(restoredat, '-infinity') THEN 'deleted'
             WHEN status = 'pending' AND attempt = 1 AND host IS DISTINCT FROM jobhost THEN 'elsewhere'
         END AS fault
         FROM seen

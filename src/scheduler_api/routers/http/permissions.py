@@ -97,6 +97,8 @@ _NEEDED: dict[Role | None, str] = {
         DELETE /jobs/{jobid}
         POST /jobs/{jobid}/edit
         POST /jobs/{jobid}/delete
+        POST /jobs/{jobid}/restore
+        POST /jobs/{jobid}/undo
         POST /jobs/{jobid}/spread
         POST /jobs/{jobid}/test
         GET /jobs/{jobid}/monitor

@@ -38,6 +38,7 @@ from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
 from scheduler_api.services.system import health
 from scheduler_api.web.form import Typed
+from scheduler_api.wording.notices import jobid_of
 
 router = BrowserRouter()
 own_router = form_router()
@@ -71,7 +72,12 @@ async def jobs_page(
     further = None if last is None else link_next(request, response, cursor=cursor_of(place.sort, last))
     before = view.bearings and view.bearings.before
     earlier = None if before is None else cursor_of(place.sort, before)
-    return await aside(pages.jobs, view, further, earlier, request.query_params, size)
+    told = jobid_of(request.query_params)
+    known = {} if told is None else await database.read(reading.names, [told])
+    names = {
+        one.jobid: one.jobname for one in known.values() if principal.roles.may(Role.VIEWER, one.project)
+    }
+    return await aside(pages.jobs, view, further, earlier, request.query_params, size, names)
 
 
 @router.form("/jobs")

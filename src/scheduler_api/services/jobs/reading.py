@@ -33,6 +33,7 @@ VERSIONED = {
     ChangeAction.RESUMED,
     ChangeAction.SKIPPED,
     ChangeAction.DELETED,
+    ChangeAction.RESTORED,
 }
 
 

@@ -6,12 +6,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from time import monotonic
 from typing import Any
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select, text
 
 from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.ciphers import Cipher
-from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import PARTITIONED, job, joblog
@@ -181,11 +179,36 @@ async def execute(database: Database, statement: str, **values: Any) -> None:
         await connection.execute(text(statement), values)
 
 
+#: By all that the logs say; in what order runs ended is known by when.
+SUM_UP_JOBS = """
+    WITH began AS (
+        SELECT jobid, max(startedat) AS lastrun, max(runs) FILTER (WHERE cause = 'schedule') AS runs,
+               max(finishedat) FILTER (WHERE status = 'finished') AS lastsuccess
+        FROM joblog GROUP BY jobid
+    ), failing AS (
+        SELECT jobid, count(*) AS failures, min(finishedat) AS since
+        FROM joblog JOIN began USING (jobid)
+        WHERE status = 'failed' AND finishedat > coalesce(began.lastsuccess, '-infinity') GROUP BY jobid
+    )
+    UPDATE job SET lastrun = began.lastrun, runs = coalesce(began.runs, 0), lastsuccess = began.lastsuccess,
+        laststatus = CASE WHEN since IS NOT NULL THEN CAST('failed' AS logstatus)
+                          WHEN began.lastsuccess IS NOT NULL THEN 'finished' END,
+        failures = coalesce(failing.failures, 0), failingsince = since
+    FROM began LEFT JOIN failing USING (jobid) WHERE job.jobid = began.jobid
+"""
+SUM_UP_LIVE = """
+    UPDATE joblog SET lastrun = job.lastrun, laststatus = job.laststatus, failures = job.failures,
+                      failingsince = job.failingsince, lastsuccess = job.lastsuccess
+    FROM job
+    WHERE joblog.jobid = job.jobid AND day = 'infinity'
+      AND cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)
+"""
+
+
 async def sum_up(database: Database) -> None:
     """Let jobs say of their runs what the logs say that a test has put into the table."""
-    filled = ScriptDirectory.from_config(migrations.configuration()).get_revision("0015").module
-    await execute(database, filled.FILL_JOBS)
-    await execute(database, filled.FILL_LIVE)
+    await execute(database, SUM_UP_JOBS)
+    await execute(database, SUM_UP_LIVE)
 
 
 async def until_it_waits_or_ends(database: Database, task: asyncio.Task[Any]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from scheduler_api.contracts.jobs.actions import Resume
 from scheduler_api.database import migrations, versions
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
@@ -23,9 +22,7 @@ from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import ReplicasInTheWay, SchemaMismatch
-from scheduler_api.services.history import checks
-from scheduler_api.services.jobs import actions, reading
-from tests.factories import ACTOR, add_job, until_it_waits_or_ends
+from tests.factories import add_job, until_it_waits_or_ends
 from tests.servers import Server
 
 #: A part of history: those that there are depend on the day.
@@ -122,6 +119,15 @@ async def test_a_newer_schema_is_refused_if_it_is_for_newer_code_only(fresh: Dat
         await migrations.require_current(fresh)
 
 
+async def test_a_schema_of_before_the_first_release_is_refused(fresh: Database) -> None:
+    await migrations.migrate(fresh)
+    async with fresh.transactional.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0045'"))
+    assert not await migrations.migrate(fresh)
+    with pytest.raises(SchemaMismatch, match=r"is at 0045; .* before the first release"):
+        await migrations.require_current(fresh)
+
+
 async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
     fresh: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,63 +147,6 @@ async def test_a_migration_gives_way_to_a_table_in_use_and_tries_again(
         assert not migrating.done()
         await reader.rollback()
     assert await migrating
-
-
-async def test_what_the_first_schema_held_is_kept_and_adds_up(fresh: Database) -> None:
-    await alembic_runs(fresh, "upgrade", "0001")
-    async with fresh.transactional.begin() as connection:
-        for statement in (
-            "INSERT INTO job (jobname, startdate, starttime, repeat, interval, active) VALUES"
-            " ('Hourly', '2030-01-31', '08:00', true, 3600, true),"
-            " ('Once', '2030-01-31', '08:00', false, NULL, false),"
-            " ('Created inactive', '2030-01-31', '08:00', true, 60, false)",
-            "INSERT INTO joblog (jobid, scheduledfor, status, missed, finishedat) VALUES"
-            " (1, '2030-01-31 08:00Z', 'finished', 3, now()), (2, '2030-01-31 08:00Z', 'finished', 0, now())",
-            "INSERT INTO joblog (jobid, scheduledfor, nextrun) VALUES"
-            " (1, '2030-01-31 12:00Z', '2030-01-31 12:00Z')",
-        ):
-            await connection.execute(text(statement))
-    assert await migrations.migrate(fresh)
-    reports = [await fresh.snapshot(checks.check_job, jobid) for jobid in (1, 2, 3)]
-    assert [report.clean for report in reports] == [True, True, True], reports
-    assert [report.accounted for report in reports] == [4, 1, 0]
-    shown = [await fresh.read(reading.get, jobid) for jobid in (1, 2, 3)]
-    assert [job.state for job in shown] == ["active", "completed", "paused"]
-    resumed = await fresh.transact(actions.resume, ACTOR, 3, Resume())
-    assert (resumed.state, resumed.nextrun) == ("active", datetime(2030, 1, 31, 8, tzinfo=UTC))
-    await alembic_runs(fresh, "downgrade", "0001")
-    await alembic_runs(fresh, "upgrade", "head")
-
-
-async def test_a_renamed_field_of_a_target_is_renamed_wherever_targets_are_kept(fresh: Database) -> None:
-    """Jobs, their changes, and the answers to requests that may be repeated; and back."""
-    await alembic_runs(fresh, "upgrade", "0008")
-    target = '{"url": "https://example.com/", "silence": 900}'
-    kept = (
-        "SELECT target FROM job UNION ALL SELECT before -> 'target' FROM jobchange"
-        " UNION ALL SELECT after -> 'target' FROM jobchange"
-        " UNION ALL SELECT CAST(answer AS jsonb) -> 'target' FROM idempotencykey"
-    )
-    async with fresh.transactional.begin() as connection:
-        for statement in (
-            "INSERT INTO job (jobname, cron, repeat, active, pausedat, createdat, validfrom, target, host)"
-            f" VALUES ('Daily', '0 9 * * *', true, false, now(), now(), now(), '{target}', 'example.com')",
-            "INSERT INTO jobchange (jobid, at, action, before, after)"
-            " VALUES (1, now(), 'edited', CAST('{\"target\": {\"silence\": 300}}' AS jsonb),"
-            ' CAST(\'{"target": {"silence": 900}}\' AS jsonb))',
-            "INSERT INTO idempotencykey (key, digest, at, answer)"
-            f" VALUES ('key', '', now(), '{{\"target\": {target}}}')",
-        ):
-            await connection.exec_driver_sql(statement)
-    for command, revision, name, other in (
-        ("upgrade", "0009", "heartbeattimeout", "silence"),
-        ("downgrade", "0008", "silence", "heartbeattimeout"),
-    ):
-        await alembic_runs(fresh, command, revision)
-        async with fresh.transactional.connect() as connection:
-            found = (await connection.execute(text(kept))).scalars().all()
-        assert sorted(one[name] for one in found) == [300, 900, 900, 900]
-        assert not any(other in one for one in found)
 
 
 @pytest.fixture
@@ -223,7 +172,7 @@ def add_migration(folder: Path, ahead: int, upgrade: str, **constants: Any) -> s
     revision, before = f"{versions.VERSION + ahead:04}", f"{versions.VERSION + ahead - 1:04}"
     lines = [
         "from alembic import op",
-        "from scheduler_api.database.upgrading import build_index, outdate",
+        "from scheduler_api.database.upgrading import build_index, build_index_of_parts, outdate",
         f"revision, down_revision, branch_labels, depends_on = {revision!r}, {before!r}, None, None",
         *(f"{name} = {value!r}" for name, value in constants.items()),
         "def upgrade():",
@@ -373,41 +322,59 @@ async def test_what_older_code_has_begun_to_write_is_written_first(
     assert await migrating
 
 
-async def test_an_index_of_a_table_in_parts_is_complete(fresh: Database) -> None:
-    await alembic_runs(fresh, "upgrade", "0022")
-    async with fresh.transactional.begin() as connection:
-        await connection.execute(
-            text(
-                "CREATE TABLE joblog_20300131 PARTITION OF joblog"
-                " FOR VALUES FROM ('2030-01-31') TO ('2030-02-01')"
-            )
-        )
-        # Left behind by one that was broken off.
-        await connection.execute(text("CREATE INDEX joblog_live_asked_idx ON joblog_live (host)"))
-        await connection.execute(
-            text("CREATE INDEX ix_joblog_asked ON ONLY joblog (logid) WHERE cause <> 'schedule'")
-        )
-        await connection.execute(
-            text("CREATE INDEX joblog_20300131_own ON joblog_20300131 (logid) WHERE cause <> 'schedule'")
-        )
-        await connection.execute(text("ALTER INDEX ix_joblog_asked ATTACH PARTITION joblog_20300131_own"))
+async def test_an_index_of_a_table_in_parts_is_complete(fresh: Database, versions_folder: Path) -> None:
     await migrations.migrate(fresh)
+    async with fresh.transactional.begin() as connection:
+        for statement in (
+            "CREATE TABLE joblog_20300131 PARTITION OF joblog"
+            " FOR VALUES FROM ('2030-01-31') TO ('2030-02-01')",
+            # Left behind by one that was broken off.
+            "CREATE INDEX joblog_live_more_idx ON joblog_live (host)",
+            "CREATE INDEX ix_joblog_more ON ONLY joblog (logid) WHERE cause <> 'schedule'",
+            "CREATE INDEX joblog_20300131_own ON joblog_20300131 (logid) WHERE cause <> 'schedule'",
+            "ALTER INDEX ix_joblog_more ATTACH PARTITION joblog_20300131_own",
+        ):
+            await connection.execute(text(statement))
+    steps = """build_index_of_parts("ix_joblog_more", "joblog", "(logid) WHERE cause <> 'schedule'")"""
+    add_migration(versions_folder, 1, steps)
+    assert await migrations.migrate(fresh)
     async with fresh.transactional.begin() as connection:
         broken = await connection.scalars(
             text("SELECT CAST(indexrelid AS regclass)::text FROM pg_index WHERE NOT indisvalid")
         )
         assert list(broken) == []
         children = text("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(:name)")
-        names = ("joblog", "ix_joblog_asked")
+        names = ("joblog", "ix_joblog_more")
         counts = [(await connection.scalars(children, {"name": name})).one() for name in names]
         assert len({*counts}) == 1, counts
 
 
-async def test_without_the_extension_a_search_finds_the_same(fresh: Database) -> None:
-    await alembic_runs(fresh, "upgrade", "0022")
-    async with fresh.transactional.begin() as connection:
-        await connection.execute(text("DROP EXTENSION pg_trgm"))
-    await migrations.migrate(fresh)
-    await add_job(fresh, jobname="Nightly report", tags=["finance"])
-    asked = await fresh.read(lists.lookup, JobFilter(search="nanc", name="REPORT"))
-    assert await fresh.read(lists.count, asked) == 1
+@pytest.fixture
+async def unprivileged(fresh: Database, unmigrated: URL) -> AsyncIterator[Database]:
+    """The same database for somebody who may add tables to it, and no extension."""
+    name = unmigrated.database
+
+    async def order(*statements: str) -> None:
+        async with fresh.transactional.begin() as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+
+    await order(
+        f"CREATE ROLE {name}",
+        f"GRANT USAGE, CREATE ON SCHEMA public TO {name}",
+        f"ALTER DATABASE {name} SET role = '{name}'",
+    )
+    database = Database(unmigrated, name="unprivileged", pool=PoolOptions(2, 0, 30.0))
+    yield database
+    await database.close()
+    await order(f"ALTER DATABASE {name} RESET role", f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+async def test_without_the_extension_a_search_finds_the_same(unprivileged: Database) -> None:
+    assert await migrations.migrate(unprivileged)
+    async with unprivileged.transactional.connect() as connection:
+        there = text("SELECT count(*) FROM pg_class WHERE relname = 'ix_job_words'")
+        assert (await connection.execute(there)).scalar_one() == 0
+    await add_job(unprivileged, jobname="Nightly report", tags=["finance"])
+    asked = await unprivileged.read(lists.lookup, JobFilter(search="nanc", name="REPORT"))
+    assert await unprivileged.read(lists.count, asked) == 1

@@ -84,6 +84,8 @@ async def require_current(database: Database) -> None:
     known = {script.revision for script in _scripts().walk_revisions()}
     if have is None or have in known:
         raise SchemaMismatch(f"{what} Run `scheduler-api migrate`, or set SCHEDULER_AUTO_MIGRATE=true.")
+    if have < min(known):
+        raise SchemaMismatch(f"{what} It is from before the first release: begin with an empty database.")
     raise SchemaMismatch(f"{what} A newer version of the service has been here: run that one.")
 
 

@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 + 
 # Tests start a hundred processes: each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs mutants explore chaos trial bench bench-size screenshots fmt lock clean
+.PHONY: help run test check docs dist mutants explore chaos trial bench bench-size soak screenshots fmt lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 docs: $(VENV)/.dev ## Build the documentation site into site/; a broken link is an error
 	$(BIN)/zensical build --strict --clean
 
+dist: $(VENV)/.dev ## Build the wheel of the service and that of its Python client into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory $(CURDIR)/dist
+	cd clients/python && $(abspath $(BIN))/python -m hatchling build --directory $(CURDIR)/dist
+
 fmt: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -65,6 +70,9 @@ bench: $(VENV)/.dev ## Measure speed, as ratios within one run (about 30 minutes
 
 bench-size: $(VENV)/.dev ## Measure every list and page among a million jobs (some 5 minutes, 6 GB of disk)
 	$(BIN)/python -m benchmarks size
+
+soak: $(VENV)/.dev ## Let two replicas make a thousand calls a minute for two hours, and see that they stay as they were
+	$(BIN)/python -m benchmarks soak
 
 screenshots: $(VENV)/.dev ## Take pictures of all pages, into docs/screenshots (needs Chromium)
 	$(BIN)/python -m scripts.screenshots

@@ -89,7 +89,9 @@ def test_every_picture_in_the_docs_is_there() -> None:
 def test_every_file_that_the_docs_name_is_there() -> None:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     folders = [
-        folder for name in ("src", "tests", "scripts", "examples") for folder in (ROOT / name).rglob("*.py")
+        folder
+        for name in ("src", "tests", "scripts", "examples", "alembic")
+        for folder in (ROOT / name).rglob("*.py")
     ]
     files = [f"/{path.relative_to(ROOT)}" for path in folders]
     for page in pages:

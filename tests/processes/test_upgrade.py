@@ -1,14 +1,17 @@
 """From one version to the next without a pause, and back: replicas of both, one database, a balancer.
 
-The next version is the present code with two more migrations: one that adds a column, fills it and builds an
-index, and one that takes away what only the present code uses.
+The last release and the present code; the present code and a next version. That has more migrations: one adds
+a column, one fills it and builds an index, and one takes away what only the present code uses.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -19,6 +22,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import versions
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import checks
 from tests import pooler
@@ -70,6 +74,20 @@ def successor(tmp_path: Path) -> Path:
         path = tmp_path / "alembic" / "versions" / f"{number:04}_next.py"
         path.write_text(HEAD.format(own=number, before=number - 1) + text.format(own=NEXT))
     return tmp_path
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """The code of the last release."""
+    commit = Path(__file__).with_name("last-release").read_text().strip()
+    git = ["git", "-C", str(ROOT)]
+    if subprocess.run([*git, "cat-file", "-e", commit], capture_output=True, check=False).returncode:
+        pytest.skip(f"The last release, {commit}, is not in this checkout: fetch its history.")
+    packed = tmp_path / "released.tar"
+    subprocess.run([*git, "archive", "--output", str(packed), commit, "src", "alembic"], check=True)
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path / "released", filter="data")
+    return tmp_path / "released"
 
 
 def own(code: Path, url: URL) -> dict[str, str]:
@@ -160,20 +178,31 @@ async def replicas(scratch: URL) -> AsyncIterator[Replicas]:
     await replicas.close()
 
 
+@contextlib.asynccontextmanager
+async def at_work(replicas: Replicas) -> AsyncIterator[None]:
+    """While the balancer sends work."""
+    working = asyncio.create_task(replicas.work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        (ended,) = await asyncio.gather(working, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError), ended
+
+
 async def more(receiver: Receiver) -> None:
     """Wait until work goes on."""
     async with asyncio.timeout(PATIENCE):
         await receiver.arrived(len(receiver.requests) + JOBS)
 
 
-async def test_versions_change_while_work_goes_on(
-    fresh: Database, scratch: URL, successor: Path, replicas: Replicas, receiver: Receiver
-) -> None:
-    now = await scalar(fresh, "SELECT clock_timestamp()")
+async def add_jobs(database: Database, receiver: Receiver) -> None:
+    """Jobs that call each second."""
+    now = await scalar(database, "SELECT clock_timestamp()")
     due = now.replace(microsecond=0) + timedelta(seconds=1)
     for _ in range(JOBS):
         await add_job(
-            fresh,
+            database,
             due=due,
             interval=1,
             startdate=due.date(),
@@ -183,9 +212,60 @@ async def test_versions_change_while_work_goes_on(
             overlap=True,
             target={"url": receiver.url, "retries": 3, "backoff": 1},
         )
-    first, second = await replicas.add(ROOT), await replicas.add(ROOT)
-    working = asyncio.create_task(replicas.work())
+
+
+async def settled(database: Database, replicas: Replicas) -> None:
+    """Nothing was refused, nothing lost or doubled, and each call has its attempt."""
+    assert replicas.wrong == []
+    assert replicas.statuses.total() > 50
+    for jobid in range(1, JOBS + 1):
+        report = await database.snapshot(checks.check_job, jobid)
+        assert report.clean, report.findings
+    silent = (
+        "SELECT logid FROM joblog WHERE status = 'finished' AND NOT EXISTS (SELECT FROM logattempt"
+        " WHERE logattempt.logid = joblog.logid AND outcome = 'finished')"
+    )
+    assert await rows(database, silent) == []
+
+
+async def test_the_last_release_and_this_version_share_the_work(
+    unmigrated: URL, released: Path, receiver: Receiver
+) -> None:
+    database = Database(unmigrated, name="upgrade", pool=PoolOptions(4, 0, 5.0))
+    replicas = Replicas(unmigrated)
     try:
+        first, second = await replicas.add(released), await replicas.add(released)
+        await add_jobs(database, receiver)
+        async with at_work(replicas):
+            await more(receiver)
+            # This version comes, and brings what it needs.
+            third = await replicas.add(ROOT)
+            assert await version(database) >= versions.VERSION - 1
+            await more(receiver)
+            await replicas.drop(first, signal.SIGKILL)
+            await more(receiver)
+            # And back.
+            fourth = await replicas.add(released)
+            await replicas.drop(third, signal.SIGKILL)
+            await more(receiver)
+            # And forward, for good.
+            fifth = await replicas.add(ROOT)
+            await replicas.drop(second, signal.SIGTERM)
+            await replicas.drop(fourth, signal.SIGTERM)
+            await more(receiver)
+        await replicas.drop(fifth, signal.SIGTERM)
+        await settled(database, replicas)
+    finally:
+        await replicas.close()
+        await database.close()
+
+
+async def test_versions_change_while_work_goes_on(
+    fresh: Database, scratch: URL, successor: Path, replicas: Replicas, receiver: Receiver
+) -> None:
+    await add_jobs(fresh, receiver)
+    first, second = await replicas.add(ROOT), await replicas.add(ROOT)
+    async with at_work(replicas):
         await more(receiver)
         # The next version comes: it adds what it needs, and takes away nothing that others use.
         third, sixth = await asyncio.gather(replicas.add(successor), replicas.add(successor))
@@ -216,21 +296,8 @@ async def test_versions_change_while_work_goes_on(
         assert code != 0
         assert b"A newer version of the service has been here" in told
         await more(receiver)
-    finally:
-        working.cancel()
-        (ended,) = await asyncio.gather(working, return_exceptions=True)
-    assert isinstance(ended, asyncio.CancelledError), ended
     await replicas.drop(fifth, signal.SIGTERM)
-    assert replicas.wrong == []
-    assert replicas.statuses.total() > 50
-    for jobid in range(1, JOBS + 1):
-        report = await fresh.snapshot(checks.check_job, jobid)
-        assert report.clean, report.findings
-    silent = (
-        "SELECT logid FROM joblog WHERE status = 'finished' AND NOT EXISTS (SELECT FROM logattempt"
-        " WHERE logattempt.logid = joblog.logid AND outcome = 'finished')"
-    )
-    assert await rows(fresh, silent) == []
+    await settled(fresh, replicas)
 
 
 async def version(database: Database) -> int:

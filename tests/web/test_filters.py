@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler_api.routers.http.paging import with_offset
+from scheduler_api.routers.http.instants import with_offset
 from scheduler_api.web import filters
 
 

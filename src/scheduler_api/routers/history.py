@@ -13,13 +13,8 @@ from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, SettingsDep
 from scheduler_api.routers.http.documentation import answers
-from scheduler_api.routers.http.paging import (
-    AtInstant,
-    BeforeDay,
-    PerformanceOrder,
-    UntilDay,
-    link_next,
-)
+from scheduler_api.routers.http.instants import AtInstant, BeforeDay, UntilDay
+from scheduler_api.routers.http.paging import PerformanceOrder, link_next
 from scheduler_api.routers.http.parameters import LIST_LIMIT, Cursor, DryRun, JobId, Limit
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.routes import StrictRoute

@@ -1,14 +1,11 @@
 """Filters, orders and places of lists, as queries write them."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import AfterValidator, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
 
 from scheduler_api.actors import ActorKind
 from scheduler_api.contracts.access.audit import OBJECTS, AuditObject
@@ -17,7 +14,7 @@ from scheduler_api.contracts.history.performance import PerformanceSort
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.contracts.runs.logs import LogCause, LogSort, LogStatus
-from scheduler_api.contracts.values import MAX_ID, CalendarDate, Instant
+from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.access.projects import project_of_job
 from scheduler_api.database.alerts.issues import IssueFilter
 from scheduler_api.database.jobs.changes import ChangeFilter
@@ -26,15 +23,11 @@ from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.ordered import ListOrder, RunPlace
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.dependencies import DatabaseDep, times_of
-from scheduler_api.routers.http.forms import LOCAL
+from scheduler_api.routers.http.instants import UntilInstant, query_instant, with_offset
 from scheduler_api.routers.http.routes import wants_page
 from scheduler_api.routers.http.scope import ProjectsDep
-from scheduler_api.schedule import is_zone
 from scheduler_api.services.jobs.reading import MAX_COUNTED
 
-INSTANT, CALENDAR_DATE = TypeAdapter(Instant), TypeAdapter(CalendarDate)
-#: A week and what it is compared with lie between them.
-OLDEST, NEWEST = date(1970, 3, 1), date(9000, 1, 1)
 #: No job is called so.
 NO_JOB = 0
 #: More than any run takes.
@@ -282,91 +275,7 @@ ChangeFilterDep = Annotated[ChangeFilter, Depends(_change_filter)]
 """What of everything that was done a query asks for."""
 
 
-def _known_zone(name: str) -> str:
-    if not is_zone(name):
-        raise PydanticCustomError("zone", "Must be a known time zone.")
-    return name
-
-
-OfZone = Annotated[
-    Annotated[str, AfterValidator(_known_zone)] | None,
-    Query(
-        max_length=100, description="The time zone of times without an offset.", examples=["Europe/Berlin"]
-    ),
-]
-
-
-async def _at(
-    at: Annotated[
-        str,
-        Query(
-            max_length=40,
-            description="The instant, in RFC 3339 with an offset, or without one in `zone`.",
-            examples=["2026-11-01T02:30:00+01:00"],
-        ),
-    ],
-    zone: OfZone = None,
-) -> datetime:
-    return query_instant("at", at if zone is None else with_offset(at, zone))
-
-
-AtInstant = Annotated[datetime, Depends(_at)]
-
-
-async def _before_day(
-    before: Annotated[
-        str | None,
-        Query(max_length=10, description="Only days before this one (YYYY-MM-DD).", examples=["2030-06-02"]),
-    ] = None,
-) -> date:
-    return date.max if before is None else _query_day("before", before)
-
-
-async def _until_day(
-    until: Annotated[
-        str | None,
-        Query(
-            max_length=10,
-            description="The day after the week (YYYY-MM-DD); without it, the week ends today.",
-            examples=["2030-06-03"],
-        ),
-    ] = None,
-) -> date | None:
-    if until is None:
-        return None
-    day = _query_day("until", until)
-    if not OLDEST <= day <= NEWEST:
-        raise InvalidInput(FieldError(("?until",), f"Must lie between {OLDEST} and {NEWEST}."))
-    return day
-
-
-def _query_day(name: str, text: str) -> date:
-    try:
-        day: date = CALENDAR_DATE.validate_python(text)
-    except ValidationError as error:
-        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
-    return day
-
-
-UntilDay = Annotated[date | None, Depends(_until_day)]
-"""The day after a week."""
 PerformanceOrder = Annotated[PerformanceSort, Query(description="The order, highest first.")]
-
-
-BeforeDay = Annotated[date, Depends(_before_day)]
-"""Before which day a list of days begins."""
-
-
-async def _until(
-    until: Annotated[
-        str | None,
-        Query(max_length=40, description="How far to look ahead (RFC 3339): a day by default, 7 at most."),
-    ] = None,
-) -> datetime | None:
-    return None if until is None else query_instant("until", until)
-
-
-UntilInstant = Annotated[datetime | None, Depends(_until)]
 
 
 class Ahead(NamedTuple):
@@ -472,25 +381,3 @@ def tell_count(response: Response, count: int, *, is_all: bool) -> None:
     """Say how many there are in a list, or that there are more than are counted."""
     response.headers["Total-Count"] = str(min(count, MAX_COUNTED))
     response.headers["Total-Count-Complete"] = str(is_all).lower()
-
-
-def with_offset(text: str, zone: str = "UTC") -> str:
-    """A date with a time of a browser, on the clocks of `zone`, as an instant; all else as it is."""
-    if not LOCAL.fullmatch(text):
-        return text
-    try:
-        instant = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return text
-    return f"{instant:%Y-%m-%dT%H:%M:%S}Z"
-
-
-def query_instant(name: str, text: str) -> datetime:
-    """An instant that a query gives. Raises InvalidInput."""
-    # In a query, the plus of an offset that was not encoded arrives as a blank.
-    text = text if text[10:11] == " " else text.replace(" ", "+")
-    try:
-        instant: datetime = INSTANT.validate_python(text)
-    except ValidationError as error:
-        raise InvalidInput(FieldError((f"?{name}",), error.errors()[0]["msg"])) from None
-    return instant

@@ -17,7 +17,8 @@ from scheduler_api.routers.http.dependencies import (
     where_signing_in_is_required,
 )
 from scheduler_api.routers.http.forms import model_of, user_of
-from scheduler_api.routers.http.paging import ChangeFilterDep, link_next, with_offset
+from scheduler_api.routers.http.instants import with_offset
+from scheduler_api.routers.http.paging import ChangeFilterDep, link_next
 from scheduler_api.routers.http.parameters import Cursor, KeyId, PageSize, UserId
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
 from scheduler_api.services.access import audit, keys, users

@@ -16,7 +16,8 @@ from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, CipherDep, DatabaseDep, PagesDep, SettingsDep
 from scheduler_api.routers.http.forms import channel_of, model_of, mute_of, rule_of
-from scheduler_api.routers.http.paging import IssueFilterDep, link_next, with_offset
+from scheduler_api.routers.http.instants import with_offset
+from scheduler_api.routers.http.paging import IssueFilterDep, link_next
 from scheduler_api.routers.http.parameters import (
     AlertId,
     ChannelId,

@@ -13,14 +13,8 @@ from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, SettingsDep
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import (
-    AtInstant,
-    BeforeDay,
-    PerformanceOrder,
-    UntilDay,
-    link_next,
-    with_offset,
-)
+from scheduler_api.routers.http.instants import AtInstant, BeforeDay, UntilDay, with_offset
+from scheduler_api.routers.http.paging import PerformanceOrder, link_next
 from scheduler_api.routers.http.parameters import DryRun, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
 from scheduler_api.routers.http.problems import REFUSED, complaints, problem_of

@@ -11,7 +11,13 @@ from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, RunnerDep
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.paging import AnyLogFilterDep, RunOrderDep, link_next, run_cursor, with_offset
+from scheduler_api.routers.http.instants import with_offset
+from scheduler_api.routers.http.paging import (
+    AnyLogFilterDep,
+    RunOrderDep,
+    link_next,
+    run_cursor,
+)
 from scheduler_api.routers.http.parameters import LogId, PageSize
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter

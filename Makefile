@@ -44,7 +44,7 @@ check: $(VENV)/.dev ## Everything that must hold: format, lint, types, import co
 docs: $(VENV)/.dev ## Build the documentation site into site/; a broken link is an error
 	$(BIN)/zensical build --strict --clean
 
-dist: $(VENV)/.dev ## Build the wheel of the service and that of its Python client into dist/
+dist: $(VENV)/.dev ## Build the service and its Python client, wheels and sources, into dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory $(CURDIR)/dist
 	cd clients/python && $(abspath $(BIN))/python -m hatchling build --directory $(CURDIR)/dist

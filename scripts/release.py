@@ -31,12 +31,18 @@ def notes(tag: str, root: Path = ROOT) -> str:
     parts = list(HEADING.finditer(text))
     if not parts or parts[0]["version"] != version:
         raise NotReady(f"The newest release in CHANGELOG.md is not {version}.")
-    date.fromisoformat(parts[0]["day"])
+    try:
+        date.fromisoformat(parts[0]["day"])
+    except ValueError:
+        raise NotReady(f"CHANGELOG.md: {parts[0]['day']} is no day.") from None
     end = parts[1].start() if parts[1:] else len(text)
     return text[parts[0].end() : end].strip() + "\n"
 
 
 def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m scripts.release TAG", file=sys.stderr)
+        return 2
     try:
         print(notes(sys.argv[1]), end="")
     except NotReady as error:

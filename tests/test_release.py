@@ -47,6 +47,7 @@ def test_the_notes_of_a_release_are_its_part_of_the_changelog(copy: Path) -> Non
     [
         ("clients/python/pyproject.toml", f'"{__version__}"', '"9.9.9"', "the Python client, which is 9.9.9"),
         ("CHANGELOG.md", f"## {__version__}", "## 9.9.9", f"is not {re.escape(__version__)}"),
+        ("CHANGELOG.md", "-28)", "-32)", "2026-11-32 is no day"),
         ("CHANGELOG.md", f"## {__version__} (", "## Unreleased (", f"is not {re.escape(__version__)}"),
     ],
 )
@@ -66,8 +67,8 @@ def test_a_workflow_calls_what_there_is(path: Path) -> None:
     text = path.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
-    jobs = set(re.findall(r"^  ([a-z]+):$", text.partition("\njobs:\n")[2], re.MULTILINE))
-    needed = re.findall(r"^    needs: \[?([a-z, ]+)", text, re.MULTILINE)
+    jobs = set(re.findall(r"^  ([a-z-]+):$", text.partition("\njobs:\n")[2], re.MULTILINE))
+    needed = re.findall(r"^    needs: \[?([a-z, -]+)", text, re.MULTILINE)
     assert {name for names in needed for name in names.split(", ")} <= jobs
     for called in re.findall(r"uses: \./(\S+)", text):
         assert "workflow_call:" in (ROOT / called).read_text()

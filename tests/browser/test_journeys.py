@@ -135,6 +135,12 @@ async def test_filters_are_kept_under_a_name(site: Site, page: Page) -> None:
     await page.get_by_role("button", name="Save", exact=True).click()
     await page.reload()
     await expect(views.get_by_role("link", name="<b>Nights</b>")).to_be_visible()
+    # They stay while the list is searched, whatever else comes and goes.
+    for text in ("nothing has this", "night", "nothing", ""):
+        await page.get_by_label("Search jobs").fill(text)
+        await expect(page.locator(".jobs tbody tr")).to_have_count(1 if text in {"night", ""} else 0)
+        await expect(views.get_by_role("link", name="<b>Nights</b>")).to_be_visible()
+        await expect(page.get_by_role("navigation", name="Tags").get_by_text("Nights")).to_have_count(0)
     await accessible(page)
     await views.get_by_role("button", name="Remove the view <b>Nights</b>").click()
     await page.reload()
@@ -182,7 +188,11 @@ async def test_a_cron_expression_is_picked_or_typed(site: Site, page: Page) -> N
     await expect(text).to_have_value("*/15 9 * * *")
     await day.select_option("last")
     await expect(text).to_have_value("*/15 9 L * *")
-    # It would run on the days of either.
+    await page.get_by_label("Mon", exact=True).check()
+    await expect(text).to_have_value("*/15 9 L * MON")
+    await expect(page.locator("#cron-said")).to_contain_text("days of the week, too")
+    await day.select_option("any")
+    await expect(page.locator("#cron-said")).to_have_text("")
     for name in ("Mon", "Tue", "Wed", "Thu", "Fri"):
         await page.get_by_label(name, exact=True).check()
     await expect(text).to_have_value("*/15 9 * * MON-FRI")
@@ -202,6 +212,10 @@ async def test_a_cron_expression_is_picked_or_typed(site: Site, page: Page) -> N
     await expect(hour).to_have_value("0")
     await hour.select_option("04")
     await expect(text).to_have_value("0 4 * * *")
+    await text.fill("0 4 * * 0-7")
+    await expect(page.get_by_label("Wed", exact=True)).to_be_checked()
+    await text.fill("constructor")
+    await expect(hour).to_have_value("0")
     await text.fill("30 0 4 * * *")
     await expect(hour).to_have_value("4")
     await hour.select_option("05")

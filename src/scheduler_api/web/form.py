@@ -115,7 +115,8 @@ DEFAULTS = {
         for name, field in model.model_fields.items()
         if not field.is_required()
     )
-    if default not in (None, [], {}, "", False, True)
+    # Of a monitor, the grace is another one.
+    if not (default is None or isinstance(default, bool) or default in ([], {}, "")) and name != "grace"
 }
 YES_NO = {True: "true", False: "false"}
 

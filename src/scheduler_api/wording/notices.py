@@ -30,7 +30,9 @@ def notice(query: Mapping[str, str], names: Mapping[int, str]) -> Notice | None:
     for name, (text, undo) in TO_JOBS.items():
         if name in counts:
             jobid = counts[name]
-            return Notice(text, jobid, names.get(jobid, f"job {jobid}"), undo and f"/jobs/{jobid}/{undo}")
+            # What is not known cannot be taken back.
+            way = undo and f"/jobs/{jobid}/{undo}" if jobid in names else None
+            return Notice(text, jobid, names.get(jobid, f"job {jobid}"), way)
     for name, text in DONE.items():
         if name in counts:
             one = counts[name] == 1
@@ -55,7 +57,7 @@ TO_JOBS = {
     "created": ("Created", "delete"),
     "edited": ("Saved", None),
     "deleted": ("Deleted", "restore"),
-    "restored": ("Restored", "delete"),
+    "restored": ("Restored", None),
     "undone": ("Undid the last edit of", None),
     "paused": ("Paused", "resume"),
     "resumed": ("Resumed", "pause"),

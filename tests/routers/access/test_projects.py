@@ -488,3 +488,18 @@ async def test_a_choice_opens_nothing(comes: Comes, database: Database) -> None:
     page = (await viewer.get("/jobs", headers={"cookie": "project=crm"})).text
     assert ("Mine" in page, "Theirs" in page, "crm" in page) == (True, False, False)
     assert '<select id="shown"' not in page
+
+
+@pytest.mark.usefixtures("two")
+async def test_an_undo_leads_to_no_project_of_others(
+    admin: AsyncClient, comes: Comes, database: Database
+) -> None:
+    jobid = (await admin.post("/jobs", json=JOB | {"project": "crm"})).json()["jobid"]
+    form = {
+        "version": str((await admin.patch(f"/jobs/{jobid}", json={"project": "billing"})).json()["version"])
+    }
+    editor = comes(await key_in(database, "editor"), accept=HTML)
+    assert (await editor.post(f"/jobs/{jobid}/undo", data=form)).status_code == 422
+    assert (await admin.get(f"/jobs/{jobid}")).json()["job"]["project"] == "billing"
+    assert (await admin.post(f"/jobs/{jobid}/undo", data=form)).status_code == 303
+    assert (await admin.get(f"/jobs/{jobid}")).json()["job"]["project"] == "crm"

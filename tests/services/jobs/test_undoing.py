@@ -1,18 +1,20 @@
 """What was done to a job is taken back: its newest edit as it was, its deletion as if it had been paused."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
-from scheduler_api.contracts.jobs.actions import History
+from scheduler_api.contracts.jobs.actions import History, Pause
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import checks
-from scheduler_api.services.jobs import editing, undoing
+from scheduler_api.services.jobs import actions, editing, project_secrets, reading, undoing
+from scheduler_api.services.jobs.actions import FIRST_PAUSE
 from scheduler_api.services.runs import passes
 from tests.factories import ACTOR, CIPHER, add_job, execute, logs, rows
 from tests.services.jobs.test_chains import add_follower
-from tests.services.runs.test_claims import after, at, is_clean
+from tests.services.runs.test_claims import TARGET, after, at, claim, finished, is_clean, settle
 
 JOB: dict[str, Any] = {
     "jobname": "Nightly",
@@ -94,7 +96,7 @@ async def test_what_is_not_kept_is_not_taken_back(client: AsyncClient, patch: di
     assert "/jobs/1/undo" not in page
     answer = await undo(client, version)
     assert answer.status_code == 422
-    assert "are not kept" in answer.text
+    assert "is not kept" in answer.text
     assert (await client.get("/jobs/1")).json()["job"]["version"] == version
 
 
@@ -204,3 +206,105 @@ async def test_a_deletion_is_taken_back_from_the_list(client: AsyncClient) -> No
     )
     # Only numbers are taken from the address.
     assert "notice toast" not in (await client.get("/jobs?restored=<b>", headers=html)).text
+
+
+async def test_other_events_do_not_keep_an_edit_from_being_taken_back(client: AsyncClient) -> None:
+    await created(client)
+    version = (await client.patch("/jobs/1", json={"cron": "0 3 * * *"})).json()["version"]
+    for _ in range(25):
+        assert (await client.post("/jobs/1/run")).status_code == 202
+    assert (await undo(client, version)).status_code == 303
+
+
+async def test_days_of_a_calendar_that_change_are_no_edit(client: AsyncClient) -> None:
+    assert (await client.put("/calendars/days", json={"days": ["2040-12-24"]})).status_code == 200
+    await created(client, calendars=["days"])
+    assert (await client.patch("/jobs/1", json={"cron": "0 3 * * *"})).status_code == 200
+    assert (await client.put("/calendars/days", json={"days": ["2040-12-25"]})).status_code == 200
+    version = (await client.get("/jobs/1")).json()["job"]["version"]
+    page = (await client.get("/jobs/1?edited=1", headers={"accept": "text/html"})).text
+    assert "/jobs/1/undo" not in page
+    assert (await undo(client, version)).status_code == 422
+
+
+async def test_a_start_that_has_passed_does_not_come_back(client: AsyncClient, database: Database) -> None:
+    start = {"interval": 3600, "startdate": "2040-01-01", "starttime": "10:00"}
+    assert (await client.post("/jobs", json={"jobname": "Hourly", **start})).status_code == 201
+    for moved, is_offered in (({"startdate": "2041-01-01"}, True), ({"startdate": "2042-01-01"}, False)):
+        version = (await client.patch("/jobs/1", json=moved)).json()["version"]
+        if not is_offered:
+            await execute(
+                database,
+                "UPDATE auditevent SET before = jsonb_build_object('startdate', '2020-01-01')"
+                " WHERE action = 'edited'",
+            )
+        page = (await client.get("/jobs/1?edited=1", headers={"accept": "text/html"})).text
+        assert ("/jobs/1/undo" in page) is is_offered
+        assert (await undo(client, version)).status_code == (303 if is_offered else 422)
+
+
+async def test_a_pause_with_an_end_goes_on_or_is_over(client: AsyncClient, database: Database) -> None:
+    await created(client)
+    assert (await client.post("/jobs/1/pause", json={"until": "2040-01-01T00:00:00Z"})).status_code == 200
+    assert (await client.delete("/jobs/1")).status_code == 204
+    job = (await client.post("/jobs/1/restore")).json()
+    assert (job["state"], job["pauseduntil"]) == ("paused", "2040-01-01T00:00:00Z")
+    assert (await client.delete("/jobs/1")).status_code == 204
+    await execute(database, "UPDATE job SET pauseduntil = now() - interval '1 hour'")
+    over = await database.read(actions.pauses_over, FIRST_PAUSE, 9)
+    assert (over.jobids, over.next) == ([], None)
+    job = (await client.post("/jobs/1/restore")).json()
+    assert (job["state"], job["pauseduntil"]) == ("active", None)
+
+
+async def test_a_calendar_counts_as_it_is_when_a_job_comes_back(client: AsyncClient) -> None:
+    assert (await client.put("/calendars/days", json={"days": ["2040-12-24"]})).status_code == 200
+    await created(client, cron="0 12 * * *", calendars=["days"])
+    assert (await client.delete("/jobs/1")).status_code == 204
+    today = datetime.now(UTC).date()
+    days = [str(today + timedelta(days=n)) for n in range(-1, 8)]
+    assert (await client.put("/calendars/days", json={"days": days})).status_code == 200
+    job = (await client.post("/jobs/1/restore")).json()
+    assert job["nextrun"][:10] > days[-1]
+    assert (await client.delete("/jobs/1")).status_code == 204
+    assert (await client.delete("/calendars/days")).status_code == 204
+    answer = await client.post("/jobs/1/restore")
+    assert (answer.status_code, answer.json()["errors"][0]["detail"]) == (422, "There is no such calendar.")
+
+
+async def test_credentials_are_there_for_a_day(client: AsyncClient, database: Database) -> None:
+    target = {"url": "https://example.com/", "headers": {"Authorization": "Bearer x"}}
+    await created(client, target=target)
+    assert (await client.delete("/jobs/1")).status_code == 204
+    assert (await client.post("/jobs/1/restore")).status_code == 200
+    assert (await client.delete("/jobs/1")).status_code == 204
+    await execute(database, "UPDATE job SET deletedat = deletedat - interval '2 days'")
+    await execute(database, "UPDATE projectsecret SET changedat = changedat - interval '2 days'")
+    assert await database.transact(project_secrets.remove_unnamed) == 1
+    answer = await client.post("/jobs/1/restore")
+    assert answer.status_code == 422
+    assert "is removed a day after it was deleted" in answer.json()["errors"][0]["detail"]
+
+
+async def test_what_is_no_job_any_more_is_said_field_by_field(
+    client: AsyncClient, database: Database
+) -> None:
+    await created(client)
+    assert (await client.delete("/jobs/1")).status_code == 204
+    await execute(database, "UPDATE job SET timezone = 'Mars/Base'")
+    answer = await client.post("/jobs/1/restore")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/timezone")
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_a_job_with_its_last_run_in_progress_is_not_over(database: Database, is_paused: bool) -> None:
+    jobid = await add_job(database, due=after(0), target=TARGET)
+    (started,) = (await claim(database, after(1))).started
+    if is_paused:
+        await at(database, after(2), actions.pause, ACTOR, jobid, Pause())
+    await at(database, after(3), editing.delete, ACTOR, jobid, History.KEEP)
+    job = await at(database, after(4), undoing.restore, ACTOR, CIPHER, jobid)
+    assert job.state == ("paused" if is_paused else "active")
+    await settle(database, after(5), finished(started))
+    assert (await database.read(reading.get, jobid)).state == "completed"
+    assert await is_clean(database, jobid)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import any_, bindparam, select
 
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.changes import ChangeAction
@@ -43,6 +43,13 @@ NEWEST = Statement(
     .where(auditevent.c.jobid == bindparam("jobid"), auditevent.c.changeid < bindparam("before"))
     .order_by(auditevent.c.changeid.desc())
     .limit(bindparam("limit")),
+    ChangeRow,
+)
+NEWEST_OF = Statement(
+    select(*columns(auditevent, ChangeRow))
+    .where(auditevent.c.jobid == bindparam("jobid"), auditevent.c.action == any_(bindparam("actions")))
+    .order_by(auditevent.c.changeid.desc())
+    .limit(1),
     ChangeRow,
 )
 #: Those that matter for what was expected of the job, oldest first.
@@ -148,6 +155,12 @@ async def erase(session: Session, name: str, instead: str) -> None:
 async def newest(session: Session, jobid: int, before: int, limit: int) -> list[ChangeRow]:
     """Up to `limit` changes of the job with a changeid below `before`, newest first."""
     return await session.all(NEWEST, jobid=jobid, before=before, limit=limit)
+
+
+async def newest_of(session: Session, jobid: int, actions: Sequence[str]) -> ChangeRow | None:
+    """The newest change of the job that is one of these; None: there is none."""
+    found = await session.all(NEWEST_OF, jobid=jobid, actions=actions)
+    return found[0] if found else None
 
 
 async def of_all(session: Session, wanted: ChangeFilter, before: int, limit: int) -> list[ChangeRow]:

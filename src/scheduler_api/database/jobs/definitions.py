@@ -201,6 +201,7 @@ PAUSES_OVER = Statement(
     select(*columns(job, EndedPause))
     .where(
         job.c.pauseduntil <= bindparam("now"),
+        job.c.deletedat.is_(None),
         tuple_(job.c.pauseduntil, job.c.jobid)
         > tuple_(bindparam("until", type_=Instant), bindparam("after", type_=BigInteger)),
     )
@@ -208,7 +209,9 @@ PAUSES_OVER = Statement(
     .limit(bindparam("limit")),
     EndedPause,
 )
-NEXT_PAUSE = Statement(select(func.min(job.c.pauseduntil)).where(job.c.pauseduntil > bindparam("now")))
+NEXT_PAUSE = Statement(
+    select(func.min(job.c.pauseduntil)).where(job.c.pauseduntil > bindparam("now"), job.c.deletedat.is_(None))
+)
 
 
 async def create(

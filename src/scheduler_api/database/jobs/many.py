@@ -46,13 +46,17 @@ RESUME = Statement(
         | {"active": bindparam("active"), "watchedfrom": bindparam("now"), "version": job.c.version + 1}
     )
 )
-# That a job was paused, and why, it is still when it comes back.
+# That a job was paused, why and until when, it is still when it comes back.
 BURY = Statement(
     update(job)
     .where(job.c.jobid == any_(bindparam("jobids")))
     .values(
-        dict.fromkeys(("pauseduntil", "pauseid", "resumefrom"))
-        | {"active": False, "deletedat": bindparam("now"), "version": job.c.version + 1}
+        {
+            "active": False,
+            "resumefrom": None,
+            "deletedat": bindparam("now"),
+            "version": job.c.version + 1,
+        }
     )
 )
 # What runs after another job has nothing to make up for of the time before.
@@ -61,6 +65,7 @@ RESTORE = Statement(
     UPDATE job
     SET deletedat = NULL, active = :active, version = version + 1, watchedfrom = :now,
         pausedat = CASE WHEN :paused THEN pausedat END, pausereason = CASE WHEN :paused THEN pausereason END,
+        pauseduntil = CASE WHEN :paused THEN pauseduntil END, pauseid = CASE WHEN :paused THEN pauseid END,
         resumefrom = CASE WHEN :paused THEN CAST(:first AS timestamptz) END,
         validfrom = CASE WHEN afterjobid IS NULL THEN validfrom ELSE :now END
     WHERE jobid = :jobid

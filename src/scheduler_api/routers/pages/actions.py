@@ -3,6 +3,7 @@
 import re
 from typing import Annotated
 
+from fastapi import Request
 from starlette.responses import RedirectResponse
 
 from scheduler_api.computing import aside
@@ -15,12 +16,15 @@ from scheduler_api.routers.http.dependencies import (
     DatabaseDep,
     DelivererDep,
     PagesDep,
+    PrincipalDep,
 )
-from scheduler_api.routers.http.forms import run_order_of
+from scheduler_api.routers.http.forms import patch_of, run_order_of
 from scheduler_api.routers.http.parameters import JobId
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.services.jobs import actions, reading, undoing
+from scheduler_api.routers.http.scope import require_place
+from scheduler_api.routers.http.targets import check_target
+from scheduler_api.services.jobs import actions, editing, reading, undoing
 from scheduler_api.services.system import health
 
 #: A version, as forms give it.
@@ -67,18 +71,24 @@ async def restore_by_form(
 
 @own_router.post("/jobs/{jobid:jobid}/undo")
 async def undo_edit_by_form(
+    request: Request,
     jobid: JobId,
     fields: FormFields,
     database: DatabaseDep,
     actor: ActorDep,
     cipher: CipherDep,
+    principal: PrincipalDep,
     back: BackDep,
 ) -> RedirectResponse:
     """Take the newest edit of a job back, if nothing was done to it since."""
     version = fields.get("version", "")
     if not VERSION.fullmatch(version):
         raise InvalidInput(FieldError(("version",), "Must be the version of the job."))
-    await database.transact(undoing.undo_edit, actor, cipher, jobid, int(version))
+    draft = await database.read(undoing.way_back, jobid, int(version))
+    check_target(request, draft.target)
+    patch = await aside(patch_of, draft)
+    require_place(principal, patch)
+    await database.transact(editing.edit, actor, cipher, jobid, patch, int(version))
     return back.to(f"/jobs/{jobid}", undone=jobid)
 
 

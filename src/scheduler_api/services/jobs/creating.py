@@ -32,11 +32,11 @@ async def create(session: Session, now: datetime, actor: Actor, cipher: Cipher, 
     schedule = schedule_of_draft(draft)
     require_future_start(draft, schedule, now)
     await require_project(session, draft.project)
+    if draft.after is not None:
+        await chains.require_parent(session, draft.after, draft.project)
     await quotas.require_room(session, draft, is_new=True)
     draft = await project_secrets.sealed(session, now, actor, draft, cipher)
     await project_secrets.require_named(session, draft, cipher)
-    if draft.after is not None:
-        await chains.require_parent(session, draft.after, draft.project)
     first = None if draft.after is not None else first_ahead(schedule, now)
     values = draft.values
     jobid = await definitions.create(session, now, values, None if draft.active else first)

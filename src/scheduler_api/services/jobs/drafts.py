@@ -1,6 +1,6 @@
 """A draft's schedule, and the first of its runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, TypeVar
@@ -109,8 +109,12 @@ def union(days: Iterable[Iterable[str]]) -> list[str]:
 
 async def patched(session: Session, now: datetime, before: dict[str, Any], patch: JobPatch) -> JobDraft:
     """The job with the changes of a patch, made now. Raises InvalidInput where that is no job."""
+    return await resolved(session, now, draft_of_document(patch.applied_to(before)))
+
+
+def draft_of_document(document: Mapping[str, Any]) -> JobDraft:
+    """A job from what JSON has of it. Raises InvalidInput where that is no job."""
     try:
-        draft = JobDraft.model_validate(patch.applied_to(before))
+        return JobDraft.model_validate(document)
     except ValidationError as error:
         raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
-    return await resolved(session, now, draft)

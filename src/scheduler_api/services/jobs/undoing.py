@@ -5,23 +5,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
 from scheduler_api.contracts.jobs.credentials import MASK
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.validation import field_errors_of
-from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.jobs import changes, definitions, many
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable, StaleVersion
-from scheduler_api.schedule import Reason
+from scheduler_api.schedule import Reason, comings
 from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import (
     chains,
@@ -34,51 +30,57 @@ from scheduler_api.services.jobs import (
     skipping,
 )
 from scheduler_api.services.jobs.documents import written
-from scheduler_api.services.jobs.drafts import require_project
+from scheduler_api.services.jobs.drafts import draft_of_document, require_project, resolved
 from scheduler_api.services.jobs.locking import LockedJob
-from scheduler_api.services.jobs.reading import VERSIONED, get, get_summary, newest_changes
+from scheduler_api.services.jobs.reading import VERSIONED, get, get_summary
 
-#: How many changes are looked through for the one that made the job what it is.
-LOOKED_AT = 20
 #: What the history keeps of a large body.
 DIGEST = re.compile(r"[\d,]+ bytes, SHA-256 [0-9a-f]{64}", re.ASCII)
 
 
-def is_complete(change: Change) -> bool:
-    """Whether an edit tells all that it replaced: values of headers and large bodies are not kept."""
-    target = (change.before or {}).get("target") or {}
+def is_undoable(change: Change, job: Job, now: datetime) -> bool:
+    """Whether an edit, the newest one of a job, can be undone.
+
+    It must tell all that it replaced: values of headers and large bodies are not kept. And a start that it
+    replaced must be still to come.
+    """
+    before = change.before or {}
+    if change.action is not ChangeAction.EDITED or not _tells_all(before):
+        return False
+    if not {"startdate", "starttime"} & before.keys():
+        return True
+    started = job.model_dump(mode="json", include={"startdate", "starttime", "timezone"}) | before
+    if started["startdate"] is None or started["starttime"] is None:
+        return True
+    wall = datetime.fromisoformat(f"{started['startdate']}T{started['starttime']}")
+    return any(start > now for start in comings(wall, started["timezone"]))
+
+
+def _tells_all(before: Mapping[str, Any]) -> bool:
+    target = before.get("target") or {}
     body, headers = target.get("body"), target.get("headers") or {}
-    return MASK not in headers.values() and not (isinstance(body, str) and DIGEST.fullmatch(body))
+    is_kept = MASK not in headers.values() and not (isinstance(body, str) and DIGEST.fullmatch(body))
+    # Where only days of calendars have changed, nobody edited anything.
+    return is_kept and any(name in before for name in definitions.WRITTEN)
 
 
-async def undo_edit(
-    session: Session, now: datetime, actor: Actor, cipher: Cipher, jobid: int, version: int
-) -> Job:
-    """Give a job back what its newest edit replaced; `version` is the one that the edit made.
+async def way_back(session: Session, jobid: int, version: int) -> JobDraft:
+    """The job without its newest edit, which made this `version` of it.
 
-    Raises StaleVersion where something else was done to it since, InvalidInput where what was there is not
-    kept or no longer possible, and what `edit` raises.
+    Raises JobNotFound, StaleVersion where something else was done to it since, and InvalidInput where what
+    was there is not kept.
     """
     current = (await get_summary(session, jobid)).version
-    newest = await newest_changes(session, jobid, MAX_ID, LOOKED_AT) if current == version else ()
-    change = next((one for one in newest if one.action in VERSIONED), None)
+    row = await changes.newest_of(session, jobid, sorted(VERSIONED)) if current == version else None
+    change = None if row is None else Change.model_validate(row._asdict())
     if change is None or change.action is not ChangeAction.EDITED:
         raise StaleVersion(jobid, current)
-    if not is_complete(change):
-        sentence = "Header values and large bodies are not kept. Edit the job instead."
+    if not _tells_all(change.before or {}):
+        sentence = "What was there is not kept: header values, large bodies, days of calendars. Edit the job."
         raise InvalidInput(FieldError((), sentence))
     document = written(await definitions.as_written(session, jobid))
     # A body may be large.
-    patch = await aside(_patch_back, document, change)
-    return await editing.edit(session, now, actor, cipher, jobid, patch, version)
-
-
-def _patch_back(document: dict[str, Any], change: Change) -> JobPatch:
-    try:
-        draft = JobDraft.model_validate(_replaced(document, change))
-    except ValidationError as error:
-        raise InvalidInput(*field_errors_of(error.errors(include_url=False, include_input=False))) from None
-    return JobPatch.of(draft, set(JobPatch.model_fields))
+    return await aside(draft_of_document, _replaced(document, change))
 
 
 def _replaced(document: dict[str, Any], change: Change) -> dict[str, Any]:
@@ -107,31 +109,40 @@ async def restore(
     QuotaExceeded, and InvalidInput where what it names is gone.
     """
     locked = await locking.lock(session, now, jobid, version, deleted=True)
-    if locked.job.deletedat is None:
+    job, now = locked.job, locked.now
+    if job.deletedat is None:
         return await get(session, jobid)
-    await _require_whole(session, jobid, locked, cipher)
+    draft = await _require_whole(session, locked, cipher)
     first = await _go_on_from(session, locked)
-    is_paused = locked.job.is_paused and (first is not None or locked.job.afterjobid is not None)
-    lasts = first is not None or locked.job.afterjobid is not None
-    await many.restore(
-        session, locked.now, jobid, active=lasts and not is_paused, paused=is_paused, first=first
-    )
+    lasts = first is not None or bool(locked.under_way) or job.afterjobid is not None
+    is_paused = job.is_paused and lasts and (job.pauseduntil is None or job.pauseduntil > now)
+    await many.restore(session, now, jobid, active=lasts and not is_paused, paused=is_paused, first=first)
     if first is not None and not is_paused:
-        future = planning.future_of(locked.job, await logs.standing(session, jobid))
-        await locking.go_on(session, locked.now, locked, future, first, overlap=locked.job.overlap)
-    await noticing.resumed(session, locked.now, [jobid])
-    await changes.record(session, locked.now, actor, Event(ChangeAction.RESTORED, jobid))
+        future = planning.future_of(job, await logs.standing(session, jobid))
+        await locking.go_on(session, now, locked, future, first, overlap=job.overlap)
+    await noticing.resumed(session, now, [jobid])
+    await changes.record(session, now, actor, Event(ChangeAction.RESTORED, jobid))
+    if lasts and draft.values["calendardays"] != job.calendardays:
+        # They have changed meanwhile.
+        await editing.follow_calendars(session, now, actor, jobid)
     return await get(session, jobid)
 
 
-async def _require_whole(session: Session, jobid: int, locked: LockedJob, cipher: Cipher) -> None:
-    """Raise where the job could not be created as it is."""
-    draft = await aside(JobDraft.model_validate, written(await definitions.as_written(session, jobid)))
+async def _require_whole(session: Session, locked: LockedJob, cipher: Cipher) -> JobDraft:
+    """The job as it would be created now. Raises where it could not be."""
+    jobid = locked.job.jobid
+    draft = await aside(draft_of_document, written(await definitions.as_written(session, jobid)))
     await require_project(session, draft.project)
-    await quotas.require_room(session, draft, is_new=True)
-    await project_secrets.require_named(session, draft, cipher)
     if draft.after is not None:
-        await chains.require_parent(session, draft.after, draft.project, locked.job.jobid)
+        await chains.require_parent(session, draft.after, draft.project, jobid)
+    await quotas.require_room(session, draft, is_new=True)
+    try:
+        await project_secrets.require_named(session, draft, cipher)
+    except InvalidInput as error:
+        why = "What came with a job is removed a day after it was deleted."
+        said = (FieldError(one.path, f"{one.detail} {why}") for one in error.field_errors)
+        raise InvalidInput(*said) from None
+    return await resolved(session, locked.now, draft)
 
 
 async def _go_on_from(session: Session, locked: LockedJob) -> datetime | None:

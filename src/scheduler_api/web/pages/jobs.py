@@ -30,9 +30,8 @@ def _notice(view: JobView, query: Mapping[str, str]) -> notices.Notice | None:
     job = view.job.job
     told = notices.notice(query, {job.jobid: job.jobname})
     newest = view.changes[0] if view.changes else None
-    if "edited" in query and newest is not None and newest.action == "edited" and undoing.is_complete(newest):
-        return told and told._replace(undo=f"/jobs/{job.jobid}/undo", version=job.version)
-    return told
+    is_edit = "edited" in query and newest is not None and undoing.is_undoable(newest, job, view.now)
+    return told._replace(undo=f"/jobs/{job.jobid}/undo", version=job.version) if told and is_edit else told
 
 
 def _failing(shown: JobWithLogs) -> Log | None:

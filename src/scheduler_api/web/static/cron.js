@@ -9,7 +9,8 @@ const ANY = ["0", "0", "*", "*", "*"];
 
 // The five parts, and the seconds that may stand before them.
 const partsOf = (typed) => {
-  const parts = (NAMED[typed.trim().toLowerCase()] ?? typed).trim().split(/\s+/);
+  const name = typed.trim().toLowerCase();
+  const parts = (Object.hasOwn(NAMED, name) ? NAMED[name] : typed).trim().split(/\s+/);
   const seconds = parts.length === 6 ? [parts.shift()] : [];
   return parts.length === 5 ? { parts, seconds } : { parts: [...ANY], seconds: [] };
 };
@@ -17,7 +18,7 @@ const partsOf = (typed) => {
 // The days of the week that a part names; null: it says more than that.
 const daysIn = (part) => {
   if (part === "*") return [];
-  const number = (name) => (/^[0-7]$/.test(name) ? Number(name) % 7 : DAYS.indexOf(name.toUpperCase()));
+  const number = (name) => (/^[0-7]$/.test(name) ? Number(name) : DAYS.indexOf(name.toUpperCase()));
   const found = new Set();
   for (const span of part.split(",")) {
     const ends = span.split("-").map(number);
@@ -37,7 +38,8 @@ const written = (days) => {
 const follow = () => {
   const { parts } = partsOf(text.value);
   for (const picker of pickers) {
-    const part = parts[picker.dataset.cron];
+    // What is empty says nothing yet.
+    const part = text.value.trim() ? parts[picker.dataset.cron] : "";
     picker.querySelector("[data-typed]")?.remove();
     if (![...picker.options].some((option) => option.value === part)) {
       const typed = new Option(part, part);
@@ -51,18 +53,15 @@ const follow = () => {
     box.checked = days?.includes(box.value) ?? false;
     box.indeterminate = days === null;
   }
+  const isBoth = text.value.trim() && parts[2] !== "*" && parts[4] !== "*";
+  document.getElementById("cron-said").textContent = isBoth ? "Runs on these days of the month, and on these days of the week, too." : "";
 };
 
 const write = (changed) => {
   const { parts, seconds } = partsOf(text.value);
   if ("weekday" in changed.dataset) {
     parts[4] = written(weekdays.filter((box) => box.checked && !box.indeterminate).map((box) => box.value));
-    // With both, it would run on the days of either.
-    if (parts[4] !== "*") parts[2] = "*";
-  } else {
-    parts[changed.dataset.cron] = changed.value;
-    if (changed.dataset.cron === "2" && changed.value !== "*") parts[4] = "*";
-  }
+  } else parts[changed.dataset.cron] = changed.value;
   text.value = [...seconds, ...parts].join(" ");
   // Whoever goes by the text hears of it, the pickers among them.
   text.dispatchEvent(new Event("input", { bubbles: true }));

@@ -1,11 +1,12 @@
-// Filters that are asked for every day are kept under a name, in this browser: a list that `data-views` names.
+// Filters that are asked for every day are kept under a name, in this browser: those of the list that `data-views` names.
 const LIMIT = 20; // views of one list
-const nav = document.querySelector("[data-views]");
-const key = nav && `views ${nav.dataset.views}`;
+// It is looked up each time: what shows a page anew may put others in its place.
+const bar = () => document.getElementById("views");
+const key = () => `views ${bar().dataset.views}`;
 
 const kept = () => {
   try {
-    const found = JSON.parse(localStorage.getItem(key) ?? "[]");
+    const found = JSON.parse(localStorage.getItem(key()) ?? "[]");
     return Array.isArray(found) ? found.filter(([name, query]) => typeof name === "string" && typeof query === "string") : [];
   } catch {
     return [];
@@ -13,19 +14,18 @@ const kept = () => {
 };
 const keep = (views) => {
   try {
-    localStorage.setItem(key, JSON.stringify(views));
+    localStorage.setItem(key(), JSON.stringify(views));
     return true;
   } catch {
     return false;
   }
 };
 
-// What is kept of an address: its filters, not the place in the list.
+// What is kept of an address: its filters and the order; not the place in the list, nor what was just done.
 const query = () => {
-  const asked = new URLSearchParams(location.search);
-  for (const name of ["cursor", "limit"]) asked.delete(name);
-  for (const [name, value] of [...asked]) if (!value) asked.delete(name);
-  return asked.toString();
+  const known = new Set([...document.querySelectorAll(".filters [name]")].map((input) => input.name)).add("sort");
+  known.delete("limit");
+  return new URLSearchParams([...new URLSearchParams(location.search)].filter(([name, value]) => value && known.has(name))).toString();
 };
 
 const button = (text, label, act) => {
@@ -56,6 +56,7 @@ const ask = () => {
     else {
       dialog.close();
       draw();
+      bar().querySelector(".own [aria-current]")?.focus();
     }
   });
   dialog.addEventListener("close", () => dialog.remove());
@@ -65,6 +66,8 @@ const ask = () => {
 };
 
 const draw = () => {
+  const nav = bar();
+  if (!nav) return;
   for (const old of nav.querySelectorAll("[data-own]")) old.remove();
   const views = kept();
   const own = views.map(([name, asked]) => {
@@ -74,6 +77,7 @@ const draw = () => {
     chip.append(link, button("×", `Remove the view ${name}`, () => {
       keep(kept().filter(([other]) => other !== name));
       draw();
+      bar().querySelector("button, a")?.focus();
     }));
     return chip;
   });
@@ -82,8 +86,6 @@ const draw = () => {
   nav.append(...own);
 };
 
-if (nav) {
-  draw();
-  // The address keeps up with what is typed.
-  document.addEventListener("shown", draw);
-}
+draw();
+// The address keeps up with what is typed.
+document.addEventListener("shown", draw);

@@ -72,7 +72,7 @@ async def test_all_that_match_are_counted_and_done(client: AsyncClient, database
     asked = await order(client, action="delete", scope="matching", name=MARKUP, tag="t", back="/jobs?tag=t")
     page = Page(asked)
     assert "Delete 2 jobs?" in page.text
-    assert "This can’t be undone." in page.text
+    assert "each can be restored" in page.text
     assert '<input type="hidden" name="jobids" value="2,3">' in asked.text
     assert 'href="/jobs?tag=t"' in asked.text
     assert "Run 3 jobs?" in Page(await order(client, action="run", scope="matching")).text

@@ -130,7 +130,7 @@ async def test_a_backfill_shows_what_it_would_run_before_it_does(
     assert await scalar(database, count) == 3
     assert "Running 3 past occurrences." in (await page_of(client, "/jobs/1?backfilled=3")).text
     page = await client.post("/jobs/1/backfill?dryrun=true", data=typed, headers=HTML)
-    assert "Every occurrence of that time has run" in page.text
+    assert "no occurrence of that time was skipped, missed or failed" in page.text
 
 
 async def test_what_is_wrong_with_a_backfill_is_said_beside_what_was_typed(

@@ -119,3 +119,20 @@ async def test_what_runs_in_an_hour_is_all_there(client: AsyncClient, database: 
         answer = await client.get(f"/upcoming?since={since}")
         assert answer.status_code == 422
         assert "since" in answer.text
+
+
+async def test_a_full_hour_goes_on(client: AsyncClient, database: Database) -> None:
+    now = await scalar(database, "SELECT date_trunc('hour', clock_timestamp())")
+    first = now + timedelta(hours=2)
+    start = {"startdate": first.date(), "starttime": first.time(), "due": first}
+    await add_job(database, jobname="Each second", interval=1, **start)
+    address, shown = f"/upcoming?since={first:%Y-%m-%dT%H:%M:%SZ}", set[str]()
+    for _ in range(8):
+        text = (await client.get(address, headers=HTML)).text
+        shown |= set(re.findall(r'<tr id="(next-1-\d+)"', text))
+        link = re.search(r'<a href="([^"]*)">Show the next</a>', text)
+        if link is None:
+            break
+        address = unescape(link[1])
+    assert len(shown) == 3600
+    assert link is None

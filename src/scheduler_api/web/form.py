@@ -18,8 +18,8 @@ from scheduler_api.errors import FieldError
 from scheduler_api.schedule import Fold, Gap, Misfire, is_zone
 from scheduler_api.wording.schedules import UNITS
 
-#: How far ahead the suggested start lies.
-SUGGESTED_START = timedelta(minutes=1)
+#: How far ahead the suggested start lies at least; it is a full hour.
+SUGGESTED_START = timedelta(minutes=10)
 
 KINDS = {
     "once": "Once",
@@ -129,10 +129,11 @@ def fields_for(now: datetime, zone: str, editing: Job | None, like: Job | None) 
         return _suggestions(now, zone)
     fields = _suggestions(now, zone) | _fields_of(like) | {"from": str(like.jobid), "active": "true"}
     fields["jobname"] = f"Copy of {like.jobname}"[:100]
-    # What has begun cannot begin anew.
-    start = (now + SUGGESTED_START).astimezone(clock_of(like.timezone))
+    # What has begun cannot begin anew; an interval without a start begins when it is saved.
+    start = _suggested(now, clock_of(like.timezone))
     if like.startdate is None or like.startdate <= start.date():
-        fields |= _start(start) | {"cronstartdate": "", "cronstarttime": ""}
+        fields |= _start(None if like.interval is not None else start)
+        fields |= {"cronstartdate": "", "cronstarttime": ""}
     return fields
 
 
@@ -185,12 +186,20 @@ def _suggestions(now: datetime, zone: str) -> dict[str, str]:
         "grace": "",
         "dstgap": Gap.AFTER,
         "dstfold": Fold.ONCE,
-        **_start((now + SUGGESTED_START).astimezone(ZoneInfo(zone))),
+        **_start(_suggested(now, ZoneInfo(zone))),
         **TARGET,
     }
 
 
-def _start(start: datetime) -> dict[str, str]:
+def _suggested(now: datetime, clock: ZoneInfo) -> datetime:
+    """The first full hour that leaves time to fill in the form."""
+    ahead = now + SUGGESTED_START + timedelta(hours=1)
+    return ahead.astimezone(clock).replace(minute=0, second=0, microsecond=0)
+
+
+def _start(start: datetime | None) -> dict[str, str]:
+    if start is None:
+        return {"startdate": "", "starttime": ""}
     return {"startdate": f"{start:%Y-%m-%d}", "starttime": f"{start:%H:%M:%S}"}
 
 

@@ -21,17 +21,16 @@ class Notice(NamedTuple):
     """The version of the job that is taken back; None: whichever it has."""
 
 
-def notice(query: Mapping[str, str], names: Mapping[int, str]) -> Notice | None:
-    """What was just done. Only numbers are taken from the address; jobs are called by these names.
+def notice(query: Mapping[str, str], names: Mapping[int, str], *, can_undo: bool = False) -> Notice | None:
+    """What was just done, and the way back if it `can_undo` that.
 
-    That an edit can be undone only the page of its job can say.
+    Only numbers are taken from the address; jobs are called by these names.
     """
     counts = {name: int(value) for name, value in query.items() if COUNT.fullmatch(value)}
     for name, (text, undo) in TO_JOBS.items():
         if name in counts:
             jobid = counts[name]
-            # What is not known cannot be taken back.
-            way = undo and f"/jobs/{jobid}/{undo}" if jobid in names else None
+            way = f"/jobs/{jobid}/{undo}" if undo and can_undo and jobid in names else None
             return Notice(text, jobid, names.get(jobid, f"job {jobid}"), way)
     for name, text in DONE.items():
         if name in counts:
@@ -55,7 +54,7 @@ def jobid_of(query: Mapping[str, str]) -> int | None:
 #: What is done to a job, and what takes it back.
 TO_JOBS = {
     "created": ("Created", "delete"),
-    "edited": ("Saved", None),
+    "edited": ("Saved", "undo"),
     "deleted": ("Deleted", "restore"),
     "restored": ("Restored", None),
     "undone": ("Undid the last edit of", None),

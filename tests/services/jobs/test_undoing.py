@@ -308,3 +308,23 @@ async def test_a_job_with_its_last_run_in_progress_is_not_over(database: Databas
     await settle(database, after(5), finished(started))
     assert (await database.read(reading.get, jobid)).state == "completed"
     assert await is_clean(database, jobid)
+
+
+async def test_an_address_alone_offers_to_undo_nothing(client: AsyncClient, database: Database) -> None:
+    """What it tells of must have been done just now, and nothing since."""
+    await created(client)
+    html = {"accept": "text/html"}
+
+    async def offered(path: str) -> bool:
+        return "Undo</button>" in (await client.get(path, headers=html)).text
+
+    assert await offered("/jobs/1?created=1")
+    assert await offered("/jobs?created=1")
+    for path in ("/jobs/1?deleted=1", "/jobs?paused=1", "/jobs/1?edited=1", "/jobs?created=2"):
+        assert not await offered(path), path
+    assert (await client.post("/jobs/1/pause")).status_code == 200
+    assert not await offered("/jobs/1?created=1")
+    assert await offered("/jobs/1?paused=1")
+    await execute(database, "UPDATE auditevent SET at = at - interval '11 minutes'")
+    assert not await offered("/jobs/1?paused=1")
+    assert not await offered("/jobs?paused=1")

@@ -81,7 +81,7 @@ _COMMON = {
     " OR EXISTS (SELECT FROM unnest(job.tags) AS tag WHERE tag ILIKE :search))",
 }
 #: A number may be an id as well, and what has such a character a part of a cron expression.
-_DIGITS, _CRON = re.compile(r"\d{1,18}", re.ASCII), re.compile(r"[*@/]")
+_DIGITS, _CRON = re.compile(r"#?(\d{1,18})", re.ASCII), re.compile(r"[*@/]|^\d+ \d")
 #: How many of a hundredth of the jobs have the text; the same hundredth each time.
 SAMPLE = {
     name: Statement(f"SELECT count(*) FROM job TABLESAMPLE SYSTEM (1) REPEATABLE (1) WHERE {condition}")
@@ -189,8 +189,8 @@ async def lookup(session: Session, wanted: JobFilter) -> Lookup:
         common = f"{name}-common"
         if len(text) < SHORTEST or await session.value(SAMPLE[common], **{name: values[name]}) > COMMON:
             filters = filters - {name} | {common}
-    if wanted.search is not None and _DIGITS.fullmatch(wanted.search):
-        values["searchid"] = int(wanted.search)
+    if wanted.search is not None and (number := _DIGITS.fullmatch(wanted.search)):
+        values["searchid"] = int(number[1])
         filters = {name.replace("search", "search-id") for name in filters}
     elif wanted.search is not None and _CRON.search(wanted.search):
         filters = filters - {"search", "search-common"} | {"search-cron"}

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from scheduler_api.actors import Role
+from scheduler_api.actors import Principal, Role
 from scheduler_api.computing import QUESTIONS, aside
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.contracts.jobs.actions import History
@@ -15,6 +15,7 @@ from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.values import MAX_ID
+from scheduler_api.database.engine import Database
 from scheduler_api.errors import (
     FieldError,
     JobIsDeleted,
@@ -38,6 +39,7 @@ from scheduler_api.services.history import upcoming
 from scheduler_api.services.jobs import creating, editing, reading
 from scheduler_api.services.system import health
 from scheduler_api.web.form import Typed
+from scheduler_api.web.pages import Told
 from scheduler_api.wording.notices import jobid_of
 
 router = BrowserRouter()
@@ -72,12 +74,17 @@ async def jobs_page(
     further = None if last is None else link_next(request, response, cursor=cursor_of(place.sort, last))
     before = view.bearings and view.bearings.before
     earlier = None if before is None else cursor_of(place.sort, before)
-    told = jobid_of(request.query_params)
-    known = {} if told is None else await database.read(reading.names, [told])
-    names = {
-        one.jobid: one.jobname for one in known.values() if principal.roles.may(Role.VIEWER, one.project)
-    }
-    return await aside(pages.jobs, view, further, earlier, request.query_params, size, names)
+    jobid = jobid_of(request.query_params)
+    told = Told({}, None) if jobid is None else await _told(database, principal, jobid)
+    return await aside(pages.jobs, view, further, earlier, request.query_params, size, told)
+
+
+async def _told(database: Database, principal: Principal, jobid: int) -> Told:
+    """What may be told of a job: of one that who asks may not see, nothing."""
+    known = await database.read(reading.names, [jobid])
+    if jobid not in known or not principal.roles.may(Role.VIEWER, known[jobid].project):
+        return Told({}, None)
+    return Told({jobid: known[jobid].jobname}, await database.read(reading.last_deed, jobid))
 
 
 @router.form("/jobs")

@@ -35,6 +35,8 @@ VERSIONED = {
     ChangeAction.DELETED,
     ChangeAction.RESTORED,
 }
+#: That, and what made it.
+DEEDS = VERSIONED | {ChangeAction.CREATED}
 
 
 async def get(session: Session, jobid: int) -> Job:
@@ -124,6 +126,12 @@ async def newest_changes(session: Session, jobid: int, before: int, limit: int) 
     """The same of a job that is there."""
     rows = await changes.newest(session, jobid, before, limit)
     return await in_turns(lambda row: Change.model_validate(row._asdict()), rows)
+
+
+async def last_deed(session: Session, jobid: int) -> Change | None:
+    """What was done to a job last, of what its version counts; None: nothing, or there is no such job."""
+    row = await changes.newest_of(session, jobid, sorted(DEEDS))
+    return None if row is None else Change.model_validate(row._asdict())
 
 
 async def changes_since(session: Session, job: Job, version: int) -> list[Change]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from scheduler_api.contracts.history.backfill import BackfillReport
 from scheduler_api.contracts.history.explanation import Explanation
 from scheduler_api.contracts.history.timeline import DayTally, TimeRange
 from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.contracts.jobs.calendars import Calendar, CalendarDraft, CalendarReport, CalendarSummary
+from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.job import Condition, Job, JobSort, JobSummary, LastStatus
 from scheduler_api.contracts.jobs.schedules import Occurrence
 from scheduler_api.contracts.jobs.secrets import NewSecret
@@ -16,7 +18,7 @@ from scheduler_api.contracts.runs.logs import JobWithLogs, Log, LogStatus
 from scheduler_api.errors import FieldError
 from scheduler_api.schedule import zone_names
 from scheduler_api.services.jobs import undoing
-from scheduler_api.services.jobs.reading import MAX_COUNTED
+from scheduler_api.services.jobs.reading import DEEDS, MAX_COUNTED
 from scheduler_api.services.runs import monitoring
 from scheduler_api.services.views import JobsView, JobView
 from scheduler_api.web import charts, filters, form, glance
@@ -24,14 +26,32 @@ from scheduler_api.web.form import Typed
 from scheduler_api.web.pages.rendering import SIZES, Renderer
 from scheduler_api.wording import jobs, notices
 
+#: For how long what was done can be undone from where it was: later, it is no slip any more.
+FRESH = timedelta(minutes=10)
+
+
+class Told(NamedTuple):
+    """What is known of the job of which an address tells that something was done to it."""
+
+    names: Mapping[int, str]
+    deed: Change | None
+    """What was done to it last."""
+
+
+def _is_fresh(query: Mapping[str, str], deed: Change | None, now: datetime) -> bool:
+    """Whether what an address tells of was done just now, and nothing since. Anybody can write an address."""
+    return deed is not None and deed.action in query and now - deed.at < FRESH
+
 
 def _notice(view: JobView, query: Mapping[str, str]) -> notices.Notice | None:
-    """What was just done to a job; an edit with its way back."""
+    """What was just done to a job."""
     job = view.job.job
-    told = notices.notice(query, {job.jobid: job.jobname})
-    newest = view.changes[0] if view.changes else None
-    is_edit = "edited" in query and newest is not None and undoing.is_undoable(newest, job, view.now)
-    return told._replace(undo=f"/jobs/{job.jobid}/undo", version=job.version) if told and is_edit else told
+    deed = next((change for change in view.changes if change.action in DEEDS), None)
+    can_undo = _is_fresh(query, deed, view.now)
+    if can_undo and "edited" in query:
+        can_undo = deed is not None and undoing.is_undoable(deed, job, view.now)
+    told = notices.notice(query, {job.jobid: job.jobname}, can_undo=can_undo)
+    return told and told._replace(version=job.version)
 
 
 def _failing(shown: JobWithLogs) -> Log | None:
@@ -51,17 +71,17 @@ class JobPages(Renderer):
         earlier: str | None,
         query: Mapping[str, str],
         limit: int,
-        names: Mapping[int, str],
+        told: Told,
     ) -> str:
         """The list of jobs with their newest runs, filters, and a notice of what was just done.
 
-        `further` leads on, and `earlier` is the place after which the page before it begins. `names` are
-        those of jobs that the notice tells of.
+        `further` leads on, and `earlier` is the place after which the page before it begins.
         """
         now, times = view.now, self._reader.times
         narrowed = filters.given(query, filters.OF_JOBS)
         kept = filters.given(query, filters.KEPT_OF_JOBS)
         first = "cursor" not in query
+        can_undo = _is_fresh(query, told.deed, now)
         return self._render(
             "jobs.html",
             now=now,
@@ -69,7 +89,7 @@ class JobPages(Renderer):
             count=view.found.matching,
             number=jobs.number(view.found.matching, MAX_COUNTED),
             further=further,
-            notice=notices.notice(query, names) if first else None,
+            notice=notices.notice(query, told.names, can_undo=can_undo) if first else None,
             first=first,
             tags=[(one, filters.address("/jobs", narrowed | kept | {"tag": one.tag})) for one in view.tags],
             paused=() if "pauseid" in narrowed else view.paused,

@@ -114,8 +114,16 @@ class RunPages(Renderer):
         """What runs next, and the load of the next 24 hours; or all that runs in one of them."""
         narrowed = filters.given(query, filters.OF_UPCOMING)
         zone = self._reader.times.zone()
+        rest = None
+        if window.since is not None and len(found.occurrences) >= window.limit:
+            # Others may run at the instant of the last one; or it goes on behind that.
+            last = found.occurrences[-1].scheduledfor
+            span = {"since": max(last, window.since + timedelta(seconds=1)), "until": window.until}
+            asked = narrowed | {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in span.items()}
+            rest = filters.address("/upcoming", asked)
         return self._render(
             "upcoming.html",
+            rest=rest,
             now=now,
             zone=zone,
             filters=narrowed,

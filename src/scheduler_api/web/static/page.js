@@ -24,6 +24,13 @@ for (const choice of [clock, document.getElementById("shown"), document.getEleme
   choice?.addEventListener("change", () => choice.form.requestSubmit());
 }
 
+// What was just done is told once: the address forgets it. The page says where it is without that.
+const here = document.querySelector(".clocks [name=back]")?.value;
+if (here?.startsWith(location.pathname)) {
+  const kept = new URL(here, location.href).searchParams;
+  if ([...new URLSearchParams(location.search).keys()].some((name) => !kept.has(name))) history.replaceState(null, "", here + location.hash);
+}
+
 // Lengths of time in words, as the service says them.
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const words = (seconds) => {

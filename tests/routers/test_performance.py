@@ -117,3 +117,14 @@ async def test_it_says_what_it_has_not_looked_at(
     assert len(answer["jobs"]) < 3
     page = (await client.get("/performance", headers=HTML)).text
     assert "Of every 2 jobs, one was looked at." in page
+
+
+async def test_without_weeks_before_the_slowest_come_first(client: AsyncClient, database: Database) -> None:
+    for name in ("Quick", "Slow", "Middling"):
+        await add_job(database, jobname=name, interval=60, target={"url": "http://a.example/"})
+    for jobid, took in ((1, 100.0), (2, 900.0), (3, 500.0)):
+        await on(database, jobid, 1, took)
+    assert [one["jobname"] for one in await jobs(client)] == ["Slow", "Middling", "Quick"]
+    text = (await client.get("/performance?limit=20", headers=HTML)).text
+    assert '<td class="number" data-label="p95">900 ms</td>' in text
+    assert '/performance?sort=slower&amp;limit=50"' in text

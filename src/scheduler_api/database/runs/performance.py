@@ -88,7 +88,7 @@ def week_statement(sort: PerformanceSort) -> Statement[PerformanceRow]:
         SELECT jobid, jobname, runs, failed, p50, p95, usual, p95 / nullif(usual, 0) AS slower,
                (SELECT count(*) FROM recent) AS looked_at
         FROM week JOIN chosen USING (jobid) LEFT JOIN earlier USING (jobid)
-        ORDER BY {sort.value} DESC NULLS LAST, jobid LIMIT :limit
+        ORDER BY {sort.value} DESC NULLS LAST, p95 DESC NULLS LAST, jobid LIMIT :limit
         """,
         PerformanceRow,
     )

@@ -107,4 +107,4 @@ async def performance_page(
 ) -> str:
     """What was slow in a week, what slower than usual, and what failed most."""
     found = await database.transact(performance.of_week, until, sort, size, projects)
-    return await aside(pages.performance, found, sort, is_newest=until is None)
+    return await aside(pages.performance, found, sort, size, is_newest=until is None)

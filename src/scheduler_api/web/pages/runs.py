@@ -83,7 +83,7 @@ class RunPages(Renderer):
             request=requests.shown(job, found.log, found.body),
         )
 
-    def performance(self, found: Performance, sort: PerformanceSort, *, is_newest: bool) -> str:
+    def performance(self, found: Performance, sort: PerformanceSort, limit: int, *, is_newest: bool) -> str:
         """How jobs did in a week, with links to other weeks and orders."""
         week = timedelta(days=7)
         end = {} if is_newest else {"until": str(found.until)}
@@ -101,6 +101,11 @@ class RunPages(Renderer):
             else filters.address("/performance", {"sort": sort.value, "until": str(found.until + week)}),
             newest=filters.address("/performance", {"sort": sort.value}),
             last=found.until - timedelta(days=1),
+            limit=limit,
+            sizes={
+                size: filters.address("/performance", {"sort": sort.value, "limit": str(size), **end})
+                for size in SIZES
+            },
         )
 
     def upcoming(

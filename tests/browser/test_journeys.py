@@ -147,6 +147,21 @@ async def test_filters_are_kept_under_a_name(site: Site, page: Page) -> None:
     await expect(views.get_by_role("link")).to_have_count(0)
 
 
+async def test_a_list_is_shown_again_as_it_was(site: Site, page: Page) -> None:
+    await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *"})
+    await page.goto("/jobs?limit=50&state=active")
+    await page.get_by_role("columnheader", name="Job").get_by_role("link").click()
+    await expect(page).to_have_url(re.compile("sort=jobname"))
+    await page.goto("/jobs?form=true")
+    await page.goto("/overview")
+    jobs = page.get_by_role("navigation", name="Main").get_by_role("link", name="Jobs", exact=True)
+    await jobs.click()
+    # The order and the number of rows, and no filter.
+    await expect(page).to_have_url(re.compile(r"/jobs\?limit=50&sort=jobname$"))
+    await page.goto("/jobs")
+    await expect(jobs).to_have_attribute("href", "/jobs")
+
+
 async def test_jobs_are_suggested_by_their_names(site: Site, page: Page) -> None:
     for name in ("Nightly report", "Nightly import", "Refresh"):
         await page.request.post("/jobs", data={"jobname": name, "cron": "0 2 * * *", "tags": ["shop"]})

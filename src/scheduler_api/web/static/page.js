@@ -31,6 +31,20 @@ if (here?.startsWith(location.pathname)) {
   if ([...new URLSearchParams(location.search).keys()].some((name) => !kept.has(name))) history.replaceState(null, "", here + location.hash);
 }
 
+// A list is shown again as it was last: in its order, and with as many rows.
+const LISTS = ["/jobs", "/logs"];
+try {
+  const asked = new URLSearchParams(location.search);
+  const order = [...asked].filter(([name, value]) => ["sort", "limit"].includes(name) && value);
+  if (LISTS.includes(location.pathname) && !asked.has("form")) localStorage.setItem(`order ${location.pathname}`, new URLSearchParams(order));
+  for (const path of LISTS) {
+    const kept = localStorage.getItem(`order ${path}`);
+    if (kept) document.querySelector(`header.site nav a[href="${path}"]`)?.setAttribute("href", `${path}?${kept}`);
+  }
+} catch {
+  // Nothing is remembered.
+}
+
 // Lengths of time in words, as the service says them.
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const words = (seconds) => {

@@ -31,7 +31,7 @@ class Sizes:
     http_seconds: float = 4.0
     #: Wrong ones.
     signins: int = 10_000
-    pages_jobs: int = 10_000
+    pages_jobs: int = 5_000
     deliveries: int = 20_000
     #: Calls that are made at the same time.
     in_flight: tuple[int, ...] = (32, 128)

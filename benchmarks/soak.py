@@ -226,14 +226,18 @@ async def _readers(replicas: Sequence[programs.Server], jobs: int) -> AsyncItera
 
 
 async def _follow(port: int, reading: Reading) -> None:
-    async with (
-        httpx.AsyncClient(base_url=f"http://localhost:{port}", timeout=None) as client,
-        client.stream("GET", "/events", headers={"accept": "text/event-stream"}) as response,
-    ):
-        async for _ in response.aiter_bytes():
-            pass
-    # Events end with the service only, and that after the readers.
-    reading.failures += 1
+    """A stream ends by itself after ten minutes; a browser opens another."""
+    async with httpx.AsyncClient(base_url=f"http://localhost:{port}", timeout=None) as client:
+        while True:
+            try:
+                async with client.stream("GET", "/events") as response:
+                    response.raise_for_status()
+                    async for _ in response.aiter_bytes():
+                        pass
+            except httpx.HTTPError as error:
+                reading.failures += 1
+                print(f"/events: {error!r}", file=sys.stderr)
+                await asyncio.sleep(PACE)
 
 
 async def _read(port: int, reading: Reading, jobs: int) -> None:

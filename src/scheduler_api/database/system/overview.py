@@ -117,27 +117,38 @@ class OldTransaction(NamedTuple):
 
 # By the block ranges of an index; the bound keeps a page quick on any number of runs. What a row stands for
 # beside its own occurrence counts when the last of that was due.
+# First by what they have in common: to put each of very many into two groups takes twice as long.
 TOTALS = Statement(
     f"""
-    WITH told AS MATERIALIZED (
-        (SELECT scheduledfor AS at, true AS own, jobid, status, attempt, missed FROM joblog
+    WITH told AS (
+        (SELECT scheduledfor AS at, true AS own, jobid, status, attempt > 1 AS again, missed FROM joblog
          WHERE scheduledfor > :since AND scheduledfor <= :now LIMIT :limit)
         UNION ALL
-        (SELECT through, false, jobid, status, attempt, missed FROM joblog
+        (SELECT through, false, jobid, status, attempt > 1, missed FROM joblog
          WHERE through > :since AND through <= :now LIMIT :limit)
+    ), parts AS MATERIALIZED (
+        SELECT CAST(floor(date_part('epoch', at - :since) / CAST(:width AS float8)) AS int) AS bucket,
+               own, status, again, {_THEIRS} AS theirs, count(*) AS logs, sum(missed) AS missed
+        FROM told GROUP BY 1, 2, 3, 4, 5
+    ), counted AS (
+        SELECT bucket, own, status, again, CASE WHEN theirs THEN logs ELSE 0 END AS logs,
+               CASE WHEN theirs THEN missed ELSE 0 END AS missed, logs AS looked
+        FROM parts
     )
-    SELECT CAST(floor(extract(epoch FROM at - :since) / :width) AS int) AS bucket,
-           (SELECT count(*) FROM told WHERE own) AS looked,
-           count(*) FILTER (WHERE own) AS logs,
-           count(*) FILTER (WHERE own AND status = 'finished') AS finished,
-           count(*) FILTER (WHERE own AND status = 'failed') AS failed,
-           count(*) FILTER (WHERE own AND (status = 'running' OR status = 'pending' AND attempt > 1))
-               AS running,
-           CAST(count(*) FILTER (WHERE own AND status = 'skipped')
+    SELECT bucket,
+           CAST(coalesce(sum(looked) FILTER (WHERE own), 0) AS bigint) AS looked,
+           CAST(coalesce(sum(logs) FILTER (WHERE own), 0) AS bigint) AS logs,
+           CAST(coalesce(sum(logs) FILTER (WHERE own AND status = 'finished'), 0) AS bigint) AS finished,
+           CAST(coalesce(sum(logs) FILTER (WHERE own AND status = 'failed'), 0) AS bigint) AS failed,
+           CAST(coalesce(sum(logs) FILTER (
+               WHERE own AND (status = 'running' OR status = 'pending' AND again)
+           ), 0) AS bigint) AS running,
+           CAST(coalesce(sum(logs) FILTER (WHERE own AND status = 'skipped'), 0)
                 + coalesce(sum(missed) FILTER (WHERE NOT own AND status = 'skipped'), 0) AS bigint)
                AS skipped,
-           CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint) AS missed
-    FROM told WHERE {_THEIRS} GROUP BY GROUPING SETS ((1), ())
+           CAST(coalesce(sum(missed) FILTER (WHERE NOT own AND status <> 'skipped'), 0) AS bigint)
+               AS missed
+    FROM counted GROUP BY GROUPING SETS ((1), ())
     """,
     Totals,
 )

@@ -11,7 +11,7 @@ from scheduler_api.schedule.days import utc_day
 
 DAY, WEEK, EARLIER = timedelta(days=1), timedelta(days=7), timedelta(days=28)
 #: So many jobs are looked at; of more, each of so many. And rows of days that are not counted yet.
-MAX_JOBS, MAX_ROWS = 5000, 50_000
+MAX_JOBS, MAX_ROWS = 5000, 30_000
 
 
 async def of_week(

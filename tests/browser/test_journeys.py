@@ -152,6 +152,7 @@ async def test_a_list_is_shown_again_as_it_was(site: Site, page: Page) -> None:
     await page.goto("/jobs?limit=50&state=active")
     await page.get_by_role("columnheader", name="Job").get_by_role("link").click()
     await expect(page).to_have_url(re.compile("sort=jobname"))
+    await expect(page.locator("html")).to_have_class("scripted")
     await page.goto("/jobs?form=true")
     await page.goto("/overview")
     jobs = page.get_by_role("navigation", name="Main").get_by_role("link", name="Jobs", exact=True)

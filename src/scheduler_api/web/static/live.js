@@ -19,8 +19,8 @@ export const morph = (old, fresh) => {
     old.data = fresh.data;
     return;
   }
-  // What the reader did to it stays: what is typed, ticked, unfolded; where the keys are.
-  if (old.matches("input:not([type=hidden]), select, textarea")) return;
+  // What the reader did to it stays: what is typed, ticked, unfolded; what is suggested; where the keys are.
+  if (old.matches("input:not([type=hidden]), select, textarea, datalist")) return;
   const isAt = old.classList.contains("at");
   for (const { name } of [...old.attributes]) {
     if (!fresh.hasAttribute(name) && !(name === "open" && old.matches("details"))) old.removeAttribute(name);

@@ -325,6 +325,17 @@ async def test_an_address_alone_offers_to_undo_nothing(client: AsyncClient, data
     assert (await client.post("/jobs/1/pause")).status_code == 200
     assert not await offered("/jobs/1?created=1")
     assert await offered("/jobs/1?paused=1")
+    assert (await client.patch("/jobs/1", json={"cron": "0 3 * * *"})).status_code == 200
+    # The list does not know which version that was.
+    assert not await offered("/jobs?edited=1")
+    assert await offered("/jobs/1?edited=1")
+    # A start in a zone that has gone cannot be compared with now.
+    change = "UPDATE auditevent SET before = :before WHERE action = 'edited'"
+    zone = '{"startdate": "2040-01-01", "starttime": "10:00", "timezone": "Mars/Base"}'
+    await execute(database, change.replace(":before", "CAST(:before AS jsonb)"), before=zone)
+    assert not await offered("/jobs/1?edited=1")
+    assert (await client.post("/jobs/1/resume")).status_code == 200
+    assert (await client.post("/jobs/1/pause")).status_code == 200
     await execute(database, "UPDATE auditevent SET at = at - interval '11 minutes'")
     assert not await offered("/jobs/1?paused=1")
     assert not await offered("/jobs?paused=1")

@@ -42,19 +42,7 @@ PARTS = (
     provider,
     signing,
 )
-OWN = (
-    jobs,
-    actions,
-    calendars,
-    secrets,
-    schedules,
-    preferences,
-    access,
-    alerts,
-    project_secrets,
-    projects,
-    signing,
-)
+OWN = (jobs, calendars, secrets, schedules, preferences, access, alerts, project_secrets, projects, signing)
 
 router, own_router = BrowserRouter(), form_router()
 for part in PARTS:

@@ -1,14 +1,11 @@
 """What people do with a job beside editing it, from a page."""
 
-import re
 from typing import Annotated
 
-from fastapi import Request
 from starlette.responses import RedirectResponse
 
 from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.actions import Pause, Resume, RunOrder
-from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import (
     ActorDep,
@@ -16,22 +13,15 @@ from scheduler_api.routers.http.dependencies import (
     DatabaseDep,
     DelivererDep,
     PagesDep,
-    PrincipalDep,
 )
-from scheduler_api.routers.http.forms import patch_of, run_order_of
+from scheduler_api.routers.http.forms import run_order_of
 from scheduler_api.routers.http.parameters import JobId
 from scheduler_api.routers.http.redirects import BackDep
-from scheduler_api.routers.http.routes import BrowserRouter, form_router
-from scheduler_api.routers.http.scope import require_place
-from scheduler_api.routers.http.targets import check_target
-from scheduler_api.services.jobs import actions, editing, reading, undoing
+from scheduler_api.routers.http.routes import BrowserRouter
+from scheduler_api.services.jobs import actions, reading, undoing
 from scheduler_api.services.system import health
 
-#: A version, as forms give it.
-VERSION = re.compile(r"\d{1,9}", re.ASCII)
-
 router = BrowserRouter()
-own_router = form_router()
 
 
 @router.form("/jobs/{jobid:jobid}/pause", Pause)
@@ -67,29 +57,6 @@ async def restore_by_form(
     """Bring back a deleted job."""
     await database.transact(undoing.restore, actor, cipher, jobid)
     return back.to(f"/jobs/{jobid}", restored=jobid)
-
-
-@own_router.post("/jobs/{jobid:jobid}/undo")
-async def undo_edit_by_form(
-    request: Request,
-    jobid: JobId,
-    fields: FormFields,
-    database: DatabaseDep,
-    actor: ActorDep,
-    cipher: CipherDep,
-    principal: PrincipalDep,
-    back: BackDep,
-) -> RedirectResponse:
-    """Take the newest edit of a job back, if nothing was done to it since."""
-    version = fields.get("version", "")
-    if not VERSION.fullmatch(version):
-        raise InvalidInput(FieldError(("version",), "Must be the version of the job."))
-    draft = await database.read(undoing.way_back, jobid, int(version))
-    check_target(request, draft.target)
-    patch = await aside(patch_of, draft)
-    require_place(principal, patch)
-    await database.transact(editing.edit, actor, cipher, jobid, patch, int(version))
-    return back.to(f"/jobs/{jobid}", undone=jobid)
 
 
 @router.form("/jobs/{jobid:jobid}/run", RunOrder)

@@ -18,6 +18,7 @@ from scheduler_api.contracts.values import MAX_ID
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import (
     FieldError,
+    InvalidInput,
     JobIsDeleted,
     ScheduleUnusable,
     StaleVersion,
@@ -36,7 +37,7 @@ from scheduler_api.routers.http.scope import job_to_copy, placed, require_place
 from scheduler_api.routers.http.targets import check_target
 from scheduler_api.services import views
 from scheduler_api.services.history import upcoming
-from scheduler_api.services.jobs import creating, editing, reading
+from scheduler_api.services.jobs import creating, editing, reading, undoing
 from scheduler_api.services.system import health
 from scheduler_api.web.form import Typed
 from scheduler_api.web.pages import Told
@@ -180,6 +181,29 @@ async def edit_by_form(
     now = await database.read(health.clock)
     typed = Typed(fields, field_errors, meanwhile=meanwhile)
     return HTMLResponse(await aside(pages.form, now, typed, editing=job), status)
+
+
+@own_router.post("/jobs/{jobid:jobid}/undo")
+async def undo_edit_by_form(
+    request: Request,
+    jobid: JobId,
+    fields: FormFields,
+    database: DatabaseDep,
+    actor: ActorDep,
+    cipher: CipherDep,
+    principal: PrincipalDep,
+    back: BackDep,
+) -> RedirectResponse:
+    """Take the newest edit of a job back, if nothing was done to it since."""
+    version = fields.get("version", "")
+    if not VERSION.fullmatch(version):
+        raise InvalidInput(FieldError(("version",), "Must be the version of the job."))
+    draft = await database.read(undoing.way_back, jobid, int(version))
+    check_target(request, draft.target)
+    patch = await aside(forms.patch_of, draft)
+    require_place(principal, patch)
+    await database.transact(editing.edit, actor, cipher, jobid, patch, int(version))
+    return back.to(f"/jobs/{jobid}", undone=jobid)
 
 
 @own_router.post("/jobs/{jobid:jobid}/delete")

@@ -17,7 +17,7 @@ from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable, StaleVersion
-from scheduler_api.schedule import Reason, comings
+from scheduler_api.schedule import Reason, comings, is_zone
 from scheduler_api.services.alerts import noticing
 from scheduler_api.services.jobs import (
     chains,
@@ -53,7 +53,8 @@ def is_undoable(change: Change, job: Job, now: datetime) -> bool:
     if started["startdate"] is None or started["starttime"] is None:
         return True
     wall = datetime.fromisoformat(f"{started['startdate']}T{started['starttime']}")
-    return any(start > now for start in comings(wall, started["timezone"]))
+    zone = started["timezone"]
+    return is_zone(zone) and any(start > now for start in comings(wall, zone))
 
 
 def _tells_all(before: Mapping[str, Any]) -> bool:

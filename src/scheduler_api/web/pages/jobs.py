@@ -81,7 +81,8 @@ class JobPages(Renderer):
         narrowed = filters.given(query, filters.OF_JOBS)
         kept = filters.given(query, filters.KEPT_OF_JOBS)
         first = "cursor" not in query
-        can_undo = _is_fresh(query, told.deed, now)
+        # An edit is undone from the page of its job, which knows the version.
+        can_undo = "edited" not in query and _is_fresh(query, told.deed, now)
         return self._render(
             "jobs.html",
             now=now,

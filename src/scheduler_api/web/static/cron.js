@@ -63,7 +63,7 @@ const write = (changed) => {
     parts[4] = written(weekdays.filter((box) => box.checked && !box.indeterminate).map((box) => box.value));
   } else parts[changed.dataset.cron] = changed.value;
   text.value = [...seconds, ...parts].join(" ");
-  // Whoever goes by the text hears of it, the pickers among them.
+  // The preview follows the text, and so do the pickers.
   text.dispatchEvent(new Event("input", { bubbles: true }));
 };
 

@@ -52,6 +52,19 @@ async def test_its_own_address_is_no_target(client: AsyncClient, url: str) -> No
     assert (page.status_code, "SCHEDULER_SELF_CALLS" in page.text) == (422, True)
 
 
+async def test_an_undo_leads_to_no_address_that_became_its_own(client: AsyncClient) -> None:
+    jobid = await create(client, {"url": "http://localhost:5001/hook"})
+    patched = await client.patch(f"/jobs/{jobid}", json={"target": {"url": "http://localhost:5002/"}})
+    form = {"version": str(patched.json()["version"])}
+    undo = f"/jobs/{jobid}/undo"
+    as_target = {"accept": "text/html", "host": "localhost:5001"}
+    refused = await client.post(undo, data=form, headers=as_target)
+    assert (refused.status_code, "SCHEDULER_SELF_CALLS" in refused.text) == (422, True)
+    assert (await client.get(f"/jobs/{jobid}")).json()["job"]["target"]["url"] == "http://localhost:5002/"
+    undone = await client.post(undo, data=form, headers={"accept": "text/html"})
+    assert undone.status_code == 303, undone.text
+
+
 async def test_what_comes_back_by_way_of_others_is_refused(client: AsyncClient, receiver: Receiver) -> None:
     pass_on(receiver, client)
     jobid = await create(client, {"url": receiver.url, "retries": 0})

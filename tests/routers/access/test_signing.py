@@ -103,7 +103,7 @@ async def test_a_browser_signs_in_and_goes_on_where_it_was(comes: Comes, databas
 
 
 async def test_what_is_wrong_is_not_told_apart(comes: Comes, database: Database) -> None:
-    await signed_in(comes, database)
+    browser = await signed_in(comes, database)
     await invited(comes, database, name="new@example.com")
     said = set()
     for name in ("anna@example.com", "new@example.com", "nobody@example.com", ""):
@@ -111,6 +111,9 @@ async def test_what_is_wrong_is_not_told_apart(comes: Comes, database: Database)
         said.add((answer.status_code, answer.text.replace(name, "") if name else answer.text))
     assert {status for status, _ in said} == {401}
     assert len(said) == 1
+    # How much changes here is nobody's business who has not signed in, and would differ from page to page.
+    assert "data-mark" not in next(iter(said))[1]
+    assert "data-mark" in (await browser.get("/overview")).text
     refused = await rows(database, "SELECT after ->> 'name' FROM auditevent WHERE action = 'signinrefused'")
     # Some type the password where the name belongs.
     assert {row[0] for row in refused} == {"anna@example.com", "new@example.com", None}

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from scheduler_api.contracts.jobs.actions import Missed, Resume
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs.claims import Started, Terms
@@ -21,7 +22,7 @@ from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.targets import Failure
 from scheduler_api.workers.delivery.settler import BATCH
-from tests.factories import ACTOR, execute, scalar
+from tests.factories import ACTOR, add_job, execute, scalar
 from tests.loopwatch import LIMIT, watching
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
@@ -191,3 +192,28 @@ async def test_pauses_that_end_and_promises_that_are_looked_at(database: Databas
         await database.transact(repairs.realign, 0, 500)
         step = await watch.longest()
     assert step.seconds < LIMIT, step
+
+
+async def test_a_job_that_goes_on_after_ten_years_of_days_off(database: Database) -> None:
+    """Each day off parts what is written off: they are thousands where a job has several calendars."""
+    since = datetime(2017, 1, 1, tzinfo=UTC)
+    jobid = await add_job(
+        database,
+        due=None,
+        startdate=None,
+        starttime=None,
+        cron="30 2 * * *",
+        repeat=True,
+        timezone="Europe/Berlin",
+        calendardays=[str((since + timedelta(days=2 * number)).date()) for number in range(1800)],
+        active=False,
+        pausedat=since,
+        resumefrom=since + timedelta(hours=1, minutes=30),
+    )
+    with watching() as watch:
+        await watch.fresh()
+        await database.transact(actions.resume, ACTOR, jobid, Resume(missed=Missed.SKIP))
+        step = await watch.longest()
+    assert step.seconds < LIMIT, step
+    excluded = "SELECT count(*) FROM joblog WHERE reason = 'excluded'"
+    assert await scalar(database, excluded) > 1700

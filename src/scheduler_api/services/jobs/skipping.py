@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 
 from scheduler_api import metrics
+from scheduler_api.computing import aside
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, settling
 from scheduler_api.database.runs.settling import Skipped
@@ -25,7 +26,8 @@ async def write_off(
     reason: Reason,
 ) -> datetime | None:
     """Account for all occurrences of a span, both ends included, as skipped; which one comes next."""
-    rows, following = written_off(jobid, future, *span, reason)
+    # Years of days off take long.
+    rows, following = await aside(written_off, jobid, future, *span, reason)
     await skip(session, now, rows, future.schedule)
     return following
 

@@ -21,8 +21,15 @@ from tests.loopwatch import LIMIT, watching
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 PAGE, DATA = "text/html", "application/json"
 
-#: 64 KB of JSON whose every part has to be looked at.
-BODY = [list(range(10)) for _ in range(2700)]
+
+def nested(levels: int) -> list[Any]:
+    return [0] if levels == 0 else [nested(levels - 1)]
+
+
+#: 64 KB of JSON whose every part has to be looked at, with as many levels as a body may have.
+BODY = [nested(13) for _ in range(1950)]
+#: The same in few levels, as often as history may hold it.
+FLAT = [list(range(10)) for _ in range(2700)]
 #: Days that are excluded, to come and past: each of those parts a long absence.
 AHEAD, VERSIONS = (
     [str(date(year, 1, 1) + timedelta(days=2 * number)) for number in range(400)] for year in (2030, 2024)
@@ -457,8 +464,10 @@ FILL_LOGS = """
 FILL_CHANGES = """
     INSERT INTO auditevent (jobid, at, action, actor, client, before, after)
     SELECT jobid, now(), 'edited', 'local', 'test', told, told
-    FROM (SELECT jobid, jsonb_build_object('target', target) AS told FROM job WHERE jobid = 1) AS first,
-         generate_series(1, 30)
+    FROM (
+        SELECT jobid, jsonb_build_object('target', jsonb_set(target, '{body}', CAST(:body AS jsonb))) AS told
+        FROM job WHERE jobid = 1
+    ) AS first, generate_series(1, 30)
 """
 FILL_ATTEMPTS = """
     INSERT INTO logattempt (logid, jobid, attempt, startedat, finishedat, outcome, error, excerpt, replica,
@@ -514,7 +523,8 @@ async def fill(database: Database) -> None:
     )
     await execute(database, "UPDATE job SET calendars = '{a.example}' WHERE jobid <= 60")
     await execute(database, FILL_LOGS, logs=LOGS)
-    for statement in (FILL_CHANGES, FILL_ATTEMPTS, FILL_LINES, FILL_DAYS, *FILL_ALL_OF_ALERTS):
+    await execute(database, FILL_CHANGES, body=json.dumps(FLAT))
+    for statement in (FILL_ATTEMPTS, FILL_LINES, FILL_DAYS, *FILL_ALL_OF_ALERTS):
         await execute(database, statement)
     await execute(database, "ANALYZE job, joblog")
 

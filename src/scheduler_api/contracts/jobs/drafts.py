@@ -355,7 +355,7 @@ class JobDraft(JobFields):
     def values(self) -> dict[str, Any]:
         """What the row of the job holds: what is written here, and what follows from it."""
         return (
-            self.model_dump()
+            self.model_dump(exclude={"target"})
             | {"target": None if self.target is None else as_kept(self.target)}
             | {"kind": self.kind, "host": self.host, "calendardays": [*self._calendardays]}
             | {"calendarversion": self._calendarversion, "secretnames": self.secretnames}

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from scheduler_api.computing import aside
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.validation import field_errors_of
@@ -109,7 +110,8 @@ def union(days: Iterable[Iterable[str]]) -> list[str]:
 
 async def patched(session: Session, now: datetime, before: dict[str, Any], patch: JobPatch) -> JobDraft:
     """The job with the changes of a patch, made now. Raises InvalidInput where that is no job."""
-    return await resolved(session, now, draft_of_document(patch.applied_to(before)))
+    # A body may be large.
+    return await resolved(session, now, await aside(draft_of_document, patch.applied_to(before)))
 
 
 def draft_of_document(document: Mapping[str, Any]) -> JobDraft:

@@ -64,7 +64,8 @@ async def edit(
     if draft.project != before["project"]:
         await _require_movable(session, jobid, draft)
         draft = await project_secrets.carried(session, known, draft, cipher)
-    changed = {name for name in ("target", "project") if written(draft.values)[name] != known[name]}
+    wanted = written(draft.values)
+    changed = {name for name in ("target", "project") if wanted[name] != known[name]}
     if changed:
         await quotas.require_room(session, draft, is_new="project" in changed)
     draft = await project_secrets.sealed(session, locked.now, actor, draft, cipher)

@@ -395,6 +395,10 @@ async def test_why_a_job_failed_last_night_is_two_clicks_away(site: Site, page: 
     await page.get_by_role("link", name="Failed, 24 h").click()
     await page.get_by_role("row", name=re.compile("failed: Import of orders")).first.click()
     await expect(page.get_by_label("Response to attempt 3")).to_be_in_viewport()
+    # On a phone, too.
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.reload()
+    await expect(page.get_by_label("Response to attempt 3")).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize("javascript", [True, False])

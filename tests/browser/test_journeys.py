@@ -80,7 +80,7 @@ async def test_a_job_runs_at_once_and_is_paused(site: Site, new_page: NewPage, j
         await page.reload()
     await expect(page.get_by_role("row", name=re.compile("finished:"))).to_be_visible()
     await page.get_by_label("More for Nightly report").click()
-    await page.get_by_text("Pause with a reason …").click()
+    await page.get_by_text("Pause with a reason or end …").click()
     await page.get_by_label("Reason").fill("Holidays")
     await page.get_by_role("button", name="Pause job").click()
     await expect(page.locator("[data-part=state]")).to_contain_text("Holidays")

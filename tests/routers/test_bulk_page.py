@@ -67,6 +67,26 @@ async def test_what_was_done_can_be_undone(client: AsyncClient, database: Databa
     assert "Undo" not in deleted.text
 
 
+async def test_a_pause_ends_when_the_page_said(client: AsyncClient, database: Database) -> None:
+    await add_three(database)
+    asked = await order(client, action="pause", scope="matching", tag="t")
+    assert "Resume at (UTC, optional)" in Page(asked).text
+    typed = {"until": "2090-01-31T12:00", "reason": "Moving house"}
+    fields = hidden(asked) | typed | {"zone": "Europe/Berlin"}
+    # Something has changed since: what was typed is still there.
+    again = Page(
+        await order(client, **fields | {"jobids": "", "scope": "matching", "tag": "t", "count": "1"})
+    )
+    assert "Review them again." in again.text
+    assert again.by_id["reason"]["value"] == "Moving house"
+    assert again.by_id["pauseuntil"]["value"] == "2090-01-31T11:00:00"
+    assert "Paused 2 jobs" in Page(await order(client, **fields)).text
+    pauses = "SELECT array_agg(DISTINCT pauseduntil) = '{2090-01-31T11:00:00Z}' FROM job WHERE NOT active"
+    assert await scalar(database, pauses)
+    refused = await order(client, **fields | {"zone": "Nowhere"})
+    assert refused.status_code == 422
+
+
 async def test_all_that_match_are_counted_and_done(client: AsyncClient, database: Database) -> None:
     await add_three(database)
     asked = await order(client, action="delete", scope="matching", name=MARKUP, tag="t", back="/jobs?tag=t")

@@ -51,6 +51,19 @@ async def test_the_page_tells_what_was_done_and_takes_it_back(
         assert f'action="{undo}?back=%2Fjobs%2F1"' in page.text
 
 
+async def test_a_pause_from_the_page_has_a_reason_and_an_end(client: AsyncClient, database: Database) -> None:
+    await add_job(database, interval=60, timezone="Europe/Berlin")
+    assert "Resume at (Berlin, optional)" in (await page_of(client, "/jobs/1")).text
+    fields = {"reason": "Moving house", "until": "2090-07-31T12:00", "zone": "Europe/Berlin"}
+    response = await client.post("/jobs/1/pause", headers=FORM, data=fields)
+    page = await page_of(client, response.headers["location"])
+    assert "until 2090-07-31 12:00:00 Europe/Berlin: Moving house" in page.text
+    until = "SELECT pauseduntil = '2090-07-31T10:00:00Z' FROM job"
+    assert await scalar(database, until)
+    for wrong in ({"until": "2000-01-01T00:00"}, {"until": "soon"}, {"zone": "Nowhere"}):
+        assert (await client.post("/jobs/1/pause", headers=FORM, data=wrong)).status_code == 422, wrong
+
+
 async def test_the_last_error_is_there_with_what_to_do(client: AsyncClient, database: Database) -> None:
     await failing(database, interval=3600)
     logid = await scalar(

@@ -163,6 +163,35 @@ async def test_all_that_failed_is_tried_again_by_a_form(
     assert BULK not in await text_of(client, "/logs?status=failed")
 
 
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("tag", "of jobs tagged {}"),
+        ("host", "that call {}"),
+        ("project", "in project {}"),
+        ("jobid", "of job {}"),
+    ],
+)
+async def test_what_failed_of_a_tag_host_project_or_job_is_tried_again_alone(
+    client: AsyncClient, database: Database, receiver: Receiver, name: str, of: str
+) -> None:
+    await client.post("/projects", json={"name": "shop"})
+    await failed_call(database, target={"url": "http://elsewhere.example/"}, tags=["slow"])
+    meant = await failed_call(database, target={"url": receiver.url}, tags=["reports"], project="shop")
+    jobid = await scalar(database, "SELECT jobid FROM joblog WHERE logid = :logid", logid=meant)
+    host = receiver.url.split("/")[2]
+    value = {"tag": "reports", "host": host, "project": "shop", "jobid": str(jobid)}[name]
+    text = await text_of(client, f"/logs?status=failed&{name}={value}")
+    assert f"Retries <strong>1 failed run</strong> {of.format(value)} now" in text
+    assert f'type="hidden" name="{name}" value="{value}"' in text
+    response = await client.post("/logs/retry", data={name: value}, headers=HTML)
+    assert response.headers["location"] == "/logs?status=pending&retried=1"
+    tried = "SELECT array_agg(logid) FROM joblog WHERE attempt > 1"
+    assert await scalar(database, tried) == [meant]
+    # What a retry cannot be asked for by is not dropped on the way.
+    assert BULK not in await text_of(client, f"/logs?status=failed&{name}={value}&minduration=1")
+
+
 async def test_a_form_that_asks_for_what_there_is_not_is_refused(
     client: AsyncClient, database: Database
 ) -> None:

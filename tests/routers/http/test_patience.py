@@ -9,7 +9,7 @@ from httpx import AsyncClient
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from scheduler_api.computing import Lane
+from scheduler_api.computing import QUESTIONS, Lane
 from scheduler_api.database.engine import Database
 from scheduler_api.routers.http.patience import while_connected
 from tests.factories import add_job, execute
@@ -160,7 +160,7 @@ async def test_what_takes_long_ends_when_the_client_hangs_up(
         finally:
             ended.set()
 
-    monkeypatch.setattr(Lane, "compute", compute)
+    monkeypatch.setattr(QUESTIONS, "compute", compute)
     path, _, query = path.format(jobid).partition("?")
     sent: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -305,9 +305,9 @@ class TargetPatch(Target):
 
 def as_kept(target: Target) -> dict[str, Any]:
     """A target as the database keeps it: without what not all versions know, as long as it has none of it."""
-    return {
-        name: value for name, value in target.model_dump().items() if value is not None or name not in LATER
-    }
+    # The body is plain values already, and may be deep: to dump it would take most of an edit.
+    values = target.model_dump(exclude={"body"}) | {"body": target.body}
+    return {name: value for name, value in values.items() if value is not None or name not in LATER}
 
 
 #: Fields that came later than the others.

@@ -208,8 +208,8 @@ def bulk_order_of(fields: Mapping[str, str]) -> BulkOrder:
         wanted = {"jobids": _picked(fields)}
     values: dict[str, Any] = {"action": fields.get("action", ""), "filter": wanted, "pauseid": pauseid}
     values["all"] = not wanted and pauseid is None
-    if fields.get("reason", "").strip() and values["action"] == "pause":
-        values["reason"] = fields["reason"]
+    if values["action"] == "pause":
+        values |= {name: fields[name] for name in ("reason", "until") if fields.get(name, "").strip()}
     return validated(values, BulkOrder)
 
 

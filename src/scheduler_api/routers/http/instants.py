@@ -1,5 +1,6 @@
 """Instants, days and time zones, as queries write them."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -27,6 +28,18 @@ def with_offset(text: str, zone: str = "UTC") -> str:
     except (ValueError, OverflowError):
         return text
     return f"{instant:%Y-%m-%dT%H:%M:%S}Z"
+
+
+def on_clocks(fields: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The fields of a form without its `zone`, and those that are named as instants on the clocks of it.
+
+    Raises InvalidInput where there is no such zone.
+    """
+    zone = fields.get("zone", "UTC")
+    if not is_zone(zone):
+        raise InvalidInput(FieldError(("zone",), "Must be a known time zone."))
+    rest = {name: text for name, text in fields.items() if name != "zone"}
+    return rest | {name: with_offset(rest[name], zone) for name in names if name in rest}
 
 
 def query_instant(name: str, text: str) -> datetime:

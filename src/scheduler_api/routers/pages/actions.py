@@ -14,7 +14,8 @@ from scheduler_api.routers.http.dependencies import (
     DelivererDep,
     PagesDep,
 )
-from scheduler_api.routers.http.forms import run_order_of
+from scheduler_api.routers.http.forms import model_of, run_order_of
+from scheduler_api.routers.http.instants import on_clocks
 from scheduler_api.routers.http.parameters import JobId
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
@@ -26,13 +27,10 @@ router = BrowserRouter()
 
 @router.form("/jobs/{jobid:jobid}/pause", Pause)
 async def pause_by_form(
-    jobid: JobId,
-    order: Annotated[Pause, form_of(Pause)],
-    database: DatabaseDep,
-    actor: ActorDep,
-    back: BackDep,
+    jobid: JobId, fields: FormFields, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:
-    """Pause a job."""
+    """Pause a job, maybe until a time on the clocks of the page."""
+    order = model_of(on_clocks(fields, "until"), Pause)
     await database.transact(actions.pause, actor, jobid, order)
     return back.to(f"/jobs/{jobid}", paused=jobid)
 

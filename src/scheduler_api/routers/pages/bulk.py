@@ -8,6 +8,7 @@ from scheduler_api.routers.http.authentication import require
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, PrincipalDep, RunnerDep
 from scheduler_api.routers.http.forms import bulk_order_of
+from scheduler_api.routers.http.instants import on_clocks
 from scheduler_api.routers.http.permissions import role_for
 from scheduler_api.routers.http.redirects import back_to
 from scheduler_api.routers.http.routes import BrowserRouter
@@ -33,7 +34,7 @@ async def order_by_form(
     """First what would be done; then, if that is confirmed, what was done."""
     back = back_to(fields.pop("back", None), "/jobs")
     shown = fields.pop("count", None)
-    wanted = bulk_order_of(fields)
+    wanted = bulk_order_of(on_clocks(fields, "until"))
     needed = role_for(wanted)
     require(principal, needed)
     projects = where(request, needed, fields.get("project"))

@@ -1,6 +1,5 @@
 """Why a job did or did not run, what ran day by day, and making up for what did not; as pages."""
 
-from collections.abc import Mapping
 from datetime import date
 
 from fastapi import Request, Response
@@ -9,11 +8,10 @@ from starlette.responses import HTMLResponse
 from scheduler_api.computing import aside
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.performance import PerformanceSort
-from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, SettingsDep
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.instants import AtInstant, BeforeDay, UntilDay, with_offset
+from scheduler_api.routers.http.instants import AtInstant, BeforeDay, UntilDay, on_clocks
 from scheduler_api.routers.http.paging import PerformanceOrder, link_next
 from scheduler_api.routers.http.parameters import DryRun, JobId, PageSize
 from scheduler_api.routers.http.patience import while_connected
@@ -21,7 +19,6 @@ from scheduler_api.routers.http.problems import REFUSED, complaints, problem_of
 from scheduler_api.routers.http.redirects import BackDep
 from scheduler_api.routers.http.routes import BrowserRouter
 from scheduler_api.routers.http.scope import ProjectsDep
-from scheduler_api.schedule import is_zone
 from scheduler_api.services.history import backfill, explain, performance, timeline
 from scheduler_api.services.jobs import reading
 from scheduler_api.services.system import health
@@ -58,10 +55,10 @@ async def backfill_by_form(
     dryrun: DryRun = False,
 ) -> Response:
     """Run past occurrences that did not run; as a dry run, show which these are."""
-    zone = fields.pop("zone", "UTC")
+    zone = fields.get("zone", "UTC")
     typed = {name: fields.get(name, "") for name in ("since", "until")}
     try:
-        order = model_of(_with_zone(fields, zone), Backfill)
+        order = model_of(on_clocks(fields, "since", "until"), Backfill)
         report = await database.transact(backfill.backfill, actor, jobid, order, dryrun=dryrun)
     except REFUSED as error:
         job = await database.read(reading.get_summary, jobid)
@@ -71,12 +68,6 @@ async def backfill_by_form(
         return back.to(f"/jobs/{jobid}", backfilled=report.count)
     job = await database.read(reading.get_summary, jobid)
     return HTMLResponse(await aside(pages.backfill, job, zone, typed, report))
-
-
-def _with_zone(fields: Mapping[str, str], zone: str) -> dict[str, str]:
-    if not is_zone(zone):
-        raise InvalidInput(FieldError(("zone",), "Must be a known time zone."))
-    return {name: with_offset(text, zone) for name, text in fields.items()}
 
 
 @router.page("/jobs/{jobid:jobid}/days")

@@ -39,10 +39,11 @@ async def runs_page(
     size: PageSize,
 ) -> str:
     """The runs of all jobs: those that ran, newest first; or those to come, soonest first."""
-    # Those that can be tried again, whatever their cause; where the page asks for them by time alone.
-    span = LogFilter(since=wanted.since, until=wanted.until, projects=where(request, Role.OPERATOR))
-    is_of_time = wanted._replace(status=None, cause=None, projects=span.projects) == span
-    failed = span if wanted.status == LogStatus.FAILED and is_of_time else None
+    # Those that can be tried again, whatever their cause; where the page asks for nothing else of them.
+    meant = {name: getattr(wanted, name) for name in RetryFilter.model_fields}
+    retriable = LogFilter(**meant, projects=where(request, Role.OPERATOR))
+    is_whole = wanted._replace(status=None, cause=None, projects=retriable.projects) == retriable
+    failed = retriable if wanted.status == LogStatus.FAILED and is_whole else None
     view = await database.read(views.of_runs, wanted, order, size, failed)
     last = view.found.further
     further = None if last is None else link_next(request, response, cursor=run_cursor(last))

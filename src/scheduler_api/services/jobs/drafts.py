@@ -110,8 +110,11 @@ def union(days: Iterable[Iterable[str]]) -> list[str]:
 
 async def patched(session: Session, now: datetime, before: dict[str, Any], patch: JobPatch) -> JobDraft:
     """The job with the changes of a patch, made now. Raises InvalidInput where that is no job."""
+    document = patch.applied_to(before)
     # A body may be large.
-    return await resolved(session, now, await aside(draft_of_document, patch.applied_to(before)))
+    is_small = (document.get("target") or {}).get("body") is None
+    draft = draft_of_document(document) if is_small else await aside(draft_of_document, document)
+    return await resolved(session, now, draft)
 
 
 def draft_of_document(document: Mapping[str, Any]) -> JobDraft:

@@ -1,7 +1,7 @@
 """The only writer of what never ran: occurrences that are written off, and logs that are not to run."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from scheduler_api import metrics
@@ -13,6 +13,8 @@ from scheduler_api.database.statements import Session
 from scheduler_api.schedule import TICK, Future, Reason, Schedule
 from scheduler_api.services.jobs.planning import between, schedule_in, written_off
 
+#: What may be computed on the loop; each day off in longer spans would keep it a little longer.
+LONG = timedelta(days=366)
 #: The newest rows, among which what no row tells of is looked for.
 MAX_ROWS = 1000
 
@@ -26,8 +28,11 @@ async def write_off(
     reason: Reason,
 ) -> datetime | None:
     """Account for all occurrences of a span, both ends included, as skipped; which one comes next."""
-    # Years of days off take long.
-    rows, following = await aside(written_off, jobid, future, *span, reason)
+    first, last = span
+    if last - first <= LONG:
+        rows, following = written_off(jobid, future, first, last, reason)
+    else:
+        rows, following = await aside(written_off, jobid, future, first, last, reason)
     await skip(session, now, rows, future.schedule)
     return following
 

@@ -9,6 +9,7 @@ from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import Upcoming
 from scheduler_api.contracts.runs.attempts import LogWithAttempts
 from scheduler_api.contracts.runs.logs import LogCause, LogSort, LogStatus
+from scheduler_api.contracts.runs.retries import RetryFilter
 from scheduler_api.contracts.system.overview import Overview
 from scheduler_api.services.history.upcoming import Listed, Window
 from scheduler_api.services.views import RunsView
@@ -65,6 +66,7 @@ class RunPages(Renderer):
             statuses=[status for status in LogStatus if status is not LogStatus.PENDING],
             causes=list(LogCause),
             failed=view.failed,
+            retrying={name: getattr(view.wanted, name) for name in RetryFilter.model_fields},
         )
 
     def log(self, now: datetime, job: Job, found: LogWithAttempts) -> str:

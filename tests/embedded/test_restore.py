@@ -108,3 +108,36 @@ async def test_a_standby_that_takes_over_is_noticed(
     assert made_again
     assert not lost & made_again
     assert await scalar(database, RESTORED) is not None
+
+
+async def test_a_restore_to_a_point_in_time_is_noticed(
+    embed: Embed, data_dir: Path, folder: Path, opened: Open, ordinary_user: User
+) -> None:
+    """From a base backup and the WAL: what ran up to that time stays, what ran later is due again."""
+    archive, backup = folder / "archive", folder / "backup"
+    archive.mkdir()
+    archive.chmod(0o777)
+    archiving = {"archive_mode": "on", "archive_command": f"cp %p {archive}/%f"}
+    server = embed(data_dir, **archiving)
+    database = opened(await server.start())
+    await prepared(database)
+    await asyncio.to_thread(backed_up, server, backup, ordinary_user)
+    kept = await run_once(database)
+    since = await scalar(database, "SELECT clock_timestamp()")
+    lost = await run_once(database) - kept
+    assert lost
+    await database.close()
+    await server.stop()
+    (backup / "cluster" / "standby.signal").rename(backup / "cluster" / "recovery.signal")
+    recovery = {"restore_command": f"cp {archive}/%f %p", "recovery_target_time": str(since)}
+    server = embed(backup, recovery_target_action="promote", **recovery)
+    url = await server.start()
+    async with asyncio.timeout(20):
+        while await ask(url, "SELECT pg_is_in_recovery()"):
+            await asyncio.sleep(0.05)
+    database = opened(url)
+    assert set(await scalar(database, LOGIDS)) == kept
+    made_again = await run_once(database) - kept
+    assert made_again
+    assert not lost & made_again
+    assert await scalar(database, RESTORED) is not None

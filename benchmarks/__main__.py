@@ -30,6 +30,7 @@ from benchmarks import (
     snapshot,
     soak,
     traces,
+    upgrade,
 )
 from benchmarks.machine import setting
 from benchmarks.results import Results, Row, as_markdown, as_text
@@ -56,6 +57,7 @@ PARTS: dict[str, Part] = {
     "http": (requests_per_second.QUESTION, requests_per_second.measure),
     "keys": (keys.QUESTION, keys.measure),
     "signins": (signins.QUESTION, signins.measure),
+    "upgrade": (upgrade.QUESTION, upgrade.measure),
 }
 #: What takes long, and is measured only if it is named.
 LONG: dict[str, Part] = {"size": (million.QUESTION, million.measure), "soak": (soak.QUESTION, soak.measure)}

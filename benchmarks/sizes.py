@@ -36,6 +36,9 @@ class Sizes:
     #: Calls that are made at the same time.
     in_flight: tuple[int, ...] = (32, 128)
     checked: int = 5_000_000
+    #: Runs that a migration changes, and jobs that run each second meanwhile.
+    upgraded: int = 5_000_000
+    upgrade_jobs: int = 500
     #: Jobs, and logs of one of them.
     million: int = 1_000_000
     soak_jobs: int = 1_000
@@ -74,6 +77,8 @@ QUICK = Sizes(
     pages_jobs=500,
     deliveries=2_000,
     checked=50_000,
+    upgraded=50_000,
+    upgrade_jobs=50,
     million=5_000,
     soak_jobs=20,
     soak_interval=2,

@@ -6,6 +6,7 @@ import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,6 +25,9 @@ from scheduler_api.app import create_app
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
+from scheduler_api.services.history import closing
+from scheduler_api.services.jobs import bulk, calendars, reading, together
+from scheduler_api.services.runs import judging, watching
 from scheduler_api.settings import Settings
 from tests import lasting, leaks, pooler
 from tests.factories import KEPT, empty, end_others, scalar
@@ -65,6 +69,16 @@ class EmbeddedRun:
         self._folder.cleanup()
 
 
+#: Seconds after which a unit of work, or a search, leaves the rest to the next.
+BUDGETS = (
+    (judging, "PLANNING"),
+    (reading, "SEARCH_SECONDS"),
+    (bulk, "BATCH_SECONDS"),
+    (calendars, "BATCH_SECONDS"),
+    (together, "LOOK_SECONDS"),
+    (closing, "MAX_SECONDS"),
+    (watching, "MEASURE_SECONDS"),
+)
 RUN, POOLER = pytest.StashKey[EmbeddedRun](), pytest.StashKey[pooler.PgBouncer]()
 TEMPLATE = pytest.StashKey[contextlib.ExitStack]()
 # How long an example takes is the machine's business.
@@ -136,6 +150,13 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="scheduler-tests-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a unit of work begins it ends, however slow the machine: tests that are about budgets set them."""
+    for module, name in BUDGETS:
+        monkeypatch.setattr(module, name, inf)
 
 
 @pytest.fixture(scope="session")

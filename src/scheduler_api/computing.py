@@ -59,20 +59,32 @@ class Lane:
             given_up = True
             self._waiting -= 1
 
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for work that knows its end, and asks no budget."""
+
+        def bounded(_: Budget) -> T:
+            return work(*args, **kwargs)
+
+        return await self.compute(bounded)
+
 
 #: What people ask about occurrences.
 QUESTIONS = Lane("questions", instants=200_000, seconds=2.0, places=64)
 #: Bodies that are read and pages that are made: no loops, but long all the same.
 FORMATS = Lane("formats", instants=0, seconds=10.0, places=500)
+#: What is computed while rows are locked, which must not wait in line behind pages. There are no more of them
+#: than connections.
+LOCKED = Lane("locked", instants=0, seconds=10.0, places=500)
 
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run work that knows its end beside the loop: reading a large body, making a large page."""
+    return await FORMATS.run(work, *args, **kwargs)
 
-    def run(_: Budget) -> T:
-        return work(*args, **kwargs)
 
-    return await FORMATS.compute(run)
+async def aside_locked(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same within a unit of work that holds locks meanwhile."""
+    return await LOCKED.run(work, *args, **kwargs)
 
 
 async def in_turns(work: Callable[[U], T], items: Iterable[U], seconds: float = inf) -> list[T]:

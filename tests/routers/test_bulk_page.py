@@ -87,6 +87,41 @@ async def test_a_pause_ends_when_the_page_said(client: AsyncClient, database: Da
     assert refused.status_code == 422
 
 
+async def test_a_pause_that_is_over_is_asked_for_again(client: AsyncClient, database: Database) -> None:
+    await add_three(database)
+    fields = {"action": "pause", "jobids": "1,3", "confirmed": "true"}
+    refused = await order(client, **fields, until="2000-01-31T12:00", reason="Moving house")
+    assert refused.status_code == 422
+    page = Page(refused)
+    assert "Pause 2 jobs?" in page.text
+    assert "Must be in the future" in page.text
+    assert page.by_id["reason"]["value"] == "Moving house"
+    assert page.by_id["pauseuntil"]["value"] == "2000-01-31T12:00:00"
+    assert page.by_id["pauseuntil"]["aria-describedby"] == "hint-pauseuntil error-pauseuntil"
+    assert await is_active(database, 1)
+    whole = {"action": "pause", "all": True, "until": "2000-01-31T12:00:00Z"}
+    for query in ("", "?dryrun=true"):
+        answer = await client.post(f"/jobs/bulk{query}", json=whole)
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/until"]
+
+
+async def test_what_is_named_is_meant_whatever_project_is_looked_at(
+    client: AsyncClient, database: Database
+) -> None:
+    for name in ("shop", "other"):
+        await client.post("/projects", json={"name": name})
+    await add_job(database, interval=60, project="shop")
+    client.cookies.set("project", "other")
+    asked = await order(client, action="pause", scope="matching", project="shop")
+    assert "Pause 1 job?" in Page(asked).text
+    done = await order(client, **hidden(asked))
+    assert "Paused 1 job" in Page(done).text
+    assert "Resumed 1 job" in Page(await order(client, **hidden(done))).text
+    # All that is shown is what is chosen.
+    assert "no longer exist" in Page(await order(client, action="pause", scope="matching")).text
+
+
 async def test_all_that_match_are_counted_and_done(client: AsyncClient, database: Database) -> None:
     await add_three(database)
     asked = await order(client, action="delete", scope="matching", name=MARKUP, tag="t", back="/jobs?tag=t")

@@ -327,7 +327,12 @@ WORST: dict[tuple[str, str], list[Ask]] = {
     ("POST", "/jobs/{jobid:jobid}/restore"): [Ask((200,), jobid=jobid) for jobid in JOBS],
     ("POST", "/jobs/{jobid:jobid}/undo"): [of_form({"version": "1"}, 303, 412), *BROKEN_FORM],
     ("POST", "/jobs/{jobid:jobid}/skip"): [Ask((200, 409), jobid=jobid) for jobid in JOBS],
-    ("POST", "/jobs/{jobid:jobid}/run"): [Ask((202,)), EMPTY_FORM],
+    ("POST", "/jobs/{jobid:jobid}/run"): [
+        Ask((202,)),
+        EMPTY_FORM,
+        of_form({"body": json.dumps(BODY)}, 303),
+        Ask((422,), body=b"body=" + b"[" * 240_000, kind=FORM, accept=PAGE),
+    ],
     ("POST", "/jobs/{jobid:jobid}/test"): both("", 200),
     ("POST", "/jobs/{jobid:jobid}/secrets"): [Ask((201,)), EMPTY_FORM],
     ("DELETE", "/jobs/{jobid:jobid}/secrets/{secretid}"): [Ask((204,))],
@@ -527,6 +532,11 @@ async def fill(database: Database) -> None:
     for statement in (FILL_ATTEMPTS, FILL_LINES, FILL_DAYS, *FILL_ALL_OF_ALERTS):
         await execute(database, statement)
     await execute(database, "ANALYZE job, joblog")
+
+
+@pytest.fixture
+def unhurried() -> None:
+    """All budgets are as they are in a service."""
 
 
 @pytest.mark.timeout(600)

@@ -164,25 +164,21 @@ async def test_all_that_failed_is_tried_again_by_a_form(
 
 
 @pytest.mark.parametrize(
-    ("name", "of"),
-    [
-        ("tag", "of jobs tagged {}"),
-        ("host", "that call {}"),
-        ("project", "in project {}"),
-        ("jobid", "of job {}"),
-    ],
+    ("name", "of"), [("tag", "tag"), ("host", "host"), ("project", "project"), ("jobid", "job")]
 )
 async def test_what_failed_of_a_tag_host_project_or_job_is_tried_again_alone(
     client: AsyncClient, database: Database, receiver: Receiver, name: str, of: str
 ) -> None:
     await client.post("/projects", json={"name": "shop"})
     await failed_call(database, target={"url": "http://elsewhere.example/"}, tags=["slow"])
-    meant = await failed_call(database, target={"url": receiver.url}, tags=["reports"], project="shop")
+    # A tag may look like a time.
+    tag = "2030-01-31T12:00"
+    meant = await failed_call(database, target={"url": receiver.url}, tags=[tag], project="shop")
     jobid = await scalar(database, "SELECT jobid FROM joblog WHERE logid = :logid", logid=meant)
     host = receiver.url.split("/")[2]
-    value = {"tag": "reports", "host": host, "project": "shop", "jobid": str(jobid)}[name]
+    value = {"tag": tag, "host": host, "project": "shop", "jobid": str(jobid)}[name]
     text = await text_of(client, f"/logs?status=failed&{name}={value}")
-    assert f"Retries <strong>1 failed run</strong> {of.format(value)} now" in text
+    assert f"Retries <strong>1 failed run</strong> ({of} {value}) now" in text
     assert f'type="hidden" name="{name}" value="{value}"' in text
     response = await client.post("/logs/retry", data={name: value}, headers=HTML)
     assert response.headers["location"] == "/logs?status=pending&retried=1"
@@ -190,6 +186,25 @@ async def test_what_failed_of_a_tag_host_project_or_job_is_tried_again_alone(
     assert await scalar(database, tried) == [meant]
     # What a retry cannot be asked for by is not dropped on the way.
     assert BULK not in await text_of(client, f"/logs?status=failed&{name}={value}&minduration=1")
+
+
+async def test_what_is_counted_is_what_is_tried_again(
+    client: AsyncClient, database: Database, receiver: Receiver
+) -> None:
+    """Not the runs of jobs that are deleted, or call nothing any more; nor only those of a chosen project."""
+    for name in ("shop", "other"):
+        await client.post("/projects", json={"name": name})
+    for project in ("shop", "shop", "shop", "other"):
+        await failed_call(database, target={"url": receiver.url}, tags=["reports"], project=project)
+    assert (await client.delete("/jobs/1")).status_code == 204
+    assert (await client.patch("/jobs/2", json={"target": None})).status_code == 200
+    client.cookies.set("project", "other")
+    assert "Retry 1 run</button>" in await text_of(client, "/logs?status=failed&tag=reports")
+    assert "Retry 1 run</button>" in await text_of(client, "/logs?status=failed&project=shop")
+    response = await client.post("/logs/retry", data={"project": "shop"}, headers=HTML)
+    assert response.headers["location"] == "/logs?status=pending&retried=1"
+    report = (await client.post("/logs/retry?dryrun=true", json={"all": True})).json()
+    assert report["count"] == 1
 
 
 async def test_a_form_that_asks_for_what_there_is_not_is_refused(

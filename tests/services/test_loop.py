@@ -60,6 +60,11 @@ ADD = """
 """
 
 
+@pytest.fixture
+def unhurried() -> None:
+    """All budgets are as they are in a service."""
+
+
 async def absent(database: Database, count: int, **values: Any) -> None:
     """Jobs of the worst kinds whose first run is due since three years."""
     firsts = {

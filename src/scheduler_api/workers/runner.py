@@ -19,7 +19,7 @@ from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.errors import SchedulerError
+from scheduler_api.errors import InvalidInput, SchedulerError
 from scheduler_api.services.jobs import bulk
 from scheduler_api.services.runs import passes, retrying
 from scheduler_api.services.runs.passes import Known, PassReport
@@ -105,7 +105,12 @@ class Runner:
     async def run_bulk(
         self, order: BulkOrder, actor: Actor, projects: Sequence[str] | None = None, *, dryrun: bool = False
     ) -> BulkReport:
-        """Do what is ordered with all jobs of the projects that are meant, for as long as a call may take."""
+        """Do what is ordered with all jobs of the projects that are meant, for as long as a call may take.
+
+        Raises InvalidInput for a pause whose end has passed.
+        """
+        if field_errors := await self._database.read(bulk.errors_in, order):
+            raise InvalidInput(*field_errors)
         count = await self._database.read(bulk.count, bulk.filter_of(order, projects))
         report = BulkReport(
             action=order.action,

@@ -1,7 +1,6 @@
 """Runs in the order in which they ended, whenever they were planned; the slowest; and those to come."""
 
 from datetime import UTC, datetime, timedelta
-from math import inf
 from typing import Any
 
 import pytest
@@ -25,11 +24,6 @@ RUNS = """
 """
 #: Some at the same instant, some far apart.
 AGO = [0.5, 1, 1, 1, 30, 59, 60, 61, 600, 4000, 4000, 90_000, 90_001, 300_000, 5_000_000]
-
-
-@pytest.fixture(autouse=True)
-async def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SEARCH_SECONDS", inf)
 
 
 async def fill(database: Database, ago: list[float] = AGO) -> datetime:

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any
 
 import pytest
@@ -28,7 +27,6 @@ PATHS = ["/logs?minduration=30", "/jobs/1/logs?minduration=30", "/logs?mindurati
 @pytest.fixture(autouse=True)
 async def runs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "SEARCHED", 5)
-    monkeypatch.setattr(reading, "SEARCH_SECONDS", inf)
     jobid = await add_job(database, interval=60, due=None, tags=["slow"])
     await execute(database, RUNS, jobid=jobid, first=FIRST)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -98,9 +97,8 @@ async def add_all_kinds(database: Database) -> None:
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(map(str, order.values())))
 async def test_many_at_once_become_what_each_becomes_by_itself(
-    database: Database, order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    database: Database, order: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(bulk, "BATCH_SECONDS", inf)
     await add_all_kinds(database)
     asked = bulk.Asked(BulkOrder.model_validate({**order, "all": True}), ACTOR, PAUSEID)
 

@@ -198,6 +198,8 @@ OF_IDS = Statement(f"{LOGS} WHERE logid = ANY(:logids) AND day = ANY(CAST(:days 
 
 @lru_cache(maxsize=64)
 def _failed(names: tuple[str, ...], what: str = "logid") -> Statement[Any]:
-    conditions = ["status = 'failed'", "kind = 'http'", "logid > :after", *(CONDITIONS[n] for n in names)]
+    calls = "EXISTS (SELECT FROM job WHERE jobid = joblog.jobid AND deletedat IS NULL AND host IS NOT NULL)"
+    of_calls = "status = 'failed'", "kind = 'http'", "logid > :after", calls
+    conditions = [*of_calls, *(CONDITIONS[name] for name in names)]
     order = " ORDER BY logid" if what == "logid" else ""
     return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :limit")

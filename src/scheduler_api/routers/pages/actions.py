@@ -62,7 +62,7 @@ async def run_by_form(
     jobid: JobId, fields: FormFields, database: DatabaseDep, actor: ActorDep, back: BackDep
 ) -> RedirectResponse:
     """Run a job now, maybe with a body of its own."""
-    await database.transact(actions.run_now, actor, jobid, run_order_of(fields))
+    await database.transact(actions.run_now, actor, jobid, await aside(run_order_of, fields))
     return back.to(f"/jobs/{jobid}", started=jobid)
 
 

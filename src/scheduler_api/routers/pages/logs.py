@@ -11,7 +11,7 @@ from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.routers.http.bodies import FormFields
 from scheduler_api.routers.http.dependencies import ActorDep, DatabaseDep, PagesDep, RunnerDep
 from scheduler_api.routers.http.forms import model_of
-from scheduler_api.routers.http.instants import with_offset
+from scheduler_api.routers.http.instants import on_clocks
 from scheduler_api.routers.http.paging import (
     AnyLogFilterDep,
     RunOrderDep,
@@ -79,9 +79,8 @@ async def retry_failed_by_form(
     request: Request, fields: FormFields, runner: RunnerDep, actor: ActorDep
 ) -> RedirectResponse:
     """Retry all failed runs that match a filter, and show those that are pending."""
-    wanted = model_of({name: with_offset(text) for name, text in fields.items()}, RetryFilter)
-    report = await runner.retry_failed(
-        RetryOrder(filter=wanted, all=True), actor, where(request, Role.OPERATOR)
-    )
+    wanted = model_of(on_clocks(fields, "since", "until"), RetryFilter)
+    projects = where(request, Role.OPERATOR, wanted.project)
+    report = await runner.retry_failed(RetryOrder(filter=wanted, all=True), actor, projects)
     left = "&left=1" if report.more else ""
     return RedirectResponse(f"/logs?status=pending&retried={report.done}{left}", 303)

@@ -61,10 +61,8 @@ async def pause_locked(
     `pauseid` names the order to many jobs of which this is a part; without one, the pause is its own.
     """
     now, jobid = locked.now, locked.job.jobid
-    if order.until is not None and order.until <= now:
-        raise InvalidInput(
-            FieldError(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now.")
-        )
+    if field_errors := errors_in_end(now, order.until):
+        raise InvalidInput(*field_errors)
     _require_future(locked)
     await locking.take_back(session, locked)
     goes_on = {jobid: await _open_from(session, locked)}
@@ -74,6 +72,13 @@ async def pause_locked(
     await noticing.paused(session, now, [jobid], is_asked=actor.kind is not ActorKind.SCHEDULE)
     said = order.model_dump(mode="json") | ({} if pauseid is None else {"pauseid": str(pauseid)})
     await changes.record(session, now, actor, Event(ChangeAction.PAUSED, jobid, after=said))
+
+
+def errors_in_end(now: datetime, until: datetime | None) -> tuple[FieldError, ...]:
+    """What is wrong with the end of a pause that begins now."""
+    if until is None or until > now:
+        return ()
+    return (FieldError(("until",), f"Must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} now."),)
 
 
 async def _open_from(session: Session, locked: LockedJob) -> datetime | None:

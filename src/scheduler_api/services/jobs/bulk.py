@@ -12,10 +12,10 @@ from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.access import projects
-from scheduler_api.database.jobs import lists
+from scheduler_api.database.jobs import definitions, lists
 from scheduler_api.database.jobs.lists import JobFilter, Position
 from scheduler_api.database.statements import Session, savepoint
-from scheduler_api.errors import SchedulerError
+from scheduler_api.errors import FieldError, SchedulerError
 from scheduler_api.services.jobs import actions, editing, locking, together
 
 #: Jobs in one transaction, all at once; and seconds after which one takes no further single job.
@@ -56,6 +56,11 @@ def filter_of(order: BulkOrder, projects: Sequence[str] | None) -> JobFilter:
 async def count(session: Session, wanted: JobFilter) -> int:
     """How many jobs there are."""
     return await lists.count(session, await lists.lookup(session, wanted))
+
+
+async def errors_in(session: Session, order: BulkOrder) -> tuple[FieldError, ...]:
+    """What is wrong with an order now, whichever jobs it is for."""
+    return actions.errors_in_end(await definitions.clock(session), order.until)
 
 
 async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from scheduler_api.computing import aside
+from scheduler_api.computing import aside_locked
 from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.validation import field_errors_of
@@ -113,7 +113,7 @@ async def patched(session: Session, now: datetime, before: dict[str, Any], patch
     document = patch.applied_to(before)
     # A body may be large.
     is_small = (document.get("target") or {}).get("body") is None
-    draft = draft_of_document(document) if is_small else await aside(draft_of_document, document)
+    draft = draft_of_document(document) if is_small else await aside_locked(draft_of_document, document)
     return await resolved(session, now, draft)
 
 

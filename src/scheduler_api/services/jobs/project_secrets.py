@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
-from scheduler_api.computing import aside
+from scheduler_api.computing import aside_locked
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.jobs.credentials import NamedSecret, plain
 from scheduler_api.contracts.jobs.drafts import JobDraft
@@ -222,7 +222,7 @@ async def require_named(session: Session, draft: JobDraft, cipher: Cipher) -> No
     wrong = []
     for place, (name, origin) in named.items():
         # A key takes a while to be read.
-        error = await aside(_error_in, draft.project, place, (name, origin), known.get(name), cipher)
+        error = await aside_locked(_error_in, draft.project, place, (name, origin), known.get(name), cipher)
         if error is not None:
             wrong.append(FieldError(("target", *place), error))
     if wrong:
@@ -266,7 +266,7 @@ async def _require_fit(session: Session, project: str, name: str, value: str) ->
         named = target_of(use.target).secrets
         places |= {place for place, (other, _) in named.items() if other == name}
     for place in sorted(places):
-        wrong = await aside(_unfit, place, value)
+        wrong = await aside_locked(_unfit, place, value)
         if wrong is not None:
             raise InvalidInput(FieldError(("value",), f"Jobs use it as {place[-1]}: {wrong}"))
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from scheduler_api import metrics
-from scheduler_api.computing import aside
+from scheduler_api.computing import aside_locked
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, settling
 from scheduler_api.database.runs.settling import Skipped
@@ -32,7 +32,7 @@ async def write_off(
     if last - first <= LONG:
         rows, following = written_off(jobid, future, first, last, reason)
     else:
-        rows, following = await aside(written_off, jobid, future, first, last, reason)
+        rows, following = await aside_locked(written_off, jobid, future, first, last, reason)
     await skip(session, now, rows, future.schedule)
     return following
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
-from scheduler_api.computing import aside
+from scheduler_api.computing import aside_locked
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
 from scheduler_api.contracts.jobs.credentials import MASK
 from scheduler_api.contracts.jobs.drafts import JobDraft
@@ -81,7 +81,7 @@ async def way_back(session: Session, jobid: int, version: int) -> JobDraft:
         raise InvalidInput(FieldError((), sentence))
     document = written(await definitions.as_written(session, jobid))
     # A body may be large.
-    return await aside(draft_of_document, _replaced(document, change))
+    return await aside_locked(draft_of_document, _replaced(document, change))
 
 
 def _replaced(document: dict[str, Any], change: Change) -> dict[str, Any]:
@@ -132,7 +132,7 @@ async def restore(
 async def _require_whole(session: Session, locked: LockedJob, cipher: Cipher) -> JobDraft:
     """The job as it would be created now. Raises where it could not be."""
     jobid = locked.job.jobid
-    draft = await aside(draft_of_document, written(await definitions.as_written(session, jobid)))
+    draft = await aside_locked(draft_of_document, written(await definitions.as_written(session, jobid)))
     await require_project(session, draft.project)
     if draft.after is not None:
         await chains.require_parent(session, draft.after, draft.project, jobid)

@@ -116,12 +116,13 @@ class JobPages(Renderer):
         jobids: Sequence[int],
         named: Mapping[int, str],
         back: str,
+        field_errors: Sequence[FieldError] = (),
         *,
         again: bool,
     ) -> str:
         """What an order to many jobs would do, and to how many; `again`: their number has changed."""
         given = {"order": order, "count": count, "jobids": jobids, "named": named, "back": back}
-        return self._render("confirm.html", **given, again=again)
+        return self._render("confirm.html", **given, errors=[e.detail for e in field_errors], again=again)
 
     def bulk(self, order: BulkOrder, report: BulkReport, named: Mapping[int, str], back: str) -> str:
         """What an order to many jobs did; `named`: those with which it could not be done."""

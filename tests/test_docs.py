@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_api import running
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.schedule import Misfire, decide, occurrences, schedule_of
+from scheduler_api.settings import Settings
 from scheduler_api.wording.schedules import local, note
 from tests import reference
 from tests.schedule.test_cron import CASES, CHANGES
@@ -20,6 +22,16 @@ PAGE = (ROOT / "docs" / "reference" / "schedules.md").read_text()
 def blocks(kind: str) -> list[tuple[str, str, list[str]]]:
     found = re.findall(rf"```{kind}\n(.*?)\n```", PAGE, re.DOTALL)
     return [(lines[0], lines[1], lines[2:]) for lines in (block.split("\n") for block in found)]
+
+
+def test_the_connections_of_a_replica_are_counted() -> None:
+    pools = (running.TICKER_POOL, running.UPKEEP_POOL, running.EVENTS_POOL, running.ALERTS_POOL)
+    own = sum(pool.kept + pool.overflow for pool in (*pools, running.DELIVERY_POOL))
+    count = own + Settings.model_fields["pool_size"].default + Settings.model_fields["pool_overflow"].default
+    server = (ROOT / "docs" / "how-to" / "postgres.md").read_text()
+    assert f"Plan `max_connections` for {count} per replica" in server
+    scaling = (ROOT / "docs" / "explanation" / "scaling.md").read_text()
+    assert f"A replica keeps up to {count} connections" in scaling
 
 
 @pytest.mark.parametrize(("written", "span", "expected"), blocks("example"))

@@ -30,10 +30,10 @@ class NoBrowser(Exception):
 
 def chromium() -> str:
     """The program; installed first where that is simple. Raises NoBrowser."""
-    if os.environ.get("CI"):
-        raise NoBrowser("CI is set; they run on machines of people")
     if given := os.environ.get(GIVEN):
         return given
+    if os.environ.get("CI"):
+        raise NoBrowser(f"CI is set, and {GIVEN} names no browser")
     if not SYSTEMS.exists() and os.geteuid() == 0 and shutil.which("apt-get"):
         _install()
     if not SYSTEMS.exists():

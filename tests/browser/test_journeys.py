@@ -264,3 +264,34 @@ async def test_the_form_helps_while_one_types(site: Site, page: Page) -> None:
     await expect(page.get_by_text("Valid JSON.")).to_be_visible()
     await body.fill("plain")
     await expect(page.locator("#body-said")).to_be_empty()
+
+
+async def test_what_was_typed_is_there_for_who_comes_back(site: Site, page: Page) -> None:
+    """After a look at another page, and after a refusal; but nothing of it in a form that is opened anew."""
+    await page.goto("/jobs?form=true")
+    await page.get_by_label("Name").fill("Nightly report")
+    await page.get_by_role("radio", name="Cron").check()
+    await page.locator("#cron").fill("0 2 * * *")
+    await page.get_by_role("link", name="Runs", exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    await page.go_back()
+    await expect(page.get_by_label("Name")).to_have_value("Nightly report")
+    await expect(page.locator("#cron")).to_have_value("0 2 * * *")
+    await expect(page.locator("#preview")).to_contain_text("02:00")
+    await page.locator("#cron").fill("0 2 31 2 *")
+    await page.get_by_role("button", name="Create job").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The job was not created")
+    await page.go_back()
+    await expect(page.get_by_label("Name")).to_have_value("Nightly report")
+    await expect(page.locator("#cron")).to_have_value("0 2 31 2 *")
+    await page.get_by_role("link", name="New job").click()
+    await expect(page.get_by_label("Name")).to_have_value("")
+
+
+async def test_the_skip_link_leads_to_the_list(site: Site, page: Page) -> None:
+    await page.request.post("/jobs", data={"jobname": "Nightly report", "cron": "0 2 * * *"})
+    await page.goto("/jobs")
+    await page.keyboard.press("Tab")
+    await expect(page.locator(":focus")).to_have_text("Skip to jobs")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("table")).to_be_focused()

@@ -239,7 +239,7 @@ async def test_large_pages_are_sent_small(client: AsyncClient, database: Databas
         await add_job(database, interval=60)
     response = await client.get("/jobs", headers=HTML | {"accept-encoding": "gzip"})
     assert response.headers["content-encoding"] == "gzip"
-    assert int(response.headers["content-length"]) < len(response.text) / 5
+    assert int(response.headers["content-length"]) < min(len(response.text) / 5, 15_000)
     # A cache must not give the one to those who need the other.
     plain = await client.get("/jobs", headers=HTML | {"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database.engine import Database
 from scheduler_api.schedule.days import midnight
 from scheduler_api.services.history import checks, closing
+from scheduler_api.services.jobs import removal
 from scheduler_api.services.runs import retention, thinning
 from scheduler_api.services.runs.retention import FOR_EVER, Keep
 from tests.factories import execute, lay_out_days, rows, scalar
@@ -74,6 +75,9 @@ class ForgetfulMachine(Machine):
         self.unasked += self.runner.run(scalar(self.database, UNASKED))
         for command in self.runner.run(self.database.read(retention.drops)):
             self.runner.run(self.database.command_alone(command))
+        after: int | None = 0
+        while after is not None:
+            after = self.do(removal.forget_changes, after)
         horizon: date = self.runner.run(scalar(self.database, "SELECT horizon FROM history"))
         assert horizon > self.kept_from
         self.kept_from = horizon

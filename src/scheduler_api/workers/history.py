@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 CLOSE_SECONDS = 5.0
 #: And for which rows go that jobs do not record.
 THIN_SECONDS = 5.0
+#: And for which changes go that were made before the horizon.
+FORGET_SECONDS = 5.0
 HOUR = 3600.0
 
 
@@ -41,6 +43,8 @@ class HistoryKeeper:
         self._database, self._keep, self._clock = database, keep, SteadyClock(confirmation)
         # To find them takes a look at all jobs: once, and whenever history has become shorter.
         self._are_jobs_forgotten = False
+        # Up to which change those from before the horizon are gone; None: all of them.
+        self._forgotten: int | None = 0
 
     async def tend(self) -> None:
         """Make room for the history to come, and move into history what is over."""
@@ -83,6 +87,13 @@ class HistoryKeeper:
         while await undisturbed(self._database.transact(removal.forget, horizon)):
             pass
 
+    async def _forget_changes(self) -> None:
+        """Go on with removing what was changed before the horizon, for a while."""
+        give_up = monotonic() + FORGET_SECONDS
+        while self._forgotten is not None and monotonic() < give_up:
+            removed = self._database.transact(removal.forget_changes, self._forgotten)
+            self._forgotten = await undisturbed(removed)
+
     async def _drop_days(self) -> None:
         """Drop the oldest part of history, if its time has come, and what was left of earlier ones."""
         await self._database.transact(retention.forget, self._keep)
@@ -99,7 +110,8 @@ class HistoryKeeper:
             log.info("a part of history goes", command=command)
         if commands:
             await self._database.transact(retention.dropped)
-            self._are_jobs_forgotten = False
+            self._are_jobs_forgotten, self._forgotten = False, 0
         if not self._are_jobs_forgotten:
             await self._forget_jobs()
             self._are_jobs_forgotten = True
+        await self._forget_changes()

@@ -75,6 +75,9 @@ async def drop(database: Database, now: datetime) -> None:
     for command in await database.read(retention.drops):
         await database.command_alone(command)
     await at(database, now, retention.dropped)
+    after: int | None = 0
+    while after is not None:
+        after = await at(database, now, removal.forget_changes, after)
 
 
 async def check(database: Database, jobid: int = 1, *, full: bool = False) -> JobCheck:
@@ -363,6 +366,31 @@ async def test_of_changes_those_since_the_horizon_stay(days: Database) -> None:
     found = await rows(days, "SELECT at FROM auditevent")
     assert [row[0] for row in found] == [noon(5) + HOUR]
     assert (await check(days, full=True)).clean
+
+
+async def test_changes_from_before_the_horizon_go_in_batches(
+    days: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are; but for the creation of a job that is there, and the pause that holds."""
+    monkeypatch.setattr(removal, "BATCH", 3)
+    await add_daily(days)
+    await add_daily(days, active=False, pausedat=noon(1))
+    await execute(
+        days,
+        "INSERT INTO auditevent (jobid, at, action, actor)"
+        " SELECT jobid, CAST(:at AS timestamptz) + make_interval(hours => n), action, 'local'"
+        " FROM generate_series(0, 5) AS n, unnest(ARRAY[1, 2, 99]) AS jobid,"
+        " unnest(ARRAY['created', 'paused', 'edited']) AS action ORDER BY n",
+        at=noon(1),
+    )
+    await execute(days, "UPDATE history SET horizon = '2030-01-02'")
+    after, seen = 0, list[int]()
+    while (last := await at(days, noon(9), removal.forget_changes, after)) is not None:
+        seen.append(last - after)
+        after = last
+    assert set(seen) == {3}
+    left = "SELECT jobid, action, count(*) FROM auditevent GROUP BY 1, 2 ORDER BY 1, 2"
+    assert await rows(days, left) == [(1, "created", 6), (2, "created", 6), (2, "paused", 6)]
 
 
 async def test_a_completed_job_of_which_only_days_off_are_left_stays_so(days: Database) -> None:

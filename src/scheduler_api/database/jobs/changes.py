@@ -38,6 +38,24 @@ RECORD = Statement(
     )
     """
 )
+#: Of the next so many changes, those from before the horizon go. The creation of a job stays, and the pause
+#: that holds: from these it follows how jobs stood then, and how they stand.
+FORGET = Statement(
+    """
+    WITH seen AS MATERIALIZED (
+        SELECT changeid, action, jobid, at < CAST(horizon AS timestamp) AT TIME ZONE 'UTC' AS is_old
+        FROM auditevent CROSS JOIN history
+        WHERE changeid > :after ORDER BY changeid LIMIT :limit
+    ), gone AS (
+        DELETE FROM auditevent USING seen
+        WHERE auditevent.changeid = seen.changeid AND is_old AND NOT EXISTS (
+            SELECT FROM job WHERE job.jobid = seen.jobid
+            AND (seen.action = 'created' OR seen.action = 'paused' AND pausedat IS NOT NULL)
+        )
+    )
+    SELECT max(changeid) FROM seen HAVING bool_or(is_old)
+    """
+)
 NEWEST = Statement(
     select(*columns(auditevent, ChangeRow))
     .where(auditevent.c.jobid == bindparam("jobid"), auditevent.c.changeid < bindparam("before"))
@@ -128,6 +146,15 @@ class Event(NamedTuple):
     """The same, as it is."""
     project: str | None = None
     """Of what is no job."""
+
+
+async def forget(session: Session, after: int, limit: int) -> int | None:
+    """Remove what was changed before the horizon, of `limit` changes behind one; the last of these.
+
+    None: none of them was made before it.
+    """
+    last: int | None = await session.value(FORGET, after=after, limit=limit)
+    return last
 
 
 async def record(session: Session, now: datetime, actor: Actor, event: Event) -> None:

@@ -69,18 +69,9 @@ FIRSTS = Statement(
     ORDER BY 1
     """
 )
-#: From then on rows are kept; those before, which are closed, may go. Of the changes that people have made
-#: those stay from which it follows how jobs stood then, and how they stand.
+#: From then on rows are kept; those before, which are closed, may go.
 FORGET = Statement(
-    """
-    WITH horizon AS (
-        UPDATE history SET firstday = :first, horizon = :first, leaving = leaving || CAST(:gone AS date)
-    )
-    DELETE FROM auditevent
-    WHERE at < CAST(CAST(:first AS date) AS timestamp) AT TIME ZONE 'UTC'
-      AND NOT (action = 'created' AND jobid IN (SELECT jobid FROM job))
-      AND NOT (action = 'paused' AND jobid IN (SELECT jobid FROM job WHERE pausedat IS NOT NULL))
-    """
+    "UPDATE history SET firstday = :first, horizon = :first, leaving = leaving || CAST(:gone AS date)"
 )
 # Only of parts that have gone: a table of somebody else may be called so, too.
 _LEFT = f"""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from scheduler_api.database.jobs import removal
+from scheduler_api.database.jobs import changes, removal
 from scheduler_api.database.statements import Session
 
-#: Runs that are removed in one transaction.
+#: Runs, jobs or changes that are removed in one transaction.
 BATCH = 2000
 #: Before all occurrences.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -27,6 +27,11 @@ async def forget(session: Session, now: datetime, horizon: datetime) -> bool:
     What was counted of their days goes with them. Whether there may be more.
     """
     return await removal.hide_forgotten(session, now, horizon, BATCH) == BATCH
+
+
+async def forget_changes(session: Session, _: datetime, after: int) -> int | None:
+    """Remove some of what was changed before the horizon, behind a change: up to which. None: all is gone."""
+    return await changes.forget(session, after, BATCH)
 
 
 async def hidden(session: Session) -> Sequence[int]:

@@ -1,6 +1,7 @@
 // Shows what the schedule in the form means, and what an edit changes, while it is typed. Without this script
 // the button does it.
 import { morph } from "./live.js";
+import "./typed.js";
 import "./cron.js";
 
 const form = document.querySelector("form.split");

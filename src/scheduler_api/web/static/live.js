@@ -61,6 +61,11 @@ const morphChildren = (old, fresh) => {
 
 const parts = (root) => new Map([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
 
+// The link that skips to a list goes with the list.
+const showWhole = (fresh) => {
+  for (const selector of [".skip", "#content"]) morph(document.querySelector(selector), fresh.querySelector(selector));
+};
+
 // Shows what a page says: part by part, or as a whole where its parts are others. `said`: whether its notice,
 // too; "bad": it is a page of an error, of which only that is told.
 export const show = (text, { said } = {}) => {
@@ -84,14 +89,14 @@ export const show = (text, { said } = {}) => {
   for (const [name, part] of after) if ("news" in part.dataset && before.has(name)) keepBack(before.get(name), part);
   const isSame = [...after.keys()].every((name) => before.has(name)) && before.size === after.size;
   if (isSame) for (const [name, part] of after) morph(before.get(name), part);
-  else if (document.title === fresh.title) morph(document.getElementById("content"), fresh.getElementById("content"));
+  else if (document.title === fresh.title) showWhole(fresh);
   document.dispatchEvent(new CustomEvent("shown", { detail: fresh }));
 };
 
 // Shows what was searched for, whatever is on the page then; who types goes on.
 export const find = (text) => {
   const fresh = new DOMParser().parseFromString(text, "text/html");
-  morph(document.getElementById("content"), fresh.getElementById("content"));
+  showWhole(fresh);
   document.dispatchEvent(new CustomEvent("shown", { detail: fresh }));
 };
 

@@ -9,7 +9,7 @@ from time import thread_time
 import pytest
 
 from scheduler_api import computing
-from scheduler_api.computing import Lane, aside, in_turns
+from scheduler_api.computing import Lane, aside, aside_locked, in_turns
 from scheduler_api.errors import ServiceBusy
 from scheduler_api.schedule import Budget
 
@@ -85,6 +85,16 @@ def _spin(seconds: float) -> float:
     while thread_time() < end:
         pass
     return seconds
+
+
+async def test_who_holds_locks_waits_for_no_page() -> None:
+    go_on = threading.Event()
+    page = asyncio.create_task(aside(go_on.wait, 10))
+    await asyncio.sleep(0)
+    assert await aside_locked(lambda: "done") == "done"
+    assert not page.done()
+    go_on.set()
+    assert await page
 
 
 async def test_others_have_turns() -> None:

@@ -60,6 +60,8 @@ async def count(session: Session, wanted: JobFilter) -> int:
 
 async def errors_in(session: Session, order: BulkOrder) -> tuple[FieldError, ...]:
     """What is wrong with an order now, whichever jobs it is for."""
+    if order.action is not BulkAction.PAUSE:
+        return ()
     return actions.errors_in_end(await definitions.clock(session), order.until)
 
 

@@ -49,7 +49,7 @@ class HistoryKeeper:
     async def tend(self) -> None:
         """Make room for the history to come, and move into history what is over."""
         try:
-            await self._database.transact(retention.extend)
+            await self._database.transact(retention.extend, self._keep)
         except asyncpg.InsufficientPrivilegeError as error:
             # All that settles goes into the newest part then.
             log.warning(

@@ -15,10 +15,12 @@ from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import passes, retention
+from scheduler_api.services.runs.retention import FOR_EVER, Keep
 from tests.factories import ACTOR, add_job, execute, rows, scalar
 from tests.services.runs.test_claims import TARGET, claim, finished, settle
 
 DAY = timedelta(days=1)
+NINETY_DAYS = Keep(90 * DAY)
 DAYS = Statement("SELECT firstday, lastday FROM history")
 
 
@@ -34,8 +36,8 @@ def noon(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
 
 
-async def extend_at(database: Database, now: datetime) -> bool:
-    return await database.transact(lambda session, _: retention.extend(session, now))
+async def extend_at(database: Database, now: datetime, keep: Keep = NINETY_DAYS) -> bool:
+    return await database.transact(lambda session, _: retention.extend(session, now, keep))
 
 
 async def run_at(database: Database, now: datetime) -> None:
@@ -55,6 +57,18 @@ async def test_parts_are_added_before_they_are_needed(fresh: Database) -> None:
     for table in ("joblog", "logattempt", "logline"):
         found = f"SELECT count(*) FROM pg_inherits WHERE inhparent = '{table}'::regclass"
         assert await scalar(fresh, found) == 4
+
+
+@pytest.mark.parametrize(
+    ("keep", "days"), [(Keep(7 * DAY), 1), (NINETY_DAYS, 7), (Keep(365 * DAY), 28), (FOR_EVER, 28)]
+)
+async def test_a_part_is_as_long_as_history_asks_for(fresh: Database, keep: Keep, days: int) -> None:
+    """A look for a run asks each part: there are some thirty, however long history is kept."""
+    _, last = await held(fresh)
+    assert await extend_at(fresh, noon(last) - 6 * DAY, keep)
+    assert (await held(fresh))[1] == last + days * DAY
+    if keep.time is not None:
+        assert (keep.time + retention.AHEAD) / (days * DAY) < 32
 
 
 async def test_many_replicas_add_a_part_once(fresh: Database) -> None:

@@ -9,8 +9,10 @@ from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.statements import Session, Statement, command
 from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, LOG, PARTITIONED, columns, history
 
-#: Days of a part.
-DAYS = 7
+#: Days of a part where history is kept for less than so long, and where it is kept for longer, or for ever.
+SHORT_PART, SHORT = 1, timedelta(weeks=2)
+PART = 7
+LONG_PART, LONG = 28, timedelta(weeks=30)
 #: So much longer than asked history is kept: a day more or less is nothing to those who set it.
 MARGIN = timedelta(days=1)
 #: Any number that no other user of the same database takes; spells "jobpart".
@@ -152,6 +154,16 @@ SWEEP = Statement(
     SELECT count(*) FROM gone
     """
 )
+
+
+def days_of_part(keep: timedelta | None) -> int:
+    """The days of a new part, by how long history is kept: so there are some thirty of them.
+
+    A look for a run asks each. None: history is kept for ever.
+    """
+    if keep is None or keep > LONG:
+        return LONG_PART
+    return SHORT_PART if keep < SHORT else PART
 
 
 async def held(session: Session) -> Held:

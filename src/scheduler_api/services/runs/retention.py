@@ -21,7 +21,19 @@ MIN_PARTS = 3
 SWEEP_BATCH = 1000
 
 
-async def extend(session: Session, now: datetime) -> bool:
+class Keep(NamedTuple):
+    """How long history is kept."""
+
+    time: timedelta | None
+    """None: for ever."""
+    exported: bool = False
+    """Whether it is also kept until it has been exported."""
+
+
+FOR_EVER = Keep(None)
+
+
+async def extend(session: Session, now: datetime, keep: Keep) -> bool:
     """Add a part to history, where there is none for the days to come; whether one was added.
 
     Without it, what settles is kept in the newest part: no run waits for one.
@@ -33,22 +45,10 @@ async def extend(session: Session, now: datetime) -> bool:
     first = (await parts.held(session)).lastday + timedelta(days=1)
     if first > needed:
         return False
-    days = min(max(parts.DAYS, (needed - first).days + 1), MAX_DAYS)
+    days = min(max(parts.days_of_part(keep.time), (needed - first).days + 1), MAX_DAYS)
     await parts.add(session, first, days)
     log.info("a part of history was added", first=str(first), days=days)
     return True
-
-
-class Keep(NamedTuple):
-    """How long history is kept."""
-
-    time: timedelta | None
-    """None: for ever."""
-    exported: bool = False
-    """Whether it is also kept until it has been exported."""
-
-
-FOR_EVER = Keep(None)
 
 
 async def forget(session: Session, now: datetime, keep: Keep) -> bool:

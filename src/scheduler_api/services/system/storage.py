@@ -75,7 +75,9 @@ def _full_in(
     if free is None or not growth or first is None:
         return None
     # Once the oldest part goes as often as a new one is begun, nothing grows.
-    left = None if keep is None else (keep + parts.MARGIN + parts.DAYS * DAY - (now - first)) / DAY
+    left = None
+    if keep is not None:
+        left = (keep + parts.MARGIN + parts.days_of_part(keep) * DAY - (now - first)) / DAY
     if left is not None and left * growth <= free:
         return None
     return free / growth

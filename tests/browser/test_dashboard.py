@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import demonstration
 from tests.browser.checks import accessible, fits
 from tests.browser.conftest import NewPage, Site, Watch
 from tests.factories import add_job, execute, is_active, scalar, sum_up
@@ -375,57 +374,3 @@ async def test_a_page_prints_without_its_controls(site: Site, page: Page, path: 
     await page.goto(path)
     await page.emulate_media(media="print")
     await expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
-
-
-async def test_why_a_job_failed_last_night_is_two_clicks_away(site: Site, page: Page) -> None:
-    await demonstration.fill(site.database, await scalar(site.database, "SELECT clock_timestamp()"))
-    await page.set_viewport_size({"width": 1280, "height": 900})
-    await page.goto("/overview")
-    # In sight without scrolling: so is what one click shows.
-    row = page.get_by_role("row", name=re.compile("Import of orders.*failed"))
-    await expect(row.get_by_text("503 Service Unavailable")).to_be_in_viewport()
-    await row.get_by_role("link", name="View run").click()
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("Run #")
-    last = page.get_by_label("Response to attempt 3")
-    await expect(last).to_be_visible()
-    await expect(last).to_be_in_viewport()
-    await expect(page.get_by_label("Response to attempt 2")).to_be_hidden()
-    # And from the list of runs.
-    await page.goto("/logs")
-    await page.get_by_role("link", name="Failed, 24 h").click()
-    await page.get_by_role("row", name=re.compile("failed: Import of orders")).first.click()
-    await expect(page.get_by_label("Response to attempt 3")).to_be_in_viewport()
-    # On a phone, too.
-    await page.set_viewport_size({"width": 390, "height": 844})
-    await page.reload()
-    await expect(page.get_by_label("Response to attempt 3")).to_be_in_viewport(ratio=1)
-
-
-@pytest.mark.parametrize("javascript", [True, False])
-async def test_a_tag_is_paused_for_a_deployment_and_exactly_that_is_resumed(
-    site: Site, new_page: NewPage, javascript: bool
-) -> None:
-    await add_jobs(site, "One", "Two", tags=["deploy"])
-    await add_jobs(site, "Three", "Was paused before", tags=["deploy"])
-    await add_jobs(site, "Other")
-    page = await new_page(javascript=javascript)
-    assert (await page.request.post("/jobs/4/pause")).ok
-    await page.goto("/jobs")
-    # Three clicks.
-    await page.get_by_role("link", name="deploy").first.click()
-    await page.get_by_role("button", name="Pause all 4 matching").click()
-    await page.get_by_role("button", name=re.compile("^Pause 4 jobs")).click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Paused 3 jobs")
-    states = [await is_active(site.database, jobid) for jobid in range(1, 6)]
-    assert states == [False, False, False, False, True]
-    # Later, from the list of jobs: one.
-    await page.goto("/jobs")
-    await expect(page.get_by_text("Paused together: 3 jobs")).to_be_visible()
-    if javascript:
-        await accessible(page)
-    await page.get_by_role("button", name="Resume all 3").click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Resumed 3 jobs")
-    states = [await is_active(site.database, jobid) for jobid in range(1, 6)]
-    assert states == [True, True, True, False, True]
-    await page.goto("/jobs")
-    await expect(page.get_by_text("Paused together")).to_have_count(0)

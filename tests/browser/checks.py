@@ -19,6 +19,8 @@ async def accessible(page: Page, theirs: Collection[str] = ()) -> None:
 
     It comes in by the debugger, which no content policy holds up.
     """
+    # What a click led to may be there before its colors are.
+    await page.wait_for_load_state("load")
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
     found = await page.evaluate(f"axe.run({OPTIONS}).then(found => found.violations)")

@@ -59,9 +59,13 @@ async def test_somebody_is_let_in_and_goes(guarded: tuple[str, Database], new_pa
     await page.get_by_role("button", name="Create key").click()
     await expect(page.get_by_label("deploy")).to_have_value(re.compile("^sch_"))
     await looks_well(page)
+    await page.goto(f"{address}/jobs?form=true")
+    await page.get_by_label("Name").fill("Typed")
+    assert "Typed" in await page.evaluate("JSON.stringify({...sessionStorage})")
     await page.goto(f"{address}/account")
     await page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url("**/sign-in")
+    assert await page.evaluate("sessionStorage.length") == 0
     # Nothing of what was seen comes back with the browser's own button.
     await page.go_back()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -340,9 +340,13 @@ async def test_the_keeper_drops_what_is_too_old_once_the_clock_is_trusted(
         jobid=deleted,
         at=old,
     )
+    changed = "INSERT INTO auditevent (jobid, at, action, actor) VALUES (1, :at, 'edited', 'local')"
+    await execute(days, changed, at=old)
     keeper = HistoryKeeper(days, Keep(keep * DAY), confirmation)
     for _ in range(8):
         await keeper.tend()
+    # So has what was changed before.
+    assert await scalar(days, "SELECT count(*) FROM auditevent WHERE at = :at", at=old) == (not drops)
     # The job that was deleted then has gone with the last of it.
     hidden = "SELECT removedat IS NOT NULL FROM job WHERE jobid = :jobid"
     assert await scalar(days, hidden, jobid=deleted) is drops

@@ -31,6 +31,15 @@ if (here?.startsWith(location.pathname)) {
   if ([...new URLSearchParams(location.search).keys()].some((name) => !kept.has(name))) history.replaceState(null, "", here + location.hash);
 }
 
+// Who signs in next in this tab finds nothing that was typed before.
+if (document.querySelector('form[action="/sign-in"]')) {
+  try {
+    sessionStorage.clear();
+  } catch {
+    // Nothing is kept here.
+  }
+}
+
 // A list is shown again as it was last: in its order, and with as many rows.
 const LISTS = ["/jobs", "/logs"];
 try {

@@ -28,7 +28,8 @@ async def ahead(database: Database, worker_database: URL) -> AsyncIterator[Datab
         "CREATE FUNCTION tomorrow.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
         " AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 day' $$",
     )
-    path = {"search_path": "tomorrow, pg_catalog, public"}
+    # First of all where tables are made: a part of history that is added tomorrow is to stay.
+    path = {"search_path": "public, tomorrow, pg_catalog"}
     shifted = Database(worker_database, name="tests", pool=PoolOptions(4, 0, 5.0, path))
     yield shifted
     await shifted.close()

@@ -78,9 +78,9 @@ screenshots: $(VENV)/.dev ## Take pictures of all pages, into docs/screenshots (
 	$(BIN)/python -m scripts.screenshots
 
 lock: ## Renew the lock files (needs uv)
-	uv pip compile $(LOCK) -o requirements/run.lock --extra otel
-	uv pip compile $(LOCK) -o requirements/embedded.lock -c requirements/run.lock --extra embedded --extra otel --group build
-	uv pip compile $(LOCK) -o requirements/dev.lock -c requirements/embedded.lock --extra embedded --extra otel --group dev
+	uv pip compile $(LOCK) -o requirements/run.lock --extra cells --extra otel
+	uv pip compile $(LOCK) -o requirements/embedded.lock -c requirements/run.lock --extra cells --extra embedded --extra otel --group build
+	uv pip compile $(LOCK) -o requirements/dev.lock -c requirements/embedded.lock --extra cells --extra embedded --extra otel --group dev
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) dist site .cache .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

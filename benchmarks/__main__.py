@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 from benchmarks import (
     alerts,
+    cells,
     checks,
     deliveries,
     due_pass,
@@ -57,6 +58,7 @@ PARTS: dict[str, Part] = {
     "http": (requests_per_second.QUESTION, requests_per_second.measure),
     "keys": (keys.QUESTION, keys.measure),
     "signins": (signins.QUESTION, signins.measure),
+    "cells": (cells.QUESTION, cells.measure),
     "upgrade": (upgrade.QUESTION, upgrade.measure),
 }
 #: What takes long, and is measured only if it is named.

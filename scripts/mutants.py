@@ -57,7 +57,7 @@ MUTANTS = [
     ),
     Mutant(
         "an occurrence may have two rows (no unique key)",
-        "alembic/versions/0047_baseline.py",
+        "alembic/versions/0048_baseline.py",
         {
             "CONSTRAINT uq_joblog_occurrence UNIQUE (jobid, scheduledfor, parentlogid, cause, day),\n": "\n"
         },

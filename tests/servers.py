@@ -7,14 +7,19 @@ import uuid
 from collections.abc import Iterator
 
 import asyncpg
+import pytest
 from sqlalchemy.engine import URL
 
-from scheduler_api.database import migrations
+from scheduler_api.database import distribution, migrations
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 
 #: Hands the name of the migrated database from the process that makes it to the workers.
 TEMPLATE = "SCHEDULER_TEST_TEMPLATE"
+#: Over how many cells the tables of all tests are distributed; unset: they are not.
+CELLS = "SCHEDULER_TEST_CELLS"
+#: What counts statements counts those of one cell.
+undistributed = pytest.mark.skipif(CELLS in os.environ, reason="the tables are distributed")
 
 
 def dsn(url: URL) -> str:
@@ -63,4 +68,7 @@ class Server:
 async def _migrate(url: URL) -> None:
     database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
     await migrations.migrate(database)
+    if CELLS in os.environ:
+        steps = distribution.steps(int(os.environ[CELLS]), engine=False)
+        await distribution.distribute(database, steps, lambda _: None)
     await database.close()

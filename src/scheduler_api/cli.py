@@ -1,10 +1,11 @@
-"""The command line: scheduler-api serve | migrate | check | export | confirm-restore | users | alerts …"""
+"""The command line: scheduler-api serve | migrate | check | export | distribute | users | alerts …"""
 
 import contextlib
 import sys
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import click
 import structlog
@@ -22,7 +23,7 @@ from scheduler_api.app import create_app
 from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
-from scheduler_api.database import migrations
+from scheduler_api.database import distribution, migrations
 from scheduler_api.databases import database_server, requests_database
 from scheduler_api.errors import Misconfigured
 from scheduler_api.exporting import Extent, Format
@@ -152,6 +153,35 @@ def confirm_restore() -> None:
         click.echo("No restore was noticed.")
     else:
         click.echo(f"The restore that was noticed at {found.restoredat:%Y-%m-%dT%H:%M:%SZ} is confirmed.")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def distribute(yes: bool) -> None:
+    """Distribute the tables of jobs over the cells that SCHEDULER_DATABASE_CELLS says.
+
+    Says what it would do, asks, and does it. All replicas have to be stopped, and nothing takes it back.
+    """
+    settings = read_settings()
+    if settings.database_cells is None:
+        fail(Misconfigured("Set SCHEDULER_DATABASE_CELLS to the number of cells, such as 64."))
+    run(settings, _distribute(settings, settings.database_cells, sure=yes))
+
+
+async def _distribute(settings: Settings, cells: int, *, sure: bool) -> None:
+    # Of a database that is distributed already the number is no condition here.
+    async with connected(settings.model_copy(update={"database_cells": None})) as database:
+        engine = await database.read(distribution.has_engine)
+        steps = distribution.steps(cells, engine=engine)
+        if not sure:
+            for step in steps:
+                click.echo(f"- {step.what}")
+            if not engine:
+                click.echo("There is no Citus here: the tables stay on this server.")
+            click.confirm("Nothing takes this back. Go on?", abort=True)
+        since = monotonic()
+        await distribution.distribute(database, steps, lambda step: click.echo(step.what))
+    click.echo(f"Done in {monotonic() - since:.1f} s. Start the replicas again.")
 
 
 async def _confirm_restore(settings: Settings) -> Restore:

@@ -1,5 +1,6 @@
 """The database of a process: where its server is, and the connections to it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,11 +9,12 @@ import structlog
 
 from scheduler_api.address import Address
 from scheduler_api.ciphers import Cipher, key_beside
-from scheduler_api.database import migrations
+from scheduler_api.database import distribution, migrations
 from scheduler_api.database.connections import Endpoints, PoolOptions, driver_url
 from scheduler_api.database.engine import Database, Fence
+from scheduler_api.database.statements import prepare_for_cells
 from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
-from scheduler_api.errors import Misconfigured
+from scheduler_api.errors import Misconfigured, SchemaMismatch
 from scheduler_api.settings import Pooler, Settings
 from scheduler_api.workers.loops import Loop
 from scheduler_api.workers.retirement import Retirement
@@ -34,6 +36,24 @@ async def require_schema(settings: Settings, database: Database) -> None:
     if settings.auto_migrate or settings.address is None:
         await migrations.migrate(database)
     await migrations.require_current(database)
+    await require_cells(settings, database)
+
+
+async def require_cells(settings: Settings, database: Database) -> None:
+    """Be ready for the cells of the database.
+
+    Raises SchemaMismatch where it has others than it should, and Misconfigured where statements cannot be
+    made for them.
+    """
+    cells = await database.read(distribution.found)
+    if cells is not None:
+        await asyncio.to_thread(prepare_for_cells)
+    if settings.database_cells not in {None, cells}:
+        have = "are not distributed" if cells is None else f"are distributed over {cells} cells"
+        raise SchemaMismatch(
+            f"SCHEDULER_DATABASE_CELLS is {settings.database_cells}, but the tables {have}. "
+            "Run `scheduler-api distribute` on a database whose tables are not, or unset it."
+        )
 
 
 def cipher_of(settings: Settings) -> Cipher:
@@ -94,6 +114,18 @@ def requests_database(
         statement_timeout=settings.statement_timeout,
         patience=settings.statement_timeout + BEYOND_STATEMENT,
         fence=Fence(outdated=(retirement or Retirement()).retire),
+    )
+
+
+def pages_database(settings: Settings, address: Address) -> Database:
+    """The connections to a standby, for pages."""
+    pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout, REQUESTS_SETTINGS)
+    return Database(
+        Endpoints(driver_url(address)),
+        name="scheduler-api pages",
+        pool=pool,
+        statement_timeout=settings.statement_timeout,
+        patience=settings.statement_timeout,
     )
 
 

@@ -417,6 +417,12 @@ class ReplicasInTheWay(SchedulerError):
         )
 
 
+class NotDistributable(SchedulerError):
+    """The tables cannot be distributed now."""
+
+    code = "not_distributable"
+
+
 class NotSignedIn(SchedulerError):
     """Not signed in."""
 

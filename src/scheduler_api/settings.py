@@ -146,6 +146,18 @@ class Settings(BaseSettings):
         description="The server itself, where `SCHEDULER_DATABASE_POOLER` is `transaction`: for migrations, "
         "and to hear of changes.",
     )
+    database_read_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
+        None,
+        description="A standby of the database, from which pages are read while it is less than five seconds "
+        "behind. Unset: all is read from the primary.",
+    )
+    database_cells: int | None = Field(
+        None,
+        ge=2,
+        le=64,
+        description="Over how many cells `scheduler-api distribute` distributes the tables of jobs. A "
+        "service starts only where they have as many. Unset: whatever the database says.",
+    )
     data_dir: Path | None = Field(
         None,
         description="Where the embedded server keeps its data. Unset: the platform's folder for user data.",
@@ -387,6 +399,12 @@ class Settings(BaseSettings):
     def direct_address(self) -> Address | None:
         """Where the server itself is, behind a pooler."""
         url = self.database_direct_url
+        return None if url is None else Address.of(url.get_secret_value())
+
+    @property
+    def read_address(self) -> Address | None:
+        """Where the standby is that pages are read from."""
+        url = self.database_read_url
         return None if url is None else Address.of(url.get_secret_value())
 
     def binds_loopback(self) -> bool:

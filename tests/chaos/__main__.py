@@ -1,4 +1,5 @@
-"""The proof by force: python -m tests.chaos [--seconds 180] [--seed N …] [--load N] [--faults WORD,…].
+"""The proof by force: python -m tests.chaos [--seconds 180] [--seed N …] [--load N] [--cells N]
+[--faults WORD,…].
 
 Exits with 1 if an occurrence was lost or doubled, or anything else that the service promises was broken; the
 last line then names the folder with the evidence.
@@ -46,6 +47,7 @@ def main() -> int:
             given.jobs,
             faults=given.faults,
             load=given.load,
+            cells=given.cells,
             folder=folder,
         )
         try:
@@ -67,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=Plan.replicas)
     parser.add_argument("--jobs", type=int, default=Plan.jobs)
     parser.add_argument("--load", type=int, default=0, help="busy processes beside it")
+    parser.add_argument("--cells", type=int, default=None, help="distribute the tables over so many cells")
     parser.add_argument(
         "--faults",
         type=_kinds,

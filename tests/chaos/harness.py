@@ -95,7 +95,7 @@ async def _site(plan: Plan, papers: Papers, deeds: Deeds) -> AsyncIterator[Site]
         stack.push_async_callback(proxy.stop)
         await proxy.start()
         postgres.joined = proxy.put
-        await _migrate(postgres, proxy.ports[0])
+        await _migrate(postgres, proxy.ports[0], plan.cells)
         session = await stack.enter_async_context(_session())
         receiver = await stack.enter_async_context(target.running(papers.folder / "requests.jsonl", session))
         smith = Smith(clocks.preloaded() | dict(plan.environment))
@@ -138,12 +138,18 @@ async def _tell_of_issues(session: aiohttp.ClientSession, url: str, key: str, ad
             added.raise_for_status()
 
 
-async def _migrate(postgres: Postgres, port: int) -> None:
-    program = await run_program("migrate", database=postgres.url(port))
-    code, _, said = await program.ends()
-    assert code == 0, said.decode()
+async def _migrate(postgres: Postgres, port: int, cells: int | None) -> None:
+    await _run(postgres, port, "migrate")
+    if cells is not None:
+        await _run(postgres, port, "distribute", "--yes", SCHEDULER_DATABASE_CELLS=str(cells))
     async with postgres.connection() as connection:
         await connection.execute(collect.WATCH)
+
+
+async def _run(postgres: Postgres, port: int, *command: str, **environment: str) -> None:
+    program = await run_program(*command, database=postgres.url(port), **environment)
+    code, _, said = await program.ends()
+    assert code == 0, said.decode()
 
 
 async def _create(site: Site) -> None:

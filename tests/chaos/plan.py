@@ -117,6 +117,8 @@ class Plan:
     """Seconds that everything has to come to rest once the faults have stopped."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables of the replicas: a PYTHONPATH with a planted bug."""
+    cells: int | None = None
+    """Over how many cells the tables are distributed; None: they are not."""
     folder: Path | None = None
     """Where all that it writes stays; None: only where something was wrong, in a temporary folder."""
 

@@ -15,6 +15,7 @@ from scheduler_api.database.statements import DRIVER, Session, Statement, savepo
 from scheduler_api.databases import requests_database
 from scheduler_api.settings import Settings
 from tests.factories import scalar
+from tests.servers import undistributed
 
 from .holding import Holding, holding
 
@@ -168,6 +169,7 @@ async def test_no_connection_leaves_the_pool_in_a_transaction(database: Database
     assert not any(found)
 
 
+@undistributed
 async def test_a_commit_whose_answer_is_late_is_acknowledged_once_it_is_known(
     database: Database, behind: Database, way: Holding
 ) -> None:

@@ -105,6 +105,35 @@ async def test_migrate_migrates_once(unmigrated: URL) -> None:
     assert (code, out) == (0, f"The schema is at {migrations.needed()} already.\n")
 
 
+async def test_tables_are_distributed_once_and_serve_as_before(unmigrated: URL) -> None:
+    environment = {"SCHEDULER_DATABASE_CELLS": "16", "SCHEDULER_AUTO_MIGRATE": "true"}
+    code, out, err = await ends("distribute", database=unmigrated)
+    assert (code, out) == (EXIT_CONFIG, "")
+    assert "Set SCHEDULER_DATABASE_CELLS" in err
+    line = await refusal(unmigrated, code=EXIT_UNAVAILABLE, **environment)
+    assert "SCHEDULER_DATABASE_CELLS is 16, but the tables are not distributed" in line
+    # Nobody is there to say yes.
+    code, out, _ = await ends("distribute", database=unmigrated, **environment)
+    assert code == 1
+    assert "- Keys end with the cell" in out
+    code, out, _ = await ends("distribute", "--yes", database=unmigrated, **environment)
+    assert code == 0
+    assert "They get a column, cell: jobid modulo 16." in out
+    code, out, err = await ends("distribute", "--yes", database=unmigrated, **environment)
+    assert (code, out) == (EXIT_UNAVAILABLE, "")
+    assert "The tables are distributed already." in err
+    async with (
+        services(2, unmigrated, **environment) as started,
+        AsyncClient(base_url=started[1].url, headers={"accept": "application/json"}) as client,
+    ):
+        draft = {"jobname": "Every second", "interval": 1}
+        jobids = [(await client.post("/jobs", json=draft)).json()["jobid"] for _ in range(3)]
+        async with asyncio.timeout(PATIENCE):
+            for jobid in jobids:
+                while "finished" not in (await client.get(f"/jobs/{jobid}")).text:
+                    await asyncio.sleep(0.05)
+
+
 async def test_replicas_started_together_migrate_once(unmigrated: URL) -> None:
     async with services(3, unmigrated, SCHEDULER_AUTO_MIGRATE="true", SCHEDULER_TICKER="off") as started:
         assert [await service.stop() for service in started] == [0, 0, 0]

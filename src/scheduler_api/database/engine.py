@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import partial
@@ -33,7 +34,13 @@ from scheduler_api.database.failures import (
 )
 from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statement, attach_driver, command
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
-from scheduler_api.errors import DatabaseBusy, OutcomeUnknown, ReplicaOutdated
+from scheduler_api.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    ReplicaOutdated,
+    SchedulerError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +55,8 @@ LIFE = "pg_stat_get_bgwriter_stat_reset_time()"
 #: Opens each unit of work: its one instant, by the database's clock, and the name of its transaction.
 OPENING = Statement(
     f"""
-    SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE},
-           (SELECT compatiblefrom FROM schemaversion), {installation.ROW}
+    SELECT clock_timestamp(), pg_current_xact_id()::text, {LIFE}, compatiblefrom, cells, {installation.ROW}
+    FROM schemaversion
     """
 )
 #: The lock comes before the opening statement looks which code may write, so that what it sees still holds.
@@ -87,6 +94,8 @@ class _Opened(NamedTuple):
     life: datetime
     compatiblefrom: int
     """The oldest version of the code that may write."""
+    cells: int | None
+    """Over how many cells the tables of jobs are distributed."""
     row: str | None
     """Which row it is that says where the database lives; None: it is missing."""
 
@@ -104,6 +113,14 @@ class Fence(NamedTuple):
 
 
 FENCE = Fence()
+
+
+class Elsewhere(NamedTuple):
+    """Where else may be read what is written here."""
+
+    database: "Database"
+    failed: Callable[[SchedulerError], None]
+    """Hears that it did not answer."""
 
 
 class Database:
@@ -140,6 +157,13 @@ class Database:
         self._ending: set[asyncio.Task[None]] = set()
         # Where the database was when it was last seen to live where it did.
         self._place: tuple[datetime, str | None] | None = None
+        self._elsewhere: Elsewhere | None = None
+
+    def reading(self, elsewhere: Elsewhere) -> "Database":
+        """The same connections, but what is only read is read elsewhere, as long as that answers."""
+        reading = copy.copy(self)
+        reading._elsewhere = elsewhere  # noqa: SLF001 - its own
+        return reading
 
     async def transact(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, now, …)` in one transaction and commit it, exactly once.
@@ -181,6 +205,12 @@ class Database:
         Each sees what is there by then: for what is listed, not for what is concluded from several of them.
         Tried once more, and the same errors, as `transact`.
         """
+        if self._elsewhere is not None:
+            database, failed = self._elsewhere
+            try:
+                return await database.read(look, *args, **kwargs)
+            except (DatabaseUnavailable, DatabaseBusy) as error:
+                failed(error)
         return await self._look(monotonic() + self.patience, self._read_with, look, *args, **kwargs)
 
     async def snapshot(self, look: Look[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -317,6 +347,7 @@ class Database:
     async def _open(self, session: Session, fenced: bool) -> _Opened:
         await command(session, self._begin_with)
         opened = _Opened(*await session.one(OPENING))
+        session.cells = opened.cells
         if fenced:
             self._require_permission(opened)
         return opened

@@ -7,9 +7,12 @@ given up before the server has answered leaves the connection in doubt, and that
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import cached_property
 from time import monotonic
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import ClauseElement, text
@@ -17,16 +20,25 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from scheduler_api.database.connections import Connection
+from scheduler_api.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from scheduler_api.database.cells import Celled
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
-#: Where a session keeps its driver's connection, and what is to be done once its work is committed.
-DRIVER, WHEN_COMMITTED = "driver", "when committed"
+#: Where a session keeps its driver's connection, what is to be done once its work is committed, and in which
+#: cells logs are.
+DRIVER, WHEN_COMMITTED, CELLS_OF_LOGS = "driver", "when committed", "cells of logs"
 
 
 class OutOfTime(TimeoutError):
     """The unit of work has no time left, so that the server was not asked."""
+
+
+#: All statements that there are.
+_KNOWN: WeakSet["Statement[Any]"] = WeakSet()
 
 
 class _Compiler(PGCompiler_asyncpg):
@@ -51,7 +63,8 @@ class Statement(Generic[Row]):
 
     It is one of SQLAlchemy's constructs with a `bindparam` for each parameter, or SQL with parameters such as
     `:jobid`; decision 7 says when which. `row` is a NamedTuple or a dataclass, one field a column, in their
-    order; without it rows are the driver's. A test prepares each statement and compares the columns.
+    order; the last of a NamedTuple may be left out if they have a default. Without it rows are the driver's.
+    A test prepares each statement and compares the columns.
     """
 
     @overload
@@ -67,37 +80,136 @@ class Statement(Generic[Row]):
         self.make: Callable[[asyncpg.Record], Any] | None = _maker(row)
         self.sql = str(compiled)
         self.names: list[str] = getattr(compiled, "positiontup", None) or []
+        _KNOWN.add(self)
+
+    @cached_property
+    def celled(self) -> "Celled | None":
+        """The same for distributed tables, if it locks or changes any: it names one cell.
+
+        Raises Misconfigured where there is no parser of SQL.
+        """
+        try:
+            # Those who do not distribute their tables need no parser of SQL.
+            cells = importlib.import_module("scheduler_api.database.cells")
+        except ImportError:
+            raise Misconfigured(
+                "The tables are distributed, and that needs sqlglot: pip install 'scheduler-api[cells]'."
+            ) from None
+        celled: Celled | None = cells.celled(self.sql, self.names)
+        return celled
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""
         return [values[name] for name in self.names]
 
 
+def prepare_for_cells() -> None:
+    """Make of each statement what names a cell. It takes a second, for which no request should wait.
+
+    Raises Misconfigured where there is no parser of SQL.
+    """
+    for statement in list(_KNOWN):
+        _ = statement.celled
+
+
 def _maker(row: Any) -> Callable[[asyncpg.Record], Any] | None:
     if row is None:
         return None
-    # A NamedTuple makes itself of any sequence.
-    make: Callable[[asyncpg.Record], Any] | None = getattr(row, "_make", None)
-    return make or (lambda record: row(*record))
+    # A NamedTuple makes itself of any sequence, if that gives all of it.
+    if hasattr(row, "_make") and not row._field_defaults:
+        make: Callable[[asyncpg.Record], Any] = row._make
+        return make
+    return lambda record: row(*record)
 
 
 class Session(AsyncSession):
-    """A unit of work with the database: `await session.all(CLAIM, due=due)`."""
+    """A unit of work with the database: `await session.all(CLAIM, due=due)`.
+
+    Where tables are distributed, a statement that locks or changes rows of jobs is run for each cell that it
+    is about, one after the other.
+    """
+
+    #: Over how many cells the tables are distributed; None: they are not, or nothing is changed.
+    cells: int | None = None
+    #: While it is set: the cell of all statements that name no job and no log.
+    cell: int | None = None
+
+    def know(self, cell: int, logids: Iterable[int]) -> None:
+        """Logs are in a cell: so nobody has to ask where."""
+        self.info.setdefault(CELLS_OF_LOGS, {}).update(dict.fromkeys(logids, cell))
 
     async def all(self, statement: Statement[Row], **values: Any) -> list[Row]:
-        """Run a statement; all rows."""
-        driver: Connection = self.info[DRIVER]
-        call = driver.fetch(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
-        rows: list[Any] = await _answered(driver, call)
+        """Run a statement; all rows, those of one cell after those of another."""
+        if self.cells is not None and (celled := statement.celled) is not None:
+            parts = [
+                await self._fetch(celled.sql, arguments)
+                for arguments in await self._in_cells(statement, celled, values)
+            ]
+            rows = [row for part in parts for row in part]
+        else:
+            rows = await self._fetch(statement.sql, statement.arguments(values))
         return rows if statement.make is None else list(map(statement.make, rows))
 
     async def one_or_none(self, statement: Statement[Row], **values: Any) -> Row | None:
-        """Run a statement; its first row."""
-        driver: Connection = self.info[DRIVER]
-        call = driver.fetchrow(statement.sql, *statement.arguments(values), timeout=_time_left(driver))
-        found: Any = await _answered(driver, call)
+        """Run a statement, where tables are distributed until a cell gives a row; its first row."""
+        found: Any = None
+        if self.cells is not None and (celled := statement.celled) is not None:
+            for arguments in await self._in_cells(statement, celled, values):
+                if (found := await self._fetch_row(celled.sql, arguments)) is not None:
+                    break
+        else:
+            found = await self._fetch_row(statement.sql, statement.arguments(values))
         row: Row | None = found if found is None or statement.make is None else statement.make(found)
         return row
+
+    async def _fetch(self, sql: str, arguments: list[Any]) -> list[Any]:
+        driver: Connection = self.info[DRIVER]
+        call = driver.fetch(sql, *arguments, timeout=_time_left(driver))
+        rows: list[Any] = await _answered(driver, call)
+        return rows
+
+    async def _fetch_row(self, sql: str, arguments: list[Any]) -> Any:
+        driver: Connection = self.info[DRIVER]
+        return await _answered(driver, driver.fetchrow(sql, *arguments, timeout=_time_left(driver)))
+
+    async def _in_cells(
+        self, statement: Statement[Any], celled: "Celled", values: dict[str, Any]
+    ) -> list[list[Any]]:
+        """What the statement is given in each cell that it is about."""
+        if celled.is_new:
+            jobid = await self.value(NEW_JOBID)
+            return [[*statement.arguments(values), jobid % self._count, jobid]]
+        routes = await self._routes(celled, values)
+        return [[*statement.arguments(part), cell] for cell, part in routes]
+
+    async def _routes(self, celled: "Celled", values: dict[str, Any]) -> Iterable[tuple[int, dict[str, Any]]]:
+        key = celled.key
+        if key == "jobid":
+            return [(values["jobid"] % self._count, values)]
+        if key == "jobids":
+            return celled.split(values, [jobid % self._count for jobid in values["jobids"]])
+        if key == "logid":
+            cells = await self._cells_of([values["logid"]])
+            return [(cells[values["logid"]], values)]
+        if key == "logids":
+            cells = await self._cells_of(values["logids"])
+            return celled.split(values, [cells[logid] for logid in values["logids"]])
+        if self.cell is not None:
+            return [(self.cell, values)]
+        return [(cell, values) for cell in range(self._count)]
+
+    async def _cells_of(self, logids: Iterable[int]) -> dict[int, int]:
+        """In which cells logs are, by logid: where they ever were. Those that are gone may be in any."""
+        known: dict[int, int] = self.info.setdefault(CELLS_OF_LOGS, {})
+        if unknown := [logid for logid in logids if logid not in known]:
+            found = await self.all(CELLS_OF, logids=unknown)
+            known |= dict.fromkeys(unknown, 0) | dict(found)
+        return known
+
+    @property
+    def _count(self) -> int:
+        assert self.cells is not None
+        return self.cells
 
     async def values(self, statement: Statement[asyncpg.Record], **values: Any) -> list[Any]:
         """Run a statement that gives one column; what is in it."""
@@ -122,6 +234,10 @@ class Session(AsyncSession):
         row = await self.one_or_none(statement, **values)
         assert row is not None
         return row
+
+
+CELLS_OF = Statement("SELECT DISTINCT logid, cell FROM joblog WHERE logid = ANY(:logids)")
+NEW_JOBID = Statement("SELECT nextval(pg_get_serial_sequence('job', 'jobid'))")
 
 
 async def command(session: AsyncSession, sql: str, share: float = 1.0) -> str:

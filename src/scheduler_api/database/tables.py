@@ -986,12 +986,14 @@ alert = Table(
     Index("ix_alert_at", "at"),
 )
 
-# One row: the oldest version of the code that may write, by the number of its newest migration.
+# One row: how to write. The oldest version of the code that may, by the number of its newest migration.
 schemaversion = Table(
     "schemaversion",
     metadata,
     Column("onlyrow", Boolean, primary_key=True, server_default=true()),
     Column("compatiblefrom", Integer, nullable=False),
+    # Over how many cells the tables of jobs are distributed; null: they are not.
+    Column("cells", SmallInteger),
     CheckConstraint("onlyrow", name="onlyrow"),
 )
 
@@ -1036,3 +1038,6 @@ idempotencykey = Table(
     Column("answer", Text, nullable=False),
     Index("ix_idempotencykey_at", "at"),
 )
+
+#: The tables of what belongs to jobs, which can be distributed (see `distribution`).
+CELLED = (job, joblog, logattempt, logline, jobissue, jobopen, jobsecret, jobtally, jobthinned)

@@ -98,7 +98,7 @@ class Runner:
         first = await self._run_pass(due, report)
         if first.claimed == self._batch_size:
             await asyncio.gather(*(self._lane(due, give_up, report) for _ in range(LANES)))
-        elif first.claimed > first.stuck:
+        elif first.claimed:
             await self._lane(due, give_up, report)
         return report
 
@@ -164,7 +164,7 @@ class Runner:
         """One pass after the other, until nothing is left that others do not hold."""
         while monotonic() < give_up:
             done = await self._run_pass(due, report)
-            if done.claimed < self._batch_size and done.claimed == done.stuck:
+            if not done.claimed:
                 return
         report.more = True
 

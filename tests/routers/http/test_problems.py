@@ -17,7 +17,7 @@ from scheduler_api.settings import Settings
 from tests.factories import add_job, scalar
 
 #: These end the process at its start and reach no client.
-AT_START = {"Misconfigured", "ReplicasInTheWay", "EmbeddedServerError"}
+AT_START = {"Misconfigured", "ReplicasInTheWay", "NotDistributable", "EmbeddedServerError"}
 #: What the page to sign in tells, and programs never get.
 OF_SIGNING_IN = {"SignInRefused", "ProviderUnavailable"}
 

@@ -146,9 +146,7 @@ class Replica:
 
 
 def _rules(entry: DueLog, tags: Sequence[str]) -> JobRules:
-    return JobRules(
-        entry.jobid, "http", None, "once", 60, True, None, [*tags], "default", False, False, False, 0
-    )
+    return JobRules(entry.jobid, "http", None, "once", 60, True, None, [*tags], "default", False, False, 0)
 
 
 RUNS = st.tuples(

@@ -16,8 +16,17 @@ CHAIN_KEY = 0x6A6F6261667465
 TAKE_TURN = Statement("SELECT pg_advisory_xact_lock(:key)")
 
 
+class Link(NamedTuple):
+    """A job that runs after another one."""
+
+    jobid: int
+    afterjobid: int
+    on: str
+    """How a run of the other has to end: as `finished`, as `failed`, or `any` way."""
+
+
 class Follower(NamedTuple):
-    """A job that runs after one that has ended."""
+    """A job that runs after a log that has ended."""
 
     jobid: int
     active: bool
@@ -25,20 +34,26 @@ class Follower(NamedTuple):
     parentlogid: int
 
 
+LINKS = Statement(
+    """
+    SELECT jobid, afterjobid, after ->> 'on' AS "on" FROM job
+    WHERE afterjobid = ANY(:parents) AND deletedat IS NULL ORDER BY jobid
+    """,
+    Link,
+)
 FIRE = Statement(
     """
     WITH follower AS (
-        SELECT follower.jobid, follower.active, follower.kind, follower.host, parent.logid
-        FROM joblog AS parent JOIN job AS follower ON follower.afterjobid = parent.jobid
-        WHERE parent.logid = ANY(:logids) AND parent.status IN ('finished', 'failed')
-          AND follower.after ->> 'on' IN ('any', CAST(parent.status AS text)) AND follower.deletedat IS NULL
-          AND (follower.active OR follower.pausedat IS NOT NULL)
+        SELECT jobid, active, kind, host, parentlogid
+        FROM unnest(CAST(:jobids AS bigint[]), CAST(:parentlogids AS bigint[])) AS given (jobid, parentlogid)
+        JOIN job USING (jobid)
+        WHERE deletedat IS NULL AND (active OR pausedat IS NOT NULL)
     ), asked AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, cause, kind, host, parentlogid)
-        SELECT jobid, :now, :now, 'after', kind, host, logid FROM follower WHERE active
+        SELECT jobid, :now, :now, 'after', kind, host, parentlogid FROM follower WHERE active
         ON CONFLICT DO NOTHING
     )
-    SELECT jobid, active, logid AS parentlogid FROM follower
+    SELECT jobid, active, parentlogid FROM follower
     """,
     Follower,
 )
@@ -92,9 +107,15 @@ async def take_turn(session: Session) -> None:
     await session.all(TAKE_TURN, key=CHAIN_KEY)
 
 
-async def fire(session: Session, now: datetime, logids: Sequence[int]) -> list[Follower]:
-    """Ask for runs of the active jobs that run after these logs; they, and the paused ones."""
-    return await session.all(FIRE, now=now, logids=logids)
+async def links(session: Session, jobids: Sequence[int]) -> list[Link]:
+    """The jobs that run after these."""
+    return await session.all(LINKS, parents=jobids)
+
+
+async def fire(session: Session, now: datetime, given: Sequence[tuple[int, int]]) -> list[Follower]:
+    """Ask for runs of jobs, each after a log, by jobid and logid; the active ones get one, the paused not."""
+    jobids, parentlogids = map(list, zip(*given, strict=True))
+    return await session.all(FIRE, now=now, jobids=jobids, parentlogids=parentlogids)
 
 
 async def followers(session: Session, jobid: int, limit: int) -> list[int]:

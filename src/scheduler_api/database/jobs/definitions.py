@@ -50,8 +50,6 @@ IS_REFINED = """
      OR cardinality(job.exclude) > 0 OR cardinality(job.calendardays) > 0 OR cardinality(job.kept) > 0
      OR job.kind = 'monitor')
 """
-#: Whether other jobs run after it.
-IS_FOLLOWED = "EXISTS (SELECT FROM job AS follower WHERE follower.afterjobid = job.jobid)"
 #: Whether a job is of the projects that are given, those of who asks; null: of all.
 OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects))"
 #: Whether the name of a job contains a text, in whatever case.

@@ -42,6 +42,9 @@ def with_attempts(chosen: str, day: str = "chosen.day") -> str:
 LIVE_LOGS = Statement(with_attempts(LIVE), Gone)
 SOME_LOGS = Statement(with_attempts("scheduledfor >= :since ORDER BY scheduledfor LIMIT :limit"), Gone)
 JOB = Statement(delete(job).where(job.c.jobid == bindparam("jobid")))
+# By no key, where the tables of jobs are distributed.
+RULES = Statement("DELETE FROM alertrule WHERE jobid = :jobid")
+MUTES = Statement("DELETE FROM alertmute WHERE jobid = :jobid")
 HIDE = Statement(
     update(job)
     .where(job.c.jobid == bindparam("jobid"))
@@ -81,7 +84,8 @@ async def some_logs(session: Session, jobid: int, since: datetime, limit: int) -
 
 async def whole(session: Session, jobid: int) -> None:
     """Remove a job that has no runs."""
-    await session.all(JOB, jobid=jobid)
+    for statement in (RULES, MUTES, JOB):
+        await session.all(statement, jobid=jobid)
 
 
 async def hide(session: Session, now: datetime, jobid: int) -> None:

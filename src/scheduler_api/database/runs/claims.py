@@ -5,6 +5,7 @@ token, and commits; whoever settles it has to show the token. Limits count the r
 claims count the same free place, claims of calls take turns (`CLAIM_KEY`); settling never waits for them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, text
 
 from scheduler_api.database.jobs.project_secrets import NAMED
-from scheduler_api.database.runs.due import DUE, DueLog
+from scheduler_api.database.runs.due import DUE, DueLog, due_cells, earliest, in_cell
 from scheduler_api.database.runs.settling import IS_FREE, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
@@ -106,6 +107,10 @@ DUE_CALLS = Statement(
 )
 
 
+#: Where tables are distributed.
+DUE_CELLS = Statement(due_cells("kind = 'http'"))
+
+
 class Terms(NamedTuple):
     """On what terms a replica claims."""
 
@@ -117,6 +122,18 @@ class Terms(NamedTuple):
     """How many calls to one host may be in progress, of all replicas, where no limit says otherwise."""
     traced: bool = False
     """Whether it makes traces."""
+
+
+class Parent(NamedTuple):
+    """A run that made requests, and after which another one came."""
+
+    logid: int
+    jobid: int
+    createdat: datetime
+    """When its job was made."""
+    scheduledfor: datetime
+    cause: str
+    parentlogid: int | None
 
 
 class Started(NamedTuple):
@@ -145,9 +162,8 @@ class Started(NamedTuple):
     """What the target names, as JSON: by the name of a secret its origin, and what it is, encrypted."""
     conflict: bool = False
     """Whether the job's next occurrence had a row already."""
-    parent: str | None = None
-    """The run that it came after, if that made requests and traces are wanted, as JSON: jobid, when that job
-    was made, occurrence, cause, parentlogid."""
+    parent: Parent | None = None
+    """The run that it came after, if that made requests and traces are wanted."""
 
 
 # The attempts are written before any request is sent. A log that has been tried before keeps
@@ -192,17 +208,18 @@ START = Statement(
                      ELSE jsonb_set(job.target, '{{body}}', body) END AS text) AS document,
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
            CASE WHEN cardinality(job.secretnames) > 0 THEN {NAMED} END AS named,
-           next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict,
-           CASE WHEN :traced AND parentlogid <> 0 THEN (
-               SELECT CAST(jsonb_build_array(
-                   was.jobid, its.createdat, was.scheduledfor, was.cause, nullif(was.parentlogid, 0)
-               ) AS text)
-               FROM joblog AS was JOIN job AS its ON its.jobid = was.jobid
-               WHERE was.logid = started.parentlogid AND was.kind = 'http'
-           ) END AS parent
+           next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
     FROM started JOIN job ON job.jobid = started.jobid
     """,
     Started,
+)
+PARENTS = Statement(
+    """
+    SELECT logid, joblog.jobid, createdat, scheduledfor, cause, nullif(parentlogid, 0) AS parentlogid
+    FROM joblog JOIN job ON job.jobid = joblog.jobid
+    WHERE logid = ANY(:parents) AND joblog.kind = 'http'
+    """,
+    Parent,
 )
 NEXT_CALL = Statement(
     select(func.min(joblog.c.nextrun)).where(
@@ -239,8 +256,20 @@ async def due(
 
     Up to so many to each host, but none of what is closed.
     """
-    hosts, counts = list(shares), list(shares.values())
-    return await session.all(DUE_CALLS, hosts=hosts, shares=counts, **closed._asdict(), due=due, floor=floor)
+    wanted = {"hosts": list(shares), "shares": list(shares.values()), "due": due, "floor": floor}
+    wanted |= closed._asdict()
+    if session.cells is None:
+        return await session.all(DUE_CALLS, **wanted)
+    found = []
+    for cell in await session.values(DUE_CELLS, cells=session.cells, due=due, floor=floor):
+        found += await in_cell(session, cell, DUE_CALLS, **wanted)
+    taken: Counter[str | None] = Counter()
+    oldest = []
+    for log in sorted(found, key=earliest):
+        taken[log.host] += 1
+        if taken[log.host] <= shares[str(log.host)]:
+            oldest.append(log)
+    return oldest
 
 
 async def start(
@@ -249,13 +278,11 @@ async def start(
     """Mark logs as running, write their attempts and the next rows; the runs, by logid."""
     chosen = [(one.logid, one.missed, one.through, one.following, one.next, one.tried) for one in results]
     names = ("logids", "misses", "throughs", "followings", "nexts", "tries")
-    values = {
-        "now": now,
-        "replica": terms.replica,
-        "leaseuntil": now + terms.lease,
-        "traced": terms.traced,
-    }
-    return {row.logid: row for row in await session.all(START, **values, **columns(names, chosen))}
+    values = {"now": now, "replica": terms.replica, "leaseuntil": now + terms.lease}
+    started = await session.all(START, **values, **columns(names, chosen))
+    parents = {run.parentlogid for run in started if run.parentlogid} if terms.traced else set()
+    known = {run.logid: run for run in await session.all(PARENTS, parents=list(parents))} if parents else {}
+    return {run.logid: run._replace(parent=known.get(run.parentlogid or 0)) for run in started}
 
 
 async def next_call(session: Session, after: datetime) -> datetime | None:

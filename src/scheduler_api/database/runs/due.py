@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import any_, bindparam, select
 
-from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED
+from scheduler_api.database.jobs.definitions import IS_REFINED
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, job
+from scheduler_api.database.tables import LIVE, columns, job
 
 
 class DueLog(NamedTuple):
@@ -53,8 +53,6 @@ class JobRules(NamedTuple):
     project: str
     refined: bool
     """Whether there is more to its schedule than an interval, or one start."""
-    followed: bool
-    """Whether other jobs run after it."""
     deleted: bool
     """Whether it was deleted, while what asked for this run was in progress."""
     openissues: int
@@ -67,7 +65,7 @@ class JobRules(NamedTuple):
 RULES = Statement(
     f"""
     SELECT jobid, kind, "interval", misfire, grace, overlap, concurrency, tags, project,
-           {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed, deletedat IS NOT NULL AS deleted,
+           {IS_REFINED} AS refined, deletedat IS NOT NULL AS deleted,
            openissues
     FROM job WHERE jobid = ANY(:jobids)
     FOR NO KEY UPDATE SKIP LOCKED
@@ -77,6 +75,33 @@ RULES = Statement(
 SCHEDULES = Statement(
     select(*columns(job, ScheduleRow)).where(job.c.jobid == any_(bindparam("jobids"))), ScheduleRow
 )
+
+
+def due_cells(condition: str) -> str:
+    """SQL for the cells in which a pending log is due for which that holds; the one with the oldest first."""
+    return f"""
+        SELECT cell FROM generate_series(0, CAST(:cells AS int) - 1) AS cell CROSS JOIN LATERAL (
+            SELECT nextrun FROM joblog
+            WHERE {LIVE} AND joblog.cell = cell.cell AND status = 'pending' AND {condition}
+              AND nextrun <= :due AND nextrun >= :floor
+            ORDER BY nextrun LIMIT 1
+        ) AS oldest
+        ORDER BY oldest.nextrun, cell
+    """
+
+
+async def in_cell(session: Session, cell: int, claim: Statement[DueLog], **values: Any) -> list[DueLog]:
+    """The logs that a statement claims in a cell."""
+    session.cell = cell
+    logs = await session.all(claim, **values)
+    session.cell = None
+    session.know(cell, [log.logid for log in logs])
+    return logs
+
+
+def earliest(log: DueLog) -> tuple[datetime, int]:
+    """Orders logs as they are claimed."""
+    return log.nextrun, log.logid
 
 
 async def rules_of(session: Session, logs: Sequence[DueLog]) -> dict[int, JobRules]:

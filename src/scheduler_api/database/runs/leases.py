@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import any_, bindparam, select, text
 
-from scheduler_api.database.jobs.definitions import IS_FOLLOWED, IS_REFINED, SCHEDULE, SHORT_TARGET
+from scheduler_api.database.jobs.definitions import IS_REFINED, SCHEDULE, SHORT_TARGET
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, joblog
@@ -26,8 +26,6 @@ class LeasedLog(ScheduleRow):
     """As JSON, without what is sent to it."""
     refined: bool
     """Whether there is more to the schedule than an interval, or one start."""
-    followed: bool
-    """Whether other jobs run after it."""
     openissues: int
     """How many issues of the job are open."""
     logid: int
@@ -62,7 +60,7 @@ _ACCEPTED = f"""EXISTS (
 def _leased(accepted: str) -> str:
     return f"""
     SELECT {SCHEDULE}, misfire, overlap, autopause, pausedat, deletedat,
-           CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined, {IS_FOLLOWED} AS followed,
+           CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined,
            openissues, logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
            joblog.lastrun, joblog.host, leasetoken, leaseuntil,
            {accepted} AS accepted

@@ -151,7 +151,7 @@ SWEEP = Statement(
     ), moved AS (
         INSERT INTO joblog (day, {LOG}) OVERRIDING SYSTEM VALUE SELECT kept, {LOG} FROM gone
     )
-    SELECT count(*) FROM gone
+    SELECT logid FROM gone
     """
 )
 
@@ -213,7 +213,7 @@ async def have_left(session: Session) -> None:
 
 async def sweep(session: Session, now: datetime, limit: int) -> int:
     """Move up to `limit` settled rows that are over from the live rows into history; how many."""
-    return int(await session.value(SWEEP, now=now, limit=limit))
+    return len(await session.values(SWEEP, now=now, limit=limit))
 
 
 async def size(session: Session) -> Size:

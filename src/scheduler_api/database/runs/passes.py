@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import all_, and_, bindparam, func, select, text
 
-from scheduler_api.database.runs.due import DueLog
+from scheduler_api.database.runs.due import DueLog, due_cells, earliest, in_cell
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE, columns, joblog
 
@@ -46,6 +46,7 @@ CLAIM = Statement(
     DueLog,
 )
 
+DUE_CELLS = Statement(due_cells("kind <> 'http' AND jobid <> ALL(:held)"))
 NEXT_DUE = Statement(
     select(
         func.clock_timestamp().label("now"),
@@ -74,8 +75,19 @@ async def claim_due(
     held: Collection[int] = (),
     floor: datetime = BEGINNING,
 ) -> list[DueLog]:
-    """Lock up to `limit` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs."""
-    return await session.all(CLAIM, due=due, floor=floor, limit=limit, held=list(held))
+    """Lock up to `limit` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs.
+
+    Where tables are distributed, they are taken from one cell after the other, as many as each has.
+    """
+    wanted = {"due": due, "floor": floor, "held": list(held)}
+    if session.cells is None:
+        return await session.all(CLAIM, limit=limit, **wanted)
+    claimed: list[DueLog] = []
+    for cell in await session.values(DUE_CELLS, cells=session.cells, **wanted):
+        claimed += await in_cell(session, cell, CLAIM, limit=limit - len(claimed), **wanted)
+        if len(claimed) == limit:
+            break
+    return sorted(claimed, key=earliest)
 
 
 async def next_due(session: Session, floor: datetime = BEGINNING) -> NextDue:

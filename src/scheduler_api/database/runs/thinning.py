@@ -3,11 +3,8 @@
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, update
-
 from scheduler_api.database.jobs.removal import Gone, with_attempts
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import jobthinned
 
 # Written before any row goes: who reads rows first, and this afterwards, knows which may be missing.
 SET_HORIZONS = Statement(
@@ -50,9 +47,7 @@ THIN = Statement(
     ),
     Gone,
 )
-GONE = Statement(
-    update(jobthinned).where(jobthinned.c.jobid == bindparam("job")).values(goneto=bindparam("day"))
-)
+GONE = Statement("UPDATE jobthinned SET goneto = :day WHERE jobid = :jobid")
 
 
 async def set_horizons(session: Session, end: date) -> int:
@@ -72,4 +67,4 @@ async def drop_runs(session: Session, turn: DayToThin, limit: int) -> int:
 
 async def dropped_to(session: Session, jobid: int, end: date) -> None:
     """All that is to go of the days before `end` has gone."""
-    await session.all(GONE, job=jobid, day=end)
+    await session.all(GONE, jobid=jobid, day=end)

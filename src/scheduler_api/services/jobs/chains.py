@@ -1,7 +1,9 @@
 """Jobs that run after others: no circles, no run forgotten."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.contracts.values import DEFAULT_PROJECT
@@ -19,12 +21,32 @@ LONGEST = 100
 MAX_NAMED = 5
 
 
-async def fire(session: Session, now: datetime, logids: Sequence[int]) -> None:
-    """Ask for the runs that come after these logs, in the transaction that gives them their results.
+class EndedRun(NamedTuple):
+    """A run that has finished or failed."""
+
+    jobid: int
+    logid: int
+    status: str
+
+
+async def fire(session: Session, now: datetime, ended: Sequence[EndedRun]) -> None:
+    """Ask for the runs that come after these, in the transaction that gives them their results.
 
     A paused follower does not run, and its ledger says so.
     """
-    followers = await chains.fire(session, now, logids) if logids else []
+    links = await chains.links(session, sorted({run.jobid for run in ended})) if ended else []
+    if not links:
+        return
+    runs = defaultdict(list)
+    for run in ended:
+        runs[run.jobid].append(run)
+    after = [
+        (link.jobid, run.logid)
+        for link in links
+        for run in runs[link.afterjobid]
+        if link.on in {"any", run.status}
+    ]
+    followers = await chains.fire(session, now, after) if after else []
     asleep = [one for one in followers if not one.active]
     rows = [Skipped(one.jobid, now, Reason.PAUSED, parentlogid=one.parentlogid) for one in asleep]
     await skip(session, now, rows)

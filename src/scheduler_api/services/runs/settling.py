@@ -172,7 +172,8 @@ async def _is_over(session: Session, now: datetime, job: StateRow) -> bool:
 
 async def fire_chains(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Jobs that run after these do."""
-    await chains.fire(session, now, [one.log.logid for one in judged if one.rules.followed and one.is_over])
+    ran = [(one.log.jobid, one.log.logid, one.result.status) for one in judged if one.result.status in RAN]
+    await chains.fire(session, now, [chains.EndedRun(*run) for run in ran])
 
 
 async def notice_issues(session: Session, now: datetime, judged: Sequence[Judged]) -> None:

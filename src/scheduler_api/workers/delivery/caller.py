@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple
@@ -216,9 +215,9 @@ def _traced(started: Started) -> TracedAttempt:
     """What its span tells of an attempt."""
     parent = None
     if started.parent is not None:
-        jobid, created, due, cause, parentlogid = json.loads(started.parent)
-        instants = datetime.fromisoformat(created), datetime.fromisoformat(due)
-        parent = signatures.delivery_id(jobid, *instants, signatures.cause_of(cause, parentlogid))
+        run = started.parent
+        cause = signatures.cause_of(run.cause, run.parentlogid)
+        parent = signatures.delivery_id(run.jobid, run.createdat, run.scheduledfor, cause)
     cause = signatures.cause_of(started.cause, started.parentlogid)
     return TracedAttempt(
         signatures.delivery_id(started.jobid, started.createdat, started.scheduledfor, cause),

@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0047"
+revision = "0048"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -693,6 +693,7 @@ SERVICE = (
     CREATE TABLE schemaversion (
         onlyrow boolean NOT NULL DEFAULT true,
         compatiblefrom integer NOT NULL,
+        cells smallint,
         CONSTRAINT pk_schemaversion PRIMARY KEY (onlyrow),
         CONSTRAINT ck_schemaversion_onlyrow CHECK (onlyrow)
     )

@@ -24,6 +24,7 @@ from scheduler_api.databases import (
     data_dir,
     database_server,
     own_database,
+    pages_database,
     requests_database,
     require_schema,
 )
@@ -58,6 +59,7 @@ from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import LANES, Runner
 from scheduler_api.workers.scrapes import Scrapes
 from scheduler_api.workers.self_report import SelfReport
+from scheduler_api.workers.standby import Standby
 from scheduler_api.workers.ticker import Ticker
 from scheduler_api.workers.upkeep import Upkeep
 
@@ -114,11 +116,8 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         guard = Guard(settings.target_networks, loopback=settings.auth is Auth.LOCAL)
         cipher = cipher_of(settings)
         own = partial(own_database, settings, places, retirement)
-        # Its name tells all others that this replica is there. It listens: to what a pooler would not tell.
-        direct, replica = Endpoints(places.direct or places.url), f"{REPLICA}{_replica()}"
-        signals = own_database(settings, direct, retirement, replica, EVENTS_POOL)
-        stack.push_async_callback(signals.close)
-        await _require_same(places, requests, signals)
+        signals = await stack.enter_async_context(_signals(settings, places, retirement, requests))
+        standby = await stack.enter_async_context(_standing_by(settings, requests))
         name = (await requests.read(installation.place)).name
         share = _announced_shares(settings)
         feed = ChangeFeed(signals, share.streams)
@@ -133,7 +132,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         alerting = await stack.enter_async_context(alerts)
         retirement.ends((parts := Parts(deliverer, ticker, alerting)).cease)
         confirmation = await stack.enter_async_context(_beginning(settings, requests, parts))
-        await stack.enter_async_context(_listening(signals, feed, ticker, deliverer))
+        await stack.enter_async_context(_listening(signals, feed, ticker, deliverer, standby))
         yield AppState(
             settings=settings,
             database=requests,
@@ -155,6 +154,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
             retirement=retirement,
             confirmation=confirmation,
             scrapes=Scrapes(requests),
+            standby=standby,
         )
 
 
@@ -213,6 +213,37 @@ async def _counting(database: Database) -> AsyncIterator[tuple[RequestQuotas, Op
     finally:
         await quotas.close()
         await open_issues.close()
+
+
+@contextlib.asynccontextmanager
+async def _standing_by(settings: Settings, requests: Database) -> AsyncIterator[Standby | None]:
+    """What pages are read from, if there is a standby for them; whether it is there or not."""
+    if settings.read_address is None:
+        yield None
+        return
+    database = pages_database(settings, settings.read_address)
+    metrics.POOLS.watch("pages", database.pool)
+    standby = Standby(requests, database)
+    standby.loop.start()
+    try:
+        yield standby
+    finally:
+        await standby.stop()
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _signals(
+    settings: Settings, places: Endpoints, retirement: Retirement, requests: Database
+) -> AsyncIterator[Database]:
+    """What listens: to what a pooler would not tell. Its name tells all others that this replica is there."""
+    direct = Endpoints(places.direct or places.url)
+    signals = own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
+    try:
+        await _require_same(places, requests, signals)
+        yield signals
+    finally:
+        await signals.close()
 
 
 async def _require_same(places: Endpoints, pooled: Database, direct: Database) -> None:
@@ -355,7 +386,11 @@ def _announced_shares(settings: Settings) -> Shares:
 
 @contextlib.asynccontextmanager
 async def _listening(
-    database: Database, feed: ChangeFeed, ticker: Ticker | None, deliverer: Deliverer
+    database: Database,
+    feed: ChangeFeed,
+    ticker: Ticker | None,
+    deliverer: Deliverer,
+    standby: Standby | None,
 ) -> AsyncIterator[None]:
     """Listen to what other replicas schedule and change, and publish what this one changes."""
 
@@ -364,8 +399,15 @@ async def _listening(
             ticker.wake()
             deliverer.wake()
 
+    def changed() -> None:
+        # Pages look again, and are to find it.
+        if standby is None:
+            feed.receive()
+        else:
+            standby.when_caught_up(feed.receive)
+
     metrics.POOLS.watch("events", database.pool)
-    heard = {pending.CHANNEL: scheduled, pending.CHANGES: feed.receive}
+    heard = {pending.CHANNEL: scheduled, pending.CHANGES: changed}
     loops = (listener(database, heard), feed.loop, feed.probe)
     for loop in loops:
         loop.start()

@@ -119,6 +119,15 @@ class Storage(Output):
     )
 
 
+class StandbyLag(Output):
+    """The standby that a replica reads pages from."""
+
+    lag: float | None = Field(
+        description="How many seconds it is behind at most. Null: pages are read from the primary, as it is "
+        "away or too far behind."
+    )
+
+
 class Overview(Output):
     """The state of the service at a glance."""
 
@@ -138,6 +147,10 @@ class Overview(Output):
     )
     replicas: list[str] = Field(
         description="The replicas that are connected to the database. Empty with roles in some projects only."
+    )
+    standby: StandbyLag | None = Field(
+        description="The standby that the replica which answers reads pages from. Null: there is none, or "
+        "with roles in some projects only."
     )
     lasterror: LastError | None
     storage: Storage | None = Field(description="Null with roles in some projects only.")

@@ -6,12 +6,14 @@ from fastapi import Depends, HTTPException, Request
 
 from scheduler_api.actors import Actor, ActorKind, Principal
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts.system.overview import Overview
+from scheduler_api.contracts.system.overview import Overview, StandbyLag
 from scheduler_api.database.engine import Database, Work
 from scheduler_api.errors import NotSignedIn, RestoreNotConfirmed, SigningInIsOff
 from scheduler_api.routers.http.access import SAFE_METHODS
 from scheduler_api.routers.http.authentication import address_of
+from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.routers.http.parameters import DryRun
+from scheduler_api.routers.http.publishing import WROTE
 from scheduler_api.routers.http.scope import chosen, visible
 from scheduler_api.services.system import overview
 from scheduler_api.settings import Auth, Settings
@@ -36,6 +38,7 @@ from scheduler_api.workers.quotas import RequestQuotas
 from scheduler_api.workers.retirement import Retirement
 from scheduler_api.workers.runner import Runner
 from scheduler_api.workers.scrapes import Scrapes
+from scheduler_api.workers.standby import Standby
 from scheduler_api.workers.ticker import Ticker
 
 P = ParamSpec("P")
@@ -112,12 +115,24 @@ class AppState(TypedDict):
     retirement: Retirement
     confirmation: Confirmation
     scrapes: Scrapes
+    standby: Standby | None
+    """What pages are read from; None: from the primary."""
 
 
 # FastAPI runs plain functions in threads: all of these are coroutines.
 async def _database(request: Request) -> Database:
     database: Database = request.state.database
-    return database
+    standby: Standby | None = request.state.standby
+    return database if standby is None or not _is_page(request) or standby.lag is None else standby.reading
+
+
+def _is_page(request: Request) -> bool:
+    """Whether it is asked for a page by one who has not just changed anything."""
+    return (
+        request.method in SAFE_METHODS
+        and WROTE not in request.cookies
+        and preferred(request.headers.get("accept")) is Media.HTML
+    )
 
 
 async def _runner(request: Request) -> Runner:
@@ -193,7 +208,10 @@ async def _actor(request: Request) -> Actor:
 
 async def _overview(request: Request, database: Annotated[Database, Depends(_database)]) -> Overview:
     alerting: Alerting = request.state.alerting
+    standby: Standby | None = request.state.standby
     replica = alerting.replica(paused=request.state.confirmation.is_awaited)
+    if standby is not None:
+        replica = replica._replace(standby=StandbyLag(lag=standby.lag))
     return await database.transact(overview.look, replica, visible(request))
 
 

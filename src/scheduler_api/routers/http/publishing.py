@@ -1,9 +1,13 @@
 """What a request changes is published on the change feed."""
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler_api.routers.http.access import SAFE_METHODS
+from scheduler_api.workers.standby import WROTE_SECONDS
 
+#: A cookie of those who have just changed something: what they read must have it.
+WROTE = "wrote"
 #: Requests to these change nothing that a page shows.
 UNPUBLISHED = {"/schedules/preview", "/preferences", "/sign-out", "/account/password", "/account/sign-out"}
 
@@ -27,6 +31,9 @@ class Publishing:
             is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004 - an error
             if is_done and _changes_something(scope):
                 scope["state"]["feed"].publish()
+                if scope["state"]["standby"] is not None:
+                    wrote = f"{WROTE}=1; Max-Age={WROTE_SECONDS}; Path=/; HttpOnly; SameSite=Lax"
+                    MutableHeaders(scope=message).append("set-cookie", wrote)
                 if scope["path"].startswith("/jobs"):
                     scope["state"]["forecasts"].forget()
             await send(message)

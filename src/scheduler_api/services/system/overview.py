@@ -71,6 +71,7 @@ async def look(
         lag=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
         oldestpending=oldest,
         replicas=replicas if projects is None else [],
+        standby=replica.standby if projects is None else None,
         lasterror=error and LastError(**error._asdict()),
         storage=stored,
     )

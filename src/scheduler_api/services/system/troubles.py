@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.contracts.alerts.issues import ServiceIssueKind
-from scheduler_api.contracts.system.overview import Issue, IssueKind, Storage
+from scheduler_api.contracts.system.overview import Issue, IssueKind, StandbyLag, Storage
 from scheduler_api.database.alerts import channels, service
 from scheduler_api.database.alerts.service import ServiceIssueFound
 from scheduler_api.database.statements import Session
@@ -41,6 +41,8 @@ class Replica(NamedTuple):
     """Whether it keeps it until it has been exported, too."""
     free: int | None = None
     """Bytes that are left on the disk of its embedded server; None: it has none."""
+    standby: StandbyLag | None = None
+    """What it reads pages from, beside the primary; None: nothing."""
 
 
 class Outage(NamedTuple):

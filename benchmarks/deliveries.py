@@ -26,9 +26,10 @@ OWN_HEADERS = {"host", "content-length", "accept", "accept-encoding"}
 
 DUE_CALLS = f"""
     WITH made AS (
-        INSERT INTO job (jobname, startdate, starttime, repeat, active, createdat, validfrom, target,
+        INSERT INTO job (jobname, startdate, starttime, repeat, cron, active, createdat, validfrom, target,
                          kind, host)
-        SELECT 'job ' || n, current_date - 1, '00:00', false, true, '2020-01-01', '2020-01-01',
+        SELECT 'job ' || n, current_date - 1, '00:00', $5::text IS NOT NULL, $5, true, '2020-01-01',
+               '2020-01-01',
                jsonb_set($2::jsonb, '{{url}}', to_jsonb($3::text || n % {HOOKS})), 'http', $4
         FROM generate_series(1, $1::int) AS n
         RETURNING jobid, kind, host
@@ -37,7 +38,11 @@ DUE_CALLS = f"""
     SELECT jobid, due, due, kind, host
     FROM made, LATERAL (SELECT current_date - interval '1 day') AS occurrence (due)
 """
-UNSETTLED = "SELECT EXISTS (SELECT FROM joblog WHERE status IN ('pending', 'running'))"
+#: Due once in the time that is measured.
+CRON = "0 0 * * *"
+UNSETTLED = """
+    SELECT EXISTS (SELECT FROM joblog WHERE status = 'running' OR status = 'pending' AND nextrun <= now())
+"""
 #: What the ledger says: from the first claim to the last verdict.
 DELIVERED = """
     SELECT count(*) FILTER (WHERE status = 'finished' AND attempt = 1) AS finished,
@@ -77,11 +82,24 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
             if delivery.statements is not None:
                 one.statements.append(delivery.statements)
             one.bare.append(await _bare(delivery.sent, sizes.deliveries, in_flight))
-    return [row for in_flight, one in seen.items() for row in _rows(in_flight, one, sizes)]
+    rows = [row for in_flight, one in seen.items() for row in _rows(in_flight, one, sizes)]
+    return [*rows, *await _of_cron_jobs(server, sizes, seen[max(sizes.in_flight)])]
 
 
-def _rows(in_flight: int, seen: Seen, sizes: Sizes) -> list[Row]:
-    name = f"{in_flight} in flight"
+async def _of_cron_jobs(server: URL, sizes: Sizes, beside: Seen) -> list[Row]:
+    """The same of jobs that go on, whose next occurrences have to be found."""
+    in_flight, seen = max(sizes.in_flight), Seen(bare=beside.bare)
+    for _ in range(sizes.repetitions):
+        async with fresh_database(server) as url:
+            delivery = await deliver(url, sizes.deliveries, in_flight, cron=CRON)
+        seen.service.append(delivery.rate)
+        if delivery.statements is not None:
+            seen.statements.append(delivery.statements)
+    return _rows(in_flight, seen, sizes, of="cron jobs, ")[1:]
+
+
+def _rows(in_flight: int, seen: Seen, sizes: Sizes, of: str = "") -> list[Row]:
+    name = f"{of}{in_flight} in flight"
     rows = [
         Row(f"{name}, bare client", seen.bare, "calls/s"),
         Row(f"{name}, service", seen.service, "deliveries/s"),
@@ -91,21 +109,25 @@ def _rows(in_flight: int, seen: Seen, sizes: Sizes) -> list[Row]:
     ]
     if seen.statements:
         # Those who have less in flight at once have less to put in one statement.
-        target = sizes.judged(below(2)) if in_flight == max(sizes.in_flight) else None
+        target = sizes.judged(below(0.1)) if in_flight == max(sizes.in_flight) else None
         rows.append(Row(f"{name}, SQL statements per delivery", seen.statements, "", target))
     return rows
 
 
 async def deliver(
-    url: URL, calls: int, in_flight: int, more: Mapping[str, str] = MappingProxyType({})
+    url: URL,
+    calls: int,
+    in_flight: int,
+    more: Mapping[str, str] = MappingProxyType({}),
+    cron: str | None = None,
 ) -> Delivery:
     """Have so many calls delivered by a service process, so many of them at the same time.
 
-    `more` are settings of the service.
+    `more` are settings of the service; `cron`, when the jobs run again, if they do.
     """
     per_call = None
     async with programs.receiver() as port, bare_connection(url, **statements.UNCOUNTED) as connection:
-        await _fill(connection, calls, port)
+        await _fill(connection, calls, port, cron)
         if counting := await statements.is_counting_possible(connection):
             await statements.begin_to_count(connection)
         settings = {"SCHEDULER_CONCURRENCY": str(in_flight), "SCHEDULER_HOST_CONCURRENCY": "10000"}
@@ -142,11 +164,11 @@ async def _bare(sent: dict[str, Any], calls: int, in_flight: int) -> float:
     return float(answer["rate"])
 
 
-async def _fill(connection: Any, calls: int, port: int) -> None:
-    """Jobs that run once, each with a target, and all of them due."""
+async def _fill(connection: Any, calls: int, port: int, cron: str | None) -> None:
+    """Jobs that run once, or go on, each with a target, and all of them due."""
     body = {"job": "{{jobid}}", "run": "{{logid}}", "for": "{{scheduledfor}}", "try": "{{attempt}}"}
     target = Target(url=_address(port), body=body)
-    await connection.execute(DUE_CALLS, calls, target.model_dump_json(), target.url, target.host)
+    await connection.execute(DUE_CALLS, calls, target.model_dump_json(), target.url, target.host, cron)
     await settle_down(connection)
 
 

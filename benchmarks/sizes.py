@@ -39,6 +39,10 @@ class Sizes:
     #: Runs that a migration changes, and jobs that run each second meanwhile.
     upgraded: int = 5_000_000
     upgrade_jobs: int = 500
+    #: Runs in a part of history that is dropped.
+    dropped: int = 1_000_000
+    rush_jobs: int = 10_000
+    rush_seconds: int = 30
     #: Jobs, and logs of one of them.
     million: int = 1_000_000
     soak_jobs: int = 1_000
@@ -79,6 +83,9 @@ QUICK = Sizes(
     checked=50_000,
     upgraded=50_000,
     upgrade_jobs=50,
+    dropped=20_000,
+    rush_jobs=200,
+    rush_seconds=3,
     million=5_000,
     soak_jobs=20,
     soak_interval=2,

@@ -160,14 +160,18 @@ class Schedule(NamedTuple):
         return found
 
     def spans(self, first: datetime, last: datetime) -> Iterator[BlockedSpan]:
-        """The occurrences from `first`, which is one, to `last` inclusive, in spans of one fate."""
+        """The occurrences from `first` to `last` inclusive, in spans of one fate.
+
+        Raises ValueError where `first` is none: the row of it was made by hand, or for another schedule.
+        """
         after = last + datetime.resolution
         occurrence: datetime | None = first
         while occurrence is not None and occurrence < after:
             block = self.block(occurrence)
             before = min(after, self._end_of(occurrence, block))
             end = self.last_before(before)
-            assert end is not None
+            if end is None or end < occurrence:
+                raise ValueError(f"it does not call for {occurrence:%Y-%m-%d %H:%M:%S%z}")
             yield BlockedSpan(occurrence, end, self.count_between(occurrence, before), block)
             occurrence = self.next_after(end)
 

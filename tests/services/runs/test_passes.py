@@ -7,7 +7,7 @@ import pytest
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.services.runs import passes
+from scheduler_api.services.runs import judging, passes
 from scheduler_api.services.runs.passes import PassReport
 from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
@@ -167,6 +167,35 @@ async def test_a_row_that_cannot_even_fail_stays_and_does_not_hold_up_others(
     await execute(database, "DROP TRIGGER stuck ON joblog")
     assert [log.status for log in await logs(database, healthy)] == ["finished", "pending"]
     assert [log.status for log in await logs(database, poison)] == ["pending"]
+
+
+@pytest.mark.parametrize("cron", ["0 0 1 1 *", "0 2 * * *"])
+async def test_an_occurrence_that_the_schedule_does_not_call_for_fails_alone(
+    database: Database, cron: str
+) -> None:
+    """A row that was made by hand, before or after the first one that it calls for."""
+    broken = await add_job(database, cron=cron, repeat=True)
+    healthy = await add_job(database, interval=60)
+    assert await run_at(database, after(2)) == PassReport(claimed=2, finished=1, failed=1)
+    (failed,) = await logs(database, broken)
+    assert failed.error == "The schedule cannot be computed: it does not call for 2030-01-31 12:00:00+0000"
+    assert not await is_active(database, broken)
+    assert [log.status for log in await logs(database, healthy)] == ["finished", "pending"]
+
+
+async def test_a_bug_in_the_plan_of_one_run_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, healthy = await add_job(database, cron="0 12 * * *", repeat=True), await add_job(database)
+
+    def bug(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(judging, "_refined", bug)
+    assert await run_at(database, after(2)) == PassReport(claimed=2, finished=1, failed=1)
+    (failed,) = await logs(database, broken)
+    assert failed.error == "The schedule cannot be computed: AssertionError"
+    assert [log.status for log in await logs(database, healthy)] == ["finished"]
 
 
 async def test_a_schedule_that_cannot_be_computed_fails_alone(database: Database) -> None:

@@ -13,7 +13,6 @@ from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.settling import Result, Skipped
 from scheduler_api.database.singly import Tried
 from scheduler_api.database.statements import Session
-from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import (
     Decision,
     Every,
@@ -77,14 +76,15 @@ def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime
             return _refined(log, row, now, misfire, grace)
         schedule = _plain_schedule(log, rules.interval)
         return _fate(log, decide(schedule, log.scheduledfor, now, misfire, grace)), ()
-    except (ArithmeticError, LookupError, ValueError, ScheduleUnusable) as error:
+    # Whatever is wrong with one: all that is due would wait for it.
+    except Exception as error:
         logger.error(
             "a job's schedule cannot be computed",
             jobid=log.jobid,
             logid=log.logid,
             exc_info=error,
         )
-        why = f"The schedule cannot be computed: {error}"
+        why = f"The schedule cannot be computed: {str(error) or type(error).__name__}"
         return Result(log.logid, Status.FAILED, why, missed=0), ()
 
 

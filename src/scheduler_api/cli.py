@@ -1,5 +1,6 @@
 """The command line: scheduler-api serve | migrate | check | export | distribute | users | alerts …"""
 
+import asyncio
 import contextlib
 import sys
 from collections import Counter
@@ -24,6 +25,8 @@ from scheduler_api.console import connected, fail, read_settings, run
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.system.overview import Restore
 from scheduler_api.database import distribution, migrations
+from scheduler_api.database.runs import parts
+from scheduler_api.database.statements import prepare_for_cells
 from scheduler_api.databases import database_server, requests_database
 from scheduler_api.errors import Misconfigured
 from scheduler_api.exporting import Extent, Format
@@ -171,13 +174,19 @@ def distribute(yes: bool) -> None:
 async def _distribute(settings: Settings, cells: int, *, sure: bool) -> None:
     # Of a database that is distributed already the number is no condition here.
     async with connected(settings.model_copy(update={"database_cells": None})) as database:
-        engine = await database.read(distribution.has_engine)
+        # Before anybody says yes.
+        await asyncio.to_thread(prepare_for_cells)
+        await migrations.under_lock(database, distribution.require_possible)
+        engine = await database.read(parts.has_engine)
         steps = distribution.steps(cells, engine=engine)
         if not sure:
             for step in steps:
                 click.echo(f"- {step.what}")
-            if not engine:
+            if engine:
+                click.echo("This was never tried as a whole: try it with a copy of this database first.")
+            else:
                 click.echo("There is no Citus here: the tables stay on this server.")
+            click.echo("All tables of jobs are written anew: there has to be room for as much again.")
             click.confirm("Nothing takes this back. Go on?", abort=True)
         since = monotonic()
         await distribution.distribute(database, steps, lambda step: click.echo(step.what))

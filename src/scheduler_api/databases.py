@@ -27,6 +27,8 @@ REQUESTS_SETTINGS = {"enable_seqscan": "off"}
 MAX_NAME_LENGTH = 63
 #: Seconds that a request waits for the database beyond what a single statement may take.
 BEYOND_STATEMENT = 0.8
+#: Seconds for which a standby is waited for: the primary is there, too.
+PAGES_SECONDS = 1.0
 #: Seconds between two attempts to bring the embedded server back.
 RESTART_PAUSE = 1.0
 
@@ -119,13 +121,13 @@ def requests_database(
 
 def pages_database(settings: Settings, address: Address) -> Database:
     """The connections to a standby, for pages."""
-    pool = PoolOptions(settings.pool_size, settings.pool_overflow, settings.pool_timeout, REQUESTS_SETTINGS)
+    pool = PoolOptions(settings.pool_size, settings.pool_overflow, PAGES_SECONDS, REQUESTS_SETTINGS)
     return Database(
         Endpoints(driver_url(address)),
         name="scheduler-api pages",
         pool=pool,
-        statement_timeout=settings.statement_timeout,
-        patience=settings.statement_timeout,
+        statement_timeout=PAGES_SECONDS,
+        patience=PAGES_SECONDS,
     )
 
 

@@ -49,6 +49,12 @@ def _postgres_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _one_server(value: SecretStr) -> SecretStr:
+    if "," in Address.of(value.get_secret_value()).shown:
+        raise ValueError("must name one server: how far another one is behind would not be known")
+    return value
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -146,10 +152,10 @@ class Settings(BaseSettings):
         description="The server itself, where `SCHEDULER_DATABASE_POOLER` is `transaction`: for migrations, "
         "and to hear of changes.",
     )
-    database_read_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
+    database_read_url: Annotated[SecretStr, AfterValidator(_one_server)] | None = Field(
         None,
-        description="A standby of the database, from which pages are read while it is less than five seconds "
-        "behind. Unset: all is read from the primary.",
+        description="A standby of the database, one server and no balancer, from which pages are read "
+        "while it is less than five seconds behind. Unset: all is read from the primary.",
     )
     database_cells: int | None = Field(
         None,

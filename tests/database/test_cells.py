@@ -1,5 +1,6 @@
 """Tables that are distributed: every statement that locks or changes rows of jobs names one cell."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +16,9 @@ from scheduler_api.database import distribution
 from scheduler_api.database.cells import GIVEN_IDS
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
-from scheduler_api.database.jobs import many
-from scheduler_api.database.runs import pending
-from scheduler_api.database.statements import CELLS_OF, DRIVER, Session
+from scheduler_api.database.jobs import many, removal
+from scheduler_api.database.runs import leases, pending
+from scheduler_api.database.statements import CELLS_OF, DRIVER, Session, command
 from scheduler_api.database.tables import CELLED
 from scheduler_api.databases import require_cells
 from scheduler_api.errors import NotDistributable, SchemaMismatch
@@ -32,9 +33,10 @@ BOUND = {name: one for name, one in statements().items() if one.celled is not No
 #: Of these every cell is asked: nothing tells whose the rows are, or they are of whoever has something due.
 OF_ALL = {
     "alerts.issues.ACKNOWLEDGE", "alerts.issues.PRUNE", "alerts.noticing.REMIND", "alerts.noticing.STEADY",
-    "jobs.removal.HIDE_FORGOTTEN", "runs.claims.DUE_CALLS", "runs.leases.EXPIRED", "runs.leases.TAKEN_OVER",
-    "runs.parts.SWEEP", "runs.passes.CLAIM", "runs.thinning.NEXT_DAY", "runs.thinning.SET_HORIZONS",
-    "runs.waits.RETRIES", "runs.watching.NO_LONGER_LATE", "runs.watching.NO_LONGER_STUCK",
+    "jobs.project_secrets.REPLACE[job]", "jobs.removal.HIDE_FORGOTTEN", "runs.claims.DUE_CALLS",
+    "runs.leases.EXPIRED", "runs.leases.TAKEN_OVER", "runs.parts.SWEEP", "runs.passes.CLAIM",
+    "runs.thinning.NEXT_DAY", "runs.thinning.SET_HORIZONS", "runs.waits.RETRIES",
+    "runs.watching.NO_LONGER_LATE", "runs.watching.NO_LONGER_STUCK",
 }  # fmt: skip
 DRAFT = JobDraft.model_validate(
     {"jobname": "Every hour", "startdate": "2030-01-31", "starttime": "12:00", "interval": 3600}
@@ -241,6 +243,33 @@ async def test_arrays_that_go_with_the_jobs_are_split_with_them(distributed: Dat
     await distributed.transact(pause)
     found = await rows(distributed, "SELECT jobid, resumefrom FROM job WHERE pausedat IS NOT NULL")
     assert {jobid: at.microsecond for jobid, at in found if jobid in jobids} == {one: one for one in jobids}
+
+
+async def test_what_goes_around_takes_so_many_of_all_cells_together(distributed: Database) -> None:
+    jobids = await add(distributed, COUNT + 4)
+    await execute(distributed, "DELETE FROM joblog WHERE jobid = ANY(:jobids)", jobids=jobids)
+    gone = "UPDATE job SET active = false, deletedat = '2000-01-01' WHERE jobid = ANY(:jobids)"
+    await execute(distributed, gone, jobids=jobids)
+
+    async def some(session: Session, now: datetime) -> int:
+        return await removal.hide_forgotten(session, now, now, 6)
+
+    assert [await distributed.transact(some) for _ in range(5)] == [6, 6, 6, 2, 0]
+
+
+async def test_a_log_that_was_not_there_is_looked_for_again(distributed: Database) -> None:
+    """It may be committed by then, in whatever cell."""
+    (jobid,) = await add(distributed, 1)
+
+    async def work(session: Session, _: datetime) -> list[int | None]:
+        found = [None if (one := await leases.lock(session, 10**6)) is None else one.jobid]
+        query = "INSERT INTO joblog (logid, jobid, cell, scheduledfor, nextrun, cause)"
+        await command(session, f"{query} VALUES (1000000, {jobid}, {jobid % COUNT}, now(), now(), 'manual')")
+        locked = await leases.lock(session, 10**6)
+        return [*found, None if locked is None else locked.jobid]
+
+    async with asyncio.timeout(20):
+        assert await distributed.rehearse(work) == [None, jobid]
 
 
 async def test_the_cells_of_logs_are_asked_for_once(distributed: Database) -> None:

@@ -27,7 +27,9 @@ def statements() -> dict[str, Statement[Any]]:
     found = {}
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         module = importlib.import_module(info.name)
-        for name, value in vars(module).items():
+        several = {f"{name}[{key}]": one for name, value in vars(module).items() if isinstance(value, dict)
+                   for key, one in value.items()}  # fmt: skip
+        for name, value in (vars(module) | several).items():
             if isinstance(value, Statement) and name not in found:
                 found[f"{info.name.removeprefix('scheduler_api.database.')}.{name}"] = value
     return found

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from asgi_lifespan import LifespanManager
 from httpx import ASGITransport, AsyncClient
+from pydantic import ValidationError
 from sqlalchemy.engine import URL
 
 from scheduler_api.app import create_app
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.embedded.server import EmbeddedServer
 from scheduler_api.settings import Settings
 from scheduler_api.workers import standby
@@ -24,6 +26,7 @@ from tests.servers import dsn
 from .conftest import PATIENCE, Embed, User, ask
 from .test_restore import backed_up
 
+IS_STANDBY, SLOW = Statement("SELECT pg_is_in_recovery()"), Statement("SELECT pg_sleep(3)")
 ROOM = {"max_connections": "60"}
 HTML = {"accept": "text/html", "origin": "http://localhost"}
 FORM = {"jobname": "Nightly backup", "startdate": "2099-01-31", "starttime": "02:00", "interval": "3600"}
@@ -100,6 +103,16 @@ async def test_pages_are_read_from_it_but_by_those_who_have_just_changed_somethi
                 await asyncio.sleep(0.05)
 
 
+def is_fit(pages: standby.Standby) -> bool:
+    return pages.lag is not None
+
+
+async def until_fit(pages: standby.Standby) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_fit(pages):
+            await asyncio.sleep(0.05)
+
+
 async def test_pages_are_told_of_a_change_when_it_can_be_read(
     servers: tuple[Any, URL, Any, URL], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,9 +123,7 @@ async def test_pages_are_told_of_a_change_when_it_can_be_read(
     pages, told = standby.Standby(primary, copy), asyncio.Event()
     pages.loop.start()
     try:
-        async with asyncio.timeout(PATIENCE):
-            while pages.lag is None:
-                await asyncio.sleep(0.05)
+        await until_fit(pages)
         await ask(servers[3], "SELECT pg_wal_replay_pause()")
         await execute(primary, "INSERT INTO project (name, createdat) VALUES ('new', now())")
         pages.when_caught_up(told.set)
@@ -127,10 +138,58 @@ async def test_pages_are_told_of_a_change_when_it_can_be_read(
         told.clear()
         pages.when_caught_up(told.set)
         assert told.is_set()
+        # Then pages do not go back to it before it has what they were told of.
+        monkeypatch.setattr(standby, "MAX_LAG", 600.0)
+        assert not is_fit(pages)
+        await until_fit(pages)
     finally:
         await pages.stop()
         await primary.close()
         await copy.close()
+
+
+async def test_a_page_that_is_slow_there_is_read_from_the_primary(servers: tuple[Any, URL, Any, URL]) -> None:
+    """The others go on being read there."""
+    pool = PoolOptions(2, 0, 5.0)
+    primary = Database(servers[1], name="tests", pool=pool)
+    copy = Database(servers[3], name="tests", pool=pool, statement_timeout=0.1, patience=5.0)
+    await migrations.migrate(primary)
+    pages = standby.Standby(primary, copy)
+    pages.loop.start()
+
+    async def look(session: Session) -> bool:
+        is_standby = bool(await session.value(IS_STANDBY))
+        if is_standby:
+            await session.value(SLOW)
+        return is_standby
+
+    try:
+        await until_fit(pages)
+        assert await pages.reading.read(is_standby)
+        assert not await pages.reading.read(look)
+        assert await pages.reading.read(is_standby)
+        assert is_fit(pages)
+    finally:
+        await pages.stop()
+        await primary.close()
+        await copy.close()
+
+
+async def is_standby(session: Session) -> bool:
+    return bool(await session.value(IS_STANDBY))
+
+
+@pytest.mark.parametrize("hosts", ["one,two", "one:5432,one:5433"])
+def test_it_is_one_server(hosts: str) -> None:
+    with pytest.raises(ValidationError, match="must name one server"):
+        Settings.model_validate({"database_read_url": f"postgresql://scheduler@{hosts}/scheduler"})
+
+
+async def test_who_signs_out_or_is_refused_has_written_too(app: Any) -> None:
+    async with browser(app) as client:
+        refused = await client.post("/jobs", data=FORM | {"interval": "none"})
+        assert refused.status_code == 422
+        assert "wrote" in client.cookies
 
 
 async def test_what_is_too_far_behind_is_not_read(

@@ -20,8 +20,8 @@ from scheduler_api.database.upgrading import PRESENCE
 from scheduler_api.database.versions import WRITERS_KEY
 from scheduler_api.errors import NotDistributable
 
-#: The engine, as the server knows it.
-ENGINE = "citus"
+#: What says how, and where, the service lives: of use on the server that it asks alone.
+OWN = {"installation", "replica", "schemaversion"}
 #: The foreign keys to jobs from tables that are not distributed with them, or of one part alone.
 LOOSE = (("alertrule", "fk_alertrule_jobid"), ("alertmute", "fk_alertmute_jobid"))
 LIVE_KEY = "fk_joblog_live_jobid"
@@ -30,7 +30,6 @@ OF_CLAIMS = {"ix_joblog_live_passes", "ix_joblog_live_calls", "ix_joblog_live_ho
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # untyped
 
 FOUND = Statement("SELECT cells FROM schemaversion")
-HAS_ENGINE = Statement("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
 
 
 class Step(NamedTuple):
@@ -44,11 +43,6 @@ async def found(session: Session) -> int | None:
     """Over how many cells the tables are distributed; None: they are not."""
     cells: int | None = await session.value(FOUND)
     return cells
-
-
-async def has_engine(session: Session) -> bool:
-    """Whether the server can distribute tables over others."""
-    return bool(await session.value(HAS_ENGINE))
 
 
 def steps(cells: int, *, engine: bool) -> list[Step]:
@@ -77,10 +71,11 @@ def steps(cells: int, *, engine: bool) -> list[Step]:
             Step("Rows that are inserted by hand get their cell from the database.", list(_by_hand(cells)))
         )
     else:
-        others = sorted({table.name for table in metadata.sorted_tables} - {table.name for table in CELLED})
+        celled = {table.name for table in CELLED}
+        others = sorted({table.name for table in metadata.sorted_tables} - celled - OWN)
         steps += [
             Step(
-                "All other tables are copied to every server.",
+                "All other tables but those about the service itself are copied to every server.",
                 [f"SELECT create_reference_table('{name}')" for name in others],
             ),
             Step("The tables of jobs are distributed by the cell.", list(_distributed())),
@@ -97,7 +92,7 @@ async def distribute(database: Database, steps: Sequence[Step], said: Callable[[
     def run(connection: Connection) -> None:
         with connection.begin():
             connection.execute(text(f"SELECT pg_advisory_xact_lock({WRITERS_KEY})"))
-            _require_that_it_may(connection)
+            require_possible(connection)
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             for step in steps:
                 said(step)
@@ -107,7 +102,8 @@ async def distribute(database: Database, steps: Sequence[Step], said: Callable[[
     await under_lock(database, run)
 
 
-def _require_that_it_may(connection: Connection) -> None:
+def require_possible(connection: Connection) -> None:
+    """Raise NotDistributable where it was done already, or while replicas are there."""
     if connection.execute(text("SELECT cells IS NOT NULL FROM schemaversion")).scalar_one():
         raise NotDistributable("The tables are distributed already.")
     seen = text("SELECT name FROM replica WHERE seenat > now() - CAST(:presence AS interval) ORDER BY name")

@@ -36,10 +36,12 @@ from scheduler_api.database.statements import DRIVER, OutOfTime, Session, Statem
 from scheduler_api.database.versions import VERSION, WRITERS_KEY
 from scheduler_api.errors import (
     DatabaseBusy,
+    DatabaseReadOnly,
     DatabaseUnavailable,
     OutcomeUnknown,
     ReplicaOutdated,
     SchedulerError,
+    StorageFull,
 )
 
 log = structlog.get_logger(__name__)
@@ -113,6 +115,10 @@ class Fence(NamedTuple):
 
 
 FENCE = Fence()
+
+
+#: What a server has trouble with that another one may not have.
+AWAY = (DatabaseUnavailable, DatabaseBusy, DatabaseReadOnly, StorageFull)
 
 
 class Elsewhere(NamedTuple):
@@ -209,7 +215,7 @@ class Database:
             database, failed = self._elsewhere
             try:
                 return await database.read(look, *args, **kwargs)
-            except (DatabaseUnavailable, DatabaseBusy) as error:
+            except AWAY as error:
                 failed(error)
         return await self._look(monotonic() + self.patience, self._read_with, look, *args, **kwargs)
 

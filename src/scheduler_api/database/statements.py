@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Row = TypeVar("Row")
 
+#: What a statement is given beside its parameters: the cell, and the id of a new job.
+CELL = "its cell"
 #: Where a session keeps its driver's connection, what is to be done once its work is committed, and in which
 #: cells logs are.
 DRIVER, WHEN_COMMITTED, CELLS_OF_LOGS = "driver", "when committed", "cells of logs"
@@ -141,11 +143,14 @@ class Session(AsyncSession):
     async def all(self, statement: Statement[Row], **values: Any) -> list[Row]:
         """Run a statement; all rows, those of one cell after those of another."""
         if self.cells is not None and (celled := statement.celled) is not None:
-            parts = [
-                await self._fetch(celled.sql, arguments)
-                for arguments in await self._in_cells(statement, celled, values)
-            ]
-            rows = [row for part in parts for row in part]
+            rows: list[Any] = []
+            for part in await self._in_cells(celled, values):
+                # What goes around takes so many of all cells together.
+                if celled.key is None and "limit" in values:
+                    part["limit"] -= len(rows)
+                    if part["limit"] <= 0:
+                        break
+                rows += await self._fetch(celled.sql, [*statement.arguments(part), *part[CELL]])
         else:
             rows = await self._fetch(statement.sql, statement.arguments(values))
         return rows if statement.make is None else list(map(statement.make, rows))
@@ -154,7 +159,8 @@ class Session(AsyncSession):
         """Run a statement, where tables are distributed until a cell gives a row; its first row."""
         found: Any = None
         if self.cells is not None and (celled := statement.celled) is not None:
-            for arguments in await self._in_cells(statement, celled, values):
+            for part in await self._in_cells(celled, values):
+                arguments = [*statement.arguments(part), *part[CELL]]
                 if (found := await self._fetch_row(celled.sql, arguments)) is not None:
                     break
         else:
@@ -172,15 +178,12 @@ class Session(AsyncSession):
         driver: Connection = self.info[DRIVER]
         return await _answered(driver, driver.fetchrow(sql, *arguments, timeout=_time_left(driver)))
 
-    async def _in_cells(
-        self, statement: Statement[Any], celled: "Celled", values: dict[str, Any]
-    ) -> list[list[Any]]:
-        """What the statement is given in each cell that it is about."""
+    async def _in_cells(self, celled: "Celled", values: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the statement is given in each cell that it is about; under `CELL` what is added to it."""
         if celled.is_new:
             jobid = await self.value(NEW_JOBID)
-            return [[*statement.arguments(values), jobid % self._count, jobid]]
-        routes = await self._routes(celled, values)
-        return [[*statement.arguments(part), cell] for cell, part in routes]
+            return [values | {CELL: [jobid % self._count, jobid]}]
+        return [part | {CELL: [cell]} for cell, part in await self._routes(celled, values)]
 
     async def _routes(self, celled: "Celled", values: dict[str, Any]) -> Iterable[tuple[int, dict[str, Any]]]:
         key = celled.key
@@ -199,12 +202,11 @@ class Session(AsyncSession):
         return [(cell, values) for cell in range(self._count)]
 
     async def _cells_of(self, logids: Iterable[int]) -> dict[int, int]:
-        """In which cells logs are, by logid: where they ever were. Those that are gone may be in any."""
+        """In which cells logs are, by logid: where they ever were. Those that are not there may be in any."""
         known: dict[int, int] = self.info.setdefault(CELLS_OF_LOGS, {})
         if unknown := [logid for logid in logids if logid not in known]:
-            found = await self.all(CELLS_OF, logids=unknown)
-            known |= dict.fromkeys(unknown, 0) | dict(found)
-        return known
+            known |= dict(await self.all(CELLS_OF, logids=unknown))
+        return dict.fromkeys(unknown, 0) | known
 
     @property
     def _count(self) -> int:

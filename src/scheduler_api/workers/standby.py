@@ -15,7 +15,7 @@ import structlog
 
 from scheduler_api.database.engine import Database, Elsewhere
 from scheduler_api.database.system import standby
-from scheduler_api.errors import SchedulerError
+from scheduler_api.errors import DatabaseUnavailable, SchedulerError
 from scheduler_api.workers.loops import Loop
 
 log = structlog.get_logger(__name__)
@@ -38,9 +38,10 @@ class Standby:
         """The connections of the primary, but what is only read is read from the standby."""
         # How far the primary had written, and when by this process' own clock, the oldest first.
         self._written: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
-        # What was committed until then can be read from it.
-        self._fresh_at = -inf
-        self._was_fit = False
+        # What was committed until then can be read from it; and has to be able to: pages were told of it.
+        self._fresh_at = self._told_at = -inf
+        self._was_fit: bool | None = None
+        self._is_ours = True
         self._waiting: set[asyncio.Task[None]] = set()
         self.loop = Loop("standby for pages", self._look, INTERVAL, INTERVAL)
 
@@ -48,12 +49,12 @@ class Standby:
     def lag(self) -> float | None:
         """How many seconds it is behind at most; None: pages are read from the primary, as it is too many."""
         lag = monotonic() - self._fresh_at
-        return lag if lag <= MAX_LAG else None
+        return lag if lag <= MAX_LAG and self._fresh_at >= self._told_at else None
 
     def when_caught_up(self, call: Callable[[], None]) -> None:
         """Call once all that is committed by now can be read; at once where the primary is read."""
         if self.lag is None:
-            call()
+            self._tell_at_once(call)
             return
         task = asyncio.create_task(self._catch_up(call))
         self._waiting.add(task)
@@ -72,6 +73,14 @@ class Standby:
         while self.lag is not None and self._fresh_at < since:
             self.loop.hasten(HASTE)
             await asyncio.sleep(HASTE)
+        if self._fresh_at >= since:
+            call()
+        else:
+            self._tell_at_once(call)
+
+    def _tell_at_once(self, call: Callable[[], None]) -> None:
+        """As the primary is read, and until the standby has what pages are told of."""
+        self._told_at = monotonic()
         call()
 
     async def _look(self) -> float:
@@ -82,10 +91,11 @@ class Standby:
             assert written.position is not None
             self._written.append((now, written.position))
             replayed = await self._database.read(standby.replayed)
-            if replayed.position is not None and replayed.installation == written.installation:
+            self._is_ours = replayed.position is not None and replayed.installation == written.installation
+            if replayed.position is not None and self._is_ours:
                 self._saw(replayed.position)
         finally:
-            self._tell()
+            self._log()
         return INTERVAL
 
     def _saw(self, position: int) -> None:
@@ -93,14 +103,21 @@ class Standby:
             self._fresh_at = self._written.popleft()[0]
 
     def _failed(self, error: SchedulerError) -> None:
-        self._fresh_at = -inf
-        log.warning("a page is read from the primary: the standby does not answer", error=str(error))
+        # One that is slow, or has no connection left, may answer the next.
+        if isinstance(error, DatabaseUnavailable):
+            self._fresh_at = -inf
+        log.warning("a page is read from the primary: the standby did not answer it", error=str(error))
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         is_fit = self.lag is not None
-        if is_fit != self._was_fit:
-            self._was_fit = is_fit
-            if is_fit:
-                log.info("pages are read from the standby")
-            else:
-                log.warning("pages are read from the primary: the standby is too far behind, or away")
+        if is_fit == self._was_fit:
+            return
+        self._was_fit = is_fit
+        if is_fit:
+            log.info("pages are read from the standby")
+        elif self._is_ours:
+            log.warning("pages are read from the primary: the standby is too far behind, or away")
+        else:
+            log.warning(
+                "pages are read from the primary: SCHEDULER_DATABASE_READ_URL leads to no standby of it"
+            )

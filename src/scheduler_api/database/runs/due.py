@@ -93,8 +93,10 @@ def due_cells(condition: str) -> str:
 async def in_cell(session: Session, cell: int, claim: Statement[DueLog], **values: Any) -> list[DueLog]:
     """The logs that a statement claims in a cell."""
     session.cell = cell
-    logs = await session.all(claim, **values)
-    session.cell = None
+    try:
+        logs = await session.all(claim, **values)
+    finally:
+        session.cell = None
     session.know(cell, [log.logid for log in logs])
     return logs
 

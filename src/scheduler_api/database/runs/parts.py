@@ -90,6 +90,7 @@ GONE = Statement(
     """,
     LeftTable,
 )
+HAS_ENGINE = Statement("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
 HAVE_LEFT = Statement(
     f"""
     UPDATE history SET leaving = '{{}}' WHERE leaving <> '{{}}' AND NOT EXISTS (SELECT {_LEFT})
@@ -204,6 +205,11 @@ async def forget(session: Session, gone: date, first: date) -> None:
 async def gone(session: Session) -> list[LeftTable]:
     """The tables of parts that are gone."""
     return await session.all(GONE)
+
+
+async def has_engine(session: Session) -> bool:
+    """Whether the server can distribute tables over others."""
+    return bool(await session.value(HAS_ENGINE))
 
 
 async def have_left(session: Session) -> None:

@@ -11,6 +11,9 @@ WROTE = "wrote"
 #: Requests to these change nothing that a page shows.
 UNPUBLISHED = {"/schedules/preview", "/preferences", "/sign-out", "/account/password", "/account/sign-out"}
 
+#: These write nothing to the database.
+UNWRITTEN = {"/schedules/preview", "/preferences"}
+
 
 class Publishing:
     """Notes the place of the change feed when a request arrives, and publishes a change if it made one."""
@@ -28,17 +31,23 @@ class Publishing:
             return
 
         async def send_and_publish(message: Message) -> None:
+            # Whatever came of it: who does not know looks.
+            if message["type"] == "http.response.start" and _may_be_read(scope):
+                wrote = f"{WROTE}=1; Max-Age={WROTE_SECONDS}; Path=/; HttpOnly; SameSite=Lax"
+                MutableHeaders(scope=message).append("set-cookie", wrote)
             is_done = message["type"] == "http.response.start" and message["status"] < 400  # noqa: PLR2004 - an error
             if is_done and _changes_something(scope):
                 scope["state"]["feed"].publish()
-                if scope["state"]["standby"] is not None:
-                    wrote = f"{WROTE}=1; Max-Age={WROTE_SECONDS}; Path=/; HttpOnly; SameSite=Lax"
-                    MutableHeaders(scope=message).append("set-cookie", wrote)
                 if scope["path"].startswith("/jobs"):
                     scope["state"]["forecasts"].forget()
             await send(message)
 
         await self._app(scope, receive, send_and_publish)
+
+
+def _may_be_read(scope: Scope) -> bool:
+    """Whether pages that are read from a standby may lack what the request has changed."""
+    return scope["state"]["standby"] is not None and scope["path"] not in UNWRITTEN
 
 
 def _changes_something(scope: Scope) -> bool:

@@ -76,13 +76,14 @@ async def forget(session: Session, now: datetime, keep: Keep) -> bool:
 async def drops(session: Session) -> list[str]:
     """What is left to do for parts that are gone: commands, each to be run by itself, in order.
 
-    None of them keeps anybody from the tables.
+    None of them keeps anybody from the tables, but where Citus distributes them: it knows no other way.
     """
     commands = []
+    gently = not await parts.has_engine(session)
     for name, parent, pending in await parts.gone(session):
         if parent is not None:
-            how = "FINALIZE" if pending else "CONCURRENTLY"
-            commands.append(f"ALTER TABLE {parent} DETACH PARTITION {name} {how}")
+            how = (" FINALIZE" if pending else " CONCURRENTLY") if gently else ""
+            commands.append(f"ALTER TABLE {parent} DETACH PARTITION {name}{how}")
         commands.append(f"DROP TABLE {name}")
     return commands
 

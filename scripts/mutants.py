@@ -20,7 +20,7 @@ PARTS = (
 #: Those that need no processes of their own: fast, and they are to catch everything.
 SUITES = (
     "tests/schedule", "tests/database", "tests/services", "tests/workers/delivery", "tests/routers",
-    "tests/embedded/test_standby.py",
+    "tests/embedded/test_standby.py", "tests/embedded/test_reading_standby.py",
 )  # fmt: skip
 
 
@@ -247,6 +247,21 @@ MUTANTS = [
         "an echo of a credential is kept",
         "src/scheduler_api/workers/delivery/caller.py",
         {"    secrets = secrets_in(call.headers, call.secrets)\n": "    secrets = list[str]()\n"},
+    ),
+    Mutant(
+        "what is inside of a condition names no cell",
+        "src/scheduler_api/database/cells.py",
+        {"exp.and_(in_cell, where.this, copy=False)": "exp.and_(in_cell, where.this)"},
+    ),
+    Mutant(
+        "what goes with a job goes to all cells",
+        "src/scheduler_api/database/cells.py",
+        {"frozenset({key, *(names[int(one.name) - 1] for one in arrays)})": "frozenset({key})"},
+    ),
+    Mutant(
+        "a page goes back to a standby that lacks what it was told of",
+        "src/scheduler_api/workers/standby.py",
+        {"lag <= MAX_LAG and self._fresh_at >= self._told_at": "lag <= MAX_LAG"},
     ),
 ]  # fmt: skip
 

@@ -90,6 +90,7 @@ async def test_pages_are_read_from_it_but_by_those_who_have_just_changed_somethi
     monkeypatch.setattr(standby, "MAX_LAG", 600.0)
     async with browser(app) as writer, browser(app) as reader:
         await until_it_is_read(reader)
+        assert "Standby for pages" in (await reader.get("/overview")).text
         await ask(servers[3], "SELECT pg_wal_replay_pause()")
         made = await writer.post("/jobs", data=FORM)
         assert made.status_code == 303, made.text

@@ -172,8 +172,9 @@ class Schedule(NamedTuple):
             end = self.last_before(before)
             if end is None or end < occurrence:
                 raise ValueError(f"it does not call for {occurrence:%Y-%m-%d %H:%M:%S%z}")
-            yield BlockedSpan(occurrence, end, self.count_between(occurrence, before), block)
-            occurrence = self.next_after(end)
+            size = 1 if end == occurrence else self.count_between(occurrence, before)
+            yield BlockedSpan(occurrence, end, size, block)
+            occurrence = None if before == after else self.next_after(end)
 
     def counts(self, since: datetime, before: datetime) -> tuple[int, int]:
         """How many occurrences from `since` up to, not including, `before` are free, and how many blocked."""

@@ -124,11 +124,15 @@ def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: R
 def _account(
     schedule: Schedule, status: Status, reason: Reason | None, occurrence: datetime, last: datetime
 ) -> Decision:
-    """One verdict for all that may run from `occurrence` to `last`; those that may not apart. No loop."""
+    """One verdict for all that may run from `occurrence`, which may, to `last`; those that may not apart."""
     if schedule.is_plain and isinstance(schedule.cadence, Every):
         return _account_evenly(schedule.cadence, status, reason, occurrence, last)
     if schedule.is_plain and schedule.cadence == Once(occurrence):
         return Decision(status, reason, 0, None, None)
+    # Nearly every run is in time, and stands for no other.
+    following = schedule.next_after(occurrence)
+    if following is None or following > last:
+        return Decision(status, reason, 0, None, following)
     spans = list(schedule.spans(occurrence, last))
     free = [span for span in spans if span.block is None]
     missed = sum(span.size for span in free) - 1

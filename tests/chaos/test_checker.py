@@ -241,6 +241,15 @@ def test_each_damage_is_found(name: str) -> None:
     assert any(violation.startswith(f"{kind}: ") for violation in violations), violations
 
 
+@pytest.mark.parametrize(("again", "is_explained"), [(184, True), (100, False)])
+def test_a_channel_waits_for_a_sender_that_could_not_tell_what_it_has_sent(
+    again: float, is_explained: bool
+) -> None:
+    """What is sent right after a message that was sent twice is late for a reason."""
+    messages = [Message("msg-a", at(4.6)), Message("msg-a", at(again)), Message("msg-b", at(185))]
+    assert (check(replace(clean(), messages=messages)).violations == []) == is_explained
+
+
 @pytest.mark.parametrize(
     ("fault", "is_explained"),
     [

@@ -52,7 +52,11 @@ def delays(evidence: Evidence) -> list[float]:
 
 
 def unexplained(evidence: Evidence) -> list[float]:
-    """The same without the time in which nothing could be sent, or the channel waited for more to come."""
+    """The same without the time in which nothing could be sent, or the channel waited.
+
+    It waits for more to come, and for a sender that could not write down what it has sent: until its lease is
+    over, and that is sent again.
+    """
     everybody, clock = Blame.of(evidence.faults).everybody, Clock(evidence.steps)
     calm = {channelid: everybody.but(_pauses(evidence, channelid)) for channelid in evidence.channels}
     return [
@@ -75,10 +79,16 @@ def _arrivals(evidence: Evidence) -> list[tuple[Alert, datetime]]:
 
 
 def _pauses(evidence: Evidence, channelid: int) -> Iterator[Span]:
-    """When a channel waited, as it had been told of much within a minute."""
+    """When a channel waited: it had been told of much within a minute, or nobody knew that it was told."""
     sent = sorted(
         alert.sentat for alert in evidence.alerts if alert.channelid == channelid and alert.sentat is not None
     )
     for index, at in enumerate(sent):
         if index + 1 - bisect_right(sent, at - sending.MINUTE) > sending.MANY:
             yield Span(at, at + sending.MINUTE)
+    own = {alert.messageid for alert in evidence.alerts if alert.channelid == channelid}
+    arrived: dict[str, list[datetime]] = defaultdict(list)
+    for message in evidence.messages:
+        if message.messageid in own:
+            arrived[message.messageid].append(message.at)
+    yield from (Span(min(times), max(times)) for times in arrived.values() if len(times) > 1)

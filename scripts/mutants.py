@@ -261,7 +261,7 @@ MUTANTS = [
     Mutant(
         "a page goes back to a standby that lacks what it was told of",
         "src/scheduler_api/workers/standby.py",
-        {"lag <= MAX_LAG and self._fresh_at >= self._told_at": "lag <= MAX_LAG"},
+        {"lag <= MAX_LAG and self._fresh_at >= self._published_at": "lag <= MAX_LAG"},
     ),
 ]  # fmt: skip
 

@@ -20,7 +20,6 @@ GIVEN_IDS = "OVERRIDING SYSTEM VALUE"
 NAMES = frozenset(table.name for table in CELLED)
 #: What a statement says that may lock or change something; to read others closely takes time.
 MAY_BE_BOUND = re.compile(r"INSERT INTO|UPDATE|DELETE FROM|FOR SHARE")
-Owner = exp.Select | exp.Insert | exp.Update | exp.Delete
 
 
 class Celled(NamedTuple):

@@ -124,7 +124,7 @@ def skip_all(schedule: Schedule, occurrence: datetime, last: datetime, reason: R
 def _account(
     schedule: Schedule, status: Status, reason: Reason | None, occurrence: datetime, last: datetime
 ) -> Decision:
-    """One verdict for all that may run from `occurrence`, which may, to `last`; those that may not apart."""
+    """One decision for all that may run from `occurrence`, which may, to `last`; those that may not apart."""
     if schedule.is_plain and isinstance(schedule.cadence, Every):
         return _account_evenly(schedule.cadence, status, reason, occurrence, last)
     if schedule.is_plain and schedule.cadence == Once(occurrence):

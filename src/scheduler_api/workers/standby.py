@@ -1,8 +1,8 @@
 """A standby that pages are read from, as long as it is hardly behind.
 
 A page may show what was so some seconds ago, but never what a reader knows to be over: who has just changed
-something reads from the primary until the standby must have it (`WROTE_SECONDS`), and pages are told of a
-change only when it can be read.
+something reads from the primary until the standby must have it (`WROTE_SECONDS`), and a change is
+published to pages only when it can be read.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ class Standby:
         """The connections of the primary, but what is only read is read from the standby."""
         # How far the primary had written, and when by this process' own clock, the oldest first.
         self._written: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
-        # What was committed until then can be read from it; and has to be able to: pages were told of it.
-        self._fresh_at = self._told_at = -inf
+        # What was committed until then can be read from it; and has to be able to: it was published.
+        self._fresh_at = self._published_at = -inf
         self._was_fit: bool | None = None
         self._is_ours = True
         self._waiting: set[asyncio.Task[None]] = set()
@@ -49,12 +49,12 @@ class Standby:
     def lag(self) -> float | None:
         """How many seconds it is behind at most; None: pages are read from the primary, as it is too many."""
         lag = monotonic() - self._fresh_at
-        return lag if lag <= MAX_LAG and self._fresh_at >= self._told_at else None
+        return lag if lag <= MAX_LAG and self._fresh_at >= self._published_at else None
 
     def when_caught_up(self, call: Callable[[], None]) -> None:
         """Call once all that is committed by now can be read; at once where the primary is read."""
         if self.lag is None:
-            self._tell_at_once(call)
+            self._publish_at_once(call)
             return
         task = asyncio.create_task(self._catch_up(call))
         self._waiting.add(task)
@@ -76,11 +76,11 @@ class Standby:
         if self._fresh_at >= since:
             call()
         else:
-            self._tell_at_once(call)
+            self._publish_at_once(call)
 
-    def _tell_at_once(self, call: Callable[[], None]) -> None:
-        """As the primary is read, and until the standby has what pages are told of."""
-        self._told_at = monotonic()
+    def _publish_at_once(self, call: Callable[[], None]) -> None:
+        """As the primary is read, and until the standby has what is published."""
+        self._published_at = monotonic()
         call()
 
     async def _look(self) -> float:

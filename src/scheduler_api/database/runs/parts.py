@@ -90,7 +90,9 @@ GONE = Statement(
     """,
     LeftTable,
 )
-HAS_ENGINE = Statement("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
+_ENGINE = "EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+HAS_ENGINE = Statement(f"SELECT {_ENGINE}")
+IS_SPREAD = Statement(f"SELECT cells IS NOT NULL AND {_ENGINE} FROM schemaversion")
 HAVE_LEFT = Statement(
     f"""
     UPDATE history SET leaving = '{{}}' WHERE leaving <> '{{}}' AND NOT EXISTS (SELECT {_LEFT})
@@ -210,6 +212,11 @@ async def gone(session: Session) -> list[LeftTable]:
 async def has_engine(session: Session) -> bool:
     """Whether the server can distribute tables over others."""
     return bool(await session.value(HAS_ENGINE))
+
+
+async def is_spread(session: Session) -> bool:
+    """Whether the parts are distributed over several servers."""
+    return bool(await session.value(IS_SPREAD))
 
 
 async def have_left(session: Session) -> None:

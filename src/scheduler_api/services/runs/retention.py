@@ -79,7 +79,7 @@ async def drops(session: Session) -> list[str]:
     None of them keeps anybody from the tables, but where Citus distributes them: it knows no other way.
     """
     commands = []
-    gently = not await parts.has_engine(session)
+    gently = not await parts.is_spread(session)
     for name, parent, pending in await parts.gone(session):
         if parent is not None:
             how = (" FINALIZE" if pending else " CONCURRENTLY") if gently else ""

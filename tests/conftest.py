@@ -25,6 +25,7 @@ from scheduler_api.app import create_app
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
+from scheduler_api.routers.http import bodies
 from scheduler_api.services.history import closing
 from scheduler_api.services.jobs import bulk, calendars, reading, together
 from scheduler_api.services.runs import judging, watching
@@ -78,6 +79,7 @@ BUDGETS = (
     (together, "LOOK_SECONDS"),
     (closing, "MAX_SECONDS"),
     (watching, "MEASURE_SECONDS"),
+    (bodies, "MOMENT"),
 )
 RUN, POOLER = pytest.StashKey[EmbeddedRun](), pytest.StashKey[pooler.PgBouncer]()
 TEMPLATE = pytest.StashKey[contextlib.ExitStack]()

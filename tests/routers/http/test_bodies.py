@@ -17,6 +17,7 @@ from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import InvalidInput
 from scheduler_api.routers.http import bodies
+from scheduler_api.routers.http.permissions import needed
 from tests.factories import scalar
 
 GOOD = b'{"jobname": "Good job", "startdate": "2030-01-31", "starttime": "02:00"}'
@@ -178,7 +179,8 @@ def request_with(content: bytes) -> Request:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": content, "more_body": False}
 
-    return Request({"type": "http", "method": "POST", "headers": JSON}, receive)
+    scope = {"type": "http", "method": "POST", "headers": JSON, "need": needed("POST", "/sign-in")}
+    return Request(scope, receive)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

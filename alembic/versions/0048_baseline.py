@@ -153,6 +153,7 @@ RUNS = (
         following timestamptz,
         ahead timestamptz,
         leaseuntil timestamptz,
+        acceptedat timestamptz,
         failingsince timestamptz,
         lastsuccess timestamptz,
         day date NOT NULL DEFAULT 'infinity',
@@ -188,6 +189,7 @@ RUNS = (
         CONSTRAINT ck_joblog_lease
             CHECK ((status = 'running') = (num_nonnulls(leasetoken, leaseuntil) = 2)),
         CONSTRAINT ck_joblog_leasetoken CHECK (num_nonnulls(leasetoken, leaseuntil) <> 1),
+        CONSTRAINT ck_joblog_acceptedat CHECK (acceptedat IS NULL OR status = 'running'),
         CONSTRAINT ck_joblog_following CHECK (following IS NULL OR status IN ('pending', 'running')),
         CONSTRAINT ck_joblog_spent CHECK (spent >= 0 AND spent < attempt)
     ) PARTITION BY RANGE (day)
@@ -745,6 +747,10 @@ LIVE = (
     ),
     "ALTER TABLE joblog_live ADD CONSTRAINT fk_joblog_live_jobid FOREIGN KEY (jobid) REFERENCES job (jobid)",
     (
+        "CREATE INDEX ix_joblog_live_calling ON joblog_live (host) WHERE status = 'running' AND"
+        " kind = 'http' AND acceptedat IS NULL"
+    ),
+    (
         "CREATE INDEX ix_joblog_live_calls ON joblog_live (nextrun, logid) WHERE status = 'pending' AND"
         " kind = 'http'"
     ),
@@ -759,7 +765,7 @@ LIVE = (
         " kind <> 'http'"
     ),
     ("CREATE INDEX ix_joblog_live_retry ON joblog_live (jobid) WHERE status = 'pending' AND attempt > 1"),
-    "CREATE INDEX ix_joblog_live_running ON joblog_live (jobid, host) WHERE status = 'running'",
+    "CREATE INDEX ix_joblog_live_running ON joblog_live (jobid) WHERE status = 'running'",
     (
         "CREATE INDEX ix_joblog_live_waiting ON joblog_live (jobid) WHERE status = 'pending' AND"
         " following IS NOT NULL"

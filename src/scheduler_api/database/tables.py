@@ -290,6 +290,8 @@ joblog = Table(
     Column("ahead", Instant),
     # Until when a replica holds the run; another may take it over afterwards.
     Column("leaseuntil", Instant),
+    # While the target goes on with the run by itself: since when. Then no call is in progress.
+    Column("acceptedat", Instant),
     # Of the row that a job goes on with: see STANDING.
     Column("failingsince", Instant),
     Column("lastsuccess", Instant),
@@ -336,6 +338,7 @@ joblog = Table(
     CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="error"),
     CheckConstraint("(status = 'running') = (num_nonnulls(leasetoken, leaseuntil) = 2)", name="lease"),
     CheckConstraint("num_nonnulls(leasetoken, leaseuntil) <> 1", name="leasetoken"),
+    CheckConstraint("acceptedat IS NULL OR status = 'running'", name="acceptedat"),
     CheckConstraint("following IS NULL OR status IN ('pending', 'running')", name="following"),
     CheckConstraint("spent >= 0 AND spent < attempt", name="spent"),
     # What failed, and what did not run, is looked for among millions that did.
@@ -464,7 +467,13 @@ joblog_live = Table(
         "jobid",
         postgresql_where=text("status = 'pending' AND following IS NOT NULL"),
     ),
-    Index("ix_joblog_live_running", "jobid", "host", postgresql_where=text("status = 'running'")),
+    Index("ix_joblog_live_running", "jobid", postgresql_where=text("status = 'running'")),
+    # Calls in progress, which claims count by host.
+    Index(
+        "ix_joblog_live_calling",
+        "host",
+        postgresql_where=text("status = 'running' AND kind = 'http' AND acceptedat IS NULL"),
+    ),
     Index("ix_joblog_live_failing", "jobid", postgresql_where=text("laststatus = 'failed'")),
 )
 #: What becomes of a live part that is there, in SQL; the first parts of history are added at the first start.

@@ -41,8 +41,8 @@ class LeasedLog(ScheduleRow):
     host: str | None
     leasetoken: UUID | None
     leaseuntil: datetime | None
-    accepted: bool
-    """Whether its target has accepted the run; known only of leases that have expired."""
+    acceptedat: datetime | None
+    """Since when its target goes on with the run by itself."""
 
     @property
     def carries(self) -> bool:
@@ -50,32 +50,20 @@ class LeasedLog(ScheduleRow):
         return self.following is not None
 
 
-_ACCEPTED = f"""EXISTS (
-    SELECT FROM logattempt AS own
-    WHERE own.{LIVE} AND own.logid = joblog.logid AND own.attempt = joblog.attempt
-      AND own.outcome = 'accepted'
-)"""
-
-
-def _leased(accepted: str) -> str:
-    return f"""
+_LEASED = f"""
     SELECT {SCHEDULE}, misfire, overlap, autopause, pausedat, deletedat,
            CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined,
            openissues, logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
-           joblog.lastrun, joblog.host, leasetoken, leaseuntil,
-           {accepted} AS accepted
+           joblog.lastrun, joblog.host, leasetoken, leaseuntil, acceptedat
     FROM joblog JOIN job ON job.jobid = joblog.jobid
 """
-
-
-_KNOWN = _leased("false")
 #: Rows that somebody else holds, and those of jobs that somebody else holds, are left out, not waited for:
 #: what is settled may refer to the job.
 _IF_FREE = "ORDER BY logid FOR UPDATE OF joblog SKIP LOCKED FOR NO KEY UPDATE OF job SKIP LOCKED"
 #: Of these logs, those that still run under the token that is shown, as far as they are free.
 FENCE = Statement(
     f"""
-    {_KNOWN} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
+    {_LEASED} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND logid = ANY(:logids)
     {_IF_FREE}
     """,
     LeasedLog,
@@ -96,11 +84,8 @@ EXPIRED = Statement(
     f"""
     WITH ahead AS (
         SELECT logid FROM joblog
-        WHERE {LIVE} AND status = 'running' AND lastrun > :now AND leaseuntil > lastrun AND EXISTS (
-            SELECT FROM logattempt AS own
-            WHERE own.{LIVE} AND own.logid = joblog.logid AND own.attempt = joblog.attempt
-              AND outcome = 'running'
-        )
+        WHERE {LIVE} AND status = 'running' AND kind = 'http' AND acceptedat IS NULL
+          AND lastrun > :now AND leaseuntil > lastrun
         ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
     ), shortened AS (
         UPDATE joblog SET leaseuntil = CAST(:now AS timestamptz) + (leaseuntil - lastrun)
@@ -116,14 +101,14 @@ EXPIRED = Statement(
 )
 TAKEN_OVER = Statement(
     f"""
-    {_leased(_ACCEPTED)}
+    {_LEASED}
     WHERE {LIVE} AND status = 'running' AND leaseuntil <= :now AND leasetoken = ANY(:tokens) {_IF_FREE}
     """,
     LeasedLog,
 )
 LOCK = Statement("SELECT logid FROM joblog WHERE logid = :logid FOR UPDATE")
 IS_THERE = Statement("SELECT logid FROM joblog WHERE logid = :logid")
-ONE = Statement(f"{_KNOWN} WHERE logid = :logid FOR NO KEY UPDATE OF job", LeasedLog)
+ONE = Statement(f"{_LEASED} WHERE logid = :logid FOR NO KEY UPDATE OF job", LeasedLog)
 RENEW = Statement(
     f"""
     WITH mine AS (

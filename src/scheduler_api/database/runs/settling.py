@@ -68,7 +68,7 @@ _ENDED = f"""
             laststatus = newstatus, failures = newfailures, failingsince = newsince, lastsuccess = newsuccess,
             status = 'pending', attempt = 1, spent = 0, missed = 0, through = NULL, startedat = NULL,
             following = NULL, ahead = CASE WHEN ended.ahead > next THEN ended.ahead END,
-            leasetoken = NULL, leaseuntil = NULL, body = NULL,
+            leasetoken = NULL, leaseuntil = NULL, acceptedat = NULL, body = NULL,
             -- What its job does may have changed while a call was made.
             kind = CASE WHEN ended.status = 'pending' AND ended.attempt = 1 THEN joblog.kind
                         ELSE (SELECT job.kind FROM job WHERE job.jobid = joblog.jobid) END,
@@ -112,7 +112,8 @@ TRIED_AGAIN = Statement(
     f"""
     WITH again AS (
         UPDATE joblog SET
-            status = 'pending', nextrun = retry, leasetoken = NULL, leaseuntil = NULL, attempt = attempt + 1,
+            status = 'pending', nextrun = retry, leasetoken = NULL, leaseuntil = NULL, acceptedat = NULL,
+            attempt = attempt + 1,
             -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
             spent = spent + CAST(released AS int),
             startedat = CASE WHEN released AND attempt = spent + 1 THEN NULL ELSE startedat END
@@ -167,7 +168,7 @@ ACCEPTED = Statement(
             CAST(:httpstatuses AS int[]), CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
         ) AS accepted (logid, attempt, until, httpstatus, timing, excerpt)
     ), leased AS (
-        UPDATE joblog SET leaseuntil = greatest(leaseuntil, accepted.until)
+        UPDATE joblog SET acceptedat = :now, leaseuntil = greatest(leaseuntil, accepted.until)
         FROM accepted WHERE joblog.{LIVE} AND joblog.logid = accepted.logid
     )
     UPDATE logattempt SET outcome = 'accepted', httpstatus = accepted.httpstatus,
@@ -388,10 +389,10 @@ async def _settle(
     return conflicts
 
 
-async def accept(session: Session, acceptances: Sequence[Acceptance]) -> None:
+async def accept(session: Session, now: datetime, acceptances: Sequence[Acceptance]) -> None:
     """Leave running logs, which are locked, to their targets."""
     names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
-    await session.all(ACCEPTED, **columns(names, acceptances))
+    await session.all(ACCEPTED, now=now, **columns(names, acceptances))
 
 
 _ENDS_OF = (

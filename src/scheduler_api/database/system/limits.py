@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, select
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, concurrencylimit
+from scheduler_api.database.tables import LIVE, columns, concurrencylimit
 
 
 class StoredLimit(NamedTuple):
@@ -59,17 +59,19 @@ REMOVE_LIMIT = Statement(
 )
 #: What bounds a job's calls to a host, and how much of that is in progress.
 LIMITING = Statement(
-    """
+    f"""
     SELECT scope, name, "limit", rate, busyuntil, CASE scope
         WHEN 'host' THEN (
-            SELECT count(*) FROM joblog JOIN logattempt USING (logid, attempt)
-            WHERE status = 'running' AND outcome = 'running' AND joblog.host = name
+            SELECT count(*) FROM joblog
+            WHERE {LIVE} AND status = 'running' AND kind = 'http' AND acceptedat IS NULL
+              AND joblog.host = name
         )
         WHEN 'project' THEN (
-            SELECT count(*) FROM joblog JOIN job USING (jobid) WHERE status = 'running' AND job.project = name
+            SELECT count(*) FROM joblog JOIN job USING (jobid)
+            WHERE {LIVE} AND status = 'running' AND job.project = name
         )
         ELSE (SELECT count(*) FROM joblog JOIN job USING (jobid)
-              WHERE status = 'running' AND job.tags @> ARRAY[name])
+              WHERE {LIVE} AND status = 'running' AND job.tags @> ARRAY[name])
         END AS number
     FROM (
         SELECT scope, name, "limit", rate, busyuntil FROM concurrencylimit

@@ -136,7 +136,7 @@ async def _settle_held(
 
     async def work(part: Sequence[HeldEnd]) -> None:
         if accepted := [_acceptance(log, end, now) for log, end in part if end.outcome == "accepted"]:
-            await statements.accept(session, accepted)
+            await statements.accept(session, now, accepted)
         judged = await in_turns(partial(_judge, now), part)
         await settle(session, now, [one for one in judged if one.result.status != "running"])
         found.update({one.log.logid: one for one in judged})
@@ -168,7 +168,7 @@ def _refused(tried: Tried[HeldEnd]) -> HeldEnd:
 def _expired(row: LeasedLog) -> Ended:
     if row.host is None:
         failure, error = Failure.SILENT, "It reported its start, and no end in time."
-    elif row.accepted:
+    elif row.acceptedat is not None:
         failure, error = (
             Failure.SILENT,
             "The target accepted the run, then sent no update before its heartbeat timeout.",

@@ -407,6 +407,8 @@ async def test_those_who_were_told_are_reminded_after_six_hours_and_then_daily(
     hours = timedelta(hours=1)
     for passed in (5.9, 6.1, 7, 29.9, 30.2, 31):
         await at(database, NOON + passed * hours, sending.tend)
+        # So does another replica, whose transaction began a moment before.
+        await at(database, NOON + passed * hours - timedelta(milliseconds=5), sending.tend)
     assert await told(database) == [("opened", "failed"), ("reminder", "failed"), ("reminder", "failed")]
 
 

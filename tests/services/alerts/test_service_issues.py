@@ -132,6 +132,14 @@ async def test_what_a_replica_says_of_itself_names_it(database: Database, channe
     ]
 
 
+async def test_two_replicas_that_look_at_once_remind_of_it_once(database: Database, channel: int) -> None:
+    for minutes in (0, 365):
+        await look(database, minutes, DISK)
+        # The transaction of the other one began a moment before.
+        await look(database, minutes - 0.001, DISK)
+    assert [event for _, event, _ in await told(database)] == ["opened", "reminder"]
+
+
 async def test_a_clock_that_was_ahead_keeps_no_issue_open(database: Database, channel: int) -> None:
     await look(database, 600, DISK)
     await look(database, 0)

@@ -23,6 +23,7 @@ from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.services.alerts import channels, issues, mutes, noticing, sending
+from scheduler_api.services.alerts.sending import Taken
 from scheduler_api.targets import Guard
 from scheduler_api.workers.alerting.mail import Mailer, MailServer
 from scheduler_api.workers.alerting.sender import Sender
@@ -210,6 +211,21 @@ async def test_one_replica_at_a_time_sends_to_a_channel(
     await asyncio.gather(*(step(sender()) for _ in range(4)))
     assert len(receiver.requests) == 1
     assert len(json.loads(receiver.requests[0][1])["alerts"]) == 3
+
+
+async def test_who_began_to_look_a_moment_before_the_other_took_a_channel_does_not_take_it_too(
+    database: Database, receiver: Receiver
+) -> None:
+    await add_channel(database, url=receiver.url)
+    await add_job(database, interval=60)
+    await notice(database, [1])
+    now = datetime.now(UTC) + timedelta(seconds=1)
+
+    async def take(session: Session, _: datetime, at: datetime) -> Taken | None:
+        return await sending.take(session, at)
+
+    assert await database.transact(take, now)
+    assert await database.transact(take, now - timedelta(milliseconds=5)) is None
 
 
 async def test_many_at_once_are_one_message_that_knows_the_cause_and_the_rest_waits_a_minute(

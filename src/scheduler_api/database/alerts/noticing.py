@@ -182,12 +182,14 @@ CALM = Statement(
     ON CONFLICT DO NOTHING
     """
 )
-# Those whose jobs somebody else holds are left for the next time.
+# Those whose jobs somebody else holds are left for the next time. A transaction that began a moment after this
+# one may have reminded of it.
 REMIND = Statement(
     f"""
     WITH due AS (
         SELECT issueid FROM jobissue JOIN job USING (jobid)
-        WHERE endedat IS NULL AND (remindat <= :now OR remindat > :again)
+        WHERE endedat IS NULL
+          AND (remindat <= :now OR remindat > CAST(:again AS timestamptz) + interval '1 minute')
           AND (ackedat IS NULL OR ackeduntil <= :now)
           -- Nothing more is to come of a job that is over.
           AND (active OR pausedat IS NOT NULL)

@@ -41,12 +41,12 @@ WAITS = "sentat IS NULL AND deadat IS NULL"
 #: And may be sent.
 IS_READY = f"{WAITS} AND (holduntil IS NULL OR holduntil <= :now)"
 #: Whether a channel takes something now. What a clock that was ahead has said of it is no reason to wait: a
-#: wait is never that long.
-IS_OPEN = "(openfrom <= :now OR openfrom > :nevermore)"
+#: wait is never that long. A transaction that began a moment after this one may have written it.
+IS_OPEN = "(openfrom <= :now OR openfrom > CAST(:nevermore AS timestamptz) + interval '1 minute')"
 #: Whether no other replica sends to a channel: each is connected under its name for as long as it lives, so
-#: that one that was killed holds nothing up.
+#: that one that was killed holds nothing up. Of clocks and transactions holds the same as above.
 IS_FREE = """
-    leaseuntil IS NULL OR leaseuntil <= :now OR leaseuntil > :until
+    leaseuntil IS NULL OR leaseuntil <= :now OR leaseuntil > CAST(:until AS timestamptz) + interval '1 minute'
     OR leaseholder IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = alertchannel.leaseholder

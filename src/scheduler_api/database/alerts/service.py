@@ -69,11 +69,12 @@ END = Statement(
     ON CONFLICT DO NOTHING
     """
 )
+# A transaction that began a moment after this one may have reminded of it.
 REMIND = Statement(
     f"""
     WITH told AS (
         UPDATE serviceissue SET remindat = :again, reminders = reminders + 1
-        WHERE remindat <= :now OR remindat > :again RETURNING *
+        WHERE remindat <= :now OR remindat > CAST(:again AS timestamptz) + interval '1 minute' RETURNING *
     )
     INSERT INTO alert (channelid, ruleid, serviceissueid, event, number, at, facts, holduntil)
     SELECT opened.channelid, opened.ruleid, told.serviceissueid, 'reminder', told.reminders, :now,

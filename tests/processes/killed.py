@@ -1,7 +1,7 @@
 """The service, which dies at a named point of its work.
 
 A point is a function, `before` or `after` it; the process ends there at once, as by SIGKILL. A commit
-counts only once the function named with it has been called, so that it is that unit's own.
+counts only in the session in which the function named with it has been called: others commit meanwhile.
 """
 
 import functools
@@ -26,7 +26,7 @@ class Point(NamedTuple):
     name: str
     before: bool
     once: tuple[Any, str] | None = None
-    """What must have been called first."""
+    """What must have been called first, in the same session."""
 
 
 def _commit(before: bool, owner: Any, name: str) -> Point:
@@ -61,19 +61,14 @@ POINTS = PLAIN | TARGET
 
 def plant(point: Point) -> None:
     """Let the process die there."""
-    reached = point.once is None
+    reached = list[Any]()
 
-    def die(*_: Any) -> None:
-        if reached:
+    def die(*args: Any) -> None:
+        if point.once is None or args[1] in reached:
             os._exit(KILLED)
 
     if point.once is not None:
-
-        def reach(*_: Any) -> None:
-            nonlocal reached
-            reached = True
-
-        _wrap(*point.once, after=reach)
+        _wrap(*point.once, after=lambda session, *_: reached.append(session))
     _wrap(point.owner, point.name, **{"before" if point.before else "after": die})
 
 

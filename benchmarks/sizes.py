@@ -35,6 +35,8 @@ class Sizes:
     deliveries: int = 20_000
     #: Calls that are made at the same time.
     in_flight: tuple[int, ...] = (32, 128)
+    #: Calls beside which one more is claimed.
+    in_progress: int = 10_000
     checked: int = 5_000_000
     #: Runs that a migration changes, and jobs that run each second meanwhile.
     upgraded: int = 5_000_000
@@ -80,6 +82,7 @@ QUICK = Sizes(
     signins=60,
     pages_jobs=500,
     deliveries=2_000,
+    in_progress=1_000,
     checked=50_000,
     upgraded=50_000,
     upgrade_jobs=50,

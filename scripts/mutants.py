@@ -57,7 +57,7 @@ MUTANTS = [
     ),
     Mutant(
         "an occurrence may have two rows (no unique key)",
-        "alembic/versions/0048_baseline.py",
+        "alembic/versions/0049_baseline.py",
         {
             "CONSTRAINT uq_joblog_occurrence UNIQUE (jobid, scheduledfor, parentlogid, cause, day),\n": "\n"
         },
@@ -105,8 +105,8 @@ MUTANTS = [
     Mutant(
         "a result is written whatever the log's status (no status guard)",
         "src/scheduler_api/database/runs/leases.py",
-        {"{_KNOWN} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND": (
-            "{_KNOWN} WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND"
+        {"{_LEASED} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND": (
+            "{_LEASED} WHERE cardinality(CAST(:tokens AS uuid[])) > 0 AND"
          ),
          "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
              "{dict(shown)[log.logid]: log for log in rows}"
@@ -115,8 +115,8 @@ MUTANTS = [
     Mutant(
         "a call is settled without its token",
         "src/scheduler_api/database/runs/leases.py",
-        {"{_KNOWN} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND": (
-            "{_KNOWN} WHERE {LIVE} AND status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0 AND"
+        {"{_LEASED} WHERE {LIVE} AND status = 'running' AND leasetoken = ANY(:tokens) AND": (
+            "{_LEASED} WHERE {LIVE} AND status = 'running' AND cardinality(CAST(:tokens AS uuid[])) > 0 AND"
          ),
          "{log.leasetoken: log for log in rows if log.leasetoken and (log.logid, log.leasetoken) in shown}": (
              "{dict(shown)[log.logid]: log for log in rows}"
@@ -142,7 +142,21 @@ MUTANTS = [
     Mutant(
         "limits are counted without taking turns",
         "src/scheduler_api/services/runs/claims.py",
-        {"    await claims.take_turn(session)\n": ""},
+        {"    mine = await claims.take_turns(session, [host for host in askers.hosts if host in wanted])\n": (
+            "    mine = wanted\n"
+        )},
+    ),
+    Mutant(
+        "a limit that hosts share is counted by two claims at once",
+        "src/scheduler_api/services/runs/claims.py",
+        {"    locked = await shares.lock_limits(session, shared)\n": "    locked = shared\n"},
+    ),
+    Mutant(
+        "what starts is decided by the count before the locks",
+        "src/scheduler_api/services/runs/claims.py",
+        {"    bounds = Bounds(found, now, terms.hostmost, breakers.HOST_BREAKS, room)\n": (
+            "    bounds = seen\n"
+        )},
     ),
     Mutant(
         "the attempt is written only when it has ended",

@@ -42,7 +42,7 @@ PLAIN = {
     "plain: committed": _commit(False, settling, "ran"),
 }
 TARGET = {
-    "call: its turn": Point(claims, "take_turn", False),
+    "call: its turn": Point(claims, "take_turns", False),
     "call: locked": Point(claims, "due", False),
     "call: before the start": Point(claims, "start", True),
     "call: started": Point(claims, "start", False),

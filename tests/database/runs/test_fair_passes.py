@@ -4,16 +4,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import claims, shares
+from scheduler_api.database.runs.due import DueLog
 from scheduler_api.database.runs.passes import BEGINNING
+from scheduler_api.database.statements import Session
+from scheduler_api.services.runs import claims as services
+from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.system import health
 from tests.factories import NOON, add_job, execute, scalar
 from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
 from tests.servers import dsn
+from tests.services.runs.test_claims import TERMS
 
+#: Nothing is closed.
+OPEN: dict[str, Any] = {"jobids": [], "tags": [], "projects": [], "idle": False}
 HOG, NEWCOMER = "http://hog.example/", "http://newcomer.example/"
 
 
@@ -46,13 +54,12 @@ async def backlog(database: Database) -> None:
 async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: Database) -> None:
     await backlog(database)
     look = {"due": NOON, "window": 257, "steps": 1000, "after": "", "floor": BEGINNING}
-    none: dict[str, list[Any]] = {"jobids": [], "tags": [], "projects": []}
-    due = {
+    due = OPEN | {
         "due": NOON,
         "hosts": ["hog.example", "newcomer.example"],
         "shares": [100, 100],
         "floor": BEGINNING,
-    } | none
+    }
     for mode in MODES:
         for statement, values, blocks in (
             (shares.ASKING, look, 3000),
@@ -65,6 +72,7 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
             assert {node["Index Name"] for node in found} <= {
                 "ix_joblog_live_calls",
                 "ix_joblog_live_hosts",
+                "ix_joblog_live_running",
             }, plan
             assert max(node["Actual Rows"] for node in found) <= 1000
             assert all(node.get("Rows Removed by Filter", 0) <= 1 for node in found), plan
@@ -75,7 +83,83 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
 
     hosts = await database.read(asking)
     assert hosts.whole
+    # All are calls of one job but for the newcomer's.
+    assert len(hosts.repeated) == 1
     assert hosts.hosts == {"hog.example": NOON - timedelta(seconds=100_000), "newcomer.example": NOON}
+
+
+UNDER_WAY = """
+    WITH made AS (
+        INSERT INTO job (jobname, startdate, starttime, timezone, repeat, interval, active, createdat,
+                         validfrom, kind, host, target)
+        SELECT 'A job', '2030-01-31', '12:00', 'UTC', true, 60, true, '2030-01-01', '2030-01-01',
+               'http', name, jsonb_build_object('url', 'http://' || name || '/')
+        FROM generate_series(1, :count) AS g,
+             LATERAL (SELECT g % CAST(:hosts AS int) || '.example') AS h (name)
+        RETURNING jobid, host
+    )
+    INSERT INTO joblog (jobid, scheduledfor, kind, host, status, lastrun, startedat, leasetoken, leaseuntil)
+    SELECT jobid, at, 'http', host, 'running', at, at, gen_random_uuid(), at + interval '1 hour'
+    FROM made, LATERAL (SELECT CAST(:noon AS timestamptz) - interval '1 minute') AS instant (at)
+"""
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+async def test_ten_thousand_calls_under_way_are_not_read_for_one_that_is_due(
+    database: Database, is_analyzed: bool
+) -> None:
+    await renew_logs(database)
+    await execute(database, UNDER_WAY, count=10_000, hosts=1000, noon=NOON)
+    jobid = await add_job(database, target={"url": NEWCOMER})
+    if is_analyzed:
+        await analyze_logs(database)
+    hosts = {"hosts": ["newcomer.example", "7.example"]}
+    for mode in MODES:
+        for statement, values in (
+            (claims.BOUNDS, hosts | {"jobids": [jobid], "tags": None, "projects": None, "tight": False}),
+            (claims.DUE_CALLS, OPEN | hosts | {"shares": [9, 9], "due": NOON, "floor": BEGINNING}),
+            (claims.REST, {"due": NOON, "now": NOON, "floor": BEGINNING}),
+        ):
+            plan = await plan_of(database, statement, mode, **values)
+            assert blocks_of(plan) <= 50, plan
+
+
+async def test_thousands_of_due_calls_of_a_job_that_may_not_run_now_are_looked_past(
+    database: Database,
+) -> None:
+    await renew_logs(database)
+    await add_calls(database, 20_000)
+    await execute(
+        database,
+        "UPDATE joblog SET status = 'running', nextrun = NULL, lastrun = :noon, startedat = :noon,"
+        " leasetoken = gen_random_uuid(), leaseuntil = CAST(:noon AS timestamptz) + interval '1 hour'"
+        " WHERE logid = 1",
+        noon=NOON,
+    )
+    other = await add_job(database, target={"url": HOG})
+    await analyze_logs(database)
+    due = OPEN | {"due": NOON, "hosts": ["hog.example"], "shares": [100], "floor": BEGINNING}
+    for mode in MODES:
+        # A claim knows of jobs that have several of the oldest calls.
+        found = await plan_of(database, claims.DUE_CALLS, mode, **due | {"jobids": [1]})
+        assert blocks_of(found) <= 1500
+    asked: list[list[int]] = []
+    real = claims.due
+
+    async def watched(
+        session: Session, at: datetime, shares: Any, closed: claims.Closed, floor: Any
+    ) -> list[DueLog]:
+        asked.append([*closed.jobids])
+        return await real(session, at, shares, closed, floor)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(claims, "due", watched)
+        claimed = await database.transact(
+            lambda session, _: services.claim(session, NOON, Room.of(100), TERMS)
+        )
+    assert [one.jobid for one in claimed.started] == [other]
+    assert asked == [[1]]
+    assert claimed.bounded
 
 
 async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
@@ -91,7 +175,7 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             made = "UPDATE joblog SET status = 'finished', nextrun = NULL, finishedat = now()"
             await execute(database, f"{made} WHERE nextrun < :noon", noon=NOON - timedelta(seconds=1))
             look = {"due": NOON, "window": 257, "steps": 1000, "after": ""}
-            of_hosts = {"hosts": ["hog.example"], "shares": [100], "jobids": [], "tags": [], "projects": []}
+            of_hosts = OPEN | {"hosts": ["hog.example"], "shares": [100]}
             for statement, values in ((shares.ASKING, look), (claims.DUE_CALLS, {"due": NOON} | of_hosts)):
                 read, skipping = [
                     blocks_of(await plan_of(database, statement, MODES[0], **values, floor=floor))
@@ -127,7 +211,7 @@ async def test_hosts_are_looked_through_in_turn_where_there_are_too_many(databas
     assert (len(found.hosts), found.whole, found.walked) == (10, False, "9.example")
     found = await look("", 11)
     assert (len(found.hosts), found.whole, found.walked) == (10, True, "")
-    assert await look("", due=NOON - timedelta(seconds=1)) == shares.Askers({}, True, "")
+    assert await look("", due=NOON - timedelta(seconds=1)) == shares.Askers({}, True, "", [])
 
 
 async def test_calls_that_wait_are_counted(database: Database) -> None:

@@ -110,34 +110,36 @@ class Replica:
         jobid = self.jobids.setdefault((job, tags), len(self.jobids) + 1)
         self.due.append((self.created, DueLog(self.created, jobid, at, "manual", 1, host, None, 0, at), tags))
 
-    def rows(self) -> list[Bound]:
+    def rows(self, *, tight: bool) -> list[Bound]:
         jobs, hosts, tags = Counter[int](), Counter[str](), Counter[str]()
         for _, entry, named in self.running.values():
             jobs[entry.jobid] += 1
             hosts[str(entry.host)] += 1
             tags.update(named)
         return [
-            *(Bound("jobs", "", [job], n, n, None, None, None) for job, n in jobs.items()),
-            *(Bound("host", host, [], 0, n, None, None, None) for host, n in hosts.items()),
-            *(Bound("tag", tag, [], n, n, None, None, None) for tag, n in tags.items()),
+            *(Bound("job", "", job, n, n, None, None, None) for job, n in jobs.items()),
+            *(Bound("host", host, 0, 0, n, None, None, None) for host, n in hosts.items()),
+            *(Bound("busy tag", tag, 0, 0, n, None, None, None) for tag, n in tags.items() if tight),
         ]
 
     def claim(self, now: datetime = NOON) -> list[Admitted]:
         limits = thresholds(self.places)
         first, second, third, fourth = (max(0, limit - len(self.running)) for limit in limits)
-        bounds = Bounds(self.rows(), now, self.hostmost, HOST_BREAKS, Room((first, second, third, fourth)))
+        room = Room((first, second, third, fourth))
+        bounds = Bounds(self.rows(tight=third <= 0), now, self.hostmost, HOST_BREAKS, room)
         since: dict[str, datetime] = {}
         for _, entry, _ in self.due:
             since.setdefault(str(entry.host), entry.scheduledfor)
         shares = Counter(bounds.shares(since))
-        jobs, tags, _ = bounds.closed
-        looked = []
+        closed, looked = bounds.closed, []
+        busy = {entry.jobid for _, entry, _ in self.running.values()} if closed.idle else set()
         for _, entry, named in self.due:
-            if shares[str(entry.host)] and entry.jobid not in jobs and not {*named} & {*tags}:
+            if shares[str(entry.host)] and entry.jobid not in busy and not {*named} & {*closed.tags}:
                 shares[str(entry.host)] -= 1
                 looked.append(entry)
         named_by = {number: named for number, _, named in self.due}
         known = {entry.jobid: _rules(entry, named_by[entry.logid]) for entry in looked}
+        bounds = Bounds(self.rows(tight=room.is_tight(len(looked))), now, self.hostmost, HOST_BREAKS, room)
         admitted = bounds.admit(looked, known)
         taken = {one.log.logid for one in admitted}
         self.running |= {one[0]: one for one in self.due if one[0] in taken}

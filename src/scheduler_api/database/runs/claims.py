@@ -2,7 +2,8 @@
 
 A call takes long, so no transaction waits for it: the claim marks the log as running, under a lease and a
 token, and commits; whoever settles it has to show the token. Limits count the running logs. So that no two
-claims count the same free place, claims of calls take turns (`CLAIM_KEY`); settling never waits for them.
+claims count the same free place, each host has a turn (`take_turns`), jobs are locked, and so are limits that
+hosts share (`shares.lock_limits`); all of that is held before the count. Settling waits for none of it.
 """
 
 from collections import Counter
@@ -10,33 +11,47 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
-
-from sqlalchemy import bindparam, func, select, text
+from zlib import crc32
 
 from scheduler_api.database.jobs.project_secrets import NAMED
 from scheduler_api.database.runs.due import DUE, DueLog, due_cells, earliest, in_cell
 from scheduler_api.database.runs.settling import IS_FREE, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, joblog
+from scheduler_api.database.tables import LIVE
 
-#: Any number that no other user of the same database takes; spells "jobcall".
-CLAIM_KEY = 0x6A6F6263616C6C
-#: Others' claims are worth waiting for; rows that somebody holds are not, as the others wait meanwhile.
-TAKE_TURN = Statement(
+#: More than ever run at once.
+UNLIMITED = 2**31 - 1
+
+#: Any number that no other user of the same database takes; spells "call".
+CLAIM_KEY = 0x63616C6C
+#: So many turns there are, for all hosts: each is a lock, and the server has memory for some thousands.
+TURNS = 64
+TRY_TURNS = Statement(
     """
-    SELECT set_config('lock_timeout', '2s', true), pg_advisory_xact_lock(:key),
+    SELECT turn, set_config('lock_timeout', '250ms', true)
+    FROM unnest(CAST(:turns AS int[])) AS turn WHERE pg_try_advisory_xact_lock(:key, turn)
+    """
+)
+#: Others' claims are worth waiting for; rows that somebody holds are not, as the others wait meanwhile.
+WAIT_FOR_TURN = Statement(
+    """
+    SELECT set_config('lock_timeout', '2s', true), pg_advisory_xact_lock(:key, :turn),
            set_config('lock_timeout', '250ms', true)
     """
 )
+#: A call in progress: a run that its target goes on with by itself is none, and takes no place.
+IS_CALL = "status = 'running' AND kind = 'http' AND acceptedat IS NULL"
+#: How many runs a job may have at once; NULL: any number.
+MOST = "SELECT coalesce(concurrency, CASE WHEN NOT overlap THEN 1 END) FROM job WHERE jobid = {jobid}"
 
 
 class Bound(NamedTuple):
-    """What bounds a claim: jobs that look alike, a host, a tag, a project, a limit, a host that is down."""
+    """What bounds a claim: a job, a host, a tag, a project, a limit, a host that is down."""
 
     kind: str
     name: str
-    jobids: list[int]
+    jobid: int
     runs: int
     """Under way; or failures in a row."""
     calls: int
@@ -46,54 +61,69 @@ class Bound(NamedTuple):
     until: datetime | None
 
 
-#: What bounds a claim: what is in progress of each job, host, tag and project (runs, and those of them that
-#: have a call in progress: a run that its target goes on with by itself takes no place); limits; hosts that
-#: do not answer.
+#: What bounds a claim. Thousands of runs may be under way: only those of whom it asks about are looked at.
 BOUNDS = Statement(
     f"""
-    WITH running AS MATERIALIZED (
-        SELECT job.jobid, joblog.host, job.tags, job.project,
-               coalesce(logattempt.outcome = 'running', true) AS calling,
-               coalesce(concurrency, CASE WHEN overlap THEN NULL ELSE 1 END) AS "limit"
-        FROM joblog JOIN job ON job.jobid = joblog.jobid
-        LEFT JOIN logattempt USING (logid, attempt, day)
-        WHERE {LIVE} AND status = 'running'
-    )
-    -- Thousands of jobs may run, and nearly all look alike.
-    SELECT 'jobs' AS kind, '' AS name, array_agg(jobid) AS jobids, runs, calls, "limit",
-           CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
-    FROM (
-        SELECT jobid, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls, max("limit") AS "limit"
-        FROM running GROUP BY jobid
-    ) AS jobs
-    GROUP BY runs, calls, "limit"
+    SELECT 'host' AS kind, name, CAST(0 AS bigint) AS jobid, CAST(0 AS bigint) AS runs, own.calls,
+           CAST(NULL AS integer) AS "limit", CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
+    FROM unnest(CAST(:hosts AS text[])) AS name CROSS JOIN LATERAL (
+        SELECT count(*) AS calls FROM joblog WHERE {LIVE} AND {IS_CALL} AND host = name
+    ) AS own
+    WHERE own.calls > 0
     UNION ALL
-    SELECT 'host', host, '{{}}', 0, count(*), NULL, NULL, NULL FROM running WHERE calling GROUP BY host
+    SELECT 'job', '', asked, own.runs, own.calls, ({MOST.format(jobid="asked")}), NULL, NULL
+    FROM unnest(CAST(:jobids AS bigint[])) AS asked CROSS JOIN LATERAL (
+        SELECT count(*) AS runs, count(*) FILTER (WHERE acceptedat IS NULL) AS calls
+        FROM joblog WHERE {LIVE} AND status = 'running' AND jobid = asked
+    ) AS own
+    WHERE own.runs > 0
     UNION ALL
-    SELECT 'tag', tag, '{{}}', CAST(sum(runs) AS bigint), CAST(sum(calls) AS bigint), NULL, NULL, NULL
+    SELECT 'limit of ' || scope, name, 0, 0, 0, "limit", rate, busyuntil FROM concurrencylimit
+    UNION ALL
+    SELECT scope, name, 0, own.runs, 0, NULL, NULL, NULL
+    FROM concurrencylimit CROSS JOIN LATERAL (
+        SELECT count(*) AS runs FROM joblog JOIN job ON job.jobid = joblog.jobid
+        WHERE {LIVE} AND status = 'running' AND job.tags @> ARRAY[name]
+    ) AS own
+    WHERE scope = 'tag' AND "limit" IS NOT NULL
+      AND (CAST(:tags AS text[]) IS NULL OR name = ANY(CAST(:tags AS text[])))
+    UNION ALL
+    SELECT scope, name, 0, own.runs, 0, NULL, NULL, NULL
+    FROM concurrencylimit CROSS JOIN LATERAL (
+        SELECT count(*) AS runs FROM joblog JOIN job ON job.jobid = joblog.jobid
+        WHERE {LIVE} AND status = 'running' AND job.project = name
+    ) AS own
+    WHERE scope = 'project' AND "limit" IS NOT NULL
+      AND (CAST(:projects AS text[]) IS NULL OR name = ANY(CAST(:projects AS text[])))
+    UNION ALL
+    SELECT 'busy tag', tag, 0, 0, CAST(sum(calls) AS bigint), NULL, NULL, NULL
     FROM (
-        SELECT tags, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls FROM running GROUP BY tags
+        SELECT tags, count(*) AS calls FROM joblog JOIN job ON job.jobid = joblog.jobid
+        WHERE CAST(:tight AS bool) AND {LIVE} AND {IS_CALL.replace("kind", "joblog.kind")} GROUP BY tags
     ) AS tagged CROSS JOIN unnest(tags) AS tag GROUP BY tag
     UNION ALL
-    SELECT 'project', project, '{{}}', count(*), 0, NULL, NULL, NULL FROM running GROUP BY project
-    UNION ALL
-    SELECT 'limit of ' || scope, name, '{{}}', 0, 0, "limit", rate, busyuntil FROM concurrencylimit
-    UNION ALL
-    SELECT 'down', host, '{{}}', failures, 0, NULL, NULL, openuntil FROM hostfailure
+    SELECT 'down', host, 0, failures, 0, NULL, NULL, openuntil FROM hostfailure
     """,
     Bound,
 )
-#: Calls that are due to these hosts, up to a share of each.
+#: Calls that are due to these hosts, up to a share of each, but none of jobs that have as many runs as they
+#: may, or, where the places that are left are for others, any call in progress.
 DUE_CALLS = Statement(
     f"""
     SELECT {DUE}
     FROM unnest(CAST(:hosts AS text[]), CAST(:shares AS int[])) AS given (asked, share)
     CROSS JOIN LATERAL (
         SELECT {DUE}
-        FROM joblog
+        FROM joblog CROSS JOIN LATERAL (
+            SELECT count(*) AS underway, count(*) FILTER (WHERE other.acceptedat IS NULL) AS calling
+            FROM joblog AS other
+            WHERE other.{LIVE} AND other.jobid = joblog.jobid AND other.status = 'running'
+        ) AS own
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND host = given.asked
           AND nextrun <= :due AND nextrun >= :floor
           AND jobid <> ALL(:jobids)
+          AND (underway = 0 OR (calling = 0 OR NOT :idle)
+               AND underway < coalesce(({MOST.format(jobid="joblog.jobid")}), {UNLIMITED}))
           AND (cardinality(CAST(:tags AS text[])) + cardinality(CAST(:projects AS text[])) = 0
                OR NOT EXISTS (SELECT FROM job WHERE job.jobid = joblog.jobid
                               AND (job.tags && :tags OR job.project = ANY(:projects))))
@@ -221,24 +251,67 @@ PARENTS = Statement(
     """,
     Parent,
 )
-NEXT_CALL = Statement(
-    select(func.min(joblog.c.nextrun)).where(
-        text(LIVE),
-        joblog.c.status == "pending",
-        joblog.c.kind == "http",
-        joblog.c.nextrun > bindparam("after"),
-    )
+
+
+class Rest(NamedTuple):
+    """What a claim leaves."""
+
+    is_left: bool
+    """Whether calls that are due wait on: limits, others, or a lack of places hold them back."""
+    next: datetime | None
+    """When the first of the others is due; None: none is."""
+
+
+# The order has the index read: where the server knows of many due calls that have gone meanwhile, it expects
+# to come upon one among all live rows soon.
+REST = Statement(
+    f"""
+    SELECT (
+        SELECT nextrun FROM joblog WHERE {LIVE} AND status = 'pending' AND kind = 'http'
+          AND nextrun <= :due AND nextrun >= :floor
+        ORDER BY nextrun LIMIT 1
+    ) IS NOT NULL AS is_left, (
+        SELECT min(nextrun) FROM joblog
+        WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND nextrun > :now
+    ) AS next
+    """,
+    Rest,
 )
 
 
-async def take_turn(session: Session) -> None:
-    """Wait until no other claim of calls is in progress; the turn ends with the transaction."""
-    await session.all(TAKE_TURN, key=CLAIM_KEY)
+def turn_of(host: str) -> int:
+    """Which turn is a host's; some have one together."""
+    return crc32(host.encode()) % TURNS
 
 
-async def bounds(session: Session) -> list[Bound]:
-    """Everything that bounds a claim."""
-    return await session.all(BOUNDS)
+async def take_turns(session: Session, hosts: Sequence[str]) -> set[str]:
+    """Those of these hosts that no other claim takes calls to until this transaction ends.
+
+    Where others have the turns of all, that of the first is waited for: nothing is held yet.
+    """
+    turns = {host: turn_of(host) for host in hosts}
+    mine = {*await session.values(TRY_TURNS, key=CLAIM_KEY, turns=sorted({*turns.values()}))}
+    if turns and not mine:
+        mine = {turns[hosts[0]]}
+        await session.all(WAIT_FOR_TURN, key=CLAIM_KEY, turn=turns[hosts[0]])
+    return {host for host, turn in turns.items() if turn in mine}
+
+
+async def bounds(
+    session: Session,
+    hosts: Sequence[str],
+    jobids: Sequence[int] = (),
+    tags: Sequence[str] | None = None,
+    projects: Sequence[str] | None = None,
+    *,
+    tight: bool,
+) -> list[Bound]:
+    """What bounds claims of calls to these hosts, of these jobs, tags and projects.
+
+    Of tags and projects, only those with a limit (all of these, if none are given); with `tight`, also which
+    tags have calls in progress.
+    """
+    return await session.all(BOUNDS, hosts=hosts, jobids=jobids, tags=tags, projects=projects, tight=tight)
 
 
 class Closed(NamedTuple):
@@ -247,6 +320,8 @@ class Closed(NamedTuple):
     jobids: Sequence[int]
     tags: Sequence[str]
     projects: Sequence[str]
+    idle: bool
+    """Whether nothing can of jobs that have a call in progress."""
 
 
 async def due(
@@ -285,7 +360,6 @@ async def start(
     return {run.logid: run._replace(parent=known.get(run.parentlogid or 0)) for run in started}
 
 
-async def next_call(session: Session, after: datetime) -> datetime | None:
-    """When the first call later than `after` is due; None: none is."""
-    found: datetime | None = await session.value(NEXT_CALL, after=after)
-    return found
+async def rest(session: Session, now: datetime, due: datetime, floor: datetime) -> Rest:
+    """What is still to be done of what is due from `floor` to `due`, and later."""
+    return await session.one(REST, now=now, due=due, floor=floor)

@@ -12,7 +12,7 @@ from scheduler_api.database.tables import LIVE
 ASKING = Statement(
     f"""
     WITH RECURSIVE head AS MATERIALIZED (
-        SELECT host FROM joblog
+        SELECT host, jobid FROM joblog
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT :window
     ), walk (host, step) AS (
@@ -27,8 +27,13 @@ ASKING = Statement(
         FROM walk WHERE walk.host IS NOT NULL AND step < :steps
     )
     SELECT found.host, oldest.nextrun, (SELECT count(*) FROM head) < :window AS whole,
-           (SELECT host FROM walk WHERE step = :steps) AS walked
-    FROM (SELECT host FROM head UNION SELECT host FROM walk WHERE host IS NOT NULL) AS found
+           (SELECT host FROM walk WHERE step = :steps) AS walked, coalesce(repeated, '{{}}') AS repeated
+    FROM (
+        SELECT host, array_agg(jobid) FILTER (WHERE calls > 1) AS repeated
+        FROM (SELECT host, jobid, count(*) AS calls FROM head GROUP BY host, jobid) AS jobs GROUP BY host
+        UNION ALL
+        SELECT host, NULL FROM walk WHERE host IS NOT NULL AND host NOT IN (SELECT host FROM head)
+    ) AS found
     CROSS JOIN LATERAL (
         SELECT nextrun, logid FROM joblog
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND joblog.host = found.host
@@ -38,11 +43,11 @@ ASKING = Statement(
     ORDER BY oldest.nextrun, oldest.logid
     """
 )
-#: A limit that somebody else is changing just now is left alone: its calls wait for the next claim.
-LOCK_RATES = Statement(
+#: A limit that another claim counts, or somebody changes, is left alone: its calls wait for the next claim.
+LOCK_LIMITS = Statement(
     """
     SELECT scope, name FROM concurrencylimit
-    WHERE rate IS NOT NULL AND (scope, name) IN (
+    WHERE (scope, name) IN (
         SELECT * FROM unnest(CAST(:scopes AS text[]), CAST(:names AS text[]))
     )
     FOR UPDATE SKIP LOCKED
@@ -66,8 +71,8 @@ WAITING = Statement(
     """
 )
 
-#: A limit with a rate: its scope and name.
-Rated = tuple[str, str]
+#: A limit: its scope and name.
+Named = tuple[str, str]
 
 
 class Askers(NamedTuple):
@@ -79,6 +84,8 @@ class Askers(NamedTuple):
     """Whether these are all."""
     walked: str
     """The host behind which to look for further ones; empty: from the first."""
+    repeated: Sequence[int]
+    """Jobs that have several of the oldest calls."""
 
 
 async def asking(
@@ -91,18 +98,19 @@ async def asking(
     rows = await session.all(ASKING, due=due, window=window, steps=steps, after=after, floor=floor)
     whole, walked = (rows[0]["whole"], rows[0]["walked"]) if rows else (True, None)
     hosts = {row["host"]: row["nextrun"] for row in rows}
-    return Askers(hosts, whole or (walked is None and not after), walked or "")
+    repeated = [jobid for row in rows for jobid in row["repeated"]]
+    return Askers(hosts, whole or (walked is None and not after), walked or "", repeated)
 
 
-async def lock_rates(session: Session, rates: Sequence[Rated]) -> list[Rated]:
-    """Lock these rates; those that could be."""
-    if not rates:
+async def lock_limits(session: Session, limits: Sequence[Named]) -> list[Named]:
+    """Lock these limits; those that could be."""
+    if not limits:
         return []
-    scopes, names = map(list, zip(*rates, strict=True))
-    return [(scope, name) for scope, name in await session.all(LOCK_RATES, scopes=scopes, names=names)]
+    scopes, names = map(list, zip(*limits, strict=True))
+    return [(scope, name) for scope, name in await session.all(LOCK_LIMITS, scopes=scopes, names=names)]
 
 
-async def use_rates(session: Session, used: Mapping[Rated, datetime]) -> None:
+async def use_rates(session: Session, used: Mapping[Named, datetime]) -> None:
     """Write until when locked rates are used up."""
     if used:
         scopes, names = map(list, zip(*used, strict=True))

@@ -17,7 +17,7 @@ from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services.runs import breakers, starting
-from scheduler_api.services.runs.concurrency import Admitted, Bounds
+from scheduler_api.services.runs.concurrency import Bounds
 from scheduler_api.services.runs.ends import seconds_to
 from scheduler_api.services.runs.shares import Reach, Room
 
@@ -39,7 +39,9 @@ class Claim:
     more: bool = False
     """Whether there may be more that can start: claim again."""
     bounded: bool = False
-    """Whether limits may hold something back that is due."""
+    """Whether something that is due is held back, by a limit, somebody who holds it or a lack of places."""
+    contended: bool = False
+    """Whether another claim has some of what is due in hand: look again in a moment."""
     crowded: bool = False
     """Whether something that is due may wait for a place of this replica."""
     whole: bool = True
@@ -69,52 +71,78 @@ async def claim(
     They are held under leases, and may be made once the transaction is committed, and not before. With
     `singly`, one that the database refuses fails alone, and not the whole claim.
     """
-    await claims.take_turn(session)
     # The clock may have been set back since.
     due = now if due is None else min(due, now)
-    bounds = Bounds(await claims.bounds(session), now, terms.hostmost, breakers.HOST_BREAKS, room)
     window = max(room.limit, WINDOW) + 1
     askers = await shares.asking(session, due, window, HOSTS_A_LOOK, room.after, room.floor)
-    counts = bounds.shares(askers.hosts)
-    logs = await claims.due(session, due, counts, bounds.closed, room.floor) if counts else []
+    # A first count tells where to look; what starts is decided by a second one, under locks.
+    tight = room.free[Reach.HOST] <= 0
+    looked = await claims.bounds(session, [*askers.hosts], askers.repeated, tight=tight)
+    seen = Bounds(looked, now, terms.hostmost, breakers.HOST_BREAKS, room)
+    wanted = seen.shares(askers.hosts)
+    mine = await claims.take_turns(session, [host for host in askers.hosts if host in wanted])
+    counts = {host: share for host, share in wanted.items() if host in mine}
+    logs = await claims.due(session, due, counts, seen.closed, room.floor) if counts else []
     rules = await rules_of(session, logs) if logs else {}
-    free = [log for log in logs if log.jobid in rules]
     held = frozenset(log.jobid for log in logs if log.jobid not in rules)
-    deleted, taken = await _admit(session, bounds, free, rules)
+    deleted = [log for log in logs if log.jobid in rules and rules[log.jobid].deleted]
+    free = [log for log in logs if log.jobid in rules and not rules[log.jobid].deleted]
+    bounds, is_shared_out = await _count(session, now, terms, room, seen, free, rules)
+    taken = bounds.admit(free, rules)
     chosen = [*deleted, *(one.log for one in taken)]
     begun = await starting.begin(session, now, terms, chosen, rules, singly=singly)
     started = [one for one in taken if one.log.logid in begun.started]
-    # Somebody else has locked them, or their jobs.
-    locked = len(logs) - len(free) + len(chosen) - len(started) - begun.refused
     await shares.use_rates(session, bounds.used_rates([one.log for one in started], rules))
     is_cut = not askers.whole or _fills_a_share(logs, counts)
     # What is behind the runs of held jobs was not seen.
     is_unseen = is_cut and (0 < len(taken) < room.free[Reach.LENT] or bool(held))
     more = is_unseen or bool(begun.refused or begun.left)
+    rest = None if more else await claims.rest(session, now, due, room.floor)
     return Claim(
         [begun.started[one.log.logid] for one in started],
         reaches={one.log.logid: one.reach for one in started},
         skipped=begun.refused,
         more=more,
-        bounded=bounds.bind or locked > 0,
-        crowded=bounds.crowded,
+        bounded=rest is not None and rest.is_left,
+        contended=len(counts) < len(wanted) or is_shared_out,
+        crowded=seen.crowded or bounds.crowded,
         whole=askers.whole,
         after=askers.walked,
         oldest=min(askers.hosts.values(), default=due),
         held=held,
-        nextdue=None if more else await _until_next(session, now, bounds.next_paced),
+        nextdue=None if rest is None else _until_next(now, rest.next, bounds.next_paced),
         failing=bounds.failing,
     )
 
 
-async def _admit(
-    session: Session, bounds: Bounds, logs: Sequence[DueLog], rules: Mapping[int, JobRules]
-) -> tuple[list[DueLog], list[Admitted]]:
-    """Those of deleted jobs, which are only written off; and those that may start within all limits."""
-    deleted = [log for log in logs if rules[log.jobid].deleted]
-    wanted = [log for log in logs if not rules[log.jobid].deleted]
-    bounds.keep_rates(await shares.lock_rates(session, bounds.rates_of(wanted, rules)))
-    return deleted, bounds.admit(wanted, rules)
+async def _count(
+    session: Session,
+    now: datetime,
+    terms: Terms,
+    room: Room,
+    seen: Bounds,
+    logs: Sequence[DueLog],
+    rules: Mapping[int, JobRules],
+) -> tuple[Bounds, bool]:
+    """What bounds these calls, whose hosts and jobs nobody else counts now.
+
+    And whether another claim has limits in hand that they share with others.
+    """
+    if not logs:
+        return seen, False
+    shared = sorted(seen.shared_by(logs, rules))
+    locked = await shares.lock_limits(session, shared)
+    found = await claims.bounds(
+        session,
+        [*{log.host for log in logs if log.host is not None}],
+        [*{log.jobid for log in logs}],
+        [name for scope, name in locked if scope == "tag"],
+        [name for scope, name in locked if scope == "project"],
+        tight=room.is_tight(len(logs)),
+    )
+    bounds = Bounds(found, now, terms.hostmost, breakers.HOST_BREAKS, room)
+    bounds.keep(locked)
+    return bounds, len(locked) < len(shared)
 
 
 def _fills_a_share(logs: Sequence[DueLog], counts: Mapping[str, int]) -> bool:
@@ -122,8 +150,8 @@ def _fills_a_share(logs: Sequence[DueLog], counts: Mapping[str, int]) -> bool:
     return any(looked[host] >= count for host, count in counts.items())
 
 
-async def _until_next(session: Session, now: datetime, paced: datetime | None) -> float | None:
-    instants = [await claims.next_call(session, now), paced and max(paced, now + PACE)]
+def _until_next(now: datetime, due: datetime | None, paced: datetime | None) -> float | None:
+    instants = [due, paced and max(paced, now + PACE)]
     return seconds_to(min((at for at in instants if at is not None), default=None), now)
 
 

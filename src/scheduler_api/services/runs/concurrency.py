@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from scheduler_api.database.runs.claims import Bound, Closed
+from scheduler_api.database.runs.claims import UNLIMITED, Bound, Closed
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out
 from scheduler_api.targets.rates import Rate
@@ -29,27 +29,29 @@ class Bounds:
         self._now, self._hostmost, self._breaks, self._room = now, hostmost, breaks, room
         # Runs in progress, and those of them that have a call in progress and so take a place.
         self._job_runs, self._job_calls = Counter[int](), Counter[int]()
+        self._full_jobs: list[int] = []
         self._tag_runs, self._tag_calls = Counter[str](), Counter[str]()
         self._project_runs = Counter[str]()
         self._host_calls = Counter[str]()
-        self._full_jobs: list[int] = []
         self._limits: dict[Named, int] = {}
         self._rates: dict[Named, Rate] = {}
         self._locked: frozenset[Named] = frozenset()
         self._down: dict[str, int] = {}
         self._failing: set[str] = set()
-        # What was admitted, of all and by rate; and whether a limit kept a call from it.
-        self._started, self._paced, self._refused = 0, Counter[Named](), False
+        # What was admitted, of all and by rate.
+        self._started, self._paced = 0, Counter[Named]()
         self.crowded = False
         """Whether due calls were left for lack of a place that they may have."""
         for row in rows:
-            kind, name, jobids, runs, calls, limit, rate, until = row
-            if kind == "jobs":
-                self._note_jobs(jobids, runs, calls, limit)
+            kind, name, jobid, runs, calls, limit, rate, until = row
+            if kind == "job":
+                self._note_job(jobid, runs, calls, limit)
             elif kind == "host":
                 self._host_calls[name] = calls
             elif kind == "tag":
-                self._tag_runs[name], self._tag_calls[name] = runs, calls
+                self._tag_runs[name] = runs
+            elif kind == "busy tag":
+                self._tag_calls[name] = calls
             elif kind == "project":
                 self._project_runs[name] = runs
             elif kind == "down":
@@ -57,13 +59,10 @@ class Bounds:
             else:
                 self._note_limit((kind.removeprefix("limit of "), name), limit, rate, until)
 
-    def _note_jobs(self, jobids: Sequence[int], runs: int, calls: int, limit: int | None) -> None:
-        """Each of the jobs has so many runs in progress, and so many of them calls."""
-        self._job_runs.update(dict.fromkeys(jobids, runs))
-        if calls:
-            self._job_calls.update(dict.fromkeys(jobids, calls))
+    def _note_job(self, jobid: int, runs: int, calls: int, limit: int | None) -> None:
+        self._job_runs[jobid], self._job_calls[jobid] = runs, calls
         if limit is not None and runs >= limit:
-            self._full_jobs += jobids
+            self._full_jobs.append(jobid)
 
     def _note_failures(self, host: str, failures: int, until: datetime | None) -> None:
         self._failing.add(host)
@@ -102,26 +101,13 @@ class Bounds:
     @property
     def closed(self) -> Closed:
         """That of which nothing can start: it is full or held, or has no place left."""
-        jobs = [*self._full_jobs, *self._room.held]
-        full = self.held_back
+        full = [one for one in {*self._limits, *self._rates} if self._left(*one) <= 0]
         tags, projects = ([name for scope, name in full if scope == one] for one in ("tag", "project"))
-        if not self._admits(Reach.LENT):
-            jobs = [*{*jobs, *self._job_calls}]
         if not self._admits(Reach.HOST):
             tags += [tag for tag, calls in self._tag_calls.items() if calls]
-        return Closed(jobs, tags, projects)
-
-    @property
-    def held_back(self) -> list[Named]:
-        """The limits that let nothing more start now, hosts that do not answer among them."""
-        named = {*self._limits, *self._rates, *(("host", host) for host in self._down)}
-        named |= {("host", host) for host in self._host_calls}
-        return [(scope, name) for scope, name in named if self._left(scope, name) <= 0]
-
-    @property
-    def bind(self) -> bool:
-        """Whether limits may hold anything back."""
-        return self._refused or bool(self._full_jobs) or bool(self.held_back)
+        idle = not self._admits(Reach.LENT)
+        busy = [jobid for jobid, calls in self._job_calls.items() if idle and calls]
+        return Closed([*{*self._room.held, *self._full_jobs, *busy}], tags, projects, idle)
 
     @property
     def next_paced(self) -> datetime | None:
@@ -135,7 +121,6 @@ class Bounds:
         for log in self._in_turn(logs):
             job = rules[log.jobid]
             if not self._fits(log, job):
-                self._refused = True
                 continue
             reach = self._reach(log, job.tags)
             if not self._admits(reach):
@@ -145,12 +130,13 @@ class Bounds:
             admitted.append(Admitted(log, reach))
         return admitted
 
-    def rates_of(self, logs: Iterable[DueLog], rules: Mapping[int, JobRules]) -> list[Named]:
-        """The rates that these calls count against."""
-        return list(self._rates_of(logs, rules))
+    def shared_by(self, logs: Iterable[DueLog], rules: Mapping[int, JobRules]) -> set[Named]:
+        """The limits on these calls that claims of calls to other hosts count, too, or that have a rate."""
+        named = {one for log in logs for one in _named_by(log, rules[log.jobid])}
+        return {one for one in named if self._is_shared(one)}
 
-    def keep_rates(self, locked: Iterable[Named]) -> None:
-        """Let nothing start that counts against a rate which is not among those that could be locked."""
+    def keep(self, locked: Iterable[Named]) -> None:
+        """Let nothing start by a shared limit which is not among those that could be locked."""
         self._locked = frozenset(locked)
 
     def used_rates(self, started: Iterable[DueLog], rules: Mapping[int, JobRules]) -> dict[Named, datetime]:
@@ -193,7 +179,12 @@ class Bounds:
         if limit is not None and self._job_runs[log.jobid] >= limit:
             return False
         named = _named_by(log, job)
-        return all(self._left(*one) > 0 and (one not in self._rates or one in self._locked) for one in named)
+        return all(
+            self._left(*one) > 0 and (not self._is_shared(one) or one in self._locked) for one in named
+        )
+
+    def _is_shared(self, named: Named) -> bool:
+        return named in self._rates or (named in self._limits and named[0] != "host")
 
     def _reach(self, log: DueLog, tags: Iterable[str]) -> Reach:
         if self._job_calls[log.jobid]:
@@ -231,10 +222,6 @@ class Bounds:
             limit = self._limits.get(named, UNLIMITED) - runs[name]
         rate = self._rates.get(named)
         return limit if rate is None else min(limit, rate.free(self._now) - self._paced[named])
-
-
-#: More than ever run at once.
-UNLIMITED = 2**31
 
 
 def _host(log: DueLog) -> str:

@@ -53,11 +53,17 @@ class Room(NamedTuple):
     """From when on it looks."""
     held: frozenset[int] = frozenset()
     """Jobs that it leaves alone: the look before found that somebody else holds them."""
+    ahead: int = 0
+    """How many of them would wait for a place at first."""
 
     @property
     def limit(self) -> int:
         """How many runs may be claimed in all."""
         return self.free[Reach.NEWCOMER]
+
+    def is_tight(self, wanted: int) -> bool:
+        """Whether so many would take places, now or later, in which a busy tag counts."""
+        return self.free[Reach.HOST] - self.ahead < wanted
 
     @classmethod
     def of(cls, places: int) -> "Room":

@@ -185,9 +185,9 @@ class Deliverer:
             mine += futures
             if claim.more or (futures and len(futures) >= room.limit):
                 continue
-            if claim.whole and not claim.crowded:
+            if claim.whole and not (claim.crowded or claim.contended):
                 break
-            if claim.whole and (tasks := self._tasks):
+            if claim.whole and not claim.contended and (tasks := self._tasks):
                 await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.sleep(CLAIM_AFTER)
@@ -228,7 +228,7 @@ class Deliverer:
         longest = spread(self._capacity.interval)
         if claim.bounded:
             longest = min(longest, BOUNDED_PAUSE)
-        if not claim.whole:
+        if claim.contended or not claim.whole:
             longest = CLAIM_AFTER
         if claim.nextdue is not None:
             longest = min(longest, claim.nextdue)

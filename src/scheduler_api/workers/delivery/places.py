@@ -47,7 +47,7 @@ class Places:
         without = self.calling + self.waiting - taken
         more = max(0, ahead - without)
         first, second, third, fourth = (max(0, limit - taken + more) for limit in limits)
-        return Room((first, second, third, fourth))
+        return Room((first, second, third, fourth), ahead=more)
 
     def put(self, started: Started, reach: Reach) -> None:
         """Let a claimed run wait for a place that it may have."""

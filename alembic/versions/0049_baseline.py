@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0048"
+revision = "0049"
 down_revision = None
 branch_labels = None
 depends_on = None

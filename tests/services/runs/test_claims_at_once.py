@@ -1,0 +1,203 @@
+"""Claims of several replicas at once: those of different hosts do not wait, and no limit is exceeded."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
+from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import claims as statements
+from scheduler_api.database.runs.claims import Started
+from scheduler_api.database.statements import Session
+from scheduler_api.services.runs import claims
+from scheduler_api.services.runs.claims import Claim
+from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.system import limits
+from tests.factories import ACTOR, NOON, add_job, execute, rows, scalar, until_it_waits_or_ends
+from tests.services.runs.test_claims import TERMS, after, at, claim, finished, settle
+
+ONE, OTHER = "http://one.example/", "http://other.example/"
+
+
+async def beside(database: Database, work: Callable[[], Awaitable[Any]]) -> tuple[Claim, Any]:
+    """A claim, and what comes of some work before that is committed."""
+
+    async def both(session: Session, _: datetime) -> tuple[Claim, Any]:
+        first = await claims.claim(session, after(1), Room.of(100), TERMS)
+        async with asyncio.timeout(20):
+            return first, await work()
+
+    return await database.transact(both)
+
+
+def jobs_of(found: Claim) -> list[int]:
+    return [started.jobid for started in found.started]
+
+
+async def test_claims_of_calls_to_different_hosts_do_not_wait_for_each_other(database: Database) -> None:
+    one = await add_job(database, target={"url": ONE})
+    more: list[int] = []
+
+    async def work() -> Claim:
+        # Calls to both are due, while another replica has just claimed one to the first of them.
+        more.append(await add_job(database, target={"url": ONE}))
+        more.append(await add_job(database, target={"url": OTHER}))
+        return await claim(database, after(1))
+
+    first, second = await beside(database, work)
+    assert jobs_of(first) == [one]
+    assert jobs_of(second) == more[1:]
+    # It looks again in a moment.
+    assert second.contended
+    third = await claim(database, after(1))
+    assert (jobs_of(third), third.contended) == (more[:1], False)
+
+
+async def test_a_claim_of_calls_to_a_host_waits_for_another_one(database: Database) -> None:
+    await add_job(database, target={"url": ONE})
+    waiting: list[asyncio.Task[Claim]] = []
+    terms = TERMS._replace(hostmost=2)
+
+    async def work() -> None:
+        for _ in range(2):
+            await add_job(database, target={"url": ONE})
+        waiting.append(asyncio.create_task(claim(database, after(1), terms=terms)))
+        await until_it_waits_or_ends(database, waiting[0])
+        assert not waiting[0].done()
+
+    first, _ = await beside(database, work)
+    second = await waiting[0]
+    # It counts what the other has begun.
+    assert (len(first.started), len(second.started)) == (1, 1)
+    third = await claim(database, after(1), terms=terms)
+    assert (third.started, third.bounded) == ([], True)
+
+
+@pytest.mark.parametrize("scope", ["tag", "project"])
+@pytest.mark.parametrize("order", [LimitOrder(limit=1), LimitOrder(rate=60)])
+async def test_calls_that_share_a_limit_across_hosts_never_exceed_it(
+    database: Database, scope: str, order: LimitOrder
+) -> None:
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('shop', now())")
+    of_limit = {"tags": ["slow"]} if scope == "tag" else {"project": "shop"}
+    name = "slow" if scope == "tag" else "shop"
+    await at(database, NOON, limits.put, ACTOR, LimitScope(scope), name, order)
+    one = await add_job(database, target={"url": ONE}, **of_limit)
+
+    async def work() -> tuple[int, Claim]:
+        await add_job(database, target={"url": OTHER}, **of_limit)
+        free = await add_job(database, target={"url": OTHER})
+        return free, await claim(database, after(1))
+
+    first, (free, second) = await beside(database, work)
+    assert jobs_of(first) == [one]
+    # What is not part of it starts meanwhile.
+    assert jobs_of(second) == [free]
+    assert second.contended
+    third = await claim(database, after(1))
+    assert (third.started, third.contended, third.bounded) == ([], False, True)
+    await settle(database, after(2), *map(finished, first.started))
+    assert len((await claim(database, after(2))).started) == 1
+
+
+async def test_runs_of_a_job_whose_calls_go_to_different_hosts_never_exceed_its_limit(
+    database: Database,
+) -> None:
+    one = await add_job(database, target={"url": ONE})
+
+    async def work() -> Claim:
+        # It was edited: another run of it goes elsewhere.
+        await execute(
+            database,
+            "INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, cause)"
+            " VALUES (:jobid, :noon, :noon, 'http', 'other.example', 'manual')",
+            jobid=one,
+            noon=NOON,
+        )
+        return await claim(database, after(1))
+
+    first, second = await beside(database, work)
+    assert (jobs_of(first), jobs_of(second)) == ([one], [])
+    assert (await claim(database, after(1))).started == []
+    await settle(database, after(2), *map(finished, first.started))
+    assert jobs_of(await claim(database, after(2))) == [one]
+
+
+async def test_hosts_may_have_one_turn_together(database: Database) -> None:
+    turns: dict[int, str] = {}
+
+    async def take(session: Session, _: datetime, *hosts: str) -> set[str]:
+        return await statements.take_turns(session, hosts)
+
+    names = [f"{number}.example" for number in range(200)]
+    assert await database.transact(take, *names) == {*names}
+    pair = next(
+        (turns[turn], name)
+        for name in names
+        if (turn := statements.turn_of(name)) in turns or turns.update({turn: name})
+    )
+
+    async def both(session: Session, _: datetime) -> set[str]:
+        await statements.take_turns(session, pair[:1])
+        return await database.transact(take, *names)
+
+    assert not {*pair} & await database.transact(both)
+
+
+MANY = """
+    INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, cause)
+    SELECT jobid, at, at, 'http', (jobid + n) % 5 || '.example', 'manual'
+    FROM job, generate_series(1, 6) AS n, LATERAL (
+        SELECT CAST(:noon AS timestamptz) - make_interval(secs => n) AS at
+    ) AS instant
+"""
+#: What has more calls in progress, or runs, than it may.
+EXCEEDED = """
+    SELECT 'host', host, count(*) FROM joblog WHERE status = 'running' GROUP BY host HAVING count(*) > 4
+    UNION ALL
+    SELECT 'job', CAST(jobid AS text), count(*) FROM joblog JOIN job USING (jobid)
+    WHERE status = 'running' GROUP BY jobid HAVING count(*) > max(coalesce(concurrency, 1))
+    UNION ALL
+    SELECT scope, name, count(*) FROM concurrencylimit
+    JOIN job ON CASE scope WHEN 'project' THEN project = name ELSE tags @> ARRAY[name] END
+    JOIN joblog ON joblog.jobid = job.jobid AND status = 'running'
+    GROUP BY scope, name HAVING count(*) > max("limit")
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_claimed_at_once_no_limit_is_exceeded_and_all_is_claimed(
+    database: Database, seed: int
+) -> None:
+    """Jobs with calls to several hosts, several tags, two projects; eight claims at a time."""
+    rng = random.Random(seed)
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('shop', now()), ('bank', now())")
+    for number in range(24):
+        tags = sorted(rng.sample(["red", "green", "blue"], rng.randint(0, 2)))
+        await add_job(
+            database,
+            due=None,
+            target={"url": f"http://{number % 5}.example/"},
+            tags=tags,
+            project=rng.choice(["shop", "bank"]),
+            concurrency=rng.choice([None, 1, 2]),
+        )
+    await execute(database, MANY, noon=NOON)
+    for scope, name, most in (("tag", "red", 3), ("tag", "green", 2), ("project", "bank", 6)):
+        await at(database, NOON, limits.put, ACTOR, LimitScope(scope), name, LimitOrder(limit=most))
+    terms, seconds, running = TERMS._replace(hostmost=4), 1.0, list[Started]()
+    async with asyncio.timeout(50):
+        while running or await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'pending'"):
+            seconds += 0.001
+            at_once = (claim(database, after(seconds), rng.randint(1, 8), terms) for _ in range(8))
+            started = [run for one in await asyncio.gather(*at_once) for run in one.started]
+            assert [tuple(row) for row in await rows(database, EXCEEDED)] == []
+            running += started
+            ending = rng.sample(running, rng.randint(0, len(running))) if started else running
+            ended = {one.logid for one in await settle(database, after(seconds), *map(finished, ending))}
+            running = [run for run in running if run.logid not in ended]
+    assert await scalar(database, "SELECT count(*) FROM logattempt") == 24 * 6

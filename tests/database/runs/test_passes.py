@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from scheduler_api.database import plans
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes, settling
 from scheduler_api.database.runs.settling import Result
@@ -176,19 +177,18 @@ async def test_what_follows_many_results_is_planned_as_before(fresh: Database) -
 
     async def run(session: Session, now: datetime) -> Any:
         before = await look(session)
-        await session.one(settling.PLANNED_ANEW, settled=10**6)
-        assert await look(session) == ("force_custom_plan", "off")
-        await session.one(settling.PLANNED_AS_BEFORE, mode=before[0], loops=before[1])
-        await run_pass(session, now, settling.MANY, now)
+        async with plans.planned_for(session, 10**6, "joblog_live"):
+            assert await look(session) == ("force_custom_plan", "off")
+        await run_pass(session, now, plans.MANY, now)
         # What follows is about few rows, and would read all of history without loops.
         assert await look(session) == before
 
-    await add_due_jobs(fresh, settling.MANY)
+    await add_due_jobs(fresh, plans.MANY)
     await fresh.transact(run)
 
 
 @pytest.mark.parametrize("counted", ["never", "when it was empty"])
-@pytest.mark.parametrize("count", [settling.MANY, 200, 1000])
+@pytest.mark.parametrize("count", [plans.MANY, 200, 1000])
 async def test_results_are_not_compared_each_with_each(fresh: Database, counted: str, count: int) -> None:
     await execute(fresh, "ALTER TABLE joblog_live SET (autovacuum_enabled = off)")
     if counted == "when it was empty":
@@ -207,6 +207,6 @@ async def test_results_are_not_compared_each_with_each(fresh: Database, counted:
         "fails": [0] * count, "succeeds": [True] * count, "now": NOON,
     }  # fmt: skip
     async with fresh.transactional.begin() as connection:
-        await connection.exec_driver_sql(settling.PLANNED_ANEW.sql, (count,))
+        await connection.exec_driver_sql(plans.PLANNED_ANEW.sql, (count, "joblog_live"))
         plan = await explained(connection, settling.SETTLED, **values)
     assert rows_of(plan) < 100_000

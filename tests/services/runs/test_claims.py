@@ -963,8 +963,8 @@ async def test_a_batch_of_ends_takes_as_many_statements_as_one(
     database: Database, schedule: dict[str, Any], end: Callable[[Started], Ended]
 ) -> None:
     asked = await statements_to_settle(database, schedule, end)
-    # Three of them ask for a plan of their own for so many, for what was before, and for what comes after.
-    assert 0 < len(asked) <= 10, asked
+    # Beside those that have others planned for so many, and what follows planned as before.
+    assert 0 < len([sql for sql in asked if "plan_cache_mode" not in sql]) <= 8, asked
     assert await is_clean(database)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from scheduler_api.contracts.alerts.issues import IssueEnding, JobIssueKind
 from scheduler_api.database.alerts.mutes import HOLD
+from scheduler_api.database.plans import planned_for
 from scheduler_api.database.statements import Session, Statement
 
 #: Nobody is reminded before; and again after each further day.
@@ -182,8 +183,8 @@ CALM = Statement(
     ON CONFLICT DO NOTHING
     """
 )
-# Those whose jobs somebody else holds are left for the next time. A transaction that began a moment after this
-# one may have reminded of it.
+# Those whose jobs somebody else holds are left for the next time. A transaction that began a moment after
+# this one may have reminded of it.
 REMIND = Statement(
     f"""
     WITH due AS (
@@ -242,7 +243,8 @@ async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noti
         "errors": [one.error and one.error[:MAX_ERROR] for one in noticed],
     }
     times = {"remindat": now + REMIND_FIRST, "flapsince": now - FLAPPING_WITHIN, "day": now - REMIND_AGAIN}
-    await session.all(NOTICE, now=now, **times, **values)
+    async with planned_for(session, len(noticed), "jobissue"):
+        await session.all(NOTICE, now=now, **times, **values)
 
 
 async def end_open(
@@ -258,7 +260,8 @@ async def end_open(
     before it began.
     """
     values = {"jobids": list(jobs), "begans": list(jobs.values()), "kinds": list(kinds)}
-    await session.all(END, now=now, ending=ending, **values)
+    async with planned_for(session, len(jobs), "jobissue"):
+        await session.all(END, now=now, ending=ending, **values)
 
 
 async def calm(session: Session, now: datetime, limit: int) -> None:

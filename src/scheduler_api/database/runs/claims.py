@@ -14,6 +14,7 @@ from uuid import UUID
 from zlib import crc32
 
 from scheduler_api.database.jobs.project_secrets import NAMED
+from scheduler_api.database.plans import planned_for
 from scheduler_api.database.runs.due import DUE, DueLog, due_cells, earliest, in_cell
 from scheduler_api.database.runs.settling import IS_FREE, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
@@ -354,7 +355,8 @@ async def start(
     chosen = [(one.logid, one.missed, one.through, one.following, one.next, one.tried) for one in results]
     names = ("logids", "misses", "throughs", "followings", "nexts", "tries")
     values = {"now": now, "replica": terms.replica, "leaseuntil": now + terms.lease}
-    started = await session.all(START, **values, **columns(names, chosen))
+    async with planned_for(session, len(chosen), "joblog_live"):
+        started = await session.all(START, **values, **columns(names, chosen))
     parents = {run.parentlogid for run in started if run.parentlogid} if terms.traced else set()
     known = {run.logid: run for run in await session.all(PARENTS, parents=list(parents))} if parents else {}
     return {run.logid: run._replace(parent=known.get(run.parentlogid or 0)) for run in started}

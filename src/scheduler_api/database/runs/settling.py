@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from scheduler_api.database.plans import planned_for
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outcome
 from scheduler_api.database.statements import Session, Statement
@@ -179,23 +180,6 @@ ACCEPTED = Statement(
 )
 
 
-#: From so many results on, a plan of their own is worth its time. A plan for whatever values is kept until
-#: statistics change: one from when there were hardly any live rows compares each of these with each result.
-#: So does a new one as long as no statistics are there, or of that time; then nothing is compared in loops.
-MANY = 50
-PLANNED_ANEW = Statement(
-    """
-    SELECT current_setting('plan_cache_mode') AS mode, current_setting('enable_nestloop') AS loops,
-           set_config('plan_cache_mode', 'force_custom_plan', true),
-           set_config('enable_nestloop', CAST(reltuples >= :settled AS text), true)
-    FROM pg_class WHERE oid = CAST('joblog_live' AS regclass)
-    """
-)
-#: What follows in the same transaction is about few rows: it would read all of history without loops.
-PLANNED_AS_BEFORE = Statement(
-    "SELECT set_config('plan_cache_mode', :mode, true), set_config('enable_nestloop', :loops, true)"
-)
-
 NO_OUTCOMES: Mapping[int, Outcome] = {}
 
 
@@ -296,7 +280,8 @@ async def ran(
         rows = [(result.logid, result.retry, result.released) for result in again]
         values = columns(("logids", "retries", "releases"), rows)
         own = columns(_ENDS_OF, [end for end in ends if end.logid in logids])
-        await session.all(TRIED_AGAIN, now=now, **values, **own)
+        async with planned_for(session, len(again), "joblog_live"):
+            await session.all(TRIED_AGAIN, now=now, **values, **own)
         ends = [end for end in ends if end.logid not in logids]
     over = [
         _Settled(
@@ -378,15 +363,11 @@ async def _settle(
         "lasts", "fails", "succeeds",
     )  # fmt: skip
     rows = columns(names, over)
-    before = await session.one(PLANNED_ANEW, settled=len(over)) if len(over) >= MANY else None
-    # What has not begun made no attempt.
-    if all(row.begins for row in over):
-        conflicts = await session.values(SETTLED, now=now, **rows)
-    else:
-        conflicts = await session.values(SETTLED_CALLS, now=now, **rows, **columns(_ENDS_OF, ends))
-    if before is not None:
-        await session.one(PLANNED_AS_BEFORE, mode=before["mode"], loops=before["loops"])
-    return conflicts
+    async with planned_for(session, len(over), "joblog_live"):
+        # What has not begun made no attempt.
+        if all(row.begins for row in over):
+            return await session.values(SETTLED, now=now, **rows)
+        return await session.values(SETTLED_CALLS, now=now, **rows, **columns(_ENDS_OF, ends))
 
 
 async def accept(session: Session, now: datetime, acceptances: Sequence[Acceptance]) -> None:

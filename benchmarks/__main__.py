@@ -35,6 +35,7 @@ from benchmarks import (
     soak,
     traces,
     upgrade,
+    wear,
 )
 from benchmarks.machine import setting
 from benchmarks.results import Results, Row, as_markdown, as_text
@@ -68,7 +69,11 @@ PARTS: dict[str, Part] = {
     "upgrade": (upgrade.QUESTION, upgrade.measure),
 }
 #: What takes long, and is measured only if it is named.
-LONG: dict[str, Part] = {"size": (million.QUESTION, million.measure), "soak": (soak.QUESTION, soak.measure)}
+LONG: dict[str, Part] = {
+    "size": (million.QUESTION, million.measure),
+    "soak": (soak.QUESTION, soak.measure),
+    "wear": (wear.QUESTION, wear.measure),
+}
 
 
 def main() -> int:

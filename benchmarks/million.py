@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +19,8 @@ from benchmarks.server import bare_connection, fresh_database, service_database
 from benchmarks.sizes import Sizes
 from scheduler_api import checking
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
+from scheduler_api.services.runs import passes
 
 QUESTION = "every page and answer among a million jobs, in ms"
 
@@ -23,6 +28,8 @@ QUESTION = "every page and answer among a million jobs, in ms"
 DAYS, PACE = 10, 5
 #: Milliseconds that an answer may take, the median of so many; requests side by side that all must succeed.
 SLOWEST, TRIES, READERS = 300.0, 5, 32
+#: Minutes ahead, and runs in a batch.
+SOON, BATCH = 40, 1000
 #: Of so many jobs one is checked.
 SAMPLE = 1000
 #: Seconds to wait for an answer.
@@ -162,6 +169,7 @@ async def measure(server: URL, sizes: Sizes) -> list[Row]:
         async with bare_connection(url) as connection:
             await fill(connection, sizes.million, sizes.million)
         rows = await _checked(url, sizes)
+        rows += await _passes(url, sizes)
         began = perf_counter()
         async with programs.service(url, {"SCHEDULER_TICKER": "off"}) as port:
             rows.append(
@@ -206,6 +214,46 @@ async def _checked(url: URL, sizes: Sizes) -> list[Row]:
 async def _findings(database: Database, jobids: Sequence[int]) -> int:
     progress = checking.Progress(io.StringIO())
     return sum([len(report.findings) async for report in checking.check(database, jobids, progress)])
+
+
+async def _passes(url: URL, sizes: Sizes) -> list[Row]:
+    """What runs cost the server beside all that: those that come due within the next minutes."""
+    async with service_database(url) as database, bare_connection(url) as connection:
+        due = await connection.fetchval("SELECT now() + $1::int * interval '1 minute'", SOON)
+
+        async def run(session: Session, _: datetime, count: int = BATCH) -> int:
+            return (await passes.run_pass(session, due, count, due)).claimed
+
+        # What is planned, and read for the first time, is not what runs cost.
+        await database.transact(run, 10)
+        await connection.execute("CHECKPOINT")
+        before = await _spent(connection)
+        runs = 0
+        while claimed := await database.transact(run):
+            runs += claimed
+        spent = [after - early for early, after in zip(before, await _spent(connection), strict=True)]
+    wal, images, seconds = (one / runs for one in spent)
+    return [
+        Row(f"a pass over {runs:,} due: bytes of WAL a run", [wal], "", sizes.judged(at_most(5_000))),
+        Row("pages written whole a run, after a checkpoint", [images], "", sizes.judged(at_most(0.8))),
+        Row("processor time of the server a run", [seconds * 1e6], "µs", sizes.judged(at_most(55, " µs"))),
+    ]
+
+
+async def _spent(connection: Any) -> tuple[int, int, float]:
+    """Bytes of WAL, pages that it holds whole, and seconds of the processor that others' sessions used."""
+    # Sessions tell what they did once a second at most.
+    await asyncio.sleep(1.5)
+    wal, images = await connection.fetchrow("SELECT wal_bytes::bigint, wal_fpi FROM pg_stat_wal")
+    pids = await connection.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    ticks = 0
+    for (pid,) in pids:
+        # Behind the name, the twelfth and the thirteenth are ticks in user mode and in the kernel: proc(5).
+        used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(used[11]) + int(used[12])
+    return wal, images, ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def _answers(client: httpx.AsyncClient, sizes: Sizes) -> AsyncIterator[Row]:

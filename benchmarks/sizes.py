@@ -45,6 +45,9 @@ class Sizes:
     dropped: int = 1_000_000
     rush_jobs: int = 10_000
     rush_seconds: int = 30
+    #: Jobs that run each second, for a quarter of an hour.
+    wear_jobs: int = 2_000
+    wear_seconds: int = 900
     #: Jobs, and logs of one of them.
     million: int = 1_000_000
     soak_jobs: int = 1_000
@@ -89,6 +92,8 @@ QUICK = Sizes(
     dropped=20_000,
     rush_jobs=200,
     rush_seconds=3,
+    wear_jobs=100,
+    wear_seconds=3,
     million=5_000,
     soak_jobs=20,
     soak_interval=2,

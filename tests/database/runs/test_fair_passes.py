@@ -16,7 +16,7 @@ from scheduler_api.services.runs import claims as services
 from scheduler_api.services.runs.shares import Room
 from scheduler_api.services.system import health
 from tests.factories import NOON, add_job, execute, scalar
-from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, scans_of
+from tests.plans import MODES, analyze_logs, blocks_of, plan_of, renew_logs, rows_of, scans_of
 from tests.servers import dsn
 from tests.services.runs.test_claims import TERMS
 
@@ -84,7 +84,7 @@ async def test_a_hundred_thousand_due_calls_of_one_host_are_not_read(database: D
     hosts = await database.read(asking)
     assert hosts.whole
     # All are calls of one job but for the newcomer's.
-    assert len(hosts.repeated) == 1
+    assert len(hosts.jobids) == 2
     assert hosts.hosts == {"hog.example": NOON - timedelta(seconds=100_000), "newcomer.example": NOON}
 
 
@@ -124,8 +124,28 @@ async def test_ten_thousand_calls_under_way_are_not_read_for_one_that_is_due(
             assert blocks_of(plan) <= 50, plan
 
 
+@pytest.mark.parametrize("is_analyzed", [False, True])
+async def test_calls_under_way_are_read_once_however_many_limits_there_are(
+    database: Database, is_analyzed: bool
+) -> None:
+    await renew_logs(database)
+    await analyze_logs(database)
+    await execute(database, UNDER_WAY, count=5000, hosts=1000, noon=NOON)
+    limits = "INSERT INTO concurrencylimit SELECT {scope}, 'name-' || n, 5 FROM generate_series(1, 50) AS n"
+    for scope in ("'tag'", "'project'"):
+        await execute(database, limits.format(scope=scope))
+    if is_analyzed:
+        await analyze_logs(database)
+    values = {"hosts": ["newcomer.example"], "jobids": [], "tags": None, "projects": None, "tight": False}
+    for mode in MODES:
+        plan = await plan_of(database, claims.BOUNDS, mode, **values)
+        # For each there is its job, too.
+        assert rows_of(plan) <= 10 * 5000, plan
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
 async def test_thousands_of_due_calls_of_a_job_that_may_not_run_now_are_looked_past(
-    database: Database,
+    database: Database, is_hidden: bool
 ) -> None:
     await renew_logs(database)
     await add_calls(database, 20_000)
@@ -137,6 +157,21 @@ async def test_thousands_of_due_calls_of_a_job_that_may_not_run_now_are_looked_p
         noon=NOON,
     )
     other = await add_job(database, target={"url": HOG})
+    if is_hidden:
+        # Those of a host that is down are older, and as many as are looked at.
+        down = await add_job(database, due=None, target={"url": "http://down.example/"})
+        await execute(
+            database,
+            "INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, cause)"
+            " SELECT :down, at, at, 'http', 'down.example', 'manual'"
+            " FROM generate_series(CAST(:since AS timestamptz), :noon, interval '1 hour') AS at"
+            " WHERE at < CAST(:since AS timestamptz) + interval '30 days'",
+            down=down,
+            since=NOON - timedelta(days=60),
+            noon=NOON,
+        )
+        failure = "INSERT INTO hostfailure VALUES ('down.example', 99, :until, :until, 'It is down.')"
+        await execute(database, failure, until=NOON + timedelta(hours=1))
     await analyze_logs(database)
     due = OPEN | {"due": NOON, "hosts": ["hog.example"], "shares": [100], "floor": BEGINNING}
     for mode in MODES:

@@ -7,18 +7,22 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from scheduler_api.contracts.jobs.drafts import JobPatch
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import claims as statements
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.statements import Session
+from scheduler_api.services.jobs import actions, editing
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.claims import Claim
-from scheduler_api.services.runs.shares import Room
+from scheduler_api.services.runs.ends import Ended
+from scheduler_api.services.runs.shares import Passed, Room
 from scheduler_api.services.system import limits
-from tests.factories import ACTOR, NOON, add_job, execute, rows, scalar, until_it_waits_or_ends
-from tests.services.runs.test_claims import TERMS, after, at, claim, finished, settle
+from tests.factories import ACTOR, CIPHER, NOON, add_job, execute, rows, scalar, until_it_waits_or_ends
+from tests.services.runs.test_claims import TERMS, after, at, claim, failed, finished, settle
 
 ONE, OTHER = "http://one.example/", "http://other.example/"
 
@@ -125,6 +129,108 @@ async def test_runs_of_a_job_whose_calls_go_to_different_hosts_never_exceed_its_
     assert (await claim(database, after(1))).started == []
     await settle(database, after(2), *map(finished, first.started))
     assert jobs_of(await claim(database, after(2))) == [one]
+
+
+async def looks(database: Database, places: int) -> tuple[list[int], Claim]:
+    """The jobs that looks start which go on with each other, and the last of them."""
+    passed, found = Passed(), list[int]()
+
+    async def look(session: Session, _: datetime) -> Claim:
+        return await claims.claim(session, after(1), Room.of(places)._replace(passed=passed), TERMS)
+
+    async with asyncio.timeout(20):
+        while True:
+            seen = await database.transact(look)
+            found += jobs_of(seen)
+            if not seen.more:
+                return found, seen
+            passed = seen.passed
+
+
+async def test_hosts_at_which_nothing_may_start_take_no_share_from_others_for_ever(
+    database: Database,
+) -> None:
+    """Calls to many hosts, all of a project that is full; and a later one of another project."""
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bulk', now())")
+    await at(database, NOON, limits.put, ACTOR, LimitScope.PROJECT, "bulk", LimitOrder(limit=1))
+    await add_job(database, target={"url": ONE}, project="bulk", due=after(-9))
+    await claim(database, after(-8))
+    for number in range(30):
+        await add_job(database, target={"url": f"http://{number}.example/"}, project="bulk")
+    free = await add_job(database, target={"url": OTHER}, due=after(0.5))
+    found, last = await looks(database, 10)
+    assert (found, last.bounded, last.passed) == ([free], True, Passed())
+
+
+async def test_what_is_accepted_and_due_again_takes_no_share_from_others_for_ever(database: Database) -> None:
+    for number in range(2):
+        await add_job(database, target={"url": f"http://{number}.example/"}, interval=60, due=after(-60))
+    for started in (await claim(database, after(-50))).started:
+        accepted = Ended(started.logid, started.token, "accepted", httpstatus=202)
+        await settle(database, after(-49), accepted)
+        await at(database, after(-30), actions.run_now, ACTOR, started.jobid)
+    other = await add_job(database, target={"url": OTHER})
+    assert (await looks(database, 1))[0] == [other]
+
+
+async def test_calls_behind_those_of_a_limit_that_somebody_has_in_hand_start(database: Database) -> None:
+    await at(database, NOON, limits.put, ACTOR, LimitScope.TAG, "slow", LimitOrder(limit=50))
+    for _ in range(8):
+        await add_job(database, target={"url": ONE}, tags=["slow"])
+    free = await add_job(database, target={"url": ONE}, due=after(0.5))
+
+    async def hold(session: Session, now: datetime) -> tuple[list[int], Claim]:
+        await limits.put(session, now, ACTOR, LimitScope.TAG, "slow", LimitOrder(limit=40))
+        return await looks(database, 4)
+
+    found, last = await database.transact(hold)
+    assert (found, last.contended) == ([free], True)
+    assert len((await looks(database, 40))[0]) == 8
+
+
+async def test_looks_at_jobs_that_somebody_holds_come_to_an_end(database: Database) -> None:
+    for _ in range(8):
+        await add_job(database, target={"url": ONE})
+    free = await add_job(database, target={"url": ONE}, due=after(0.5))
+
+    async def hold(session: Session, _: datetime) -> list[int]:
+        await session.execute(text("SELECT FROM job WHERE jobid <= 8 FOR UPDATE"))
+        return (await looks(database, 4))[0]
+
+    assert await database.transact(hold) == [free]
+    assert len((await looks(database, 40))[0]) == 8
+
+
+async def test_a_limit_that_is_set_counts_what_is_being_claimed(database: Database) -> None:
+    for _ in range(3):
+        await add_job(database, target={"url": ONE}, tags=["slow"])
+    setting: list[asyncio.Task[Any]] = []
+
+    async def work() -> None:
+        order = LimitOrder(limit=2)
+        coming = at(database, after(1), limits.put, ACTOR, LimitScope.TAG, "slow", order)
+        setting.append(asyncio.create_task(coming))
+        await until_it_waits_or_ends(database, setting[0])
+        assert not setting[0].done()
+
+    first, _ = await beside(database, work)
+    await setting[0]
+    await add_job(database, target={"url": OTHER}, tags=["slow"])
+    assert (len(first.started), jobs_of(await claim(database, after(2)))) == (3, [])
+
+
+async def test_another_attempt_counts_where_it_goes(database: Database) -> None:
+    """The target was changed during the first one."""
+    moved = await add_job(database, target={"url": ONE, "retries": 2, "backoff": 1})
+    (started,) = (await claim(database, after(0))).started
+    patch = JobPatch.model_validate({"target": {"url": OTHER}})
+    await at(database, after(0), editing.edit, ACTOR, CIPHER, moved, patch)
+    await settle(database, after(1), failed(started))
+    query = "SELECT host FROM joblog WHERE status = 'pending'"
+    assert await scalar(database, query) == "other.example"
+    await add_job(database, target={"url": OTHER}, due=after(2))
+    await at(database, NOON, limits.put, ACTOR, LimitScope.HOST, "other.example", LimitOrder(limit=1))
+    assert jobs_of(await claim(database, after(20))) == [moved]
 
 
 async def test_hosts_may_have_one_turn_together(database: Database) -> None:

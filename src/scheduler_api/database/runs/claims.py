@@ -41,6 +41,9 @@ WAIT_FOR_TURN = Statement(
            set_config('lock_timeout', '250ms', true)
     """
 )
+TAKE_ALL_TURNS = Statement(
+    "SELECT pg_advisory_xact_lock(:key, turn) FROM generate_series(0, CAST(:last AS int)) AS turn"
+)
 #: A call in progress: a run that its target goes on with by itself is none, and takes no place.
 IS_CALL = "status = 'running' AND kind = 'http' AND acceptedat IS NULL"
 #: How many runs a job may have at once; NULL: any number.
@@ -62,9 +65,24 @@ class Bound(NamedTuple):
     until: datetime | None
 
 
-#: What bounds a claim. Thousands of runs may be under way: only those of whom it asks about are looked at.
+#: What bounds a claim. Thousands of runs may be under way: only those that it asks about are looked at. Which
+#: tags and project they have, no index tells: where that matters, all are looked at, once.
 BOUNDS = Statement(
     f"""
+    WITH shared AS MATERIALIZED (
+        SELECT scope, name FROM concurrencylimit
+        WHERE "limit" IS NOT NULL
+          AND (scope = 'tag' AND (CAST(:tags AS text[]) IS NULL OR name = ANY(CAST(:tags AS text[])))
+               OR scope = 'project'
+                  AND (CAST(:projects AS text[]) IS NULL OR name = ANY(CAST(:projects AS text[]))))
+    ), running AS MATERIALIZED (
+        SELECT job.tags, job.project, joblog.kind = 'http' AND acceptedat IS NULL AS calling
+        FROM joblog JOIN job ON job.jobid = joblog.jobid
+        WHERE (CAST(:tight AS bool) OR EXISTS (SELECT FROM shared)) AND {LIVE} AND status = 'running'
+    ), tagged AS MATERIALIZED (
+        -- Nearly all have the same few.
+        SELECT tags, count(*) AS runs, count(*) FILTER (WHERE calling) AS calls FROM running GROUP BY tags
+    )
     SELECT 'host' AS kind, name, CAST(0 AS bigint) AS jobid, CAST(0 AS bigint) AS runs, own.calls,
            CAST(NULL AS integer) AS "limit", CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
     FROM unnest(CAST(:hosts AS text[])) AS name CROSS JOIN LATERAL (
@@ -81,27 +99,16 @@ BOUNDS = Statement(
     UNION ALL
     SELECT 'limit of ' || scope, name, 0, 0, 0, "limit", rate, busyuntil FROM concurrencylimit
     UNION ALL
-    SELECT scope, name, 0, own.runs, 0, NULL, NULL, NULL
-    FROM concurrencylimit CROSS JOIN LATERAL (
-        SELECT count(*) AS runs FROM joblog JOIN job ON job.jobid = joblog.jobid
-        WHERE {LIVE} AND status = 'running' AND job.tags @> ARRAY[name]
-    ) AS own
-    WHERE scope = 'tag' AND "limit" IS NOT NULL
-      AND (CAST(:tags AS text[]) IS NULL OR name = ANY(CAST(:tags AS text[])))
+    SELECT 'tag', tag, 0, CAST(sum(runs) AS bigint), 0, NULL, NULL, NULL
+    FROM tagged CROSS JOIN unnest(tags) AS tag
+    WHERE tag IN (SELECT name FROM shared WHERE scope = 'tag') GROUP BY tag
     UNION ALL
-    SELECT scope, name, 0, own.runs, 0, NULL, NULL, NULL
-    FROM concurrencylimit CROSS JOIN LATERAL (
-        SELECT count(*) AS runs FROM joblog JOIN job ON job.jobid = joblog.jobid
-        WHERE {LIVE} AND status = 'running' AND job.project = name
-    ) AS own
-    WHERE scope = 'project' AND "limit" IS NOT NULL
-      AND (CAST(:projects AS text[]) IS NULL OR name = ANY(CAST(:projects AS text[])))
+    SELECT 'project', project, 0, runs, 0, NULL, NULL, NULL
+    FROM (SELECT project, count(*) AS runs FROM running GROUP BY project) AS own
+    WHERE project IN (SELECT name FROM shared WHERE scope = 'project')
     UNION ALL
     SELECT 'busy tag', tag, 0, 0, CAST(sum(calls) AS bigint), NULL, NULL, NULL
-    FROM (
-        SELECT tags, count(*) AS calls FROM joblog JOIN job ON job.jobid = joblog.jobid
-        WHERE CAST(:tight AS bool) AND {LIVE} AND {IS_CALL.replace("kind", "joblog.kind")} GROUP BY tags
-    ) AS tagged CROSS JOIN unnest(tags) AS tag GROUP BY tag
+    FROM tagged CROSS JOIN unnest(tags) AS tag WHERE CAST(:tight AS bool) GROUP BY tag HAVING sum(calls) > 0
     UNION ALL
     SELECT 'down', host, 0, failures, 0, NULL, NULL, openuntil FROM hostfailure
     """,
@@ -228,6 +235,8 @@ START = Statement(
         UPDATE job SET {TO_JOB.format(row="started")} FROM started
         WHERE job.jobid = started.jobid AND carried AND following IS NULL
           AND job.jobid NOT IN (SELECT jobid FROM added)
+          -- Where nothing is compared in loops, all jobs would be read for these.
+          AND job.jobid = ANY(ARRAY(SELECT jobid FROM started WHERE carried AND following IS NULL))
     ), written AS (
         INSERT INTO logattempt (logid, jobid, attempt, startedat, replica)
         SELECT logid, jobid, attempt, :now, :replica FROM started
@@ -240,7 +249,7 @@ START = Statement(
            ARRAY(SELECT ciphertext FROM jobsecret WHERE jobid = job.jobid ORDER BY secretid DESC) AS secrets,
            CASE WHEN cardinality(job.secretnames) > 0 THEN {NAMED} END AS named,
            next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
-    FROM started JOIN job ON job.jobid = started.jobid
+    FROM started CROSS JOIN LATERAL (SELECT * FROM job WHERE job.jobid = started.jobid OFFSET 0) AS job
     """,
     Started,
 )
@@ -296,6 +305,11 @@ async def take_turns(session: Session, hosts: Sequence[str]) -> set[str]:
         mine = {turns[hosts[0]]}
         await session.all(WAIT_FOR_TURN, key=CLAIM_KEY, turn=turns[hosts[0]])
     return {host for host, turn in turns.items() if turn in mine}
+
+
+async def take_all_turns(session: Session) -> None:
+    """Let no claim count anything until this transaction ends, and wait for those that have."""
+    await session.all(TAKE_ALL_TURNS, key=CLAIM_KEY, last=TURNS - 1)
 
 
 async def bounds(

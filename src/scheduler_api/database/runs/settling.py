@@ -117,7 +117,9 @@ TRIED_AGAIN = Statement(
             attempt = attempt + 1,
             -- What was handed back was never made: it counts as no attempt, and begins no time to retry for.
             spent = spent + CAST(released AS int),
-            startedat = CASE WHEN released AND attempt = spent + 1 THEN NULL ELSE startedat END
+            startedat = CASE WHEN released AND attempt = spent + 1 THEN NULL ELSE startedat END,
+            -- The next attempt goes to where the target is now, and counts there.
+            host = coalesce((SELECT job.host FROM job WHERE job.jobid = joblog.jobid), host)
         FROM unnest(CAST(:logids AS bigint[]), CAST(:retries AS timestamptz[]), CAST(:releases AS bool[]))
              AS result (id, retry, released)
         WHERE {LIVE} AND logid = id AND status IN ('pending', 'running')

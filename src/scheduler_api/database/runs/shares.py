@@ -27,7 +27,7 @@ ASKING = Statement(
         FROM walk WHERE walk.host IS NOT NULL AND step < :steps
     )
     SELECT found.host, oldest.nextrun, (SELECT count(*) FROM head) < :window AS whole,
-           (SELECT host FROM walk WHERE step = :steps) AS walked, coalesce(repeated, '{{}}') AS repeated
+           (SELECT host FROM walk WHERE step = :steps) AS walked, oldest.jobid || repeated AS jobids
     FROM (
         SELECT host, array_agg(jobid) FILTER (WHERE calls > 1) AS repeated
         FROM (SELECT host, jobid, count(*) AS calls FROM head GROUP BY host, jobid) AS jobs GROUP BY host
@@ -35,7 +35,7 @@ ASKING = Statement(
         SELECT host, NULL FROM walk WHERE host IS NOT NULL AND host NOT IN (SELECT host FROM head)
     ) AS found
     CROSS JOIN LATERAL (
-        SELECT nextrun, logid FROM joblog
+        SELECT nextrun, logid, jobid FROM joblog
         WHERE {LIVE} AND status = 'pending' AND kind = 'http' AND joblog.host = found.host
           AND nextrun <= :due AND nextrun >= :floor
         ORDER BY nextrun, logid LIMIT 1
@@ -84,8 +84,8 @@ class Askers(NamedTuple):
     """Whether these are all."""
     walked: str
     """The host behind which to look for further ones; empty: from the first."""
-    repeated: Sequence[int]
-    """Jobs that have several of the oldest calls."""
+    jobids: Sequence[int]
+    """Jobs that have several of the oldest calls, or the oldest one to a host: they may hide others."""
 
 
 async def asking(
@@ -98,8 +98,8 @@ async def asking(
     rows = await session.all(ASKING, due=due, window=window, steps=steps, after=after, floor=floor)
     whole, walked = (rows[0]["whole"], rows[0]["walked"]) if rows else (True, None)
     hosts = {row["host"]: row["nextrun"] for row in rows}
-    repeated = [jobid for row in rows for jobid in row["repeated"]]
-    return Askers(hosts, whole or (walked is None and not after), walked or "", repeated)
+    jobids = {jobid for row in rows for jobid in row["jobids"]}
+    return Askers(hosts, whole or (walked is None and not after), walked or "", sorted(jobids))
 
 
 async def lock_limits(session: Session, limits: Sequence[Named]) -> list[Named]:

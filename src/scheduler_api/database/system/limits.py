@@ -38,6 +38,7 @@ LIMITS = Statement(
     StoredLimit,
 )
 # Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
+IS_THERE = Statement("SELECT scope FROM concurrencylimit WHERE scope = :scope AND name = :name")
 SET_LIMIT = Statement(
     """
     INSERT INTO concurrencylimit (scope, name, "limit", rate) VALUES (:scope, :name, :limit, :rate)
@@ -91,6 +92,11 @@ LIMITING = Statement(
 async def listing(session: Session) -> list[StoredLimit]:
     """All limits, in order."""
     return await session.all(LIMITS)
+
+
+async def is_there(session: Session, scope: str, name: str) -> bool:
+    """Whether there is such a limit."""
+    return await session.one_or_none(IS_THERE, scope=scope, name=name) is not None
 
 
 async def put(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import uuid4
 
 from pydantic_core import to_json
@@ -14,12 +15,13 @@ from scheduler_api.database.runs import claims, shares
 from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.runs.due import DueLog, JobRules, rules_of
 from scheduler_api.database.runs.passes import BEGINNING
+from scheduler_api.database.runs.shares import Named
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoTarget, JobNotFound
 from scheduler_api.services.runs import breakers, starting
-from scheduler_api.services.runs.concurrency import Bounds
+from scheduler_api.services.runs.concurrency import Admitted, Bounds
 from scheduler_api.services.runs.ends import seconds_to
-from scheduler_api.services.runs.shares import Reach, Room
+from scheduler_api.services.runs.shares import Passed, Reach, Room
 
 #: Where more calls are due than this, and than there are places, so many hosts are looked at in one claim.
 WINDOW, HOSTS_A_LOOK = 256, 1000
@@ -49,8 +51,8 @@ class Claim:
     after: str = ""
     oldest: datetime = BEGINNING
     """Nothing that was due before is left."""
-    held: frozenset[int] = frozenset()
-    """Jobs that somebody else holds: the next look leaves them to others, whose turn may have to come."""
+    passed: Passed = field(default_factory=Passed)
+    """What the next look passes over. It leaves what others hold to them: their turn may have to come."""
     nextdue: float | None = None
     """Seconds until the next call is due, or a rate lets one start; None: none is."""
     failing: frozenset[str] = frozenset()
@@ -77,7 +79,7 @@ async def claim(
     askers = await shares.asking(session, due, window, HOSTS_A_LOOK, room.after, room.floor)
     # A first count tells where to look; what starts is decided by a second one, under locks.
     tight = room.free[Reach.HOST] <= 0
-    looked = await claims.bounds(session, [*askers.hosts], askers.repeated, tight=tight)
+    looked = await claims.bounds(session, [*askers.hosts], askers.jobids, tight=tight)
     seen = Bounds(looked, now, terms.hostmost, breakers.HOST_BREAKS, room)
     wanted = seen.shares(askers.hosts)
     mine = await claims.take_turns(session, [host for host in askers.hosts if host in wanted])
@@ -87,16 +89,14 @@ async def claim(
     held = frozenset(log.jobid for log in logs if log.jobid not in rules)
     deleted = [log for log in logs if log.jobid in rules and rules[log.jobid].deleted]
     free = [log for log in logs if log.jobid in rules and not rules[log.jobid].deleted]
-    bounds, is_shared_out = await _count(session, now, terms, room, seen, free, rules)
+    bounds, others = await _count(session, now, terms, room, seen, free, rules)
     taken = bounds.admit(free, rules)
     chosen = [*deleted, *(one.log for one in taken)]
     begun = await starting.begin(session, now, terms, chosen, rules, singly=singly)
     started = [one for one in taken if one.log.logid in begun.started]
     await shares.use_rates(session, bounds.used_rates([one.log for one in started], rules))
-    is_cut = not askers.whole or _fills_a_share(logs, counts)
-    # What is behind the runs of held jobs was not seen.
-    is_unseen = is_cut and (0 < len(taken) < room.free[Reach.LENT] or bool(held))
-    more = is_unseen or bool(begun.refused or begun.left)
+    look = _Look(room, askers.whole, seen.is_shared_out, counts, logs, held, others, taken)
+    more = look.hides_some or bool(begun.refused or begun.left)
     rest = None if more else await claims.rest(session, now, due, room.floor)
     return Claim(
         [begun.started[one.log.logid] for one in started],
@@ -104,12 +104,12 @@ async def claim(
         skipped=begun.refused,
         more=more,
         bounded=rest is not None and rest.is_left,
-        contended=len(counts) < len(wanted) or is_shared_out,
+        contended=len(counts) < len(wanted) or bool(others or room.passed.limits),
         crowded=seen.crowded or bounds.crowded,
         whole=askers.whole,
         after=askers.walked,
         oldest=min(askers.hosts.values(), default=due),
-        held=held,
+        passed=look.passed(more=more),
         nextdue=None if rest is None else _until_next(now, rest.next, bounds.next_paced),
         failing=bounds.failing,
     )
@@ -123,13 +123,13 @@ async def _count(
     seen: Bounds,
     logs: Sequence[DueLog],
     rules: Mapping[int, JobRules],
-) -> tuple[Bounds, bool]:
+) -> tuple[Bounds, frozenset[Named]]:
     """What bounds these calls, whose hosts and jobs nobody else counts now.
 
-    And whether another claim has limits in hand that they share with others.
+    And the limits which they share with others, and which another claim has in hand.
     """
     if not logs:
-        return seen, False
+        return seen, frozenset()
     shared = sorted(seen.shared_by(logs, rules))
     locked = await shares.lock_limits(session, shared)
     found = await claims.bounds(
@@ -142,12 +142,51 @@ async def _count(
     )
     bounds = Bounds(found, now, terms.hostmost, breakers.HOST_BREAKS, room)
     bounds.keep(locked)
-    return bounds, len(locked) < len(shared)
+    return bounds, frozenset(shared) - {*locked}
 
 
-def _fills_a_share(logs: Sequence[DueLog], counts: Mapping[str, int]) -> bool:
-    looked = Counter(log.host for log in logs)
-    return any(looked[host] >= count for host, count in counts.items())
+class _Look(NamedTuple):
+    """What one look at due calls has seen."""
+
+    room: Room
+    whole: bool
+    is_shared_out: bool
+    counts: Mapping[str, int]
+    """How many calls to each host were looked at, at most."""
+    logs: Sequence[DueLog]
+    held: frozenset[int]
+    others: frozenset[Named]
+    """Limits that another claim has in hand."""
+    taken: Sequence[Admitted]
+
+    @property
+    def hides_some(self) -> bool:
+        """Whether calls that may start were not seen: the next look finds them.
+
+        They may be behind others to their host, and behind those of held jobs or limits they are; or at hosts
+        that had no share, as places were shared out to some of which fewer start.
+        """
+        looked = Counter(log.host for log in self.logs)
+        is_cut = not self.whole or any(looked[host] >= count for host, count in self.counts.items())
+        if is_cut and (0 < len(self.taken) < self.room.free[Reach.LENT] or self.held or self.others):
+            return True
+        is_over = len(self.taken) >= self.room.limit
+        return self.is_shared_out and not is_over and bool(self.taken or self._barren)
+
+    def passed(self, *, more: bool) -> Passed:
+        """What the next look passes over; with `more`, it goes on with this one."""
+        if not more:
+            return Passed(self.held)
+        jobids, hosts, limits = self.room.passed
+        return Passed(jobids | self.held, hosts | self._barren, limits | self.others)
+
+    @property
+    def _barren(self) -> set[str]:
+        """The hosts at which nothing can start; where something was held, others may be behind it."""
+        began = {one.log.host for one in self.taken}
+        if self.held or self.others:
+            began = {log.host for log in self.logs}
+        return {host for host in self.counts if host not in began}
 
 
 def _until_next(now: datetime, due: datetime | None, paced: datetime | None) -> float | None:

@@ -7,11 +7,9 @@ from typing import NamedTuple
 
 from scheduler_api.database.runs.claims import UNLIMITED, Bound, Closed
 from scheduler_api.database.runs.due import DueLog, JobRules
+from scheduler_api.database.runs.shares import Named
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out
 from scheduler_api.targets.rates import Rate
-
-#: A limit as the table names it: scope and name.
-Named = tuple[str, str]
 
 
 class Admitted(NamedTuple):
@@ -24,6 +22,11 @@ class Admitted(NamedTuple):
 
 class Bounds:
     """What is free, counted down as calls are admitted."""
+
+    crowded: bool
+    """Whether due calls were left for lack of a place that they may have."""
+    is_shared_out: bool
+    """Whether places were shared out before all hosts that may have some had any."""
 
     def __init__(self, rows: Iterable[Bound], now: datetime, hostmost: int, breaks: int, room: Room) -> None:
         self._now, self._hostmost, self._breaks, self._room = now, hostmost, breaks, room
@@ -40,8 +43,7 @@ class Bounds:
         self._failing: set[str] = set()
         # What was admitted, of all and by rate.
         self._started, self._paced = 0, Counter[Named]()
-        self.crowded = False
-        """Whether due calls were left for lack of a place that they may have."""
+        self.crowded = self.is_shared_out = False
         for row in rows:
             kind, name, jobid, runs, calls, limit, rate, until = row
             if kind == "job":
@@ -89,25 +91,28 @@ class Bounds:
         asking = []
         for host, since in hosts.items():
             limit = self._host_room(host)
-            if limit <= 0:
+            if limit <= 0 or host in self._room.passed.hosts or ("host", host) in self._room.passed.limits:
                 continue
             # What busy jobs have due is not looked at, either.
             if not self._admits(Reach.LENT):
                 self.crowded = True
             if self._admits(Reach.NEWCOMER if self._is_idle(host) else Reach.JOB):
                 asking.append(Asking(host, since, self._host_calls[host], limit))
-        return share_out(asking, self._room.limit * min(2, len(asking)))
+        shares = share_out(asking, self._room.limit * min(2, len(asking)))
+        self.is_shared_out = len(shares) < len(asking)
+        return shares
 
     @property
     def closed(self) -> Closed:
         """That of which nothing can start: it is full or held, or has no place left."""
-        full = [one for one in {*self._limits, *self._rates} if self._left(*one) <= 0]
+        full = {one for one in {*self._limits, *self._rates} if self._left(*one) <= 0}
+        full |= self._room.passed.limits
         tags, projects = ([name for scope, name in full if scope == one] for one in ("tag", "project"))
         if not self._admits(Reach.HOST):
             tags += [tag for tag, calls in self._tag_calls.items() if calls]
         idle = not self._admits(Reach.LENT)
         busy = [jobid for jobid, calls in self._job_calls.items() if idle and calls]
-        return Closed([*{*self._room.held, *self._full_jobs, *busy}], tags, projects, idle)
+        return Closed([*{*self._room.passed.jobids, *self._full_jobs, *busy}], tags, projects, idle)
 
     @property
     def next_paced(self) -> datetime | None:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from scheduler_api.database.runs.passes import BEGINNING
+from scheduler_api.database.runs.shares import Named
 
 
 class Reach(IntEnum):
@@ -42,6 +43,17 @@ def thresholds(places: int) -> PerReach:
     return host - 2 * twentieth, host - twentieth, host, places
 
 
+class Passed(NamedTuple):
+    """What a look passes over: those right before it found that nothing of it can start just now."""
+
+    jobids: frozenset[int] = frozenset()
+    """Jobs that somebody else holds."""
+    hosts: frozenset[str] = frozenset()
+    """Hosts, as what is due there is held back by jobs, tags, projects or places."""
+    limits: frozenset[Named] = frozenset()
+    """Limits that another claim counts, or somebody changes."""
+
+
 class Room(NamedTuple):
     """What a replica has room for, and where it looks for it."""
 
@@ -51,8 +63,8 @@ class Room(NamedTuple):
     """The host behind which the look through the hosts goes on, where there are too many for one look."""
     floor: datetime = BEGINNING
     """From when on it looks."""
-    held: frozenset[int] = frozenset()
-    """Jobs that it leaves alone: the look before found that somebody else holds them."""
+    passed: Passed = Passed()
+    """What it leaves alone."""
     ahead: int = 0
     """How many of them would wait for a place at first."""
 

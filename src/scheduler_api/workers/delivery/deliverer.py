@@ -19,7 +19,7 @@ from scheduler_api.errors import OutOfDescriptors
 from scheduler_api.services.runs import claims
 from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended
-from scheduler_api.services.runs.shares import Reach, Room
+from scheduler_api.services.runs.shares import Passed, Reach, Room
 from scheduler_api.workers.delivery import ends
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
@@ -91,7 +91,7 @@ class Deliverer:
         # behind which host it stopped to look; and jobs that somebody else held.
         self._is_full = self._is_bounded = False
         self._walked = ""
-        self._held = frozenset[int]()
+        self._passed = Passed()
         self._crowded: float | None = None
         self._floor = Floor()
         self._ceased = 0.0
@@ -260,9 +260,9 @@ class Deliverer:
             began = monotonic()
             # Who asks for all that is due gets it.
             floor, version = self._floor.at if due is None else BEGINNING, self._floor.version
-            where = room._replace(after=self._walked, floor=floor, held=self._held)
+            where = room._replace(after=self._walked, floor=floor, passed=self._passed)
             claim = await self._claim_once(where, due)
-            self._walked, self._held = claim.after, claim.held
+            self._walked, self._passed = claim.after, claim.passed
             self._floor.saw(claim.oldest, version)
             self._crowded = (self._crowded or began) if claim.crowded else None
             self._settler.failing = claim.failing

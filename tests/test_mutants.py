@@ -14,3 +14,5 @@ MUTANTS = runpy.run_path(str(ROOT / "scripts/mutants.py"))["MUTANTS"]
 def test_a_bug_can_be_planted(mutant: Any) -> None:
     text = (ROOT / mutant.file).read_text()
     assert {old: text.count(old) for old in mutant.replaced} == dict.fromkeys(mutant.replaced, 1)
+    file, _, test = mutant.caught_by.partition("::")
+    assert f"def {test}(" in (ROOT / file).read_text()

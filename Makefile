@@ -59,7 +59,7 @@ chaos: $(VENV)/.dev ## Harm replicas, database and network for 3 minutes; accoun
 trial: $(VENV)/.dev ## Build the image and try compose for real: kill, stop, restart under load (about 5 minutes)
 	scripts/compose_trial.sh
 
-mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each (about 30 minutes)
+mutants: $(VENV)/.dev ## Plant bugs on purpose and see that the tests catch each (about 7 minutes)
 	$(BIN)/python scripts/mutants.py
 
 explore: $(VENV)/.dev ## Let the stateful tests try 2,000 jobs each: a night's work (EXAMPLES=100: some minutes)

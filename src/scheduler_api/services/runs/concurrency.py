@@ -86,7 +86,8 @@ class Bounds:
     def shares(self, hosts: Mapping[str, datetime]) -> dict[str, int]:
         """How many due calls of each host to look at: of hosts that have any, since when by host.
 
-        Twice as many in all as there is room for, as some may not start for what else they are part of.
+        Twice as many in all as there is room for, as some may not start for what else they are part of; and
+        as many more as hosts were passed over for that, so that few looks are enough.
         """
         asking = []
         for host, since in hosts.items():
@@ -98,7 +99,8 @@ class Bounds:
                 self.crowded = True
             if self._admits(Reach.NEWCOMER if self._is_idle(host) else Reach.JOB):
                 asking.append(Asking(host, since, self._host_calls[host], limit))
-        shares = share_out(asking, self._room.limit * min(2, len(asking)))
+        places = self._room.limit * min(2, len(asking)) + len(self._room.passed.hosts)
+        shares = share_out(asking, places)
         self.is_shared_out = len(shares) < len(asking)
         return shares
 

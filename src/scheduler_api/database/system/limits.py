@@ -38,7 +38,7 @@ LIMITS = Statement(
     StoredLimit,
 )
 # Where a rate is changed, what it had used up counts on: the higher the new one, the shorter.
-IS_THERE = Statement("SELECT scope FROM concurrencylimit WHERE scope = :scope AND name = :name")
+IS_SET = Statement("SELECT scope FROM concurrencylimit WHERE scope = :scope AND name = :name")
 SET_LIMIT = Statement(
     """
     INSERT INTO concurrencylimit (scope, name, "limit", rate) VALUES (:scope, :name, :limit, :rate)
@@ -94,9 +94,9 @@ async def listing(session: Session) -> list[StoredLimit]:
     return await session.all(LIMITS)
 
 
-async def is_there(session: Session, scope: str, name: str) -> bool:
-    """Whether there is such a limit."""
-    return await session.one_or_none(IS_THERE, scope=scope, name=name) is not None
+async def is_set(session: Session, scope: str, name: str) -> bool:
+    """Whether there is a limit on that."""
+    return await session.one_or_none(IS_SET, scope=scope, name=name) is not None
 
 
 async def put(

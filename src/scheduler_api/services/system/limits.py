@@ -23,7 +23,7 @@ async def put(
     session: Session, now: datetime, actor: Actor, scope: LimitScope, name: str, order: LimitOrder
 ) -> Limit:
     """Set a limit; it holds from the next claim on, for all replicas together."""
-    if scope is not LimitScope.HOST and not await limits.is_there(session, scope, name):
+    if scope is not LimitScope.HOST and not await limits.is_set(session, scope, name):
         # Claims that have counted without it must be seen by those that count with it.
         await claims.take_all_turns(session)
     await limits.put(session, now, scope, name, limit=order.limit, rate=order.rate)

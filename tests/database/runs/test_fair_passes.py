@@ -121,7 +121,8 @@ async def test_ten_thousand_calls_under_way_are_not_read_for_one_that_is_due(
             (claims.REST, {"due": NOON, "now": NOON, "floor": BEGINNING}),
         ):
             plan = await plan_of(database, statement, mode, **values)
-            assert blocks_of(plan) <= 50, plan
+            # What the server has not counted, it may look at once.
+            assert blocks_of(plan) <= (50 if is_analyzed else 2000), plan
 
 
 @pytest.mark.parametrize("is_analyzed", [False, True])

@@ -963,8 +963,8 @@ async def test_a_batch_of_ends_takes_as_many_statements_as_one(
     database: Database, schedule: dict[str, Any], end: Callable[[Started], Ended]
 ) -> None:
     asked = await statements_to_settle(database, schedule, end)
-    # Beside those that have others planned for so many, and what follows planned as before.
-    assert 0 < len([sql for sql in asked if "plan_cache_mode" not in sql]) <= 8, asked
+    # Some of them have others planned for so many, and what follows as before.
+    assert 0 < len(asked) <= 10, asked
     assert await is_clean(database)
 
 

@@ -44,7 +44,7 @@ IS_READY = f"{WAITS} AND (holduntil IS NULL OR holduntil <= :now)"
 #: wait is never that long. A transaction that began a moment after this one may have written it.
 IS_OPEN = "(openfrom <= :now OR openfrom > CAST(:nevermore AS timestamptz) + interval '1 minute')"
 #: Whether no other replica sends to a channel: each is connected under its name for as long as it lives, so
-#: that one that was killed holds nothing up. Of clocks and transactions holds the same as above.
+#: that one that was killed holds nothing up. A lease of the future is judged as above.
 IS_FREE = """
     leaseuntil IS NULL OR leaseuntil <= :now OR leaseuntil > CAST(:until AS timestamptz) + interval '1 minute'
     OR leaseholder IS NOT NULL AND NOT EXISTS (

@@ -65,7 +65,7 @@ class Bound(NamedTuple):
     until: datetime | None
 
 
-#: What bounds a claim. Thousands of runs may be under way: only those that it asks about are looked at. Which
+#: What bounds a claim. Thousands of runs may be in progress: it looks at those only that it asks about. Which
 #: tags and project they have, no index tells: where that matters, all are looked at, once.
 BOUNDS = Statement(
     f"""

@@ -88,7 +88,7 @@ class Deliverer:
         # When that was measured, and how many calls had ended by then.
         self._measured = (monotonic(), 0)
         # What the last claim left behind: due calls without a place here, or without one by some limit;
-        # behind which host it stopped to look; and jobs that somebody else held.
+        # behind which host it stopped to look; and what the next look passes over.
         self._is_full = self._is_bounded = False
         self._walked = ""
         self._passed = Passed()

@@ -243,7 +243,8 @@ async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noti
         "errors": [one.error and one.error[:MAX_ERROR] for one in noticed],
     }
     times = {"remindat": now + REMIND_FIRST, "flapsince": now - FLAPPING_WITHIN, "day": now - REMIND_AGAIN}
-    await session.all(NOTICE, now=now, **times, **values)
+    async with planned_for(session, len(noticed), "jobissue"):
+        await session.all(NOTICE, now=now, **times, **values)
 
 
 async def end_open(

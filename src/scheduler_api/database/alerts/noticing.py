@@ -23,6 +23,9 @@ LONG_AGO = timedelta(days=7)
 #: Characters of an error that are kept.
 MAX_ERROR = 2000
 
+#: The job of each issue that is `told`, looked up by its id: whatever was counted when the plan was made, not
+#: all jobs are read for it.
+_ITS_JOB = "LATERAL (SELECT * FROM job WHERE job.jobid = told.jobid OFFSET 0) AS job"
 
 #: What an alert says of an issue, whose columns are `told`, and of its job.
 _FACTS = """
@@ -83,12 +86,12 @@ NOTICE = Statement(
         UPDATE job SET openissues = openissues + new.count FROM (
             SELECT jobid, count(*) AS count FROM told JOIN given USING (jobid, kind)
             WHERE told.times = more GROUP BY jobid
-        ) AS new WHERE job.jobid = new.jobid
+        ) AS new WHERE job.jobid = new.jobid AND job.jobid = ANY(ARRAY(SELECT jobid FROM told))
     )
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
     SELECT DISTINCT ON (told.issueid, rule.channelid)
            rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', :now, {_FACTS}, {HOLD}
-    FROM told JOIN given USING (jobid, kind) JOIN job ON job.jobid = told.jobid
+    FROM told JOIN given USING (jobid, kind) CROSS JOIN {_ITS_JOB}
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE {_BECOMES_ENOUGH}
       AND NOT (told.flapping AND EXISTS (
@@ -115,7 +118,8 @@ END = Statement(
     ), over AS (
         SELECT issueid, jobissue.kind <> 'failed' OR :ending <> 'recovered' OR successes + 1 >= recoverafter
                    AS is_over
-        FROM given JOIN jobissue USING (jobid) JOIN job USING (jobid)
+        FROM given JOIN jobissue USING (jobid)
+        CROSS JOIN LATERAL (SELECT recoverafter FROM job WHERE job.jobid = given.jobid OFFSET 0) AS job
         WHERE endedat IS NULL AND jobissue.kind = ANY(CAST(:kinds AS text[]))
           -- What made up for occurrences that were missed does not end that: the next one does.
           AND (jobissue.kind <> 'missed' OR began IS NULL OR seenat < began OR seenat > :now)
@@ -129,7 +133,7 @@ END = Statement(
         -- Whoever counts wrong must not keep others from a pause.
         UPDATE job SET openissues = greatest(openissues - over.count, 0) FROM (
             SELECT jobid, count(*) AS count FROM told GROUP BY jobid
-        ) AS over WHERE job.jobid = over.jobid
+        ) AS over WHERE job.jobid = over.jobid AND job.jobid = ANY(ARRAY(SELECT jobid FROM told))
     ), untold AS (
         -- What came and went while it was held back is told to nobody.
         UPDATE alert SET deadat = :now, error = 'It was over before the mute ended.' FROM told
@@ -137,7 +141,7 @@ END = Statement(
     )
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
     SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}, {HOLD}
-    FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
+    FROM told CROSS JOIN {_ITS_JOB} JOIN {_TOLD}
     LEFT JOIN alertrule AS rule USING (ruleid)
     WHERE coalesce(rule.recovers, true) AND NOT told.flapping
       AND NOT (opened.sentat IS NULL AND opened.deadat IS NULL AND coalesce(opened.holduntil > :now, false))
@@ -160,7 +164,7 @@ STEADY = Statement(
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, number, at, facts, holduntil)
     SELECT DISTINCT ON (told.issueid, rule.channelid)
            rule.channelid, rule.ruleid, told.issueid, told.jobid, 'opened', 1, :now, {_FACTS}, {HOLD}
-    FROM told JOIN job ON job.jobid = told.jobid
+    FROM told CROSS JOIN {_ITS_JOB}
     JOIN alertrule AS rule ON told.kind = ANY(rule.kinds) AND {COVERS}
     WHERE {IS_ENOUGH.format(until=":now")}
     ORDER BY told.issueid, rule.channelid, rule.ruleid
@@ -172,7 +176,7 @@ CALM = Statement(
     f"""
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
     SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'ended', :now, {_FACTS}, {HOLD}
-    FROM jobissue AS told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
+    FROM jobissue AS told CROSS JOIN {_ITS_JOB} JOIN {_TOLD}
     LEFT JOIN alertrule AS rule USING (ruleid)
     WHERE told.flapping AND told.endedat > :long AND told.endedat <= :calm AND coalesce(rule.recovers, true)
       AND opened.deadat IS NULL AND NOT EXISTS (
@@ -203,7 +207,7 @@ REMIND = Statement(
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, number, at, facts, holduntil)
     SELECT opened.channelid, opened.ruleid, told.issueid, told.jobid, 'reminder', told.reminders, :now,
            {_FACTS}, {HOLD}
-    FROM told JOIN job ON job.jobid = told.jobid JOIN {_TOLD}
+    FROM told CROSS JOIN {_ITS_JOB} JOIN {_TOLD}
     JOIN alertrule AS rule USING (ruleid) WHERE rule.reminds
     ON CONFLICT DO NOTHING
     """
@@ -243,8 +247,7 @@ async def open_or_extend(session: Session, now: datetime, noticed: Sequence[Noti
         "errors": [one.error and one.error[:MAX_ERROR] for one in noticed],
     }
     times = {"remindat": now + REMIND_FIRST, "flapsince": now - FLAPPING_WITHIN, "day": now - REMIND_AGAIN}
-    async with planned_for(session, len(noticed), "jobissue"):
-        await session.all(NOTICE, now=now, **times, **values)
+    await session.all(NOTICE, now=now, **times, **values)
 
 
 async def end_open(

@@ -79,6 +79,8 @@ _ENDED = f"""
     ), left_to_job AS (
         UPDATE job SET lastrun = ran, runs = count, {SET_AFTER}
         FROM ended WHERE job.jobid = ended.jobid AND carries AND goes_on IS NOT true
+          -- Where nothing is compared in loops, all jobs would be read for these.
+          AND job.jobid = ANY(ARRAY(SELECT jobid FROM ended WHERE carries AND goes_on IS NOT true))
     )
 """
 _CONFLICTS = "SELECT jobid FROM ended WHERE goes_on = false"

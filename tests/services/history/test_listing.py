@@ -7,6 +7,7 @@ import pytest
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import ordered
 from scheduler_api.services.history import listing
 from scheduler_api.services.jobs import reading
 from tests.factories import add_job, execute, scalar
@@ -91,6 +92,26 @@ async def test_what_is_in_progress_comes_before_and_what_is_to_come_is_left_out(
 async def test_a_run_by_a_clock_that_was_ahead_is_there(client: AsyncClient, database: Database) -> None:
     await fill(database, [-3600, 5])
     assert len(await all_of(client, "/logs?sort=ended&limit=1")) == 2
+
+
+@pytest.mark.parametrize("ago", [[-3600 * n for n in range(1, 10)], [-3600] * 9])
+async def test_very_many_runs_by_a_clock_that_was_ahead_are_found_at_once(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, ago: list[float]
+) -> None:
+    looks, original = 0, ordered.ended
+
+    async def look(*args: Any, **kwargs: Any) -> ordered.Found:
+        nonlocal looks
+        looks += 1
+        return await original(*args, **kwargs)
+
+    monkeypatch.setattr(ordered, "ended", look)
+    monkeypatch.setattr(listing, "DENSE", 3)
+    await fill(database, [*ago, 5, 600])
+    found = ended((await client.get("/logs?sort=ended&limit=9")).json())
+    assert found == sorted(found, reverse=True)
+    assert len(found) == 9
+    assert looks < 50
 
 
 async def test_a_search_that_takes_long_goes_on_from_where_it_came(

@@ -17,6 +17,12 @@ from scheduler_api.database.tables import LIVE
 _ENDED = "finishedat DESC, logid DESC"
 _SLOWEST = f"finishedat - startedat DESC NULLS LAST, {_ENDED}"
 _SOONEST = "nextrun, logid"
+#: Where runs are that have ended: in history, but for what was skipped ahead of its time. Each status has an
+#: index of the few live rows that have it, so that the others are not read.
+_PARTS = (
+    "day < 'infinity'",
+    f"{LIVE} AND (status = 'finished' OR status = 'failed' OR status = 'skipped')",
+)
 _SHOWN = "logid, day, jobid, scheduledfor, startedat, finishedat, host"
 
 
@@ -51,9 +57,9 @@ class Found(NamedTuple):
     """The days under which these are kept."""
     looked_at: int
     last: int | None
-    """The last run that was looked at; None: there was none."""
+    """Of runs to come, the last one that was looked at; None: there was none."""
     at: datetime | None
-    """When it ended, or is due."""
+    """When that is due; of runs that ended, when the newest that was looked at did."""
 
 
 async def ended(
@@ -101,17 +107,21 @@ def ended_statement(names: tuple[str, ...], slowest: bool = False) -> Statement[
     """The statement behind `ended`, by the names of its conditions."""
     among, wanted = _split(names)
     order = _SLOWEST if slowest else _ENDED
+    parts = " UNION ALL ".join(
+        f"""(SELECT {_SHOWN} FROM joblog
+             WHERE {part} AND finishedat >= :since_end AND finishedat <= :at
+               AND (finishedat, logid) < (:at, CAST(:logid AS bigint)){among}
+             LIMIT CAST(:among AS bigint))"""
+        for part in _PARTS
+    )
     return Statement(
         f"""
         WITH seen AS MATERIALIZED (
-            SELECT {_SHOWN} FROM joblog
-            WHERE finishedat >= :since_end AND finishedat <= :at
-              AND (finishedat, logid) < (:at, CAST(:logid AS bigint)){among}
-            LIMIT CAST(:among AS bigint)
+            SELECT * FROM ({parts}) AS parts LIMIT CAST(:among AS bigint)
         ), found AS (SELECT logid, day FROM seen WHERE {wanted} ORDER BY {order} LIMIT :limit)
         SELECT coalesce((SELECT array_agg(logid) FROM found), '{{}}'),
                coalesce((SELECT array_agg(day) FROM found), '{{}}'),
-               (SELECT count(*) FROM seen), CAST(NULL AS bigint), CAST(NULL AS timestamptz)
+               (SELECT count(*) FROM seen), CAST(NULL AS bigint), (SELECT max(finishedat) FROM seen)
         """,
         Found,
     )
@@ -145,10 +155,11 @@ def due_statement(names: tuple[str, ...]) -> Statement[Found]:
 @lru_cache(maxsize=64)
 def _count_ended(names: tuple[str, ...]) -> Statement[Any]:
     where = "".join(f" AND {CONDITIONS[name]}" for name in names)
+    parts = " UNION ALL ".join(f"(SELECT FROM joblog WHERE {part}{where} LIMIT :most)" for part in _PARTS)
     return Statement(
         f"""
         SELECT count(*) FROM (
-            (SELECT FROM joblog WHERE NOT ({LIVE}){where} LIMIT :most)
+            {parts}
             UNION ALL (SELECT FROM joblog WHERE {LIVE} AND status = 'running'{where} LIMIT :most)
         ) AS found
         """

@@ -1,5 +1,6 @@
 """Runs in the order in which they ended, by how long they took, or in which they are due."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -62,26 +63,68 @@ async def _started(session: Session, wanted: LogFilter, limit: int) -> list[Log]
     return await reading.list_logs(session, wanted._replace(status=LogStatus.RUNNING.value), limit)
 
 
+@dataclass
+class _Stretch:
+    """A stretch of time before a place, and what is known of the runs that ended before that."""
+
+    place: RunPlace
+    length: timedelta
+    tip: datetime = FLOOR
+    """One of them ended then."""
+    whole: datetime = FLOOR
+    """From then on all are looked at, however many there are."""
+
+    @classmethod
+    def first(cls, place: RunPlace, now: datetime) -> "_Stretch":
+        """What is later than now in any case."""
+        reach = place.at - now if place.at > now else (now - place.at) / WIDER
+        return cls(place, max(FIRST, reach))
+
+    @property
+    def since(self) -> datetime:
+        return self.place.at - min(self.length, self.place.at - FLOOR)
+
+    @property
+    def among(self) -> int | None:
+        return DENSE if self.length > SHORTEST and self.since != self.whole else None
+
+    def narrow(self, newest: datetime) -> None:
+        """Look at less: very many runs ended in it, and the newest of those that were looked at then."""
+        self.tip = newest
+        if newest == self.since:
+            self.whole = newest
+        elif self.place == NEWEST:
+            # How far a clock was ahead, only what ended by it tells.
+            self.length = self.place.at - newest
+        else:
+            self.length /= NARROWER
+
+    def go_back(self) -> None:
+        """Go on with what is before it: a longer one, but not beyond where runs are known to be."""
+        since = self.since
+        self.length = FIRST if self.place == NEWEST else self.length * WIDER
+        if FLOOR < self.tip < since:
+            self.length = min(self.length, since - self.tip)
+        self.place = RunPlace(since, 0)
+
+
 async def _ended(
     session: Session, now: datetime, wanted: LogFilter, place: RunPlace, limit: int, *, slowest: bool
 ) -> FoundLogs:
     """Goes back in time from stretch to stretch, longer ones where few runs ended."""
     give_up = monotonic() + reading.SEARCH_SECONDS
     rows, compared = list[LogRow](), 0
-    # Ever longer ones; the first reaches up to now.
-    length = max(FIRST, place.at - now if place.at > now else (now - place.at) / WIDER)
-    while place.at > FLOOR:
-        among = DENSE if length > SHORTEST else None
-        since = place.at - min(length, place.at - FLOOR)
+    stretch = _Stretch.first(place, now)
+    while stretch.place.at > FLOOR:
+        since, among = stretch.since, stretch.among
         most = limit + 1 if slowest else limit + 1 - len(rows)
-        found = await ordered.ended(session, wanted, since, place, among, most, slowest=slowest)
-        if found.looked_at == among:
-            length /= NARROWER
+        found = await ordered.ended(session, wanted, since, stretch.place, among, most, slowest=slowest)
+        if found.looked_at == among and found.at is not None:
+            stretch.narrow(found.at)
             continue
         rows += await _rows(session, found)
         compared += found.looked_at
-        length = FIRST if place.at > now else length * WIDER
-        place = RunPlace(since, 0)
+        stretch.go_back()
         if rows[limit:] and not slowest:
             last = RunPlace(_end(rows[limit - 1]), rows[limit - 1].logid) if limit else _before(rows[0])
             return FoundLogs(await reading.logs_of(rows[:limit]), last)
@@ -90,6 +133,7 @@ async def _ended(
         # A look where there is little costs next to nothing.
         if monotonic() > give_up + (0 if compared > FEW else reading.SEARCH_SECONDS * PATIENT):
             break
+    place = stretch.place
     is_whole = place.at <= FLOOR
     if slowest:
         rows = sorted(rows, key=_took, reverse=True)[:limit]

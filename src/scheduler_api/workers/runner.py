@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: Passes side by side: while the database works for one, the other plans. More gain nothing.
-LANES = 2
+#: Passes side by side: while the database works for one or two, another plans. More gain next to nothing.
+LANES = 3
 #: A call of POST /jobs/run answers after this many seconds, so that no proxy loses patience first.
 CALL_SECONDS = 20.0
 #: Seconds of a call in which pauses end, and in which broken jobs are looked for; the next one goes on.

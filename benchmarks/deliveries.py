@@ -104,7 +104,7 @@ def _rows(in_flight: int, seen: Seen, sizes: Sizes, of: str = "") -> list[Row]:
         Row(f"{name}, bare client", seen.bare, "calls/s"),
         Row(f"{name}, service", seen.service, "deliveries/s"),
         Row(
-            f"{name}, service ÷ bare client", ratios(seen.service, seen.bare), "", sizes.judged(at_least(0.4))
+            f"{name}, service ÷ bare client", ratios(seen.service, seen.bare), "", sizes.judged(at_least(0.5))
         ),
     ]
     if seen.statements:

@@ -40,5 +40,5 @@ async def _compare(url: URL, count: int, sizes: Sizes) -> list[Row]:
     return [
         Row(f"{due}, bare SQL", bare, "runs/s"),
         Row(f"{due}, service", service, "runs/s"),
-        Row(f"{due}, service ÷ bare SQL", ratios(service, bare), "", sizes.judged(at_least(0.8))),
+        Row(f"{due}, service ÷ bare SQL", ratios(service, bare), "", sizes.judged(at_least(0.9))),
     ]

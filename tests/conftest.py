@@ -52,7 +52,12 @@ class EmbeddedRun:
         self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-")
         Path(self._folder.name).chmod(0o755)
         # A test runs most of its statements once or twice: each is planned once, for whatever values.
-        settings = {"fsync": "off", "max_connections": "300", "plan_cache_mode": "force_generic_plan"}
+        settings = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "max_connections": "300",
+            "plan_cache_mode": "force_generic_plan",
+        }
         programs = os.environ.get(PROGRAMS)
         self._server = EmbeddedServer(
             Path(self._folder.name) / "data",

@@ -61,7 +61,7 @@ def _work() -> float:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Watch the loops of this thread. What the tests keep in memory is spared the collector meanwhile.
+    """Watch the loops of this thread. What the tests keep in memory is spared the collector from now on.
 
     So is the thread a tracer, as of coverage, which makes it several times slower.
     """
@@ -82,5 +82,4 @@ def watching() -> Iterator[Watch]:
         yield watch
     finally:
         asyncio.Handle._run = original  # type: ignore[method-assign]
-        gc.unfreeze()
         sys.settrace(tracer)

@@ -1,11 +1,14 @@
 """What a target echoes of a request is not kept."""
 
 import base64
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduler_api.targets.headers import is_secret
-from scheduler_api.targets.scrubbing import SCRUBBED, scrubbed, secrets_in
+from scheduler_api.targets.scrubbing import SCRUBBED, SHORTEST, SPELLINGS, scrubbed, secrets_in
 
 BASIC = base64.b64encode(b"user:pass:word").decode()
 
@@ -32,6 +35,18 @@ BASIC = base64.b64encode(b"user:pass:word").decode()
 )
 def test_what_let_it_in_is_taken_out(headers: dict[str, str], echo: str, kept: str) -> None:
     assert scrubbed(echo, secrets_in(headers)) == kept
+
+
+#: But for what stands around them below, and what no encoding has.
+SECRETS = st.text(st.characters(exclude_characters="|", exclude_categories=["Cs"]), min_size=SHORTEST)
+
+
+@given(secret=SECRETS, spell=st.sampled_from(SPELLINGS), is_cut=st.booleans())
+def test_neither_stays_one_that_is_spelled_otherwise(
+    secret: str, spell: Callable[[str], str], is_cut: bool
+) -> None:
+    text = scrubbed(f"got |{spell(secret)}|", secrets_in({}, [secret]), is_cut=is_cut)
+    assert text == f"got |{SCRUBBED}|"
 
 
 def test_neither_stays_the_beginning_of_one_that_was_cut() -> None:

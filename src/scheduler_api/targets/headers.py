@@ -1,6 +1,7 @@
 """Which headers a target may bring along."""
 
 import re
+from functools import lru_cache
 
 from scheduler_api.targets import templates
 
@@ -49,6 +50,7 @@ _SECRET = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
     """Whether the value of such a header is likely to let whoever reads it in."""
     return _SECRET.search(name) is not None

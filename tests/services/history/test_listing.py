@@ -94,8 +94,16 @@ async def test_a_run_by_a_clock_that_was_ahead_is_there(client: AsyncClient, dat
     assert len(await all_of(client, "/logs?sort=ended&limit=1")) == 2
 
 
-@pytest.mark.parametrize("ago", [[-3600 * n for n in range(1, 10)], [-3600] * 9])
-async def test_very_many_runs_by_a_clock_that_was_ahead_are_found_at_once(
+@pytest.mark.parametrize(
+    "ago",
+    [
+        # By a clock that was ahead, one by one and all at once; and a burst after which nothing came.
+        [-3600 * n for n in range(1, 10)],
+        [-3600] * 9,
+        [3000 + n / 100 for n in range(60)],
+    ],
+)
+async def test_very_many_runs_are_found_in_a_few_looks_wherever_they_are(
     client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, ago: list[float]
 ) -> None:
     looks, original = 0, ordered.ended
@@ -112,6 +120,14 @@ async def test_very_many_runs_by_a_clock_that_was_ahead_are_found_at_once(
     assert found == sorted(found, reverse=True)
     assert len(found) == 9
     assert looks < 50
+
+
+async def test_what_was_skipped_ahead_of_its_time_is_there(client: AsyncClient, database: Database) -> None:
+    await add_job(database, interval=60, due=datetime.now(UTC) + timedelta(hours=1))
+    assert (await client.post("/jobs/1/skip")).status_code == 200
+    response = await client.get("/logs?sort=ended&limit=1")
+    assert [run["status"] for run in response.json()] == ["skipped"]
+    assert response.headers["total-count"] == "1"
 
 
 async def test_a_search_that_takes_long_goes_on_from_where_it_came(

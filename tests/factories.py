@@ -34,6 +34,8 @@ TABLES = (
 LARGE = 4 * 2**20
 #: To delete is far faster than to truncate, which makes new files for every table and index.
 EMPTY = (
+    # Logs before jobs, as everywhere: a service may be at work.
+    "LOCK TABLE joblog",
     f"DO $$ BEGIN IF (SELECT sum(pg_relation_size(oid)) > {LARGE} FROM pg_class WHERE relkind = 'r' AND"
     f" relnamespace = 'public'::regnamespace) THEN TRUNCATE {', '.join(TABLES)} CASCADE; END IF; END $$",
     *(f"DELETE FROM {table}" for table in TABLES),
@@ -74,15 +76,17 @@ async def empty(database: Database) -> None:
 
 
 async def end_others(database: Database, kept: Sequence[int]) -> None:
-    """End the connections to the database that do not serve all tests, nor are `kept`, by their processes.
+    """End what others still do in the database, but for connections that serve all tests, or are `kept`.
 
     What a test left behind, such as the last statement of a process that it killed, must not hold rows of
     the next one. Who has left the list of sessions holds no lock; how soon its process goes is the machine's
-    business.
+    business. An idle session leaves by itself as soon as its process has ended, which is up to its test: a
+    process that goes on would connect again, and meddle with other tests.
     """
     query = text(
-        "SELECT pid, state, wait_event_type, wait_event, query, pg_terminate_backend(pid)"
-        f" FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        "SELECT pid, application_name, state, wait_event_type, wait_event, query,"
+        " CASE WHEN state <> 'idle' THEN pg_terminate_backend(pid) END"
+        " FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         f" AND pid <> pg_backend_pid() AND application_name <> '{KEPT}'"
         " AND NOT (pid = ANY(:kept) AND state = 'idle')"
     )

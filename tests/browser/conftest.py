@@ -12,13 +12,12 @@ from typing import Any, Literal, Protocol
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
-from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from tests.browser import chromium
-from tests.factories import EMPTY
+from tests.factories import empty
 from tests.processes.service import PATIENCE, Service
 from tests.servers import Server
 
@@ -112,10 +111,7 @@ async def running_site(site_database: URL) -> AsyncIterator[Site]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def site(running_site: Site) -> Site:
     """The service, with its ticker, on empty tables."""
-    async with running_site.database.transactional.begin() as connection:
-        # Logs before jobs, as everywhere: the ticker may be at work.
-        for statement in ("LOCK TABLE joblog", *EMPTY):
-            await connection.execute(text(statement))
+    await empty(running_site.database)
     return running_site
 
 

@@ -1,5 +1,6 @@
 """The service keeps to its OpenAPI document, whatever a generator of requests comes up with."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from schemathesis.config import SchemathesisConfig
 from sqlalchemy.engine import URL
 
 from scheduler_api.app import create_app
+from scheduler_api.database.connections import PoolOptions
+from scheduler_api.database.engine import Database
 from scheduler_api.settings import Settings
+from tests.factories import empty
 from tests.processes.service import SERVING
-from tests.servers import dsn
+from tests.servers import Server, dsn
 
 # A start in the past, 30 February and an interval without repeat fit the schema; the service refuses them
 # all the same.
@@ -73,10 +77,17 @@ schema = schemathesis.openapi.from_dict(create_app(Settings(ticker=False)).opena
 
 
 @pytest.fixture(scope="session")
-def address(worker_database: URL) -> Iterator[str]:
+def own_database(server: Server) -> Iterator[URL]:
+    """The service outlives each test: on the database of other tests it would meddle with them."""
+    with server.migrated_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def address(own_database: URL) -> Iterator[str]:
     """A real process, as requests arrive as bytes there and not as objects; one for all tests of a worker."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
-    own = {"SCHEDULER_DATABASE_URL": dsn(worker_database), "SCHEDULER_TICKER": "off"}
+    own = {"SCHEDULER_DATABASE_URL": dsn(own_database), "SCHEDULER_TICKER": "off"}
     command = [sys.executable, "-m", "scheduler_api", "serve", "--port", "0"]
     with subprocess.Popen(command, env=kept | own, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
@@ -91,8 +102,20 @@ def address(worker_database: URL) -> Iterator[str]:
         reading.join()
 
 
+@pytest.fixture
+def empty_database(own_database: URL, address: str) -> None:
+    """No operation meets what others have left."""
+    asyncio.run(emptied(own_database))
+
+
+async def emptied(url: URL) -> None:
+    database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
+    await empty(database)
+    await database.close()
+
+
 # A stream of events has no end to wait for.
-@pytest.mark.usefixtures("database")
+@pytest.mark.usefixtures("empty_database")
 @schema.exclude(path="/events").parametrize()
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_to_the_document(address: str, case: schemathesis.Case[Any]) -> None:

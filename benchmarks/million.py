@@ -132,6 +132,8 @@ LISTS = [
             "?state=active", "?state=paused", "?state=failing", "?state=running", "?state=overdue",
             "?state=completed", "?state=deleted", "?laststatus=failed", "?laststatus=finished",
             "?laststatus=running", "?laststatus=pending", "?tag=region-17&state=failing",
+            "?search=zq", "?name=zq", "?search=*/7", "?search=0+13", "?state=paused&sort=-lastrun",
+            "?tag=plan-1&laststatus=finished", "?search=e&laststatus=finished", "?tag=region-17&sort=lastrun",
             "?name=billing&sort=jobname", "?name=customer+4711&sort=nextrun", "?state=active&sort=nextrun",
             "?laststatus=failed&sort=jobname", "?tag=region-17&sort=jobname", "?tag=plan-1&sort=nextrun",
         )

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.connections import Connection
+from scheduler_api.database.statements import DRIVER, Session, Statement, command
 
 #: From so many rows on, a plan of their own is worth its time. A plan for whatever values is kept until
 #: statistics change: one from when there were hardly any rows compares all of a table with each of those that
@@ -39,3 +40,21 @@ async def planned_for(session: Session, count: int, table: str) -> AsyncIterator
     if before is not None:
         mode, loops, cost = before["mode"], before["loops"], before["cost"]
         await session.one(PLANNED_AS_BEFORE, mode=mode, loops=loops, cost=cost)
+
+
+#: Requests go without looks at whole tables (`REQUESTS_SETTINGS`): the planner would rather take all rows by
+#: an index. It also expects that far more of them fit than will, which would take long to gather.
+WHOLE = "SET LOCAL enable_seqscan = on; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0"
+
+
+@contextlib.asynccontextmanager
+async def looking_at_all(session: Session) -> AsyncIterator[None]:
+    """Let statements look at all rows of a table, side by side, for the few that fit."""
+    driver: Connection = session.info[DRIVER]
+    begin, end = "BEGIN", "ROLLBACK"
+    if driver.is_in_transaction():
+        begin, end = "SAVEPOINT whole", "ROLLBACK TO SAVEPOINT whole; RELEASE SAVEPOINT whole"
+    await command(session, f"{begin}; {WHOLE}")
+    yield
+    # Nothing was changed but how to plan. After an error, the transaction or the connection is given up.
+    await command(session, end)

@@ -13,7 +13,7 @@ from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs import history
-from scheduler_api.database.statements import Session
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.errors import InvalidInput
 from scheduler_api.services.jobs import reading
 from tests.database.runs.test_lists import indexes_of
@@ -34,6 +34,8 @@ FILTERS = [
     JobFilter(state=Condition.PAUSED, search="missed"),
     JobFilter(state=Condition.ACTIVE, laststatus=LastStatus.FAILED),
 ]
+#: What the planner believes that it costs to gather a row from another process.
+COST = Statement("SELECT current_setting('parallel_tuple_cost')")
 #: A call that began so many minutes ago and took so many seconds.
 CALLED = """
     INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status, kind, host)
@@ -148,18 +150,80 @@ async def test_what_very_many_jobs_have_is_looked_for_without_the_index(
     assert {*(await jobs.read(lists.lookup, wanted)).filters} == {"name-common", "search-common"}
 
 
-async def test_many_jobs_of_one_tag_are_put_in_order_by_themselves(
-    jobs: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "wanted", [JobFilter(tag="a"), JobFilter(search="a"), JobFilter(state=Condition.ACTIVE, name="Twin")]
+)
+async def test_many_jobs_with_something_in_common_are_put_in_order_by_themselves(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, wanted: JobFilter
 ) -> None:
+    """All of them may be at the end of the order of all jobs; and of some orders there is no other way."""
+    expected = await jobs.read(reading.listing, wanted, JobSort.JOBNAME, None, 10)
     monkeypatch.setattr(reading, "MAX_COUNTED", 1)
     said = list[str]()
     for name in ("positions", "in_order"):
         monkeypatch.setattr(lists, name, noted(name, said))
-    for most in (100, 2):
+    for most in (100, 1):
         monkeypatch.setattr(reading, "MAX_SORTED", most)
-        found = await jobs.read(reading.listing, JobFilter(tag="a"), JobSort.JOBNAME, None, 10)
-        assert (len(found.jobs), found.matching) == (4, 2)
+        found = await jobs.read(reading.listing, wanted, JobSort.JOBNAME, None, 10)
+        assert (found.jobs, found.matching, found.known) == (expected.jobs, 2, ())
     assert said == ["in_order", "positions"]
+    with pytest.raises(InvalidInput, match="Too many jobs match"):
+        await jobs.read(reading.listing, wanted, JobSort.SCHEDULE, None, 10)
+    monkeypatch.setattr(reading, "MAX_SORTED", 100)
+    found = await jobs.read(reading.listing, wanted, JobSort.SCHEDULE, None, 10)
+    assert len(found.jobs) == len(expected.jobs)
+
+
+async def test_what_most_jobs_fit_is_taken_in_the_order_of_all(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_COUNTED", 0)
+    said = list[str]()
+    for name in ("positions", "in_order"):
+        monkeypatch.setattr(lists, name, noted(name, said))
+    for wanted in (
+        JobFilter(),
+        JobFilter(state=Condition.ACTIVE, projects=("default",)),
+        JobFilter(laststatus=LastStatus.FINISHED),
+    ):
+        await jobs.read(reading.listing, wanted, JobSort.JOBNAME, None, 10)
+    assert said == ["positions"] * 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "all_of_them"),
+    [
+        (JobFilter(state=Condition.COMPLETED), True),
+        (JobFilter(search="zq"), True),
+        (JobFilter(search="7"), True),
+        (JobFilter(search="*/7"), True),
+        (JobFilter(name="zq"), True),
+        (JobFilter(name="a longer text"), False),
+        (JobFilter(state=Condition.ACTIVE), False),
+        (JobFilter(tag="a"), False),
+        (JobFilter(), False),
+    ],
+)
+async def test_what_no_index_knows_is_looked_for_in_all_jobs_side_by_side(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, wanted: JobFilter, all_of_them: bool
+) -> None:
+    asked = await jobs.read(lists.lookup, wanted)
+    costs = list[str]()
+    values, value = Session.values, Session.value
+
+    async def seen_values(session: Session, statement: Any, **given: Any) -> list[Any]:
+        costs.append(await value(session, COST))
+        return await values(session, statement, **given)
+
+    async def seen_value(session: Session, statement: Any, **given: Any) -> Any:
+        costs.append(await value(session, COST))
+        return await value(session, statement, **given)
+
+    monkeypatch.setattr(Session, "values", seen_values)
+    monkeypatch.setattr(Session, "value", seen_value)
+    for ask in (lists.some, lists.count):
+        await jobs.read(ask, asked, 10)
+    assert costs == (["0", "0"] if all_of_them else ["0.1", "0.1"])
 
 
 def noted(name: str, said: list[str]) -> Any:

@@ -122,20 +122,22 @@ class Undone(Exception):
     """Ends a transaction by a rollback."""
 
 
-async def side_by_side(database: Database, first: Side, second: Side, *, undo: bool) -> list[BaseException]:
+async def side_by_side(
+    database: Database, first: Side, second: Side, *, undo: bool, now: datetime = NOW
+) -> list[BaseException]:
     """Let `second` begin after `first` has done its work, and before it ends."""
     worked = asyncio.Event()
     go_on = asyncio.Event()
 
     async def one(session: Session, _: datetime) -> None:
-        await first(session, NOW)
+        await first(session, now)
         worked.set()
         await go_on.wait()
         if undo:
             raise Undone
 
     async def other(session: Session, _: datetime) -> None:
-        await second(session, NOW)
+        await second(session, now)
 
     begun = asyncio.create_task(database.transact(one))
     waiting = asyncio.create_task(worked.wait())

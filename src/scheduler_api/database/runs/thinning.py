@@ -6,16 +6,19 @@ from typing import NamedTuple
 from scheduler_api.database.jobs.removal import Gone, with_attempts
 from scheduler_api.database.statements import Session, Statement
 
-# Written before any row goes: who reads rows first, and this afterwards, knows which may be missing.
+# Written before any row goes: who reads rows first, and this afterwards, knows which may be missing. A job
+# that somebody is removing is left alone.
 SET_HORIZONS = Statement(
     """
-    INSERT INTO jobthinned (jobid, since)
-    SELECT jobid, reached FROM (
-        SELECT jobid, least(coalesce(since, closedto), :end) AS reached
-        FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid)
+    WITH closed AS (
+        SELECT jobid, least(coalesce(jobopen.since, closedto), :end) AS reached
+        FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid) LEFT JOIN jobthinned USING (jobid)
         WHERE record = 'failures' AND removedat IS NULL
-    ) AS closed
-    WHERE reached > '-infinity'
+          AND least(coalesce(jobopen.since, closedto), :end) > coalesce(jobthinned.since, '-infinity')
+    ), kept AS (
+        SELECT jobid FROM job WHERE jobid IN (SELECT jobid FROM closed) FOR KEY SHARE SKIP LOCKED
+    )
+    INSERT INTO jobthinned (jobid, since) SELECT jobid, reached FROM closed JOIN kept USING (jobid)
     ON CONFLICT (jobid) DO UPDATE SET since = excluded.since WHERE jobthinned.since < excluded.since
     RETURNING jobid
     """

@@ -18,7 +18,7 @@ from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.database.runs import parts, tallies
 from scheduler_api.database.runs.tallies import Closing
 from scheduler_api.database.statements import Session, savepoint
-from scheduler_api.errors import JobNotFound, ServiceBusy
+from scheduler_api.errors import ServiceBusy
 from scheduler_api.schedule.days import Days, utc_day
 from scheduler_api.services.history import checks
 from scheduler_api.services.history.invariants import Findings
@@ -81,10 +81,9 @@ async def _close_or_leave(session: Session, jobid: int, turn: Closing) -> bool:
 
 async def _close(session: Session, jobid: int, closedto: date, closing: date) -> bool:
     """Close days of a job; whether it is closed as far as it is to be."""
-    try:
-        versions = await versions_of(session, jobid)
-    except JobNotFound:
+    if not await tallies.keep_job(session, jobid):
         return True
+    versions = await versions_of(session, jobid)
     known = await tallies.frontier(session, jobid)
     first = max(known.since, known.horizon)
     begins = max(first, (await parts.held(session)).firstday)

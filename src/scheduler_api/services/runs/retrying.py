@@ -10,7 +10,7 @@ from scheduler_api.contracts.runs.attempts import Attempt, Line, LogWithAttempts
 from scheduler_api.contracts.runs.logs import Log, LogCause
 from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
-from scheduler_api.database.runs import attempts, leases, lists, logs, pending
+from scheduler_api.database.runs import attempts, leases, lists, logs, pending, tallies
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
@@ -66,6 +66,8 @@ async def retry(session: Session, now: datetime, actor: Actor, logid: int) -> Lo
 
     Raises LogNotFound, NothingToRetry, JobIsDeleted, JobHasNoTarget.
     """
+    # A day that is being closed would count the run, and not hear that it was taken back.
+    await tallies.keep_turn(session)
     row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)

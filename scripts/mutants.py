@@ -88,8 +88,14 @@ MUTANTS = [
     Mutant(
         "runs that are not recorded go before their day is closed",
         "src/scheduler_api/database/runs/thinning.py",
-        {"least(coalesce(since, closedto), :end)": "least(openday, :end)"},
+        {"least(coalesce(jobopen.since, closedto), :end)": "least(openday, :end)"},
         "tests/services/runs/test_thinning.py::test_no_row_of_an_open_day_goes_where_history_begins_with_that_day",
+    ),
+    Mutant(
+        "a run is taken back while its day is being closed",
+        "src/scheduler_api/services/runs/retrying.py",
+        {"    await tallies.keep_turn(session)\n": ""},
+        "tests/services/test_border.py::test_nothing_is_lost_or_doubled_where_history_begins_and_ends",
     ),
     Mutant(
         "a check forgets what rows of closed days reach over",

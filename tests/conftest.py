@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from math import inf
@@ -43,13 +44,26 @@ SERVER_URL = "SCHEDULER_TEST_SERVER_URL"
 GIVEN_URL = "SCHEDULER_TEST_DATABASE_URL"
 #: A folder with the programs of another PostgreSQL, to run instead of the wheel's.
 PROGRAMS = "SCHEDULER_TEST_PROGRAMS"
+#: Files there are in memory; and several times as many bytes as the server needs.
+MEMORY, ROOM = "/dev/shm", 8 * 2**30
+
+
+def memory() -> str | None:
+    """A folder in memory, if there is plenty of it; None: there is not.
+
+    On a disk, to make and remove a database takes longer than most tests.
+    """
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(MEMORY).free > ROOM:
+            return MEMORY
+    return None
 
 
 class EmbeddedRun:
     """The embedded server of one test run; not durable, as nobody needs its data tomorrow."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-")
+        self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-", dir=memory())
         Path(self._folder.name).chmod(0o755)
         # A test runs most of its statements once or twice: each is planned once, for whatever values.
         settings = {

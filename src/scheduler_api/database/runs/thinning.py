@@ -11,10 +11,12 @@ from scheduler_api.database.statements import Session, Statement
 SET_HORIZONS = Statement(
     """
     WITH closed AS (
-        SELECT jobid, least(coalesce(jobopen.since, closedto), :end) AS reached
-        FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid) LEFT JOIN jobthinned USING (jobid)
-        WHERE record = 'failures' AND removedat IS NULL
-          AND least(coalesce(jobopen.since, closedto), :end) > coalesce(jobthinned.since, '-infinity')
+        SELECT jobid, reached FROM (
+            SELECT jobid, least(coalesce(jobopen.since, closedto), :end) AS reached
+            FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid)
+            WHERE record = 'failures' AND removedat IS NULL
+        ) AS job LEFT JOIN jobthinned USING (jobid)
+        WHERE reached > coalesce(since, '-infinity')
     ), kept AS (
         SELECT jobid FROM job WHERE jobid IN (SELECT jobid FROM closed) FOR KEY SHARE SKIP LOCKED
     )

@@ -76,17 +76,15 @@ async def empty(database: Database) -> None:
 
 
 async def end_others(database: Database, kept: Sequence[int]) -> None:
-    """End what others still do in the database, but for connections that serve all tests, or are `kept`.
+    """End the connections to the database that do not serve all tests, nor are `kept`, by their processes.
 
     What a test left behind, such as the last statement of a process that it killed, must not hold rows of
     the next one. Who has left the list of sessions holds no lock; how soon its process goes is the machine's
-    business. An idle session leaves by itself as soon as its process has ended, which is up to its test: a
-    process that goes on would connect again, and meddle with other tests.
+    business.
     """
     query = text(
-        "SELECT pid, application_name, state, wait_event_type, wait_event, query,"
-        " CASE WHEN state <> 'idle' THEN pg_terminate_backend(pid) END"
-        " FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        "SELECT pid, state, wait_event_type, wait_event, query, pg_terminate_backend(pid)"
+        f" FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         f" AND pid <> pg_backend_pid() AND application_name <> '{KEPT}'"
         " AND NOT (pid = ANY(:kept) AND state = 'idle')"
     )

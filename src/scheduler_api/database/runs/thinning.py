@@ -11,12 +11,10 @@ from scheduler_api.database.statements import Session, Statement
 SET_HORIZONS = Statement(
     """
     WITH closed AS (
-        SELECT jobid, reached FROM (
-            SELECT jobid, least(coalesce(jobopen.since, closedto), :end) AS reached
-            FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid)
-            WHERE record = 'failures' AND removedat IS NULL
-        ) AS job LEFT JOIN jobthinned USING (jobid)
-        WHERE reached > coalesce(since, '-infinity')
+        SELECT jobid, reached
+        FROM job CROSS JOIN history LEFT JOIN jobopen USING (jobid) LEFT JOIN jobthinned USING (jobid)
+             CROSS JOIN LATERAL (SELECT least(coalesce(jobopen.since, closedto), :end)) AS day (reached)
+        WHERE record = 'failures' AND removedat IS NULL AND reached > coalesce(jobthinned.since, '-infinity')
     ), kept AS (
         SELECT jobid FROM job WHERE jobid IN (SELECT jobid FROM closed) FOR KEY SHARE SKIP LOCKED
     )

@@ -47,6 +47,15 @@ async def add_failed(site: Site) -> int:
     return int(await scalar(site.database, "SELECT max(logid) FROM joblog"))
 
 
+async def test_what_a_list_is_sorted_by_can_be_read(site: Site, page: Page) -> None:
+    """With the arrow that says which way."""
+    await add_jobs(site, "Sorted")
+    for sort in ("jobname", "-schedule", "lastrun", "-duration", "nextrun"):
+        await page.goto(f"/jobs?sort={sort}")
+        header = page.locator("th[aria-sort] a")
+        assert await header.evaluate("a => a.scrollWidth <= a.clientWidth"), sort
+
+
 async def test_a_change_shows_in_another_window_without_reload(site: Site, new_page: NewPage) -> None:
     await add_jobs(site, "Watched")
     one, other = await new_page(), await new_page()

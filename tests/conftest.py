@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from math import inf
@@ -31,7 +30,7 @@ from scheduler_api.services.history import closing
 from scheduler_api.services.jobs import bulk, calendars, reading, together
 from scheduler_api.services.runs import judging, watching
 from scheduler_api.settings import Settings
-from tests import lasting, leaks, pooler
+from tests import lasting, leaks, memory, pooler
 from tests.factories import KEPT, empty, end_others, scalar
 from tests.servers import Server
 
@@ -44,26 +43,15 @@ SERVER_URL = "SCHEDULER_TEST_SERVER_URL"
 GIVEN_URL = "SCHEDULER_TEST_DATABASE_URL"
 #: A folder with the programs of another PostgreSQL, to run instead of the wheel's.
 PROGRAMS = "SCHEDULER_TEST_PROGRAMS"
-#: Files there are in memory; and several times as many bytes as the server needs.
-MEMORY, ROOM = "/dev/shm", 8 * 2**30
-
-
-def memory() -> str | None:
-    """A folder in memory, if there is plenty of it; None: there is not.
-
-    On a disk, to make and remove a database takes longer than most tests.
-    """
-    with contextlib.suppress(OSError):
-        if shutil.disk_usage(MEMORY).free > ROOM:
-            return MEMORY
-    return None
+#: Several times as many bytes as the server needs.
+ROOM = 8 * 2**30
 
 
 class EmbeddedRun:
     """The embedded server of one test run; not durable, as nobody needs its data tomorrow."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-", dir=memory())
+        self._folder = tempfile.TemporaryDirectory(prefix="scheduler-tests-", dir=memory.place(ROOM))
         Path(self._folder.name).chmod(0o755)
         # A test runs most of its statements once or twice: each is planned once, for whatever values.
         settings = {

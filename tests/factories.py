@@ -34,8 +34,6 @@ TABLES = (
 LARGE = 4 * 2**20
 #: To delete is far faster than to truncate, which makes new files for every table and index.
 EMPTY = (
-    # Logs before jobs, as everywhere: a service may be at work.
-    "LOCK TABLE joblog",
     f"DO $$ BEGIN IF (SELECT sum(pg_relation_size(oid)) > {LARGE} FROM pg_class WHERE relkind = 'r' AND"
     f" relnamespace = 'public'::regnamespace) THEN TRUNCATE {', '.join(TABLES)} CASCADE; END IF; END $$",
     *(f"DELETE FROM {table}" for table in TABLES),
@@ -66,13 +64,16 @@ EMPTY = (
 )
 
 
-async def empty(database: Database) -> None:
-    """Leave no row in any table, and count from 1 again."""
+async def empty(database: Database, *, served: bool = False) -> None:
+    """Leave no row in any table, and count from 1 again; `served`: a service is at work there meanwhile."""
+    # Logs before jobs, as everywhere. Nobody may have prepared a statement and not run it: the driver keeps
+    # the locks of that until it does something else.
+    statements = ("LOCK TABLE joblog", *EMPTY) if served else EMPTY
     async with database.engine.connect() as connection:
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None
         # In one round trip, and one transaction.
-        await raw.driver_connection.execute("; ".join(EMPTY))
+        await raw.driver_connection.execute("; ".join(statements))
 
 
 async def end_others(database: Database, kept: Sequence[int]) -> None:

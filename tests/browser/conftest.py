@@ -111,7 +111,7 @@ async def running_site(site_database: URL) -> AsyncIterator[Site]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def site(running_site: Site) -> Site:
     """The service, with its ticker, on empty tables."""
-    await empty(running_site.database)
+    await empty(running_site.database, served=True)
     return running_site
 
 

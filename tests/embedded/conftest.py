@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 from scheduler_api.embedded.server import EmbeddedServer, installed_programs
+from tests import memory
 
 OWNER = Path(__file__).with_name("owner.py")
 SOURCES = Path(__file__).parents[2] / "src"
@@ -30,9 +31,8 @@ AS_ROOT = os.geteuid() == 0
 QUICK = {"fsync": "off", "max_connections": "10", "shared_buffers": "2MB"}
 PATIENCE = 20.0
 
-#: In memory, if there is plenty: a cluster is a thousand small files.
-MEMORY = Path("/dev/shm")
-ENOUGH = 2 * 2**30
+#: Bytes that are plenty for clusters in memory: each is a thousand small files.
+ROOM = 2 * 2**30
 
 as_root_only = pytest.mark.skipif(not AS_ROOT, reason="only root can be another user")
 
@@ -124,9 +124,7 @@ def ordinary_user() -> User:
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
     """An open folder with a short path, unlike `tmp_path`, which is closed to other users."""
-    in_memory = MEMORY.exists() and shutil.disk_usage(MEMORY).free > ENOUGH
-    runs_programs = in_memory and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
-    folder = Path(tempfile.mkdtemp(prefix="embedded-", dir=MEMORY if runs_programs else None)).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="embedded-", dir=memory.place(ROOM))).resolve()
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

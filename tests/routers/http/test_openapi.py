@@ -110,7 +110,7 @@ def empty_database(own_database: URL, address: str) -> None:
 
 async def emptied(url: URL) -> None:
     database = Database(url, name="tests", pool=PoolOptions(1, 0, 5.0))
-    await empty(database)
+    await empty(database, served=True)
     await database.close()
 
 

@@ -94,7 +94,7 @@ MUTANTS = [
     Mutant(
         "a run is taken back while its day is being closed",
         "src/scheduler_api/services/runs/retrying.py",
-        {"    await tallies.keep_turn(session)\n": ""},
+        {"    await tallies.hold_closing(session)\n": ""},
         "tests/services/test_border.py::test_nothing_is_lost_or_doubled_where_history_begins_and_ends",
     ),
     Mutant(

@@ -5,7 +5,7 @@ run back from history; the other one does that, too, or whatever else is done to
 second row, none is lost, and what was counted of closed days is what they hold.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from itertools import combinations_with_replacement, product
 from typing import Any
@@ -47,7 +47,6 @@ TWICE = """
     SELECT jobid, cause, scheduledfor, parentlogid FROM joblog WHERE cause <> 'manual'
     GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
 """
-Keeps = Callable[[Session, datetime], Awaitable[Any]]
 
 
 async def begin(session: Session, now: datetime) -> Any:

@@ -80,10 +80,10 @@ class Earlier(NamedTuple):
 CLOSING = Statement(select(*columns(history, Closing)), Closing)
 #: Nobody waits for the turn: the one who has it goes on for all.
 TRY_TURN = Statement(select(*columns(history, Closing)).with_for_update(skip_locked=True), Closing)
-#: Whoever takes rows away from days, which only then may be closed, shares this with others like it.
-KEEP_TURN = Statement(select(history.c.openday).with_for_update(read=True, key_share=True))
-#: Only one who removes the job is waited for.
-KEEP_JOB = Statement("SELECT jobid FROM job WHERE jobid = :jobid AND removedat IS NULL FOR KEY SHARE")
+#: Shared by all that take rows out of days; who closes days has the turn alone.
+HOLD_CLOSING = Statement(select(history.c.openday).with_for_update(read=True, key_share=True))
+#: Only one that removes the job is waited for.
+HOLD_JOB = Statement("SELECT jobid FROM job WHERE jobid = :jobid AND removedat IS NULL FOR KEY SHARE")
 OPEN = Statement(update(history).values(openday=bindparam("day"), closing=history.c.openday, closingjob=0))
 REACHED = Statement(update(history).values(closingjob=bindparam("jobid")))
 CLOSE = Statement(update(history).values(closedto=history.c.closing, closingjob=0))
@@ -218,14 +218,14 @@ async def try_turn(session: Session) -> Closing | None:
     return await session.one_or_none(TRY_TURN)
 
 
-async def keep_turn(session: Session) -> None:
+async def hold_closing(session: Session) -> None:
     """Let nobody close days until the transaction ends."""
-    await session.all(KEEP_TURN)
+    await session.all(HOLD_CLOSING)
 
 
-async def keep_job(session: Session, jobid: int) -> bool:
+async def hold_job(session: Session, jobid: int) -> bool:
     """Let nobody remove the job until the transaction ends; whether it is there."""
-    return await session.value(KEEP_JOB, jobid=jobid) is not None
+    return await session.value(HOLD_JOB, jobid=jobid) is not None
 
 
 async def open_later(session: Session, day: date) -> None:

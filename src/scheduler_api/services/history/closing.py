@@ -81,7 +81,7 @@ async def _close_or_leave(session: Session, jobid: int, turn: Closing) -> bool:
 
 async def _close(session: Session, jobid: int, closedto: date, closing: date) -> bool:
     """Close days of a job; whether it is closed as far as it is to be."""
-    if not await tallies.keep_job(session, jobid):
+    if not await tallies.hold_job(session, jobid):
         return True
     versions = await versions_of(session, jobid)
     known = await tallies.frontier(session, jobid)

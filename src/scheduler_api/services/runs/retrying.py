@@ -67,7 +67,7 @@ async def retry(session: Session, now: datetime, actor: Actor, logid: int) -> Lo
     Raises LogNotFound, NothingToRetry, JobIsDeleted, JobHasNoTarget.
     """
     # A day that is being closed would count the run, and not hear that it was taken back.
-    await tallies.keep_turn(session)
+    await tallies.hold_closing(session)
     row = await leases.lock(session, logid)
     if row is None:
         raise LogNotFound(logid)

@@ -84,8 +84,8 @@ async def service_pass(database: Database) -> float:
 async def _plan_statements(session: Session, now: datetime) -> None:
     """What fills the tables anew makes the server plan anew, which no contestant is to pay for."""
     await passes.claim_due(session, LONG_AGO, BATCH)
-    await due.rules_of(session, [DueLog(0, 0, now, "schedule", 1, None, None, 0, now)])
-    await settling.ran(session, now, [Result(0, "finished", missed=0)])
+    await due.rules_of(session, [DueLog(0, 0, now, "schedule", 1, None, None, 0, now, None)])
+    await settling.ran(session, now, [Result(0, "finished", missed=0)], looking=False)
 
 
 async def bare_refill(connection: Any) -> None:

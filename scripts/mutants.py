@@ -112,7 +112,7 @@ MUTANTS = [
     Mutant(
         "a job goes on with an occurrence that has a row already",
         "src/scheduler_api/database/runs/settling.py",
-        {"    next > coalesce(ahead, '-infinity') OR NOT EXISTS (": "    true OR NOT EXISTS ("},
+        {"    {IS_LAST} OR NOT EXISTS (": "    true OR NOT EXISTS ("},
         "tests/services/runs/test_repairs.py::test_what_ran_ahead_of_its_time_does_not_stop_the_run_before_it_from_going_on",
     ),
     Mutant(

@@ -41,7 +41,15 @@ class Celled(NamedTuple):
         # Of no item there may be a row all the same, such as a count.
         for cell in sorted(items) or [0]:
             chosen = items.get(cell, [])
-            yield cell, values | {name: [values[name][number] for number in chosen] for name in self.along}
+            # A list in which nothing stands may have been left empty.
+            yield (
+                cell,
+                values
+                | {
+                    name: [values[name][number] for number in chosen] if values[name] else []
+                    for name in self.along
+                },
+            )
 
 
 def celled(sql: str, names: Sequence[str]) -> Celled | None:

@@ -19,9 +19,12 @@ def test_final_statuses_are_written_in_one_place() -> None:
     assert writing == {
         "runs.settling.SETTLED",
         "runs.settling.SETTLED_CALLS",
+        "runs.settling.SETTLED_LOOKING",
+        "runs.settling.SETTLED_CALLS_LOOKING",
         "runs.settling.WRITTEN_OFF",
         # These begin runs, or begin them anew.
         "runs.claims.START",
+        "runs.claims.START_LOOKING",
         "runs.reported.BEGIN",
         "runs.attempts.RETRY",
         "runs.settling.TRIED_AGAIN",

@@ -15,6 +15,7 @@ from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions
 from scheduler_api.services.runs import passes, retention
+from scheduler_api.services.runs.repairs import MAX_AT_ONCE
 from scheduler_api.services.runs.retention import FOR_EVER, Keep
 from tests.factories import ACTOR, add_job, execute, rows, scalar
 from tests.services.runs.test_claims import TARGET, claim, finished, settle
@@ -192,6 +193,25 @@ async def test_a_later_occurrence_that_has_a_row_takes_none_before_it_away(
     assert [tuple(row) for row in found] == [(due + day * DAY, one) for day, one in enumerate(statuses)]
     assert await scalar(fresh, "SELECT ahead FROM joblog WHERE status = 'pending'") is None
     assert (await fresh.snapshot(checks.check_job, jobid)).clean
+
+
+@pytest.mark.parametrize("overlap", [None, True, False], ids=["plain", "overlapping calls", "calls"])
+async def test_however_many_have_later_rows_go_on_at_once(fresh: Database, overlap: bool | None) -> None:
+    """Whether their next occurrence has a row is looked for, not left to the search for missing runs."""
+    first, _ = await held(fresh)
+    due = noon(first)
+    values = {} if overlap is None else {"target": TARGET, "overlap": overlap}
+    jobids = [await add_daily(fresh, due, **values) for _ in range(MAX_AT_ONCE + 10)]
+    await execute(fresh, "UPDATE joblog SET ahead = :at", at=due + 3 * DAY)
+    for day in range(2):
+        now = due + day * DAY
+        if overlap is None:
+            await run_at(fresh, now)
+        else:
+            await settle(fresh, now, *map(finished, (await claim(fresh, now)).started))
+    found = "SELECT DISTINCT scheduledfor, ahead FROM joblog WHERE status = 'pending'"
+    assert await rows(fresh, found) == [(due + 2 * DAY, due + 3 * DAY)]
+    assert await scalar(fresh, "SELECT count(*) FROM joblog WHERE status = 'pending'") == len(jobids)
 
 
 async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:

@@ -108,7 +108,9 @@ class Replica:
         at = NOON + timedelta(seconds=self.created)
         # All runs of a job have its tags.
         jobid = self.jobids.setdefault((job, tags), len(self.jobids) + 1)
-        self.due.append((self.created, DueLog(self.created, jobid, at, "manual", 1, host, None, 0, at), tags))
+        self.due.append(
+            (self.created, DueLog(self.created, jobid, at, "manual", 1, host, None, 0, at, None), tags)
+        )
 
     def rows(self, *, tight: bool) -> list[Bound]:
         jobs, hosts, tags = Counter[int](), Counter[str](), Counter[str]()

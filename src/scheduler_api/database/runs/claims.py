@@ -16,7 +16,7 @@ from zlib import crc32
 from scheduler_api.database.jobs.project_secrets import NAMED
 from scheduler_api.database.plans import planned_for
 from scheduler_api.database.runs.due import DUE, DueLog, due_cells, earliest, in_cell
-from scheduler_api.database.runs.settling import IS_FREE, Result, columns
+from scheduler_api.database.runs.settling import IS_FREE, IS_LAST, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import LIVE
@@ -204,10 +204,12 @@ class Started(NamedTuple):
     """The run that it came after, if that made requests and traces are wanted."""
 
 
-# The attempts are written before any request is sent. A log that has been tried before keeps
-# what its first claim decided.
-START = Statement(
-    f"""
+def _start(is_free: str) -> str:
+    """SQL: the attempts are written before any request is sent; next rows are added, if that holds for them.
+
+    A log that has been tried before keeps what its first claim decided.
+    """
+    return f"""
     WITH chosen AS (
         SELECT * FROM unnest(
             CAST(:logids AS bigint[]), CAST(:misses AS bigint[]), CAST(:throughs AS timestamptz[]),
@@ -228,7 +230,7 @@ START = Statement(
     ), added AS (
         INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
         SELECT jobid, next, coalesce(try, next), kind, host, CASE WHEN ahead > next THEN ahead END, {COLUMNS}
-        FROM started WHERE next IS NOT NULL AND {IS_FREE.format(jobid="started.jobid")}
+        FROM started WHERE next IS NOT NULL AND {is_free}
         ON CONFLICT DO NOTHING
         RETURNING jobid
     ), left_to_job AS (
@@ -250,9 +252,12 @@ START = Statement(
            CASE WHEN cardinality(job.secretnames) > 0 THEN {NAMED} END AS named,
            next IS NOT NULL AND job.jobid NOT IN (SELECT jobid FROM added) AS conflict
     FROM started CROSS JOIN LATERAL (SELECT * FROM job WHERE job.jobid = started.jobid OFFSET 0) AS job
-    """,
-    Started,
-)
+    """
+
+
+# As with results: only those look for a row of what comes next for whom it may be there.
+START = Statement(_start(IS_LAST), Started)
+START_LOOKING = Statement(_start(IS_FREE.format(jobid="started.jobid")), Started)
 PARENTS = Statement(
     """
     SELECT logid, joblog.jobid, createdat, scheduledfor, cause, nullif(parentlogid, 0) AS parentlogid
@@ -363,14 +368,18 @@ async def due(
 
 
 async def start(
-    session: Session, now: datetime, terms: Terms, results: Sequence[Result]
+    session: Session, now: datetime, terms: Terms, results: Sequence[Result], *, looking: bool
 ) -> dict[int, Started]:
-    """Mark logs as running, write their attempts and the next rows; the runs, by logid."""
+    """Mark logs as running, write their attempts and the next rows; the runs, by logid.
+
+    `looking` is whether a next occurrence may have a row already.
+    """
     chosen = [(one.logid, one.missed, one.through, one.following, one.next, one.tried) for one in results]
     names = ("logids", "misses", "throughs", "followings", "nexts", "tries")
     values = {"now": now, "replica": terms.replica, "leaseuntil": now + terms.lease}
     async with planned_for(session, len(chosen), "joblog_live"):
-        started = await session.all(START, **values, **columns(names, chosen))
+        statement = START_LOOKING if looking else START
+        started = await session.all(statement, **values, **columns(names, chosen))
     parents = {run.parentlogid for run in started if run.parentlogid} if terms.traced else set()
     known = {run.logid: run for run in await session.all(PARENTS, parents=list(parents))} if parents else {}
     return {run.logid: run._replace(parent=known.get(run.parentlogid or 0)) for run in started}

@@ -28,6 +28,8 @@ class DueLog(NamedTuple):
     """How often the schedule has made the job run before."""
     nextrun: datetime
     """When it was to begin."""
+    ahead: datetime | None
+    """The last occurrence that has a row although it is later; None: there is none."""
 
     @property
     def carries(self) -> bool:
@@ -36,7 +38,7 @@ class DueLog(NamedTuple):
 
 
 #: The columns of a DueLog.
-DUE = "logid, jobid, scheduledfor, cause, attempt, host, lastrun, runs, nextrun"
+DUE = "logid, jobid, scheduledfor, cause, attempt, host, lastrun, runs, nextrun, ahead"
 
 
 class JobRules(NamedTuple):

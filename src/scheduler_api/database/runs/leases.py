@@ -43,6 +43,8 @@ class LeasedLog(ScheduleRow):
     leaseuntil: datetime | None
     acceptedat: datetime | None
     """Since when its target goes on with the run by itself."""
+    ahead: datetime | None
+    """The last occurrence that has a row although it is later; None: there is none."""
 
     @property
     def carries(self) -> bool:
@@ -54,7 +56,7 @@ _LEASED = f"""
     SELECT {SCHEDULE}, misfire, overlap, autopause, pausedat, deletedat,
            CAST({SHORT_TARGET} AS text) AS target, {IS_REFINED} AS refined,
            openissues, logid, cause, status, attempt, spent, scheduledfor, startedat, following, joblog.runs,
-           joblog.lastrun, joblog.host, leasetoken, leaseuntil, acceptedat
+           joblog.lastrun, joblog.host, leasetoken, leaseuntil, acceptedat, ahead
     FROM joblog JOIN job ON job.jobid = joblog.jobid
 """
 #: Rows that somebody else holds, and those of jobs that somebody else holds, are left out, not waited for:

@@ -10,26 +10,33 @@ from typing import Any, NamedTuple
 
 from scheduler_api.database.plans import planned_for
 from scheduler_api.database.runs.days import day_of
-from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, Outcome
+from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, SUCCESS, Outcome
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
 
 #: The last occurrence that an ended row tells of.
 _LAST = "coalesce(CASE WHEN stands IS NULL THEN through ELSE reaches END, scheduledfor)"
-#: Whether an occurrence that is `next` has no row yet: it is looked for only where later ones have rows.
-IS_FREE = """(
-    next > coalesce(ahead, '-infinity') OR NOT EXISTS (
+#: Whether an occurrence that is `next` is later than all that have a row.
+IS_LAST = "next > coalesce(ahead, '-infinity')"
+#: Whether it has no row yet: it is looked for only where later ones have rows.
+IS_FREE = f"""(
+    {IS_LAST} OR NOT EXISTS (
         SELECT FROM joblog AS known
-        WHERE known.jobid = {jobid} AND known.cause = 'schedule' AND known.scheduledfor = next
+        WHERE known.jobid = {{jobid}} AND known.cause = 'schedule' AND known.scheduledfor = next
     )
 )"""
+# What nothing is said of is as with most runs: it is over as it begins, has finished, and stands for itself.
 _RESULTS = """
-    SELECT * FROM unnest(
+    SELECT id, coalesce(outcome, 'finished') AS outcome, why, excuse, coalesce(begins, true) AS begins,
+           CASE WHEN begins IS NULL THEN coalesce(stands, 0) ELSE stands END AS stands, reaches, next, try,
+           CASE WHEN succeeds IS NULL THEN 'finished' ELSE last END AS last, coalesce(fails, 0) AS fails,
+           coalesce(succeeds, true) AS succeeds
+    FROM unnest(
         CAST(:logids AS bigint[]), CAST(:statuses AS logstatus[]), CAST(:errors AS text[]),
         CAST(:reasons AS text[]), CAST(:begins AS bool[]), CAST(:misses AS bigint[]),
         CAST(:throughs AS timestamptz[]), CAST(:nexts AS timestamptz[]), CAST(:tries AS timestamptz[]),
         CAST(:lasts AS logstatus[]), CAST(:fails AS int[]), CAST(:succeeds AS bool[])
-    ) AS result (id, outcome, why, excuse, begins, stands, reaches, next, try, last, fails, succeeds)
+    ) AS given (id, outcome, why, excuse, begins, stands, reaches, next, try, last, fails, succeeds)
 """
 #: The ends of attempts, by log and attempt.
 _ENDS = """
@@ -39,13 +46,16 @@ _ENDS = """
         CAST(:timings AS jsonb[]), CAST(:excerpts AS text[])
     ) AS answer (logid, attempt, outcome, failure, error, httpstatus, timing, excerpt)
 """
-# Rows that carry a job's future, and have a next occurrence that has no row, go on in place.
-_ENDED = f"""
+
+
+def _ended(is_free: str) -> str:
+    """SQL: rows that carry a job's future go on in place, if that holds for their next occurrence."""
+    return f"""
     ended AS MATERIALIZED (
         SELECT joblog.*, result.*, {day_of(_LAST)} AS kept,
                CASE WHEN begins THEN :now ELSE lastrun END AS ran,
                runs + CAST(begins AND outcome = 'finished' AND cause = 'schedule' AS int) AS count,
-               CASE WHEN next IS NOT NULL THEN {IS_FREE.format(jobid="joblog.jobid")} END AS goes_on,
+               CASE WHEN next IS NOT NULL THEN {is_free} END AS goes_on,
                {IS_NEXT_RUN} AS carries, {AFTER.format(was="joblog")}
         FROM ({_RESULTS}) AS result JOIN joblog ON logid = id
         WHERE {LIVE} AND status IN ('pending', 'running')
@@ -83,6 +93,8 @@ _ENDED = f"""
           AND job.jobid = ANY(ARRAY(SELECT jobid FROM ended WHERE carries AND goes_on IS NOT true))
     )
 """
+
+
 _CONFLICTS = "SELECT jobid FROM ended WHERE goes_on = false"
 _MOVED_ATTEMPTS = f"""
     sent AS (
@@ -107,10 +119,14 @@ _MOVED_ATTEMPTS = f"""
         INSERT INTO logline (day, {LINE}) OVERRIDING SYSTEM VALUE SELECT kept, {LINE} FROM said
     )
 """
-# Of runs that made no attempt; gives the jobs whose next occurrence has a row already.
-SETTLED = Statement(f"WITH {_ENDED} {_CONFLICTS}")
-# With their attempts and their lines.
-SETTLED_CALLS = Statement(f"WITH {_ENDED}, {_MOVED_ATTEMPTS} {_CONFLICTS}")
+# Of runs that made no attempt, and those of others with their attempts and their lines; gives the jobs whose
+# next occurrence has a row already. To look for that in all parts of history takes longer to plan than all
+# else, so that only those look for whom a row may be there.
+SETTLED = Statement(f"WITH {_ended(IS_LAST)} {_CONFLICTS}")
+SETTLED_CALLS = Statement(f"WITH {_ended(IS_LAST)}, {_MOVED_ATTEMPTS} {_CONFLICTS}")
+_LOOKING = _ended(IS_FREE.format(jobid="joblog.jobid"))
+SETTLED_LOOKING = Statement(f"WITH {_LOOKING} {_CONFLICTS}")
+SETTLED_CALLS_LOOKING = Statement(f"WITH {_LOOKING}, {_MOVED_ATTEMPTS} {_CONFLICTS}")
 TRIED_AGAIN = Statement(
     f"""
     WITH again AS (
@@ -185,6 +201,8 @@ ACCEPTED = Statement(
 
 
 NO_OUTCOMES: Mapping[int, Outcome] = {}
+#: Of an outcome that is as most are: a success.
+UNSAID = (None, None, None)
 
 
 class Result(NamedTuple):
@@ -272,11 +290,13 @@ async def ran(
     results: Sequence[Result],
     ends: Sequence[AttemptEnd] = (),
     outcomes: Mapping[int, Outcome] = NO_OUTCOMES,
+    *,
+    looking: bool = True,
 ) -> list[int]:
     """Write the results of logs that are locked, the ends of their attempts, and the next rows.
 
     `outcomes` are what the runs of a job came to, by the log that carries its future. Gives back the jobs
-    whose next occurrence has a row already.
+    whose next occurrence has a row already; if not `looking`, those for which it would have to be looked for.
     """
     again = [result for result in results if result.status == "pending"]
     if again:
@@ -288,31 +308,37 @@ async def ran(
             await session.all(TRIED_AGAIN, now=now, **values, **own)
         ends = [end for end in ends if end.logid not in logids]
     over = [
-        _Settled(
-            result.logid,
-            result.status,
-            result.error,
-            None,
-            result.missed is not None,
-            result.missed,
-            result.through,
-            result.next,
-            result.tried,
-            *outcomes.get(result.logid, NOTHING),
-        )
+        _settled(result, outcomes.get(result.logid, NOTHING))
         for result in results
         if result.status != "pending"
     ]
-    return await _settle(session, now, over, ends)
+    return await _settle(session, now, over, ends, looking=looking)
+
+
+def _settled(result: Result, outcome: Outcome) -> "_Settled":
+    status, missed = result.status, result.missed
+    begins = missed is not None
+    return _Settled(
+        result.logid,
+        None if status == "finished" else status,
+        result.error,
+        None,
+        None if begins else False,
+        missed or None,
+        result.through,
+        result.next,
+        result.tried,
+        *(UNSAID if outcome == SUCCESS else outcome),
+    )
 
 
 async def skip(
-    session: Session, now: datetime, rows: Sequence[Skipped]
+    session: Session, now: datetime, rows: Sequence[Skipped], *, looking: bool = True
 ) -> tuple[list[int], set[tuple[int, datetime]]]:
     """Let pending logs not run, and write logs of occurrences that have none.
 
-    Gives back the jobs whose next occurrence has a row already, and the (jobid, first) of those that met a
-    row of their first occurrence.
+    Gives back the jobs whose next occurrence has a row already (see `ran`), and the (jobid, first) of those
+    that met a row of their first occurrence.
     """
     over = [
         _Settled(
@@ -330,7 +356,7 @@ async def skip(
         for row in rows
         if row.logid is not None
     ]
-    conflicts = await _settle(session, now, over, ())
+    conflicts = await _settle(session, now, over, (), looking=looking)
     beside = [row._replace(missed=row.missed or 0) for row in rows if row.logid is None]
     met: set[tuple[int, datetime]] = set()
     if beside:
@@ -340,25 +366,25 @@ async def skip(
 
 
 class _Settled(NamedTuple):
-    """A live row that is over."""
+    """A live row that is over; None as `_RESULTS` says."""
 
     logid: int
-    status: str
+    status: str | None
     error: str | None
     reason: str | None
-    begins: bool
+    begins: bool | None
     """Whether it runs only now."""
     missed: int | None
     through: datetime | None
     next: datetime | None
     tried: datetime | None
     last: str | None
-    fails: int
-    succeeds: bool
+    fails: int | None
+    succeeds: bool | None
 
 
 async def _settle(
-    session: Session, now: datetime, over: Sequence[_Settled], ends: Sequence[AttemptEnd]
+    session: Session, now: datetime, over: Sequence[_Settled], ends: Sequence[AttemptEnd], *, looking: bool
 ) -> list[int]:
     if not over:
         return []
@@ -368,10 +394,11 @@ async def _settle(
     )  # fmt: skip
     rows = columns(names, over)
     async with planned_for(session, len(over), "joblog_live"):
-        # What has not begun made no attempt.
-        if all(row.begins for row in over):
-            return await session.values(SETTLED, now=now, **rows)
-        return await session.values(SETTLED_CALLS, now=now, **rows, **columns(_ENDS_OF, ends))
+        # What begins only now made no attempt.
+        if not rows["begins"]:
+            return await session.values(SETTLED_LOOKING if looking else SETTLED, now=now, **rows)
+        statement = SETTLED_CALLS_LOOKING if looking else SETTLED_CALLS
+        return await session.values(statement, now=now, **rows, **columns(_ENDS_OF, ends))
 
 
 async def accept(session: Session, now: datetime, acceptances: Sequence[Acceptance]) -> None:
@@ -386,6 +413,10 @@ _ENDS_OF = (
 
 
 def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    """Rows as a statement with `unnest` wants them: a list for each of their first columns, by its name."""
+    """Rows as a statement with `unnest` wants them: a list for each of their first columns, by its name.
+
+    One in which nothing stands is empty: `unnest` fills it up, and to send it takes time.
+    """
     found = map(list, zip(*rows, strict=True)) if rows else ([] for _ in names)
-    return dict(zip(names, found, strict=False))
+    some = ([] if column.count(None) == len(column) else column for column in found)
+    return dict(zip(names, some, strict=False))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from scheduler_api.contracts.jobs.drafts import After
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.jobs import chains, definitions
+from scheduler_api.database.jobs.chains import Link
 from scheduler_api.database.runs import pending
 from scheduler_api.database.runs.settling import Skipped
 from scheduler_api.database.statements import Session
@@ -29,14 +30,16 @@ class EndedRun(NamedTuple):
     status: str
 
 
-async def fire(session: Session, now: datetime, ended: Sequence[EndedRun]) -> None:
+async def links(session: Session, jobids: Sequence[int]) -> list[Link]:
+    """Which jobs run after any of these, and after which ends."""
+    return await chains.links(session, sorted({*jobids})) if jobids else []
+
+
+async def fire(session: Session, now: datetime, links: Sequence[Link], ended: Sequence[EndedRun]) -> None:
     """Ask for the runs that come after these, in the transaction that gives them their results.
 
     A paused follower does not run, and its ledger says so.
     """
-    links = await chains.links(session, sorted({run.jobid for run in ended})) if ended else []
-    if not links:
-        return
     runs = defaultdict(list)
     for run in ended:
         runs[run.jobid].append(run)

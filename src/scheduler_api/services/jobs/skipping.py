@@ -44,16 +44,17 @@ async def skip(
     schedule: Schedule | None = None,
     *,
     is_new: bool = True,
+    looking: bool = True,
 ) -> list[int]:
     """Write what did not run, by the schedule that is given, or by that of each job.
 
     Occurrences may have run already, by a clock that was ahead: then what lies between them gets rows.
     Unless they are new, metrics have counted them before. Gives back the jobs whose next occurrence had a row
-    already.
+    already, which is only found out when `looking`.
     """
     if not rows:
         return []
-    conflicts, met = await settling.skip(session, now, rows)
+    conflicts, met = await settling.skip(session, now, rows, looking=looking)
     if is_new:
         session.when_committed(partial(_measure, rows))
     for row in rows:

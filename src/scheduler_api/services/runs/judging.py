@@ -1,8 +1,8 @@
 """What becomes of a log that is due, by its job's schedule and policies; nothing here is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache
 
 import structlog
 
@@ -46,19 +46,34 @@ async def judge(
     """
     refined = [log.jobid for log in logs if rules[log.jobid].refined and log.attempt == 1]
     schedules = await due.schedules_of(session, refined)
+    plainly = _plainly(now)
 
     def judge_one(log: DueLog) -> Judged:
         job = rules[log.jobid]
-        result, beside = fate_of(log, job, schedules.get(log.jobid), now)
+        result, beside = _fate_of(log, job, schedules.get(log.jobid), now, plainly)
         return Judged(log, job, result, beside)
 
     return await in_turns(judge_one, logs, PLANNING)
 
 
 Fate = tuple[Result | Skipped, Sequence[Skipped]]
+#: Decides on an occurrence of an interval (None: of a single start), by misfire policy and grace.
+Plainly = Callable[[datetime, int | None, str, int], Decision]
 
 
-def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime) -> Fate:
+def _plainly(now: datetime) -> Plainly:
+    """Many jobs are due at the same instant, and few intervals differ: each case is decided once."""
+
+    @cache
+    def decided(occurrence: datetime, interval: int | None, misfire: str, grace: int) -> Decision:
+        # The grid through any of its occurrences is the grid.
+        cadence = Once(occurrence) if interval is None else Every(occurrence, timedelta(seconds=interval))
+        return decide(Schedule(cadence), occurrence, now, MISFIRES[misfire], timedelta(seconds=grace))
+
+    return decided
+
+
+def _fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime, plainly: Plainly) -> Fate:
     """What becomes of one log, and the rows of those that its schedule keeps from running.
 
     A log that cannot be planned fails alone, and its job stops.
@@ -68,14 +83,12 @@ def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime
     if log.cause != "schedule" or log.attempt > 1:
         return Result(log.logid, Status.FINISHED, missed=0 if log.attempt == 1 else None), ()
     try:
-        misfire, grace = MISFIRES[rules.misfire], _seconds(rules.grace)
-        if row is not None and row.kind == planning.MONITOR:
+        if row is None:
+            return _fate(log, plainly(log.scheduledfor, rules.interval, rules.misfire, rules.grace)), ()
+        if row.kind == planning.MONITOR:
             # The time to report is over, and so is that of all up to the same distance from now.
             return unreported(log, row, now - planning.delay_of(row, row.jobid))
-        if row is not None:
-            return _refined(log, row, now, misfire, grace)
-        schedule = _plain_schedule(log, rules.interval)
-        return _fate(log, decide(schedule, log.scheduledfor, now, misfire, grace)), ()
+        return _refined(log, row, now, MISFIRES[rules.misfire], timedelta(seconds=rules.grace))
     # Whatever is wrong with one: all that is due would wait for it.
     except Exception as error:
         logger.error(
@@ -86,13 +99,6 @@ def fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime
         )
         why = f"The schedule cannot be computed: {str(error) or type(error).__name__}"
         return Result(log.logid, Status.FAILED, why, missed=0), ()
-
-
-def _plain_schedule(log: DueLog, interval: int | None) -> Schedule:
-    # The grid through any of its occurrences is the grid.
-    if interval is not None:
-        return Schedule(Every(log.scheduledfor, _seconds(interval)))
-    return Schedule(Once(log.scheduledfor))
 
 
 def _fate(log: DueLog, decision: Decision) -> Result | Skipped:
@@ -134,12 +140,6 @@ def _decided(log: DueLog, future: Future, decision: Decision) -> Fate:
         for span in decision.blocked
     ]
     return _fate(log, decision)._replace(next=following, tried=tried), blocked
-
-
-# A pass plans thousands of rows, and few intervals differ.
-@lru_cache(maxsize=1024)
-def _seconds(seconds: int) -> timedelta:
-    return timedelta(seconds=seconds)
 
 
 def refused(what: str, tried: Tried[Judged]) -> Judged:

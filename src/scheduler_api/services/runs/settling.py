@@ -59,17 +59,24 @@ class Judged(NamedTuple):
         """Whether it has its final status."""
         return self.result.status not in {"pending", "running"}
 
+    @property
+    def may_meet_a_row(self) -> bool:
+        """Whether its job's next occurrence may have a row already."""
+        ahead, following = self.log.ahead, self.result.next
+        return ahead is not None and following is not None and following <= ahead
+
 
 async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Write what became of runs whose rows are locked, and do all that follows from it."""
     ran = [one.result for one in judged if isinstance(one.result, Result)]
     outcomes, beside_the_next = _outcomes(now, judged)
-    conflicts = await statements.ran(session, now, ran, _ends(judged), outcomes) if ran else []
+    looking = any(one.may_meet_a_row for one in judged)
+    conflicts = await statements.ran(session, now, ran, _ends(judged), outcomes, looking=looking)
     if beside_the_next:
         await standing.tell(session, now, beside_the_next)
     skipped = [one.result for one in judged if isinstance(one.result, Skipped)]
     beside = [row for one in judged for row in one.beside]
-    conflicts += await skipping.skip(session, now, [*skipped, *beside])
+    conflicts += await skipping.skip(session, now, [*skipped, *beside], looking=looking)
     await repairs.go_on(session, now, conflicts)
     for follow in CONSEQUENCES:
         await follow(session, now, judged)
@@ -108,7 +115,7 @@ def _outcomes(
         log, status = one.log, one.result.status
         if log.carries and isinstance(one.result, Result) and one.is_over:
             carriers[log.jobid] = log.logid
-        if status in {Status.FINISHED, Status.FAILED}:
+        if status in RAN:
             came_to[log.jobid] = came_to.get(log.jobid, NOTHING).followed_by(status)
             if not log.carries:
                 began = log.startedat if isinstance(log, LeasedLog) else None
@@ -172,8 +179,11 @@ async def _is_over(session: Session, now: datetime, job: StateRow) -> bool:
 
 async def fire_chains(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
     """Jobs that run after these do."""
-    ran = [(one.log.jobid, one.log.logid, one.result.status) for one in judged if one.result.status in RAN]
-    await chains.fire(session, now, [chains.EndedRun(*run) for run in ran])
+    ran = [one for one in judged if one.result.status in RAN]
+    links = await chains.links(session, [one.log.jobid for one in ran])
+    if links:
+        ended = [chains.EndedRun(one.log.jobid, one.log.logid, one.result.status) for one in ran]
+        await chains.fire(session, now, links, ended)
 
 
 async def notice_issues(session: Session, now: datetime, judged: Sequence[Judged]) -> None:

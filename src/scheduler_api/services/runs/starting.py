@@ -64,7 +64,8 @@ async def _begin(
     await skipping.skip(session, now, [row for one in starts for row in one.beside])
     await noticing.notice(session, now, missed_in(starts))
     results = [one.result for one in starts if isinstance(one.result, Result)]
-    started = await claims.start(session, now, terms, results) if results else {}
+    looking = any(one.may_meet_a_row for one in starts)
+    started = await claims.start(session, now, terms, results, looking=looking) if results else {}
     begun = [one for one in starts if one.log.logid in started]
     session.when_committed(partial(measure_starts, now, begun))
     await repairs.go_on(session, now, [run.jobid for run in started.values() if run.conflict])

@@ -77,9 +77,9 @@ def watching() -> Iterator[Watch]:
     gc.freeze()
     sys.settrace(None)
     watch = Watch(max(1.0, min(_work() for _ in range(3)) / USUAL))
-    asyncio.Handle._run = run  # type: ignore[method-assign]
+    asyncio.Handle._run = run  # type: ignore[method-assign]  # watched
     try:
         yield watch
     finally:
-        asyncio.Handle._run = original  # type: ignore[method-assign]
+        asyncio.Handle._run = original  # type: ignore[method-assign]  # watched
         sys.settrace(tracer)

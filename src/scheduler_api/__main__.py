@@ -5,7 +5,7 @@ import gc
 # All that is loaded stays: to look for garbage meanwhile takes a fifth of the start.
 gc.disable()
 
-from scheduler_api.cli import main  # noqa: E402  after that
+from scheduler_api.cli import main  # noqa: E402 - after that
 
 gc.enable()
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import Site
 from tests.browser.test_dashboard import add_failed, add_jobs
@@ -18,9 +18,9 @@ async def test_what_changes_before_the_stream_opens_is_seen(site: Site, page: Pa
     await add_jobs(site, "Watched")
     held = asyncio.Event()
 
-    async def hold(route: object) -> None:
+    async def hold(route: Route) -> None:
         await held.wait()
-        await route.continue_()  # type: ignore[attr-defined]
+        await route.continue_()
 
     await page.route("**/events*", hold)
     await page.goto("/jobs")

@@ -38,7 +38,7 @@ def main() -> int:
     seeds = given.seed or [random.SystemRandom().randrange(10**6)]
     failed = False
     for seed in seeds:
-        print(f"seed {seed}: {given.seconds:g} s of faults, then peace", flush=True)  # noqa: T201
+        print(f"seed {seed}: {given.seconds:g} s of faults, then peace", flush=True)
         folder = given.folder and (given.folder / str(seed) if len(seeds) > 1 else given.folder)
         plan = Plan(
             given.seconds,
@@ -53,9 +53,9 @@ def main() -> int:
         try:
             report = asyncio.run(_until_told(plan))
         except (KeyboardInterrupt, asyncio.CancelledError):
-            print("stopped before its time")  # noqa: T201
+            print("stopped before its time")
             return STOPPED
-        print(report, flush=True)  # noqa: T201
+        print(report, flush=True)
         failed = failed or bool(report.violations)
     return 1 if failed else 0
 
@@ -94,7 +94,7 @@ def _kinds(text: str) -> frozenset[str]:
 
 def _again(folder: Path) -> int:
     violations = check(evidence_in(folder)).violations
-    print(*violations, f"violations: {len(violations)}", sep="\n")  # noqa: T201
+    print(*violations, f"violations: {len(violations)}", sep="\n")
     return 1 if violations else 0
 
 

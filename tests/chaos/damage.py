@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 def but(evidence: Evidence, jobid: int, second: float, **changes: object) -> Evidence:
     """With the log of an occurrence changed."""
     logid = id_of(jobid, second)
-    logs = [log._replace(**changes) if log.logid == logid else log for log in evidence.logs]  # type: ignore[arg-type]
+    logs = [log._replace(**changes) if log.logid == logid else log for log in evidence.logs]  # type: ignore[arg-type]  # of any field
     return replace(evidence, logs=logs)
 
 
@@ -55,7 +55,7 @@ def with_request(evidence: Evidence, one: Request) -> Evidence:
 def with_alert(evidence: Evidence, alertid: int, **changes: object) -> Evidence:
     """With an alert changed."""
     alerts = [
-        one._replace(**changes) if one.alertid == alertid else one  # type: ignore[arg-type]
+        one._replace(**changes) if one.alertid == alertid else one  # type: ignore[arg-type]  # of any field
         for one in evidence.alerts
     ]
     return replace(evidence, alerts=alerts)
@@ -73,7 +73,7 @@ def resent(evidence: Evidence, jobid: int, second: float, number: int = 1, **cha
     """With a request changed."""
     key = id_of(jobid, second), number
     requests = [
-        one._replace(**changes) if (one.logid, one.attempt) == key else one  # type: ignore[arg-type]
+        one._replace(**changes) if (one.logid, one.attempt) == key else one  # type: ignore[arg-type]  # of any field
         for one in evidence.requests
     ]
     return replace(evidence, requests=requests)
@@ -89,7 +89,7 @@ def retried(evidence: Evidence, jobid: int, second: float, number: int = 1, **ch
     """With an attempt changed."""
     key = id_of(jobid, second), number
     attempts = [
-        one._replace(**changes) if (one.logid, one.attempt) == key else one  # type: ignore[arg-type]
+        one._replace(**changes) if (one.logid, one.attempt) == key else one  # type: ignore[arg-type]  # of any field
         for one in evidence.attempts
     ]
     return replace(evidence, attempts=attempts)
@@ -105,7 +105,7 @@ def uncalled(evidence: Evidence, jobid: int, second: float) -> Evidence:
 def each_plain(evidence: Evidence, **changes: object) -> Evidence:
     """With all that the plain job has run changed."""
     logs = [
-        log._replace(**changes) if log.jobid == PLAIN and log.status == "finished" else log  # type: ignore[arg-type]
+        log._replace(**changes) if log.jobid == PLAIN and log.status == "finished" else log  # type: ignore[arg-type]  # of any field
         for log in evidence.logs
     ]
     return replace(evidence, logs=logs)
@@ -181,7 +181,7 @@ def unexplained_loss(evidence: Evidence) -> Evidence:
 
 
 def frozen(since: float, to: float, **struck: object) -> Fault:
-    return Fault("freeze the database", at(since), at(to), **struck)  # type: ignore[arg-type]
+    return Fault("freeze the database", at(since), at(to), **struck)  # type: ignore[arg-type]  # of any field
 
 
 def late(evidence: Evidence) -> Evidence:

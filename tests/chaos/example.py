@@ -48,7 +48,7 @@ def run(jobid: int, second: float, *, start: float | None = None, **more: object
         "finishedat": began + timedelta(seconds=0.1) if calls else began,
         "host": HOST if calls else None,
     } | more
-    return Log(id_of(jobid, second), jobid, at(second), **values)  # type: ignore[arg-type]
+    return Log(id_of(jobid, second), jobid, at(second), **values)  # type: ignore[arg-type]  # of any field
 
 
 def skip(jobid: int, second: float, reason: str, when: float, last: float | None = None) -> Log:
@@ -75,13 +75,13 @@ def attempt(jobid: int, second: float, number: int = 1, outcome: str = "finished
         "replica": "vm:1",
         "httpstatus": 200 if outcome == "finished" else None,
     } | more
-    return Attempt(id_of(jobid, second), number, **values)  # type: ignore[arg-type]
+    return Attempt(id_of(jobid, second), number, **values)  # type: ignore[arg-type]  # of any field
 
 
 def request(jobid: int, second: float, number: int = 1, answer: int | None = 200, **more: object) -> Request:
     logid = id_of(jobid, second)
     values = {"messageid": f"msg {logid}", "at": at(second + 0.05)} | more
-    return Request(logid=logid, attempt=number, answer=answer, **values)  # type: ignore[arg-type]
+    return Request(logid=logid, attempt=number, answer=answer, **values)  # type: ignore[arg-type]  # of any field
 
 
 def _rows() -> list[Log]:

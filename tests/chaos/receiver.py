@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from pathlib import Path
 from typing import IO
 
 from aiohttp import web
@@ -105,12 +106,12 @@ def _reset(request: web.BaseRequest) -> None:
 
 async def main(path: str, count: str) -> None:
     """Serve until nobody is there any more."""
-    with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123
+    with Path(path).open("a", encoding="utf-8") as file:
         runner = web.ServerRunner(web.Server(Receiver(file).handle))
         await runner.setup()
         for _ in range(int(count)):
             await web.TCPSite(runner, "127.0.0.1", 0, backlog=512, shutdown_timeout=0).start()
-        print(json.dumps([address[1] for address in runner.addresses]), flush=True)  # noqa: T201
+        print(json.dumps([address[1] for address in runner.addresses]), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         await runner.cleanup()
 

@@ -309,7 +309,7 @@ async def test_no_connection_is_left_behind_by_cancelled_requests(database: Data
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await add_job(database)
-    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert database.pool.checkedout() == 0
 
 
 def test_errors_of_the_driver_are_database_errors() -> None:

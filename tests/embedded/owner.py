@@ -16,7 +16,7 @@ from scheduler_api.embedded.server import EmbeddedServer, EmbeddedServerError
 
 
 def tell(event: str, said: object = None) -> None:
-    print(json.dumps([event, said]), flush=True)  # noqa: T201 (its output is what the tests read)
+    print(json.dumps([event, said]), flush=True)  # noqa: T201 - its output is what the tests read
 
 
 async def leave(server: EmbeddedServer) -> None:

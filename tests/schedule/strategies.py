@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scheduler_api.schedule import Every, Once
 
-EARLIEST, LATEST = datetime(1900, 1, 1), datetime(2900, 1, 1)  # noqa: DTZ001
+EARLIEST, LATEST = datetime(1900, 1, 1), datetime(2900, 1, 1)
 
 instants = st.datetimes(EARLIEST, LATEST, timezones=st.just(UTC))
 intervals = st.one_of(

@@ -66,7 +66,7 @@ def test_the_occurrences_of_a_range_are_those_of_single_steps(
     assert list(islice(occurrences(cadence, since, END_OF_CALENDAR), count)) == stepwise
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)), intervals)  # noqa: DTZ001
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)), intervals)
 def test_no_drift_after_any_number_of_steps(start: datetime, interval: timedelta) -> None:
     cadence = Every(start, interval)
     steps = min(1_000, (END_OF_CALENDAR - start) // interval)

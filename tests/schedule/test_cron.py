@@ -132,7 +132,7 @@ def test_cronsim_agrees_where_it_follows_debian(zone: str, day: str) -> None:
 
 
 numbers = st.integers(0, 59)
-anything = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+anything = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
 @given(anything, st.sampled_from(CASES), st.sampled_from(Fold))

@@ -57,7 +57,7 @@ def weekday_nearest(year: int, month: int, number: int) -> date | None:
 
 
 #: What clocks show, and the days of four years.
-SINCE, END = datetime(2028, 1, 1), datetime(2032, 1, 1)  # noqa: DTZ001 - of no zone
+SINCE, END = datetime(2028, 1, 1), datetime(2032, 1, 1)
 DAYS = {SINCE.date() + timedelta(days=number) for number in range((END - SINCE).days)}
 
 

@@ -56,7 +56,7 @@ def test_no_year_is_left_out_that_clocks_of_some_zone_show(
     zone: str, text: str, month: int, day: int, hour: int
 ) -> None:
     # The turn of the year, where it is a Monday: in most years, in UTC, there is nothing else.
-    walls = [datetime(year, month, day, hour) for year in range(2020, 2060)]  # noqa: DTZ001
+    walls = [datetime(year, month, day, hour) for year in range(2020, 2060)]
     expected = [instant_of(wall, zone) for wall in walls if wall.weekday() == 0]
     grid = cron(text, zone)
     found = [
@@ -91,7 +91,7 @@ def test_what_is_always_jumped_over_is_given_up(monkeypatch: pytest.MonkeyPatch)
     assert next(looks) < 100
     # Where only some are, the next one is found.
     other = cron("30 2 * 3,4 0L", dstgap=Gap.SKIP)
-    assert other.first_free(first) == instant_of(datetime(2027, 4, 25, 2, 30), "Europe/Berlin")  # noqa: DTZ001
+    assert other.first_free(first) == instant_of(datetime(2027, 4, 25, 2, 30), "Europe/Berlin")
 
 
 DAYS = st.integers(0, 1500).map(lambda days: date(2023, 1, 1) + timedelta(days=days))

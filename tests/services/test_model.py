@@ -242,7 +242,7 @@ class Machine(RuleBasedStateMachine):
     def backfill(self, hours: int, length: int, every: bool) -> None:
         since = self.now - timedelta(hours=hours)
         until = since + timedelta(hours=length)
-        order = Backfill(since=since.isoformat(), until=until.isoformat(), all=every)  # type: ignore[arg-type]
+        order = Backfill(since=since.isoformat(), until=until.isoformat(), all=every)  # type: ignore[arg-type]  # parsed
         if since < self.horizon:
             with pytest.raises(InvalidInput, match="Must not be before"):
                 self.do(backfill.backfill, ACTOR, self.jobid, order)

@@ -42,7 +42,7 @@ async def received(feed: ChangeFeed, publisher: ChangeFeed) -> bool:
                 if await anext(changes):
                     return True
     finally:
-        await changes.aclose()  # type: ignore[attr-defined]
+        await changes.aclose()  # type: ignore[attr-defined]  # a generator
 
 
 async def test_every_replica_receives_a_change(direct: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,10 +56,10 @@ async def test_many_changes_are_published_once(database: Database, monkeypatch: 
     published = 0
     real = pending.publish_changes
 
-    async def publish(session: object) -> None:
+    async def publish(session: Session) -> None:
         nonlocal published
         published += 1
-        await real(session)  # type: ignore[arg-type]
+        await real(session)
 
     monkeypatch.setattr(pending, "publish_changes", publish)
     monkeypatch.setattr(change_feed, "PAUSE", 3600)
@@ -166,9 +166,9 @@ async def test_a_page_is_as_old_as_its_request(database: Database) -> None:
         feed.receive()
         assert scope["mark"] == before != feed.mark
 
-    scope = {"type": "http", "method": "GET", "path": "/jobs", "state": {"feed": feed}}
-    await Publishing(handle)(scope, None, None)  # type: ignore[arg-type]
-    assert await anext(feed.subscribe(60, since=scope["mark"]))  # type: ignore[arg-type]
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/jobs", "state": {"feed": feed}}
+    await Publishing(handle)(scope, None, None)  # type: ignore[arg-type]  # not used
+    assert await anext(feed.subscribe(60, since=scope["mark"]))
 
 
 async def test_a_feed_knows_whether_it_would_hear_of_a_change(

@@ -195,7 +195,7 @@ def socket_dir_of(data_dir: Path) -> Path:
         path = os.fsencode(folder / f".s.PGSQL.{PORT}")
         if len(path) <= SOCKET_PATH_LIMIT and b"," not in path:
             return folder
-    return Path("/tmp", name)  # noqa: S108 (the supervisor looks whose folder it is)
+    return Path("/tmp", name)  # noqa: S108 - the supervisor looks whose folder it is
 
 
 def make_data_dir(data_dir: Path) -> Account:

@@ -10,6 +10,7 @@ from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
 from scheduler_api.contracts.alerts.issues import JobIssueKind
 from scheduler_api.database.alerts.noticing import Noticed
 from scheduler_api.database.engine import Database
+from scheduler_api.database.statements import Session
 from scheduler_api.services.alerts import channels, noticing
 from tests.factories import ACTOR, CIPHER, NOON, add_job, execute, rows, scalar
 from tests.services.runs.test_claims import at
@@ -112,8 +113,8 @@ async def take(database: Database, model: Model, now: datetime, step: str, times
         model.end(now, "recovered", {"failed", "missed", "silent"}, began)
     elif step == "pause":
 
-        async def pause(session: object, instant: datetime) -> None:
-            await noticing.paused(session, instant, [1], is_asked=times > 1)  # type: ignore[arg-type]
+        async def pause(session: Session, instant: datetime) -> None:
+            await noticing.paused(session, instant, [1], is_asked=times > 1)
 
         await at(database, now, pause)
         model.end(now, "paused", OF_SCHEDULE | ({"failed", "paused"} if times > 1 else set()))
@@ -123,8 +124,8 @@ async def take(database: Database, model: Model, now: datetime, step: str, times
     else:
         is_schedule = step == "edit"
 
-        async def edit(session: object, instant: datetime) -> None:
-            await noticing.edited(session, instant, 1, schedule=is_schedule, target=not is_schedule)  # type: ignore[arg-type]
+        async def edit(session: Session, instant: datetime) -> None:
+            await noticing.edited(session, instant, 1, schedule=is_schedule, target=not is_schedule)
 
         await at(database, now, edit)
         model.end(now, "edited", OF_SCHEDULE if is_schedule else OF_RUNS)

@@ -1,9 +1,9 @@
 """Both event loops that the service runs on."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +18,8 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def open_files() -> set[str]:
-    folder = "/proc/self/fd"
-    if not os.path.exists(folder):  # noqa: PTH110
-        return set()
-    return {name for name in os.listdir(folder) if os.path.exists(f"{folder}/{name}")}  # noqa: PTH110, PTH208
+    folder = Path("/proc/self/fd")
+    return {one.name for one in folder.iterdir() if one.exists()} if folder.exists() else set()
 
 
 @pytest.fixture(params=LOOPS)

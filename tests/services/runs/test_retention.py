@@ -11,14 +11,15 @@ from scheduler_api.contracts.jobs.actions import Pause, Resume
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.pending import Wanted
-from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.statements import DRIVER, Session, Statement
 from scheduler_api.services.history import checks
 from scheduler_api.services.jobs import actions
-from scheduler_api.services.runs import passes, retention
+from scheduler_api.services.runs import claims, holding, passes, retention
 from scheduler_api.services.runs.repairs import MAX_AT_ONCE
 from scheduler_api.services.runs.retention import FOR_EVER, Keep
+from scheduler_api.services.runs.shares import Room
 from tests.factories import ACTOR, add_job, execute, rows, scalar
-from tests.services.runs.test_claims import TARGET, claim, finished, settle
+from tests.services.runs.test_claims import TARGET, TERMS, claim, finished, settle
 
 DAY = timedelta(days=1)
 NINETY_DAYS = Keep(90 * DAY)
@@ -212,6 +213,30 @@ async def test_however_many_have_later_rows_go_on_at_once(fresh: Database, overl
     found = "SELECT DISTINCT scheduledfor, ahead FROM joblog WHERE status = 'pending'"
     assert await rows(fresh, found) == [(due + 2 * DAY, due + 3 * DAY)]
     assert await scalar(fresh, "SELECT count(*) FROM joblog WHERE status = 'pending'") == len(jobids)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_history_is_looked_into_only_where_something_is_ahead(fresh: Database, ahead: bool) -> None:
+    """To plan that look takes longer than to write the results: it is not even asked for."""
+    first, _ = await held(fresh)
+    due = noon(first)
+    await add_daily(fresh, due)
+    await add_daily(fresh, due, target=TARGET, overlap=True)
+    if ahead:
+        await execute(fresh, "UPDATE joblog SET ahead = :at", at=due + 3 * DAY)
+    asked: list[str] = []
+
+    async def work(session: Session, _: datetime) -> None:
+        with session.info[DRIVER].query_logger(lambda query: asked.append(query.query)):
+            await passes.run_pass(session, due, 100, due)
+            begun = await claims.claim(session, due, Room.of(100), TERMS)
+            await holding.settle_ends(session, due, [*map(finished, begun.started)], frozenset())
+
+    await fresh.transact(work)
+    assert await scalar(fresh, "SELECT count(*) FROM joblog WHERE status = 'finished'") == 2
+    looking = ["known.scheduledfor = next" in sql for sql in asked]
+    # Those of the pass, and of the claim: the next row of a call that overlaps is there before it ends.
+    assert sum(looking) == (2 if ahead else 0)
 
 
 async def test_what_is_skipped_ahead_of_its_time_is_history_once_it_is_over(fresh: Database) -> None:

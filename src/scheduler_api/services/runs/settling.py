@@ -71,7 +71,9 @@ async def settle(session: Session, now: datetime, judged: Sequence[Judged]) -> N
     ran = [one.result for one in judged if isinstance(one.result, Result)]
     outcomes, beside_the_next = _outcomes(now, judged)
     looking = any(one.may_meet_a_row for one in judged)
-    conflicts = await statements.ran(session, now, ran, _ends(judged), outcomes, looking=looking)
+    conflicts: list[int] = []
+    if ran:
+        conflicts += await statements.ran(session, now, ran, _ends(judged), outcomes, looking=looking)
     if beside_the_next:
         await standing.tell(session, now, beside_the_next)
     skipped = [one.result for one in judged if isinstance(one.result, Skipped)]

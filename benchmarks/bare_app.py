@@ -38,7 +38,7 @@ async def _leave_as_it_is(_connection: Any) -> None:
     """The pool would send a statement that the service does not."""
 
 
-def bare_app(database: str) -> FastAPI:  # noqa: PLR0915  three handlers in one place
+def bare_app(database: str) -> FastAPI:  # noqa: PLR0915 - three handlers in one place
     """The application: each handler is what one writes who wants nothing but speed of FastAPI."""
 
     @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from scheduler_api.ciphers import is_key as is_secret_key
+from scheduler_api.embedded.server import SETTINGS
 from scheduler_api.tokens import is_key
 
 TOP = Path(__file__).parents[1]
@@ -52,3 +53,15 @@ def test_nobody_comes_in_beside_the_proxy_that_signs_in() -> None:
         named = [n for n, line in enumerate(lines) if header in line]
         assert lines[named[0]] == f"http-request del-header {header}"
         assert named[1:], "it is set after that"
+
+
+def test_the_server_is_set_as_the_how_to_recommends() -> None:
+    """So is the embedded one."""
+    page = (TOP / "docs/how-to/postgres.md").read_text()
+    recommended = dict(
+        re.findall(r"^(\w+) = (\S+)", page.partition("```ini\n")[2].partition("```")[0], re.MULTILINE)
+    )
+    assert "autovacuum_naptime" in recommended
+    assert recommended == {name: SETTINGS[name] for name in recommended}
+    given = dict(re.findall(r"^ +- -c(\w+)=(\S+)$", (TOP / "compose.yaml").read_text(), re.MULTILINE))
+    assert recommended == {name: given.get(name) for name in recommended}

@@ -42,7 +42,7 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "on",
-    # Until autovacuum comes by, a look at what is due next reads the index pages of all that has run.
+    # A look at what is due next reads the index pages of all that has run since autovacuum came by.
     "autovacuum_naptime": "10s",
 }
 #: Bytes in a socket's path (`sun_path`) without the final NUL.

@@ -28,8 +28,8 @@ JOBS = f"""
     FROM generate_series(1, $1::int) AS n
 """
 VERSIONS = f"""
-    INSERT INTO joblog (day, jobid, scheduledfor, lastrun, startedat, finishedat, status, runs)
-    SELECT CAST(ran AT TIME ZONE 'UTC' AS date), jobid, ran, ran, ran, ran, 'finished', n + 1
+    INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status, runs)
+    SELECT CAST(ran AT TIME ZONE 'UTC' AS date), jobid, ran, ran, ran, 'finished', n + 1
     FROM job, generate_series(0, $1::int - 1) AS n,
          LATERAL (SELECT {BEGIN} + n * interval '5 minutes') AS past (ran)
 """

@@ -23,8 +23,8 @@ FILL = """
     INSERT INTO job (jobname, startdate, starttime, active, createdat, validfrom)
     SELECT 'over ' || n, '2020-01-01', '00:00', false, '2020-01-01', '2020-01-01'
     FROM generate_series(1, 1000) AS n;
-    INSERT INTO joblog (day, jobid, scheduledfor, lastrun, startedat, finishedat, status)
-    SELECT firstday, jobid, ran, ran, ran, ran, 'finished'
+    INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status)
+    SELECT firstday, jobid, ran, ran, ran, 'finished'
     FROM history, job, generate_series(1, {rounds}) AS round,
          LATERAL (SELECT CAST(firstday AS timestamp) AT TIME ZONE 'UTC' + round * interval '1 second' AS ran)
              AS past

@@ -20,8 +20,8 @@ PROMISES = f"""
 """
 #: Round after round, as time passes: a job's rows lie far apart, which is what history costs.
 VERSIONS = f"""
-    INSERT INTO joblog (day, jobid, scheduledfor, lastrun, startedat, finishedat, status)
-    SELECT CAST(ran AT TIME ZONE 'UTC' AS date), jobid, ran, ran, ran, ran, 'finished'
+    INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status)
+    SELECT CAST(ran AT TIME ZONE 'UTC' AS date), jobid, ran, ran, ran, 'finished'
     FROM generate_series($1::int, $2::int) AS round, job,
          LATERAL (SELECT now() - make_interval(secs => round * {INTERVAL} + jobid % {SPREAD})) AS past (ran)
     ORDER BY round DESC, jobid

@@ -54,8 +54,8 @@ BIG_JOB = f"""
     FROM (SELECT date_trunc('minute', now()) - $1::int * interval '{PACE} seconds') AS first (at)
 """
 BIG_LOGS = f"""
-    INSERT INTO joblog (day, jobid, scheduledfor, lastrun, startedat, finishedat, status, runs)
-    SELECT CAST(at AT TIME ZONE 'UTC' AS date), jobid, at, at, at, at, 'finished', n + 1
+    INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status, runs)
+    SELECT CAST(at AT TIME ZONE 'UTC' AS date), jobid, at, at, at, 'finished', n + 1
     FROM job, generate_series(0, $1::int - 1) AS n,
          LATERAL (SELECT createdat + interval '1 second' + n * interval '{PACE} seconds') AS past (at)
     WHERE jobid = 1
@@ -83,9 +83,8 @@ JOBS = """
 """
 #: In the order in which they ended, as time passes. Of the calls a thousandth fails on the last day.
 LOGS = """
-    INSERT INTO joblog
-        (day, jobid, scheduledfor, lastrun, startedat, finishedat, status, runs, kind, host, error)
-    SELECT CAST(at AT TIME ZONE 'UTC' AS date), n, at, at, at,
+    INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status, runs, kind, host, error)
+    SELECT CAST(at AT TIME ZONE 'UTC' AS date), n, at, at,
            at + CASE WHEN calls THEN interval '1 second' ELSE '0' END,
            CAST(CASE WHEN failed THEN 'failed' ELSE 'finished' END AS logstatus), $1::int + 1, kind, host,
            CASE WHEN failed THEN 'The target answered 503.' END

@@ -51,10 +51,10 @@ JOBS = """
     FROM generate_series(1, $1::int) AS n
 """
 VERSIONS = """
-    INSERT INTO joblog (day, jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error)
+    INSERT INTO joblog (day, jobid, scheduledfor, status, startedat, finishedat, kind, host, error)
     SELECT CAST(at AT TIME ZONE 'UTC' AS date), jobid, at,
            CAST(CASE WHEN failed THEN 'failed' ELSE 'finished' END AS logstatus),
-           at, at + interval '1 second', at, kind, host, CASE WHEN failed THEN 'The target answered 503.' END
+           at, at + interval '1 second', kind, host, CASE WHEN failed THEN 'The target answered 503.' END
     FROM (
         SELECT jobid, kind, host, jobid % 20 = 0 AND (jobid / 20 + n) % 7 = 0 AS failed,
                date_trunc('hour', now()) - n * interval '1 hour' AS at
@@ -63,13 +63,13 @@ VERSIONS = """
 """
 AHEAD = """
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, lastrun, laststatus, failures)
-    SELECT jobid, at, at, promised.kind, promised.host, latest.lastrun, latest.status,
+    SELECT jobid, at, at, promised.kind, promised.host, latest.startedat, latest.status,
            CAST(latest.status = 'failed' AS int)
     FROM (
         SELECT jobid, kind, host,
                date_trunc('hour', now()) + (1 + jobid % 24) * interval '1 hour' AS at FROM job
     ) AS promised
-    JOIN (SELECT DISTINCT ON (jobid) jobid, lastrun, status FROM joblog ORDER BY jobid, scheduledfor DESC)
+    JOIN (SELECT DISTINCT ON (jobid) jobid, startedat, status FROM joblog ORDER BY jobid, scheduledfor DESC)
         AS latest USING (jobid)
 """
 

@@ -61,7 +61,7 @@ MUTANTS = [
     ),
     Mutant(
         "an occurrence may have two rows (no unique key)",
-        "alembic/versions/0049_baseline.py",
+        "alembic/versions/0050_baseline.py",
         {
             "CONSTRAINT uq_joblog_occurrence UNIQUE (jobid, scheduledfor, parentlogid, cause, day),\n": "\n"
         },

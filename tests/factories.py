@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 
 from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.ciphers import Cipher
@@ -147,10 +147,15 @@ async def add_due_jobs(database: Database, count: int, *, interval: int | None =
 
 
 async def logs(database: Database, jobid: int) -> list[Any]:
-    """The job's logs, in the order of their occurrences."""
+    """The job's logs, in the order of their occurrences; what is not written in most rows is filled in."""
+    said = {
+        "missed": func.coalesce(joblog.c.missed, 0),
+        "lastrun": func.coalesce(joblog.c.lastrun, joblog.c.startedat),
+    }
+    shown = [said.get(column.name, column).label(column.name) for column in joblog.columns]
 
     async def look(session: Session) -> list[Any]:
-        query = select(joblog).where(joblog.c.jobid == jobid).order_by(joblog.c.scheduledfor)
+        query = select(*shown).where(joblog.c.jobid == jobid).order_by(joblog.c.scheduledfor)
         return list((await session.execute(query)).all())
 
     return await database.read(look)

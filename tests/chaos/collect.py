@@ -63,8 +63,8 @@ SELECT count(*) AS open, count(*) FILTER (
 FROM pg_stat_activity WHERE application_name LIKE 'scheduler-api%'
 """
 LOGS = """
-SELECT logid, jobid, scheduledfor, status, cause, attempt, missed, through, nextrun, startedat, finishedat,
-       following, host, reason, lastrun
+SELECT logid, jobid, scheduledfor, status, cause, attempt, coalesce(missed, 0) AS missed, through, nextrun,
+       startedat, finishedat, following, host, reason, coalesce(lastrun, startedat) AS lastrun
 FROM joblog ORDER BY logid
 """
 ATTEMPTS = """

@@ -18,7 +18,7 @@ from scheduler_api.database import migrations
 from scheduler_api.database.upgrading import build_index, outdate
 
 #: The schema of the first release: no older code uses it.
-BASELINE = "0049"
+BASELINE = "0050"
 #: Each connection that migrates has its time-outs; numbers of 32 bits are meant.
 NOT_ASKED = ("require-lock-timeout", "require-statement-timeout", "prefer-bigint-over-int")
 #: What only a migration may do that takes away what older code uses.

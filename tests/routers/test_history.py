@@ -33,7 +33,7 @@ async def hourly(database: Database, **values: Any) -> int:
             status="skipped" if reason else "finished",
             ran=None if reason else at + timedelta(seconds=1),
             over=at + timedelta(seconds=1),
-            missed=missed,
+            missed=missed or None,
             through=at + missed * timedelta(hours=1) if missed else None,
             reason=reason,
         )

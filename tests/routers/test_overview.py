@@ -174,7 +174,7 @@ async def test_what_runs_shows_how_far_it_is(client: AsyncClient, database: Data
 async def add_run(database: Database, jobid: int, status: str, hours: float, **more: Any) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
     at = now - timedelta(hours=hours)
-    values = {"ended": at, "missed": 0, "through": None, "attempt": 1} | more
+    values = {"ended": at, "missed": None, "through": None, "attempt": 1} | more
     await execute(
         database,
         "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, lastrun, kind, host, error,"

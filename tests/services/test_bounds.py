@@ -523,8 +523,8 @@ async def test_a_paused_job_is_looked_at_although_nothing_of_it_is_to_come(datab
     # As it was once left behind: it ran a second time, and stayed paused for ever.
     await execute(
         database,
-        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, kind, host, runs, missed)"
-        " VALUES (:jobid, :at, 'finished', :at, :at, 'http', 'a.example', 2, 0)",
+        "INSERT INTO joblog (jobid, scheduledfor, status, startedat, finishedat, kind, host, runs)"
+        " VALUES (:jobid, :at, 'finished', :at, :at, 'http', 'a.example', 2)",
         jobid=jobid,
         at=after(60),
     )

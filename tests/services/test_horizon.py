@@ -41,7 +41,7 @@ TALLIED = """
 """
 THERE = """
     SELECT day, count(*) FILTER (WHERE status = 'finished'), count(*) FILTER (WHERE status = 'failed'),
-           coalesce(sum(missed + 1) FILTER (WHERE status = 'skipped'), 0)
+           coalesce(sum(coalesce(missed, 0) + 1) FILTER (WHERE status = 'skipped'), 0)
     FROM joblog WHERE day < (SELECT closedto FROM history) GROUP BY day ORDER BY day
 """
 

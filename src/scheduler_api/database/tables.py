@@ -74,6 +74,10 @@ TOOK = """
     CAST(CASE WHEN kind <> 'plain' AND finishedat > startedat
          THEN extract(epoch FROM finishedat - startedat) END AS float8) * 1000
 """
+#: Columns of a log of which most rows say nothing, as they are read: how many further occurrences it stands
+#: for, and when the job's newest run began. Each run has a row, and what stands in it is kept for months.
+MISSED = "coalesce(missed, 0) AS missed"
+LASTRUN = "coalesce(lastrun, startedat) AS lastrun"
 #: The one row that a job goes on with: its next run, or the run that will add it when it settles.
 IS_NEXT_RUN = "cause = 'schedule' AND (status = 'pending' AND attempt = 1 OR following IS NOT NULL)"
 #: The same row, to be looked for.
@@ -275,11 +279,12 @@ joblog = Table(
     Column("jobid", BigInteger, nullable=False),
     Column("scheduledfor", Instant, nullable=False),
     Column("nextrun", Instant),
+    # When the job's newest run began, as far as that is not `startedat`: see LASTRUN.
     Column("lastrun", Instant),
     Column("startedat", Instant),
     Column("finishedat", Instant),
-    Column("missed", BigInteger, nullable=False, server_default="0"),
-    # The last of the occurrences that the row stands for.
+    # How many further occurrences the row stands for, and the last of them; null: none.
+    Column("missed", BigInteger),
     Column("through", Instant),
     # The log that it ran after; 0: none.
     Column("parentlogid", BigInteger, nullable=False, server_default="0"),
@@ -322,8 +327,8 @@ joblog = Table(
     CheckConstraint("(kind = 'http') = (host IS NOT NULL)", name="runkind"),
     CheckConstraint("(cause = 'after') = (parentlogid <> 0)", name="parentlogid"),
     CheckConstraint("attempt >= 1", name="attempt"),
-    CheckConstraint("missed >= 0", name="missed"),
-    CheckConstraint("(missed > 0) = (through IS NOT NULL)", name="through"),
+    CheckConstraint("missed >= 1", name="missed"),
+    CheckConstraint("(missed IS NULL) = (through IS NULL)", name="through"),
     CheckConstraint("(status = 'pending') = (nextrun IS NOT NULL)", name="nextrun"),
     CheckConstraint(
         "(status IN ('finished', 'failed', 'skipped')) = (finishedat IS NOT NULL)",

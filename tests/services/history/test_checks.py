@@ -55,7 +55,7 @@ async def ran(database: Database, dice: random.Random, count: int, **values: Any
             database,
             "INSERT INTO joblog (jobid, scheduledfor, status, missed, through, reason, runs, lastrun,"
             " startedat, finishedat) VALUES (:jobid, :at, CAST(CAST(:status AS text) AS logstatus),"
-            " :missed, :through, :reason, :runs, :at,"
+            " nullif(CAST(:missed AS bigint), 0), :through, :reason, :runs, :at,"
             " CASE WHEN CAST(:status AS text) = 'skipped' THEN NULL ELSE CAST(:at AS timestamptz) END, :at)",
             jobid=jobid, **row,
         )  # fmt: skip
@@ -70,8 +70,8 @@ async def ran(database: Database, dice: random.Random, count: int, **values: Any
 DAMAGE = [
     "DELETE FROM joblog WHERE logid = :logid",
     "UPDATE joblog SET scheduledfor = scheduledfor + interval '1 minute' WHERE logid = :logid",
-    "UPDATE joblog SET missed = missed + 1, through = coalesce(through, scheduledfor + interval '1 hour')"
-    " WHERE logid = :logid",
+    "UPDATE joblog SET missed = coalesce(missed, 0) + 1,"
+    " through = coalesce(through, scheduledfor + interval '1 hour') WHERE logid = :logid",
     "UPDATE joblog SET through = scheduledfor + interval '5 hours', missed = 5 WHERE logid = :logid",
     "UPDATE joblog SET status = 'skipped', reason = 'excluded', startedat = NULL WHERE logid = :logid",
 ]

@@ -35,8 +35,8 @@ def row(jobid: int, log: tuple[int, str, int, int]) -> dict[str, Any]:
     at = NOON - timedelta(seconds=ago)
     ran = status != "skipped"
     return {
-        "jobid": jobid, "scheduledfor": at, "status": status, "missed": missed, "host": "x" if ran else None,
-        "kind": "http" if ran else "plain",
+        "jobid": jobid, "scheduledfor": at, "status": status, "missed": missed or None,
+        "kind": "http" if ran else "plain", "host": "x" if ran else None,
         "through": at if missed else None, "startedat": at if ran else None,
         "finishedat": at + timedelta(seconds=took), "reason": None if ran else "paused",
         "error": "x" if status == "failed" else None,

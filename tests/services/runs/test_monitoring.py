@@ -52,8 +52,11 @@ async def report(
 
 async def ledger(database: Database) -> list[tuple[Any, ...]]:
     """The runs so far: when, by which cause, what became of them, and how many more they stand for."""
-    query = "SELECT scheduledfor, cause, status, reason, missed FROM joblog ORDER BY scheduledfor, logid"
-    found = await rows(database, query)
+    found = await rows(
+        database,
+        "SELECT scheduledfor, cause, status, reason, coalesce(missed, 0) FROM joblog"
+        " ORDER BY scheduledfor, logid",
+    )
     return [((row.scheduledfor - NOON).total_seconds(), *row[1:]) for row in found]
 
 

@@ -52,6 +52,17 @@ async def test_a_repeating_run_promises_the_next_on_the_grid_of_the_previous(dat
     assert await is_active(database, jobid)
 
 
+async def test_a_run_keeps_a_short_row(database: Database) -> None:
+    """Each run has one, for months: a column that most of them fill costs gigabytes."""
+    await add_job(database, interval=60)
+    await run_at(database, after(62))
+    await run_at(database, after(120))
+    size = "SELECT pg_column_size(joblog) FROM joblog WHERE status = 'finished' AND (missed IS NULL) = :alone"
+    assert await scalar(database, size, alone=True) == 104
+    # It ran for two.
+    assert await scalar(database, size, alone=False) == 120
+
+
 async def test_misfire_once_runs_once_and_counts_the_rest(database: Database) -> None:
     jobid = await add_job(database, interval=60, misfire="once")
     assert await run_at(database, after(630)) == PassReport(claimed=1, finished=1)

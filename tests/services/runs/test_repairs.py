@@ -26,7 +26,7 @@ from tests.factories import ACTOR, NOON, add_due_jobs, add_job, execute, is_acti
 END = datetime(9999, 12, 1, tzinfo=UTC)
 FINISH = (
     "UPDATE joblog SET status = 'finished', nextrun = NULL, lastrun = :now, startedat = :now,"
-    " finishedat = :now, missed = :missed, through = :through WHERE jobid = :jobid"
+    " finishedat = :now, missed = CAST(:missed AS bigint), through = :through WHERE jobid = :jobid"
 )
 
 
@@ -50,7 +50,7 @@ async def heal(database: Database) -> int:
 
 
 async def finish(
-    database: Database, jobid: int, missed: int = 0, through: datetime | None = None
+    database: Database, jobid: int, missed: int | None = None, through: datetime | None = None
 ) -> datetime:
     now = NOON + timedelta(seconds=1)
     await execute(database, FINISH, jobid=jobid, now=now, missed=missed, through=through)

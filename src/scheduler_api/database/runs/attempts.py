@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, columns, job, logattempt
+from scheduler_api.database.tables import ATTEMPT, LASTRUN, LINE, LIVE, columns, job, logattempt
 
 
 @dataclass
@@ -101,13 +101,13 @@ RETRY = Statement(
     ), counted AS (
         UPDATE jobtally SET
             failed = jobtally.failed - 1, rows = jobtally.rows - CAST(cause = 'schedule' AS int),
-            accounted = accounted - CASE cause WHEN 'schedule' THEN failed.missed + 1 ELSE 0 END
+            accounted = accounted - CASE cause WHEN 'schedule' THEN coalesce(failed.missed, 0) + 1 ELSE 0 END
         FROM failed WHERE jobtally.jobid = failed.jobid AND jobtally.day = failed.day
     ), added AS (
         INSERT INTO joblog (logid, jobid, scheduledfor, nextrun, lastrun, missed, through, parentlogid,
                             status, cause, kind, runs, attempt, spent, host, body)
         OVERRIDING SYSTEM VALUE
-        SELECT logid, jobid, scheduledfor, :now, lastrun, missed, through, parentlogid,
+        SELECT logid, jobid, scheduledfor, :now, {LASTRUN}, missed, through, parentlogid,
                'pending', cause, kind, runs, attempt + 1, attempt, :host, body
         FROM failed
     ), sent AS (

@@ -220,7 +220,7 @@ def _start(is_free: str) -> str:
             status = 'running', nextrun = NULL, lastrun = :now, startedat = coalesce(startedat, :now),
             leasetoken = gen_random_uuid(), leaseuntil = :leaseuntil,
             runs = runs + CAST(chosen.missed IS NOT NULL AS int),
-            missed = coalesce(chosen.missed, joblog.missed),
+            missed = CASE WHEN chosen.missed IS NOT NULL THEN nullif(chosen.missed, 0) ELSE joblog.missed END,
             through = CASE WHEN chosen.missed IS NOT NULL THEN chosen.through ELSE joblog.through END,
             following = CASE WHEN chosen.missed IS NOT NULL THEN chosen.following ELSE joblog.following END
         FROM chosen WHERE joblog.{LIVE} AND joblog.logid = chosen.logid

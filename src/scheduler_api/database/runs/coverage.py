@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables import MISSED
 
 
 class CoveredPart(NamedTuple):
@@ -38,16 +39,16 @@ class CoveredPart(NamedTuple):
 # Whatever else is to be known of each row, to judge it, has to be told here of all together: those that are
 # unremarkable are looked at in no other way.
 PART = Statement(
-    """
+    f"""
     SELECT count(*) AS rows, max(scheduledfor) AS last, CAST(sum(missed) AS bigint) AS missed,
            max(runs) AS runs, (array_agg(status))[count(*)] AS status, (array_agg(logid))[count(*)] AS logid,
            bool_or(coalesce(reason IN ('superseded', 'until'), false)) AS writtenoff,
            array_agg(first) AS firsts,
-           CASE WHEN max(missed) > 0 OR count(through) > 0 THEN array_agg(last) END AS lasts,
-           CASE WHEN max(missed) > 0 OR count(through) > 0 THEN array_agg(missed) END AS misses,
+           CASE WHEN count(through) > 0 THEN array_agg(last) END AS lasts,
+           CASE WHEN count(through) > 0 THEN array_agg(missed) END AS misses,
            CASE WHEN bool_or(blocked) THEN array_agg(blocked) END AS blocked
     FROM (
-        SELECT logid, scheduledfor, through, missed, runs, status, reason,
+        SELECT logid, scheduledfor, through, {MISSED}, runs, status, reason,
                CAST(date_part('epoch', scheduledfor) * 1000000 AS bigint) AS first,
                CAST(date_part('epoch', coalesce(through, scheduledfor)) * 1000000 AS bigint) AS last,
                coalesce(reason = ANY(:blocked), false) AS blocked

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import TOOK
+from scheduler_api.database.tables import MISSED, TOOK
 
 
 class RecentRow(NamedTuple):
@@ -48,7 +48,7 @@ RECENT = Statement(
     f"""
     SELECT recent.* FROM unnest(CAST(:jobids AS bigint[])) AS wanted (jobid)
     CROSS JOIN LATERAL (
-        SELECT jobid, scheduledfor, status, missed,
+        SELECT jobid, scheduledfor, status, {MISSED},
                {TOOK} AS took
         FROM joblog
         WHERE jobid = wanted.jobid AND (status <> 'pending' OR attempt > 1)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE_NEXT_RUN, columns, joblog
+from scheduler_api.database.tables import LASTRUN, LIVE_NEXT_RUN, MISSED, joblog
 
 
 @dataclass
@@ -55,10 +55,10 @@ class LedgerRow(NamedTuple):
         return self.through or self.scheduledfor
 
 
-_LEDGER = "logid, scheduledfor, status, missed, through, reason, lastrun, runs"
+_LEDGER = f"logid, scheduledfor, status, {MISSED}, through, reason, {LASTRUN}, runs"
 #: The columns of a LogRow.
-COLUMNS = """
-    logid, jobid, scheduledfor, nextrun, lastrun, status, cause, attempt, missed, through, runs,
+COLUMNS = f"""
+    logid, jobid, scheduledfor, nextrun, {LASTRUN}, status, cause, attempt, {MISSED}, through, runs,
     startedat, finishedat, reason, error, kind, host, leaseuntil, nullif(parentlogid, 0) AS parentlogid
 """
 LOGS = f"SELECT {COLUMNS} FROM joblog"
@@ -83,27 +83,18 @@ REQUEST = Statement(
     """,
     LogRow,
 )
-_OWN = select(*columns(joblog, LedgerRow)).where(
-    joblog.c.jobid == bindparam("jobid"), joblog.c.cause == "schedule"
-)
+_OWN = f"SELECT {_LEDGER} FROM joblog WHERE jobid = :jobid AND cause = 'schedule'"
 #: The schedule's own rows but for the next run; and those that tell what did not run.
-_ACCOUNTED = _OWN.where(or_(joblog.c.status != "pending", joblog.c.attempt > 1))
-_SKIPPED = _OWN.where(joblog.c.status == "skipped")
+_ACCOUNTED = f"{_OWN} AND (status <> 'pending' OR attempt > 1)"
+_SKIPPED = f"{_OWN} AND status = 'skipped'"
 #: What the schedule's own rows account for, in order.
 COVERAGE = Statement(
-    _ACCOUNTED.where(joblog.c.scheduledfor > bindparam("after"), joblog.c.scheduledfor < bindparam("before"))
-    .order_by(joblog.c.scheduledfor)
-    .limit(bindparam("limit")),
+    f"{_ACCOUNTED} AND scheduledfor > :after AND scheduledfor < :before ORDER BY scheduledfor LIMIT :limit",
     LedgerRow,
 )
 #: Rows of earlier occurrences that reach over an instant. They are under days from its own on.
 REACHING = Statement(
-    _ACCOUNTED.where(
-        joblog.c.day >= bindparam("day"),
-        joblog.c.scheduledfor < bindparam("since"),
-        joblog.c.through >= bindparam("since"),
-    ),
-    LedgerRow,
+    f"{_ACCOUNTED} AND day >= :day AND scheduledfor < :since AND through >= :since", LedgerRow
 )
 #: The rows that tell of an instant: its own, of whatever cause, and the newest that reach over it.
 AROUND = Statement(
@@ -132,15 +123,10 @@ DONE = Statement(
 )
 
 #: What users asked to skip before its time.
-AHEAD = Statement(
-    _SKIPPED.where(joblog.c.scheduledfor > bindparam("now")).order_by(joblog.c.scheduledfor), LedgerRow
-)
+AHEAD = Statement(f"{_SKIPPED} AND scheduledfor > :now ORDER BY scheduledfor", LedgerRow)
 #: A row that was skipped ahead of its time, and of whose occurrences some have come since.
 STRADDLING = Statement(
-    _SKIPPED.where(joblog.c.scheduledfor <= bindparam("now"), joblog.c.through > bindparam("now"))
-    .order_by(joblog.c.scheduledfor.desc())
-    .limit(1),
-    LedgerRow,
+    f"{_SKIPPED} AND scheduledfor <= :now AND through > :now ORDER BY scheduledfor DESC LIMIT 1", LedgerRow
 )
 SHORTEN = Statement(
     update(joblog)
@@ -198,10 +184,7 @@ REACHED = Statement(
 )
 #: The newest of the schedule's rows that tell of what is later than an instant.
 ROWS_SINCE = Statement(
-    _ACCOUNTED.where(joblog.c.scheduledfor > bindparam("since"))
-    .order_by(joblog.c.scheduledfor.desc())
-    .limit(bindparam("limit")),
-    LedgerRow,
+    f"{_ACCOUNTED} AND scheduledfor > :since ORDER BY scheduledfor DESC LIMIT :limit", LedgerRow
 )
 #: Where the runs of a part of a job's past were used up: right after what the last of them stands for.
 SPENT = Statement(
@@ -236,7 +219,7 @@ STANDING = Statement(
     CROSS JOIN (
         SELECT max(coalesce(through, scheduledfor)) AS accounted, max(lastrun) AS lastrun, max(runs) AS runs
         FROM (
-            SELECT scheduledfor, through, lastrun, runs FROM joblog
+            SELECT scheduledfor, through, {LASTRUN}, runs FROM joblog
             WHERE jobid = :jobid AND cause = 'schedule' ORDER BY scheduledfor DESC LIMIT 100
         ) AS rows
     ) AS newest
@@ -314,7 +297,7 @@ async def straddling(session: Session, jobid: int, now: datetime) -> LedgerRow |
 
 async def shorten(session: Session, logid: int, missed: int, through: datetime | None) -> None:
     """Let a row cover fewer occurrences."""
-    await session.all(SHORTEN, logid=logid, missed=missed, through=through)
+    await session.all(SHORTEN, logid=logid, missed=missed or None, through=through)
 
 
 async def ahead(session: Session, jobid: int, now: datetime) -> list[LedgerRow]:

@@ -54,6 +54,8 @@ def _ended(is_free: str) -> str:
     ended AS MATERIALIZED (
         SELECT joblog.*, result.*, {day_of(_LAST)} AS kept,
                CASE WHEN begins THEN :now ELSE lastrun END AS ran,
+               -- A plain run begins as it ends.
+               CASE WHEN begins THEN :now ELSE startedat END AS began,
                runs + CAST(begins AND outcome = 'finished' AND cause = 'schedule' AS int) AS count,
                CASE WHEN next IS NOT NULL THEN {is_free} END AS goes_on,
                {IS_NEXT_RUN} AS carries, {AFTER.format(was="joblog")}
@@ -64,11 +66,9 @@ def _ended(is_free: str) -> str:
             day, logid, jobid, scheduledfor, lastrun, startedat, finishedat, missed, through, parentlogid,
             status, cause, kind, runs, attempt, spent, host, reason, error, body
         ) OVERRIDING SYSTEM VALUE
-        SELECT kept, logid, jobid, scheduledfor, ran,
-               -- A plain run begins as it ends.
-               CASE WHEN begins THEN :now ELSE startedat END, :now, coalesce(stands, missed),
-               CASE WHEN stands IS NULL THEN through ELSE reaches END, parentlogid,
-               outcome, cause, kind, count, attempt, spent, host, excuse, why, body
+        SELECT kept, logid, jobid, scheduledfor, nullif(ran, began), began, :now,
+               nullif(coalesce(stands, missed), 0), CASE WHEN stands IS NULL THEN through ELSE reaches END,
+               parentlogid, outcome, cause, kind, count, attempt, spent, host, excuse, why, body
         FROM ended
     ), gone AS (
         DELETE FROM joblog USING ended
@@ -77,7 +77,7 @@ def _ended(is_free: str) -> str:
         UPDATE joblog SET
             logid = DEFAULT, scheduledfor = next, nextrun = coalesce(try, next), lastrun = ran, runs = count,
             laststatus = newstatus, failures = newfailures, failingsince = newsince, lastsuccess = newsuccess,
-            status = 'pending', attempt = 1, spent = 0, missed = 0, through = NULL, startedat = NULL,
+            status = 'pending', attempt = 1, spent = 0, missed = NULL, through = NULL, startedat = NULL,
             following = NULL, ahead = CASE WHEN ended.ahead > next THEN ended.ahead END,
             leasetoken = NULL, leaseuntil = NULL, acceptedat = NULL, body = NULL,
             -- What its job does may have changed while a call was made.
@@ -167,7 +167,7 @@ WRITTEN_OFF = Statement(
                             lastrun, runs, parentlogid)
         SELECT CASE WHEN coalesce(through, first) > :now THEN 'infinity'
                     ELSE {day_of("coalesce(through, first)")} END,
-               jobid, first, 'skipped', why, reason, missed, through, :now, lastrun, runs, parent
+               jobid, first, 'skipped', why, reason, nullif(missed, 0), through, :now, lastrun, runs, parent
         FROM given
         WHERE NOT EXISTS (
             SELECT FROM joblog AS known

@@ -133,7 +133,7 @@ TALLY = Statement(
                percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS p50,
                percentile_cont(0.95) WITHIN GROUP (ORDER BY took) AS p95,
                count(*) FILTER (WHERE cause = 'schedule') AS rows,
-               coalesce(sum(missed + 1) FILTER (WHERE cause = 'schedule'), 0) AS accounted,
+               coalesce(sum(coalesce(missed, 0) + 1) FILTER (WHERE cause = 'schedule'), 0) AS accounted,
                max(runs) FILTER (WHERE newest = 1) AS runs,
                coalesce(bool_or(status = 'failed' AND kind <> 'monitor' AND NOT EXISTS (
                    SELECT FROM logattempt WHERE logattempt.logid = kept.logid
@@ -145,7 +145,7 @@ TALLY = Statement(
         GROUP BY day
     ), skipped AS (
         SELECT day, jsonb_object_agg(reason, occurrences) AS reasons FROM (
-            SELECT day, reason, sum(missed + 1) AS occurrences FROM kept
+            SELECT day, reason, sum(coalesce(missed, 0) + 1) AS occurrences FROM kept
             WHERE status = 'skipped' GROUP BY day, reason
         ) AS reasons GROUP BY day
     )

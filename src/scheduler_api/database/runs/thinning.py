@@ -43,7 +43,7 @@ NEXT_DAY = Statement(
 # One that stands for others that did not run stays, and so does what somebody asked for.
 THIN = Statement(
     with_attempts(
-        "day = :day AND cause = 'schedule' AND status = 'finished' AND missed = 0"
+        "day = :day AND cause = 'schedule' AND status = 'finished' AND missed IS NULL"
         # What had no part of its own is under an earlier day: it stays, too.
         " AND scheduledfor < CAST(CAST(:day AS date) + 1 AS timestamp) AT TIME ZONE 'UTC' LIMIT :limit",
         day=":day",

@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0049"
+revision = "0050"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -147,7 +147,7 @@ RUNS = (
         lastrun timestamptz,
         startedat timestamptz,
         finishedat timestamptz,
-        missed bigint NOT NULL DEFAULT '0',
+        missed bigint,
         through timestamptz,
         parentlogid bigint NOT NULL DEFAULT '0',
         following timestamptz,
@@ -176,8 +176,8 @@ RUNS = (
         CONSTRAINT ck_joblog_runkind CHECK ((kind = 'http') = (host IS NOT NULL)),
         CONSTRAINT ck_joblog_parentlogid CHECK ((cause = 'after') = (parentlogid <> 0)),
         CONSTRAINT ck_joblog_attempt CHECK (attempt >= 1),
-        CONSTRAINT ck_joblog_missed CHECK (missed >= 0),
-        CONSTRAINT ck_joblog_through CHECK ((missed > 0) = (through IS NOT NULL)),
+        CONSTRAINT ck_joblog_missed CHECK (missed >= 1),
+        CONSTRAINT ck_joblog_through CHECK ((missed IS NULL) = (through IS NULL)),
         CONSTRAINT ck_joblog_nextrun CHECK ((status = 'pending') = (nextrun IS NOT NULL)),
         CONSTRAINT ck_joblog_finishedat
             CHECK ((status IN ('finished', 'failed', 'skipped')) = (finishedat IS NOT NULL)),

@@ -32,6 +32,7 @@ RUNS = (
     CREATE TABLE job (
         jobid bigint GENERATED ALWAYS AS IDENTITY,
         jobname varchar(100) NOT NULL,
+        words text GENERATED ALWAYS AS (jobwords(jobname, host, tags)) STORED,
         startdate date,
         starttime time,
         timezone text NOT NULL DEFAULT 'UTC',
@@ -792,7 +793,13 @@ PARTS = """
         END LOOP;
     END $$
 """
-#: What a search looks for a text in. Without the extension, where that may not be created, it looks at all.
+#: What a search looks for a text in.
+WORDS = r"""
+    CREATE OR REPLACE FUNCTION jobwords(jobname text, host text, tags text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT lower(concat_ws(E'\n', jobname, host, array_to_string(tags, E'\n'))) $$
+"""
+#: Without the extension, where that may not be created, it looks at all.
 SEARCH = (
     """
     DO $$ BEGIN
@@ -801,15 +808,10 @@ SEARCH = (
         RAISE NOTICE 'A search for jobs is slower without the extension pg_trgm: %', SQLERRM;
     END $$
     """,
-    r"""
-    CREATE OR REPLACE FUNCTION jobwords(jobname text, host text, tags text[]) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT concat_ws(E'\n', jobname, host, array_to_string(tags, E'\n')) $$
-    """,
     """
     DO $$ BEGIN
         IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
-            CREATE INDEX ix_job_words ON job USING gin (jobwords(jobname, host, tags) gin_trgm_ops);
+            CREATE INDEX ix_job_words ON job USING gin (words gin_trgm_ops);
         END IF;
     END $$
     """,
@@ -826,7 +828,7 @@ def upgrade() -> None:
     for name, values in TYPES.items():
         op.execute(f"CREATE TYPE {name} AS ENUM ({values})")
     op.execute("CREATE SEQUENCE calendarversion")
-    for statement in (*RUNS, *SHARED, *PEOPLE, *ALERTS, *SERVICE, *LIVE, *SEARCH, PARTS, *ROWS):
+    for statement in (WORDS, *RUNS, *SHARED, *PEOPLE, *ALERTS, *SERVICE, *LIVE, *SEARCH, PARTS, *ROWS):
         op.execute(statement)
 
 

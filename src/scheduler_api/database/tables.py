@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    Computed,
     Date,
     DateTime,
     Double,
@@ -108,6 +109,9 @@ job = Table(
     metadata,
     Column("jobid", BigInteger, Identity(always=True), primary_key=True),
     Column("jobname", String(100), nullable=False),
+    # What a search looks for a text in: the name, the host and the tags, in lower case, each in a line of its
+    # own. Whatever looks at all jobs reads it first, so that it comes early.
+    Column("words", Text, Computed("jobwords(jobname, host, tags)", persisted=True)),
     Column("startdate", Date),
     Column("starttime", Time),
     Column("timezone", Text, nullable=False, server_default="UTC"),
@@ -257,17 +261,15 @@ job = Table(
     Index("ix_job_deleted", "jobid", postgresql_where=text("deletedat IS NOT NULL")),
     postgresql_with={"fillfactor": 80},
 )
-# What a search looks for a text in: the name, the host and the tags of a job, each in a line of its own.
-# Without the extension, where it may not be created, a search looks at each job.
-WORDS = "jobwords(jobname, host, tags)"
-CREATE_WORDS = (
-    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
-    """
+CREATE_WORDS = """
     CREATE OR REPLACE FUNCTION jobwords(jobname text, host text, tags text[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT concat_ws(E'\\n', jobname, host, array_to_string(tags, E'\\n')) $$
-    """,
-    f"CREATE INDEX ix_job_words ON job USING gin ({WORDS} gin_trgm_ops)",
+    AS $$ SELECT lower(concat_ws(E'\\n', jobname, host, array_to_string(tags, E'\\n'))) $$
+"""
+# Without the extension, where it may not be created, a search looks at each job.
+INDEX_WORDS = (
+    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+    "CREATE INDEX ix_job_words ON job USING gin (words gin_trgm_ops)",
 )
 
 #: One relation for all who read logs, in parts: the live rows, and a part for each stretch of history. Wide
@@ -493,13 +495,18 @@ CREATE_LIVE = (
 )
 
 
+def _create_words(_: Any, connection: Any, **__: Any) -> None:
+    connection.execute(text(CREATE_WORDS))
+
+
 def _create_live(_: Any, connection: Any, **__: Any) -> None:
-    for statement in (*CREATE_WORDS, *CREATE_LIVE):
+    for statement in (*INDEX_WORDS, *CREATE_LIVE):
         connection.execute(text(statement))
     for index in joblog_live.indexes:
         connection.execute(CreateIndex(index))
 
 
+event.listen(metadata, "before_create", _create_words)
 event.listen(metadata, "after_create", _create_live)
 
 # One row: which days the parts of history hold.

@@ -100,6 +100,7 @@ ATTEMPTS = """
            CASE WHEN status = 'failed' THEN 503 ELSE 200 END, 'bench'
     FROM joblog WHERE kind = 'http' AND day < 'infinity'
 """
+#: In the order in which the jobs were made: a row stays where it is as its job goes on.
 AHEAD = f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, runs, lastrun, laststatus, failures,
                         failingsince, lastsuccess)
@@ -108,7 +109,7 @@ AHEAD = f"""
            CASE WHEN failed THEN latest END, latest - CASE WHEN failed THEN interval '1 day' ELSE '0' END
     FROM (SELECT job.jobid, job.kind, job.host, n % 1000 = 0 AS failed,
                  at + interval '{DAYS} days' AS at, at + interval '{DAYS - 1} days' AS latest
-          FROM first JOIN job ON jobid = n WHERE active) AS promised
+          FROM first JOIN job ON jobid = n WHERE active ORDER BY n) AS promised
 """
 #: One in five hundred is paused since before its next run.
 PAUSED = f"""

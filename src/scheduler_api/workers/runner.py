@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -95,11 +96,24 @@ class Runner:
         """Run everything that is due from `floor` to `due`, batch after batch, for about `seconds`."""
         report = RunnerReport(floor=floor)
         give_up = monotonic() + seconds
-        first = await self._run_pass(due, report)
-        if first.claimed == self._batch_size:
-            await asyncio.gather(*(self._lane(due, give_up, report) for _ in range(LANES)))
-        elif first.claimed:
-            await self._lane(due, give_up, report)
+        # Whether it is more than one lane takes at once: said as soon as that is known.
+        is_much: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def say(much: bool) -> None:
+            if not is_much.done():
+                is_much.set_result(much)
+
+        async def first() -> None:
+            try:
+                await self._lane(due, give_up, report, partial(say, True))
+            finally:
+                say(False)
+
+        async def other() -> None:
+            if await is_much:
+                await self._lane(due, give_up, report)
+
+        await asyncio.gather(first(), *(other() for _ in range(LANES - 1)))
         return report
 
     async def run_bulk(
@@ -160,20 +174,28 @@ class Runner:
             report.done += done
         return report
 
-    async def _lane(self, due: datetime, give_up: float, report: RunnerReport) -> None:
-        """One pass after the other, until nothing is left that others do not hold."""
-        while monotonic() < give_up:
-            done = await self._run_pass(due, report)
-            if not done.claimed:
-                return
-        report.more = True
+    async def _lane(
+        self, due: datetime, give_up: float, report: RunnerReport, full: Callable[[], None] = lambda: None
+    ) -> None:
+        """One pass after the other, until nothing is left that others do not hold.
 
-    async def _run_pass(self, due: datetime, report: RunnerReport) -> PassReport:
+        The first is for half a batch, so that a batch that is due at one instant is shared by two lanes.
+        """
+        limit = (self._batch_size + 1) // 2
+        while (await self._run_pass(due, report, limit, full)).claimed:
+            limit = self._batch_size
+            if monotonic() >= give_up:
+                report.more = True
+                return
+
+    async def _run_pass(
+        self, due: datetime, report: RunnerReport, limit: int, full: Callable[[], None]
+    ) -> PassReport:
         """A pass, added to the report; jobs that others hold are left alone by those that follow."""
         known = Known(report.total.held, report.floor)
 
         def run_pass(singly: bool) -> Awaitable[PassReport]:
-            return self._database.transact(passes.run_pass, self._batch_size, due, known, singly=singly)
+            return self._database.transact(passes.run_pass, limit, due, known, singly=singly, full=full)
 
         with metrics.PASS.time():
             done = await undisturbed(whole_else_singly("a pass", run_pass))

@@ -1,6 +1,6 @@
 """Running what is due: one pass is one batch, one transaction, one instant."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -59,16 +59,19 @@ async def run_pass(
     known: Known = NOTHING_KNOWN,
     *,
     singly: bool = False,
+    full: Callable[[], None] = lambda: None,
 ) -> PassReport:
     """Claim up to `limit` logs whose time had come at `due`, and has come `now`, and settle them.
 
     What somebody else holds a row of is left alone. With `singly`, one that the database refuses fails alone,
-    and not the whole pass.
+    and not the whole pass. `full` is called as soon as so many are claimed: there may be more.
     """
     # The clock may have been set back since.
     claimed = await passes.claim_due(session, min(due, now), limit, known.held, known.floor)
     if not claimed:
         return PassReport()
+    if len(claimed) == limit:
+        full()
     rules = await rules_of(session, claimed)
     beside = sorted({log.jobid for log in claimed if not log.carries} & rules.keys())
     for jobid in await standing.held(session, beside) if beside else ():

@@ -17,7 +17,7 @@ from scheduler_api.database.statements import Session, Statement
 from scheduler_api.errors import InvalidInput
 from scheduler_api.services.jobs import reading
 from tests.database.runs.test_lists import indexes_of
-from tests.factories import NOON, add_job, execute
+from tests.factories import NOON, add_job, execute, scalar
 from tests.plans import MODES, analyze_logs, plan_of, renew_logs, rows_of
 from tests.services.jobs.test_together import add_all_kinds
 from tests.services.runs.test_claims import TARGET
@@ -149,10 +149,14 @@ async def test_a_search_finds_any_part_of_the_words_of_a_job(fresh: Database, ha
     if not has_trigrams:
         await execute(fresh, "DROP EXTENSION pg_trgm CASCADE")
     await execute(fresh, "UPDATE job SET jobname = 'Neu', tags = '{Zwölf}' WHERE jobname = 'Changed'")
-    for text, jobids in {
-        "übertr": [1], "ÜB": [1], "bank": [1], "IGHT": [1], "ok": [], "öko": [2], "ÖK": [2],
-        "other": [2], "EXAMPLE": [2], "chan": [], "neu": [3], "wö": [3], "r": [1, 2],
-    }.items():  # fmt: skip
+    expected = {
+        "Übertr": [1], "ÜB": [1], "bank": [1], "IGHT": [1], "ok": [], "Öko": [2], "ÖK": [2], "other": [2],
+        "EXAMPLE": [2], "chan": [], "neu": [3], "wö": [3], "r": [1, 2],
+    }  # fmt: skip
+    # Which letters are the same but for their case, the locale of the database says.
+    if await scalar(fresh, "SELECT lower('Ü') = 'ü'"):
+        expected |= {"übertr": [1], "öko": [2]}
+    for text, jobids in expected.items():
         asked = await fresh.read(lists.lookup, JobFilter(search=text))
         assert sorted(await fresh.read(lists.some, asked, 10)) == jobids, text
 

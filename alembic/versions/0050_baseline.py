@@ -793,13 +793,13 @@ PARTS = """
         END LOOP;
     END $$
 """
-#: What a search looks for a text in.
+#: Makes what a search looks for a text in: a column of each job.
 WORDS = r"""
     CREATE OR REPLACE FUNCTION jobwords(jobname text, host text, tags text[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT lower(concat_ws(E'\n', jobname, host, array_to_string(tags, E'\n'))) $$
 """
-#: Without the extension, where that may not be created, it looks at all.
+#: Its index. Without the extension, where that may not be created, a search looks at all jobs.
 SEARCH = (
     """
     DO $$ BEGIN

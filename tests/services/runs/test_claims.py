@@ -368,6 +368,8 @@ async def tried_afresh(database: Database) -> tuple[Started, Started]:
     (stale,) = (await claim(database, NOON)).started
     await at(database, after(1), retrying.cancel, ACTOR, 1)
     await at(database, after(2), retrying.retry, ACTOR, 1)
+    (log,) = await logs(database, 1)
+    assert (log.startedat, log.lastrun) == (None, NOON)
     (valid,) = (await claim(database, after(2))).started
     return stale, valid
 
@@ -637,6 +639,8 @@ async def test_a_failed_run_is_tried_afresh_on_request(database: Database) -> No
         await settle(database, after(now), failed(started, again=True))
     assert [log.status for log in await logs(database, jobid)] == ["failed", "pending"]
     await at(database, after(40), retrying.retry, ACTOR, 1)
+    # Its second attempt was later than its start.
+    assert [(log.startedat, log.lastrun) for log in await logs(database, jobid)] == [(None, after(30))] * 2
     assert await is_clean(database)
     for now, status in ((40, "pending"), (59, "failed")):
         (started,) = (await claim(database, after(now))).started

@@ -25,7 +25,7 @@ from tests.factories import ACTOR, NOON, add_due_jobs, add_job, execute, is_acti
 
 END = datetime(9999, 12, 1, tzinfo=UTC)
 FINISH = (
-    "UPDATE joblog SET status = 'finished', nextrun = NULL, lastrun = :now, startedat = :now,"
+    "UPDATE joblog SET status = 'finished', nextrun = NULL, startedat = :now,"
     " finishedat = :now, missed = CAST(:missed AS bigint), through = :through WHERE jobid = :jobid"
 )
 

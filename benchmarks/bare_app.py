@@ -63,8 +63,9 @@ def bare_app(database: str) -> FastAPI:  # noqa: PLR0915 - three handlers in one
     async def page(cursor: int = 0, limit: int = 100) -> Any:
         async with app.state.pool.acquire() as connection:
             jobids = [row[0] for row in await connection.fetch(PAGE.sql, cursor, limit + 1)]
-            found = await connection.fetch(lists.OF_IDS.sql, jobids)
-        return [dict(job) for job in found[:limit]]
+            # The database returns them as it pleases, and the list is in the order of the page.
+            found = {job["jobid"]: dict(job) for job in await connection.fetch(lists.OF_IDS.sql, jobids)}
+        return [found[jobid] for jobid in jobids[:limit]]
 
     @app.post("/jobs", response_model=Job, status_code=201)
     async def create(draft: JobDraft) -> Any:

@@ -12,7 +12,8 @@ from alembic.operations import MigrationScript
 from sqlalchemy import Connection
 
 from scheduler_api.database import migrations
-from scheduler_api.database.tables import PARTITIONED, metadata
+from scheduler_api.database.tables import metadata
+from scheduler_api.database.tables.runs import PARTITIONED
 from scheduler_api.databases import database_server, requests_database
 from scheduler_api.settings import Settings
 

@@ -12,18 +12,20 @@ from benchmarks.due_jobs import refill
 from benchmarks.results import Row, at_least, ratios
 from benchmarks.server import bare_connection, fresh_database, service_database
 from benchmarks.sizes import Sizes
-from scheduler_api.database import tables
 from scheduler_api.database.engine import Database
+from scheduler_api.database.tables import metadata
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import joblog
 
 QUESTION = "the original algorithm (each log, its job, a flush for each, one commit) against today's"
 
 
 class Base(DeclarativeBase):
-    metadata = tables.metadata
+    metadata = metadata
 
 
 class Job(Base):
-    __table__ = tables.job
+    __table__ = job
     jobid: Mapped[int]
     repeat: Mapped[bool]
     interval: Mapped[int]
@@ -31,7 +33,7 @@ class Job(Base):
 
 
 class JobLog(Base):
-    __table__ = tables.joblog
+    __table__ = joblog
     jobid: Mapped[int]
     scheduledfor: Mapped[datetime]
     nextrun: Mapped[datetime | None]

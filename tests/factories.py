@@ -12,7 +12,8 @@ from scheduler_api.actors import Actor, ActorKind
 from scheduler_api.ciphers import Cipher
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.database.tables import PARTITIONED, job, joblog
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import PARTITIONED, joblog
 from scheduler_api.targets.urls import host_of
 
 #: What connections are called that serve all tests.

@@ -10,16 +10,9 @@ from sqlalchemy import Table, insert
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.database.tables import (
-    alert,
-    alertchannel,
-    alertrule,
-    auditevent,
-    jobissue,
-    joblog,
-    logattempt,
-    logline,
-)
+from scheduler_api.database.tables.access import auditevent
+from scheduler_api.database.tables.alerts import alert, alertchannel, alertrule, jobissue
+from scheduler_api.database.tables.runs import joblog, logattempt, logline
 from tests.factories import add_job, execute, scalar, sum_up
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")

@@ -15,7 +15,9 @@ from sqlalchemy.schema import CreateIndex
 from scheduler_api.database.engine import Database
 from scheduler_api.database.migrations import under_lock
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import CELLED, job, joblog, joblog_live, metadata
+from scheduler_api.database.tables import CELLED, metadata
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import joblog, joblog_live
 from scheduler_api.database.upgrading import PRESENCE
 from scheduler_api.database.versions import WRITERS_KEY
 from scheduler_api.errors import NotDistributable

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS, LOCK_TIMEOUT, sqlstate
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import schemaversion
+from scheduler_api.database.tables.system import schemaversion
 from scheduler_api.database.upgrading import TABLE_LOCK_SECONDS
 from scheduler_api.database.versions import directory
 from scheduler_api.errors import DatabaseBusy, ReplicasInTheWay, SchemaMismatch

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from scheduler_api.contracts.history.timeline import TimeRange
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
-from scheduler_api.database.tables import joblog
+from scheduler_api.database.tables.runs import joblog
 from scheduler_api.errors import JobNotFound
 from scheduler_api.services import views
 from scheduler_api.services.history import timeline

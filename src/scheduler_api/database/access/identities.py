@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, insert
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import signinattempt, useridentity
+from scheduler_api.database.tables.access import signinattempt, useridentity
 
 #: How long the provider may take, with whoever signs in there.
 PATIENCE = timedelta(minutes=10)

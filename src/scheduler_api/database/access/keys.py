@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import apikey, columns
+from scheduler_api.database.tables.access import apikey
+from scheduler_api.database.tables.base import columns
 
 
 class KeyRow(NamedTuple):

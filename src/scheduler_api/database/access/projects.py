@@ -8,7 +8,8 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, project
+from scheduler_api.database.tables.access import project
+from scheduler_api.database.tables.base import columns
 
 
 class ProjectRow(NamedTuple):

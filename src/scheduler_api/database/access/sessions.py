@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, insert, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import signintry, usersession
+from scheduler_api.database.tables.access import signintry, usersession
 
 
 class SessionRow(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import projectrole, signinlink, useraccount, useridentity
+from scheduler_api.database.tables.access import projectrole, signinlink, useraccount, useridentity
 
 
 class UserRow(NamedTuple):

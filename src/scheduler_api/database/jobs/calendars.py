@@ -10,7 +10,8 @@ from sqlalchemy import any_, bindparam, delete, select, update
 from scheduler_api.database.jobs.definitions import OF_PROJECTS, SCHEDULE, Projects
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import calendar, columns, job
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.jobs import calendar, job
 
 
 class CalendarRow(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, select
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import job
+from scheduler_api.database.tables.jobs import job
 
 #: Any number that no other user of the same database takes; spells "jobafte".
 CHAIN_KEY = 0x6A6F6261667465

@@ -10,7 +10,8 @@ from sqlalchemy import any_, bindparam, select
 from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import auditevent, columns
+from scheduler_api.database.tables.access import auditevent
+from scheduler_api.database.tables.base import columns
 
 
 class ChangeRow(NamedTuple):

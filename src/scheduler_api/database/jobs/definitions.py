@@ -11,7 +11,9 @@ from sqlalchemy import BigInteger, and_, any_, bindparam, case, func, insert, se
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.database.jobs.rows import JobRow, ScheduleRow, StateRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, STANDING, Instant, RunKind, columns, job
+from scheduler_api.database.tables.base import Instant, RunKind, columns
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, STANDING
 
 #: The columns of a ScheduleRow, and of a StateRow.
 SCHEDULE, STATE = (

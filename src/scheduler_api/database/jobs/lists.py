@@ -21,7 +21,7 @@ from scheduler_api.database.jobs.definitions import (
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.plans import looking_at_all
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, TOOK
+from scheduler_api.database.tables.runs import LIVE, TOOK
 
 #: A run that begins so much later than it should is overdue.
 LATE = timedelta(seconds=5)

@@ -12,7 +12,8 @@ from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, job
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.jobs import job
 
 _THERE = (job.c.jobid == any_(bindparam("jobids")), job.c.removedat.is_(None), job.c.deletedat.is_(None))
 LOCK = Statement(

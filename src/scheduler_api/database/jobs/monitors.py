@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import job
+from scheduler_api.database.tables.jobs import job
 
 
 class MonitorRow(NamedTuple):

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, select, update
 
 from scheduler_api.database.jobs.many import NOT_PAUSED
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, job
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import LIVE
 
 
 class Gone(NamedTuple):

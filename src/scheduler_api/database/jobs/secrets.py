@@ -6,7 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, insert, select
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import columns, jobsecret
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.jobs import jobsecret
 
 
 class SecretRow(NamedTuple):

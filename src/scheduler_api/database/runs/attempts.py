@@ -9,7 +9,9 @@ from sqlalchemy import bindparam, select
 
 from scheduler_api.database.runs.leases import LeasedLog
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import ATTEMPT, LASTRUN, LINE, LIVE, columns, job, logattempt
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import ATTEMPT, LASTRUN, LINE, LIVE, logattempt
 
 
 @dataclass

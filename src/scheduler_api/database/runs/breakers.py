@@ -7,7 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import any_, bindparam, delete, func, select
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, columns, hostfailure
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.runs import LIVE
+from scheduler_api.database.tables.system import hostfailure
 
 
 class UnreachableHost(NamedTuple):

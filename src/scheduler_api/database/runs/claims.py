@@ -19,7 +19,7 @@ from scheduler_api.database.runs.due import DUE, DueLog, due_cells, earliest, in
 from scheduler_api.database.runs.settling import IS_FREE, IS_LAST, Result, columns
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 #: More than ever run at once.
 UNLIMITED = 2**31 - 1

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import MISSED
+from scheduler_api.database.tables.runs import MISSED
 
 
 class CoveredPart(NamedTuple):

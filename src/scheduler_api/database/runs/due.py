@@ -9,7 +9,9 @@ from sqlalchemy import any_, bindparam, select
 from scheduler_api.database.jobs.definitions import IS_REFINED
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, columns, job
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import LIVE
 
 
 class DueLog(NamedTuple):

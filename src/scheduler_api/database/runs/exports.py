@@ -9,7 +9,9 @@ from sqlalchemy import bindparam, func, select, update
 
 from scheduler_api.database.connections import Connection
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import PARTITIONED, columns, history
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.history import history
+from scheduler_api.database.tables.runs import PARTITIONED
 
 #: Any number that no other user of the same database takes; spells "jobexpo". Two exports at once
 #: would write the same days twice.

@@ -6,7 +6,7 @@ from datetime import datetime
 from scheduler_api.database.jobs.definitions import STATE
 from scheduler_api.database.jobs.rows import StateRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 # A job whose next run is there goes on, whatever others do meanwhile.
 LOCK_JOBS = Statement(

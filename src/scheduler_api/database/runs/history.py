@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import MISSED, TOOK
+from scheduler_api.database.tables.runs import MISSED, TOOK
 
 
 class RecentRow(NamedTuple):

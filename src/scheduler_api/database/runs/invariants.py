@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 
 @dataclass

@@ -10,7 +10,7 @@ from sqlalchemy import any_, bindparam, select, text
 from scheduler_api.database.jobs.definitions import IS_REFINED, SCHEDULE, SHORT_TARGET
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, joblog
+from scheduler_api.database.tables.runs import LIVE, joblog
 
 
 @dataclass

@@ -9,7 +9,7 @@ from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.database.jobs.definitions import IS_CALLED
 from scheduler_api.database.runs.logs import LOGS, LogRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 
 class LogFilter(NamedTuple):

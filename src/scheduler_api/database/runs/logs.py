@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LASTRUN, LIVE_NEXT_RUN, MISSED, joblog
+from scheduler_api.database.tables.runs import LASTRUN, LIVE_NEXT_RUN, MISSED, joblog
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, select, text
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, columns, joblog
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.runs import LIVE, joblog
 
 
 class OpenLog(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from scheduler_api.contracts.runs.logs import LogSort
 from scheduler_api.database.runs.lists import CONDITIONS, SEARCHED, LogFilter
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 _ENDED = "finishedat DESC, logid DESC"
 _SLOWEST = f"finishedat - startedat DESC NULLS LAST, {_ENDED}"

@@ -7,7 +7,9 @@ from sqlalchemy import select
 
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.statements import Session, Statement, command
-from scheduler_api.database.tables import ATTEMPT, LINE, LIVE, LOG, PARTITIONED, columns, history
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.history import history
+from scheduler_api.database.tables.runs import ATTEMPT, LINE, LIVE, LOG, PARTITIONED
 
 #: Days of a part where history is kept for less than so long, and where it is kept for longer, or for ever.
 SHORT_PART, SHORT = 1, timedelta(weeks=2)

@@ -13,7 +13,8 @@ from sqlalchemy import all_, and_, bindparam, func, select, text
 
 from scheduler_api.database.runs.due import DueLog, due_cells, earliest, in_cell
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, columns, joblog
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.runs import LIVE, joblog
 
 #: Before all that is ever due.
 BEGINNING = datetime.min.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ from scheduler_api.database.jobs.definitions import SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, joblog
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, joblog
 
 #: The channel on which the tickers are told of a next run that they may not have seen.
 CHANNEL = "scheduler_scheduled"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scheduler_api.contracts.history.performance import PerformanceSort
 from scheduler_api.database.jobs.definitions import OF_PROJECTS
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, TOOK
+from scheduler_api.database.tables.runs import LIVE, TOOK
 
 COUNT_JOBS = Statement(f"SELECT count(*) FROM job WHERE deletedat IS NULL AND {OF_PROJECTS}")
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from scheduler_api.database.runs.due import DUE, DueLog
 from scheduler_api.database.runs.standing import COLUMNS, TO_JOB
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 LOCK_RUNNING = Statement(
     f"""

@@ -12,7 +12,7 @@ from scheduler_api.database.plans import planned_for
 from scheduler_api.database.runs.days import day_of
 from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, SUCCESS, Outcome
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import IS_NEXT_RUN, LINE, LIVE
+from scheduler_api.database.tables.runs import IS_NEXT_RUN, LINE, LIVE
 
 #: The last occurrence that an ended row tells of.
 _LAST = "coalesce(CASE WHEN stands IS NULL THEN through ELSE reaches END, scheduledfor)"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 # The oldest due calls tell which hosts have any. Where there are more than are looked at, those of one host
 # may hide all others: then the index is walked from host to host, one step each, and as many steps at most.

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN, STANDING
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, STANDING
 
 #: All of it.
 COLUMNS = ", ".join(STANDING)

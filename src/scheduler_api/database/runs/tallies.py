@@ -13,7 +13,10 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import TOOK, columns, history, job, jobopen, jobtally
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.history import history, jobopen, jobtally
+from scheduler_api.database.tables.jobs import job
+from scheduler_api.database.tables.runs import TOOK
 
 
 class Closing(NamedTuple):

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE
+from scheduler_api.database.tables.runs import LIVE
 
 # A retry that was decided at an instant that is yet to come. A transaction that began a moment after this one
 # may have ended an attempt since.

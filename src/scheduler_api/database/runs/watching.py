@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scheduler_api.database.jobs.definitions import IS_REFINED, SCHEDULE
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN
 
 #: How many runs tell how long a run of a job usually takes: the newest that finished.
 COUNTED, ENOUGH = 100, 20

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from scheduler_api.database.jobs.definitions import Projects
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN
 
 
 class Work(NamedTuple):

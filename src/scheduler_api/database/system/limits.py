@@ -6,7 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, select
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, columns, concurrencylimit
+from scheduler_api.database.tables.base import columns
+from scheduler_api.database.tables.runs import LIVE
+from scheduler_api.database.tables.system import concurrencylimit
 
 
 class StoredLimit(NamedTuple):

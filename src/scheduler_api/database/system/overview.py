@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from scheduler_api.database.jobs.definitions import OF_PROJECTS, Projects
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import LIVE, LIVE_NEXT_RUN
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete
 from sqlalchemy.dialects.postgresql import insert
 
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables import replica
+from scheduler_api.database.tables.system import replica
 
 SEE = Statement(
     insert(replica)

@@ -15,7 +15,8 @@ from prometheus_client import Metric
 from pydantic import BaseModel
 
 from scheduler_api.app import create_app
-from scheduler_api.contracts.jobs.drafts import After, JobDraft
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.fields import After
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.database.system.gauges import JobCounts
 from scheduler_api.routers.http import exposition

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.jobs.actions import Missed, Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases

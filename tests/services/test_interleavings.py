@@ -16,7 +16,7 @@ import pytest
 
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases
 from scheduler_api.database.runs.claims import Terms

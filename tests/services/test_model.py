@@ -24,7 +24,8 @@ from sqlalchemy.engine import URL
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler_api.contracts.jobs.actions import History, Pause
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.services.history import checks

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from scheduler_api.contracts.jobs.actions import History
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job, JobState, JobSummary
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.schedules import EditPreview
 from scheduler_api.contracts.runs.logs import JobWithLogs
 from scheduler_api.errors import JobNotFound

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from scheduler_api.contracts.jobs.changes import Change
 from scheduler_api.contracts.jobs.credentials import MASK, NamedSecret, masked
-from scheduler_api.contracts.jobs.drafts import Ending, JobDraft, Record
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.fields import Ending, Record
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.schedules import EditPreview, SchedulePreview
 from scheduler_api.contracts.jobs.targets import Method, Target

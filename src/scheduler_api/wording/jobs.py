@@ -7,7 +7,7 @@ from typing import Any
 from scheduler_api.contracts.access.audit import AuditEvent
 from scheduler_api.contracts.jobs.changes import Change, ChangeAction
 from scheduler_api.contracts.jobs.credentials import MASK
-from scheduler_api.contracts.jobs.drafts import After, Ending
+from scheduler_api.contracts.jobs.fields import After, Ending
 from scheduler_api.contracts.jobs.job import JobSummary
 from scheduler_api.contracts.values import days_of
 from scheduler_api.schedule import Definition

@@ -9,7 +9,7 @@ import pytest
 from scheduler_api.contracts.alerts.channels import ChannelDraft, RuleDraft
 from scheduler_api.contracts.alerts.mutes import MuteDraft
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.services.alerts import channels, mutes, sending
 from scheduler_api.services.jobs import actions, editing, together

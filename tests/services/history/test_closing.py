@@ -10,7 +10,7 @@ from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.history.checks import JobCheck
 from scheduler_api.contracts.history.explanation import Explanation, ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import History, Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput

@@ -8,7 +8,7 @@ import pytest
 from scheduler_api import metrics
 from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput

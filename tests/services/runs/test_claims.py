@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import leases

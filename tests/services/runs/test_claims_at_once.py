@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import claims as statements

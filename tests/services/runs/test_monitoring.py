@@ -9,7 +9,8 @@ import pytest
 
 from scheduler_api.contracts.history.backfill import Backfill
 from scheduler_api.contracts.jobs.actions import Pause, Resume
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.runs.monitors import ReportedRun, Signal
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import watching as statements

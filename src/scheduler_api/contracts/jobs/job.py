@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from scheduler_api.contracts.jobs.credentials import masked
-from scheduler_api.contracts.jobs.drafts import After, Monitor, Record
+from scheduler_api.contracts.jobs.fields import After, Monitor, Record
 from scheduler_api.contracts.jobs.targets import Target, TargetSummary, stored
 from scheduler_api.contracts.values import Output, all_given
 from scheduler_api.schedule import Fold, Gap, Misfire

@@ -24,8 +24,9 @@ from scheduler_api.contracts.bodies import MAX_BODY_DEPTH
 from scheduler_api.contracts.jobs.actions import RunOrder
 from scheduler_api.contracts.jobs.bulk import BulkOrder
 from scheduler_api.contracts.jobs.credentials import MASK, HeaderValue, OAuth2, plain
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.runs.retries import RetryFilter, RetryOrder
 from scheduler_api.contracts.validation import field_errors_of

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from scheduler_api.computing import QUESTIONS
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.schedules import EditPreview
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import upcoming

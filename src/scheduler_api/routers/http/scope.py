@@ -10,8 +10,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from scheduler_api.actors import Principal, Role
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.engine import Database
 from scheduler_api.errors import FieldError, InvalidInput, JobNotFound

@@ -7,7 +7,7 @@ from fastapi import Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from scheduler_api.computing import QUESTIONS, aside
-from scheduler_api.contracts.jobs.drafts import JobPatch
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.errors import FieldError, InvalidInput
 from scheduler_api.routers.http.bodies import FormFields, form_of
 from scheduler_api.routers.http.dependencies import (

@@ -10,7 +10,8 @@ from heapq import merge
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.schedules import (
     EditPreview,
     Occurrence,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from scheduler_api.contracts.jobs.drafts import After
+from scheduler_api.contracts.jobs.fields import After
 from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.jobs.chains import Link

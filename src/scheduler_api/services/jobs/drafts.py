@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from scheduler_api.computing import aside_locked
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.contracts.validation import field_errors_of
 from scheduler_api.contracts.values import DEFAULT_PROJECT

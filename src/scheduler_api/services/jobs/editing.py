@@ -9,8 +9,9 @@ from scheduler_api.actors import Actor
 from scheduler_api.ciphers import Cipher
 from scheduler_api.contracts.jobs.actions import History
 from scheduler_api.contracts.jobs.changes import ChangeAction
-from scheduler_api.contracts.jobs.drafts import JobDraft, JobPatch
+from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
+from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.database.jobs import calendars, changes, definitions, many
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, opened, pending

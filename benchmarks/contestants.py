@@ -8,7 +8,7 @@ from typing import Any
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import due, passes, settling
 from scheduler_api.database.runs.due import DueLog
-from scheduler_api.database.runs.settling import Result
+from scheduler_api.database.runs.results import Result
 from scheduler_api.database.statements import Session
 from scheduler_api.services.system import health
 from scheduler_api.workers.runner import LANES, Runner

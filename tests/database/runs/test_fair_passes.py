@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs import claims, shares
+from scheduler_api.database.runs import claims, counting, shares
 from scheduler_api.database.runs.due import DueLog
 from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.statements import Session
@@ -116,7 +116,7 @@ async def test_ten_thousand_calls_under_way_are_not_read_for_one_that_is_due(
     hosts = {"hosts": ["newcomer.example", "7.example"]}
     for mode in MODES:
         for statement, values in (
-            (claims.BOUNDS, hosts | {"jobids": [jobid], "tags": None, "projects": None, "tight": False}),
+            (counting.BOUNDS, hosts | {"jobids": [jobid], "tags": None, "projects": None, "tight": False}),
             (claims.DUE_CALLS, OPEN | hosts | {"shares": [9, 9], "due": NOON, "floor": BEGINNING}),
             (claims.REST, {"due": NOON, "now": NOON, "floor": BEGINNING}),
         ):
@@ -138,7 +138,7 @@ async def test_calls_under_way_are_read_once_however_many_limits_there_are(
         await analyze_logs(database)
     values = {"hosts": ["newcomer.example"], "jobids": [], "tags": None, "projects": None, "tight": False}
     for mode in MODES:
-        plan = await plan_of(database, claims.BOUNDS, mode, **values)
+        plan = await plan_of(database, counting.BOUNDS, mode, **values)
         # For each there is its job, too.
         assert rows_of(plan) <= 10 * 5000, plan
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database import plans
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import passes, settling
-from scheduler_api.database.runs.settling import Result
+from scheduler_api.database.runs.results import Result
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.runs.passes import run_pass
 from tests.factories import NOON, add_due_jobs, add_job, execute, logs, scalar

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs import claims as statements
+from scheduler_api.database.runs import counting
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import actions, editing
@@ -238,18 +238,18 @@ async def test_hosts_may_have_one_turn_together(database: Database) -> None:
     turns: dict[int, str] = {}
 
     async def take(session: Session, _: datetime, *hosts: str) -> set[str]:
-        return await statements.take_turns(session, hosts)
+        return await counting.take_turns(session, hosts)
 
     names = [f"{number}.example" for number in range(200)]
     assert await database.transact(take, *names) == {*names}
     pair = next(
         (turns[turn], name)
         for name in names
-        if (turn := statements.turn_of(name)) in turns or turns.update({turn: name})
+        if (turn := counting.turn_of(name)) in turns or turns.update({turn: name})
     )
 
     async def both(session: Session, _: datetime) -> set[str]:
-        await statements.take_turns(session, pair[:1])
+        await counting.take_turns(session, pair[:1])
         return await database.transact(take, *names)
 
     assert not {*pair} & await database.transact(both)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_api.database.runs.claims import Bound
+from scheduler_api.database.runs.counting import Bound
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.services.runs.breakers import HOST_BREAKS
 from scheduler_api.services.runs.concurrency import Admitted, Bounds

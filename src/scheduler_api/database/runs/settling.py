@@ -6,10 +6,12 @@ where there is one, under an id of its own; otherwise it goes.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from scheduler_api.database.arrays import as_arrays
 from scheduler_api.database.plans import planned_for
 from scheduler_api.database.runs.days import day_of
+from scheduler_api.database.runs.results import Acceptance, AttemptEnd, Result, Skipped
 from scheduler_api.database.runs.standing import AFTER, NOTHING, SET_AFTER, SUCCESS, Outcome
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import IS_NEXT_RUN, LINE, LIVE
@@ -205,85 +207,6 @@ NO_OUTCOMES: Mapping[int, Outcome] = {}
 UNSAID = (None, None, None)
 
 
-class Result(NamedTuple):
-    """What becomes of a log that is to run, runs, or has run."""
-
-    logid: int
-    status: str
-    """`running`, `finished`, `failed`, or `pending`: another attempt."""
-    error: str | None = None
-    """Why it has failed."""
-    retry: datetime | None = None
-    """When the next attempt is due."""
-    released: bool = False
-    """Whether no request was made: then the attempt does not count."""
-    missed: int | None = None
-    """Of a run that begins (and ends at once, if it is plain): how many further occurrences it stands for.
-
-    None: it has begun, and what it stands for has been written.
-    """
-    through: datetime | None = None
-    """The last of these."""
-    next: datetime | None = None
-    """The job's next occurrence: its row is added now."""
-    tried: datetime | None = None
-    """When that is tried, if not at its own time."""
-    following: datetime | None = None
-    """Of a run that begins: the occurrence to add when it ends."""
-
-
-class AttemptEnd(NamedTuple):
-    """How an attempt ended."""
-
-    logid: int
-    attempt: int
-    outcome: str
-    failure: str | None
-    error: str | None
-    httpstatus: int | None
-    timing: str | None
-    """As JSON."""
-    excerpt: str | None
-
-
-class Skipped(NamedTuple):
-    """An occurrence, or many, that did not run: a pending log that is not to run, or one that has no log."""
-
-    jobid: int
-    first: datetime
-    reason: str
-    missed: int | None = 0
-    """How many further occurrences it stands for; None: as its log says."""
-    through: datetime | None = None
-    """The last of these."""
-    lastrun: datetime | None = None
-    runs: int = 0
-    parentlogid: int = 0
-    """The log that it was to run after; 0: none."""
-    logid: int | None = None
-    """The pending log; None: there is none."""
-    next: datetime | None = None
-    """The job's next occurrence: its row is added now."""
-    tried: datetime | None = None
-    """When that is tried, if not at its own time."""
-
-    @property
-    def status(self) -> str:
-        """What becomes of it."""
-        return "skipped"
-
-
-class Acceptance(NamedTuple):
-    """A running log whose target goes on by itself."""
-
-    logid: int
-    attempt: int
-    until: datetime
-    httpstatus: int | None
-    timing: str | None
-    excerpt: str | None
-
-
 async def ran(
     session: Session,
     now: datetime,
@@ -302,8 +225,8 @@ async def ran(
     if again:
         logids = {result.logid for result in again}
         rows = [(result.logid, result.retry, result.released) for result in again]
-        values = columns(("logids", "retries", "releases"), rows)
-        own = columns(_ENDS_OF, [end for end in ends if end.logid in logids])
+        values = as_arrays(("logids", "retries", "releases"), rows)
+        own = as_arrays(_ENDS_OF, [end for end in ends if end.logid in logids])
         async with planned_for(session, len(again), "joblog_live"):
             await session.all(TRIED_AGAIN, now=now, **values, **own)
         ends = [end for end in ends if end.logid not in logids]
@@ -361,7 +284,7 @@ async def skip(
     met: set[tuple[int, datetime]] = set()
     if beside:
         names = ("jobids", "firsts", "reasons", "misses", "throughs", "lastruns", "runs", "parents")
-        met = {tuple(row) for row in await session.all(WRITTEN_OFF, now=now, **columns(names, beside))}
+        met = {tuple(row) for row in await session.all(WRITTEN_OFF, now=now, **as_arrays(names, beside))}
     return conflicts, met
 
 
@@ -392,31 +315,21 @@ async def _settle(
         "logids", "statuses", "errors", "reasons", "begins", "misses", "throughs", "nexts", "tries",
         "lasts", "fails", "succeeds",
     )  # fmt: skip
-    rows = columns(names, over)
+    rows = as_arrays(names, over)
     async with planned_for(session, len(over), "joblog_live"):
         # What begins only now made no attempt.
         if not rows["begins"]:
             return await session.values(SETTLED_LOOKING if looking else SETTLED, now=now, **rows)
         statement = SETTLED_CALLS_LOOKING if looking else SETTLED_CALLS
-        return await session.values(statement, now=now, **rows, **columns(_ENDS_OF, ends))
+        return await session.values(statement, now=now, **rows, **as_arrays(_ENDS_OF, ends))
 
 
 async def accept(session: Session, now: datetime, acceptances: Sequence[Acceptance]) -> None:
     """Leave running logs, which are locked, to their targets."""
     names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
-    await session.all(ACCEPTED, now=now, **columns(names, acceptances))
+    await session.all(ACCEPTED, now=now, **as_arrays(names, acceptances))
 
 
 _ENDS_OF = (
     "called", "attempts", "outcomes", "failures", "causes", "httpstatuses", "timings", "excerpts",
 )  # fmt: skip
-
-
-def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    """Rows as a statement with `unnest` wants them: a list for each of their first columns, by its name.
-
-    One in which nothing stands is empty: `unnest` fills it up, and to send it takes time.
-    """
-    found = map(list, zip(*rows, strict=True)) if rows else ([] for _ in names)
-    some = ([] if column.count(None) == len(column) else column for column in found)
-    return dict(zip(names, some, strict=False))

@@ -19,7 +19,7 @@ from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.jobs.many import Pausing
 from scheduler_api.database.runs import logs, pending
 from scheduler_api.database.runs.logs import LogRow
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (

@@ -10,7 +10,7 @@ from scheduler_api.contracts.values import DEFAULT_PROJECT
 from scheduler_api.database.jobs import chains, definitions
 from scheduler_api.database.jobs.chains import Link
 from scheduler_api.database.runs import pending
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, JobHasFollowers, enumerated
 from scheduler_api.schedule import Reason

@@ -16,7 +16,7 @@ from scheduler_api.database.jobs import calendars, changes, definitions, many
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import logs, opened, pending
 from scheduler_api.database.runs.opened import OpenLog
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import Reason

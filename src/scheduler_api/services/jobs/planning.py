@@ -8,7 +8,7 @@ from scheduler_api.contracts.values import days_of
 from scheduler_api.database.jobs.rows import DefinitionRow, ScheduleRow
 from scheduler_api.database.runs.logs import LedgerRow, Standing
 from scheduler_api.database.runs.pending import LiveLog
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import (
     TICK,

@@ -14,7 +14,7 @@ from scheduler_api.database.jobs import many
 from scheduler_api.database.jobs.definitions import Continuation
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import logs
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import FieldError, InvalidInput, ScheduleUnusable
 from scheduler_api.schedule import TICK, Future, Once, Part, Reason, Schedule, Succession, succeed

@@ -8,7 +8,7 @@ from scheduler_api import metrics
 from scheduler_api.computing import aside_locked
 from scheduler_api.database.jobs import definitions
 from scheduler_api.database.runs import logs, settling
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import TICK, Future, Reason, Schedule
 from scheduler_api.services.jobs.planning import between, schedule_in, written_off

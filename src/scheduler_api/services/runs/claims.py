@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from scheduler_api.contracts.jobs.targets import target_of
 from scheduler_api.database.jobs import definitions, project_secrets, secrets
-from scheduler_api.database.runs import claims, shares
+from scheduler_api.database.runs import claims, counting, shares
 from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.runs.due import DueLog, JobRules, rules_of
 from scheduler_api.database.runs.passes import BEGINNING
@@ -79,10 +79,10 @@ async def claim(
     askers = await shares.asking(session, due, window, HOSTS_A_LOOK, room.after, room.floor)
     # A first count tells where to look; what starts is decided by a second one, under locks.
     tight = room.free[Reach.HOST] <= 0
-    looked = await claims.bounds(session, [*askers.hosts], askers.jobids, tight=tight)
+    looked = await counting.bounds(session, [*askers.hosts], askers.jobids, tight=tight)
     seen = Bounds(looked, now, terms.hostmost, breakers.HOST_BREAKS, room)
     wanted = seen.shares(askers.hosts)
-    mine = await claims.take_turns(session, [host for host in askers.hosts if host in wanted])
+    mine = await counting.take_turns(session, [host for host in askers.hosts if host in wanted])
     counts = {host: share for host, share in wanted.items() if host in mine}
     logs = await claims.due(session, due, counts, seen.closed, room.floor) if counts else []
     rules = await rules_of(session, logs) if logs else {}
@@ -132,7 +132,7 @@ async def _count(
         return seen, frozenset()
     shared = sorted(seen.shared_by(logs, rules))
     locked = await shares.lock_limits(session, shared)
-    found = await claims.bounds(
+    found = await counting.bounds(
         session,
         [*{log.host for log in logs if log.host is not None}],
         [*{log.jobid for log in logs}],

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from scheduler_api.database.runs.claims import UNLIMITED, Bound, Closed
+from scheduler_api.database.runs.claims import UNLIMITED, Closed
+from scheduler_api.database.runs.counting import Bound
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.shares import Named
 from scheduler_api.services.runs.shares import Asking, Reach, Room, share_out

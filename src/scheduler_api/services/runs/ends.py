@@ -8,7 +8,7 @@ from uuid import UUID
 
 from scheduler_api.contracts.jobs.targets import Target, target_of
 from scheduler_api.database.runs.leases import LeasedLog
-from scheduler_api.database.runs.settling import Result, Skipped
+from scheduler_api.database.runs.results import Result, Skipped
 from scheduler_api.errors import ScheduleUnusable
 from scheduler_api.schedule import Misfire, Reason
 from scheduler_api.services.jobs.planning import Carried, future_of, written_off

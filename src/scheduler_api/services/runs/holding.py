@@ -12,7 +12,7 @@ from scheduler_api.computing import in_turns
 from scheduler_api.database.runs import leases, standing
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.leases import LeasedLog
-from scheduler_api.database.runs.settling import Acceptance
+from scheduler_api.database.runs.results import Acceptance, Result
 from scheduler_api.database.singly import Tried, as_a_whole_or_singly, one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.services.runs import breakers
@@ -82,7 +82,7 @@ async def settle_ends(
 
 def _follows(judged: Judged) -> datetime | None:
     result = judged.result
-    retry = result.retry if isinstance(result, statements.Result) else None
+    retry = result.retry if isinstance(result, Result) else None
     return retry or result.tried
 
 
@@ -148,7 +148,7 @@ async def _settle_held(
 def _judge(now: datetime, held: HeldEnd) -> Judged:
     log, end = held
     if end.outcome == "accepted":
-        return Judged(log, log, statements.Result(log.logid, "running"))
+        return Judged(log, log, Result(log.logid, "running"))
     return Judged(log, log, *judge(now, log, end), end)
 
 

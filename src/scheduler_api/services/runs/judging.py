@@ -10,7 +10,7 @@ from scheduler_api.computing import in_turns
 from scheduler_api.database.jobs.rows import ScheduleRow
 from scheduler_api.database.runs import due
 from scheduler_api.database.runs.due import DueLog, JobRules
-from scheduler_api.database.runs.settling import Result, Skipped
+from scheduler_api.database.runs.results import Result, Skipped
 from scheduler_api.database.singly import Tried
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import (

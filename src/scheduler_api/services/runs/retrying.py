@@ -12,7 +12,7 @@ from scheduler_api.database.jobs import changes, definitions
 from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import attempts, leases, lists, logs, pending, tallies
 from scheduler_api.database.runs.lists import LogFilter
-from scheduler_api.database.runs.settling import Skipped
+from scheduler_api.database.runs.results import Skipped
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     JobHasNoTarget,

@@ -21,7 +21,7 @@ from scheduler_api.database.runs import following, logs, standing
 from scheduler_api.database.runs import settling as statements
 from scheduler_api.database.runs.due import DueLog, JobRules
 from scheduler_api.database.runs.leases import LeasedLog
-from scheduler_api.database.runs.settling import AttemptEnd, Result, Skipped
+from scheduler_api.database.runs.results import AttemptEnd, Result, Skipped
 from scheduler_api.database.runs.standing import NOTHING, Outcome
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import JobHasNoFuture, JobIsDeleted, JobNotFound, ScheduleUnusable

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scheduler_api.database.runs import claims
 from scheduler_api.database.runs.claims import Started, Terms
 from scheduler_api.database.runs.due import DueLog, JobRules
-from scheduler_api.database.runs.settling import Result
+from scheduler_api.database.runs.results import Result
 from scheduler_api.database.singly import as_a_whole_or_singly
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Status

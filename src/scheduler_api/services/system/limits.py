@@ -7,7 +7,7 @@ from scheduler_api.contracts.jobs.changes import ChangeAction
 from scheduler_api.contracts.system.limits import Limit, LimitOrder, LimitScope
 from scheduler_api.database.jobs import changes
 from scheduler_api.database.jobs.changes import Event
-from scheduler_api.database.runs import claims, pending
+from scheduler_api.database.runs import counting, pending
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import limits
 from scheduler_api.errors import LimitNotFound
@@ -25,7 +25,7 @@ async def put(
     """Set a limit; it holds from the next claim on, for all replicas together."""
     if scope is not LimitScope.HOST and not await limits.is_set(session, scope, name):
         # Claims that have counted without it must be seen by those that count with it.
-        await claims.take_all_turns(session)
+        await counting.take_all_turns(session)
     await limits.put(session, now, scope, name, limit=order.limit, rate=order.rate)
     await pending.announce(session)
     limit = Limit(scope=scope, name=name, limit=order.limit, rate=order.rate)

@@ -16,11 +16,11 @@ from fastapi import FastAPI, HTTPException
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.logs import JobWithLogs
-from scheduler_api.database.engine import OPENING
 from scheduler_api.database.jobs import changes, definitions, lists
 from scheduler_api.database.runs import lists as log_lists
 from scheduler_api.database.runs import pending
 from scheduler_api.database.statements import Statement
+from scheduler_api.database.transactions import OPENING
 from scheduler_api.schedule import instant_of
 
 #: As many connections as the service may open for requests.

@@ -51,10 +51,10 @@ MUTANTS = [
     ),
     Mutant(
         "the service's own clock decides",
-        "src/scheduler_api/database/engine.py",
+        "src/scheduler_api/database/transactions.py",
         {
-            "opened = _Opened(*await session.one(OPENING))": (
-                "opened = _Opened(*await session.one(OPENING))._replace(now=datetime.now().astimezone())"
+            "opened = Opened(*await session.one(OPENING))": (
+                "opened = Opened(*await session.one(OPENING))._replace(now=datetime.now().astimezone())"
             )
         },
         "tests/services/test_clock.py::test_the_past_is_what_the_database_says",
@@ -155,9 +155,9 @@ MUTANTS = [
     Mutant(
         "it is answered before the commit",
         "src/scheduler_api/database/engine.py",
-        {"            await self._commit(session, opened)\n            session.committed()\n": (
+        {"            await self._transactions.commit(session, opened)\n            session.committed()\n": (
             "            asyncio.get_running_loop().call_later(\n"
-            "                0.2, lambda: asyncio.ensure_future(self._commit(session, opened))\n"
+            "                0.2, lambda: asyncio.ensure_future(self._transactions.commit(session, opened))\n"
             "            )\n"
         )},
         "tests/database/test_engine.py::test_code_that_may_write_no_more_changes_nothing_and_says_so",
@@ -241,7 +241,7 @@ MUTANTS = [
     ),
     Mutant(
         "a commit that no standby has is acknowledged",
-        "src/scheduler_api/database/engine.py",
+        "src/scheduler_api/database/transactions.py",
         {"        if driver.warned and not": "        if False and not"},
         "tests/embedded/test_standby.py::test_a_wait_for_a_standby_that_was_cancelled_is_not_acknowledged",
     ),
@@ -260,8 +260,8 @@ MUTANTS = [
     ),
     Mutant(
         "old code writes into a newer schema",
-        "src/scheduler_api/database/engine.py",
-        {"        if opened.compatiblefrom > self.version:\n": "        if False:\n"},
+        "src/scheduler_api/database/transactions.py",
+        {"        if opened.compatiblefrom > self._fence.version:\n": "        if False:\n"},
         "tests/database/test_engine.py::test_a_migration_waits_for_what_old_code_has_begun_to_write",
     ),
     Mutant(

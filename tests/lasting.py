@@ -10,12 +10,11 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from scheduler_api.database.connections import Connection
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import Session
 
 _engines: dict[str, AsyncEngine] = {}
 _drivers: list[Connection] = []
@@ -46,12 +45,11 @@ class LastingDatabase(Database):
         if key not in _engines:
             event.listen(self.engine.sync_engine, "connect", _note)
         self.engine = _engines.setdefault(key, self.engine)
-        self._sessions = async_sessionmaker(self.engine, class_=Session, expire_on_commit=False)
+        self._transactions.engine = self.engine
 
     async def close(self) -> None:
         """Leave them to it."""
-        if self._ending:
-            await asyncio.wait(self._ending)
+        await self._transactions.close()
         pool = self.engine.pool
         assert isinstance(pool, QueuePool)
         assert pool.checkedout() == 0, "the service kept a connection"

@@ -11,8 +11,9 @@ from scheduler_api.address import Address
 from scheduler_api.ciphers import Cipher, key_beside
 from scheduler_api.database import distribution, migrations
 from scheduler_api.database.connections import Endpoints, PoolOptions, driver_url
-from scheduler_api.database.engine import Database, Fence
+from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import prepare_for_cells
+from scheduler_api.database.transactions import Fence
 from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
 from scheduler_api.errors import Misconfigured, SchemaMismatch
 from scheduler_api.settings import Pooler, Settings

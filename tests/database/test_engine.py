@@ -14,12 +14,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from scheduler_api import errors
-from scheduler_api.database import engine as engine_module
-from scheduler_api.database import statements, versions
+from scheduler_api.database import statements, transactions, versions
 from scheduler_api.database.connections import PoolOptions
-from scheduler_api.database.engine import Database, Fence
+from scheduler_api.database.engine import Database
 from scheduler_api.database.failures import DATABASE_ERRORS
 from scheduler_api.database.statements import DRIVER, Session, Statement
+from scheduler_api.database.transactions import Fence
 from tests.factories import add_job, execute, scalar, until_it_waits_or_ends
 
 INSERT = text(
@@ -192,14 +192,14 @@ async def lost_commit(monkeypatch: pytest.MonkeyPatch, database: Database) -> Ca
         command = statements.command
 
         async def lose(session: Session, sql: str, share: float = 1.0) -> str:
-            if sql == engine_module.COMMIT:
-                monkeypatch.setattr(engine_module, "command", command)
+            if sql == transactions.COMMIT:
+                monkeypatch.setattr(transactions, "command", command)
                 if kept:
                     await command(session, sql)
                 session.info[DRIVER].terminate()
             return await command(session, sql, share)
 
-        monkeypatch.setattr(engine_module, "command", lose)
+        monkeypatch.setattr(transactions, "command", lose)
 
     return arrange
 
@@ -220,7 +220,7 @@ async def test_a_commit_that_cannot_be_looked_up_is_not_repeated(
     database: Database, lost_commit: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "patience", 2.0)
-    monkeypatch.setattr(engine_module, "OUTCOME", Statement("SELECT 'in progress' || left(:xid, 0), now()"))
+    monkeypatch.setattr(transactions, "OUTCOME", Statement("SELECT 'in progress' || left(:xid, 0), now()"))
     work = Failing(0, terminated)
     lost_commit(True)
     with pytest.raises(errors.OutcomeUnknown):
@@ -233,7 +233,7 @@ async def test_a_crash_of_the_server_makes_the_number_of_a_transaction_worthless
 ) -> None:
     """After a crash the server gives lost numbers out again: `committed` may be another transaction's."""
     another_life = Statement("SELECT 'committed' || left(:xid, 0), timestamptz 'epoch'")
-    monkeypatch.setattr(engine_module, "OUTCOME", another_life)
+    monkeypatch.setattr(transactions, "OUTCOME", another_life)
     work = Failing(0, terminated)
     lost_commit(False)
     with pytest.raises(errors.OutcomeUnknown):

@@ -15,7 +15,8 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.database import migrations
 from scheduler_api.database.connections import PoolOptions
-from scheduler_api.database.engine import LIFE, Database
+from scheduler_api.database.engine import Database
+from scheduler_api.database.transactions import LIFE
 from scheduler_api.embedded.server import PORT, EmbeddedServer, installed_programs
 from scheduler_api.services.runs import passes
 from tests.factories import add_job, scalar

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.database.connections import PoolOptions
-from scheduler_api.database.engine import Database, Fence
+from scheduler_api.database.engine import Database
+from scheduler_api.database.transactions import Fence
 from scheduler_api.workers.delivery import ends
 from scheduler_api.workers.delivery.settler import Settler
 from tests.factories import add_job, scalar

@@ -24,7 +24,7 @@ from scheduler_api.workers import steadiness
 from scheduler_api.workers.history import HistoryKeeper
 from scheduler_api.workers.steadiness import SteadyClock
 from tests.factories import ACTOR, CIPHER, add_job, execute, lay_out_days, rows, scalar
-from tests.services.runs.test_claims import TARGET, claim, failed, settle
+from tests.services.runs.test_claims import TARGET, claim, failed, finished, settle
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 FIRST = date(2030, 1, 1)
@@ -217,13 +217,21 @@ async def test_a_job_whose_last_run_was_late_is_over(days: Database) -> None:
 
 async def test_a_retry_of_a_closed_day_is_counted_where_it_ends(days: Database) -> None:
     await add_daily(days, target=TARGET)
-    (started,) = (await claim(days, noon(1))).started
-    await settle(days, noon(1) + HOUR, failed(started, again=False))
-    await close(days, 5)
-    day = "SELECT failed, finished, accounted FROM jobtally WHERE day = '2030-01-01'"
-    assert [tuple(row) for row in await rows(days, day)] == [(1, 0, 1)]
-    await at(days, noon(6), retrying.retry, ACTOR, started.logid)
-    assert [tuple(row) for row in await rows(days, day)] == [(0, 0, 0)]
+    (started,) = (await claim(days, noon(3))).started
+    await settle(days, noon(3) + HOUR, failed(started, again=False))
+    await close(days, 6)
+    counts = "sum(failed), sum(finished), sum(missed), sum(rows), sum(accounted)"
+    of_day = f"SELECT {counts} FROM jobtally WHERE day = '2030-01-03'"
+    assert [tuple(row) for row in await rows(days, of_day)] == [(1, 0, 2, 1, 3)]
+    await at(days, noon(7), retrying.retry, ACTOR, started.logid)
+    assert [tuple(row) for row in await rows(days, of_day)] == [(0, 0, 0, 0, 0)]
+    # The next run, which stands for three others, and the retry.
+    for _ in range(2):
+        (run,) = (await claim(days, noon(7))).started
+        await settle(days, noon(7) + HOUR, finished(run))
+    await close(days, 9)
+    of_all = f"SELECT {counts} FROM jobtally"
+    assert [tuple(row) for row in await rows(days, of_all)] == [(0, 2, 5, 2, 7)]
 
 
 async def test_many_rows_are_closed_day_by_day(days: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,8 @@ RETRY = Statement(
         DELETE FROM joblog WHERE logid = :logid RETURNING *
     ), counted AS (
         UPDATE jobtally SET
-            failed = jobtally.failed - 1, rows = jobtally.rows - CAST(cause = 'schedule' AS int),
+            failed = jobtally.failed - 1, missed = jobtally.missed - coalesce(failed.missed, 0),
+            rows = jobtally.rows - CAST(cause = 'schedule' AS int),
             accounted = accounted - CASE cause WHEN 'schedule' THEN coalesce(failed.missed, 0) + 1 ELSE 0 END
         FROM failed WHERE jobtally.jobid = failed.jobid AND jobtally.day = failed.day
     ), added AS (

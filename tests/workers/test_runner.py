@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.statements import Session
+from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.settling import Judged, settle
-from scheduler_api.workers.runner import Runner
-from tests.factories import add_due_jobs, scalar
+from scheduler_api.workers.runner import Runner, RunnerReport
+from tests.factories import add_due_jobs, execute, scalar
 from tests.processes.service import PATIENCE
 
 BATCH = 4
+LONG = Statement("SELECT pg_sleep(0.1)")
 
 
 @pytest.mark.parametrize(("jobs", "lanes"), [(BATCH // 2, 1), (BATCH, 2)])
@@ -54,3 +55,104 @@ async def test_what_one_lane_takes_at_once_is_no_work_for_others(
     now = await scalar(database, "SELECT clock_timestamp()")
     await Runner(database, BATCH).run_due(now, PATIENCE)
     assert claimed == [1, 0]
+
+
+async def test_what_one_lane_leaves_to_another_is_run_all_the_same(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs of a job are one lane's while it holds the job: others find it held."""
+    await add_due_jobs(database, 1)
+    runs = 5 * BATCH
+    since = await scalar(database, "SELECT clock_timestamp() - make_interval(secs => 60 * :runs)", runs=runs)
+    await execute(
+        database,
+        """
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, cause)
+        SELECT 1, due, due, 'backfill' FROM generate_series(1, :runs) AS n,
+               LATERAL (SELECT CAST(:since AS timestamptz) + make_interval(secs => n)) AS occurrence (due)
+        """,
+        runs=runs,
+        since=since,
+    )
+    run_pass, left_alone, first = passes.run_pass, asyncio.Event(), True
+
+    async def watched(*args: Any, **kwargs: Any) -> passes.PassReport:
+        report = await run_pass(*args, **kwargs)
+        if report.held:
+            left_alone.set()
+        return report
+
+    async def settle_last(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
+        nonlocal first
+        if first:
+            first = False
+            async with asyncio.timeout(PATIENCE):
+                await left_alone.wait()
+        await settle(session, now, judged)
+
+    monkeypatch.setattr(passes, "run_pass", watched)
+    monkeypatch.setattr(passes, "settle", settle_last)
+    report = await Runner(database, BATCH).run_call()
+    assert (report.total.finished, report.total.stuck, report.more) == (runs + 1, 0, False)
+
+
+async def test_what_somebody_else_holds_counts_once(database: Database) -> None:
+    await add_due_jobs(database, 1)
+    now = await scalar(database, "SELECT clock_timestamp()")
+
+    async def hold(session: Session, _: datetime) -> RunnerReport:
+        await session.all(Statement("SELECT FROM job WHERE jobid = 1 FOR UPDATE"))
+        return await Runner(database, BATCH).run_due(now, PATIENCE)
+
+    total = (await database.transact(hold)).total
+    assert (total.claimed, total.stuck, total.held) == (1, 1, {1})
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+async def test_no_lane_outlives_another_that_fails(
+    database: Database, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    await add_due_jobs(database, 20 * BATCH)
+    begun, both = 0, asyncio.Barrier(2)
+
+    async def fail_or_take_long(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
+        nonlocal begun
+        begun += 1
+        own = begun
+        if own <= 2:
+            async with asyncio.timeout(PATIENCE):
+                await both.wait()
+        if own == failing:
+            raise ValueError("as it happens")
+        await session.all(LONG)
+        await settle(session, now, judged)
+
+    monkeypatch.setattr(passes, "settle", fail_or_take_long)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    with pytest.raises(ValueError, match="as it happens"):
+        await Runner(database, BATCH).run_due(now, PATIENCE)
+    assert database.pool.checkedout() == 0
+    assert not [task for task in asyncio.all_tasks() if "Runner" in str(task.get_coro())]
+
+
+async def test_who_is_cancelled_ends_no_earlier_than_the_pass_in_progress(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_due_jobs(database, 1)
+    begun = asyncio.Event()
+
+    async def settle_slowly(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
+        begun.set()
+        await session.all(LONG)
+        await settle(session, now, judged)
+
+    monkeypatch.setattr(passes, "settle", settle_slowly)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    running = asyncio.create_task(Runner(database, BATCH).run_due(now, PATIENCE))
+    async with asyncio.timeout(PATIENCE):
+        await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert database.pool.checkedout() == 0
+    assert await scalar(database, "SELECT count(*) FROM joblog WHERE status = 'finished'") == 1

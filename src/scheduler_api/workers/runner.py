@@ -1,8 +1,9 @@
 """The one engine: passes over what is due, as many as there is work for."""
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -71,9 +72,10 @@ class Runner:
         repaired = await self._try(self._upkeep.repair(UPKEEP_SECONDS))
         # What falls due while the call runs is left to the next one: so it ends.
         found = await self._database.read(health.next_due)
-        report, counts = await asyncio.gather(
-            self.run_due(found.now, CALL_SECONDS), self._call_due(found.now, CALL_SECONDS)
-        )
+        async with _side_by_side() as group:
+            passing = group.create_task(self.run_due(found.now, CALL_SECONDS))
+            calling = group.create_task(self._call_due(found.now, CALL_SECONDS))
+        report, counts = passing.result(), calling.result()
         report.total += PassReport(
             finished=counts["finished"], failed=counts["failed"], skipped=counts["skipped"]
         )
@@ -96,7 +98,15 @@ class Runner:
         """Run everything that is due from `floor` to `due`, batch after batch, for about `seconds`."""
         report = RunnerReport(floor=floor)
         give_up = monotonic() + seconds
-        # Whether it is more than one lane takes at once: said as soon as that is known.
+        await self._share(due, give_up, report)
+        if report.total.held and not report.more:
+            # Lanes leave alone what others hold, and so what is another lane's: a job may have many due runs.
+            report.total.forget_held()
+            await self._lane(due, give_up, report)
+        return report
+
+    async def _share(self, due: datetime, give_up: float, report: RunnerReport) -> None:
+        """Let lanes share what is due, if it is more than one takes at once: as soon as that is known."""
         is_much: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def say(much: bool) -> None:
@@ -113,8 +123,10 @@ class Runner:
             if await is_much:
                 await self._lane(due, give_up, report)
 
-        await asyncio.gather(first(), *(other() for _ in range(LANES - 1)))
-        return report
+        async with _side_by_side() as group:
+            group.create_task(first())
+            for _ in range(LANES - 1):
+                group.create_task(other())
 
     async def run_bulk(
         self, order: BulkOrder, actor: Actor, projects: Sequence[str] | None = None, *, dryrun: bool = False
@@ -201,6 +213,19 @@ class Runner:
             done = await undisturbed(whole_else_singly("a pass", run_pass))
         report.total += done
         return done
+
+
+@contextlib.asynccontextmanager
+async def _side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
+    """Tasks of which none outlives the others: where one fails, or the caller is cancelled, all end first."""
+    failure = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        failure = failures.exceptions[0]
+    if failure is not None:
+        raise failure
 
 
 def _add(report: BulkReport, part: bulk.BatchReport) -> None:

@@ -38,6 +38,12 @@ class PassReport:
         self.held |= other.held
         return self
 
+    def forget_held(self) -> None:
+        """As if the logs that could not be settled had not been claimed, for those who look once more."""
+        self.claimed -= self.stuck
+        self.stuck = 0
+        self.held.clear()
+
 
 class Known(NamedTuple):
     """What earlier looks have found out."""

@@ -73,11 +73,13 @@ _OVERDUE = " UNION ALL ".join(
     for key, which in _IN_TURN
 )
 #: A job's words are found by an index of the trigrams in them. For a shorter text it is of no use, and where
-#: very many jobs have the text, it is slower than to look at each job: another collation keeps it out.
+#: very many jobs have the text, it is slower than to look at each job: another collation keeps it out. What
+#: is looked for is put into lower case once, and not for each of them.
 SHORTEST, COMMON = 3, 30
 _COMMON = {
-    "name-common": "lower(job.jobname) LIKE lower(:name)",
-    "search-common": 'job.words COLLATE "C" LIKE lower(:search)',
+    "name-common": 'job.words COLLATE "C" LIKE (SELECT lower(:name))'
+    " AND lower(job.jobname) LIKE (SELECT lower(:name))",
+    "search-common": 'job.words COLLATE "C" LIKE (SELECT lower(:search))',
 }
 #: A number may be an id as well, and what has such a character a part of a cron expression.
 _DIGITS, _CRON = re.compile(r"#?(\d{1,18})", re.ASCII), re.compile(r"[*@/]|^\d+ \d")
@@ -93,7 +95,7 @@ CONDITIONS = {
     **_COMMON,
     "search-id": "(job.jobid = :searchid OR job.words LIKE lower(:search))",
     "search-id-common": f"(job.jobid = :searchid OR {_COMMON['search-common']})",
-    "search-cron": f"(lower(job.cron) LIKE lower(:search) OR {_COMMON['search-common']})",
+    "search-cron": f"(lower(job.cron) LIKE (SELECT lower(:search)) OR {_COMMON['search-common']})",
     "tag": "job.tags @> ARRAY[CAST(:tag AS text)]",
     "project": "job.project = :project",
     "projects": "job.project = ANY(CAST(:projects AS text[]))",

@@ -34,15 +34,19 @@ job = Table(
     metadata,
     Column("jobid", BigInteger, Identity(always=True), primary_key=True),
     Column("jobname", String(100), nullable=False),
-    # What a search looks for a text in: the name, the host and the tags, in lower case, each in a line of its
-    # own. Whatever looks at all jobs reads it first, so that it comes early.
+    # Whatever looks at all jobs looks at these, and to read a column takes time for each one before it. What
+    # a search looks for a text in: the name, the host and the tags, in lower case, each in a line of its own.
     Column("words", Text, Computed("jobwords(jobname, host, tags)", persisted=True)),
+    Column("cron", Text),
+    # State, which no edit of the definition changes. An inactive job that is not paused is completed.
+    Column("active", Boolean, nullable=False, server_default="true"),
+    Column("pausedat", Instant),
+    Column("deletedat", Instant),
     Column("startdate", Date),
     Column("starttime", Time),
     Column("timezone", Text, nullable=False, server_default="UTC"),
     Column("repeat", Boolean, nullable=False, server_default="false"),
     Column("interval", Integer),
-    Column("cron", Text),
     Column("until", Instant),
     Column("maxruns", Integer),
     Column("exclude", ARRAY(Text), nullable=False, server_default="{}"),
@@ -89,14 +93,11 @@ job = Table(
     Column("recoverafter", Integer, nullable=False, server_default="1"),
     # Of which runs rows are kept when their day is closed.
     Column("record", Text, nullable=False, server_default="all"),
-    # State, which no edit of the definition changes. An inactive job that is not paused is completed.
-    Column("active", Boolean, nullable=False, server_default="true"),
-    Column("pausedat", Instant),
+    # Of a pause: why, and until when.
     Column("pausereason", Text),
     Column("pauseduntil", Instant),
     # While paused: the first occurrence that the ledger does not account for; none if there is none.
     Column("resumefrom", Instant),
-    Column("deletedat", Instant),
     # Since when it is being removed, with its history: out of sight.
     Column("removedat", Instant),
     # Counts the changes that people make; the entity tag.

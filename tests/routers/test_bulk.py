@@ -100,6 +100,7 @@ async def test_a_pause_by_hand_takes_the_place_of_one_of_many(client: AsyncClien
 async def test_more_than_one_batch(
     client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bulk, "LOOK", 150)
     monkeypatch.setattr(bulk, "BATCH", 100)
     await execute(
         database,

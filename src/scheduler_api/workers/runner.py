@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -149,24 +149,32 @@ class Runner:
             failed=[],
             lastjobid=None,
         )
+        if dryrun:
+            return report
         give_up = monotonic() + CALL_SECONDS
-        after = 0
         asked = bulk.Asked(order, actor, report.pauseid, projects)
-        while not dryrun:
-            part = await undisturbed(self._database.transact(bulk.run_batch, asked, after))
-            if part.last is None:
-                break
-            after = part.last
-            _add(report, part)
-            # Sent again, an order finds what is done, but for runs: of these no batch is left half done.
-            while part.left and (monotonic() < give_up or order.action is BulkAction.RUN):
-                part = await undisturbed(self._database.transact(bulk.run_singly, asked, part.left))
+        async with contextlib.aclosing(self._batches(asked)) as batches:
+            async for batch in batches:
+                part = await undisturbed(self._database.transact(bulk.run_batch, asked, batch))
                 _add(report, part)
-            if monotonic() >= give_up:
-                report.lastjobid = part.left[0] - 1 if part.left else after
-                break
+                # Sent again, an order finds what is done, but for runs: of these no batch is left half done.
+                while part.left and (monotonic() < give_up or order.action is BulkAction.RUN):
+                    part = await undisturbed(self._database.transact(bulk.run_singly, asked, part.left))
+                    _add(report, part)
+                if monotonic() >= give_up:
+                    report.lastjobid = part.left[0] - 1 if part.left else batch[-1]
+                    break
         report.jobids.sort()
         return report
+
+    async def _batches(self, asked: bulk.Asked) -> AsyncGenerator[list[int]]:
+        """The jobs that are meant, in the order of their ids, as many at once as one transaction takes."""
+        found = await self._database.read(bulk.matching, asked, 0)
+        while found:
+            for first in range(0, len(found), bulk.BATCH):
+                yield found[first : first + bulk.BATCH]
+            is_all = len(found) < bulk.LOOK
+            found = [] if is_all else await self._database.read(bulk.matching, asked, found[-1])
 
     async def retry_failed(
         self, order: RetryOrder, actor: Actor, projects: Sequence[str] | None = None, *, dryrun: bool = False

@@ -111,7 +111,7 @@ async def test_many_at_once_become_what_each_becomes_by_itself(
         return [list((await session.execute(text(dump))).scalars()) for dump in DUMPS]
 
     async def as_one(session: Session, _: datetime) -> tuple[list[list[Any]], set[int], int]:
-        report = await bulk.run_batch(session, NOW, asked, 0)
+        report = await bulk.run_batch(session, NOW, asked, await bulk.matching(session, asked, 0))
         at_once = len(report.done)
         rest = await singly(session, report.left)
         return await dumped(session), {*report.done, *rest.done}, at_once
@@ -138,16 +138,15 @@ async def test_many_at_once_become_what_each_becomes_by_itself(
 async def test_what_others_hold_is_left_and_not_waited_for(
     database: Database, action: str, held: str
 ) -> None:
-    for _ in range(2):
-        jobid = await add_job(database, interval=3600)
+    jobids = [await add_job(database, interval=3600) for _ in range(2)]
     asked = bulk.Asked(BulkOrder.model_validate({"action": action, "all": True}), ACTOR, PAUSEID)
 
     async def meanwhile(session: Session, _: datetime) -> bulk.BatchReport:
-        await session.execute(text(f"SELECT FROM {held} WHERE jobid = {jobid} FOR UPDATE"))
-        return await database.transact(bulk.run_batch, asked, 0)
+        await session.execute(text(f"SELECT FROM {held} WHERE jobid = {jobids[1]} FOR UPDATE"))
+        return await database.transact(bulk.run_batch, asked, jobids)
 
     report = await database.transact(meanwhile)
-    assert (report.done, report.left, report.last) == ([1], [2], 2)
+    assert (report.done, report.left) == ([1], [2])
 
 
 async def test_a_run_that_others_hold_is_not_left_behind_by_a_deletion(database: Database) -> None:
@@ -157,6 +156,18 @@ async def test_a_run_that_others_hold_is_not_left_behind_by_a_deletion(database:
 
     async def meanwhile(session: Session, _: datetime) -> bulk.BatchReport:
         await session.execute(text("SELECT FROM joblog WHERE cause = 'manual' FOR UPDATE"))
-        return await database.transact(bulk.run_batch, asked, 0)
+        return await database.transact(bulk.run_batch, asked, [jobid])
 
     assert (await database.transact(meanwhile)).left == [jobid]
+
+
+async def test_what_is_not_meant_any_more_is_left_alone(database: Database) -> None:
+    """Jobs are looked for some thousands at once, and looked at again when it is their turn."""
+    for _ in range(2):
+        await add_job(database, interval=3600, tags=["a"])
+    order = BulkOrder.model_validate({"action": "pause", "filter": {"tag": "a"}})
+    asked = bulk.Asked(order, ACTOR, PAUSEID)
+    jobids = await database.read(bulk.matching, asked, 0)
+    await execute(database, "UPDATE job SET tags = '{b}' WHERE jobid = 1")
+    report = await database.transact(bulk.run_batch, asked, jobids)
+    assert (jobids, report.done, report.left, report.unchanged) == ([1, 2], [2], [], 0)

@@ -47,7 +47,8 @@ LOCK_LIVE = Statement(
 )
 # What it does is as its job says, so that the caller need not know it. An occurrence has one row in all
 # parts: this looks for it under the job's lock, without which no row goes from one part to another. In any of
-# them: what was later than all parts is in the one that was the last then.
+# them: what was later than all parts is in the one that was the last then. Rows are compared as the index of
+# occurrences has them: the planner prefers that of all jobs' instants for parts that it takes to be small.
 ADD = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, ahead, {COLUMNS})
@@ -64,7 +65,7 @@ ADD = Statement(
                coalesce(bool_or(scheduledfor = wanted.occurrence), false) AS is_there
         FROM joblog AS row
         WHERE row.jobid = wanted.jobid AND row.cause = 'schedule'
-          AND row.scheduledfor >= wanted.occurrence
+          AND (row.jobid, row.scheduledfor) >= (wanted.jobid, wanted.occurrence)
     ) AS known
     WHERE NOT known.is_there
     ON CONFLICT DO NOTHING

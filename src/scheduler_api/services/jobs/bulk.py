@@ -18,8 +18,9 @@ from scheduler_api.database.statements import Session, savepoint
 from scheduler_api.errors import FieldError, SchedulerError
 from scheduler_api.services.jobs import actions, editing, locking, together
 
-#: Jobs in one transaction, all at once; and seconds after which one takes no further single job.
-BATCH, BATCH_SECONDS = 500, 1.0
+#: Jobs that are looked for at once; those of them that one transaction does, all at once; and seconds after
+#: which it takes no further single job.
+LOOK, BATCH, BATCH_SECONDS = 20_000, 500, 1.0
 
 Verb = Callable[[Session, datetime, int], Coroutine[Any, Any, Any]]
 
@@ -28,8 +29,6 @@ Verb = Callable[[Session, datetime, int], Coroutine[Any, Any, Any]]
 class BatchReport:
     """What one batch did."""
 
-    last: int | None = None
-    """The last job that was looked at; None: there was none left."""
     done: list[int] = field(default_factory=list)
     unchanged: int = 0
     failures: list[BulkFailure] = field(default_factory=list)
@@ -65,15 +64,23 @@ async def errors_in(session: Session, order: BulkOrder) -> tuple[FieldError, ...
     return actions.errors_in_end(await definitions.clock(session), order.until)
 
 
-async def run_batch(session: Session, now: datetime, asked: Asked, after: int) -> BatchReport:
-    """Do what is ordered with the next jobs, in the order of their ids; with ordinary ones, all at once."""
+async def matching(session: Session, asked: Asked, after: int) -> list[int]:
+    """The next jobs that are meant, after a jobid; fewer than LOOK: there are no more."""
     looked_up = await lists.lookup(session, filter_of(asked.order, asked.projects))
-    found = await lists.positions(session, looked_up, "jobid", Position(after, None), BATCH)
-    jobids = [position.jobid for position in found]
-    states = await lists.states(session, jobids)
-    # Those that are gone by now are none.
-    wanted = [jobid for jobid in jobids if jobid in states and not _is_so(asked.order.action, states[jobid])]
-    report = BatchReport(jobids[-1] if jobids else None, unchanged=len(states) - len(wanted))
+    # All of a few are found by what they have in common; very many are come upon in the order of their ids.
+    if not after and len(all_of_them := await lists.some(session, looked_up, LOOK)) < LOOK:
+        return sorted(all_of_them)
+    found = await lists.positions(session, looked_up, "jobid", Position(after, None), LOOK)
+    return [position.jobid for position in found]
+
+
+async def run_batch(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> BatchReport:
+    """Do what is ordered with those of these jobs that are meant still; with ordinary ones, all at once."""
+    meant = filter_of(asked.order, asked.projects)._replace(jobids=jobids)
+    found = await lists.positions(session, await lists.lookup(session, meant), "jobid", None, len(jobids))
+    states = await lists.states(session, [position.jobid for position in found])
+    wanted = [jobid for jobid, state in sorted(states.items()) if not _is_so(asked.order.action, state)]
+    report = BatchReport(unchanged=len(states) - len(wanted))
     report.done = sorted(await _together(session, now, asked, wanted)) if wanted else []
     report.left = sorted({*wanted}.difference(report.done))
     return report

@@ -33,12 +33,17 @@ NEXT_RUN = f"""
         WHERE {LIVE_NEXT_RUN}
     ) AS next_run ON next_run.jobid = job.jobid
 """
-#: The newest run that has begun and is not over.
+#: The newest run that has begun and is not over: in progress, or waiting for another attempt. Next to none are,
+#: and each of the two has an index of its own.
 BEGUN = f"""
     LEFT JOIN LATERAL (
-        SELECT startedat, status FROM joblog
-        WHERE {LIVE} AND jobid = job.jobid AND status IN ('running', 'pending') AND startedat IS NOT NULL
-        ORDER BY startedat DESC LIMIT 1
+        SELECT startedat, status FROM (
+            SELECT startedat, status FROM joblog WHERE {LIVE} AND jobid = job.jobid AND status = 'running'
+            UNION ALL
+            SELECT startedat, status FROM joblog
+            WHERE {LIVE} AND jobid = job.jobid AND status = 'pending' AND attempt > 1
+        ) AS not_over
+        WHERE startedat IS NOT NULL ORDER BY startedat DESC LIMIT 1
     ) AS begun ON true
 """
 #: A target without what lists and schedules need not know, and what may be long.

@@ -33,8 +33,8 @@ NEXT_RUN = f"""
         WHERE {LIVE_NEXT_RUN}
     ) AS next_run ON next_run.jobid = job.jobid
 """
-#: The newest run that has begun and is not over: it is in progress, or waits for another attempt. Next to none
-#: are, and each of the two has an index of its own.
+#: The newest run that has begun and is not over: it is in progress, or waits for another attempt. Few do, and
+#: each of the two has an index of its own.
 BEGUN = f"""
     LEFT JOIN LATERAL (
         SELECT startedat, status FROM (

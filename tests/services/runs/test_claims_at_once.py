@@ -81,6 +81,22 @@ async def test_a_claim_of_calls_to_a_host_waits_for_another_one(database: Databa
     assert (third.started, third.bounded) == ([], True)
 
 
+async def test_a_host_whose_turn_is_not_got_in_time_is_left_to_a_later_claim(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no row that somebody holds: to claim one by one would wait as long once more."""
+    monkeypatch.setattr(counting, "PATIENCE", "10ms")
+    await add_job(database, target={"url": ONE})
+
+    async def work() -> Claim:
+        await add_job(database, target={"url": ONE})
+        return await claim(database, after(1))
+
+    first, second = await beside(database, work)
+    assert (len(first.started), second.started, second.contended) == (1, [], True)
+    assert len((await claim(database, after(1))).started) == 1
+
+
 @pytest.mark.parametrize("scope", ["tag", "project"])
 @pytest.mark.parametrize("order", [LimitOrder(limit=1), LimitOrder(rate=60)])
 async def test_calls_that_share_a_limit_across_hosts_never_exceed_it(

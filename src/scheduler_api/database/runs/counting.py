@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 from zlib import crc32
 
-from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.failures import DATABASE_ERRORS, is_locked
+from scheduler_api.database.statements import Session, Statement, savepoint
 from scheduler_api.database.tables.runs import LIVE
 
 #: Any number that no other user of the same database takes; spells "call".
@@ -23,9 +24,10 @@ TRY_TURNS = Statement(
     """
 )
 #: Others' claims are worth waiting for; rows that somebody holds are not, as the others wait meanwhile.
+PATIENCE = "2s"
 WAIT_FOR_TURN = Statement(
     """
-    SELECT set_config('lock_timeout', '2s', true), pg_advisory_xact_lock(:key, :turn),
+    SELECT set_config('lock_timeout', :patience, true), pg_advisory_xact_lock(:key, :turn),
            set_config('lock_timeout', '250ms', true)
     """
 )
@@ -112,14 +114,26 @@ def turn_of(host: str) -> int:
 async def take_turns(session: Session, hosts: Sequence[str]) -> set[str]:
     """Those of these hosts that no other claim takes calls to until this transaction ends.
 
-    Where others have the turns of all, that of the first is waited for: nothing is held yet.
+    Where others have the turns of all, that of the first is waited for, as nothing is held yet; none, if it
+    is not got in time.
     """
     turns = {host: turn_of(host) for host in hosts}
     mine = {*await session.values(TRY_TURNS, key=CLAIM_KEY, turns=sorted({*turns.values()}))}
-    if turns and not mine:
+    if turns and not mine and await _waited_for(session, turns[hosts[0]]):
         mine = {turns[hosts[0]]}
-        await session.all(WAIT_FOR_TURN, key=CLAIM_KEY, turn=turns[hosts[0]])
     return {host for host, turn in turns.items() if turn in mine}
+
+
+async def _waited_for(session: Session, turn: int) -> bool:
+    """Whether a turn was got within a while."""
+    try:
+        async with savepoint(session):
+            await session.all(WAIT_FOR_TURN, key=CLAIM_KEY, turn=turn, patience=PATIENCE)
+    except DATABASE_ERRORS as error:
+        if not is_locked(error):
+            raise
+        return False
+    return True
 
 
 async def take_all_turns(session: Session) -> None:

@@ -11,16 +11,16 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.settling import Judged, settle
-from scheduler_api.workers.runner import Runner, RunnerReport
+from scheduler_api.workers.runner import LANES, Runner, RunnerReport
 from tests.factories import add_due_jobs, execute, scalar
 from tests.processes.service import PATIENCE
 
-BATCH = 4
+BATCH = 2 * LANES
 LONG = Statement("SELECT pg_sleep(0.1)")
 
 
-@pytest.mark.parametrize(("jobs", "lanes"), [(BATCH // 2, 1), (BATCH, 2)])
-async def test_a_batch_that_is_due_at_once_is_shared_by_two_lanes(
+@pytest.mark.parametrize(("jobs", "lanes"), [(BATCH // LANES, 1), (BATCH, LANES)])
+async def test_a_batch_that_is_due_at_once_is_shared_by_all_lanes(
     database: Database, monkeypatch: pytest.MonkeyPatch, jobs: int, lanes: int
 ) -> None:
     """None of them ends before all have begun."""
@@ -36,7 +36,7 @@ async def test_a_batch_that_is_due_at_once_is_shared_by_two_lanes(
     monkeypatch.setattr(passes, "settle", settle_together)
     now = await scalar(database, "SELECT clock_timestamp()")
     report = await Runner(database, BATCH).run_due(now, PATIENCE)
-    assert shares == [BATCH // 2] * lanes
+    assert shares == [BATCH // LANES] * lanes
     assert (report.total.finished, report.more) == (jobs, False)
 
 

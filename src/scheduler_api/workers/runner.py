@@ -199,9 +199,9 @@ class Runner:
     ) -> None:
         """One pass after the other, until nothing is left that others do not hold.
 
-        The first is for half a batch, so that a batch that is due at one instant is shared by two lanes.
+        The first is for its share of a batch, so that one that is due at one instant is done by all lanes.
         """
-        limit = (self._batch_size + 1) // 2
+        limit = -(-self._batch_size // LANES)
         while (await self._run_pass(due, report, limit, full)).claimed:
             limit = self._batch_size
             if monotonic() >= give_up:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import pytest
 
 from scheduler_api.database.engine import Database
@@ -106,6 +107,27 @@ async def test_what_somebody_else_holds_counts_once(database: Database) -> None:
 
     total = (await database.transact(hold)).total
     assert (total.claimed, total.stuck, total.held) == (1, 1, {1})
+
+
+async def test_what_the_database_refuses_is_not_tried_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_due_jobs(database, 1)
+    run_pass, claimed = passes.run_pass, list[int]()
+
+    async def counted(*args: Any, **kwargs: Any) -> passes.PassReport:
+        report = await run_pass(*args, **kwargs)
+        claimed.append(report.claimed)
+        return report
+
+    async def refuse(*_: Any) -> None:
+        raise asyncpg.CheckViolationError("refused")
+
+    monkeypatch.setattr(passes, "run_pass", counted)
+    monkeypatch.setattr(passes, "settle", refuse)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    total = (await Runner(database, BATCH).run_due(now, PATIENCE)).total
+    assert (claimed, total.claimed, total.stuck, total.refused, total.held) == ([1, 0], 1, 1, {1}, set())
 
 
 @pytest.mark.parametrize("failing", [1, 2])

@@ -31,8 +31,8 @@ async def as_a_whole_or_singly(
     instead: Callable[[Tried[Item]], Item],
     *,
     singly: bool,
-) -> tuple[Sequence[Item], Sequence[Item]]:
-    """Do `work` for all items at once, or for each by itself; those that are done, and those that are left.
+) -> tuple[Sequence[Item], Sequence[Tried[Item]]]:
+    """Do `work` for all items at once, or for each by itself; those that are done, and what is left of them.
 
     At once, an error of one is an error of all: the caller begins a new transaction, `singly`. Then one that
     the database refuses is tried again as what comes `instead` of it, and those that others hold are left.
@@ -49,9 +49,8 @@ async def as_a_whole_or_singly(
     again = await one_by_one(session, [instead(tried[n]) for n in refused], one) if refused else []
     for n, each in zip(refused, again, strict=True):
         tried[n] = each
-    return [each.item for each in tried if each.refusal is None], [
-        each.item for each in tried if each.refusal is not None
-    ]
+    left = [each for each in tried if each.refusal is not None]
+    return [each.item for each in tried if each.refusal is None], left
 
 
 async def one_by_one(

@@ -19,8 +19,9 @@ async def run_bulk_action(
 ) -> BulkReport:
     """Pause, resume, run or delete all jobs that match a filter.
 
-    `dryrun` only counts them. Each job is changed as a whole or not at all. The answer names the jobs
-    that failed, and where it stopped if it reached its time limit. Send its `pauseid` to resume exactly
+    `dryrun` only counts them. Each job is changed as a whole or not at all; jobs that begin to match
+    meanwhile may be left out. The answer names the jobs that failed, and where it stopped if it reached
+    its time limit. Send its `pauseid` to resume exactly
     the jobs that it paused. To delete jobs, the role `editor` is needed.
     """
     needed = role_for(order)

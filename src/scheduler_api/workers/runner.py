@@ -168,7 +168,10 @@ class Runner:
         return report
 
     async def _batches(self, asked: bulk.Asked) -> AsyncGenerator[list[int]]:
-        """The jobs that are meant, in the order of their ids, as many at once as one transaction takes."""
+        """The jobs that are meant, in the order of their ids, as many at once as one transaction takes.
+
+        What comes to be meant only now may be left out.
+        """
         found = await self._database.read(bulk.matching, asked, 0)
         while found:
             for first in range(0, len(found), bulk.BATCH):
@@ -211,8 +214,8 @@ class Runner:
     async def _run_pass(
         self, due: datetime, report: RunnerReport, limit: int, full: Callable[[], None]
     ) -> PassReport:
-        """A pass, added to the report; jobs that others hold are left alone by those that follow."""
-        known = Known(report.total.held, report.floor)
+        """A pass, added to the report; jobs of which it could not settle a run are left alone by the next."""
+        known = Known(report.total.held | report.total.refused, report.floor)
 
         def run_pass(singly: bool) -> Awaitable[PassReport]:
             return self._database.transact(passes.run_pass, limit, due, known, singly=singly, full=full)

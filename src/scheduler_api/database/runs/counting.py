@@ -9,9 +9,13 @@ from datetime import datetime
 from typing import NamedTuple
 from zlib import crc32
 
+import structlog
+
 from scheduler_api.database.failures import DATABASE_ERRORS, is_locked
 from scheduler_api.database.statements import Session, Statement, savepoint
 from scheduler_api.database.tables.runs import LIVE
+
+log = structlog.get_logger(__name__)
 
 #: Any number that no other user of the same database takes; spells "call".
 CLAIM_KEY = 0x63616C6C
@@ -132,6 +136,7 @@ async def _waited_for(session: Session, turn: int) -> bool:
     except DATABASE_ERRORS as error:
         if not is_locked(error):
             raise
+        log.warning("another claim keeps the turn of a host; it is left to a later one", waited=PATIENCE)
         return False
     return True
 

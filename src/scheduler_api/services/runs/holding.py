@@ -142,7 +142,7 @@ async def _settle_held(
         found.update({one.log.logid: one for one in judged})
 
     done, left = await as_a_whole_or_singly(session, held, work, _refused, singly=singly)
-    return found, done, left
+    return found, done, [each.item for each in left]
 
 
 def _judge(now: datetime, held: HeldEnd) -> Judged:

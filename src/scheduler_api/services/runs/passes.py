@@ -9,7 +9,7 @@ from typing import NamedTuple
 from scheduler_api.database.runs import passes, standing
 from scheduler_api.database.runs.due import rules_of
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.database.singly import as_a_whole_or_singly
+from scheduler_api.database.singly import Tried, as_a_whole_or_singly
 from scheduler_api.database.statements import Session
 from scheduler_api.schedule import Status
 from scheduler_api.services.runs.judging import judge, refused
@@ -26,8 +26,12 @@ class PassReport:
     skipped: int = 0
     stuck: int = 0
     """Logs that could not be settled; they stay pending."""
+    withheld: int = 0
+    """Those of them of which somebody else held a row."""
     held: set[int] = field(default_factory=set)
-    """Their jobs."""
+    """The jobs of these."""
+    refused: set[int] = field(default_factory=set)
+    """The jobs of the others."""
 
     def __iadd__(self, other: "PassReport") -> "PassReport":
         self.claimed += other.claimed
@@ -35,21 +39,24 @@ class PassReport:
         self.failed += other.failed
         self.skipped += other.skipped
         self.stuck += other.stuck
+        self.withheld += other.withheld
         self.held |= other.held
+        self.refused |= other.refused
         return self
 
     def forget_held(self) -> None:
-        """As if the logs that could not be settled had not been claimed, for those who look once more."""
-        self.claimed -= self.stuck
-        self.stuck = 0
+        """As if what somebody else held had not been claimed, for those who look once more."""
+        self.claimed -= self.withheld
+        self.stuck -= self.withheld
+        self.withheld = 0
         self.held.clear()
 
 
 class Known(NamedTuple):
     """What earlier looks have found out."""
 
-    held: Collection[int] = ()
-    """Jobs that somebody else holds: their logs are left alone."""
+    stuck: Collection[int] = ()
+    """Jobs that somebody else holds, or of which the database refuses a result: they are left alone."""
     floor: datetime = BEGINNING
     """Nothing is looked for that was due before."""
 
@@ -73,7 +80,7 @@ async def run_pass(
     and not the whole pass. `full` is called as soon as so many are claimed: there may be more.
     """
     # The clock may have been set back since.
-    claimed = await passes.claim_due(session, min(due, now), limit, known.held, known.floor)
+    claimed = await passes.claim_due(session, min(due, now), limit, known.stuck, known.floor)
     if not claimed:
         return PassReport()
     if len(claimed) == limit:
@@ -83,9 +90,11 @@ async def run_pass(
     for jobid in await standing.held(session, beside) if beside else ():
         del rules[jobid]
     logs = [log for log in claimed if log.jobid in rules]
+    withheld = len(claimed) - len(logs)
     report = PassReport(
-        claimed=len(claimed) - len(logs),
-        stuck=len(claimed) - len(logs),
+        claimed=withheld,
+        stuck=withheld,
+        withheld=withheld,
         held={log.jobid for log in claimed} - rules.keys(),
     )
     if logs:
@@ -95,13 +104,16 @@ async def run_pass(
     return report
 
 
-def _report(done: Sequence[Judged], left: Sequence[Judged]) -> PassReport:
+def _report(done: Sequence[Judged], left: Sequence[Tried[Judged]]) -> PassReport:
     statuses = [one.result.status for one in done]
+    held = [one for one in left if one.is_held]
     return PassReport(
         claimed=len(done) + len(left),
         finished=statuses.count(Status.FINISHED),
         failed=statuses.count(Status.FAILED),
         skipped=statuses.count(Status.SKIPPED),
         stuck=len(left),
-        held={one.log.jobid for one in left},
+        withheld=len(held),
+        held={one.item.log.jobid for one in held},
+        refused={one.item.log.jobid for one in left if not one.is_held},
     )

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scheduler_api import cli
-from scheduler_api.database.engine import Database
-from scheduler_api.database.runs import claims, leases, passes, settling
+from scheduler_api.database.runs import claims, counting, leases, passes, settling
+from scheduler_api.database.transactions import Transactions
 from scheduler_api.services.runs import passes as services
 from scheduler_api.workers.delivery.client import Client
 
@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 
 def _commit(before: bool, owner: Any, name: str) -> Point:
-    return Point(Database, "_commit", before, (owner, name))
+    return Point(Transactions, "commit", before, (owner, name))
 
 
 PLAIN = {
@@ -42,7 +42,7 @@ PLAIN = {
     "plain: committed": _commit(False, settling, "ran"),
 }
 TARGET = {
-    "call: its turn": Point(claims, "take_turns", False),
+    "call: its turn": Point(counting, "take_turns", False),
     "call: locked": Point(claims, "due", False),
     "call: before the start": Point(claims, "start", True),
     "call: started": Point(claims, "start", False),

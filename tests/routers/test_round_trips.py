@@ -43,7 +43,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return attach(*args)
 
     monkeypatch.setattr(statements, "_answered", counting)
-    monkeypatch.setattr("scheduler_api.database.engine.attach_driver", attaching)
+    monkeypatch.setattr("scheduler_api.database.transactions.attach_driver", attaching)
     return counts
 
 

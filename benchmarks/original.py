@@ -12,8 +12,8 @@ from benchmarks.due_jobs import refill
 from benchmarks.results import Row, at_least, ratios
 from benchmarks.server import bare_connection, fresh_database, service_database
 from benchmarks.sizes import Sizes
+from scheduler_api.database import tables
 from scheduler_api.database.engine import Database
-from scheduler_api.database.tables import metadata
 from scheduler_api.database.tables.jobs import job
 from scheduler_api.database.tables.runs import joblog
 
@@ -21,7 +21,7 @@ QUESTION = "the original algorithm (each log, its job, a flush for each, one com
 
 
 class Base(DeclarativeBase):
-    metadata = metadata
+    metadata = tables.metadata
 
 
 class Job(Base):

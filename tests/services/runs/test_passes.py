@@ -11,6 +11,7 @@ from scheduler_api.services.runs import judging, passes
 from scheduler_api.services.runs.passes import PassReport
 from scheduler_api.workers.singly import whole_else_singly
 from tests.factories import NOON, add_job, execute, is_active, logs, scalar
+from tests.servers import undistributed
 
 
 async def run_at(database: Database, now: datetime, limit: int = 100) -> PassReport:
@@ -68,6 +69,17 @@ async def test_a_run_keeps_a_short_row(database: Database) -> None:
     assert set(await scalar(database, filled, alone=True)) == least
     # It ran for two.
     assert set(await scalar(database, filled, alone=False)) == least | {"missed", "through"}
+
+
+@undistributed
+async def test_a_run_takes_few_bytes(database: Database) -> None:
+    """The cell of a distributed table is one more column."""
+    await add_job(database, interval=60)
+    await run_at(database, after(62))
+    await run_at(database, after(120))
+    size = "SELECT pg_column_size(joblog) FROM joblog WHERE status = 'finished' AND (missed IS NULL) = :alone"
+    assert await scalar(database, size, alone=True) == 104
+    assert await scalar(database, size, alone=False) == 120
 
 
 async def test_misfire_once_runs_once_and_counts_the_rest(database: Database) -> None:

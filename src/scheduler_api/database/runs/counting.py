@@ -51,7 +51,7 @@ class Bound(NamedTuple):
     name: str
     jobid: int
     runs: int
-    """Under way; or failures in a row."""
+    """In progress; or failures in a row."""
     calls: int
     """Those of them that have a call in progress."""
     limit: int | None

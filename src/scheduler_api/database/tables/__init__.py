@@ -1,6 +1,6 @@
 """The tables, with every invariant that the database itself can keep: a file for each subject.
 
-Whoever imports one of these files imports all of them, so that `metadata` knows every table.
+To import one of these files imports all of them, so that `metadata` knows every table.
 """
 
 from scheduler_api.database.tables import access as access

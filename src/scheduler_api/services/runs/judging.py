@@ -1,6 +1,6 @@
 """What becomes of a log that is due, by its job's schedule and policies; nothing here is written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -46,34 +46,38 @@ async def judge(
     """
     refined = [log.jobid for log in logs if rules[log.jobid].refined and log.attempt == 1]
     schedules = await due.schedules_of(session, refined)
-    plainly = _plainly(now)
+    cases = _Cases(now)
 
     def judge_one(log: DueLog) -> Judged:
         job = rules[log.jobid]
-        result, beside = _fate_of(log, job, schedules.get(log.jobid), now, plainly)
+        result, beside = _fate_of(log, job, schedules.get(log.jobid), cases)
         return Judged(log, job, result, beside)
 
     return await in_turns(judge_one, logs, PLANNING)
 
 
 Fate = tuple[Result | Skipped, Sequence[Skipped]]
-#: Decides on an occurrence of an interval (None: of a single start), by misfire policy and grace.
-Plainly = Callable[[datetime, int | None, str, int], Decision]
 
 
-def _plainly(now: datetime) -> Plainly:
-    """Many jobs are due at the same instant, and few intervals differ: each case is decided once."""
+class _Cases:
+    """What is decided at one instant.
 
-    @cache
-    def decided(occurrence: datetime, interval: int | None, misfire: str, grace: int) -> Decision:
+    Many jobs are due at the same one, and few schedules differ: each case is decided once.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.decide = cache(decide)
+        self.plainly = cache(self._plainly)
+
+    def _plainly(self, occurrence: datetime, interval: int | None, misfire: str, grace: int) -> Decision:
+        """Of an interval; None: of a single start."""
         # The grid through any of its occurrences is the grid.
         cadence = Once(occurrence) if interval is None else Every(occurrence, timedelta(seconds=interval))
-        return decide(Schedule(cadence), occurrence, now, MISFIRES[misfire], timedelta(seconds=grace))
-
-    return decided
+        return decide(Schedule(cadence), occurrence, self.now, MISFIRES[misfire], timedelta(seconds=grace))
 
 
-def _fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetime, plainly: Plainly) -> Fate:
+def _fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, cases: _Cases) -> Fate:
     """What becomes of one log, and the rows of those that its schedule keeps from running.
 
     A log that cannot be planned fails alone, and its job stops.
@@ -84,11 +88,11 @@ def _fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, now: datetim
         return Result(log.logid, Status.FINISHED, missed=0 if log.attempt == 1 else None), ()
     try:
         if row is None:
-            return _fate(log, plainly(log.scheduledfor, rules.interval, rules.misfire, rules.grace)), ()
+            return _fate(log, cases.plainly(log.scheduledfor, rules.interval, rules.misfire, rules.grace)), ()
         if row.kind == planning.MONITOR:
             # The time to report is over, and so is that of all up to the same distance from now.
-            return unreported(log, row, now - planning.delay_of(row, row.jobid))
-        return _refined(log, row, now, MISFIRES[rules.misfire], timedelta(seconds=rules.grace))
+            return unreported(log, row, cases.now - planning.delay_of(row, row.jobid))
+        return _refined(log, row, cases, MISFIRES[rules.misfire], timedelta(seconds=rules.grace))
     # Whatever is wrong with one: all that is due would wait for it.
     except Exception as error:
         logger.error(
@@ -122,12 +126,12 @@ def unreported(log: DueLog, row: ScheduleRow, until: datetime) -> Fate:
     return _decided(log, future, skip_all(future.schedule, log.scheduledfor, until, Reason.UNREPORTED))
 
 
-def _refined(log: DueLog, row: ScheduleRow, now: datetime, misfire: Misfire, grace: timedelta) -> Fate:
+def _refined(log: DueLog, row: ScheduleRow, cases: _Cases, misfire: Misfire, grace: timedelta) -> Fate:
     """The same for a schedule with cron, an end, excluded days, jitter or a limit of runs."""
     future = planning.future_of(row, Carried(log.lastrun, log.runs), planning.computed(row))
-    decision = decide(future.schedule, log.scheduledfor, now - future.delay, misfire, grace)
+    decision = cases.decide(future.schedule, log.scheduledfor, cases.now - future.delay, misfire, grace)
     if decision.status is Status.FINISHED:
-        future = future.ran(now)
+        future = future.ran(cases.now)
     return _decided(log, future, decision)
 
 

@@ -1,9 +1,13 @@
-"""Placeholders such as `{{ jobid }}` in a target's URL, headers and body: names only, nothing executable."""
+"""Placeholders such as `{{ jobid }}` in a target's URL, headers and body: names only, nothing executable.
+
+`in_url` and the like read a text once, and give back what fills it in for one delivery after another.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from secrets import token_hex
+from typing import Any, TypeVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -27,6 +31,9 @@ ALERT_NAMES = ("title", "text", "url", "event", "alerts", "messageid")
 
 Values = Mapping[str, str | int | datetime | None]
 """What the names stand for in one delivery; None, or no entry, renders as nothing."""
+T = TypeVar("T")
+Fill = Callable[[Values], T]
+"""What a text comes to with these values."""
 
 #: Two braces, and the rest of the placeholder if they open one.
 _OPENING = re.compile(r"\{\{(?:[ \t]{0,20}([A-Za-z0-9_.:-]{1,40})[ \t]{0,20}\}\})?")
@@ -70,31 +77,42 @@ def has_text(text: str) -> bool:
     return bool(_PLACEHOLDER.sub("", text).strip())
 
 
-def fill_url(text: str, values: Values) -> str:
-    """The URL with every value percent-encoded, so that none can change the structure around it."""
-
-    def encoded(match: re.Match[str]) -> str:
-        return quote(_text_of(values, match[1]), safe="", errors="replace")
-
-    return _PLACEHOLDER.sub(encoded, text) if "{{" in text else text
+def in_url(text: str) -> Fill[str]:
+    """Of a URL: every value is percent-encoded, so that none can change the structure around it."""
+    return in_text(text, lambda value: quote(value, safe="", errors="replace"))
 
 
-def fill_header(text: str, values: Values) -> str:
-    """The header's value; what a header cannot carry of the values is percent-encoded as UTF-8."""
+def in_header(text: str) -> Fill[str]:
+    """Of a header's value; what a header cannot carry of the values is percent-encoded as UTF-8."""
 
-    def encoded(match: re.Match[str]) -> str:
-        return _UNPRINTABLE.sub(
-            lambda character: quote(character[0], safe="", errors="replace"), _text_of(values, match[1])
-        )
+    def encoded(character: re.Match[str]) -> str:
+        return quote(character[0], safe="", errors="replace")
 
-    return _PLACEHOLDER.sub(encoded, text) if "{{" in text else text
+    return in_text(text, lambda value: _UNPRINTABLE.sub(encoded, value))
 
 
-def fill_text(text: str, values: Values, escaped: Callable[[str], str] = str) -> str:
-    """The text with the values as they are, or escaped."""
-    if "{{" not in text:
-        return text
-    return _PLACEHOLDER.sub(lambda match: escaped(_text_of(values, match[1])), text)
+def in_text(text: str, escaped: Callable[[str], str] = str) -> Fill[str]:
+    """Of a text, with the values as they are, or escaped."""
+    first, *rest = _PLACEHOLDER.split(text)
+    if not rest:
+        return lambda _: text
+    pieces = [(_text(name), constant) for name, constant in zip(rest[::2], rest[1::2], strict=True)]
+    return lambda values: first + "".join([escaped(said(values)) + constant for said, constant in pieces])
+
+
+def in_json(value: Any, dumps: Callable[[Any], bytes]) -> Fill[bytes]:
+    """Of a JSON value, filled in as by `fill_json`; `dumps` writes a value as JSON."""
+    # All of it is written once, with marks instead of values: random ones, which nothing else in it has.
+    mark = token_hex(16)
+    document = dumps(_filled(value, lambda name: f"{mark}={name}=", lambda name: f"{mark}~{name}~"))
+    first, *rest = re.split(f'"{mark}=([^=]*)="|{mark}~([^~]*)~'.encode(), document)
+    if not rest:
+        return lambda _: document
+    pieces = [
+        (_dumped(whole, dumps) if whole else _dumped_inside(part, dumps), constant)
+        for whole, part, constant in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+    ]
+    return lambda values: first + b"".join([dumped(values) + constant for dumped, constant in pieces])
 
 
 def fill_json(value: Any, values: Values) -> Any:
@@ -103,30 +121,56 @@ def fill_json(value: Any, values: Values) -> Any:
     A string that is nothing but one placeholder becomes the value itself: a number stays a number,
     and nothing becomes null.
     """
+    return _filled(value, lambda name: _value(name)(values), lambda name: _text(name)(values))
+
+
+def _filled(value: Any, whole: Callable[[str], Any], part: Callable[[str], str]) -> Any:
+    """The JSON value with something for each placeholder, be it a whole string or part of one."""
     if isinstance(value, str):
         if "{{" not in value:
             return value
-        whole = _PLACEHOLDER.fullmatch(value)
-        return _value_of(values, whole[1]) if whole else fill_text(value, values)
+        lone = _PLACEHOLDER.fullmatch(value)
+        return whole(lone[1]) if lone else _PLACEHOLDER.sub(lambda found: part(found[1]), value)
     if isinstance(value, dict):
-        return {key: fill_json(item, values) for key, item in value.items()}
+        return {key: _filled(item, whole, part) for key, item in value.items()}
     if isinstance(value, list):
-        return [fill_json(item, values) for item in value]
+        return [_filled(item, whole, part) for item in value]
     return value
 
 
-def _text_of(values: Values, name: str) -> str:
-    value = _value_of(values, name)
-    return "" if value is None else str(value)
+def _dumped(name: bytes, dumps: Callable[[Any], bytes]) -> Fill[bytes]:
+    value = _value(name.decode())
+    return lambda values: dumps(value(values))
 
 
-def _value_of(values: Values, placeholder: str) -> str | int | None:
+def _dumped_inside(name: bytes, dumps: Callable[[Any], bytes]) -> Fill[bytes]:
+    text = _text(name.decode())
+    return lambda values: dumps(text(values))[1:-1]
+
+
+def _text(placeholder: str) -> Fill[str]:
+    value = _value(placeholder)
+
+    def said(values: Values) -> str:
+        found = value(values)
+        return "" if found is None else str(found)
+
+    return said
+
+
+def _value(placeholder: str) -> Fill[str | int | None]:
     name, *form = placeholder.split(":")
-    value = values.get(name)
-    if not isinstance(value, datetime):
-        return value
+
+    def value(values: Values) -> str | int | None:
+        found = values.get(name)
+        return _written(found, form, values) if isinstance(found, datetime) else found
+
+    return value
+
+
+def _written(instant: datetime, form: Sequence[str], values: Values) -> str | int:
     if "unix" in form:
-        return int(value.timestamp())
+        return int(instant.timestamp())
     if "local" in form:
-        value = value.astimezone(ZoneInfo(str(values["timezone"])))
-    return value.date().isoformat() if "date" in form else value.isoformat().replace("+00:00", "Z")
+        instant = instant.astimezone(ZoneInfo(str(values["timezone"])))
+    return instant.date().isoformat() if "date" in form else instant.isoformat().replace("+00:00", "Z")

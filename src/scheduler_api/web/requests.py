@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from scheduler_api.contracts.jobs.credentials import MASK
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.runs.logs import Log
-from scheduler_api.workers.delivery.requests import request_of, values_of
+from scheduler_api.workers.delivery.requests import CompiledTarget, values_of
 
 #: Characters of a body that are shown.
 MAX_BODY = 4000
@@ -28,8 +28,8 @@ def shown(job: Job, log: Log, own_body: Any) -> Shown | None:
         return None
     try:
         target = job.target if own_body is None else job.target.model_copy(update={"body": own_body})
-        named = {name: MASK for name, _ in target.secrets.values()}
-        call = request_of(target, values_of(log, job), named)
+        compiled = CompiledTarget(target)
+        call = compiled.request(values_of(log, job), {name: MASK for name, _ in compiled.named})
     except Exception:  # a page that is to explain must not fail itself
         return None
     own = {name.lower() for name in job.target.headers}

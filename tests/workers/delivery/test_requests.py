@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.database.runs.claims import Started
-from scheduler_api.workers.delivery.requests import request_of, values_of
+from scheduler_api.workers.delivery.requests import CompiledTarget, values_of
 
 DUE = datetime(2030, 1, 31, 23, 30, tzinfo=UTC)
 NAME = 'Straße "1"\\\n'
@@ -38,7 +38,7 @@ def target(**fields: Any) -> Target:
 
 
 def sent(**fields: Any) -> bytes:
-    return request_of(target(**fields), values_of(RUN, RUN), {}).body or b""
+    return CompiledTarget(target(**fields)).request(values_of(RUN, RUN), {}).body or b""
 
 
 @pytest.mark.parametrize(

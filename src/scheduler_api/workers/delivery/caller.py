@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple
@@ -12,18 +12,17 @@ from pydantic_core import to_json
 
 from scheduler_api import metrics
 from scheduler_api.ciphers import Cipher
-from scheduler_api.contracts.jobs.targets import Target
 from scheduler_api.contracts.runs.attempts import TestAnswer
 from scheduler_api.database.runs.claims import Started
 from scheduler_api.errors import JobHasNoTarget, OutOfDescriptors, SecretsUnavailable, TokenUnavailable
-from scheduler_api.services.runs.ends import Ended, target_in
-from scheduler_api.targets import Answer, Failure, Judgement, Rules, backoff, judge, signatures
+from scheduler_api.services.runs.ends import Ended
+from scheduler_api.targets import Answer, Failure, Judgement, backoff, judge, signatures
 from scheduler_api.targets.headers import INSTALLATION
 from scheduler_api.targets.scrubbing import scrubbed, secrets_in
 from scheduler_api.tracing import TracedAttempt, Tracer
 from scheduler_api.workers.delivery.certificates import Certificates, Pems
 from scheduler_api.workers.delivery.client import Call, Client
-from scheduler_api.workers.delivery.requests import attempt_of
+from scheduler_api.workers.delivery.requests import CompiledTarget, attempt_of, compiled_in
 from scheduler_api.workers.delivery.tokens import Credentials, Token, Tokens
 
 log = structlog.get_logger(__name__)
@@ -35,7 +34,7 @@ LARGE = 16_384
 class Prepared(NamedTuple):
     """A request that is ready to be made."""
 
-    target: Target
+    compiled: CompiledTarget
     call: Call
     token: Token | None = None
     """The access token in it; None: it has none."""
@@ -98,7 +97,7 @@ class Caller:
         answer, judgement = await self._make(prepared)
         if judgement.failure is not None:
             _tell(started, judgement)
-        if not prepared.target.keepresponse:
+        if not prepared.compiled.target.keepresponse:
             answer = answer._replace(excerpt=None)
         ended = _ended(started, answer, judgement)
         metrics.CALL.labels(ended.outcome).observe(monotonic() - began)
@@ -122,9 +121,9 @@ class Caller:
         )
 
     async def _make(self, prepared: Prepared) -> tuple[Answer, Judgement]:
-        target, call, token = prepared
+        compiled, call, token = prepared
         answer = await self._call(call)
-        judgement = judge(answer, Rules(target.success, target.pattern, target.retryon))
+        judgement = judge(answer, compiled.rules)
         if answer.status == HTTPStatus.UNAUTHORIZED and token is not None:
             self._tokens.forget(token)
             # It may have been taken back meanwhile; of a fresh one, another is no better.
@@ -148,46 +147,49 @@ class Caller:
         Raises JobHasNoTarget, SecretsUnavailable, TokenUnavailable, OutOfDescriptors.
         """
         if len(started.document or "") <= LARGE:
-            target, call, named = self._put_together(started, runurl)
+            compiled, call, named = self._put_together(started, runurl)
         else:
             # Many that begin at once would keep the loop from all else, such as renewing leases.
             async with self._large:
-                target, call, named = await asyncio.to_thread(self._put_together, started, runurl)
+                compiled, call, named = await asyncio.to_thread(self._put_together, started, runurl)
         if not named:
-            return Prepared(target, call)
+            return Prepared(compiled, call)
+        target = compiled.target
         own, authorities = (
             None if secret is None else named[secret.secret] for secret in (target.clientcert, target.cacert)
         )
         encryption = await self._certificates.encryption(Pems(own, authorities))
         call = call._replace(encryption=encryption)
         if target.oauth2 is None:
-            return Prepared(target, call)
+            return Prepared(compiled, call)
         client = target.oauth2
         secret = named[client.clientsecret.secret]
         token = await self._tokens.token(Credentials(client.tokenurl, client.clientid, secret, client.scope))
         call.headers["Authorization"] = f"Bearer {token.text}"
-        return Prepared(target, call._replace(secrets=(*call.secrets, secret)), token)
+        return Prepared(compiled, call._replace(secrets=(*call.secrets, secret)), token)
 
-    def _put_together(self, started: Started, runurl: str | None) -> tuple[Target, Call, Mapping[str, str]]:
-        target = target_in(started.document)
-        if target is None:
+    def _put_together(
+        self, started: Started, runurl: str | None
+    ) -> tuple[CompiledTarget, Call, Mapping[str, str]]:
+        compiled = compiled_in(started.document)
+        if compiled is None:
             raise JobHasNoTarget("The job has no target any more, or none that can be understood.")
         secrets = [self._cipher.decrypt(secret) for secret in started.secrets]
-        named = _opened(target, started.named, self._cipher)
-        call = attempt_of(target, started, secrets, named, runurl)
+        named = _opened(compiled.named, started.named, self._cipher)
+        call = attempt_of(compiled, started, secrets, named, runurl)
         call.headers[INSTALLATION] = self._installation
-        return target, call, named
+        return compiled, call, named
 
 
-def _opened(target: Target, document: str | None, cipher: Cipher) -> Mapping[str, str]:
-    """The secrets that a target names, by their names. Raises SecretsUnavailable.
+def _opened(names: Sequence[tuple[str, str]], document: str | None, cipher: Cipher) -> Mapping[str, str]:
+    """The secrets that a target names (with their origins), by their names. Raises SecretsUnavailable.
 
     That a secret goes to its own origin only was judged when the job was written. It is judged again here,
     where it is used.
     """
     known: dict[str, tuple[str, str]] = {} if document is None else json.loads(document)
     opened = {}
-    for name, origin in target.secrets.values():
+    for name, origin in names:
         if name not in known:
             raise SecretsUnavailable(f"The secret {name} is not there.")
         allowed, ciphertext = known[name]

@@ -1,15 +1,18 @@
 """The request that a run makes: the job's target, with the run's own values in it."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from pydantic_core import to_json
 
 from scheduler_api.contracts.jobs.credentials import plain
 from scheduler_api.contracts.jobs.job import Job
-from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.jobs.targets import MAX_CACHED, Target
 from scheduler_api.contracts.runs.logs import Log
 from scheduler_api.database.runs.claims import Started
-from scheduler_api.targets import Values, media_type, signatures, templates
+from scheduler_api.services.runs.ends import target_in
+from scheduler_api.targets import Rules, Values, media_type, signatures, templates
+from scheduler_api.targets.templates import Fill
 from scheduler_api.workers.delivery.client import Call
 
 
@@ -29,35 +32,52 @@ def values_of(run: Started | Log, job: Started | Job) -> Values:
     }
 
 
-def request_of(target: Target, values: Values, named: Mapping[str, str]) -> Call:
-    """The request, as all attempts of the run have it in common.
+class CompiledTarget:
+    """A target, read once for all of its requests."""
 
-    `named` are the secrets that the target names.
-    """
-    data, kind = _body(target, values)
-    headers = {} if kind is None else {"Content-Type": kind}
-    for name, text in target.headers.items():
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.rules = Rules(target.success, target.pattern, target.retryon)
+        self.named = tuple(target.secrets.values())
+        """The secrets that it names, each with its origin."""
+        self._url = templates.in_url(target.url)
+        self._body, kind = _body(target)
+        own = [name.lower() for name in target.headers]
         # One of the user's own comes instead.
-        if name.lower() == "content-type":
-            headers.pop("Content-Type", None)
-        value = text if isinstance(text, str) else named[text.secret]
-        headers[name] = templates.fill_header(value, values)
-    headers["webhook-id"] = str(values["deliveryid"])
-    url = templates.fill_url(target.url, values)
-    secrets = tuple(
-        value for name, value in headers.items() if not isinstance(target.headers.get(name, ""), str)
-    )
-    return Call(target.method.value, url, headers, data, float(target.timeout), secrets=secrets)
+        self._kind = {} if kind is None or "content-type" in own else {"Content-Type": kind}
+        self._headers = {
+            name: templates.in_header(text) for name, text in target.headers.items() if isinstance(text, str)
+        }
+        self._secrets = {
+            name: text.secret for name, text in target.headers.items() if not isinstance(text, str)
+        }
+
+    def request(self, values: Values, named: Mapping[str, str]) -> Call:
+        """The request, as all attempts of the run have it in common.
+
+        `named` are the secrets that the target names.
+        """
+        target = self.target
+        secrets = {name: templates.in_header(named[secret])(values) for name, secret in self._secrets.items()}
+        headers = self._kind | {name: fill(values) for name, fill in self._headers.items()} | secrets
+        headers["webhook-id"] = str(values["deliveryid"])
+        body = None if self._body is None else self._body(values)
+        url, timeout = self._url(values), float(target.timeout)
+        return Call(target.method.value, url, headers, body, timeout, secrets=tuple(secrets.values()))
 
 
 def attempt_of(
-    target: Target, started: Started, secrets: Sequence[str], named: Mapping[str, str], runurl: str | None
+    compiled: CompiledTarget,
+    started: Started,
+    secrets: Sequence[str],
+    named: Mapping[str, str],
+    runurl: str | None,
 ) -> Call:
     """The request of one attempt.
 
     `secrets` sign it; `named` are those that the target names; `runurl` is where an accepted run reports.
     """
-    call = request_of(target, values_of(started, started), named)
+    call = compiled.request(values_of(started, started), named)
     msgid = call.headers["webhook-id"]
     call.headers["webhook-timestamp"] = str(int(started.now.timestamp()))
     if secrets:
@@ -68,21 +88,38 @@ def attempt_of(
     return call
 
 
-def _body(target: Target, values: Values) -> tuple[bytes | None, str | None]:
+def _body(target: Target) -> tuple[Fill[bytes] | None, str | None]:
     """The body, and its media type where the target gives none.
 
-    Raises UnicodeEncodeError for a value that the charset of the target's own type does not have.
+    It raises UnicodeEncodeError for a value that the charset of the target's own type does not have.
     """
     if target.body is None:
         return None, None
+    if not isinstance(target.body, str):
+        return templates.in_json(target.body, to_json), "application/json"
     own = media_type.of(plain(target.headers))
-    if isinstance(target.body, str):
-        escaped = _inside_json if own.is_json else str
-        text = templates.fill_text(target.body, values, escaped)
-        return text.encode(own.charset), "text/plain; charset=utf-8"
-    return to_json(templates.fill_json(target.body, values)), "application/json"
+    text = templates.in_text(target.body, _inside_json if own.is_json else str)
+    return lambda values: text(values).encode(own.charset), "text/plain; charset=utf-8"
 
 
 def _inside_json(text: str) -> str:
     """The text as it stands between the quotes of a string of JSON."""
     return to_json(text).decode()[1:-1]
+
+
+def compiled_in(document: str | None) -> CompiledTarget | None:
+    """The target that a job's row holds, compiled; None: it has none, or none that can be understood.
+
+    Thousands of runs ask for few.
+    """
+    if document is None:
+        return None
+    return _kept(document) if len(document) <= MAX_CACHED else _compiled(document)
+
+
+def _compiled(document: str) -> CompiledTarget | None:
+    target = target_in(document)
+    return None if target is None else CompiledTarget(target)
+
+
+_kept = lru_cache(maxsize=1024)(_compiled)

@@ -144,6 +144,20 @@ async def test_a_search_that_takes_long_goes_on_from_where_it_came(
     assert "No matching runs so far" in page.text
 
 
+@pytest.mark.parametrize("sort", ["", "&sort=ended", "&sort=duration", "&sort=nextrun"])
+async def test_of_a_tag_that_no_job_has_no_run_is_looked_at(
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, sort: str
+) -> None:
+    await fill(database)
+    # There is no time to look at more than one.
+    monkeypatch.setattr(reading, "SEARCH_SECONDS", -1.0)
+    monkeypatch.setattr(reading, "SEARCHED", 1)
+    monkeypatch.setattr(listing, "FEW", -1)
+    nothing = await client.get(f"/logs?tag=none{sort}")
+    assert (nothing.json(), nothing.headers["total-count"]) == ([], "0")
+    assert "link" not in nothing.headers
+
+
 async def test_the_slowest_come_first(client: AsyncClient, database: Database) -> None:
     await fill(database)
     runs = await all_of(client, "/logs?sort=duration&limit=5")

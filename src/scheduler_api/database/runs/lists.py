@@ -58,6 +58,15 @@ class LogFilter(NamedTuple):
 SEARCHED = {"name", "tag", "project", "projects", "host", "longer", "shorter"}
 #: Filters of which each value has a condition of its own, as the planner chooses indexes and parts by it.
 LITERAL = {"status", "cause"}
+#: The conditions on jobs, by the filter that asks for them.
+_ON_JOBS = {
+    "name": IS_CALLED,
+    "tag": "tags @> ARRAY[CAST(:tag AS text)]",
+    "project": "project = :project",
+    "projects": "project = ANY(CAST(:projects AS text[]))",
+}
+#: Those that an index serves.
+_OF_FEW = ("tag", "project", "projects")
 #: The conditions, by the filter that asks for them.
 CONDITIONS = {
     "jobid": "jobid = :jobid",
@@ -66,10 +75,7 @@ CONDITIONS = {
         CAST(CAST(:since AS timestamptz) AT TIME ZONE 'UTC' AS date), (SELECT lastday FROM history)
     )""",
     "until": "scheduledfor < :until",
-    "name": f"jobid IN (SELECT jobid FROM job WHERE {IS_CALLED})",
-    "tag": "jobid IN (SELECT jobid FROM job WHERE tags @> ARRAY[CAST(:tag AS text)])",
-    "project": "jobid IN (SELECT jobid FROM job WHERE project = :project)",
-    "projects": "jobid IN (SELECT jobid FROM job WHERE project = ANY(CAST(:projects AS text[])))",
+    **{name: f"jobid IN (SELECT jobid FROM job WHERE {what})" for name, what in _ON_JOBS.items()},
     "host": "host = :host",
     "longer": "finishedat - startedat >= make_interval(secs => :longer)",
     "shorter": "finishedat - startedat < make_interval(secs => :shorter)",
@@ -88,6 +94,12 @@ _FURTHER = {
     ), CAST(:before AS bigint))""",
     _OF_ALL: "logid < :before",
 }
+
+
+async def are_of_none(session: Session, wanted: LogFilter) -> bool:
+    """Whether there is no job with such a tag, in such a project: then no log has to be looked at."""
+    names = tuple(name for name in _OF_FEW if name in wanted.given)
+    return bool(names) and not await session.value(_has_jobs(names), **wanted.given)
 
 
 async def page(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
@@ -149,6 +161,13 @@ async def count_failed(session: Session, wanted: LogFilter) -> int:
     """How many failed calls there are."""
     found = _failed(wanted.conditions, "count(*)")
     return int(await session.value(found, **wanted.given, after=0, limit=1))
+
+
+@lru_cache(maxsize=64)
+def _has_jobs(names: tuple[str, ...]) -> Statement[Any]:
+    return Statement(
+        f"SELECT EXISTS (SELECT FROM job WHERE {' AND '.join(_ON_JOBS[name] for name in names)})"
+    )
 
 
 @lru_cache(maxsize=64)

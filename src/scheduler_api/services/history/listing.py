@@ -37,6 +37,8 @@ async def find_runs(session: Session, wanted: LogFilter, order: ListOrder, limit
     newest 20,000 or so, and no place comes after them.
     """
     sort, after = order.sort, order.after
+    if await lists.are_of_none(session, wanted):
+        return FoundLogs([])
     if sort is LogSort.LOGID:
         return await reading.find_logs(session, wanted._replace(before=order.before), limit)
     if sort is LogSort.NEXTRUN:
@@ -50,6 +52,8 @@ async def find_runs(session: Session, wanted: LogFilter, order: ListOrder, limit
 
 async def count_runs(session: Session, wanted: LogFilter, sort: LogSort, most: int) -> int:
     """How many runs such a list has, up to `most`."""
+    if await lists.are_of_none(session, wanted):
+        return 0
     if sort in {LogSort.ENDED, LogSort.DURATION}:
         return min(most, await ordered.count_ended(session, wanted, most))
     if sort is LogSort.NEXTRUN:

@@ -19,10 +19,12 @@ from scheduler_api.address import CONNECT_TIMEOUT, Address
 #: many may stay without an answer. A connection that only listens would never notice otherwise.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 
+#: Seconds that a statement waits for a row that somebody else holds.
+LOCK_TIMEOUT = 2
 #: What every connection asks of the server.
 SESSION_SETTINGS = {
     "timezone": "UTC",
-    "lock_timeout": "2s",
+    "lock_timeout": f"{LOCK_TIMEOUT}s",
     "idle_in_transaction_session_timeout": "15s",
     # Compiling a plan takes a second where running it takes a millisecond.
     "jit": "off",

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from scheduler_api.database.connections import (
+    LOCK_TIMEOUT,
     Connection,
     Endpoints,
     PoolOptions,
@@ -87,7 +88,12 @@ class Database:
         self.version = fence.version
         self._name = name
         self.patience = patience or 2 * statement_timeout
-        own = {"application_name": name, "statement_timeout": str(int(statement_timeout * 1000))}
+        own = {
+            "application_name": name,
+            "statement_timeout": str(int(statement_timeout * 1000)),
+            # What waits for a row hears that somebody holds it, and not that the statement took too long.
+            "lock_timeout": str(int(min(LOCK_TIMEOUT, statement_timeout / 2) * 1000)),
+        }
         self.engine = pooled_engine(self._places, pool, self.patience, own)
         begin_with, self._read_with, self._snapshot_with = BEGIN, "", SNAPSHOT
         if self._places.direct is not None:

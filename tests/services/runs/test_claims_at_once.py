@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import URL
+from structlog.testing import capture_logs
 
 from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import counting
 from scheduler_api.database.runs.claims import Started
@@ -21,6 +24,8 @@ from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.ends import Ended
 from scheduler_api.services.runs.shares import Passed, Room
 from scheduler_api.services.system import limits
+from scheduler_api.targets import urls
+from tests import pooler
 from tests.factories import ACTOR, CIPHER, NOON, add_job, execute, rows, scalar, until_it_waits_or_ends
 from tests.services.runs.test_claims import TERMS, after, at, claim, failed, finished, settle
 
@@ -85,16 +90,38 @@ async def test_a_host_whose_turn_is_not_got_in_time_is_left_to_a_later_claim(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no row that somebody holds: to claim one by one would wait as long once more."""
-    monkeypatch.setattr(counting, "PATIENCE", "10ms")
+    monkeypatch.setattr(counting, "PATIENCE", 10)
     await add_job(database, target={"url": ONE})
 
     async def work() -> Claim:
         await add_job(database, target={"url": ONE})
         return await claim(database, after(1))
 
-    first, second = await beside(database, work)
+    with capture_logs() as said:
+        first, second = await beside(database, work)
+        assert (len(first.started), second.started, second.contended) == (1, [], True)
+        assert len((await claim(database, after(1))).started) == 1
+    told = [(one["log_level"], one["host"]) for one in said if "turn" in one["event"]]
+    assert told == [("warning", urls.host_of(ONE))]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0])
+async def test_a_turn_is_waited_for_no_longer_than_a_statement_may_take(
+    database: Database, worker_database: URL, seconds: float
+) -> None:
+    await add_job(database, target={"url": ONE})
+    places, pool = pooler.endpoints(worker_database), PoolOptions(1, 0, 5.0)
+    hurried = Database(places, name="tests", pool=pool, statement_timeout=seconds)
+
+    async def work() -> Claim:
+        await add_job(database, target={"url": ONE})
+        return await claim(hurried, after(1))
+
+    try:
+        first, second = await beside(database, work)
+    finally:
+        await hurried.close()
     assert (len(first.started), second.started, second.contended) == (1, [], True)
-    assert len((await claim(database, after(1))).started) == 1
 
 
 @pytest.mark.parametrize("scope", ["tag", "project"])

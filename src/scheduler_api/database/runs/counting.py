@@ -22,17 +22,20 @@ CLAIM_KEY = 0x63616C6C
 #: So many turns there are, for all hosts: each is a lock, and the server has memory for some thousands.
 TURNS = 64
 TRY_TURNS = Statement(
-    """
-    SELECT turn, set_config('lock_timeout', '250ms', true)
-    FROM unnest(CAST(:turns AS int[])) AS turn WHERE pg_try_advisory_xact_lock(:key, turn)
-    """
+    "SELECT turn FROM unnest(CAST(:turns AS int[])) AS turn WHERE pg_try_advisory_xact_lock(:key, turn)"
 )
-#: Others' claims are worth waiting for; rows that somebody holds are not, as the others wait meanwhile.
-PATIENCE = "2s"
+#: Others' claims are worth so many milliseconds of waiting; rows that somebody holds are not, as the others
+#: wait meanwhile.
+PATIENCE = 2000
+#: It waits for half as long as a statement may take, if that is less: otherwise the whole claim would fail.
 WAIT_FOR_TURN = Statement(
     """
-    SELECT set_config('lock_timeout', :patience, true), pg_advisory_xact_lock(:key, :turn),
+    SELECT set_config('lock_timeout', CAST(patience AS text), true), pg_advisory_xact_lock(:key, :turn),
            set_config('lock_timeout', '250ms', true)
+    FROM (
+        SELECT least(CAST(:patience AS int), nullif(CAST(setting AS int), 0) / 2) AS patience
+        FROM pg_settings WHERE name = 'statement_timeout'
+    ) AS allowed
     """
 )
 TAKE_ALL_TURNS = Statement(
@@ -118,25 +121,25 @@ def turn_of(host: str) -> int:
 async def take_turns(session: Session, hosts: Sequence[str]) -> set[str]:
     """Those of these hosts that no other claim takes calls to until this transaction ends.
 
-    Where others have the turns of all, that of the first is waited for, as nothing is held yet; none, if it
-    is not got in time.
+    Where others have the turns of all, that of the first is waited for, as nothing is held yet; no host if it
+    times out.
     """
     turns = {host: turn_of(host) for host in hosts}
     mine = {*await session.values(TRY_TURNS, key=CLAIM_KEY, turns=sorted({*turns.values()}))}
-    if turns and not mine and await _waited_for(session, turns[hosts[0]]):
+    if turns and not mine and await _waited_for(session, hosts[0]):
         mine = {turns[hosts[0]]}
     return {host for host, turn in turns.items() if turn in mine}
 
 
-async def _waited_for(session: Session, turn: int) -> bool:
-    """Whether a turn was got within a while."""
+async def _waited_for(session: Session, host: str) -> bool:
+    """Whether the turn of a host was got within a while."""
     try:
         async with savepoint(session):
-            await session.all(WAIT_FOR_TURN, key=CLAIM_KEY, turn=turn, patience=PATIENCE)
+            await session.all(WAIT_FOR_TURN, key=CLAIM_KEY, turn=turn_of(host), patience=PATIENCE)
     except DATABASE_ERRORS as error:
         if not is_locked(error):
             raise
-        log.warning("another claim keeps the turn of a host; it is left to a later one", waited=PATIENCE)
+        log.warning("another claim keeps the turn of a host; its calls are left to a later one", host=host)
         return False
     return True
 

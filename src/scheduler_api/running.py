@@ -136,7 +136,7 @@ async def running(settings: Settings, tracer: Tracer | None = None) -> AsyncIter
         yield AppState(
             settings=settings,
             database=requests,
-            runner=Runner(requests, settings.batch_size, deliverer),
+            runner=Runner(requests, settings.batch_size, deliverer, lanes_of(settings)),
             ticker=ticker,
             deliverer=deliverer,
             alerting=alerting,
@@ -332,6 +332,11 @@ async def _alerting(
 
 def _report(settings: Settings, deliverer: Deliverer, ticker: Ticker | None) -> SelfReport:
     return SelfReport(_replica(), _keep(settings), data_dir(settings), deliverer, ticker)
+
+
+def lanes_of(settings: Settings) -> int:
+    """How many passes of requests there may be at once: one connection, if there are two, stays free."""
+    return max(1, min(LANES, settings.pool_size + settings.pool_overflow - 1))
 
 
 def _keep(settings: Settings) -> Keep:

@@ -10,8 +10,10 @@ import pytest
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.running import lanes_of
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.settling import Judged, settle
+from scheduler_api.settings import Settings
 from scheduler_api.workers.runner import LANES, Runner, RunnerReport
 from tests.factories import add_due_jobs, execute, scalar
 from tests.processes.service import PATIENCE
@@ -94,7 +96,7 @@ async def test_what_one_lane_leaves_to_another_is_run_all_the_same(
     monkeypatch.setattr(passes, "run_pass", watched)
     monkeypatch.setattr(passes, "settle", settle_last)
     report = await Runner(database, BATCH).run_call()
-    assert (report.total.finished, report.total.stuck, report.more) == (runs + 1, 0, False)
+    assert (report.total.finished, report.total.left, report.more) == (runs + 1, 0, False)
 
 
 async def test_what_somebody_else_holds_counts_once(database: Database) -> None:
@@ -106,7 +108,7 @@ async def test_what_somebody_else_holds_counts_once(database: Database) -> None:
         return await Runner(database, BATCH).run_due(now, PATIENCE)
 
     total = (await database.transact(hold)).total
-    assert (total.claimed, total.stuck, total.held) == (1, 1, {1})
+    assert (total.claimed, total.left, total.held) == (1, 1, {1})
 
 
 async def test_what_the_database_refuses_is_not_tried_twice(
@@ -127,7 +129,62 @@ async def test_what_the_database_refuses_is_not_tried_twice(
     monkeypatch.setattr(passes, "settle", refuse)
     now = await scalar(database, "SELECT clock_timestamp()")
     total = (await Runner(database, BATCH).run_due(now, PATIENCE)).total
-    assert (claimed, total.claimed, total.stuck, total.refused, total.held) == ([1, 0], 1, 1, {1}, set())
+    assert (claimed, total.claimed, total.refused, total.held) == ([1, 0], 1, {1}, set())
+
+
+async def test_the_other_runs_of_a_job_of_which_one_is_refused_are_run(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_due_jobs(database, 1)
+    runs = 5 * BATCH
+    await execute(
+        database,
+        """
+        INSERT INTO joblog (jobid, scheduledfor, nextrun, cause)
+        SELECT 1, due, due, 'backfill' FROM generate_series(1, CAST(:runs AS int)) AS n,
+               LATERAL (SELECT clock_timestamp() - make_interval(secs => 100 + n)) AS occurrence (due)
+        """,
+        runs=runs,
+    )
+    poisoned = await scalar(database, "SELECT logid FROM joblog ORDER BY nextrun LIMIT 1")
+
+    async def settle_others(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
+        if poisoned in {one.log.logid for one in judged}:
+            raise asyncpg.CheckViolationError("refused")
+        await settle(session, now, judged)
+
+    monkeypatch.setattr(passes, "settle", settle_others)
+    report = await Runner(database, BATCH).run_call()
+    assert (report.total.finished, report.total.refused) == (runs, {poisoned})
+    assert (report.more, report.waiting) == (False, True)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_calls_at_once_share_the_lanes(
+    database: Database, monkeypatch: pytest.MonkeyPatch, lanes: int
+) -> None:
+    """However many there are, others get their connections."""
+    await add_due_jobs(database, 6 * BATCH)
+    passing, most = 0, 0
+
+    async def settle_slowly(session: Session, now: datetime, judged: Sequence[Judged]) -> None:
+        nonlocal passing, most
+        passing += 1
+        most = max(most, passing)
+        await session.all(LONG)
+        passing -= 1
+        await settle(session, now, judged)
+
+    monkeypatch.setattr(passes, "settle", settle_slowly)
+    runner = Runner(database, BATCH, lanes=lanes)
+    reports = await asyncio.gather(*(runner.run_call() for _ in range(5)))
+    assert (most, sum(report.total.finished for report in reports)) == (lanes, 6 * BATCH)
+
+
+@pytest.mark.parametrize(("pool", "lanes"), [((1, 0), 1), ((2, 0), 1), ((1, 2), 2), ((10, 0), LANES)])
+def test_a_connection_is_left_to_those_who_ask(pool: tuple[int, int], lanes: int) -> None:
+    settings = Settings(pool_size=pool[0], pool_overflow=pool[1])
+    assert lanes_of(settings) == lanes
 
 
 @pytest.mark.parametrize("failing", [1, 2])

@@ -21,7 +21,7 @@ class Tried(NamedTuple, Generic[Item]):
     refusal: str | None = None
     """What the database said, if it refused."""
     is_held: bool = False
-    """Whether it was refused as somebody else holds a row, so that it may do the next time."""
+    """Whether it was refused as somebody else holds a row, so that a later try may succeed."""
 
 
 async def as_a_whole_or_singly(

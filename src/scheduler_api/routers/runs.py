@@ -22,7 +22,9 @@ async def run_due_jobs(runner: ConfirmedRunnerDep) -> RunReport:
     done = await runner.run_call()
     total = done.total
     return RunReport(
-        message=what_ran(total.finished + total.failed, done.retried, done.running, more=done.more),
+        message=what_ran(
+            total.finished + total.failed, done.retried, done.running, more=done.more, waiting=done.waiting
+        ),
         finished=total.finished,
         failed=total.failed,
         skipped=total.skipped,
@@ -30,4 +32,5 @@ async def run_due_jobs(runner: ConfirmedRunnerDep) -> RunReport:
         running=done.running,
         repaired=done.repaired,
         more=done.more,
+        waiting=done.waiting,
     )

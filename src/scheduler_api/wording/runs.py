@@ -124,9 +124,14 @@ def cancelling(log: Log) -> str | None:
     return None
 
 
-def what_ran(ran: int, retried: int, running: int, *, more: bool) -> str:
+def what_ran(ran: int, retried: int, running: int, *, more: bool, waiting: bool) -> str:
     """What a request to run everything that is due did."""
-    message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}." if ran else "Nothing was due."
     if retried + running:
         message = f"Ran {ran}; {retried} will be retried, {running} are still in progress."
+    elif ran or more or waiting:
+        message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}."
+    else:
+        message = "Nothing was due."
+    if waiting:
+        message += " Others cannot run now: a limit holds them back, or another transaction."
     return f"{message} More are due: call again." if more else message

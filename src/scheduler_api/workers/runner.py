@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -21,12 +21,12 @@ from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.errors import InvalidInput, SchedulerError
+from scheduler_api.errors import DatabaseBusy, InvalidInput, SchedulerError
 from scheduler_api.services.jobs import bulk
 from scheduler_api.services.runs import passes, retrying
 from scheduler_api.services.runs.passes import Known, PassReport
 from scheduler_api.services.system import health
-from scheduler_api.workers.delivery.deliverer import Deliverer
+from scheduler_api.workers.delivery.deliverer import Called, Deliverer
 from scheduler_api.workers.singly import whole_else_singly
 from scheduler_api.workers.upkeep import Upkeep
 
@@ -44,43 +44,64 @@ UPKEEP_SECONDS = 1.0
 
 @dataclass(slots=True)
 class RunnerReport:
-    """What several passes did together."""
+    """What a call did, or a look of the ticker."""
 
     total: PassReport = field(default_factory=PassReport)
+    """The passes together, and calls that are over."""
     retried: int = 0
     running: int = 0
     """Calls that are still in progress."""
     repaired: int = 0
-    floor: datetime = BEGINNING
-    """Nothing is looked for that was due before."""
     more: bool = False
     """Whether time ran out before everything due was run."""
+    waiting: bool = False
+    """Whether something due cannot run now: limits hold it back, or somebody else, or it is refused."""
+
+
+class _Due(NamedTuple):
+    """What is to be run, and how long it may take."""
+
+    at: datetime
+    floor: datetime
+    """Nothing is looked for that was due before."""
+    give_up: float
 
 
 class Runner:
-    """Runs passes on one pool of connections."""
+    """Runs passes on one pool of connections, `lanes` at once in all: the others are for those who ask."""
 
-    def __init__(self, database: Database, batch_size: int, deliverer: Deliverer | None = None) -> None:
+    def __init__(
+        self, database: Database, batch_size: int, deliverer: Deliverer | None = None, lanes: int = LANES
+    ) -> None:
         self._database = database
         self._upkeep = Upkeep(database)
         self._batch_size = batch_size
         self._deliverer = deliverer
+        self._places = asyncio.Semaphore(lanes)
 
     async def run_call(self) -> RunnerReport:
         """Run everything that is due at the moment of the call; and end pauses, and repair what is found."""
-        await self._try(self._upkeep.resume(UPKEEP_SECONDS))
-        repaired = await self._try(self._upkeep.repair(UPKEEP_SECONDS))
-        # What falls due while the call runs is left to the next one: so it ends.
-        found = await self._database.read(health.next_due)
+        give_up = monotonic() + CALL_SECONDS
+        async with self._places:
+            await self._try(self._upkeep.resume(UPKEEP_SECONDS))
+            repaired = await self._try(self._upkeep.repair(UPKEEP_SECONDS))
+            # What falls due while the call runs is left to the next one: so it ends.
+            found = await self._database.read(health.next_due)
+        left = max(0.0, give_up - monotonic())
         async with _side_by_side() as group:
-            passing = group.create_task(self.run_due(found.now, CALL_SECONDS))
-            calling = group.create_task(self._call_due(found.now, CALL_SECONDS))
-        report, counts = passing.result(), calling.result()
+            passing = group.create_task(self.run_due(found.now, left))
+            calling = group.create_task(self._call_due(found.now, left))
+        report, called = passing.result(), calling.result()
         report.total += PassReport(
-            finished=counts["finished"], failed=counts["failed"], skipped=counts["skipped"]
+            finished=called.counts["finished"],
+            failed=called.counts["failed"],
+            skipped=called.counts["skipped"],
         )
-        report.retried, report.running = counts["pending"], counts["running"] + counts["lost"]
+        report.retried = called.counts["pending"]
+        report.running = called.counts["running"] + called.counts["lost"]
         report.repaired = 0 if repaired is None else repaired.count
+        report.more |= called.more
+        report.waiting |= called.waiting
         return report
 
     async def _try(self, upkeep: Coroutine[Any, Any, T]) -> T | None:
@@ -91,21 +112,23 @@ class Runner:
             log.warning("jobs are not looked after now", error=explain(error.__cause__ or error))
             return None
 
-    async def _call_due(self, due: datetime, seconds: float) -> Counter[str]:
-        return Counter() if self._deliverer is None else await self._deliverer.run_due(due, seconds)
+    async def _call_due(self, due: datetime, seconds: float) -> Called:
+        if self._deliverer is None:
+            return Called(Counter(), more=False)
+        return await self._deliverer.run_due(due, seconds)
 
-    async def run_due(self, due: datetime, seconds: float, floor: datetime = BEGINNING) -> RunnerReport:
-        """Run everything that is due from `floor` to `due`, batch after batch, for about `seconds`."""
-        report = RunnerReport(floor=floor)
-        give_up = monotonic() + seconds
-        await self._share(due, give_up, report)
+    async def run_due(self, at: datetime, seconds: float, floor: datetime = BEGINNING) -> RunnerReport:
+        """Run everything that is due from `floor` to `at`, batch after batch, for about `seconds`."""
+        report, due = RunnerReport(), _Due(at, floor, monotonic() + seconds)
+        await self._share(due, report)
         if report.total.held and not report.more:
             # Lanes leave alone what others hold, and so what is another lane's: a job may have many due runs.
             report.total.forget_held()
-            await self._lane(due, give_up, report)
+            await self._lane(due, report)
+        report.waiting = report.total.left > 0
         return report
 
-    async def _share(self, due: datetime, give_up: float, report: RunnerReport) -> None:
+    async def _share(self, due: _Due, report: RunnerReport) -> None:
         """Let lanes share what is due, if it is more than one takes at once: as soon as that is known."""
         is_much: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -115,13 +138,13 @@ class Runner:
 
         async def first() -> None:
             try:
-                await self._lane(due, give_up, report, partial(say, True))
+                await self._lane(due, report, partial(say, True))
             finally:
                 say(False)
 
         async def other() -> None:
             if await is_much:
-                await self._lane(due, give_up, report)
+                await self._lane(due, report)
 
         async with _side_by_side() as group:
             group.create_task(first())
@@ -159,7 +182,10 @@ class Runner:
                 _add(report, part)
                 # Sent again, an order finds what is done, but for runs: of these no batch is left half done.
                 while part.left and (monotonic() < give_up or order.action is BulkAction.RUN):
-                    part = await undisturbed(self._database.transact(bulk.run_singly, asked, part.left))
+                    # Who has waited in vain for one job does not wait as long for each of many.
+                    hurried = any(failure.code == DatabaseBusy.code for failure in report.failed)
+                    work = self._database.transact(bulk.run_singly, asked, part.left, hurried=hurried)
+                    part = await undisturbed(work)
                     _add(report, part)
                 if monotonic() >= give_up:
                     report.lastjobid = part.left[0] - 1 if part.left else batch[-1]
@@ -197,32 +223,34 @@ class Runner:
             report.done += done
         return report
 
-    async def _lane(
-        self, due: datetime, give_up: float, report: RunnerReport, full: Callable[[], None] = lambda: None
-    ) -> None:
+    async def _lane(self, due: _Due, report: RunnerReport, full: Callable[[], None] = lambda: None) -> None:
         """One pass after the other, until nothing is left that others do not hold.
 
         The first is for its share of a batch, so that one that is due at one instant is done by all lanes.
         """
         limit = -(-self._batch_size // LANES)
-        while (await self._run_pass(due, report, limit, full)).claimed:
-            limit = self._batch_size
-            if monotonic() >= give_up:
-                report.more = True
+        while True:
+            async with self._places:
+                if monotonic() >= due.give_up:
+                    report.more = True
+                    return
+                done = await self._run_pass(due, report.total, limit, full)
+            if not done.claimed:
                 return
+            limit = self._batch_size
 
     async def _run_pass(
-        self, due: datetime, report: RunnerReport, limit: int, full: Callable[[], None]
+        self, due: _Due, total: PassReport, limit: int, full: Callable[[], None]
     ) -> PassReport:
-        """A pass, added to the report; jobs of which it could not settle a run are left alone by the next."""
-        known = Known(report.total.held | report.total.refused, report.floor)
+        """A pass, added to the others; what they could not settle is left alone."""
+        known = Known({*total.held}, {*total.refused}, due.floor)
 
         def run_pass(singly: bool) -> Awaitable[PassReport]:
-            return self._database.transact(passes.run_pass, limit, due, known, singly=singly, full=full)
+            return self._database.transact(passes.run_pass, limit, due.at, known, singly=singly, full=full)
 
         with metrics.PASS.time():
             done = await undisturbed(whole_else_singly("a pass", run_pass))
-        report.total += done
+        total += done
         return done
 
 
@@ -234,7 +262,9 @@ async def _side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as failures:
-        failure = failures.exceptions[0]
+        # What the database said of one must not hide a bug of another.
+        known, bugs = failures.split((SchedulerError, *DATABASE_ERRORS))
+        failure = (bugs or known or failures).exceptions[0]
     if failure is not None:
         raise failure
 

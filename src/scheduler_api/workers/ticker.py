@@ -109,7 +109,7 @@ class Ticker:
         if found.due is None or found.due > found.now:
             return self._until(found)
         done = (await self._runner.run_due(found.now, MAX_RUN, floor)).total
-        if done.claimed > done.stuck:
+        if done.settled:
             self._changed()
             log.info(
                 "ran due jobs",
@@ -119,7 +119,7 @@ class Ticker:
                 late=round((found.now - found.due).total_seconds(), 3),
             )
             return 0.0
-        return min(HELD_PAUSE, self._interval) if done.stuck else CONTENDED_PAUSE
+        return min(HELD_PAUSE, self._interval) if done.left else CONTENDED_PAUSE
 
     def _until(self, found: NextDue) -> float:
         ahead = (found.due - found.now).total_seconds() if found.due else self._interval

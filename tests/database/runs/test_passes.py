@@ -95,7 +95,7 @@ async def test_history_does_not_slow_the_claim(database: Database) -> None:
         " FROM generate_series(1, 100000) AS n",
     )
     await analyze_logs(database)
-    due = {"due": NOON, "floor": passes.BEGINNING, "held": [], "limit": 1000}
+    due = {"due": NOON, "floor": passes.BEGINNING, "held": [], "refused": [], "limit": 1000}
     floor = {"floor": passes.BEGINNING}
     for statement, values, limit in ((passes.CLAIM, due, 60), (passes.NEXT_DUE, floor, 10)):
         for mode in MODES:
@@ -126,7 +126,7 @@ async def test_what_a_long_transaction_can_see_does_not_slow_the_looks(
             await execute(database, "UPDATE joblog SET nextrun = :soon WHERE logid = 20000", soon=now + HOUR)
             found = await database.read(passes.next_due)
             assert found.due == now + HOUR
-            due = {"due": NOON, "held": [], "limit": 1000}
+            due = {"due": NOON, "held": [], "refused": [], "limit": 1000}
             looks: tuple[tuple[Statement[Any], dict[str, Any]], ...] = (
                 (passes.NEXT_DUE, {}),
                 (passes.CLAIM, due),
@@ -156,7 +156,7 @@ async def test_a_claim_ends_with_its_connection(database: Database) -> None:
     await add_job(database)
     connection = await database.transactional.connect()
     try:
-        await connection.exec_driver_sql(passes.CLAIM.sql, (NOON, passes.BEGINNING, [], 10))
+        await connection.exec_driver_sql(passes.CLAIM.sql, (NOON, passes.BEGINNING, [], [], 10))
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         assert await database.transact(_claimed) == 0
         await execute(database, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)

@@ -1,5 +1,6 @@
 """What an order makes of many jobs at once is what it makes of each by itself."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,14 +8,18 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.jobs.bulk import BulkOrder
+from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import actions, bulk
-from tests.factories import ACTOR, NOON, add_job, execute
+from scheduler_api.workers.runner import Runner
+from tests import pooler
+from tests.factories import ACTOR, NOON, add_job, execute, scalar, until_it_waits_or_ends
 
 NOW = NOON - timedelta(minutes=10)
 PAST = NOW - timedelta(minutes=30)
@@ -171,3 +176,44 @@ async def test_what_is_not_meant_any_more_is_left_alone(database: Database) -> N
     await execute(database, "UPDATE job SET tags = '{b}' WHERE jobid = 1")
     report = await database.transact(bulk.run_batch, asked, jobids)
     assert (jobids, report.done, report.left, report.unchanged) == ([1, 2], [2], [], 0)
+
+
+@pytest.mark.parametrize(("change", "projects"), [("tags = '{b}'", None), ("project = 'bank'", ["default"])])
+@pytest.mark.parametrize("action", ["pause", "run", "delete"])
+async def test_what_is_not_meant_by_whoever_held_it_is_left_alone(
+    database: Database, action: str, change: str, projects: list[str] | None
+) -> None:
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    await add_job(database, interval=3600, tags=["a"])
+    order = BulkOrder.model_validate({"action": action, "filter": {"tag": "a"}})
+    async with database.transactional.connect() as holder:
+        await holder.exec_driver_sql("SELECT FROM job FOR UPDATE")
+        await holder.exec_driver_sql(f"UPDATE job SET {change}")
+        task = asyncio.create_task(Runner(database, 10).run_bulk(order, ACTOR, projects))
+        await until_it_waits_or_ends(database, task)
+        await holder.commit()
+    report = await task
+    assert (report.done, report.failed) == (0, [])
+    assert await scalar(database, "SELECT active AND deletedat IS NULL FROM job")
+    assert await scalar(database, "SELECT count(*) FROM joblog") == 1
+
+
+@pytest.mark.parametrize("action", ["pause", "run", "delete"])
+async def test_a_job_that_somebody_keeps_held_fails_alone(
+    database: Database, worker_database: URL, action: str
+) -> None:
+    """It is waited for once; the answer tells what was done, and what was not."""
+    for _ in range(4):
+        await add_job(database, interval=3600)
+    order = BulkOrder.model_validate({"action": action, "all": True})
+    places, pool = pooler.endpoints(worker_database), PoolOptions(2, 0, 5.0)
+    hurried = Database(places, name="tests", pool=pool, statement_timeout=1.0)
+    try:
+        async with database.transactional.connect() as holder:
+            await holder.exec_driver_sql("SELECT FROM job WHERE jobid IN (2, 3) FOR UPDATE")
+            report = await Runner(hurried, 10).run_bulk(order, ACTOR)
+            await holder.rollback()
+    finally:
+        await hurried.close()
+    assert report.jobids == [1, 4]
+    assert [(one.jobid, one.code) for one in report.failed] == [(2, "database_busy"), (3, "database_busy")]

@@ -18,7 +18,7 @@ from scheduler_api.database.runs.passes import BEGINNING
 from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import editing
 from scheduler_api.services.runs import retrying
-from scheduler_api.targets import Guard
+from scheduler_api.targets import Guard, urls
 from scheduler_api.workers import floor
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
@@ -209,7 +209,7 @@ async def test_a_call_that_is_given_up_before_it_begins_leaves_its_place(
     await until(database, "SELECT status FROM joblog WHERE jobid = 1", "finished")
     assert deliverer._places.calling == 0
     await add_job(database, target={"url": receiver.url}, due=await now_of(database))
-    assert (await deliverer.run_due(await now_of(database), 30))["finished"] == 1
+    assert (await deliverer.run_due(await now_of(database), 30)).counts["finished"] == 1
 
 
 async def test_a_call_that_breaks_off_in_the_service_itself_is_settled(
@@ -221,7 +221,7 @@ async def test_a_call_that_breaks_off_in_the_service_itself_is_settled(
     await add_job(database, target={"url": receiver.url, "retries": 0}, due=await now_of(database))
     deliverer = await deliverers(claiming=False)
     monkeypatch.setattr(deliverer._caller, "attempt", attempt)
-    assert (await deliverer.run_due(await now_of(database), 30))["failed"] == 1
+    assert (await deliverer.run_due(await now_of(database), 30)).counts["failed"] == 1
     assert "The service failed" in await scalar(database, "SELECT error FROM joblog")
     assert deliverer._places.calling == 0
 
@@ -229,7 +229,7 @@ async def test_a_call_that_breaks_off_in_the_service_itself_is_settled(
 async def test_a_callers_pass_without_any_room_ends_in_time(database: Database, deliverers: Make) -> None:
     deliverer = await deliverers(calls=1, claiming=False)
     deliverer._places.calling = 1
-    assert await deliverer.run_due(await now_of(database), 0.1) == {"skipped": 0}
+    assert (await deliverer.run_due(await now_of(database), 0.1)).counts == {"skipped": 0}
     assert deliverer.crowded == 0
     await deliverer._tick()
     assert deliverer.crowded > 0
@@ -427,7 +427,7 @@ async def test_large_bodies_do_not_keep_the_loop_from_other_work(
 
     began = monotonic()
     watching = asyncio.create_task(watch())
-    counts = await deliverer.run_due(due, 60)
+    counts = (await deliverer.run_due(due, 60)).counts
     took, ended = monotonic() - began, True
     await watching
     assert counts["finished"] == 16
@@ -456,12 +456,58 @@ async def test_a_callers_pass_waits_for_what_it_started(
     for _ in range(9):
         await add_job(database, target={"url": receiver.url}, due=await now_of(database))
     deliverer = await deliverers(calls=2, claiming=False)
-    counts = await deliverer.run_due(await now_of(database), 30)
+    counts = (await deliverer.run_due(await now_of(database), 30)).counts
     assert counts["finished"] == 9
     receiver.hold()
     await add_job(database, target={"url": receiver.url}, due=await now_of(database))
-    counts = await deliverer.run_due(await now_of(database), 0.3)
+    counts = (await deliverer.run_due(await now_of(database), 0.3)).counts
     assert counts["running"] == 1
+
+
+async def test_what_there_was_no_time_for_is_told(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    for _ in range(9):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    deliverer = await deliverers(calls=2, claiming=False)
+    called = await deliverer.run_due(await now_of(database), 0.3)
+    # One of the places is for others.
+    assert (called.counts["running"], called.more) == (1, True)
+
+
+async def limit(database: Database, receiver: Receiver, most: int) -> None:
+    await execute(
+        database,
+        "INSERT INTO concurrencylimit (scope, name, \"limit\") VALUES ('host', :host, :most)",
+        host=urls.host_of(receiver.url),
+        most=most,
+    )
+
+
+async def test_what_a_limit_holds_back_is_called_as_others_end(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    for _ in range(5):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await limit(database, receiver, 2)
+    deliverer = await deliverers(claiming=False)
+    called = await deliverer.run_due(await now_of(database), 30)
+    assert (called.counts["finished"], called.more, called.waiting) == (5, False, False)
+
+
+async def test_what_waits_for_the_call_of_another_replica_is_told(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    await limit(database, receiver, 1)
+    receiver.hold()
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await deliverers("other")
+    await until(database, "SELECT count(*) FROM joblog WHERE status = 'running'", 1)
+    await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    mine = await deliverers(claiming=False)
+    called = await mine.run_due(await now_of(database), 30)
+    assert (called.counts["running"], called.more, called.waiting) == (0, False, True)
 
 
 async def test_many_callers_at_once_share_the_places(

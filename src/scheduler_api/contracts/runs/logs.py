@@ -94,4 +94,8 @@ class RunReport(Output):
     retried: int = Field(description="Failed attempts that will be retried.")
     running: int = Field(description="Runs that are still in progress.")
     repaired: int = Field(description="Jobs whose next run was missing or too late, and was repaired.")
-    more: bool = Field(description="Whether runs are left. Call again to continue.")
+    more: bool = Field(description="Whether there was no time for all that was due. Call again to continue.")
+    waiting: bool = Field(
+        description="Whether something that is due cannot run now: a limit holds it back, or another "
+        "transaction, or the database refuses its result."
+    )

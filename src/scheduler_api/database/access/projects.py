@@ -50,9 +50,6 @@ LOCK = Statement("SELECT name FROM project WHERE name = :name FOR UPDATE")
 JOBS = Statement("SELECT jobid FROM job WHERE project = :name ORDER BY jobid LIMIT :limit")
 REMOVE = Statement("DELETE FROM project WHERE name = :name")
 KNOWN = Statement("SELECT name FROM project WHERE name = ANY(CAST(:names AS text[])) FOR KEY SHARE")
-OF_PROJECTS = Statement(
-    "SELECT jobid FROM job WHERE jobid = ANY(:jobids) AND project = ANY(CAST(:projects AS text[]))"
-)
 PROJECT_OF_JOB = Statement("SELECT project FROM job WHERE jobid = :jobid")
 PROJECT_OF_ISSUE = Statement("SELECT project FROM jobissue JOIN job USING (jobid) WHERE issueid = :issueid")
 PROJECT_OF_LOG = Statement("SELECT project FROM joblog JOIN job USING (jobid) WHERE logid = :logid")
@@ -91,11 +88,6 @@ async def remove(session: Session, name: str) -> None:
 async def known(session: Session, names: Sequence[str]) -> set[str]:
     """Those of these projects that are there, and stay until the transaction ends."""
     return set(await session.values(KNOWN, names=names))
-
-
-async def jobs_of(session: Session, jobids: Sequence[int], projects: Sequence[str]) -> set[int]:
-    """Those of the jobs that belong to these projects."""
-    return set(await session.values(OF_PROJECTS, jobids=jobids, projects=projects))
 
 
 async def project_of_job(session: Session, jobid: int) -> str | None:

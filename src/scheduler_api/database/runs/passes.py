@@ -40,6 +40,7 @@ CLAIM = Statement(
         joblog.c.nextrun <= bindparam("due"),
         joblog.c.nextrun >= bindparam("floor"),
         joblog.c.jobid != all_(bindparam("held")),
+        joblog.c.logid != all_(bindparam("refused")),
     )
     .order_by(joblog.c.nextrun, joblog.c.logid)
     .limit(bindparam("limit"))
@@ -47,7 +48,7 @@ CLAIM = Statement(
     DueLog,
 )
 
-DUE_CELLS = Statement(due_cells("kind <> 'http' AND jobid <> ALL(:held)"))
+DUE_CELLS = Statement(due_cells("kind <> 'http' AND jobid <> ALL(:held) AND logid <> ALL(:refused)"))
 NEXT_DUE = Statement(
     select(
         func.clock_timestamp().label("now"),
@@ -74,13 +75,15 @@ async def claim_due(
     due: datetime,
     limit: int,
     held: Collection[int] = (),
+    refused: Collection[int] = (),
     floor: datetime = BEGINNING,
 ) -> list[DueLog]:
-    """Lock up to `limit` pending logs due from `floor` to `due`, earliest first; none of the `held` jobs.
+    """Lock up to `limit` pending logs due from `floor` to `due`, earliest first.
 
-    Where tables are distributed, they are taken from one cell after the other, as many as each has.
+    None of the `held` jobs, and none of the `refused` logs. Where tables are distributed, they are taken from
+    one cell after the other, as many as each has.
     """
-    wanted = {"due": due, "floor": floor, "held": list(held)}
+    wanted = {"due": due, "floor": floor, "held": list(held), "refused": list(refused)}
     if session.cells is None:
         return await session.all(CLAIM, limit=limit, **wanted)
     claimed: list[DueLog] = []

@@ -1,5 +1,6 @@
 """One order to many jobs, in bounded batches; each job is done as a whole or not at all."""
 
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +12,12 @@ from scheduler_api.actors import Actor
 from scheduler_api.contracts.jobs.actions import History, Pause, Resume
 from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
-from scheduler_api.database.access import projects
+from scheduler_api.database.failures import DATABASE_ERRORS, is_locked
 from scheduler_api.database.jobs import definitions, lists
 from scheduler_api.database.jobs.lists import JobFilter, Position
-from scheduler_api.database.statements import Session, savepoint
-from scheduler_api.errors import FieldError, SchedulerError
+from scheduler_api.database.singly import HURRY
+from scheduler_api.database.statements import Session, command, savepoint
+from scheduler_api.errors import DatabaseBusy, FieldError, JobNotFound, SchedulerError
 from scheduler_api.services.jobs import actions, editing, locking, together
 
 #: Jobs that are looked for at once; those of them that one transaction does, all at once; and seconds after
@@ -76,9 +78,7 @@ async def matching(session: Session, asked: Asked, after: int) -> list[int]:
 
 async def run_batch(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> BatchReport:
     """Do what is ordered with those of these jobs that are meant still; with ordinary ones, all at once."""
-    meant = filter_of(asked.order, asked.projects)._replace(jobids=jobids)
-    found = await lists.positions(session, await lists.lookup(session, meant), "jobid", None, len(jobids))
-    states = await lists.states(session, [position.jobid for position in found])
+    states = await _states(session, asked, jobids)
     wanted = [jobid for jobid, state in sorted(states.items()) if not _is_so(asked.order.action, state)]
     report = BatchReport(unchanged=len(states) - len(wanted))
     report.done = sorted(await _together(session, now, asked, wanted)) if wanted else []
@@ -86,31 +86,59 @@ async def run_batch(session: Session, now: datetime, asked: Asked, jobids: Seque
     return report
 
 
-async def run_singly(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> BatchReport:
-    """Do it with each of these by itself, for about so long as a transaction may take."""
-    verb = _verb(asked)
+async def _states(session: Session, asked: Asked, jobids: Sequence[int]) -> dict[int, str]:
+    """In which state those of the jobs are that are meant, as they are now."""
+    meant = filter_of(asked.order, asked.projects)._replace(jobids=jobids)
+    found = await lists.positions(session, await lists.lookup(session, meant), "jobid", None, len(jobids))
+    return await lists.states(session, [position.jobid for position in found])
+
+
+async def run_singly(
+    session: Session, now: datetime, asked: Asked, jobids: Sequence[int], *, hurried: bool = False
+) -> BatchReport:
+    """Do it with each of these by itself, for about so long as a transaction may take.
+
+    One that somebody holds is waited for, but for a moment only if `hurried`; then it fails alone.
+    """
     report = BatchReport()
-    # Others may have come first, or moved a job to where it may not be done.
-    if asked.projects is not None:
-        theirs = await projects.jobs_of(session, jobids, asked.projects)
-        jobids = [jobid for jobid in jobids if jobid in theirs]
-    states = await lists.states(session, jobids)
+    if hurried:
+        await command(session, HURRY)
     give_up = monotonic() + BATCH_SECONDS
     for number, jobid in enumerate(jobids):
         # Locks of all these jobs are held meanwhile; the next batch goes on from here.
         if number and monotonic() >= give_up:
             report.left = list(jobids[number:])
             break
-        if _is_so(asked.order.action, states.get(jobid, "")):
-            report.unchanged += 1
-            continue
         try:
             async with savepoint(session):
-                await verb(session, now, jobid)
-            report.done.append(jobid)
+                await _one(session, now, asked, jobid, report)
         except SchedulerError as error:
             report.failures.append(BulkFailure(jobid=jobid, code=error.code, detail=str(error)))
+        except DATABASE_ERRORS as error:
+            if not is_locked(error):
+                raise
+            busy = DatabaseBusy("Another transaction holds the job; try again.")
+            report.failures.append(BulkFailure(jobid=jobid, code=busy.code, detail=str(busy)))
     return report
+
+
+async def _one(session: Session, now: datetime, asked: Asked, jobid: int, report: BatchReport) -> None:
+    """Do it with one job, if that is meant still by whoever held it before."""
+    action = asked.order.action
+    with contextlib.suppress(JobNotFound):
+        await (
+            definitions.share(session, jobid)
+            if action is BulkAction.RUN
+            else locking.lock(session, now, jobid, deleted=True)
+        )
+    state = (await _states(session, asked, [jobid])).get(jobid)
+    if state is None:
+        return
+    if _is_so(action, state):
+        report.unchanged += 1
+        return
+    await _verb(asked)(session, now, jobid)
+    report.done.append(jobid)
 
 
 async def _together(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> Sequence[int]:

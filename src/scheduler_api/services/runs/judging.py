@@ -67,8 +67,19 @@ class _Cases:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.decide = cache(decide)
         self.plainly = cache(self._plainly)
+        self._decided: dict[tuple[Schedule, datetime, datetime, Misfire, timedelta], Decision] = {}
+
+    def decide(
+        self, schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfire, grace: timedelta
+    ) -> Decision:
+        """See `decide`."""
+        case = (schedule, occurrence, now, misfire, grace)
+        decision = self._decided.get(case) or decide(*case)
+        # Where many rows come of each, it is the time to decide that bounds how many one transaction writes.
+        if not decision.blocked:
+            self._decided[case] = decision
+        return decision
 
     def _plainly(self, occurrence: datetime, interval: int | None, misfire: str, grace: int) -> Decision:
         """Of an interval; None: of a single start."""

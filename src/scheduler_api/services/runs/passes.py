@@ -24,21 +24,28 @@ class PassReport:
     finished: int = 0
     failed: int = 0
     skipped: int = 0
-    stuck: int = 0
-    """Logs that could not be settled; they stay pending."""
     withheld: int = 0
-    """Those of them of which somebody else held a row."""
+    """Logs of which somebody else held a row; they stay pending."""
     held: set[int] = field(default_factory=set)
     """The jobs of these."""
     refused: set[int] = field(default_factory=set)
-    """The jobs of the others."""
+    """Logs of which the database refused the result; they stay pending, too."""
+
+    @property
+    def settled(self) -> int:
+        """How many logs got their result."""
+        return self.finished + self.failed + self.skipped
+
+    @property
+    def left(self) -> int:
+        """How many stay pending."""
+        return self.withheld + len(self.refused)
 
     def __iadd__(self, other: "PassReport") -> "PassReport":
         self.claimed += other.claimed
         self.finished += other.finished
         self.failed += other.failed
         self.skipped += other.skipped
-        self.stuck += other.stuck
         self.withheld += other.withheld
         self.held |= other.held
         self.refused |= other.refused
@@ -47,7 +54,6 @@ class PassReport:
     def forget_held(self) -> None:
         """As if what somebody else held had not been claimed, for those who look once more."""
         self.claimed -= self.withheld
-        self.stuck -= self.withheld
         self.withheld = 0
         self.held.clear()
 
@@ -55,8 +61,10 @@ class PassReport:
 class Known(NamedTuple):
     """What earlier looks have found out."""
 
-    stuck: Collection[int] = ()
-    """Jobs that somebody else holds, or of which the database refuses a result: they are left alone."""
+    held: Collection[int] = ()
+    """Jobs that somebody else holds: they are left alone."""
+    refused: Collection[int] = ()
+    """Logs whose result the database refuses: so are these."""
     floor: datetime = BEGINNING
     """Nothing is looked for that was due before."""
 
@@ -80,7 +88,7 @@ async def run_pass(
     and not the whole pass. `full` is called as soon as so many are claimed: there may be more.
     """
     # The clock may have been set back since.
-    claimed = await passes.claim_due(session, min(due, now), limit, known.stuck, known.floor)
+    claimed = await passes.claim_due(session, min(due, now), limit, known.held, known.refused, known.floor)
     if not claimed:
         return PassReport()
     if len(claimed) == limit:
@@ -93,7 +101,6 @@ async def run_pass(
     withheld = len(claimed) - len(logs)
     report = PassReport(
         claimed=withheld,
-        stuck=withheld,
         withheld=withheld,
         held={log.jobid for log in claimed} - rules.keys(),
     )
@@ -112,8 +119,7 @@ def _report(done: Sequence[Judged], left: Sequence[Tried[Judged]]) -> PassReport
         finished=statuses.count(Status.FINISHED),
         failed=statuses.count(Status.FAILED),
         skipped=statuses.count(Status.SKIPPED),
-        stuck=len(left),
         withheld=len(held),
         held={one.item.log.jobid for one in held},
-        refused={one.item.log.jobid for one in left if not one.is_held},
+        refused={one.item.log.logid for one in left if not one.is_held},
     )

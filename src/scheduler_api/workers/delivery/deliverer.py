@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -53,6 +54,18 @@ class Capacity(NamedTuple):
     """How many calls may be in progress at once."""
     interval: float
     """The longest it sleeps between two looks, in seconds."""
+
+
+@dataclass(slots=True)
+class Called:
+    """What became of the calls that were due."""
+
+    counts: Counter[str]
+    """How many have which status by now; `lost`: another replica has them; `running`: they are not over."""
+    more: bool = True
+    """Whether time ran out before all of them were begun."""
+    waiting: bool = False
+    """Whether some cannot begin now: a limit holds them back, or somebody else."""
 
 
 class Deliverer:
@@ -172,29 +185,32 @@ class Deliverer:
         """
         return 0.0 if self._crowded is None else monotonic() - self._crowded
 
-    async def run_due(self, due: datetime, seconds: float) -> Counter[str]:
+    async def run_due(self, due: datetime, seconds: float) -> Called:
         """Make all calls that are due at `due`, for about `seconds` at most; what became of them."""
         give_up = monotonic() + seconds
         mine: list[asyncio.Future[str | None]] = []
-        counts: Counter[str] = Counter()
+        called = Called(Counter())
         while (left := give_up - monotonic()) > 0 and not self._loop.is_stopping:
             async with self._turn:
                 room = self._places.room(0)
                 claim, futures = await self._claim(room, due) if room.limit else (Claim(crowded=True), [])
-            counts["skipped"] += claim.skipped
+            called.counts["skipped"] += claim.skipped
             mine += futures
             if claim.more or (futures and len(futures) >= room.limit):
                 continue
-            if claim.whole and not (claim.crowded or claim.contended):
-                break
-            if claim.whole and not claim.contended and (tasks := self._tasks):
-                await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            else:
+            # What ends makes room, here and within limits.
+            progress = self._tasks if claim.crowded else [each for each in mine if not each.done()]
+            if not claim.whole or claim.contended or (claim.crowded and not progress):
                 await asyncio.sleep(CLAIM_AFTER)
+            elif claim.crowded or (claim.bounded and progress):
+                await asyncio.wait(progress, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                called.more, called.waiting = False, claim.bounded
+                break
         if mine:
             await asyncio.wait(mine, timeout=max(0.0, give_up - monotonic()))
-        counts.update(map(_outcome, mine))
-        return counts
+        called.counts.update(map(_outcome, mine))
+        return called
 
     async def test(self, jobid: int) -> TestAnswer:
         """Make a job's call once, of which nothing is kept.

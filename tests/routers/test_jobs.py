@@ -294,14 +294,17 @@ async def test_run_runs_everything_due_and_says_what_it_did(client: AsyncClient,
     assert (await client.post("/jobs/run")).json()["message"] == "Nothing was due."
 
 
-async def test_a_call_tells_of_what_somebody_holds(client: AsyncClient, database: Database) -> None:
+@pytest.mark.parametrize("table", ["job", "joblog"])
+async def test_a_call_tells_of_what_somebody_holds(
+    client: AsyncClient, database: Database, table: str
+) -> None:
     await add_due_jobs(database, 1)
     async with database.transactional.connect() as holder:
-        await holder.exec_driver_sql("SELECT FROM job FOR UPDATE")
+        await holder.exec_driver_sql(f"SELECT FROM {table} FOR UPDATE")
         report = (await client.post("/jobs/run")).json()
         await holder.rollback()
     assert (report["finished"], report["more"], report["waiting"]) == (0, False, True)
-    assert report["message"].startswith("Ran 0 due runs. Others cannot run now")
+    assert report["message"].startswith("What is due cannot run now: a limit or another transaction holds")
 
 
 async def test_run_catches_up_in_order_where_all_were_wanted(client: AsyncClient, database: Database) -> None:

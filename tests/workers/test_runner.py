@@ -10,10 +10,12 @@ import pytest
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
+from scheduler_api.errors import ServiceBusy
 from scheduler_api.running import lanes_of
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.settling import Judged, settle
 from scheduler_api.settings import Settings
+from scheduler_api.workers import runner as runner_module
 from scheduler_api.workers.runner import LANES, Runner, RunnerReport
 from tests.factories import add_due_jobs, execute, scalar
 from tests.processes.service import PATIENCE
@@ -185,6 +187,24 @@ async def test_calls_at_once_share_the_lanes(
 def test_a_connection_is_left_to_those_who_ask(pool: tuple[int, int], lanes: int) -> None:
     settings = Settings(pool_size=pool[0], pool_overflow=pool[1])
     assert lanes_of(settings) == lanes
+
+
+async def test_a_call_that_gets_no_lane_in_time_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "CALL_SECONDS", 0.1)
+    busy = Runner(database, BATCH, lanes=1)
+    async with busy._places:
+        with pytest.raises(ServiceBusy):
+            await busy.run_call()
+    assert not (await busy.run_call()).more
+
+
+async def test_there_is_one_pass_however_late_it_begins(database: Database) -> None:
+    await add_due_jobs(database, 1)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    report = await Runner(database, BATCH).run_due(now, 0)
+    assert report.total.finished == 1
 
 
 @pytest.mark.parametrize("failing", [1, 2])

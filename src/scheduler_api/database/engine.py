@@ -92,7 +92,7 @@ class Database:
             "application_name": name,
             "statement_timeout": str(int(statement_timeout * 1000)),
             # What waits for a row hears that somebody holds it, and not that the statement took too long.
-            "lock_timeout": str(int(min(LOCK_TIMEOUT, statement_timeout / 2) * 1000)),
+            "lock_timeout": str(max(1, int(min(LOCK_TIMEOUT, statement_timeout / 2) * 1000))),
         }
         self.engine = pooled_engine(self._places, pool, self.patience, own)
         begin_with, self._read_with, self._snapshot_with = BEGIN, "", SNAPSHOT

@@ -20,9 +20,9 @@ async def run_bulk_action(
     """Pause, resume, run or delete all jobs that match a filter.
 
     `dryrun` only counts them. Each job is changed as a whole or not at all; jobs that begin to match
-    meanwhile may be left out. The answer names the jobs that failed, such as those that another transaction
-    holds, and where it stopped if it reached its time limit. Send its `pauseid` to resume exactly the jobs
-    that it paused. To delete jobs, the role `editor` is needed.
+    meanwhile may be left out, and those that match no more are. The answer names the jobs that failed, such
+    as those that another transaction holds, and where it stopped if it reached its time limit. Send its
+    `pauseid` to resume exactly the jobs that it paused. To delete jobs, the role `editor` is needed.
     """
     needed = role_for(order)
     require(principal, needed)

@@ -39,6 +39,9 @@ Fill = Callable[[Values], T]
 _OPENING = re.compile(r"\{\{(?:[ \t]{0,20}([A-Za-z0-9_.:-]{1,40})[ \t]{0,20}\}\})?")
 _PLACEHOLDER = re.compile(rf"\{{\{{[ \t]{{0,20}}({'|'.join((*_KNOWN, *ALERT_NAMES))})[ \t]{{0,20}}\}}\}}")
 _UNPRINTABLE = re.compile(r"[^ -~]")
+#: Nothing else has it in it, as nobody else knows it: it never leaves the process.
+_MARK = token_hex(16)
+_MARKED = re.compile(f'"{_MARK}=([^=]*)="|{_MARK}~([^~]*)~'.encode())
 
 
 def error_in(text: str, names: Sequence[str] = NAMES) -> str | None:
@@ -102,10 +105,9 @@ def in_text(text: str, escaped: Callable[[str], str] = str) -> Fill[str]:
 
 def in_json(value: Any, dumps: Callable[[Any], bytes]) -> Fill[bytes]:
     """Of a JSON value, filled in as by `fill_json`; `dumps` writes a value as JSON."""
-    # All of it is written once, with marks instead of values: random ones, which nothing else in it has.
-    mark = token_hex(16)
-    document = dumps(_filled(value, lambda name: f"{mark}={name}=", lambda name: f"{mark}~{name}~"))
-    first, *rest = re.split(f'"{mark}=([^=]*)="|{mark}~([^~]*)~'.encode(), document)
+    # All of it is written once, with marks instead of values.
+    document = dumps(_filled(value, lambda name: f"{_MARK}={name}=", lambda name: f"{_MARK}~{name}~"))
+    first, *rest = _MARKED.split(document)
     if not rest:
         return lambda _: document
     pieces = [

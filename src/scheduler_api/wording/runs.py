@@ -124,14 +124,18 @@ def cancelling(log: Log) -> str | None:
     return None
 
 
+_HELD_BACK = "a limit or another transaction holds it back, or the database refuses its result"
+
+
 def what_ran(ran: int, retried: int, running: int, *, more: bool, waiting: bool) -> str:
     """What a request to run everything that is due did."""
     if retried + running:
         message = f"Ran {ran}; {retried} will be retried, {running} are still in progress."
-    elif ran or more or waiting:
+    elif ran or more:
         message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}."
     else:
-        message = "Nothing was due."
+        message = "" if waiting else "Nothing was due."
     if waiting:
-        message += " Others cannot run now: a limit holds them back, or another transaction."
+        message += f" {'What' if not message else 'What else'} is due cannot run now: {_HELD_BACK}."
+        message = message.strip()
     return f"{message} More are due: call again." if more else message

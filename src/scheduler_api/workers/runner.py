@@ -21,7 +21,7 @@ from scheduler_api.database.engine import Database, undisturbed
 from scheduler_api.database.failures import DATABASE_ERRORS, explain
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.passes import BEGINNING
-from scheduler_api.errors import DatabaseBusy, InvalidInput, SchedulerError
+from scheduler_api.errors import DatabaseBusy, InvalidInput, SchedulerError, ServiceBusy
 from scheduler_api.services.jobs import bulk
 from scheduler_api.services.runs import passes, retrying
 from scheduler_api.services.runs.passes import Known, PassReport
@@ -55,7 +55,7 @@ class RunnerReport:
     more: bool = False
     """Whether time ran out before everything due was run."""
     waiting: bool = False
-    """Whether something due cannot run now: limits hold it back, or somebody else, or it is refused."""
+    """Whether something that is due cannot run now."""
 
 
 class _Due(NamedTuple):
@@ -82,7 +82,7 @@ class Runner:
     async def run_call(self) -> RunnerReport:
         """Run everything that is due at the moment of the call; and end pauses, and repair what is found."""
         give_up = monotonic() + CALL_SECONDS
-        async with self._places:
+        async with self._place():
             await self._try(self._upkeep.resume(UPKEEP_SECONDS))
             repaired = await self._try(self._upkeep.repair(UPKEEP_SECONDS))
             # What falls due while the call runs is left to the next one: so it ends.
@@ -101,8 +101,24 @@ class Runner:
         report.running = called.counts["running"] + called.counts["lost"]
         report.repaired = 0 if repaired is None else repaired.count
         report.more |= called.more
-        report.waiting |= called.waiting
+        report.waiting = called.waiting
+        if not report.more:
+            rest = await self._database.read(health.next_due)
+            report.waiting |= rest.due is not None and rest.due <= found.now
         return report
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the lanes of all calls. Raises ServiceBusy where none comes free in time."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise ServiceBusy("Too many others run what is due; try again in a moment.") from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def _try(self, upkeep: Coroutine[Any, Any, T]) -> T | None:
         """What is due is run, whether this succeeds or not."""
@@ -125,7 +141,6 @@ class Runner:
             # Lanes leave alone what others hold, and so what is another lane's: a job may have many due runs.
             report.total.forget_held()
             await self._lane(due, report)
-        report.waiting = report.total.left > 0
         return report
 
     async def _share(self, due: _Due, report: RunnerReport) -> None:
@@ -182,9 +197,8 @@ class Runner:
                 _add(report, part)
                 # Sent again, an order finds what is done, but for runs: of these no batch is left half done.
                 while part.left and (monotonic() < give_up or order.action is BulkAction.RUN):
-                    # Who has waited in vain for one job does not wait as long for each of many.
-                    hurried = any(failure.code == DatabaseBusy.code for failure in report.failed)
-                    work = self._database.transact(bulk.run_singly, asked, part.left, hurried=hurried)
+                    waits = sum(failure.code == DatabaseBusy.code for failure in report.failed)
+                    work = self._database.transact(bulk.run_singly, asked, part.left, waits)
                     part = await undisturbed(work)
                     _add(report, part)
                 if monotonic() >= give_up:
@@ -231,7 +245,8 @@ class Runner:
         limit = -(-self._batch_size // LANES)
         while True:
             async with self._places:
-                if monotonic() >= due.give_up:
+                # One pass there is in any case.
+                if report.total.claimed and monotonic() >= due.give_up:
                     report.more = True
                     return
                 done = await self._run_pass(due, report.total, limit, full)

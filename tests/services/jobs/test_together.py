@@ -15,7 +15,8 @@ from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
-from scheduler_api.database.statements import Session
+from scheduler_api.database.singly import HURRY
+from scheduler_api.database.statements import Session, command
 from scheduler_api.services.jobs import actions, bulk
 from scheduler_api.workers.runner import Runner
 from tests import pooler
@@ -217,3 +218,32 @@ async def test_a_job_that_somebody_keeps_held_fails_alone(
         await hurried.close()
     assert report.jobids == [1, 4]
     assert [(one.jobid, one.code) for one in report.failed] == [(2, "database_busy"), (3, "database_busy")]
+
+
+async def test_very_many_jobs_that_somebody_holds_are_not_waited_for_one_by_one(
+    database: Database, worker_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MAX_WAITS", 2)
+    patient = 0
+
+    async def counted(session: Session, sql: str, share: float = 1.0) -> str:
+        nonlocal patient
+        patient += sql == HURRY
+        return await command(session, sql, share)
+
+    monkeypatch.setattr(bulk, "command", counted)
+    # So that there is one job in each transaction.
+    monkeypatch.setattr(bulk, "BATCH_SECONDS", 0.0)
+    for _ in range(6):
+        await add_job(database, interval=3600)
+    order = BulkOrder.model_validate({"action": "run", "all": True})
+    places, pool = pooler.endpoints(worker_database), PoolOptions(2, 0, 5.0)
+    hurried = Database(places, name="tests", pool=pool, statement_timeout=0.5)
+    try:
+        async with database.transactional.connect() as holder:
+            await holder.exec_driver_sql("SELECT FROM job WHERE jobid < 6 FOR UPDATE")
+            report = await Runner(hurried, 10).run_bulk(order, ACTOR)
+            await holder.rollback()
+    finally:
+        await hurried.close()
+    assert (report.jobids, len(report.failed), patient) == ([6], 5, 1)

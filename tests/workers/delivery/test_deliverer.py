@@ -496,6 +496,47 @@ async def test_what_a_limit_holds_back_is_called_as_others_end(
     assert (called.counts["finished"], called.more, called.waiting) == (5, False, False)
 
 
+async def test_a_call_that_ends_while_others_are_looked_for_makes_room(
+    database: Database, receiver: Receiver, deliverers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One waits for the only place at a host; a call elsewhere ends first, and has it looked for again."""
+    go_on = receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await limit(database, receiver, 1)
+    async with receiving() as other:
+        url = other.url.replace("127.0.0.1", "localhost")
+        await add_job(database, target={"url": url}, due=await now_of(database))
+        deliverer = await deliverers(claiming=False)
+        claim, began, number = deliverer._claim, list[Any](), 0
+
+        async def settled_meanwhile(*args: Any) -> Any:
+            nonlocal number
+            number += 1
+            found = await claim(*args)
+            began.extend(found[1])
+            if number == 2:
+                go_on.set()
+                await asyncio.wait(began)
+            return found
+
+        monkeypatch.setattr(deliverer, "_claim", settled_meanwhile)
+        called = await deliverer.run_due(await now_of(database), 30)
+    assert (number >= 2, called.counts["finished"], called.waiting) == (True, 3, False)
+
+
+async def test_a_call_that_takes_too_long_holds_back_another_and_is_told(
+    database: Database, receiver: Receiver, deliverers: Make
+) -> None:
+    receiver.hold()
+    for _ in range(2):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await limit(database, receiver, 1)
+    deliverer = await deliverers(claiming=False)
+    called = await deliverer.run_due(await now_of(database), 0.3)
+    assert (called.counts["running"], called.more, called.waiting) == (1, False, True)
+
+
 async def test_what_waits_for_the_call_of_another_replica_is_told(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:

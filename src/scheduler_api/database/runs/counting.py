@@ -33,7 +33,7 @@ WAIT_FOR_TURN = Statement(
     SELECT set_config('lock_timeout', CAST(patience AS text), true), pg_advisory_xact_lock(:key, :turn),
            set_config('lock_timeout', '250ms', true)
     FROM (
-        SELECT least(CAST(:patience AS int), nullif(CAST(setting AS int), 0) / 2) AS patience
+        SELECT greatest(1, least(CAST(:patience AS int), nullif(CAST(setting AS int), 0) / 2)) AS patience
         FROM pg_settings WHERE name = 'statement_timeout'
     ) AS allowed
     """

@@ -97,7 +97,7 @@ _FURTHER = {
 
 
 async def are_of_none(session: Session, wanted: LogFilter) -> bool:
-    """Whether there is no job with such a tag, in such a project: then no log has to be looked at."""
+    """Whether no job has such a tag, or is in such a project: then no log has to be looked at."""
     names = tuple(name for name in _OF_FEW if name in wanted.given)
     return bool(names) and not await session.value(_has_jobs(names), **wanted.given)
 

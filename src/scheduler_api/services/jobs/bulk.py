@@ -1,11 +1,10 @@
 """One order to many jobs, in bounded batches; each job is done as a whole or not at all."""
 
-import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from scheduler_api.actors import Actor
@@ -14,17 +13,16 @@ from scheduler_api.contracts.jobs.bulk import BulkAction, BulkFailure, BulkOrder
 from scheduler_api.contracts.jobs.job import JobState
 from scheduler_api.database.failures import DATABASE_ERRORS, is_locked
 from scheduler_api.database.jobs import definitions, lists
-from scheduler_api.database.jobs.lists import JobFilter, Position
-from scheduler_api.database.singly import HURRY
+from scheduler_api.database.jobs.lists import JobFilter, Lookup, Position
+from scheduler_api.database.singly import HURRY, MAX_WAITS, NO_WAIT
 from scheduler_api.database.statements import Session, command, savepoint
 from scheduler_api.errors import DatabaseBusy, FieldError, JobNotFound, SchedulerError
 from scheduler_api.services.jobs import actions, editing, locking, together
+from scheduler_api.services.jobs.locking import LockedJob
 
 #: Jobs that are looked for at once; those of them that one transaction does, all at once; and seconds after
 #: which it takes no further single job.
 LOOK, BATCH, BATCH_SECONDS = 20_000, 500, 1.0
-
-Verb = Callable[[Session, datetime, int], Coroutine[Any, Any, Any]]
 
 
 @dataclass
@@ -78,7 +76,7 @@ async def matching(session: Session, asked: Asked, after: int) -> list[int]:
 
 async def run_batch(session: Session, now: datetime, asked: Asked, jobids: Sequence[int]) -> BatchReport:
     """Do what is ordered with those of these jobs that are meant still; with ordinary ones, all at once."""
-    states = await _states(session, asked, jobids)
+    states = await _states(session, await _lookup(session, asked), jobids)
     wanted = [jobid for jobid, state in sorted(states.items()) if not _is_so(asked.order.action, state)]
     report = BatchReport(unchanged=len(states) - len(wanted))
     report.done = sorted(await _together(session, now, asked, wanted)) if wanted else []
@@ -86,23 +84,30 @@ async def run_batch(session: Session, now: datetime, asked: Asked, jobids: Seque
     return report
 
 
-async def _states(session: Session, asked: Asked, jobids: Sequence[int]) -> dict[int, str]:
+async def _lookup(session: Session, asked: Asked) -> Lookup:
+    """How to look for those of some jobs that are meant."""
+    return await lists.lookup(session, filter_of(asked.order, asked.projects)._replace(jobids=()))
+
+
+async def _states(session: Session, meant: Lookup, jobids: Sequence[int]) -> dict[int, str]:
     """In which state those of the jobs are that are meant, as they are now."""
-    meant = filter_of(asked.order, asked.projects)._replace(jobids=jobids)
-    found = await lists.positions(session, await lists.lookup(session, meant), "jobid", None, len(jobids))
+    among = meant._replace(values={**meant.values, "jobids": jobids})
+    found = await lists.positions(session, among, "jobid", None, len(jobids))
     return await lists.states(session, [position.jobid for position in found])
 
 
 async def run_singly(
-    session: Session, now: datetime, asked: Asked, jobids: Sequence[int], *, hurried: bool = False
+    session: Session, now: datetime, asked: Asked, jobids: Sequence[int], waits: int = 0
 ) -> BatchReport:
     """Do it with each of these by itself, for about so long as a transaction may take.
 
-    One that somebody holds is waited for, but for a moment only if `hurried`; then it fails alone.
+    One that somebody holds is waited for, but not for long where so many were waited for in vain already:
+    then it fails alone.
     """
     report = BatchReport()
-    if hurried:
-        await command(session, HURRY)
+    meant = await _lookup(session, asked)
+    if waits:
+        await command(session, HURRY if waits < MAX_WAITS else NO_WAIT)
     give_up = monotonic() + BATCH_SECONDS
     for number, jobid in enumerate(jobids):
         # Locks of all these jobs are held meanwhile; the next batch goes on from here.
@@ -111,7 +116,9 @@ async def run_singly(
             break
         try:
             async with savepoint(session):
-                await _one(session, now, asked, jobid, report)
+                await _one(session, now, asked, meant, jobid, report)
+        except JobNotFound:
+            continue
         except SchedulerError as error:
             report.failures.append(BulkFailure(jobid=jobid, code=error.code, detail=str(error)))
         except DATABASE_ERRORS as error:
@@ -122,22 +129,32 @@ async def run_singly(
     return report
 
 
-async def _one(session: Session, now: datetime, asked: Asked, jobid: int, report: BatchReport) -> None:
-    """Do it with one job, if that is meant still by whoever held it before."""
-    action = asked.order.action
-    with contextlib.suppress(JobNotFound):
-        await (
-            definitions.share(session, jobid)
-            if action is BulkAction.RUN
-            else locking.lock(session, now, jobid, deleted=True)
-        )
-    state = (await _states(session, asked, [jobid])).get(jobid)
+async def _one(
+    session: Session, now: datetime, asked: Asked, meant: Lookup, jobid: int, report: BatchReport
+) -> None:
+    """Do it with one job, if whoever held it before has left it as it is meant."""
+    order, actor = asked.order, asked.actor
+    locked = None
+    if order.action is BulkAction.RUN:
+        await definitions.share(session, jobid)
+    else:
+        locked = await locking.lock(session, now, jobid, deleted=True)
+    state = (await _states(session, meant, [jobid])).get(jobid)
     if state is None:
         return
-    if _is_so(action, state):
+    if _is_so(order.action, state):
         report.unchanged += 1
         return
-    await _verb(asked)(session, now, jobid)
+    match order.action, locked:
+        case BulkAction.PAUSE, LockedJob():
+            wanted = Pause.model_construct(reason=order.reason, until=order.until)
+            await actions.pause_locked(session, actor, locked, wanted, asked.pauseid)
+        case BulkAction.RESUME, LockedJob():
+            await actions.resume_locked(session, actor, locked, Resume.model_construct(missed=order.missed))
+        case BulkAction.RUN, _:
+            await actions.run_now(session, now, actor, jobid)
+        case _:
+            await editing.delete(session, now, actor, jobid, order.history)
     report.done.append(jobid)
 
 
@@ -163,30 +180,3 @@ def _is_so(action: BulkAction, state: str) -> bool:
     if action is BulkAction.PAUSE:
         return state == JobState.PAUSED
     return action is BulkAction.RESUME and state == JobState.ACTIVE
-
-
-def _verb(asked: Asked) -> Verb:
-    order, actor = asked.order, asked.actor
-
-    async def pause(session: Session, now: datetime, jobid: int) -> None:
-        wanted = Pause.model_construct(reason=order.reason, until=order.until)
-        locked = await locking.lock(session, now, jobid)
-        await actions.pause_locked(session, actor, locked, wanted, asked.pauseid)
-
-    async def resume(session: Session, now: datetime, jobid: int) -> None:
-        locked = await locking.lock(session, now, jobid)
-        await actions.resume_locked(session, actor, locked, Resume.model_construct(missed=order.missed))
-
-    async def run(session: Session, now: datetime, jobid: int) -> None:
-        await actions.run_now(session, now, actor, jobid)
-
-    async def delete(session: Session, now: datetime, jobid: int) -> None:
-        await editing.delete(session, now, actor, jobid, order.history)
-
-    verbs: dict[BulkAction, Verb] = {
-        BulkAction.PAUSE: pause,
-        BulkAction.RESUME: resume,
-        BulkAction.RUN: run,
-        BulkAction.DELETE: delete,
-    }
-    return verbs[order.action]

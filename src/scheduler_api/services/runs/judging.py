@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 
 import structlog
 
@@ -67,25 +66,33 @@ class _Cases:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.plainly = cache(self._plainly)
+        self._plain: dict[tuple[datetime, int | None, str, int], Decision] = {}
         self._decided: dict[tuple[Schedule, datetime, datetime, Misfire, timedelta], Decision] = {}
+
+    def plainly(self, occurrence: datetime, interval: int | None, misfire: str, grace: int) -> Decision:
+        """Of an interval; None: of a single start."""
+        case = (occurrence, interval, misfire, grace)
+        found = self._plain.get(case)
+        if found is None:
+            # The grid through any of its occurrences is the grid.
+            every = Once(occurrence) if interval is None else Every(occurrence, timedelta(seconds=interval))
+            lateness = timedelta(seconds=grace)
+            found = decide(Schedule(every), occurrence, self.now, MISFIRES[misfire], lateness)
+            self._plain[case] = found
+        return found
 
     def decide(
         self, schedule: Schedule, occurrence: datetime, now: datetime, misfire: Misfire, grace: timedelta
     ) -> Decision:
-        """See `decide`."""
+        """Of any schedule, which is looked at as if it were `now`."""
         case = (schedule, occurrence, now, misfire, grace)
-        decision = self._decided.get(case) or decide(*case)
-        # Where many rows come of each, it is the time to decide that bounds how many one transaction writes.
-        if not decision.blocked:
-            self._decided[case] = decision
-        return decision
-
-    def _plainly(self, occurrence: datetime, interval: int | None, misfire: str, grace: int) -> Decision:
-        """Of an interval; None: of a single start."""
-        # The grid through any of its occurrences is the grid.
-        cadence = Once(occurrence) if interval is None else Every(occurrence, timedelta(seconds=interval))
-        return decide(Schedule(cadence), occurrence, self.now, MISFIRES[misfire], timedelta(seconds=grace))
+        found = self._decided.get(case)
+        if found is None:
+            found = decide(*case)
+            # Where many rows come of each, the time to decide bounds how many one transaction writes.
+            if not found.blocked:
+                self._decided[case] = found
+        return found
 
 
 def _fate_of(log: DueLog, rules: JobRules, row: ScheduleRow | None, cases: _Cases) -> Fate:

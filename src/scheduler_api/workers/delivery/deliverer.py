@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -63,9 +63,9 @@ class Called:
     counts: Counter[str]
     """How many have which status by now; `lost`: another replica has them; `running`: they are not over."""
     more: bool = True
-    """Whether time ran out before all of them were begun."""
+    """Whether time ran out before all of them were begun that can be."""
     waiting: bool = False
-    """Whether some cannot begin now: a limit holds them back, or somebody else."""
+    """Whether some cannot begin now."""
 
 
 class Deliverer:
@@ -190,27 +190,45 @@ class Deliverer:
         give_up = monotonic() + seconds
         mine: list[asyncio.Future[str | None]] = []
         called = Called(Counter())
-        while (left := give_up - monotonic()) > 0 and not self._loop.is_stopping:
+        while not self._loop.is_stopping:
+            before = [each for each in mine if not each.done()]
             async with self._turn:
                 room = self._places.room(0)
                 claim, futures = await self._claim(room, due) if room.limit else (Claim(crowded=True), [])
             called.counts["skipped"] += claim.skipped
             mine += futures
-            if claim.more or (futures and len(futures) >= room.limit):
+            goes_on = claim.more or (bool(futures) and len(futures) >= room.limit)
+            called.more = goes_on or claim.crowded or claim.contended or not claim.whole
+            called.waiting = claim.bounded and not called.more
+            if (left := give_up - monotonic()) <= 0:
+                break
+            # What ended while it looked made room within a limit, which the claim may not have seen.
+            if goes_on or (called.waiting and any(each.done() for each in before)):
                 continue
-            # What ends makes room, here and within limits.
-            progress = self._tasks if claim.crowded else [each for each in mine if not each.done()]
-            if not claim.whole or claim.contended or (claim.crowded and not progress):
-                await asyncio.sleep(CLAIM_AFTER)
-            elif claim.crowded or (claim.bounded and progress):
+            progress = self._progress(claim, mine)
+            if progress is None:
+                break
+            if progress:
                 await asyncio.wait(progress, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             else:
-                called.more, called.waiting = False, claim.bounded
-                break
+                await asyncio.sleep(CLAIM_AFTER)
         if mine:
             await asyncio.wait(mine, timeout=max(0.0, give_up - monotonic()))
         called.counts.update(map(_outcome, mine))
         return called
+
+    def _progress(
+        self, claim: Claim, mine: Sequence[asyncio.Future[Any]]
+    ) -> Sequence[asyncio.Future[Any]] | None:
+        """What makes room for calls that a claim left, and only time does if it is empty.
+
+        None: it left none, or none that room is made for here.
+        """
+        if not claim.whole or claim.contended:
+            return []
+        if claim.crowded:
+            return self._tasks
+        return [each for each in mine if not each.done()] or None if claim.bounded else None
 
     async def test(self, jobid: int) -> TestAnswer:
         """Make a job's call once, of which nothing is kept.

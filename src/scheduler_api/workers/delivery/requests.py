@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from pydantic_core import to_json
 
-from scheduler_api.contracts.jobs.credentials import plain
+from scheduler_api.contracts.jobs.credentials import NamedSecret, plain
 from scheduler_api.contracts.jobs.job import Job
 from scheduler_api.contracts.jobs.targets import MAX_CACHED, Target
 from scheduler_api.contracts.runs.logs import Log
@@ -46,10 +46,8 @@ class CompiledTarget:
         # One of the user's own comes instead.
         self._kind = {} if kind is None or "content-type" in own else {"Content-Type": kind}
         self._headers = {
-            name: templates.in_header(text) for name, text in target.headers.items() if isinstance(text, str)
-        }
-        self._secrets = {
-            name: text.secret for name, text in target.headers.items() if not isinstance(text, str)
+            name: templates.in_header(text) if isinstance(text, str) else text
+            for name, text in target.headers.items()
         }
 
     def request(self, values: Values, named: Mapping[str, str]) -> Call:
@@ -57,13 +55,17 @@ class CompiledTarget:
 
         `named` are the secrets that the target names.
         """
-        target = self.target
-        secrets = {name: templates.in_header(named[secret])(values) for name, secret in self._secrets.items()}
-        headers = self._kind | {name: fill(values) for name, fill in self._headers.items()} | secrets
+        target, headers, secrets = self.target, dict(self._kind), list[str]()
+        for name, value in self._headers.items():
+            if isinstance(value, NamedSecret):
+                headers[name] = templates.in_header(named[value.secret])(values)
+                secrets.append(headers[name])
+            else:
+                headers[name] = value(values)
         headers["webhook-id"] = str(values["deliveryid"])
         body = None if self._body is None else self._body(values)
         url, timeout = self._url(values), float(target.timeout)
-        return Call(target.method.value, url, headers, body, timeout, secrets=tuple(secrets.values()))
+        return Call(target.method.value, url, headers, body, timeout, secrets=tuple(secrets))
 
 
 def attempt_of(

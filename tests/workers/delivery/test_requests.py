@@ -81,6 +81,15 @@ def test_a_text_is_sent_in_the_charset_that_it_declares() -> None:
     assert sent(body="Grüße {{jobname}}", headers=headers) == f"Grüße {NAME}".encode("latin-1")
 
 
+def test_headers_are_sent_in_their_order_and_what_is_secret_is_known() -> None:
+    headers = {"X-Key": {"secret": "key"}, "X-Log": "{{logid}}", "Content-Type": "text/csv"}
+    compiled = CompiledTarget(target(body="a,b", headers=headers))
+    call = compiled.request(values_of(RUN, RUN), {"key": "open {{jobid}}"})
+    assert list(call.headers)[:3] == ["X-Key", "X-Log", "Content-Type"]
+    assert (call.headers["X-Key"], call.headers["X-Log"], call.secrets) == ("open 3", "7", ("open 3",))
+    assert compiled.request(values_of(RUN._replace(jobid=4), RUN), {"key": "x"}).headers["X-Key"] == "x"
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

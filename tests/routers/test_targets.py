@@ -326,6 +326,23 @@ async def test_failed_runs_are_a_list_and_are_tried_again(client: AsyncClient, r
     assert (len(receiver.requests), len(ids)) == (6, 3)
 
 
+async def test_a_failed_run_that_somebody_holds_is_left_and_told(
+    client: AsyncClient, receiver: Receiver, database: Database
+) -> None:
+    receiver.always(400)
+    held, *others = [await run_now(client, await create(client, {"url": receiver.url})) for _ in range(3)]
+    await run_due(client, failed=3)
+    async with database.transactional.connect() as holder:
+        await holder.exec_driver_sql(f"SELECT FROM joblog WHERE logid = {held} FOR UPDATE")
+        done = (await client.post("/logs/retry", json={"all": True})).json()
+        await holder.rollback()
+    assert (done["count"], done["done"], done["more"]) == (3, 2, True)
+    pending = (await client.get("/logs?status=pending&cause=manual")).json()
+    assert sorted(log["logid"] for log in pending) == others
+    rest = (await client.post("/logs/retry", json={"all": True})).json()
+    assert (rest["done"], rest["more"]) == (1, False)
+
+
 async def test_what_may_be_cancelled(client: AsyncClient, receiver: Receiver) -> None:
     jobid = await create(client, {"url": receiver.url})
     logid = await run_now(client, jobid)

@@ -233,8 +233,9 @@ class Runner:
                 report.more = True
                 break
             batch = self._database.transact(retrying.retry_batch, actor, wanted, after)
-            after, done = await undisturbed(batch)
+            after, done, held = await undisturbed(batch)
             report.done += done
+            report.more |= held
         return report
 
     async def _lane(self, due: _Due, report: RunnerReport, full: Callable[[], None] = lambda: None) -> None:

@@ -43,4 +43,7 @@ class RetryReport(Output):
     count: int = Field(description="The number of failed runs that match.")
     dryrun: bool
     done: int = Field(description="The number of runs that are retried.")
-    more: bool = Field(description="Whether it stopped at its time limit. Repeat to retry the rest.")
+    more: bool = Field(
+        description="Whether it stopped at its time limit, or left runs that another transaction holds. "
+        "Repeat to retry the rest."
+    )

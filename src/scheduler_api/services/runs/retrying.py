@@ -1,7 +1,9 @@
 """Trying failed runs again, and cancelling those that are not over."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from scheduler_api.actors import Actor
@@ -13,6 +15,7 @@ from scheduler_api.database.jobs.changes import Event
 from scheduler_api.database.runs import attempts, leases, lists, logs, pending, tallies
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.runs.results import Skipped
+from scheduler_api.database.singly import one_by_one
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import (
     JobHasNoTarget,
@@ -87,19 +90,29 @@ async def retry(session: Session, now: datetime, actor: Actor, logid: int) -> Lo
     return await _log(session, logid)
 
 
+class Retried(NamedTuple):
+    """What one batch did."""
+
+    last: int | None
+    """The last of the logs; None: there was none."""
+    done: int
+    held: bool
+    """Whether somebody holds some of them."""
+
+
 async def retry_batch(
     session: Session, now: datetime, actor: Actor, wanted: LogFilter, after: int
-) -> tuple[int | None, int]:
-    """Try the next failed calls above a logid again; the last of them (None: there was none), how many."""
-    logids = await lists.failed(session, wanted, after, BATCH)
-    done = 0
-    for logid in logids:
-        try:
+) -> Retried:
+    """Try the next failed calls above a logid again, but those that somebody holds, or that cannot be."""
+    logids, done = await lists.failed(session, wanted, after, BATCH), list[int]()
+
+    async def retry_one(logid: int) -> None:
+        with contextlib.suppress(SchedulerError):
             await retry(session, now, actor, logid)
-            done += 1
-        except SchedulerError:
-            continue
-    return (logids[-1] if logids else None), done
+            done.append(logid)
+
+    tried = await one_by_one(session, logids, retry_one)
+    return Retried(logids[-1] if logids else None, len(done), any(one.is_held for one in tried))
 
 
 async def count_failed(session: Session, wanted: LogFilter) -> int:

@@ -3,6 +3,7 @@
 Set SCHEDULER_TEST_POOLER to its program; then every pool of the service and of the tests goes through it.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -10,11 +11,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
-from scheduler_api.database.connections import Endpoints
+from scheduler_api.database.connections import Endpoints, PoolOptions
+from scheduler_api.database.engine import Database
 from tests.servers import dsn
 
 #: The program, and where what it listens on is kept for workers and processes.
@@ -100,3 +103,15 @@ def environment(url: URL) -> dict[str, str]:
         "SCHEDULER_DATABASE_POOLER": "transaction",
         "SCHEDULER_DATABASE_DIRECT_URL": dsn(url),
     }
+
+
+@contextlib.asynccontextmanager
+async def hurried(url: URL, seconds: float) -> AsyncIterator[Database]:
+    """Connections whose statements may take so many seconds."""
+    database = Database(
+        endpoints(url), name="hurried", pool=PoolOptions(2, 0, 5.0), statement_timeout=seconds
+    )
+    try:
+        yield database
+    finally:
+        await database.close()

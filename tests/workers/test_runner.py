@@ -10,7 +10,7 @@ import pytest
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.errors import ServiceBusy
+from scheduler_api.errors import DatabaseBusy, ServiceBusy
 from scheduler_api.running import lanes_of
 from scheduler_api.services.runs import passes
 from scheduler_api.services.runs.settling import Judged, settle
@@ -187,6 +187,26 @@ async def test_calls_at_once_share_the_lanes(
 def test_a_connection_is_left_to_those_who_ask(pool: tuple[int, int], lanes: int) -> None:
     settings = Settings(pool_size=pool[0], pool_overflow=pool[1])
     assert lanes_of(settings) == lanes
+
+
+async def test_a_bug_in_one_lane_is_not_hidden_by_what_the_database_says_to_another(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_due_jobs(database, BATCH)
+    met, number = asyncio.Barrier(LANES), 0
+
+    async def fail(*_: Any) -> None:
+        nonlocal number
+        number += 1
+        error: Exception = KeyError("bug") if number == 1 else DatabaseBusy("busy")
+        async with asyncio.timeout(PATIENCE):
+            await met.wait()
+        raise error
+
+    monkeypatch.setattr(passes, "settle", fail)
+    now = await scalar(database, "SELECT clock_timestamp()")
+    with pytest.raises(KeyError):
+        await Runner(database, BATCH).run_due(now, PATIENCE)
 
 
 async def test_a_call_that_gets_no_lane_in_time_is_refused(

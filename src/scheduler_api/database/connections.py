@@ -19,12 +19,12 @@ from scheduler_api.address import CONNECT_TIMEOUT, Address
 #: many may stay without an answer. A connection that only listens would never notice otherwise.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 
-#: Seconds that a statement waits for a row that somebody else holds.
-LOCK_TIMEOUT = 2
+#: Seconds that a statement waits at most for a row that another transaction holds.
+LOCK_SECONDS = 2
 #: What every connection asks of the server.
 SESSION_SETTINGS = {
     "timezone": "UTC",
-    "lock_timeout": f"{LOCK_TIMEOUT}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
     "idle_in_transaction_session_timeout": "15s",
     # Compiling a plan takes a second where running it takes a millisecond.
     "jit": "off",
@@ -36,6 +36,16 @@ SESSION_SETTINGS = {
 
 #: What macOS calls it, and what all others do.
 _IDLE_OPTION = getattr(socket, "TCP_KEEPALIVE", None) or socket.TCP_KEEPIDLE
+
+
+def timeouts(seconds: float) -> dict[str, str]:
+    """What a connection asks of the server whose statements may take so many seconds.
+
+    Locks are waited for less long: who waits in vain is to hear that another transaction holds the row, and
+    not that the statement took too long.
+    """
+    milliseconds = {"statement_timeout": seconds, "lock_timeout": min(LOCK_SECONDS, seconds / 2)}
+    return {name: str(max(1, int(value * 1000))) for name, value in milliseconds.items()}
 
 
 class PoolOptions(NamedTuple):

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from scheduler_api.database.connections import (
-    LOCK_TIMEOUT,
     Connection,
     Endpoints,
     PoolOptions,
     pooled_engine,
     set_locally,
+    timeouts,
     unpooled_engine,
 )
 from scheduler_api.database.failures import (
@@ -88,12 +88,7 @@ class Database:
         self.version = fence.version
         self._name = name
         self.patience = patience or 2 * statement_timeout
-        own = {
-            "application_name": name,
-            "statement_timeout": str(int(statement_timeout * 1000)),
-            # What waits for a row hears that somebody holds it, and not that the statement took too long.
-            "lock_timeout": str(max(1, int(min(LOCK_TIMEOUT, statement_timeout / 2) * 1000))),
-        }
+        own = {"application_name": name, **timeouts(statement_timeout)}
         self.engine = pooled_engine(self._places, pool, self.patience, own)
         begin_with, self._read_with, self._snapshot_with = BEGIN, "", SNAPSHOT
         if self._places.direct is not None:

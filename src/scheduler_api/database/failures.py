@@ -74,7 +74,7 @@ def is_bad_row(error: BaseException) -> bool:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether somebody else held a row for longer than was waited, so that a later try may succeed."""
+    """Whether another transaction held a row for too long, so that a later try may succeed."""
     return sqlstate(error) == LOCK_TIMEOUT
 
 

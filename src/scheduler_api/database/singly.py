@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 #: How long to wait for a row that somebody else holds: all others wait meanwhile, too.
 HURRY = "SET LOCAL lock_timeout = '50ms'"
-#: Where that was in vain so often that nobody waits any more.
+#: The same after many waits in vain.
 NO_WAIT = "SET LOCAL lock_timeout = '1ms'"
 #: So many waits in vain are enough for one transaction: a whole table may be locked.
 MAX_WAITS = 20

@@ -129,13 +129,13 @@ _HELD_BACK = "a limit or another transaction holds it back, or the database refu
 
 def what_ran(ran: int, retried: int, running: int, *, more: bool, waiting: bool) -> str:
     """What a request to run everything that is due did."""
+    said = []
     if retried + running:
-        message = f"Ran {ran}; {retried} will be retried, {running} are still in progress."
+        said.append(f"Ran {ran}; {retried} will be retried, {running} are still in progress.")
     elif ran or more:
-        message = f"Ran {ran} due {'run' if ran == 1 else 'runs'}."
-    else:
-        message = "" if waiting else "Nothing was due."
+        said.append(f"Ran {ran} due {'run' if ran == 1 else 'runs'}.")
     if waiting:
-        message += f" {'What' if not message else 'What else'} is due cannot run now: {_HELD_BACK}."
-        message = message.strip()
-    return f"{message} More are due: call again." if more else message
+        said.append(f"{'What else' if said else 'What'} is due cannot run now: {_HELD_BACK}.")
+    if more:
+        said.append("More are due: call again.")
+    return " ".join(said) or "Nothing was due."

@@ -279,8 +279,8 @@ async def _side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as failures:
         # What the database said of one must not hide a bug of another.
-        known, bugs = failures.split((SchedulerError, *DATABASE_ERRORS))
-        failure = (bugs or known or failures).exceptions[0]
+        _, bugs = failures.split((SchedulerError, *DATABASE_ERRORS))
+        failure = (bugs or failures).exceptions[0]
     if failure is not None:
         raise failure
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import text
 
 from scheduler_api.database.engine import Database
-from scheduler_api.database.runs import ordered
+from scheduler_api.database.runs import lists, ordered
 from scheduler_api.services.history import listing
 from scheduler_api.services.jobs import reading
+from tests import plans
 from tests.factories import add_job, execute, scalar
 
 #: A run that ended so many seconds ago took so many, and was planned in another order.
@@ -145,15 +147,17 @@ async def test_a_search_that_takes_long_goes_on_from_where_it_came(
 
 
 @pytest.mark.parametrize("sort", ["", "&sort=ended", "&sort=duration", "&sort=nextrun"])
+@pytest.mark.parametrize("asked", ["tag=none", "tag=past&project=empty", "tag=none&project=default"])
 async def test_of_a_tag_that_no_job_has_no_run_is_looked_at(
-    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, sort: str
+    client: AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, asked: str, sort: str
 ) -> None:
     await fill(database)
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('empty', now())")
     # There is no time to look at more than one.
     monkeypatch.setattr(reading, "SEARCH_SECONDS", -1.0)
     monkeypatch.setattr(reading, "SEARCHED", 1)
     monkeypatch.setattr(listing, "FEW", -1)
-    nothing = await client.get(f"/logs?tag=none{sort}")
+    nothing = await client.get(f"/logs?{asked}{sort}")
     assert (nothing.json(), nothing.headers["total-count"]) == ([], "0")
     assert "link" not in nothing.headers
 
@@ -209,3 +213,21 @@ async def test_what_is_no_order_and_no_place_is_refused(client: AsyncClient, que
     response = await client.get(f"/logs?{query}")
     assert response.status_code == 422
     assert field in response.text
+
+
+async def test_of_a_tag_and_a_project_each_is_asked_for_by_its_index(database: Database) -> None:
+    """Many jobs have the tag, and many are in the project, but none is both."""
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    await execute(
+        database,
+        "INSERT INTO job (jobname, startdate, starttime, active, createdat, validfrom, project, tags)"
+        " SELECT 'Other', '2030-01-31', '12:00', true, now(), now(), project, CAST(tags AS text[])"
+        " FROM generate_series(1, 3000), (VALUES ('default', '{a}'), ('bank', '{}')) AS kind (project, tags)",
+    )
+    async with database.engine.connect() as connection:
+        await connection.execute(text("VACUUM ANALYZE job"))
+    async with database.transactional.begin() as connection:
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        asked = lists.has_jobs(("tag", "projects"))
+        plan = await plans.explained(connection, asked, tag="a", projects=["bank"])
+    assert plans.blocks_of(plan) < 30

@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from scheduler_api.contracts.jobs.bulk import BulkOrder
-from scheduler_api.database.connections import PoolOptions
+from scheduler_api.contracts.jobs.bulk import BulkOrder, BulkReport
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
@@ -199,23 +198,29 @@ async def test_what_is_not_meant_by_whoever_held_it_is_left_alone(
     assert await scalar(database, "SELECT count(*) FROM joblog") == 1
 
 
+async def beside_a_holder(
+    database: Database, url: URL, condition: str, order: BulkOrder, seconds: float
+) -> BulkReport:
+    """What an order does while somebody else holds the jobs for which a condition is true.
+
+    Its statements may take so many seconds.
+    """
+    async with pooler.hurried(url, seconds) as hurried, database.transactional.connect() as holder:
+        await holder.exec_driver_sql(f"SELECT FROM job WHERE {condition} FOR UPDATE")
+        report = await Runner(hurried, 10).run_bulk(order, ACTOR)
+        await holder.rollback()
+    return report
+
+
 @pytest.mark.parametrize("action", ["pause", "run", "delete"])
 async def test_a_job_that_somebody_keeps_held_fails_alone(
     database: Database, worker_database: URL, action: str
 ) -> None:
-    """It is waited for once; the answer tells what was done, and what was not."""
+    """It is waited for once; the answer says what was done, and what was not."""
     for _ in range(4):
         await add_job(database, interval=3600)
     order = BulkOrder.model_validate({"action": action, "all": True})
-    places, pool = pooler.endpoints(worker_database), PoolOptions(2, 0, 5.0)
-    hurried = Database(places, name="tests", pool=pool, statement_timeout=1.0)
-    try:
-        async with database.transactional.connect() as holder:
-            await holder.exec_driver_sql("SELECT FROM job WHERE jobid IN (2, 3) FOR UPDATE")
-            report = await Runner(hurried, 10).run_bulk(order, ACTOR)
-            await holder.rollback()
-    finally:
-        await hurried.close()
+    report = await beside_a_holder(database, worker_database, "jobid IN (2, 3)", order, 1.0)
     assert report.jobids == [1, 4]
     assert [(one.jobid, one.code) for one in report.failed] == [(2, "database_busy"), (3, "database_busy")]
 
@@ -237,13 +242,5 @@ async def test_very_many_jobs_that_somebody_holds_are_not_waited_for_one_by_one(
     for _ in range(6):
         await add_job(database, interval=3600)
     order = BulkOrder.model_validate({"action": "run", "all": True})
-    places, pool = pooler.endpoints(worker_database), PoolOptions(2, 0, 5.0)
-    hurried = Database(places, name="tests", pool=pool, statement_timeout=0.5)
-    try:
-        async with database.transactional.connect() as holder:
-            await holder.exec_driver_sql("SELECT FROM job WHERE jobid < 6 FOR UPDATE")
-            report = await Runner(hurried, 10).run_bulk(order, ACTOR)
-            await holder.rollback()
-    finally:
-        await hurried.close()
+    report = await beside_a_holder(database, worker_database, "jobid < 6", order, 0.5)
     assert (report.jobids, len(report.failed), patient) == ([6], 5, 1)

@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 
 from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.system.limits import LimitOrder, LimitScope
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import counting
 from scheduler_api.database.runs.claims import Started
@@ -110,17 +109,13 @@ async def test_a_turn_is_waited_for_no_longer_than_a_statement_may_take(
     database: Database, worker_database: URL, seconds: float
 ) -> None:
     await add_job(database, target={"url": ONE})
-    places, pool = pooler.endpoints(worker_database), PoolOptions(1, 0, 5.0)
-    hurried = Database(places, name="tests", pool=pool, statement_timeout=seconds)
 
     async def work() -> Claim:
         await add_job(database, target={"url": ONE})
-        return await claim(hurried, after(1))
+        async with pooler.hurried(worker_database, seconds) as hurried:
+            return await claim(hurried, after(1))
 
-    try:
-        first, second = await beside(database, work)
-    finally:
-        await hurried.close()
+    first, second = await beside(database, work)
     assert (len(first.started), second.started, second.contended) == (1, [], True)
 
 

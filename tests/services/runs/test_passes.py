@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
+from scheduler_api.schedule import Decision, Schedule, decide
 from scheduler_api.services.runs import judging, passes
 from scheduler_api.services.runs.passes import PassReport
 from scheduler_api.workers.singly import whole_else_singly
@@ -40,6 +42,31 @@ async def test_a_single_run_finishes_and_retires_its_job(database: Database) -> 
     assert (log.status, log.scheduledfor, log.nextrun) == ("finished", NOON, None)
     assert (log.lastrun, log.startedat, log.finishedat) == (after(2), after(2), after(2))
     assert not await is_active(database, jobid)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "cases"),
+    [
+        ({"interval": 60}, 1),
+        ({"cron": "0 * * * *", "timezone": "Europe/Berlin"}, 1),
+        # Each is tried at a time of its own.
+        ({"cron": "0 * * * *", "jitter": 3000}, 3),
+    ],
+)
+async def test_jobs_of_one_schedule_that_are_due_at_once_are_decided_on_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, schedule: dict[str, Any], cases: int
+) -> None:
+    decided = list[datetime]()
+
+    def counted(schedule: Schedule, occurrence: datetime, *args: Any) -> Decision:
+        decided.append(occurrence)
+        return decide(schedule, occurrence, *args)
+
+    monkeypatch.setattr(judging, "decide", counted)
+    jobids = [await add_job(database, repeat=True, **schedule) for _ in range(3)]
+    assert (await run_at(database, after(3600))).finished == 3
+    assert decided == [NOON] * cases
+    assert len({str((await logs(database, jobid))[1].scheduledfor) for jobid in jobids}) == 1
 
 
 async def test_a_repeating_run_promises_the_next_on_the_grid_of_the_previous(database: Database) -> None:

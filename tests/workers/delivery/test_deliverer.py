@@ -62,6 +62,12 @@ async def deliverers(database: Database) -> AsyncIterator[Make]:
         await deliverer.stop(0)
 
 
+async def add_calls(database: Database, receiver: Receiver, count: int) -> None:
+    """Jobs whose calls are due."""
+    for _ in range(count):
+        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+
+
 async def until(database: Database, statement: str, wanted: Any) -> None:
     """Wait until a statement gives what is wanted."""
     while await scalar(database, statement) != wanted:
@@ -76,8 +82,7 @@ async def test_calls_under_way_hold_no_connection(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     go_on = receiver.hold()
-    for _ in range(40):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 40)
     await deliverers()
     await receiver.arrived(40)
     busy = (
@@ -98,8 +103,7 @@ async def test_no_more_calls_than_there_is_room_for(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     go_on = receiver.hold()
-    for _ in range(7):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 7)
     # One of the places is for another host, of which nothing is under way.
     await deliverers(calls=4)
     await receiver.arrived(3)
@@ -178,8 +182,7 @@ async def test_a_renewed_lease_lets_what_waits_begin(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     go_on = receiver.hold()
-    for _ in range(2):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 2)
     deliverer = await one_under_way_one_waiting(receiver, deliverers)
     for held in deliverer._leases.held:
         held.renewed -= 61
@@ -196,8 +199,7 @@ async def test_a_call_that_is_given_up_before_it_begins_leaves_its_place(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     go_on = receiver.hold()
-    for _ in range(2):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 2)
     deliverer = await one_under_way_one_waiting(receiver, deliverers)
     (held,) = (held for held in deliverer._leases.held if held.task is None)
     # Its task exists and has not had its turn yet.
@@ -256,8 +258,7 @@ async def test_at_the_end_calls_under_way_may_still_finish(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     go_on = receiver.hold()
-    for _ in range(2):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 2)
     deliverer = await deliverers(calls=1)
     await receiver.arrived(1)
     stopping = asyncio.create_task(deliverer.stop(30))
@@ -453,8 +454,7 @@ async def test_a_secret_that_no_key_opens_fails_the_run_and_says_why(
 async def test_a_callers_pass_waits_for_what_it_started(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
-    for _ in range(9):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 9)
     deliverer = await deliverers(calls=2, claiming=False)
     counts = (await deliverer.run_due(await now_of(database), 30)).counts
     assert counts["finished"] == 9
@@ -468,8 +468,7 @@ async def test_what_there_was_no_time_for_is_told(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     receiver.hold()
-    for _ in range(9):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 9)
     deliverer = await deliverers(calls=2, claiming=False)
     called = await deliverer.run_due(await now_of(database), 0.3)
     # One of the places is for others.
@@ -488,8 +487,7 @@ async def limit(database: Database, receiver: Receiver, most: int) -> None:
 async def test_what_a_limit_holds_back_is_called_as_others_end(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
-    for _ in range(5):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 5)
     await limit(database, receiver, 2)
     deliverer = await deliverers(claiming=False)
     called = await deliverer.run_due(await now_of(database), 30)
@@ -501,8 +499,7 @@ async def test_a_call_that_ends_while_others_are_looked_for_makes_room(
 ) -> None:
     """One waits for the only place at a host; a call elsewhere ends first, and has it looked for again."""
     go_on = receiver.hold()
-    for _ in range(2):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 2)
     await limit(database, receiver, 1)
     async with receiving() as other:
         url = other.url.replace("127.0.0.1", "localhost")
@@ -529,8 +526,7 @@ async def test_a_call_that_takes_too_long_holds_back_another_and_is_told(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     receiver.hold()
-    for _ in range(2):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 2)
     await limit(database, receiver, 1)
     deliverer = await deliverers(claiming=False)
     called = await deliverer.run_due(await now_of(database), 0.3)
@@ -554,8 +550,7 @@ async def test_what_waits_for_the_call_of_another_replica_is_told(
 async def test_many_callers_at_once_share_the_places(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
-    for _ in range(12):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 12)
     deliverer = await deliverers(calls=2)
     due = await now_of(database)
     await asyncio.gather(*(deliverer.run_due(due, 30) for _ in range(5)))
@@ -567,8 +562,7 @@ async def test_a_single_free_place_is_enough_for_what_is_due(
     database: Database, receiver: Receiver, deliverers: Make
 ) -> None:
     receiver.hold()
-    for _ in range(9):
-        await add_job(database, target={"url": receiver.url}, due=await now_of(database))
+    await add_calls(database, receiver, 9)
     # One more is kept for hosts of which nothing is under way.
     deliverer = await deliverers(calls=11)
     await receiver.arrived(9)

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from scheduler_api.contracts.jobs.targets import Target
+from scheduler_api.contracts.jobs.targets import MAX_CACHED, Target
 from scheduler_api.database.runs.claims import Started
-from scheduler_api.workers.delivery.requests import CompiledTarget, values_of
+from scheduler_api.workers.delivery.requests import CompiledTarget, compiled_in, values_of
 
 DUE = datetime(2030, 1, 31, 23, 30, tzinfo=UTC)
 NAME = 'Straße "1"\\\n'
@@ -79,6 +79,14 @@ def test_values_in_other_text_are_not() -> None:
 def test_a_text_is_sent_in_the_charset_that_it_declares() -> None:
     headers = {"Content-Type": "text/plain; charset=iso-8859-1"}
     assert sent(body="Grüße {{jobname}}", headers=headers) == f"Grüße {NAME}".encode("latin-1")
+
+
+def test_what_many_runs_ask_for_is_compiled_once() -> None:
+    small = target(body={"run": "{{logid}}"}).model_dump_json()
+    assert compiled_in(small) is compiled_in(small)
+    large = target(body="x" * MAX_CACHED).model_dump_json()
+    assert compiled_in(large) is not compiled_in(large)
+    assert (compiled_in(None), compiled_in('{"url": 7}')) == (None, None)
 
 
 def test_headers_are_sent_in_their_order_and_what_is_secret_is_known() -> None:

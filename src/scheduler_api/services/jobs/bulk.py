@@ -101,8 +101,8 @@ async def run_singly(
 ) -> BatchReport:
     """Do it with each of these by itself, for about so long as a transaction may take.
 
-    One that somebody holds is waited for, but not for long where so many were waited for in vain already:
-    then it fails alone.
+    One that another transaction holds fails alone. It is waited for, but the less long the more `waits` there
+    were in vain already.
     """
     report = BatchReport()
     meant = await _lookup(session, asked)
@@ -132,7 +132,7 @@ async def run_singly(
 async def _one(
     session: Session, now: datetime, asked: Asked, meant: Lookup, jobid: int, report: BatchReport
 ) -> None:
-    """Do it with one job, if whoever held it before has left it as it is meant."""
+    """Do it with one job, if that is still meant once it is locked."""
     order, actor = asked.order, asked.actor
     locked = None
     if order.action is BulkAction.RUN:
@@ -153,7 +153,7 @@ async def _one(
             await actions.resume_locked(session, actor, locked, Resume.model_construct(missed=order.missed))
         case BulkAction.RUN, _:
             await actions.run_now(session, now, actor, jobid)
-        case _:
+        case BulkAction.DELETE, _:
             await editing.delete(session, now, actor, jobid, order.history)
     report.done.append(jobid)
 

@@ -189,24 +189,17 @@ def test_a_connection_is_left_to_those_who_ask(pool: tuple[int, int], lanes: int
     assert lanes_of(settings) == lanes
 
 
-async def test_a_bug_in_one_lane_is_not_hidden_by_what_the_database_says_to_another(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await add_due_jobs(database, BATCH)
-    met, number = asyncio.Barrier(LANES), 0
-
-    async def fail(*_: Any) -> None:
-        nonlocal number
-        number += 1
-        error: Exception = KeyError("bug") if number == 1 else DatabaseBusy("busy")
-        async with asyncio.timeout(PATIENCE):
-            await met.wait()
+async def test_a_bug_in_one_lane_is_not_hidden_by_what_the_database_says_to_another() -> None:
+    async def fail(error: Exception) -> None:
         raise error
 
-    monkeypatch.setattr(passes, "settle", fail)
-    now = await scalar(database, "SELECT clock_timestamp()")
+    async def all_at_once() -> None:
+        async with runner_module._side_by_side() as group:
+            for error in (DatabaseBusy("busy"), KeyError("bug"), DatabaseBusy("busy")):
+                group.create_task(fail(error))
+
     with pytest.raises(KeyError):
-        await Runner(database, BATCH).run_due(now, PATIENCE)
+        await all_at_once()
 
 
 async def test_a_call_that_gets_no_lane_in_time_is_refused(

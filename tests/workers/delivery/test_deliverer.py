@@ -19,10 +19,11 @@ from scheduler_api.database.statements import Session
 from scheduler_api.services.jobs import editing
 from scheduler_api.services.runs import retrying
 from scheduler_api.targets import Guard, urls
-from scheduler_api.workers import floor
+from scheduler_api.workers import floor, runner
 from scheduler_api.workers.delivery.caller import Caller
 from scheduler_api.workers.delivery.client import Client
 from scheduler_api.workers.delivery.deliverer import Capacity, Deliverer
+from scheduler_api.workers.runner import Runner
 from tests.factories import ACTOR, NOON, add_job, execute, logs, scalar, until_it_waits_or_ends
 from tests.receiver import Receiver, receiving
 from tests.servers import dsn
@@ -473,6 +474,16 @@ async def test_what_there_was_no_time_for_is_told(
     called = await deliverer.run_due(await now_of(database), 0.3)
     # One of the places is for others.
     assert (called.counts["running"], called.more) == (1, True)
+
+
+async def test_a_request_to_run_all_that_is_due_has_more_if_calls_have(
+    database: Database, receiver: Receiver, deliverers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "CALL_SECONDS", 0.3)
+    receiver.hold()
+    await add_calls(database, receiver, 3)
+    report = await Runner(database, 10, await deliverers(calls=1, claiming=False)).run_call()
+    assert (report.running, report.more) == (1, True)
 
 
 async def limit(database: Database, receiver: Receiver, most: int) -> None:

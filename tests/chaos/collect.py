@@ -38,10 +38,13 @@ END $$;
 CREATE TRIGGER chaos_rewrite AFTER UPDATE OR DELETE ON joblog
 FOR EACH ROW WHEN (OLD.status IN ('finished', 'failed', 'skipped')) EXECUTE FUNCTION chaos_rewrite();
 """
-#: What keeps the service from being at rest: work that is overdue, runs that nobody ends, jobs that wait.
+#: What keeps the service from being at rest: work that is overdue, jobs that catch up by one call after the
+#: other, runs that nobody ends, jobs that wait.
 RESTLESS = """
 SELECT (SELECT count(*) FROM joblog WHERE status = 'pending'
         AND nextrun < clock_timestamp() - interval '2 s') AS overdue,
+       (SELECT count(*) FROM joblog WHERE status = 'running'
+        AND following < clock_timestamp() - interval '2 s') AS behind,
        (SELECT count(*) FROM joblog WHERE status = 'running'
         AND (leaseuntil < clock_timestamp() OR lastrun < clock_timestamp() - interval '5 s')) AS held,
        (SELECT count(*) FROM job WHERE pausedat IS NOT NULL AND deletedat IS NULL) AS paused,

@@ -180,7 +180,7 @@ async def test_what_is_not_meant_any_more_is_left_alone(database: Database) -> N
 
 @pytest.mark.parametrize(("change", "projects"), [("tags = '{b}'", None), ("project = 'bank'", ["default"])])
 @pytest.mark.parametrize("action", ["pause", "run", "delete"])
-async def test_what_is_not_meant_by_whoever_held_it_is_left_alone(
+async def test_a_job_that_its_holder_made_match_no_more_is_left_alone(
     database: Database, action: str, change: str, projects: list[str] | None
 ) -> None:
     await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")

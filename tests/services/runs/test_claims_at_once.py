@@ -100,8 +100,8 @@ async def test_a_host_whose_turn_is_not_got_in_time_is_left_to_a_later_claim(
         first, second = await beside(database, work)
         assert (len(first.started), second.started, second.contended) == (1, [], True)
         assert len((await claim(database, after(1))).started) == 1
-    told = [(one["log_level"], one["host"]) for one in said if "turn" in one["event"]]
-    assert told == [("warning", urls.host_of(ONE))]
+    warned = [(one["log_level"], one["host"]) for one in said if "turn" in one["event"]]
+    assert warned == [("warning", urls.host_of(ONE))]
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.0])

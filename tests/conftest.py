@@ -31,7 +31,7 @@ from scheduler_api.services.jobs import bulk, calendars, reading, together
 from scheduler_api.services.runs import judging, watching
 from scheduler_api.settings import Settings
 from tests import lasting, leaks, memory, pooler
-from tests.factories import KEPT, empty, end_others, scalar
+from tests.factories import KEPT, PATIENT, connected, empty, end_others, scalar
 from tests.servers import Server
 
 # To read all authorities that a machine trusts takes half of a start. Nobody has the key of this one.
@@ -186,7 +186,7 @@ async def connections(worker_database: URL) -> AsyncIterator[Database]:
     database = Database(
         pooler.endpoints(worker_database),
         name=KEPT,
-        pool=PoolOptions(8, 0, 5.0, {"lock_timeout": "60s"}),
+        pool=PoolOptions(8, 0, 5.0, PATIENT),
         statement_timeout=60,
     )
     yield database
@@ -232,7 +232,7 @@ def scratch(server: Server) -> Iterator[URL]:
 @pytest.fixture
 async def fresh(scratch: URL) -> AsyncIterator[Database]:
     """The same, in use: for tests that change the parts of history."""
-    database = Database(scratch, name="tests", pool=PoolOptions(8, 0, 30.0))
+    database = connected(scratch, 8)
     yield database
     await database.close()
 
@@ -243,7 +243,7 @@ async def direct(database: Database, worker_database: URL) -> AsyncIterator[Data
     if pooler.endpoints(worker_database).direct is None:
         yield database
         return
-    direct = Database(worker_database, name="tests", pool=PoolOptions(4, 0, 5.0), statement_timeout=60)
+    direct = connected(worker_database)
     yield direct
     await direct.close()
 

@@ -1,7 +1,8 @@
 """How long the event loop is held, by the processor time that its own thread takes for each step.
 
 The clock on the wall would tell how busy the machine is; this tells how much the service does at once. A core
-that is slower than those of these days is allowed for: each watch sees how long the same piece of work takes.
+that is slower than those of these days is allowed for: after a step that seems long, the watch sees how long
+the same piece of work takes at that time.
 """
 
 import asyncio
@@ -12,10 +13,14 @@ from contextlib import contextmanager
 from time import thread_time
 from typing import Any, NamedTuple
 
+from scheduler_api.server import spare_the_collector
+
 #: Seconds of processor time that one step of the loop may take.
 LIMIT = 0.1
 #: Seconds that `_work` takes a core of these days at most: 1.5 to 3.
 USUAL = 0.0035
+#: A step of so many seconds seems long.
+LONG = LIMIT / 2
 
 
 class Step(NamedTuple):
@@ -31,14 +36,14 @@ class Step(NamedTuple):
 class Watch:
     """Sees the steps of the loop."""
 
-    def __init__(self, slowness: float) -> None:
+    def __init__(self) -> None:
         self._longest = Step(0.0, "")
-        self.slowness = slowness
-        """How many times as slow this core is as others; 1: it is not slow."""
 
     def saw(self, seconds: float, handle: asyncio.Handle) -> None:
-        if seconds / self.slowness > self._longest.seconds:
-            self._longest = Step(seconds / self.slowness, repr(handle)[:300])
+        if seconds > LONG:
+            seconds /= slowness()
+        if seconds > self._longest.seconds:
+            self._longest = Step(seconds, repr(handle)[:300])
 
     async def fresh(self) -> None:
         """Begin a step of its own, and forget what was before."""
@@ -51,6 +56,11 @@ class Watch:
         return self._longest
 
 
+def slowness() -> float:
+    """How many times as slow this core is now as others; 1: it is not slow."""
+    return max(1.0, min(_work() for _ in range(3)) / USUAL)
+
+
 def _work() -> float:
     """Seconds of processor time for a piece of work that is always the same."""
     began, found = thread_time(), 0
@@ -61,9 +71,9 @@ def _work() -> float:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Watch the loops of this thread. What the tests keep in memory is spared the collector from now on.
+    """Watch the loops of this thread, without a tracer: that of coverage makes it several times slower.
 
-    So is the thread a tracer, as of coverage, which makes it several times slower.
+    Garbage is collected as in a service: otherwise a step may have to look at all that the tests keep.
     """
     original: Any = asyncio.Handle._run
 
@@ -72,14 +82,14 @@ def watching() -> Iterator[Watch]:
         original(self)
         watch.saw(thread_time() - began, self)
 
-    tracer = sys.gettrace()
-    gc.collect()
-    gc.freeze()
+    tracer, thresholds = sys.gettrace(), gc.get_threshold()
+    spare_the_collector()
     sys.settrace(None)
-    watch = Watch(max(1.0, min(_work() for _ in range(3)) / USUAL))
+    watch = Watch()
     asyncio.Handle._run = run  # type: ignore[method-assign]  # watched
     try:
         yield watch
     finally:
         asyncio.Handle._run = original  # type: ignore[method-assign]  # watched
         sys.settrace(tracer)
+        gc.set_threshold(*thresholds)

@@ -13,13 +13,12 @@ from sqlalchemy.engine import URL
 from scheduler_api import admission, tokens
 from scheduler_api.ciphers import Cipher
 from scheduler_api.cli import main
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs.secrets import ciphertexts
 from scheduler_api.errors import Misconfigured
 from scheduler_api.services.access import keys
 from scheduler_api.services.jobs import secrets
-from tests.factories import ACTOR, add_job, rows
+from tests.factories import ACTOR, add_job, connected, rows
 from tests.servers import dsn
 
 Command = Callable[..., Awaitable[Result]]
@@ -87,7 +86,7 @@ async def test_secrets_are_encrypted_with_the_newest_key(
     command: Command, scratch: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = (Fernet.generate_key().decode() for _ in range(2))
-    database = Database(scratch, name="tests", pool=PoolOptions(1, 0, 5.0))
+    database = connected(scratch, 1)
     made = []
     for key in (old, new):
         jobid = await add_job(database)
@@ -162,7 +161,7 @@ async def test_a_key_is_printed_and_nothing_else(command: Command) -> None:
 
 @pytest.fixture
 async def opened(scratch: URL) -> Database:
-    return Database(scratch, name="tests", pool=PoolOptions(1, 0, 5.0))
+    return connected(scratch, 1)
 
 
 async def test_a_machine_lets_in_the_key_that_it_was_given(opened: Database, tmp_path: Path) -> None:
@@ -191,7 +190,7 @@ async def test_a_machine_lets_in_the_key_that_it_was_given(opened: Database, tmp
 async def test_replicas_that_start_together_let_in_the_same_key(scratch: URL, tmp_path: Path) -> None:
     file = tmp_path / "key"
     await asyncio.to_thread(file.write_text, tokens.new_key())
-    databases = [Database(scratch, name="tests", pool=PoolOptions(1, 0, 5.0)) for _ in range(4)]
+    databases = [connected(scratch, 1) for _ in range(4)]
     await asyncio.gather(*(admission.open_doors(database, file) for database in databases))
     assert len(await databases[0].read(keys.listing)) == 1
     for database in databases:

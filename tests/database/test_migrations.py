@@ -15,14 +15,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from scheduler_api.database import migrations, versions
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import lists
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.statements import Session
 from scheduler_api.database.tables import metadata
 from scheduler_api.errors import ReplicasInTheWay, SchemaMismatch
-from tests.factories import add_job, until_it_waits_or_ends
+from tests.factories import add_job, connected, until_it_waits_or_ends
 from tests.servers import Server
 
 #: A part of history: those that there are depend on the day.
@@ -34,7 +33,7 @@ NUMBERED = re.compile(r"\w+_idx\d*\b")
 @pytest.fixture
 async def fresh(unmigrated: URL) -> AsyncIterator[Database]:
     """A database without a schema."""
-    database = Database(unmigrated, name="migrations", pool=PoolOptions(12, 0, 30.0))
+    database = connected(unmigrated, 12)
     yield database
     await database.close()
 
@@ -364,7 +363,7 @@ async def unprivileged(fresh: Database, unmigrated: URL) -> AsyncIterator[Databa
         f"GRANT USAGE, CREATE ON SCHEMA public TO {name}",
         f"ALTER DATABASE {name} SET role = '{name}'",
     )
-    database = Database(unmigrated, name="unprivileged", pool=PoolOptions(2, 0, 30.0))
+    database = connected(unmigrated, 2)
     yield database
     await database.close()
     await order(f"ALTER DATABASE {name} RESET role", f"DROP OWNED BY {name}", f"DROP ROLE {name}")

@@ -42,6 +42,17 @@ async def connect(service: Service, streams: list[Stream], sent: bytes, address:
 EVENTS = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
+async def quickest(client: AsyncClient) -> float:
+    """Seconds that the quickest of some answers took."""
+    times = []
+    for _ in range(20):
+        began = perf_counter()
+        # A connection of its own, each time.
+        assert (await client.get("/healthz", headers={"connection": "close"})).status_code == 200
+        times.append(perf_counter() - began)
+    return min(times)
+
+
 async def test_health_is_told_among_idle_clients_and_readers(
     database: Database, worker_database: URL
 ) -> None:
@@ -51,18 +62,13 @@ async def test_health_is_told_among_idle_clients_and_readers(
         crowd(service) as streams,
         AsyncClient(base_url=service.url) as client,
     ):
+        alone = await quickest(client)
         for number in range(200):
             reader, _ = await connect(service, streams, EVENTS, f"127.0.0.{2 + number % 10}")
             assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
         for number in range(600):
             await connect(service, streams, b"GET /healthz HTTP/1.1\r\nHo" if number % 2 else b"")
-        times = []
-        for _ in range(20):
-            began = perf_counter()
-            # A connection of its own, each time.
-            assert (await client.get("/healthz", headers={"connection": "close"})).status_code == 200
-            times.append(perf_counter() - began)
-        assert min(times) < 0.05
+        assert await quickest(client) < 10 * alone
         # The two hundred are all there may be, and those of one address had their share.
         assert (await client.get("/events")).status_code == 503
         assert (await client.get("/jobs")).status_code == 200

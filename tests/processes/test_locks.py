@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import checks
 from scheduler_api.targets.urls import host_of
+from scheduler_api.workers.delivery.leases import CONFIRM, LOOKS_A_LEASE
 from tests.factories import add_job, execute, scalar
 from tests.processes.service import PATIENCE, services
 from tests.receiver import Receiver, receiving
@@ -21,6 +22,11 @@ from tests.servers import dsn
 
 #: Half of them call a target, half are plain.
 JOBS = 100
+#: Seconds. A replica that a busy machine leaves waiting must not lose one: others take it over when they have
+#: seen for 0.4 leases that it has run out.
+LEASE = 6
+#: Leases after which others have taken it over if they would: a look, that time, and one more look.
+TAKEN_OVER = 1 / LOOKS_A_LEASE + CONFIRM / LOOKS_A_LEASE + 1 / LOOKS_A_LEASE
 RUNS = """
     SELECT min(number) FROM (
         SELECT count(logid) FILTER (WHERE status = 'finished') AS number
@@ -76,8 +82,8 @@ async def until_they_have_run(database: Database, jobids: Iterable[int], times: 
 
 @contextlib.asynccontextmanager
 async def replicas(url: URL) -> AsyncIterator[None]:
-    """Two, with short leases; at the end their calls may end."""
-    async with services(2, url, SCHEDULER_LEASE="2") as started:
+    """Two; at the end their calls may end."""
+    async with services(2, url, SCHEDULER_LEASE=str(LEASE)) as started:
         yield
         await asyncio.gather(*(service.stop() for service in started))
 
@@ -156,10 +162,11 @@ async def test_a_call_whose_rows_are_locked_for_longer_than_its_lease_is_neither
         until = await scalar(database, "SELECT leaseuntil FROM joblog WHERE status = 'running'")
         async with locked(worker_database, statement):
             go_on.set()
-            # Long enough for others to take it over, if they would.
-            long_ago = "SELECT clock_timestamp() > CAST(:until AS timestamptz) + interval '2 s'"
+            long_ago = "SELECT clock_timestamp() > CAST(:until AS timestamptz)"
             async with asyncio.timeout(PATIENCE):
-                while not await scalar(database, long_ago, until=until):
+                while not await scalar(
+                    database, long_ago, until=until + TAKEN_OVER * timedelta(seconds=LEASE)
+                ):
                     await asyncio.sleep(0.05)
         receiver.answer = None
         await until_they_have_run(database, range(1, 7), 2)

@@ -14,14 +14,13 @@ from httpx import AsyncClient
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import installation
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.embedded.server import installed_programs
 from scheduler_api.errors import RestoreNotHandled
 from scheduler_api.services.runs import passes
 from tests.conftest import PROGRAMS
-from tests.factories import add_job, execute, scalar
+from tests.factories import add_job, connected, execute, scalar
 from tests.processes.service import PATIENCE, Service, run, services
 from tests.receiver import Receiver, receiving
 from tests.servers import Server, dsn
@@ -41,7 +40,7 @@ async def opened() -> AsyncIterator[Open]:
     async with contextlib.AsyncExitStack() as stack:
 
         def opened(url: URL) -> Database:
-            database = Database(url, name="tests", pool=PoolOptions(4, 0, 10.0))
+            database = connected(url)
             stack.push_async_callback(database.close)
             return database
 

@@ -22,11 +22,10 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.database import versions
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.services.history import checks
 from tests import pooler
-from tests.factories import add_job, execute, rows, scalar
+from tests.factories import add_job, connected, execute, rows, scalar
 from tests.processes.service import PATIENCE, Program, Service
 from tests.receiver import Receiver, receiving
 
@@ -231,7 +230,7 @@ async def settled(database: Database, replicas: Replicas) -> None:
 async def test_the_last_release_and_this_version_share_the_work(
     unmigrated: URL, released: Path, receiver: Receiver
 ) -> None:
-    database = Database(unmigrated, name="upgrade", pool=PoolOptions(4, 0, 5.0))
+    database = connected(unmigrated)
     replicas = Replicas(unmigrated)
     try:
         first, second = await replicas.add(released), await replicas.add(released)

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.history.backfill import Backfill
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.services.history import backfill, checks, closing
@@ -23,7 +22,7 @@ from scheduler_api.services.runs import claims, holding, retention, retrying, th
 from scheduler_api.services.runs.claims import Claim
 from scheduler_api.services.runs.retention import FOR_EVER, Keep
 from scheduler_api.services.runs.shares import Room
-from tests.factories import ACTOR, empty, execute, lay_out_days, rows, scalar
+from tests.factories import ACTOR, connected, empty, execute, lay_out_days, rows, scalar
 from tests.servers import Server
 from tests.services.history.test_closing import FIRST, HOUR, add_daily, at, noon
 from tests.services.runs.test_claims import TARGET, TERMS, failed, finished
@@ -111,7 +110,7 @@ def border(server: Server) -> Iterator[URL]:
 @pytest.fixture(scope="session")
 async def days(border: URL) -> AsyncIterator[Database]:
     """The same, with a part for each of the first ten days of 2030."""
-    database = Database(border, name="tests", pool=PoolOptions(3, 0, 30.0), statement_timeout=60)
+    database = connected(border, 3)
     await lay_out_days(database, FIRST, 10)
     yield database
     await database.close()

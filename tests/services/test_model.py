@@ -26,7 +26,6 @@ from scheduler_api.contracts.history.explanation import ExplanationOutcome
 from scheduler_api.contracts.jobs.actions import History, Missed, Pause, Resume
 from scheduler_api.contracts.jobs.drafts import JobDraft
 from scheduler_api.contracts.jobs.patches import JobPatch
-from scheduler_api.database.connections import PoolOptions
 from scheduler_api.database.engine import Database
 from scheduler_api.database.statements import Session
 from scheduler_api.errors import InvalidInput
@@ -34,7 +33,7 @@ from scheduler_api.schedule.succession import MAX_COMPARED
 from scheduler_api.services.history import backfill, checks, explain
 from scheduler_api.services.jobs import actions, creating, editing, reading, undoing
 from scheduler_api.services.runs import passes
-from tests.factories import ACTOR, CIPHER, empty, logs
+from tests.factories import ACTOR, CIPHER, connected, empty, logs
 from tests.services.model import BEGIN, LAST_NOW, MINUTE, Model, Rules
 
 Row = Any
@@ -79,7 +78,7 @@ class Machine(RuleBasedStateMachine):
         self.ended: datetime | None = None
 
     async def _open(self) -> Database:
-        database = Database(self.url, name="model", pool=PoolOptions(4, 0, 5.0))
+        database = connected(self.url)
         await empty(database)
         return database
 

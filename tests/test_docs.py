@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_api import running
+from scheduler_api import pools
 from scheduler_api.contracts.jobs.schedules import ScheduleDraft
 from scheduler_api.schedule import Misfire, decide, occurrences, schedule_of
 from scheduler_api.settings import Settings
@@ -25,9 +25,8 @@ def blocks(kind: str) -> list[tuple[str, str, list[str]]]:
 
 
 def test_the_connections_of_a_replica_are_counted() -> None:
-    pools = (running.TICKER_POOL, running.UPKEEP_POOL, running.EVENTS_POOL, running.ALERTS_POOL)
-    own = sum(pool.kept + pool.overflow for pool in (*pools, running.DELIVERY_POOL))
-    count = own + Settings.model_fields["pool_size"].default + Settings.model_fields["pool_overflow"].default
+    fields = Settings.model_fields
+    count = pools.OWN + fields["pool_size"].default + fields["pool_overflow"].default
     server = (ROOT / "docs" / "how-to" / "postgres.md").read_text()
     assert f"Plan `max_connections` for {count} per replica" in server
     scaling = (ROOT / "docs" / "explanation" / "scaling.md").read_text()

@@ -16,14 +16,13 @@ from scheduler_api.database.statements import prepare_for_cells
 from scheduler_api.database.transactions import Fence
 from scheduler_api.embedded.server import EmbeddedServer, default_data_dir
 from scheduler_api.errors import Misconfigured, SchemaMismatch
+from scheduler_api.pools import REQUESTS_SETTINGS
 from scheduler_api.settings import Pooler, Settings
 from scheduler_api.workers.loops import Loop
 from scheduler_api.workers.retirement import Retirement
 
 log = structlog.get_logger(__name__)
 
-#: Where a few jobs fill a part of history, the planner would read all of it to find the runs of any job.
-REQUESTS_SETTINGS = {"enable_seqscan": "off"}
 #: Bytes of a connection's name that PostgreSQL keeps.
 MAX_NAME_LENGTH = 63
 #: Seconds that a request waits for the database beyond what a single statement may take.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from scheduler_api import admission, descriptors, metrics
+from scheduler_api import admission, descriptors, metrics, pools
 from scheduler_api.ciphers import Cipher
 from scheduler_api.database import installation
 from scheduler_api.database.connections import Endpoints, PoolOptions
@@ -64,24 +64,6 @@ from scheduler_api.workers.ticker import Ticker
 from scheduler_api.workers.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
-
-#: What works on many rows at once waits no longer for one that somebody holds: the others wait with it.
-UPKEEP_SETTINGS = {"lock_timeout": "250ms"}
-#: A small pass costs more to plan than to run; its statements have one good plan.
-TICKER_SETTINGS = UPKEEP_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
-#: Plans are made once, maybe before the tables are filled, and must be good afterwards. A process that
-#: stops in the midst of a claim holds up those of all others: not for long.
-DELIVERY_SETTINGS = TICKER_SETTINGS | {"enable_seqscan": "off", "idle_in_transaction_session_timeout": "5s"}
-#: The ticker's own connections. Requests cannot starve it.
-TICKER_POOL = PoolOptions(LANES, overflow=0, timeout=5.0, settings=TICKER_SETTINGS)
-#: One ends pauses, one looks for what is broken.
-UPKEEP_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
-#: One listens, one tells.
-EVENTS_POOL = PoolOptions(2, overflow=0, timeout=5.0)
-#: One sends, one looks for what does not happen.
-ALERTS_POOL = PoolOptions(2, overflow=0, timeout=5.0, settings=UPKEEP_SETTINGS)
-#: One claims, one settles, one looks after leases, one is for POST /jobs/run.
-DELIVERY_POOL = PoolOptions(4, overflow=0, timeout=5.0, settings=DELIVERY_SETTINGS)
 
 #: Seconds of reports that a monitor may have saved up: it takes one a second.
 REPORTS = 60
@@ -238,7 +220,7 @@ async def _signals(
 ) -> AsyncIterator[Database]:
     """What listens: to what a pooler would not tell. Its name tells all others that this replica is there."""
     direct = Endpoints(places.direct or places.url)
-    signals = own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", EVENTS_POOL)
+    signals = own_database(settings, direct, retirement, f"{REPLICA}{_replica()}", pools.EVENTS_POOL)
     try:
         await _require_same(places, requests, signals)
         yield signals
@@ -270,7 +252,7 @@ async def _delivering(
     calls: int,
     feed: ChangeFeed,
 ) -> AsyncIterator[Deliverer]:
-    database = own("scheduler-api deliveries", DELIVERY_POOL)
+    database = own("scheduler-api deliveries", pools.DELIVERY_POOL)
     metrics.POOLS.watch("deliveries", database.pool)
     lease, is_traced = timedelta(seconds=settings.lease), caller.is_traced
     terms = Terms(_replica(), lease, settings.host_concurrency, is_traced)
@@ -318,7 +300,7 @@ async def _alerting(
     report: SelfReport,
 ) -> AsyncIterator[Alerting]:
     """Notice what does not happen, and tell people of what is wrong."""
-    database = own("scheduler-api alerts", ALERTS_POOL)
+    database = own("scheduler-api alerts", pools.ALERTS_POOL)
     metrics.POOLS.watch("alerts", database.pool)
     name = f"{REPLICA}{report.name}"
     sender = Sender(database, client, cipher, _mailer(settings), settings.base_url, name)
@@ -353,8 +335,8 @@ def _mailer(settings: Settings) -> Mailer | None:
 async def _ticking(
     settings: Settings, own: Callable[[str, PoolOptions], Database], feed: ChangeFeed
 ) -> AsyncIterator[Ticker]:
-    passes = own("scheduler-api ticker", TICKER_POOL)
-    upkeep = own("scheduler-api upkeep", UPKEEP_POOL)
+    passes = own("scheduler-api ticker", pools.TICKER_POOL)
+    upkeep = own("scheduler-api upkeep", pools.UPKEEP_POOL)
     metrics.POOLS.watch("ticker", passes.pool)
     metrics.POOLS.watch("upkeep", upkeep.pool)
     runner = Runner(passes, settings.batch_size)
@@ -370,8 +352,7 @@ async def _ticking(
 
 def shares(settings: Settings) -> Shares:
     """How many calls, connections of clients and streams there may be at once. Raises Misconfigured."""
-    pools = (TICKER_POOL, UPKEEP_POOL, EVENTS_POOL, DELIVERY_POOL, ALERTS_POOL)
-    databases = settings.pool_size + settings.pool_overflow + sum(pool.kept + pool.overflow for pool in pools)
+    databases = settings.pool_size + settings.pool_overflow + pools.OWN
     # Each lookup of a name has a socket of its own.
     kept = databases + LOOKUP_THREADS + HANGING_THREADS
     return descriptors.shares(descriptors.limit(), kept, settings.concurrency)

@@ -11,6 +11,10 @@ from scheduler_api.database.statements import DRIVER, Session, Statement, comman
 #: the statement is about. So does a new one as long as no statistics are there, or of that time; then nothing
 #: is compared in loops. Most rows that a batch is about are in memory: to find one by an index costs hardly
 #: more than to read one in a row.
+#:
+#: Statistics of that time also make the planner indifferent between the index for a row and any other that it
+#: may read whole. Where that matters, a statement says in what order it wants its one row, or asks for all of
+#: them at once.
 MANY = 50
 PLANNED_ANEW = Statement(
     """
@@ -45,16 +49,39 @@ async def planned_for(session: Session, count: int, table: str) -> AsyncIterator
 #: Requests go without looks at whole tables (`REQUESTS_SETTINGS`): the planner would rather take all rows by
 #: an index. It also expects that far more of them fit than will, which would take long to gather.
 WHOLE = "SET LOCAL enable_seqscan = on; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0"
+#: Each with many others at once; by no plan that is kept, as that may have been made for few.
+BY_HASH = "SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan"
+#: The same, where the server has counted fewer jobs than that: there may be far more by now.
+FEW = 1000
+FEW_BY_HASH = f"""
+    SELECT set_config('enable_nestloop', 'off', true),
+           set_config('plan_cache_mode', 'force_custom_plan', true)
+    FROM pg_class WHERE oid = CAST('job' AS regclass) AND reltuples < {FEW}
+"""
+
+
+def looking_at_all(session: Session) -> contextlib.AbstractAsyncContextManager[None]:
+    """Let statements look at all rows of a table, side by side, for the few that fit."""
+    return _planning(session, WHOLE)
+
+
+def joining_by_hash(session: Session) -> contextlib.AbstractAsyncContextManager[None]:
+    """Let statements compare many rows with many others at once, all of which they read."""
+    return _planning(session, BY_HASH)
+
+
+def joining_few_by_hash(session: Session) -> contextlib.AbstractAsyncContextManager[None]:
+    """The same with all jobs, as long as these seem to be few: of a million, not all are to be read."""
+    return _planning(session, FEW_BY_HASH)
 
 
 @contextlib.asynccontextmanager
-async def looking_at_all(session: Session) -> AsyncIterator[None]:
-    """Let statements look at all rows of a table, side by side, for the few that fit."""
+async def _planning(session: Session, settings: str) -> AsyncIterator[None]:
     driver: Connection = session.info[DRIVER]
     begin, end = "BEGIN", "ROLLBACK"
     if driver.is_in_transaction():
-        begin, end = "SAVEPOINT whole", "ROLLBACK TO SAVEPOINT whole; RELEASE SAVEPOINT whole"
-    await command(session, f"{begin}; {WHOLE}")
+        begin, end = "SAVEPOINT planning", "ROLLBACK TO SAVEPOINT planning; RELEASE SAVEPOINT planning"
+    await command(session, f"{begin}; {settings}")
     yield
     # Nothing was changed but how to plan. After an error, the transaction or the connection is given up.
     await command(session, end)

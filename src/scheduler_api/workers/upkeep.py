@@ -84,13 +84,16 @@ class Upkeep:
             after = over.last
 
     async def repair(self, seconds: float) -> Repaired:
-        """Go on with the walk over all active jobs, for so many seconds at most, but one step at least."""
+        """Go on with the walk over all active jobs, for so many seconds; at least by one step or repair."""
         repaired = Repaired()
         give_up = monotonic() + seconds
         while True:
             step = await self._database.read(repairs.suspects, self._walked, WALK_BATCH)
             for jobid in step.jobids:
                 repaired.count += await self._repair(jobid)
+                if monotonic() >= give_up:
+                    self._walked = jobid
+                    return repaired
             self._walked = step.last or 0
             if step.last is None:
                 await self._database.transact(breakers.forget)

@@ -10,7 +10,7 @@ from scheduler_api.database.engine import Database
 from scheduler_api.database.runs import ordered
 from scheduler_api.database.runs.lists import LogFilter
 from scheduler_api.database.statements import Statement
-from scheduler_api.databases import REQUESTS_SETTINGS
+from scheduler_api.pools import REQUESTS_SETTINGS
 from tests.database.runs.test_lists import first, indexes_of
 from tests.factories import NOON, add_job, execute
 from tests.plans import MODES, analyze_logs, explained, renew_logs, rows_of

@@ -190,6 +190,19 @@ async def test_a_next_run_that_is_too_late_for_no_reason_is_put_right(database: 
     assert await scalar(database, told) == 4
 
 
+async def test_a_walk_that_repairs_very_many_jobs_stops_in_time_and_goes_on_behind_the_last(
+    database: Database,
+) -> None:
+    jobids = [await add_job(database, due=None, interval=60) for _ in range(3)]
+    upkeep = Upkeep(database)
+    for jobid in jobids:
+        repaired = await upkeep.repair(0)
+        assert (repaired.count, repaired.is_through) == (1, False)
+        await promised(database, jobid)
+    repaired = await upkeep.repair(60)
+    assert (repaired.count, repaired.is_through) == (0, True)
+
+
 async def test_a_next_run_that_is_late_for_a_reason_stays(database: Database) -> None:
     """It is to start later, its jitter says so, it was asked to be skipped, it is excluded or tried again."""
     now = await scalar(database, "SELECT clock_timestamp()")

@@ -1,10 +1,12 @@
 """Statements that list issues of jobs, and acknowledge and forget them."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from scheduler_api.contracts.alerts.issues import JobIssueKind
+from scheduler_api.database.plans import joining_few_by_hash
 from scheduler_api.database.statements import Session, Statement
 
 
@@ -36,21 +38,21 @@ ISSUE = """
     issueid, job.jobid, jobname, job.project, job.timezone, {issue}.kind, since, seenat, times, firstfor,
     lastfor, logid, error, endedat, ending, ackedby, ackedat, ackeduntil
 """
-_LISTED = f"SELECT {ISSUE.format(issue='jobissue')} FROM jobissue JOIN job USING (jobid)"
+_LISTED = f"SELECT {ISSUE.format(issue='jobissue')} FROM jobissue JOIN job ON job.jobid = jobissue.jobid"
 _WANTED = """
     (CAST(:kind AS text) IS NULL OR jobissue.kind = :kind)
-    AND (CAST(:jobid AS bigint) IS NULL OR jobid = :jobid)
+    AND (CAST(:jobid AS bigint) IS NULL OR jobissue.jobid = :jobid)
     AND (CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects)) AND job.removedat IS NULL
 """
-OPEN = Statement(
-    f"{_LISTED} WHERE endedat IS NULL AND issueid < :before AND {_WANTED} ORDER BY issueid DESC LIMIT :limit",
-    IssueRow,
-)
-ENDED = Statement(
-    f"{_LISTED} WHERE endedat IS NOT NULL AND issueid < :before AND {_WANTED}"
-    " ORDER BY issueid DESC LIMIT :limit",
-    IssueRow,
-)
+#: By whether they are open.
+LISTINGS = {
+    is_open: Statement(
+        f"{_LISTED} WHERE endedat IS {'' if is_open else 'NOT'} NULL AND issueid < :before AND {_WANTED}"
+        " ORDER BY issueid DESC LIMIT :limit",
+        IssueRow,
+    )
+    for is_open in (True, False)
+}
 ONE = Statement(f"{_LISTED} WHERE issueid = :issueid", IssueRow)
 OF_KINDS = Statement(
     f"""
@@ -64,7 +66,9 @@ COUNT_BY_PROJECT = Statement(
     """
     SELECT job.project, count(*) AS open FROM (
         SELECT jobid FROM jobissue WHERE endedat IS NULL LIMIT :limit
-    ) AS open JOIN job USING (jobid)
+    ) AS open CROSS JOIN LATERAL (
+        SELECT project, removedat FROM job WHERE job.jobid = open.jobid OFFSET 0
+    ) AS job
     WHERE job.removedat IS NULL GROUP BY job.project
     """
 )
@@ -95,15 +99,24 @@ async def listing(
     session: Session, wanted: IssueFilter, before: int, limit: int, *, is_open: bool
 ) -> list[IssueRow]:
     """Up to `limit` issues with an issueid below `before`, the newest first."""
-    statement = OPEN if is_open else ENDED
-    return await session.all(statement, before=before, limit=limit, **wanted._asdict())
+    values = {"before": before, "limit": limit, **wanted._asdict()}
+    async with _planned(session, wanted.projects):
+        return await session.all(LISTINGS[is_open], **values)
+
+
+def _planned(
+    session: Session, projects: Sequence[str] | None
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """A plan for issues of some projects, of which few may be."""
+    return contextlib.nullcontext() if projects is None else joining_few_by_hash(session)
 
 
 async def of_kinds(
     session: Session, kinds: Sequence[JobIssueKind], projects: Sequence[str] | None, limit: int
 ) -> list[IssueRow]:
     """Up to `limit` open issues of these kinds, the newest first."""
-    return await session.all(OF_KINDS, kinds=list(kinds), projects=projects, limit=limit)
+    async with _planned(session, projects):
+        return await session.all(OF_KINDS, kinds=list(kinds), projects=projects, limit=limit)
 
 
 async def by_id(session: Session, issueid: int) -> IssueRow | None:

@@ -61,6 +61,9 @@ _BECOMES_ENOUGH = f"""
          WHEN rule.outof IS NULL THEN told.times - more < rule.after AND told.times >= rule.after
          ELSE {FAILED_OF.format(until=":now")} >= rule.after END
 """
+#: How many issues of a job, whose row is changed, have begun or ended, as `changed` has it. By a join, each
+#: job might be compared with each.
+_CHANGE = "CAST((SELECT jsonb_object_agg(jobid, count) FROM changed) ->> CAST(jobid AS text) AS int)"
 NOTICE = Statement(
     f"""
     WITH given AS (
@@ -73,20 +76,25 @@ NOTICE = Statement(
         INSERT INTO jobissue AS known
             (jobid, kind, since, seenat, times, firstfor, lastfor, logid, error, remindat, flapping)
         SELECT jobid, kind, :now, :now, more, first, last, log, why, :remindat, (
-            SELECT count(*) >= {FLAPS} FROM jobissue AS past
-            WHERE past.jobid = given.jobid AND past.kind = given.kind AND past.endedat > :flapsince
-              AND past.ending = 'recovered'
+            SELECT count(*) >= {FLAPS} FROM (
+                -- By the index of jobs, and not of all that ended, of which there may seem to be none.
+                SELECT ending FROM jobissue AS past
+                WHERE (past.jobid, past.kind, past.endedat) > (given.jobid, given.kind, :flapsince)
+                  AND (past.jobid, past.kind) <= (given.jobid, given.kind)
+                ORDER BY past.jobid, past.kind, past.endedat OFFSET 0
+            ) AS past WHERE ending = 'recovered'
         ) FROM given ORDER BY jobid, kind
         ON CONFLICT (jobid, kind) WHERE endedat IS NULL DO UPDATE SET
             times = known.times + excluded.times, seenat = excluded.seenat, error = excluded.error,
             successes = 0,
             lastfor = greatest(known.lastfor, excluded.lastfor), logid = coalesce(excluded.logid, known.logid)
         RETURNING known.*
+    ), changed AS (
+        SELECT jobid, count(*) AS count FROM told JOIN given USING (jobid, kind)
+        WHERE told.times = more GROUP BY jobid
     ), counted AS (
-        UPDATE job SET openissues = openissues + new.count FROM (
-            SELECT jobid, count(*) AS count FROM told JOIN given USING (jobid, kind)
-            WHERE told.times = more GROUP BY jobid
-        ) AS new WHERE job.jobid = new.jobid AND job.jobid = ANY(ARRAY(SELECT jobid FROM told))
+        UPDATE job SET openissues = openissues + {_CHANGE}
+        WHERE jobid = ANY(ARRAY(SELECT jobid FROM changed))
     )
     INSERT INTO alert (channelid, ruleid, issueid, jobid, event, at, facts, holduntil)
     SELECT DISTINCT ON (told.issueid, rule.channelid)
@@ -129,11 +137,12 @@ END = Statement(
     ), nearly AS (
         UPDATE jobissue SET successes = successes + 1 FROM over
         WHERE jobissue.issueid = over.issueid AND NOT is_over
+    ), changed AS (
+        SELECT jobid, count(*) AS count FROM told GROUP BY jobid
     ), counted AS (
         -- Whoever counts wrong must not keep others from a pause.
-        UPDATE job SET openissues = greatest(openissues - over.count, 0) FROM (
-            SELECT jobid, count(*) AS count FROM told GROUP BY jobid
-        ) AS over WHERE job.jobid = over.jobid AND job.jobid = ANY(ARRAY(SELECT jobid FROM told))
+        UPDATE job SET openissues = greatest(openissues - {_CHANGE}, 0)
+        WHERE jobid = ANY(ARRAY(SELECT jobid FROM changed))
     ), untold AS (
         -- What came and went while it was held back is told to nobody.
         UPDATE alert SET deadat = :now, error = 'It was over before the mute ended.' FROM told

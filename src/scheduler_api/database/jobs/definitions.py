@@ -24,14 +24,16 @@ WRITTEN = tuple(name for name in JobDraft.model_fields if name not in {"active",
 #: What follows from that.
 DERIVED = ("kind", "host", "afterjobid", "calendardays", "calendarversion", "secretnames")
 
-#: The next run of each job, with how its runs have gone.
-NEXT_RUN = f"""
-    LEFT JOIN (
-        SELECT jobid, coalesce(following, nextrun) AS nextrun,
-               coalesce(following, scheduledfor) AS scheduledfor, {", ".join(STANDING)}
-        FROM joblog
-        WHERE {LIVE_NEXT_RUN}
-    ) AS next_run ON next_run.jobid = job.jobid
+_NEXT_RUNS = f"""
+    SELECT jobid, coalesce(following, nextrun) AS nextrun, coalesce(following, scheduledfor) AS scheduledfor,
+           {", ".join(STANDING)}
+    FROM joblog WHERE {LIVE_NEXT_RUN}
+"""
+#: The next run of each job, with how its runs have gone; looked up for each by itself (see `plans`).
+NEXT_RUN = f"LEFT JOIN LATERAL ({_NEXT_RUNS} AND jobid = job.jobid OFFSET 0) AS next_run ON true"
+#: The same for many jobs that are known, at once.
+NEXT_RUNS = f"""
+    LEFT JOIN ({_NEXT_RUNS} AND jobid = ANY(:jobids)) AS next_run ON next_run.jobid = job.jobid
 """
 #: The newest run that has begun and is not over: it is in progress, or waits for another attempt. Few do, and
 #: each of the two has an index of its own.
@@ -45,6 +47,10 @@ BEGUN = f"""
         ) AS not_over
         WHERE startedat IS NOT NULL ORDER BY startedat DESC LIMIT 1
     ) AS begun ON true
+"""
+#: When the newest run began, in progress or not; without a next run, the job keeps it.
+LAST_RUN = """
+    greatest(begun.startedat, CASE WHEN next_run.jobid IS NULL THEN {kept} ELSE next_run.lastrun END)
 """
 #: A target without what lists and schedules need not know, and what may be long.
 SHORT_TARGET = """
@@ -62,6 +68,8 @@ OF_PROJECTS = "(CAST(:projects AS text[]) IS NULL OR job.project = ANY(:projects
 #: Whether the name of a job contains a text, in whatever case.
 IS_CALLED = "strpos(lower(job.jobname), lower(:name)) > 0"
 Projects = Sequence[str] | None
+#: The job of each row, looked up by itself (see `plans`).
+ITS_JOB = "CROSS JOIN LATERAL (SELECT * FROM job WHERE job.jobid = {row}.jobid OFFSET 0) AS job"
 #: Whether a job is not being removed with its history.
 IS_THERE = "job.removedat IS NULL"
 STATE_OF_JOB = """
@@ -76,7 +84,7 @@ _JOB = f"""
            {STATE_OF_JOB} AS state,
            next_run.nextrun, next_run.scheduledfor AS nextoccurrence,
            coalesce(next_run.runs, job.runs) AS runs,
-           greatest(begun.startedat, next_run.lastrun, job.lastrun) AS lastrun,
+           {LAST_RUN.format(kept="job.lastrun")} AS lastrun,
            coalesce(begun.status, next_run.laststatus, job.laststatus) AS laststatus,
            coalesce(next_run.failures, job.failures) AS failures,
            coalesce(next_run.lastsuccess, job.lastsuccess) AS lastsuccess

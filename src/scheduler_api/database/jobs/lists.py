@@ -11,17 +11,18 @@ from uuid import UUID
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
 from scheduler_api.database.jobs.definitions import (
     BEGUN,
-    IS_CALLED,
     IS_THERE,
+    ITS_JOB,
+    LAST_RUN,
     NEXT_RUN,
-    OF_PROJECTS,
+    NEXT_RUNS,
     STATE_OF_JOB,
     SUMMARY,
 )
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.plans import looking_at_all
+from scheduler_api.database.plans import MANY, joining_by_hash, looking_at_all
 from scheduler_api.database.statements import Session, Statement
-from scheduler_api.database.tables.runs import LIVE, TOOK
+from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, TOOK
 
 #: A run that begins so much later than it should is overdue.
 LATE = timedelta(seconds=5)
@@ -48,16 +49,12 @@ class JobFilter(NamedTuple):
 #: Filters of which each value has a condition of its own, as the planner chooses by it.
 LITERAL = {"state", "laststatus"}
 _WILDCARDS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
-#: Jobs whose last run failed: few, each known by an index.
-_FAILED = (
-    "coalesce(next_run.laststatus, job.laststatus) = 'failed' AND job.jobid IN ("
-    f"SELECT jobid FROM joblog WHERE {LIVE} AND laststatus = 'failed'"
-    " UNION ALL SELECT jobid FROM job WHERE laststatus = 'failed')"
-)
+_FAILED = "coalesce(next_run.laststatus, job.laststatus) = 'failed'"
 #: Runs that have begun and are not over: those in progress, and those that wait for another attempt.
 _RUNNING, _WAITING = f"{LIVE} AND status = 'running'", f"{LIVE} AND status = 'pending' AND attempt > 1"
+# Looked up for each job by itself (see `plans`).
 _NONE_BEGUN = " AND ".join(
-    f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND startedat IS NOT NULL AND jobid = job.jobid)"
+    f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND startedat IS NOT NULL AND jobid = job.jobid OFFSET 0)"
     for begun in (_RUNNING, _WAITING)
 )
 #: Next runs by when they are tried: calls have an index of their own, and so has all else.
@@ -105,15 +102,25 @@ CONDITIONS = {
     "last-finished": f"{_NONE_BEGUN} AND (next_run.laststatus = 'finished'"
     " OR next_run.laststatus IS NULL AND job.laststatus = 'finished')",
     "last-failed": f"{_NONE_BEGUN} AND {_FAILED}",
-    "last-running": f"begun.status = 'running' AND job.jobid IN (SELECT jobid FROM joblog WHERE {_RUNNING})",
-    "last-pending": f"begun.status = 'pending' AND job.jobid IN (SELECT jobid FROM joblog WHERE {_WAITING})",
+    "last-running": "begun.status = 'running'",
+    "last-pending": "begun.status = 'pending'",
     "active": "job.active",
     "paused": "NOT job.active AND job.pausedat IS NOT NULL AND job.deletedat IS NULL",
     "completed": "NOT job.active AND job.pausedat IS NULL AND job.deletedat IS NULL",
     "deleted": "job.deletedat IS NOT NULL",
-    "running": f"job.jobid IN (SELECT jobid FROM joblog WHERE {_RUNNING})",
     "failing": f"job.active AND {_NONE_BEGUN} AND {_FAILED}",
-    "overdue": f"job.active AND job.jobid IN ({_OVERDUE})",
+    "overdue": "job.active",
+}
+#: What is known of few jobs, each by an index: by the filter that asks for it.
+_KNOWN = {
+    **dict.fromkeys(
+        ("failing", "last-failed"),
+        f"SELECT jobid FROM joblog WHERE {LIVE} AND laststatus = 'failed'"
+        " UNION ALL SELECT jobid FROM job WHERE laststatus = 'failed'",
+    ),
+    **dict.fromkeys(("running", "last-running"), f"SELECT jobid FROM joblog WHERE {_RUNNING}"),
+    "last-pending": f"SELECT jobid FROM joblog WHERE {_WAITING}",
+    "overdue": _OVERDUE,
 }
 #: Filters that no index knows: of all jobs, each is looked at.
 _OF_ALL = {"completed", *_COMMON, "search-id-common", "search-cron"}
@@ -137,6 +144,8 @@ _TOOK = f"""
         ORDER BY scheduledfor DESC LIMIT 1
     ) AS newest ON true
 """
+#: A job's own row may be far away: it is read only where there is no next run.
+_LAST_RUN = LAST_RUN.format(kept="(SELECT lastrun FROM job AS kept WHERE kept.jobid = job.jobid)")
 _BOTH_WAYS = (("", "ASC", ">", "infinity"), ("-", "DESC", "<", "-infinity"))
 #: How lists can be sorted: by what, what comes after a place in that order, and what goes before a jobid.
 SORTS = {
@@ -161,7 +170,7 @@ SORTS = {
         )
         for name, key, kind in (
             ("nextrun", "next_run.nextrun", "timestamptz"),
-            ("lastrun", "greatest(begun.startedat, next_run.lastrun, job.lastrun)", "timestamptz"),
+            ("lastrun", _LAST_RUN, "timestamptz"),
             ("duration", "newest.took", "float8"),
         )
         for sign, way, than, last in _BOTH_WAYS
@@ -174,7 +183,7 @@ OF_FEW = {
 }
 OF_VERY_FEW = {"duration", "-duration"}
 #: What an order looks at beside the jobs.
-_SEEN = {"nextrun": NEXT_RUN, "lastrun": NEXT_RUN + BEGUN, "duration": _TOOK}
+_SEEN = {"nextrun": NEXT_RUNS, "lastrun": NEXT_RUNS + BEGUN, "duration": _TOOK}
 
 
 class Lookup(NamedTuple):
@@ -248,6 +257,11 @@ async def positions(
     return await session.all(found, **asked.values, jobid=jobid, key=key, limit=limit)
 
 
+async def next_until(session: Session, asked: Lookup, until: datetime, limit: int) -> list[Position]:
+    """Up to `limit` jobs that run by then, in order: those that come next are looked at until enough fit."""
+    return await session.all(_until(asked.filters), **asked.values, until=until, limit=limit)
+
+
 async def in_order(
     session: Session, jobids: Sequence[int], sort: str, after: Position | None, limit: int
 ) -> list[Position]:
@@ -258,7 +272,8 @@ async def in_order(
         rest = [one for one in jobids if jobid is None or (one < jobid if down else one > jobid)]
         return [Position(one, None) for one in sorted(rest, reverse=down)[:limit]]
     found = _in_order(sort, after is not None)
-    return await session.all(found, jobids=jobids, jobid=jobid, key=key, limit=limit)
+    async with joining_by_hash(session) if len(jobids) >= MANY else contextlib.nullcontext():
+        return await session.all(found, jobids=jobids, jobid=jobid, key=key, limit=limit)
 
 
 async def of_ids(session: Session, jobids: Sequence[int]) -> list[JobRow]:
@@ -274,16 +289,6 @@ async def states(session: Session, jobids: Sequence[int]) -> dict[int, str]:
     return dict(await session.all(STATES, jobids=jobids)) if jobids else {}
 
 
-async def active_until(session: Session, until: datetime, limit: int, wanted: JobFilter) -> list[JobRow]:
-    """Up to `limit` active jobs that run up to then, those that run first in front.
-
-    Of the filter, the project, the name and the tag count.
-    """
-    asked = {"projects": wanted.projects, "name": wanted.name, "tag": wanted.tag}
-    found = await session.values(ACTIVE_UNTIL, until=until, limit=limit, **asked)
-    return await of_ids(session, found)
-
-
 OF_IDS = Statement(f"{SUMMARY} WHERE job.jobid = ANY(:jobids)", JobRow)
 STATES = Statement(f"SELECT jobid, {STATE_OF_JOB} AS state FROM job WHERE jobid = ANY(:jobids)")
 
@@ -293,10 +298,16 @@ def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[P
     """The statement behind `positions`."""
     order, beyond, key = SORTS[sort]
     conditions = _conditions(filters)
-    if sort == "nextrun":
+    if sort == "nextrun" and not _KNOWN.keys() & {*filters}:
         return Statement(_in_turn(filters, conditions, further), Position)
     matching = _matching(filters, [*conditions, *([beyond] if further else [])], key)
     return Statement(f"{matching} ORDER BY {order} LIMIT :limit", Position)
+
+
+@lru_cache(maxsize=64)
+def _until(filters: tuple[str, ...]) -> Statement[Position]:
+    turns = _turns(filters, [*_conditions(filters), "next_run.{key} <= :until"])
+    return Statement(turns, Position)
 
 
 @lru_cache(maxsize=2 * len(SORTS))
@@ -322,52 +333,63 @@ def _count(filters: tuple[str, ...]) -> Statement[Any]:
 
 
 def _matching(filters: Sequence[str], conditions: Sequence[str], key: str = "") -> str:
-    seen = (NEXT_RUN if _OF_NEXT_RUN & {*filters} else "") + (BEGUN if _OF_BEGUN & {*filters} else "")
-    return f"SELECT job.jobid{key and f', {key} AS key'} FROM job {seen} WHERE {' AND '.join(conditions)}"
+    shown = key and f", {key} AS key"
+    seen = _seen(filters, key)
+    return f"SELECT job.jobid{shown} FROM {_jobs(filters)} {seen} WHERE {' AND '.join(conditions)}"
+
+
+def _jobs(filters: Sequence[str]) -> str:
+    """The jobs that are looked at: those that are known to be few, or all."""
+    known = dict.fromkeys(_KNOWN[name] for name in filters if name in _KNOWN)
+    if not known or "jobids" in filters:
+        return "job"
+    # As one array: two would be compared with each other, and a join might compare each with all jobs.
+    jobids = " INTERSECT ".join(f"({jobids})" for jobids in known)
+    return f"(SELECT * FROM job WHERE job.jobid = ANY(ARRAY({jobids})) OFFSET 0) AS job"
+
+
+def _seen(filters: Sequence[str], key: str = "") -> str:
+    """What is looked at beside each job."""
+    next_run = NEXT_RUN if _OF_NEXT_RUN & {*filters} or "next_run." in key else ""
+    return next_run + (BEGUN if _OF_BEGUN & {*filters} else "")
 
 
 def _in_turn(filters: Sequence[str], conditions: Sequence[str], further: bool) -> str:
     """Those with a next run in the order of that; if these are not enough, those without."""
-    begun = BEGUN if _OF_BEGUN & {*filters} else ""
     beyond = "(next_run.{key}, job.jobid) > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)"
-    branches = [
-        f"""
-        (SELECT job.jobid, next_run.{key} AS key
-         FROM (SELECT * FROM joblog WHERE {LIVE} AND {which}) AS next_run JOIN job USING (jobid) {begun}
-         WHERE {" AND ".join([*conditions, *([beyond.format(key=key)] if further else [])])}
-         ORDER BY next_run.{key}, job.jobid LIMIT :limit)
-        """
-        for key, which in _IN_TURN
-    ]
-    last = ["next_run.jobid IS NULL", *conditions]
+    last = [f"NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid)", *conditions]
     if further:
         last.append("(CAST(:key AS timestamptz) IS NOT NULL OR job.jobid > :jobid)")
     return f"""
-        (SELECT jobid, key FROM ({" UNION ALL ".join(branches)}) AS turn ORDER BY key, jobid LIMIT :limit)
+        ({_turns(filters, [*conditions, *([beyond] if further else [])])})
         UNION ALL
-        (SELECT job.jobid, NULL FROM job {NEXT_RUN} {begun} WHERE {" AND ".join(last)}
+        (SELECT job.jobid, NULL FROM job {_seen(filters)} WHERE {" AND ".join(last)}
          ORDER BY job.jobid LIMIT :limit)
         LIMIT :limit
     """
 
 
+def _turns(filters: Sequence[str], conditions: Sequence[str]) -> str:
+    """Those with a next run in the order of that; what conditions call `{key}` is when."""
+    its_job, begun = ITS_JOB.format(row="next_run"), BEGUN if _OF_BEGUN & {*filters} else ""
+    branches = [
+        f"""
+        (SELECT job.jobid, next_run.{key} AS key
+         FROM (SELECT * FROM joblog WHERE {LIVE} AND {which}) AS next_run {its_job} {begun}
+         WHERE {" AND ".join(conditions).replace("{key}", key)}
+         ORDER BY next_run.{key}, job.jobid LIMIT :limit)
+        """
+        for key, which in _IN_TURN
+    ]
+    return f"SELECT jobid, key FROM ({' UNION ALL '.join(branches)}) AS turn ORDER BY key, jobid LIMIT :limit"
+
+
 def _conditions(filters: Sequence[str]) -> list[str]:
-    conditions = [CONDITIONS[name] for name in filters]
+    conditions = [CONDITIONS[name] for name in filters if name in CONDITIONS]
+    if "jobids" in filters:
+        conditions += [
+            f"EXISTS (SELECT FROM ({_KNOWN[name]}) AS known WHERE known.jobid = job.jobid OFFSET 0)"
+            for name in filters
+            if name in _KNOWN
+        ]
     return [*conditions, IS_THERE] if "deleted" in filters else [*conditions, "job.deletedat IS NULL"]
-
-
-_CALLED = f"(CAST(:name AS text) IS NULL OR {IS_CALLED})"
-_TAGGED = "(CAST(:tag AS text) IS NULL OR job.tags @> ARRAY[CAST(:tag AS text)])"
-ACTIVE_UNTIL = Statement(
-    f"""
-    SELECT jobid FROM ({
-        " UNION ALL ".join(
-            f"(SELECT jobid, {key} AS key FROM joblog JOIN job USING (jobid)"
-            f" WHERE {LIVE} AND {which.replace('kind', 'joblog.kind')} AND job.active AND {key} <= :until"
-            f" AND {OF_PROJECTS} AND {_CALLED} AND {_TAGGED}"
-            f" ORDER BY {key}, jobid LIMIT :limit)"
-            for key, which in _IN_TURN
-        )
-    }) AS turn ORDER BY key, jobid LIMIT :limit
-    """
-)

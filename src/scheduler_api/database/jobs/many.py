@@ -35,7 +35,7 @@ PAUSE = Statement(
     SET active = false, pausedat = :now, pausereason = :reason, pauseduntil = :until, pauseid = :pauseid,
         resumefrom = wanted.resumefrom, version = version + 1
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:resumefroms AS timestamptz[])) AS wanted (jobid, resumefrom)
-    WHERE job.jobid = wanted.jobid
+    WHERE job.jobid = wanted.jobid AND job.jobid = ANY(:jobids)
     """
 )
 NOT_PAUSED = dict.fromkeys(("pausedat", "pausereason", "pauseduntil", "pauseid", "resumefrom"))

@@ -74,7 +74,8 @@ BOUNDS = Statement(
                   AND (CAST(:projects AS text[]) IS NULL OR name = ANY(CAST(:projects AS text[]))))
     ), running AS MATERIALIZED (
         SELECT job.tags, job.project, joblog.kind = 'http' AND acceptedat IS NULL AS calling
-        FROM joblog JOIN job ON job.jobid = joblog.jobid
+        FROM joblog
+             CROSS JOIN LATERAL (SELECT tags, project FROM job WHERE job.jobid = joblog.jobid OFFSET 0) AS job
         WHERE (CAST(:tight AS bool) OR EXISTS (SELECT FROM shared)) AND {LIVE} AND status = 'running'
     ), tagged AS MATERIALIZED (
         -- Nearly all have the same few.
@@ -82,10 +83,10 @@ BOUNDS = Statement(
     )
     SELECT 'host' AS kind, name, CAST(0 AS bigint) AS jobid, CAST(0 AS bigint) AS runs, own.calls,
            CAST(NULL AS integer) AS "limit", CAST(NULL AS integer) AS rate, CAST(NULL AS timestamptz) AS until
-    FROM unnest(CAST(:hosts AS text[])) AS name CROSS JOIN LATERAL (
-        SELECT count(*) AS calls FROM joblog WHERE {LIVE} AND {IS_CALL} AND host = name
+    FROM (
+        SELECT host AS name, count(*) AS calls FROM joblog
+        WHERE {LIVE} AND {IS_CALL} AND host = ANY(CAST(:hosts AS text[])) GROUP BY host
     ) AS own
-    WHERE own.calls > 0
     UNION ALL
     SELECT 'job', '', asked, own.runs, own.calls, ({MOST.format(jobid="asked")}), NULL, NULL
     FROM unnest(CAST(:jobids AS bigint[])) AS asked CROSS JOIN LATERAL (

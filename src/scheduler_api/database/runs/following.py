@@ -21,8 +21,11 @@ LOCK_JOBS = Statement(
 _IDLE = f"""
     jobid = ANY(:jobids) AND afterjobid IS NULL
     AND (active OR pausedat IS NOT NULL AND resumefrom IS NULL AND deletedat IS NULL) AND NOT EXISTS (
+        -- Each job is looked up, whatever statistics say: not joined, and by no other index.
         SELECT FROM joblog
-        WHERE {LIVE} AND jobid = job.jobid AND cause = 'schedule' AND status IN ('pending', 'running')
+        WHERE {LIVE} AND joblog.jobid BETWEEN job.jobid AND job.jobid
+          AND cause = 'schedule' AND status IN ('pending', 'running')
+        ORDER BY joblog.jobid OFFSET 0
     )
 """
 _RETIRED = "active = false, pausedat = NULL, pausereason = NULL, pauseduntil = NULL, pauseid = NULL"

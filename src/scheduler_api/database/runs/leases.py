@@ -91,13 +91,12 @@ EXPIRED = Statement(
         ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
     ), shortened AS (
         UPDATE joblog SET leaseuntil = CAST(:now AS timestamptz) + (leaseuntil - lastrun)
-        FROM ahead WHERE joblog.{LIVE} AND joblog.logid = ahead.logid
+        WHERE {LIVE} AND logid = ANY(ARRAY(SELECT logid FROM ahead))
     ), expired AS (
         SELECT logid FROM joblog WHERE {LIVE} AND status = 'running' AND leaseuntil <= :now
         ORDER BY logid LIMIT :limit FOR UPDATE SKIP LOCKED
     )
-    UPDATE joblog SET leaseuntil = leaseuntil FROM expired
-    WHERE joblog.{LIVE} AND joblog.logid = expired.logid
+    UPDATE joblog SET leaseuntil = leaseuntil WHERE {LIVE} AND logid = ANY(ARRAY(SELECT logid FROM expired))
     RETURNING leasetoken
     """
 )
@@ -119,9 +118,9 @@ RENEW = Statement(
         ORDER BY logid FOR UPDATE SKIP LOCKED
     )
     -- The target may have accepted the run meanwhile: that lasts longer.
-    UPDATE joblog SET leaseuntil = greatest(joblog.leaseuntil, CAST(:leaseuntil AS timestamptz))
-    FROM mine WHERE joblog.{LIVE} AND joblog.logid = mine.logid
-    RETURNING joblog.leasetoken
+    UPDATE joblog SET leaseuntil = greatest(leaseuntil, CAST(:leaseuntil AS timestamptz))
+    WHERE {LIVE} AND logid = ANY(ARRAY(SELECT logid FROM mine))
+    RETURNING leasetoken
     """
 )
 

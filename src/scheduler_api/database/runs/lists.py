@@ -1,5 +1,6 @@
 """Lists of logs: those that fit a filter, newest first."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
 from scheduler_api.database.jobs.definitions import IS_CALLED
+from scheduler_api.database.plans import joining_by_hash, joining_few_by_hash
 from scheduler_api.database.runs.logs import LOGS, LogRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE
@@ -104,7 +106,10 @@ async def are_of_none(session: Session, wanted: LogFilter) -> bool:
 
 async def page(session: Session, wanted: LogFilter, limit: int) -> list[LogRow]:
     """Up to `limit` logs, newest first."""
-    return await session.all(statement(wanted.conditions), **wanted.given, limit=limit)
+    # Few are in progress, which are compared with all jobs that are wanted.
+    is_running = wanted.status == LogStatus.RUNNING
+    async with searching(session, wanted) if is_running else contextlib.nullcontext():
+        return await session.all(statement(wanted.conditions), **wanted.given, limit=limit)
 
 
 class HasLogs(Protocol):
@@ -134,7 +139,16 @@ class Searched(NamedTuple):
 
 async def search(session: Session, wanted: LogFilter, among: int, limit: int) -> Searched:
     """Look at `among` logs, newest first, for up to `limit` of those that are wanted."""
-    return await session.one(_search(wanted.conditions), **wanted.given, among=among, limit=limit)
+    async with searching(session, wanted):
+        return await session.one(_search(wanted.conditions), **wanted.given, among=among, limit=limit)
+
+
+def searching(session: Session, wanted: LogFilter) -> contextlib.AbstractAsyncContextManager[None]:
+    """A plan for many logs that are compared with all jobs, where the filter is about jobs."""
+    if {*_OF_FEW} & wanted.given.keys():
+        return joining_by_hash(session)
+    # No index knows the names: where there are very many jobs, only those of the logs are looked at.
+    return joining_few_by_hash(session) if wanted.name is not None else contextlib.nullcontext()
 
 
 async def of_ids(session: Session, found: HasLogs) -> list[LogRow]:
@@ -159,8 +173,8 @@ async def failed(session: Session, wanted: LogFilter, after: int, limit: int) ->
 
 async def count_failed(session: Session, wanted: LogFilter) -> int:
     """How many failed calls there are."""
-    found = _failed(wanted.conditions, "count(*)")
-    return int(await session.value(found, **wanted.given, after=0, limit=1))
+    async with searching(session, wanted):
+        return int(await session.value(_count_failed(wanted.conditions), **wanted.given))
 
 
 @lru_cache(maxsize=64)
@@ -216,10 +230,30 @@ MOVED = Statement(f"{LOGS} WHERE logid = ANY(:logids)", LogRow)
 OF_IDS = Statement(f"{LOGS} WHERE logid = ANY(:logids) AND day = ANY(CAST(:days AS date[]))", LogRow)
 
 
+#: Failed runs that can be retried: calls, as long as their job is one and is there.
+_FAILED_CALLS = "status = 'failed' AND kind = 'http'"
+_CALLS = """
+    EXISTS (
+        SELECT FROM job WHERE job.jobid = failed.jobid AND deletedat IS NULL AND host IS NOT NULL OFFSET 0
+    )
+"""
+
+
 @lru_cache(maxsize=64)
-def _failed(names: tuple[str, ...], what: str = "logid") -> Statement[Any]:
-    calls = "EXISTS (SELECT FROM job WHERE jobid = joblog.jobid AND deletedat IS NULL AND host IS NOT NULL)"
-    of_calls = "status = 'failed'", "kind = 'http'", "logid > :after", calls
-    conditions = [*of_calls, *(CONDITIONS[name] for name in names)]
-    order = " ORDER BY logid" if what == "logid" else ""
-    return Statement(f"SELECT {what} FROM joblog WHERE {' AND '.join(conditions)}{order} LIMIT :limit")
+def _failed(names: tuple[str, ...]) -> Statement[Any]:
+    where = " AND ".join([_FAILED_CALLS, "logid > :after", *(CONDITIONS[name] for name in names)])
+    return Statement(
+        f"SELECT logid FROM joblog AS failed WHERE {where} AND {_CALLS} ORDER BY logid LIMIT :limit"
+    )
+
+
+@lru_cache(maxsize=64)
+def _count_failed(names: tuple[str, ...]) -> Statement[Any]:
+    where = " AND ".join([_FAILED_CALLS, *(CONDITIONS[name] for name in names)])
+    return Statement(
+        f"""
+        SELECT coalesce(sum(runs), 0) FROM (
+            SELECT jobid, count(*) AS runs FROM joblog WHERE {where} GROUP BY jobid
+        ) AS failed WHERE {_CALLS}
+        """
+    )

@@ -66,17 +66,21 @@ ONE = Statement(f"{LOGS} WHERE logid = :logid", LogRow)
 BODY = Statement("SELECT CAST(body AS text) FROM joblog WHERE logid = :logid")
 
 
+# Each job, and each row that may be there, is looked up by itself, by the key of occurrences: a plan for few
+# jobs compares each with all rows of the cause in all of history, and so does one of the time when no run had
+# that cause, by the index of those that have. Causes are compared as text, of which that index does not know.
 REQUEST = Statement(
     f"""
     INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host, lastrun, cause, body)
-    SELECT jobid, first, :now, job.kind, job.host,
+    SELECT wanted.jobid, first, :now, job.kind, job.host,
            coalesce((SELECT lastrun FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = wanted.jobid), job.lastrun),
            :cause, CAST(:body AS jsonb)
     FROM unnest(CAST(:jobids AS bigint[]), CAST(:firsts AS timestamptz[])) AS wanted (jobid, first)
-    JOIN job USING (jobid)
+    CROSS JOIN LATERAL (SELECT kind, host, lastrun FROM job WHERE job.jobid = wanted.jobid OFFSET 0) AS job
     WHERE NOT EXISTS (
         SELECT FROM joblog AS known
-        WHERE known.jobid = wanted.jobid AND known.scheduledfor = first AND known.cause = :cause
+        WHERE known.jobid = wanted.jobid AND known.scheduledfor = first
+          AND CAST(known.cause AS text) = CAST(CAST(:cause AS logcause) AS text) OFFSET 0
     )
     ON CONFLICT DO NOTHING
     RETURNING {COLUMNS}

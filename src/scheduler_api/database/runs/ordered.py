@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from scheduler_api.contracts.runs.logs import LogSort
-from scheduler_api.database.runs.lists import CONDITIONS, SEARCHED, LogFilter
+from scheduler_api.database.runs.lists import CONDITIONS, SEARCHED, LogFilter, searching
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE
 
@@ -77,17 +77,19 @@ async def ended(
     Of more than `among` some are looked at only, whichever these are; None: all are.
     """
     place = {"since_end": since, "at": before.at, "logid": before.logid}
-    return await session.one(
-        ended_statement(wanted.conditions, slowest), **wanted.given, **place, among=among, limit=limit
-    )
+    async with searching(session, wanted):
+        return await session.one(
+            ended_statement(wanted.conditions, slowest), **wanted.given, **place, among=among, limit=limit
+        )
 
 
 async def due(session: Session, wanted: LogFilter, after: RunPlace, among: int, limit: int) -> Found:
     """Up to `limit` runs to come that are due after a place, soonest first, among the next `among`."""
     place = {"at": after.at, "logid": after.logid}
-    return await session.one(
-        due_statement(wanted.conditions), **wanted.given, **place, among=among, limit=limit
-    )
+    async with searching(session, wanted):
+        return await session.one(
+            due_statement(wanted.conditions), **wanted.given, **place, among=among, limit=limit
+        )
 
 
 async def count_ended(session: Session, wanted: LogFilter, most: int) -> int:

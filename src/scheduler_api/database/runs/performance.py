@@ -57,10 +57,11 @@ async def of_week(
 @lru_cache(maxsize=len(PerformanceSort))
 def week_statement(sort: PerformanceSort) -> Statement[PerformanceRow]:
     """The statement behind `of_week`."""
+    in_week = "WHERE day >= :since"
     return Statement(
         f"""
         WITH chosen AS MATERIALIZED (
-            SELECT jobid, jobname FROM job
+            SELECT jobid FROM job
             WHERE deletedat IS NULL AND hashint8(job.jobid) % CAST(:every AS int) = 0 AND {OF_PROJECTS}
         ), recent AS MATERIALIZED (
             SELECT jobid, day, status, {TOOK} AS took FROM joblog
@@ -69,26 +70,33 @@ def week_statement(sort: PerformanceSort) -> Statement[PerformanceRow]:
             LIMIT :among
         ), daily AS (
             SELECT jobid, day, finished + failed AS runs, failed, p50, p95
-            FROM chosen JOIN jobtally USING (jobid)
-            WHERE day >= :before AND day < least(CAST(:until AS date), (SELECT closedto FROM history))
+            FROM chosen CROSS JOIN LATERAL (
+                SELECT day, finished, failed, p50, p95 FROM jobtally
+                WHERE jobtally.jobid = chosen.jobid
+                  AND day >= :before AND day < least(CAST(:until AS date), (SELECT closedto FROM history))
+                OFFSET 0
+            ) AS closed
             UNION ALL
             SELECT jobid, day, count(*), count(*) FILTER (WHERE status = 'failed'),
                    percentile_cont(0.5) WITHIN GROUP (ORDER BY took),
                    percentile_cont(0.95) WITHIN GROUP (ORDER BY took)
-            FROM recent JOIN chosen USING (jobid) GROUP BY jobid, day
+            FROM recent WHERE (jobid IN (SELECT jobid FROM chosen)) IS TRUE GROUP BY jobid, day
         ), week AS (
-            SELECT jobid, CAST(sum(runs) AS bigint) AS runs, CAST(sum(failed) AS bigint) AS failed,
-                   percentile_cont(0.5) WITHIN GROUP (ORDER BY p50) AS p50,
-                   percentile_cont(0.5) WITHIN GROUP (ORDER BY p95) AS p95
-            FROM daily WHERE day >= :since GROUP BY jobid HAVING sum(runs) > 0
-        ), earlier AS (
-            SELECT jobid, percentile_cont(0.5) WITHIN GROUP (ORDER BY p95) AS usual
-            FROM daily WHERE day < :since GROUP BY jobid
+            SELECT *, p95 / nullif(usual, 0) AS slower FROM (
+                SELECT jobid, CAST(sum(runs) FILTER ({in_week}) AS bigint) AS runs,
+                       CAST(sum(failed) FILTER ({in_week}) AS bigint) AS failed,
+                       percentile_cont(0.5) WITHIN GROUP (ORDER BY p50) FILTER ({in_week}) AS p50,
+                       percentile_cont(0.5) WITHIN GROUP (ORDER BY p95) FILTER ({in_week}) AS p95,
+                       percentile_cont(0.5) WITHIN GROUP (ORDER BY p95) FILTER (WHERE day < :since) AS usual
+                FROM daily GROUP BY jobid
+            ) AS compared
+            WHERE runs > 0
+            ORDER BY {sort.value} DESC NULLS LAST, p95 DESC NULLS LAST, jobid LIMIT :limit
         )
-        SELECT jobid, jobname, runs, failed, p50, p95, usual, p95 / nullif(usual, 0) AS slower,
+        SELECT jobid, jobname, runs, failed, p50, p95, usual, slower,
                (SELECT count(*) FROM recent) AS looked_at
-        FROM week JOIN chosen USING (jobid) LEFT JOIN earlier USING (jobid)
-        ORDER BY {sort.value} DESC NULLS LAST, p95 DESC NULLS LAST, jobid LIMIT :limit
+        FROM week CROSS JOIN LATERAL (SELECT jobname FROM job WHERE job.jobid = week.jobid OFFSET 0) AS job
+        ORDER BY {sort.value} DESC NULLS LAST, p95 DESC NULLS LAST, jobid
         """,
         PerformanceRow,
     )

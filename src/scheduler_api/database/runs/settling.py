@@ -327,7 +327,8 @@ async def _settle(
 async def accept(session: Session, now: datetime, acceptances: Sequence[Acceptance]) -> None:
     """Leave running logs, which are locked, to their targets."""
     names = ("logids", "attempts", "untils", "httpstatuses", "timings", "excerpts")
-    await session.all(ACCEPTED, now=now, **as_arrays(names, acceptances))
+    async with planned_for(session, len(acceptances), "logattempt_live"):
+        await session.all(ACCEPTED, now=now, **as_arrays(names, acceptances))
 
 
 _ENDS_OF = (

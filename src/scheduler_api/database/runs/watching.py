@@ -49,10 +49,14 @@ class WalkedTo(NamedTuple):
 
 
 # Tables may have been counted last while they were nearly empty. By such counts, to read all jobs costs as
-# much as to look at one, and all would be read for each run. OFFSET 0 keeps the planner from joining them.
+# much as to look at one, and all would be read for each run. OFFSET 0 keeps the planner from joining them,
+# and the order from any other index.
 _NO_ISSUE = """
     NOT EXISTS (
-        SELECT FROM jobissue WHERE jobissue.jobid = job.jobid AND kind = '{}' AND endedat IS NULL OFFSET 0
+        SELECT FROM jobissue WHERE endedat IS NULL
+          AND (jobissue.jobid, jobissue.kind) >= (job.jobid, '{0}')
+          AND (jobissue.jobid, jobissue.kind) <= (job.jobid, '{0}')
+        ORDER BY jobissue.jobid, jobissue.kind OFFSET 0
     )
 """
 _ITS_JOB = "CROSS JOIN LATERAL (SELECT * FROM job WHERE job.jobid = joblog.jobid OFFSET 0) AS job"
@@ -141,7 +145,10 @@ NO_LONGER_STUCK = Statement(
     f"""
     SELECT job.jobid FROM jobissue JOIN job USING (jobid)
     WHERE jobissue.kind = 'stuck' AND endedat IS NULL AND NOT EXISTS (
-        SELECT FROM joblog WHERE {LIVE} AND joblog.logid = jobissue.logid AND status = 'running'
+        -- Not by the index of all that run: there may seem to be none.
+        SELECT FROM joblog
+        WHERE {LIVE} AND logid BETWEEN jobissue.logid AND jobissue.logid AND CAST(status AS text) = 'running'
+        ORDER BY logid OFFSET 0
     )
     ORDER BY job.jobid LIMIT :limit FOR NO KEY UPDATE OF job SKIP LOCKED
     """

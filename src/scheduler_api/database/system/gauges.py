@@ -71,8 +71,10 @@ SERIES = Statement(
            CASE WHEN next_run.jobid IS NULL THEN job.lastsuccess ELSE next_run.lastsuccess END AS lastsuccess,
            coalesce(next_run.failures, job.failures) AS failures
     FROM job
-    LEFT JOIN (SELECT jobid, nextrun, lastsuccess, failures FROM joblog WHERE {LIVE_NEXT_RUN}) AS next_run
-        ON next_run.jobid = job.jobid
+    LEFT JOIN LATERAL (
+        SELECT jobid, nextrun, lastsuccess, failures FROM joblog
+        WHERE {LIVE_NEXT_RUN} AND joblog.jobid = job.jobid OFFSET 0
+    ) AS next_run ON true
     -- What is completed runs no more.
     WHERE (active OR pausedat IS NOT NULL) AND deletedat IS NULL
       AND (CAST(:tag AS text) IS NULL OR tags @> ARRAY[CAST(:tag AS text)])

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from scheduler_api.database.jobs.definitions import OF_PROJECTS, Projects
+from scheduler_api.database.jobs.definitions import ITS_JOB, OF_PROJECTS, Projects
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN
 
@@ -162,11 +162,16 @@ SOON = Statement(
 )
 RUNNING = Statement(
     f"""
-    SELECT logid, job.jobid, job.jobname, job.timezone, joblog.startedat,
-           attempt, joblog.host, logattempt.progress, logattempt.message
-    FROM joblog JOIN job ON job.jobid = joblog.jobid
-    LEFT JOIN logattempt USING (logid, attempt, day)
-    WHERE {LIVE} AND status = 'running' AND {OF_PROJECTS} ORDER BY joblog.startedat LIMIT :limit
+    SELECT logid, jobid, jobname, timezone, startedat, attempt, host, latest.progress, latest.message
+    FROM (
+        SELECT logid, job.jobid, jobname, job.timezone, startedat, attempt, joblog.host
+        FROM joblog {ITS_JOB.format(row="joblog")}
+        WHERE {LIVE} AND status = 'running' AND {OF_PROJECTS} ORDER BY startedat LIMIT :limit
+    ) AS running LEFT JOIN LATERAL (
+        SELECT progress, message FROM logattempt
+        WHERE logid = running.logid AND attempt = running.attempt AND {LIVE} OFFSET 0
+    ) AS latest ON true
+    ORDER BY startedat
     """,
     RunningRow,
 )
@@ -177,15 +182,16 @@ _WAITING = f"""
 """
 LATE = Statement(
     f"""
-    SELECT waiting.logid, jobid, waiting.nextrun, waiting.attempt, job.jobname, job.timezone
+    SELECT waiting.logid, job.jobid, waiting.nextrun, waiting.attempt, job.jobname, job.timezone
     FROM (({_WAITING.format("<>")}) UNION ALL ({_WAITING.format("=")})) AS waiting
-    JOIN job USING (jobid)
+    {ITS_JOB.format(row="waiting")}
     ORDER BY nextrun, logid LIMIT :limit
     """,
     LateRow,
 )
 # Of active jobs, and of ones that are over and have failed since less than a day. The newest log that failed
-# is the newest that ended, or one close to it.
+# is the newest that ended, or one close to it: the status is compared as text, so that it is looked for from
+# there, and not by the index of all that failed.
 FAILING = Statement(
     f"""
     WITH standing AS (
@@ -195,12 +201,11 @@ FAILING = Statement(
         WHERE laststatus = 'failed'
           AND NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid)
     ), failing AS (
-        SELECT jobid, jobname, timezone, runbook, latest.logid, latest.error, standing.failures AS times,
+        SELECT job.jobid, jobname, timezone, runbook, latest.logid, latest.error, standing.failures AS times,
                coalesce(standing.failingsince, latest.finishedat) AS since
-        FROM standing JOIN job USING (jobid)
-        CROSS JOIN LATERAL (
+        FROM standing {ITS_JOB.format(row="standing")} CROSS JOIN LATERAL (
             SELECT logid, error, finishedat FROM joblog
-            WHERE jobid = job.jobid AND status = 'failed' ORDER BY scheduledfor DESC LIMIT 1
+            WHERE jobid = job.jobid AND CAST(status AS text) = 'failed' ORDER BY scheduledfor DESC LIMIT 1
         ) AS latest
         WHERE (job.active OR job.pausedat IS NULL AND job.deletedat IS NULL AND latest.finishedat > :recent)
           AND {OF_PROJECTS}
@@ -227,11 +232,11 @@ GIVEN_UP = Statement(
 # Of those who see some projects, no more than the newest failures are looked at.
 LAST_ERROR = Statement(
     f"""
-    SELECT logid, jobid, job.jobname, job.timezone, failed.finishedat, failed.error
+    SELECT logid, job.jobid, job.jobname, job.timezone, failed.finishedat, failed.error
     FROM (
         SELECT logid, jobid, finishedat, error FROM joblog WHERE status = 'failed'
         ORDER BY finishedat DESC LIMIT CASE WHEN CAST(:projects AS text[]) IS NULL THEN 1 ELSE 1000 END
-    ) AS failed JOIN job USING (jobid)
+    ) AS failed {ITS_JOB.format(row="failed")}
     WHERE {OF_PROJECTS} ORDER BY failed.finishedat DESC LIMIT 1
     """,
     FailedRow,
@@ -244,7 +249,7 @@ REPAIRED = Statement(
     FROM (
         SELECT DISTINCT ON (jobid) jobid, at, before, after FROM auditevent
         WHERE action = 'repaired' AND at > :since ORDER BY jobid, at DESC
-    ) AS repair JOIN job USING (jobid)
+    ) AS repair {ITS_JOB.format(row="repair")}
     WHERE job.deletedat IS NULL AND {OF_PROJECTS} ORDER BY repair.at DESC LIMIT :limit
     """,
     RepairedJob,

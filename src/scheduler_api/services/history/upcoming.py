@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from scheduler_api.contracts.jobs.drafts import JobDraft
+from scheduler_api.contracts.jobs.job import Condition
 from scheduler_api.contracts.jobs.patches import JobPatch
 from scheduler_api.contracts.jobs.schedules import (
     EditPreview,
@@ -35,6 +36,7 @@ from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
 from scheduler_api.services.jobs.drafts import patched, resolved, schedule_of_draft
+from scheduler_api.services.jobs.reading import MAX_SORTED
 from scheduler_api.services.jobs.retiming import succession
 from scheduler_api.wording.schedules import describe, local, note, relative
 
@@ -124,7 +126,16 @@ async def jobs_until(
     if not max(now, since or now) < end <= now + MAX_AHEAD:
         raise InvalidInput(FieldError(("?until",), f"Must lie in the next {MAX_AHEAD.days} days."))
     most = limit if since is None else MAX_JOBS
-    return now, end, await lists.active_until(session, end, most, wanted)
+    asked = await lists.lookup(session, wanted._replace(state=Condition.ACTIVE))
+    is_narrowed = any(given is not None for given in wanted)
+    some = await lists.some(session, asked, MAX_SORTED + 1) if is_narrowed else None
+    # A few that match are put in order; otherwise those that come next are looked at until enough match.
+    if some is not None and len(some) <= MAX_SORTED:
+        found = await lists.in_order(session, some, "nextrun", None, most)
+    else:
+        found = await lists.next_until(session, asked, end, most)
+    jobids = [place.jobid for place in found if place.key is not None and place.key <= end]
+    return now, end, await lists.of_ids(session, jobids)
 
 
 def preview(budget: Budget, now: datetime, draft: ScheduleDraft) -> SchedulePreview:

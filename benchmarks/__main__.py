@@ -26,6 +26,7 @@ from benchmarks import (
     million,
     older_server,
     original,
+    outage,
     pages,
     pooler,
     requests_per_second,
@@ -47,6 +48,7 @@ Part = tuple[str, Callable[[URL, Sizes], Awaitable[list[Row]]]]
 
 PARTS: dict[str, Part] = {
     "pass": (due_pass.QUESTION, due_pass.measure),
+    "outage": (outage.QUESTION, outage.measure),
     "original": (original.QUESTION, original.measure),
     "history": (history.QUESTION, history.measure),
     "check": (checks.QUESTION, checks.measure),

@@ -64,7 +64,17 @@ async def add_past(connection: Any, first_round: int, last_round: int) -> None:
     await connection.execute(VERSIONS, first_round, last_round)
 
 
+#: Indexes of what ran when, which know of ranges of blocks.
+SUMMARIES = """
+    SELECT CAST(CAST(pg_class.oid AS regclass) AS text) FROM pg_class
+    JOIN pg_am ON pg_am.oid = pg_class.relam WHERE amname = 'brin' AND relkind = 'i'
+"""
+
+
 async def settle_down(connection: Any) -> None:
     """Let no contestant pay for what came before it."""
     await connection.execute("VACUUM (ANALYZE) job, joblog")
+    # Where millions of rows come at once, autovacuum is cancelled in the midst of a summary: see postgres.md.
+    for (index,) in await connection.fetch(SUMMARIES):
+        await connection.execute(f"REINDEX INDEX {index}")
     await connection.execute("CHECKPOINT")

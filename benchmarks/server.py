@@ -17,7 +17,7 @@ from benchmarks import statements
 from scheduler_api.database import migrations
 from scheduler_api.database.engine import Database
 from scheduler_api.embedded.server import EmbeddedServer
-from scheduler_api.running import TICKER_POOL
+from scheduler_api.pools import TICKER_POOL
 
 GIVEN = "SCHEDULER_BENCH_DATABASE_URL"
 #: Beside the defaults that every user gets: the database itself then says when a run was committed, and

@@ -19,13 +19,18 @@ def tell(event: str, said: object = None) -> None:
     print(json.dumps([event, said]), flush=True)  # noqa: T201 - its output is what the tests read
 
 
-async def leave(server: EmbeddedServer) -> None:
-    """Wait for a signal, ask the server something, and stop it: a graceful service."""
+async def until_asked() -> None:
+    """Wait for a signal."""
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     tell("waiting")
     await asked.wait()
+
+
+async def leave(server: EmbeddedServer) -> None:
+    """Once asked to, ask the server something, and stop it: a graceful service."""
+    await until_asked()
     connection = await asyncpg.connect(
         host=str(server.socket_dir), port=5432, user="scheduler", database="scheduler"
     )
@@ -55,6 +60,8 @@ async def stay(server: EmbeddedServer) -> None:
 
 
 async def fail(server: EmbeddedServer) -> None:
+    """Once asked to."""
+    await until_asked()
     raise ZeroDivisionError
 
 

@@ -67,7 +67,9 @@ async def test_the_server_ends_with_the_service_of_a_user(
 async def test_the_server_ends_with_a_service_that_fails(serve: Serve, data_dir: Path) -> None:
     service = serve(data_dir, "fail")
     service.tells("started")
+    service.tells("waiting")
     supervisor = supervisor_of(data_dir)
+    service.process.send_signal(signal.SIGTERM)
     assert service.process.wait() == 1
     wait_until_gone(supervisor)
     assert CLEAN in log_of(data_dir)

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from httpx import AsyncClient
+from structlog.testing import capture_logs
 
 from scheduler_api import errors
 from scheduler_api.app import PARTS, create_app
@@ -52,9 +53,12 @@ async def test_a_database_in_trouble_is_503_with_the_time_to_come_back(
 ) -> None:
     @app.get("/trouble")
     async def issue() -> None:
-        raise error
+        raise error from OSError("what the server said")
 
-    response = await client.get("/trouble")
+    with capture_logs() as logged:
+        response = await client.get("/trouble")
+    (told,) = (entry for entry in logged if entry["event"] == "request failed")
+    assert (told["code"], told["path"], told["because"]) == (error.code, "/trouble", "what the server said")
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
     assert response.headers["content-type"] == "application/problem+json"

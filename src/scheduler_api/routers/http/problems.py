@@ -15,6 +15,7 @@ from starlette.routing import Match
 from scheduler_api import errors
 from scheduler_api.contracts.system.problems import OF_HTTP, InvalidField, Problem, ProblemKind
 from scheduler_api.contracts.validation import field_errors_of
+from scheduler_api.database.failures import explain
 from scheduler_api.errors import FieldError, InvalidInput, SchedulerError
 from scheduler_api.routers.http.negotiation import Media, preferred
 from scheduler_api.web.pages import Again, Pages, Reader
@@ -189,7 +190,7 @@ async def _domain(request: Request, error: Exception) -> Response:
     assert isinstance(error, SchedulerError)
     problem = problem_of(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request failed", code=problem.code, path=request.url.path)
+        log.warning("request failed", code=problem.code, path=request.url.path, because=explain(error))
     if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds: int | None = TRIES_AFTER
         if isinstance(error, errors.QuotaExceeded | errors.TooManyReports):

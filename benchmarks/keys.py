@@ -1,8 +1,5 @@
 """Requests per second with an API key, against the same service without signing in."""
 
-import tempfile
-from pathlib import Path
-
 from sqlalchemy.engine import URL
 
 from benchmarks import programs
@@ -10,22 +7,18 @@ from benchmarks.requests_per_second import ENDPOINTS, WARM_UP_SECONDS, Endpoint,
 from benchmarks.results import Row, at_least, ratios
 from benchmarks.server import fresh_database
 from benchmarks.sizes import Sizes
-from scheduler_api.tokens import new_key
 
 QUESTION = "API keys, requests/s with SCHEDULER_AUTH=required and a key against local without one"
 
 
 async def measure(server: URL, sizes: Sizes) -> list[Row]:
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
-        key, file = new_key(), Path(folder) / "key"
-        file.write_text(key)
-        asking = {"SCHEDULER_AUTH": "required", "SCHEDULER_BOOTSTRAP_KEY_FILE": str(file)}
+    with programs.admin() as admin:
         async with fresh_database(server) as url:
             await fill(url)
-            async with programs.service(url) as open_to_all, programs.service(url, asking) as guarded:
+            async with programs.service(url) as open_to_all, programs.service(url, admin.settings) as guarded:
                 for endpoint in ENDPOINTS:
-                    rows += await _compare(endpoint, open_to_all, guarded, key, sizes)
+                    rows += await _compare(endpoint, open_to_all, guarded, admin.key, sizes)
     return rows
 
 

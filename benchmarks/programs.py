@@ -5,13 +5,15 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy.engine import URL
 
 from benchmarks.server import dsn
+from scheduler_api.tokens import new_key
 
 CHECKOUT = Path(__file__).parents[1]
 #: Seconds for a server to answer; for a program to end after it was asked to.
@@ -23,6 +25,22 @@ class Server(NamedTuple):
 
     port: int
     pid: int
+
+
+class Admin(NamedTuple):
+    """An admin's key, and the settings of a service that lets nobody in without one."""
+
+    key: str
+    settings: Mapping[str, str]
+
+
+@contextlib.contextmanager
+def admin() -> Iterator[Admin]:
+    """The first admin's key, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
+        key, file = new_key(), Path(folder) / "key"
+        file.write_text(key)
+        yield Admin(key, {"SCHEDULER_AUTH": "required", "SCHEDULER_BOOTSTRAP_KEY_FILE": str(file)})
 
 
 @contextlib.asynccontextmanager

@@ -1,9 +1,7 @@
 """How long others wait while somebody tries wrong passwords, as many at a time as the service lets in."""
 
 import asyncio
-import tempfile
 from collections import Counter
-from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
@@ -16,7 +14,6 @@ from benchmarks.results import Row, below
 from benchmarks.server import fresh_database
 from benchmarks.sizes import Sizes
 from scheduler_api.services.access.signing import MAX_TRIES
-from scheduler_api.tokens import new_key
 
 QUESTION = "Wrong sign-ins: ms that requests with a key take meanwhile"
 #: Sign-ins in flight; and seconds between two requests of somebody else.
@@ -27,15 +24,10 @@ BEFORE = 5.0
 
 async def measure(server: URL, sizes: Sizes) -> list[Row]:
     calm, attacked, counts = list[float](), list[float](), Counter[int]()
-    with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
-        key, file = new_key(), Path(folder) / "key"
-        file.write_text(key)
+    with programs.admin() as admin:
+        key = admin.key
         # So that each sign-in can come from an address of its own.
-        asking = {
-            "SCHEDULER_AUTH": "required",
-            "SCHEDULER_BOOTSTRAP_KEY_FILE": str(file),
-            "SCHEDULER_TRUSTED_PROXIES": "127.0.0.0/8",
-        }
+        asking = {**admin.settings, "SCHEDULER_TRUSTED_PROXIES": "127.0.0.0/8"}
         async with fresh_database(server) as url, _session() as session:
             await fill(url)
             for _ in range(sizes.repetitions):

@@ -6,14 +6,17 @@ from typing import Any
 import asyncpg
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
+from scheduler_api.database.system import overview as overview_statements
 from scheduler_api.services.system import overview as overview_service
 from scheduler_api.services.system import restore, troubles
 from scheduler_api.services.system.troubles import Replica
 from tests.factories import add_job, execute, scalar, sum_up
+from tests.plans import analyze_logs, explained, renew_logs, rows_of
 from tests.routers.test_pages import HTML, MARKUP, get
 from tests.servers import dsn
 
@@ -259,6 +262,27 @@ async def test_totals_count_what_is_under_way_and_what_was_missed(
     assert "1,500 missed" in page.text
 
 
+async def test_jobs_that_run_within_the_hour_are_counted(database: Database) -> None:
+    """Those of which a run is in progress, or waits for another attempt, too."""
+    now = await scalar(database, "SELECT clock_timestamp()")
+    soon, late = now + timedelta(minutes=10), now + timedelta(hours=2)
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    for due in (soon, late):
+        for others in ({}, {"target": TARGET}, {"project": "bank"}):
+            await add_job(database, due=due, interval=3600, **others)
+    going = "UPDATE joblog SET {what}, following = :soon WHERE jobid = :jobid"
+    for what in (
+        "status = 'running', nextrun = NULL, startedat = now(), leasetoken = gen_random_uuid(),"
+        " leaseuntil = now() + interval '1 h'",
+        "attempt = 2, nextrun = now() + interval '1 s'",
+    ):
+        jobid = await add_job(database, due=late, interval=3600)
+        await execute(database, going.format(what=what), soon=soon, jobid=jobid)
+    for projects, counted in ((None, 5), (["default"], 4), (["bank"], 1), (["default", "bank"], 5), ([], 0)):
+        found = await database.transact(overview_service.look, Replica(), projects)
+        assert found.soon == counted, projects
+
+
 async def test_calls_that_find_no_place_for_long_are_told(database: Database) -> None:
     now = await scalar(database, "SELECT clock_timestamp()")
 
@@ -312,3 +336,41 @@ async def test_a_restore_is_told_for_a_week(
     assert await kinds(client) == told
     # Who waits for the confirmation tells of it until it comes.
     assert len(await database.transact(restore.issue_of, paused=True)) == 1
+
+
+@pytest.mark.parametrize("name", ["TOTALS", "SOON", "LATE", "FAILING"])
+async def test_a_project_of_more_jobs_than_memory_holds_is_not_gone_through_for_each_run(
+    database: Database, name: str
+) -> None:
+    await renew_logs(database)
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    await execute(
+        database,
+        "INSERT INTO job (jobname, cron, repeat, project, createdat, validfrom)"
+        " SELECT 'Job ' || n, '@daily', true, 'bank', now(), now() FROM generate_series(1, 3000) AS n",
+    )
+    await execute(
+        database,
+        "INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status)"
+        " SELECT firstday, jobid, firstday, firstday, firstday, 'finished' FROM history, job",
+    )
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun)"
+        " SELECT jobid, now(), now() + sign(jobid - 1500) * interval '1 minute' FROM job",
+    )
+    await execute(database, "ANALYZE job")
+    await analyze_logs(database)
+    now = await scalar(database, "SELECT now()")
+    values = {
+        "TOTALS": {"since": now - timedelta(days=9999), "now": now, "width": 1800.0, "limit": 50_000},
+        "SOON": {"now": now, "until": now + timedelta(hours=1), "limit": 10_000},
+        "LATE": {"before": now, "limit": 20},
+        "FAILING": {"recent": now, "limit": 20},
+    }
+    async with database.transactional.begin() as connection:
+        for setting in ("work_mem = '64kB'", "hash_mem_multiplier = 1"):
+            await connection.execute(text(f"SET LOCAL {setting}"))
+        statement = getattr(overview_statements, name)
+        plan = await explained(connection, statement, **values[name], projects=["bank"])
+    assert rows_of(plan) < 20 * 3000

@@ -33,11 +33,10 @@ from tests.plans import MODES, rows_of
 HTML, JSON = "text/html", "application/json"
 PLACES = [path for path in million.PLACES if not re.match("/jobs/[0-9]{2}", path)]
 PAGES = (
-    *million.LISTS, *PLACES, "/performance", "/performance?sort=p95", "/issues", "/issues?kind=failed",
-    "/alerts", "/audit", "/channels", "/calendars", "/jobs?state=failing&laststatus=failed",
-    "/jobs?state=failing&project=bank", "/jobs?state=running&sort=nextrun",
-    "/jobs?state=overdue&sort=jobname", "/jobs?project=bank&sort=nextrun", "/jobs?project=bank&sort=-lastrun",
-    "/upcoming?name=billing", "/upcoming?tag=region-17", "/logs?project=bank",
+    *million.LISTS, *PLACES, "/performance?sort=p95", "/issues?kind=failed", "/channels", "/calendars",
+    "/jobs?state=failing&laststatus=failed", "/jobs?state=failing&project=bank",
+    "/jobs?state=running&sort=nextrun", "/jobs?state=overdue&sort=jobname",
+    "/jobs?project=bank&sort=nextrun", "/jobs?project=bank&sort=-lastrun", "/logs?project=bank",
     "/logs?project=bank&status=failed",
 )  # fmt: skip
 #: Lists, of which a program may ask for so many at once.

@@ -1,7 +1,7 @@
 """Plans of statements that are about many rows."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from scheduler_api.database.connections import Connection
 from scheduler_api.database.statements import DRIVER, Session, Statement, command
@@ -46,11 +46,16 @@ async def planned_for(session: Session, count: int, table: str) -> AsyncIterator
         await session.one(PLANNED_AS_BEFORE, mode=mode, loops=loops, cost=cost)
 
 
+#: By no plan that is kept.
+ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
 #: Requests go without looks at whole tables (`REQUESTS_SETTINGS`): the planner would rather take all rows by
 #: an index. It also expects that far more of them fit than will, which would take long to gather.
-WHOLE = "SET LOCAL enable_seqscan = on; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0"
+WHOLE = (
+    f"{ANEW}; SET LOCAL enable_seqscan = on; SET LOCAL parallel_setup_cost = 0;"
+    " SET LOCAL parallel_tuple_cost = 0"
+)
 #: Each with many others at once; by no plan that is kept, as that may have been made for few.
-BY_HASH = "SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan"
+BY_HASH = f"{ANEW}; SET LOCAL enable_nestloop = off"
 #: The same, where the server has counted fewer jobs than that: there may be far more by now.
 FEW = 1000
 FEW_BY_HASH = f"""
@@ -58,6 +63,18 @@ FEW_BY_HASH = f"""
            set_config('plan_cache_mode', 'force_custom_plan', true)
     FROM pg_class WHERE oid = CAST('job' AS regclass) AND reltuples < {FEW}
 """
+
+
+def planned_anew(session: Session) -> contextlib.AbstractAsyncContextManager[None]:
+    """Let statements be planned for the values that they have this time."""
+    return _planning(session, ANEW)
+
+
+def planned_for_those(
+    session: Session, projects: Sequence[str] | None
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """The same for who sees some projects: a plan for whoever asks cannot know how many jobs these have."""
+    return contextlib.nullcontext() if projects is None else planned_anew(session)
 
 
 def looking_at_all(session: Session) -> contextlib.AbstractAsyncContextManager[None]:

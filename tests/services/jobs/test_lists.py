@@ -1,7 +1,7 @@
 """Lists of jobs: whichever way they are found, they hold the same, in order, page by page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.database.engine import Database
-from scheduler_api.database.jobs import lists
+from scheduler_api.database.jobs import lists, turns
 from scheduler_api.database.jobs.lists import JobFilter
 from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs import history
@@ -32,6 +32,10 @@ FILTERS = [
     JobFilter(tag="a"),
     JobFilter(tag="none"),
     JobFilter(state=Condition.PAUSED, search="missed"),
+    JobFilter(project="bank"),
+    *(JobFilter(projects=of) for of in (("bank",), ("bank", "default"), ("none",), ())),
+    JobFilter(state=Condition.ACTIVE, projects=("bank",)),
+    JobFilter(project="default", projects=("bank",)),
     JobFilter(state=Condition.ACTIVE, laststatus=LastStatus.FAILED),
 ]
 #: What the planner believes that it costs to gather a row from another process.
@@ -50,6 +54,9 @@ async def jobs(database: Database) -> Database:
     await add_all_kinds(database)
     for name in ("Twin", "Twin", "a 100% sure_thing"):
         await add_job(database, jobname=name, interval=60, tags=["a", "partly"])
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    for others in ({"interval": 60}, {"active": False, "due": None}):
+        await add_job(database, jobname="Of the bank", project="bank", **others)
     for cron in ("*/7 * * * *", "@daily"):
         await add_job(database, jobname="By cron", cron=cron, repeat=True, startdate=None, starttime=None)
     return database
@@ -75,7 +82,11 @@ async def paged(database: Database, asked: lists.Lookup, sort: str, *, few: bool
 
 
 @pytest.mark.parametrize("sort", JobSort)
-async def test_few_and_many_are_found_alike(jobs: Database, sort: JobSort) -> None:
+async def test_few_and_many_are_found_alike(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, sort: JobSort
+) -> None:
+    # Of the next runs so few are looked at that there are further looks.
+    monkeypatch.setattr(turns, "FIRST", 1)
     # What no index orders is found in one way only.
     is_of_few = sort in lists.OF_FEW
     all_jobs = await paged(jobs, await jobs.read(lists.lookup, JobFilter()), sort, few=is_of_few)
@@ -202,13 +213,13 @@ async def test_what_most_jobs_fit_is_taken_in_the_order_of_all(
     said = list[str]()
     for name in ("positions", "in_order"):
         monkeypatch.setattr(lists, name, noted(name, said))
-    for wanted in (
-        JobFilter(),
-        JobFilter(state=Condition.ACTIVE, projects=("default",)),
-        JobFilter(laststatus=LastStatus.FINISHED),
-    ):
-        await jobs.read(reading.listing, wanted, JobSort.JOBNAME, None, 10)
-    assert said == ["positions"] * 3
+    of_projects = JobFilter(state=Condition.ACTIVE, projects=("default", "bank"))
+    for most in (100, 1):
+        monkeypatch.setattr(reading, "MAX_SORTED", most)
+        for wanted in (JobFilter(), JobFilter(laststatus=LastStatus.FINISHED), of_projects):
+            await jobs.read(reading.listing, wanted, JobSort.JOBNAME, None, 10)
+    # Of projects it depends on how many jobs they have.
+    assert said == ["positions", "positions", "in_order", *["positions"] * 3]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +317,6 @@ async def test_lists_among_very_many_jobs_are_found_by_indexes(database: Databas
     for sort, key, index in (
         (JobSort.JOBID, None, "pk_job"),
         (JobSort.JOBNAME, "Job 8", "ix_job_jobname"),
-        (JobSort.NEXTRUN, datetime.now(UTC), "ix_joblog_live_passes"),
     ):
         plan = await plan_of(database, lists.statement((), sort, True), mode, **place, key=key)
         assert index in indexes_of(plan), (sort, plan)
@@ -316,6 +326,43 @@ async def test_lists_among_very_many_jobs_are_found_by_indexes(database: Databas
         found = lists._some(asked.filters)
         plan = await plan_of(database, found, mode, **asked.values, most=1001)
         assert "ix_job_words" in indexes_of(plan), plan
+
+
+@pytest.mark.parametrize(
+    "bound", [{}, {"key": NOON + 7 * timedelta(seconds=1), "jobid": 7}, {"until": NOON + timedelta(days=1)}]
+)
+async def test_of_very_many_next_runs_no_more_are_read_than_come_next(
+    database: Database, bound: dict[str, Any]
+) -> None:
+    """Not even where none of the calls, which have an index of their own, fits."""
+    await renew_logs(database)
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('odd', now())")
+    await execute(
+        database,
+        "INSERT INTO job (jobname, cron, repeat, project, createdat, validfrom)"
+        " SELECT 'Job ' || n, '@daily', true, CASE n % 2 WHEN 1 THEN 'odd' ELSE 'default' END, now(), now()"
+        " FROM generate_series(1, 5000) AS n",
+    )
+    await execute(
+        database,
+        "INSERT INTO joblog (jobid, scheduledfor, nextrun, kind, host)"
+        " SELECT jobid, at, at, CAST(CASE jobid % 2 WHEN 1 THEN 'plain' ELSE 'http' END AS runkind),"
+        " CASE jobid % 2 WHEN 0 THEN 'a' END"
+        " FROM job, LATERAL (SELECT CAST(:noon AS timestamptz) + jobid * interval '1 s' AS at) AS next",
+        noon=NOON,
+    )
+    await execute(database, "ANALYZE job")
+    await analyze_logs(database)
+    asked = await database.read(lists.lookup, JobFilter(projects=["odd"]))
+    wanted = lists._in_turn(asked)
+    name = "until" if "until" in bound else "place" if bound else ""
+    look = turns._look(wanted.conditions, wanted.begun, wanted.indexed, name)
+    plan = await plan_of(database, look, MODES[1], **asked.values, **bound, among=100, limit=10)
+    assert {"ix_joblog_live_passes", "ix_joblog_live_calls"} <= indexes_of(plan)
+    assert rows_of(plan) < 2000
+    found = await database.read(turns.walk, wanted, bound, 10)
+    first = 9 if "key" in bound else 1
+    assert [jobid for jobid, _ in found] == [*range(first, first + 20, 2)]
 
 
 @pytest.mark.parametrize("sort", JobSort)

@@ -70,6 +70,8 @@ IS_CALLED = "strpos(lower(job.jobname), lower(:name)) > 0"
 Projects = Sequence[str] | None
 #: The job of each row, looked up by itself (see `plans`).
 ITS_JOB = "CROSS JOIN LATERAL (SELECT * FROM job WHERE job.jobid = {row}.jobid OFFSET 0) AS job"
+#: Whether the job of a row is one of some, looked up by itself.
+IS_OF = "EXISTS (SELECT FROM job WHERE job.jobid = {row}.jobid AND {which} OFFSET 0)"
 #: Whether a job is not being removed with its history.
 IS_THERE = "job.removedat IS NULL"
 STATE_OF_JOB = """

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from scheduler_api.contracts.jobs.job import Condition, LastStatus
+from scheduler_api.database.jobs import turns
 from scheduler_api.database.jobs.definitions import (
     BEGUN,
     IS_THERE,
-    ITS_JOB,
     LAST_RUN,
     NEXT_RUN,
     NEXT_RUNS,
@@ -20,7 +20,8 @@ from scheduler_api.database.jobs.definitions import (
     SUMMARY,
 )
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.plans import MANY, joining_by_hash, looking_at_all
+from scheduler_api.database.jobs.turns import IN_TURN, Wanted
+from scheduler_api.database.plans import MANY, joining_by_hash, looking_at_all, planned_for_those
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, TOOK
 
@@ -57,17 +58,10 @@ _NONE_BEGUN = " AND ".join(
     f"NOT EXISTS (SELECT FROM joblog WHERE {begun} AND startedat IS NOT NULL AND jobid = job.jobid OFFSET 0)"
     for begun in (_RUNNING, _WAITING)
 )
-#: Next runs by when they are tried: calls have an index of their own, and so has all else.
-_DUE = "status = 'pending' AND kind {which} 'http' AND cause = 'schedule' AND attempt = 1"
-#: Next runs in the order of their time, by an index or of few rows each: when, and which.
-_IN_TURN = (
-    *(("nextrun", f"{_DUE.format(which=which)} AND following IS NULL") for which in ("<>", "=")),
-    *(("following", f"status = '{status}' AND following IS NOT NULL") for status in ("running", "pending")),
-)
 _OVERDUE = " UNION ALL ".join(
     f"SELECT jobid FROM joblog WHERE {LIVE} AND {which}"
     f" AND {key} < statement_timestamp() - CAST(:overdue AS interval)"
-    for key, which in _IN_TURN
+    for key, which in IN_TURN
 )
 #: A job's words are found by an index of the trigrams in them. For a shorter text it is of no use, and where
 #: very many jobs have the text, it is slower than to look at each job: another collation keeps it out. What
@@ -85,6 +79,13 @@ SAMPLE = {
     name: Statement(f"SELECT count(*) FROM job TABLESAMPLE SYSTEM (1) REPEATABLE (1) WHERE {condition}")
     for name, condition in _COMMON.items()
 }
+HAVE_FEW = Statement(
+    """
+    SELECT count(*) < :beyond FROM (
+        SELECT FROM job WHERE project = ANY(CAST(:projects AS text[])) LIMIT :beyond
+    ) AS theirs
+    """
+)
 #: The conditions, by the filter or the state that asks for them.
 CONDITIONS = {
     "name": "job.words LIKE lower(:name) AND job.jobname ILIKE :name",
@@ -124,8 +125,10 @@ _KNOWN = {
 }
 #: Filters that no index knows: of all jobs, each is looked at.
 _OF_ALL = {"completed", *_COMMON, "search-id-common", "search-cron"}
-#: Filters that most jobs fit.
+#: Filters that most jobs may fit.
 _BROAD = {"active", "projects"}
+#: Filters on what an index knows of a job.
+_OF_INDEX = ("project", "projects")
 #: Filters that look at the newest run that has begun, and at the next run.
 _OF_BEGUN = {"last-running", "last-pending"}
 _OF_NEXT_RUN = {"failing", "last-finished", "last-failed"}
@@ -193,11 +196,6 @@ class Lookup(NamedTuple):
     """The names of conditions."""
     values: Mapping[str, Any]
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it asks for what most jobs need not be, without a look at how each has run."""
-        return "last-finished" not in self.filters and not _BROAD.issuperset(self.filters)
-
 
 async def lookup(session: Session, wanted: JobFilter) -> Lookup:
     """How to look for what is wanted."""
@@ -222,6 +220,21 @@ async def lookup(session: Session, wanted: JobFilter) -> Lookup:
     if wanted.laststatus is not None:
         filters.add(f"last-{wanted.laststatus}")
     return Lookup(tuple(sorted(filters)), values)
+
+
+async def is_narrow(session: Session, asked: Lookup, most: int) -> bool:
+    """Whether it asks for what most jobs need not be, without a look at how each has run.
+
+    Of projects alone, and whether jobs are active, it may be that `most` fit: an index counts what they have.
+    """
+    if "last-finished" in asked.filters:
+        return False
+    if not _BROAD.issuperset(asked.filters):
+        return True
+    of_projects = "projects" in asked.filters
+    return of_projects and bool(
+        await session.value(HAVE_FEW, projects=asked.values["projects"], beyond=most + 1)
+    )
 
 
 async def count(session: Session, asked: Lookup, most: int | None = None) -> int:
@@ -253,13 +266,38 @@ async def positions(
 ) -> list[Position]:
     """Up to `limit` jobs after a place, in order: those that come next are looked at until enough fit."""
     jobid, key = after or (None, None)
+    if sort == "nextrun" and not _KNOWN.keys() & {*asked.filters}:
+        return await _by_next_run(session, asked, after, limit)
     found = statement(asked.filters, sort, after is not None)
-    return await session.all(found, **asked.values, jobid=jobid, key=key, limit=limit)
+    async with planned_for_those(session, asked.values.get("projects")):
+        return await session.all(found, **asked.values, jobid=jobid, key=key, limit=limit)
+
+
+async def _by_next_run(session: Session, asked: Lookup, after: Position | None, limit: int) -> list[Position]:
+    """Those with a next run in the order of that; if these are not enough, those without."""
+    found = list[Position]()
+    if after is None or after.key is not None:
+        place = {} if after is None else {"key": after.key, "jobid": after.jobid}
+        found = [Position(*one) for one in await turns.walk(session, _in_turn(asked), place, limit)]
+    if len(found) < limit:
+        jobid = 0 if after is None or after.key is not None else after.jobid
+        async with planned_for_those(session, asked.values.get("projects")):
+            found += await session.all(
+                _without_next_run(asked.filters), **asked.values, jobid=jobid, limit=limit - len(found)
+            )
+    return found
 
 
 async def next_until(session: Session, asked: Lookup, until: datetime, limit: int) -> list[Position]:
     """Up to `limit` jobs that run by then, in order: those that come next are looked at until enough fit."""
-    return await session.all(_until(asked.filters), **asked.values, until=until, limit=limit)
+    found = await turns.walk(session, _in_turn(asked), {"until": until}, limit)
+    return [Position(*one) for one in found]
+
+
+def _in_turn(asked: Lookup) -> Wanted:
+    indexed = tuple(CONDITIONS[name] for name in asked.filters if name in _OF_INDEX)
+    begun = bool(_OF_BEGUN & {*asked.filters})
+    return Wanted(tuple(_conditions(asked.filters)), begun, indexed, asked.values)
 
 
 async def in_order(
@@ -297,17 +335,8 @@ STATES = Statement(f"SELECT jobid, {STATE_OF_JOB} AS state FROM job WHERE jobid 
 def statement(filters: tuple[str, ...], sort: str, further: bool) -> Statement[Position]:
     """The statement behind `positions`."""
     order, beyond, key = SORTS[sort]
-    conditions = _conditions(filters)
-    if sort == "nextrun" and not _KNOWN.keys() & {*filters}:
-        return Statement(_in_turn(filters, conditions, further), Position)
-    matching = _matching(filters, [*conditions, *([beyond] if further else [])], key)
+    matching = _matching(filters, [*_conditions(filters), *([beyond] if further else [])], key)
     return Statement(f"{matching} ORDER BY {order} LIMIT :limit", Position)
-
-
-@lru_cache(maxsize=64)
-def _until(filters: tuple[str, ...]) -> Statement[Position]:
-    turns = _turns(filters, [*_conditions(filters), "next_run.{key} <= :until"])
-    return Statement(turns, Position)
 
 
 @lru_cache(maxsize=2 * len(SORTS))
@@ -354,34 +383,16 @@ def _seen(filters: Sequence[str], key: str = "") -> str:
     return next_run + (BEGUN if _OF_BEGUN & {*filters} else "")
 
 
-def _in_turn(filters: Sequence[str], conditions: Sequence[str], further: bool) -> str:
-    """Those with a next run in the order of that; if these are not enough, those without."""
-    beyond = "(next_run.{key}, job.jobid) > (coalesce(CAST(:key AS timestamptz), 'infinity'), :jobid)"
-    last = [f"NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid)", *conditions]
-    if further:
-        last.append("(CAST(:key AS timestamptz) IS NOT NULL OR job.jobid > :jobid)")
-    return f"""
-        ({_turns(filters, [*conditions, *([beyond] if further else [])])})
-        UNION ALL
-        (SELECT job.jobid, NULL FROM job {_seen(filters)} WHERE {" AND ".join(last)}
-         ORDER BY job.jobid LIMIT :limit)
-        LIMIT :limit
-    """
-
-
-def _turns(filters: Sequence[str], conditions: Sequence[str]) -> str:
-    """Those with a next run in the order of that; what conditions call `{key}` is when."""
-    its_job, begun = ITS_JOB.format(row="next_run"), BEGUN if _OF_BEGUN & {*filters} else ""
-    branches = [
-        f"""
-        (SELECT job.jobid, next_run.{key} AS key
-         FROM (SELECT * FROM joblog WHERE {LIVE} AND {which}) AS next_run {its_job} {begun}
-         WHERE {" AND ".join(conditions).replace("{key}", key)}
-         ORDER BY next_run.{key}, job.jobid LIMIT :limit)
-        """
-        for key, which in _IN_TURN
-    ]
-    return f"SELECT jobid, key FROM ({' UNION ALL '.join(branches)}) AS turn ORDER BY key, jobid LIMIT :limit"
+@lru_cache(maxsize=256)
+def _without_next_run(filters: tuple[str, ...]) -> Statement[Position]:
+    """In the order of their ids, as nothing else tells them apart."""
+    none = f"NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid)"
+    where = " AND ".join((none, "job.jobid > :jobid", *_conditions(filters)))
+    return Statement(
+        f"SELECT job.jobid, NULL AS key FROM job {_seen(filters)} WHERE {where}"
+        " ORDER BY job.jobid LIMIT :limit",
+        Position,
+    )
 
 
 def _conditions(filters: Sequence[str]) -> list[str]:

@@ -3,15 +3,15 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from scheduler_api.database.jobs.definitions import ITS_JOB, OF_PROJECTS, Projects
+from scheduler_api.database.jobs.definitions import IS_OF, ITS_JOB, OF_PROJECTS, Projects
+from scheduler_api.database.jobs.turns import IN_TURN
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
-_THEIRS = f"""
-    (CAST(:projects AS text[]) IS NULL OR jobid IN (SELECT jobid FROM job WHERE {OF_PROJECTS}))
-"""
+_OF_THEM = IS_OF.format(row="{row}", which="job.project = ANY(:projects)")
+_THEIRS = f"(CAST(:projects AS text[]) IS NULL OR {_OF_THEM})"
 
 
 class Totals(NamedTuple):
@@ -128,7 +128,8 @@ TOTALS = Statement(
          WHERE through > :since AND through <= :now LIMIT :limit)
     ), parts AS MATERIALIZED (
         SELECT CAST(floor(date_part('epoch', at - :since) / CAST(:width AS float8)) AS int) AS bucket,
-               own, status, again, {_THEIRS} AS theirs, count(*) AS logs, sum(missed) AS missed
+               own, status, again, {_THEIRS.format(row="told")} AS theirs,
+               count(*) AS logs, sum(missed) AS missed
         FROM told GROUP BY 1, 2, 3, 4, 5
     ), counted AS (
         SELECT bucket, own, status, again, CASE WHEN theirs THEN logs ELSE 0 END AS logs,
@@ -152,14 +153,14 @@ TOTALS = Statement(
     """,
     Totals,
 )
-SOON = Statement(
+_SOON = " UNION ALL ".join(
     f"""
-    SELECT count(*) FROM (
-        SELECT FROM joblog
-        WHERE {LIVE_NEXT_RUN} AND nextrun > :now AND nextrun <= :until AND {_THEIRS} LIMIT :limit
-    ) AS soon
+    SELECT FROM joblog WHERE {LIVE} AND {which} AND {key} > :now AND {key} <= :until
+      AND {_THEIRS.format(row="joblog")}
     """
+    for key, which in IN_TURN
 )
+SOON = Statement(f"SELECT count(*) FROM (SELECT FROM ({_SOON}) AS next_run LIMIT :limit) AS soon")
 RUNNING = Statement(
     f"""
     SELECT logid, jobid, jobname, timezone, startedat, attempt, host, latest.progress, latest.message
@@ -177,7 +178,8 @@ RUNNING = Statement(
 )
 _WAITING = f"""
     SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE day = 'infinity' AND status = 'pending' AND kind {{}} 'http' AND nextrun < :before AND {_THEIRS}
+    WHERE day = 'infinity' AND status = 'pending' AND kind {{}} 'http' AND nextrun < :before
+      AND {_THEIRS.format(row="joblog")}
     ORDER BY nextrun, logid LIMIT :limit
 """
 LATE = Statement(

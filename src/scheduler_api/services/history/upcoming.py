@@ -127,8 +127,8 @@ async def jobs_until(
         raise InvalidInput(FieldError(("?until",), f"Must lie in the next {MAX_AHEAD.days} days."))
     most = limit if since is None else MAX_JOBS
     asked = await lists.lookup(session, wanted._replace(state=Condition.ACTIVE))
-    is_narrowed = any(given is not None for given in wanted)
-    some = await lists.some(session, asked, MAX_SORTED + 1) if is_narrowed else None
+    is_narrow = await lists.is_narrow(session, asked, MAX_SORTED)
+    some = await lists.some(session, asked, MAX_SORTED + 1) if is_narrow else None
     # A few that match are put in order; otherwise those that come next are looked at until enough match.
     if some is not None and len(some) <= MAX_SORTED:
         found = await lists.in_order(session, some, "nextrun", None, most)

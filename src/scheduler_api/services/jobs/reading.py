@@ -173,7 +173,8 @@ async def listing(
     asked = await lists.lookup(session, wanted)
     # A few are found by what they have in common, and then put in order. Among very many others they may all
     # be at the end of an order that an index has.
-    most = MAX_SORTED if asked.is_narrow and sort not in lists.OF_VERY_FEW else MAX_COUNTED
+    is_narrow = sort not in lists.OF_VERY_FEW and await lists.is_narrow(session, asked, MAX_SORTED)
+    most = MAX_SORTED if is_narrow else MAX_COUNTED
     some = await lists.some(session, asked, most + 1)
     matching, few = min(len(some), MAX_COUNTED + 1), len(some) <= most
     if few:

@@ -16,6 +16,7 @@ from scheduler_api.contracts.system.overview import (
 from scheduler_api.database.alerts import issues as open_issues
 from scheduler_api.database.alerts import outbox
 from scheduler_api.database.jobs.lists import LATE
+from scheduler_api.database.plans import planned_for_those
 from scheduler_api.database.runs import breakers, history, passes
 from scheduler_api.database.statements import Session
 from scheduler_api.database.system import overview
@@ -40,6 +41,13 @@ async def look(
 
     Who sees some only is told of their jobs, and nothing of what all share.
     """
+    async with planned_for_those(session, projects):
+        return await _look(session, now, replica, projects)
+
+
+async def _look(
+    session: Session, now: datetime, replica: Replica, projects: Sequence[str] | None
+) -> Overview:
     until = boundary_after(now, STRETCH)
     since = until - DAY
     totals = await overview.totals(session, since, now, STRETCH, MAX_COUNTED, projects)

@@ -1,0 +1,99 @@
+"""Jobs in the order of their next runs: those that come next are looked at until enough of them fit."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from scheduler_api.database.jobs.definitions import BEGUN, IS_OF, ITS_JOB
+from scheduler_api.database.plans import planned_anew
+from scheduler_api.database.statements import Session, Statement
+from scheduler_api.database.tables.runs import LIVE
+
+#: Next runs by when they are tried: calls have an index of their own, and so has all else.
+_DUE = "status = 'pending' AND kind {which} 'http' AND cause = 'schedule' AND attempt = 1"
+#: Next runs in the order of their time, by an index or of few rows each: when, and which.
+IN_TURN = (
+    *(("nextrun", f"{_DUE.format(which=which)} AND following IS NULL") for which in ("<>", "=")),
+    *(("following", f"status = '{status}' AND following IS NOT NULL") for status in ("running", "pending")),
+)
+#: Next runs that are looked at first, and how many times as many with a further look: at least, and at most.
+FIRST, LEAST, MOST = 1000, 2, 8
+#: Where a look begins, or ends.
+_BOUNDS = {
+    "": "true",
+    "place": "({key}, jobid) > (CAST(:key AS timestamptz), :jobid)",
+    "until": "{key} <= :until",
+}
+
+
+class Wanted(NamedTuple):
+    """Which jobs are looked for."""
+
+    conditions: tuple[str, ...]
+    """On `job`, `next_run`, and `begun` where that is looked at."""
+    begun: bool
+    """Whether they look at the newest run that has begun."""
+    indexed: tuple[str, ...]
+    """Those of the conditions that an index on jobs knows: of what does not fit them, no more is read."""
+    values: Mapping[str, Any]
+
+
+class _Look(NamedTuple):
+    """What a look has found."""
+
+    jobids: Sequence[int]
+    keys: Sequence[datetime]
+    looked_at: int
+    """Next runs, of other jobs too."""
+
+
+async def walk(
+    session: Session, wanted: Wanted, bound: Mapping[str, Any], limit: int
+) -> list[tuple[int, datetime]]:
+    """Up to `limit` jobs with when they run next, in that order.
+
+    Bound by nothing; by the place after which they come, a `key` and a `jobid`; or by `until` when they run.
+    """
+    name = "until" if "until" in bound else "place" if bound else ""
+    look = _look(wanted.conditions, wanted.begun, wanted.indexed, name)
+    among = max(FIRST, 2 * limit)
+    async with planned_anew(session):
+        while True:
+            found = await session.one(look, **wanted.values, **bound, among=among, limit=limit)
+            if len(found.jobids) >= limit or found.looked_at < among:
+                return list(zip(found.jobids, found.keys, strict=True))
+            # Where as many of the next ones fit, these are enough.
+            times = 1.25 * limit / max(1, len(found.jobids))
+            among = int(among * min(max(times, LEAST), MOST))
+
+
+@lru_cache(maxsize=256)
+def _look(conditions: tuple[str, ...], begun: bool, indexed: tuple[str, ...], bound: str) -> Statement[_Look]:
+    # The first of each kind are the first of all: where those of one kind alone fit, none of the others has
+    # to be gone through to its end.
+    first = " UNION ALL ".join(
+        f"""
+        (SELECT jobid, {key} AS key, laststatus FROM joblog
+         WHERE {LIVE} AND {which} AND {_BOUNDS[bound].format(key=key)}
+         ORDER BY {key}, jobid LIMIT :among)
+        """
+        for key, which in IN_TURN
+    )
+    theirs = [IS_OF.format(row="next_run", which=which) for which in indexed]
+    return Statement(
+        f"""
+        WITH seen AS MATERIALIZED (
+            SELECT * FROM ({first}) AS next_run ORDER BY key, jobid LIMIT :among
+        ), found AS (
+            SELECT job.jobid, next_run.key
+            FROM (SELECT * FROM seen AS next_run WHERE {" AND ".join(theirs) or "true"}) AS next_run
+            {ITS_JOB.format(row="next_run")} {BEGUN if begun else ""}
+            WHERE {" AND ".join(conditions)} ORDER BY next_run.key, job.jobid LIMIT :limit
+        )
+        SELECT coalesce((SELECT array_agg(jobid ORDER BY key, jobid) FROM found), '{{}}') AS jobids,
+               coalesce((SELECT array_agg(key ORDER BY key, jobid) FROM found), '{{}}') AS keys,
+               (SELECT count(*) FROM seen) AS looked_at
+        """,
+        _Look,
+    )

@@ -44,9 +44,13 @@ async def pages(client: AsyncClient, path: str) -> tuple[list[datetime], list[in
     return found, sizes
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, f"{PATHS[2]}&project=default&name=job"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
-async def test_a_search_finds_all_of_it(client: AsyncClient, path: str, limit: int) -> None:
+@pytest.mark.parametrize("few", [2, 2000])
+async def test_a_search_finds_all_of_it(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str, limit: int, few: int
+) -> None:
+    monkeypatch.setattr(log_lists, "FEW", few)
     found, sizes = await pages(client, f"{path}&limit={limit}")
     assert found == SLOW
     assert sizes == [limit] * (4 // limit) + [4 % limit] * (4 % limit > 0)
@@ -61,6 +65,16 @@ async def test_a_search_that_takes_long_goes_on_with_the_next_page(
     assert (found, sizes) == (SLOW, [1, 1, 0, 1, 1, 0, 0])
     first = await client.get(path)
     assert (first.headers["total-count"], first.headers["total-count-complete"]) == ("1", "false")
+
+
+async def test_a_search_among_very_many_compares_some_at_least(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the first few, that a look begins with, take long already."""
+    monkeypatch.setattr(log_lists, "FEW", 2)
+    monkeypatch.setattr(reading, "SEARCH_SECONDS", -1.0)
+    found, sizes = await pages(client, f"{PATHS[0]}&limit=3")
+    assert (found, sizes) == (SLOW, [1, 1, 1, 1, 0])
 
 
 async def test_what_settles_while_it_is_found_is_shown(

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from scheduler_api.contracts.runs.logs import LogCause, LogStatus
-from scheduler_api.database.jobs.definitions import IS_CALLED
-from scheduler_api.database.plans import joining_by_hash, joining_few_by_hash
+from scheduler_api.database.jobs.definitions import IS_CALLED, IS_OF
+from scheduler_api.database.plans import joining_by_hash, joining_few_by_hash, planned_anew
 from scheduler_api.database.runs.logs import LOGS, LogRow
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE
@@ -60,6 +60,8 @@ class LogFilter(NamedTuple):
 SEARCHED = {"name", "tag", "project", "projects", "host", "longer", "shorter"}
 #: Filters of which each value has a condition of its own, as the planner chooses indexes and parts by it.
 LITERAL = {"status", "cause"}
+#: Of so few logs that are looked at, the job of each is looked up; of more, all jobs are read at once.
+FEW = 2000
 #: The conditions on jobs, by the filter that asks for them.
 _ON_JOBS = {
     "name": IS_CALLED,
@@ -139,8 +141,10 @@ class Searched(NamedTuple):
 
 async def search(session: Session, wanted: LogFilter, among: int, limit: int) -> Searched:
     """Look at `among` logs, newest first, for up to `limit` of those that are wanted."""
-    async with searching(session, wanted):
-        return await session.one(_search(wanted.conditions), **wanted.given, among=among, limit=limit)
+    is_of_few = among <= FEW
+    async with planned_anew(session) if is_of_few else searching(session, wanted):
+        found = _search(wanted.conditions, is_of_few)
+        return await session.one(found, **wanted.given, among=among, limit=limit)
 
 
 def searching(session: Session, wanted: LogFilter) -> contextlib.AbstractAsyncContextManager[None]:
@@ -201,11 +205,15 @@ def statement(names: tuple[str, ...]) -> Statement[LogRow]:
 
 
 @lru_cache(maxsize=64)
-def _search(names: tuple[str, ...]) -> Statement[Searched]:
+def _search(names: tuple[str, ...], is_of_few: bool) -> Statement[Searched]:
     order = _OF_JOB if "jobid" in names else _OF_ALL
     conditions = {name: _FURTHER[order] if name == "before" else CONDITIONS[name] for name in names}
     among = [condition for name, condition in conditions.items() if name not in SEARCHED]
-    wanted = [condition for name, condition in conditions.items() if name in SEARCHED]
+    wanted = [
+        IS_OF.format(row="seen", which=_ON_JOBS[name]) if is_of_few and name in _ON_JOBS else condition
+        for name, condition in conditions.items()
+        if name in SEARCHED
+    ]
     return Statement(
         f"""
         WITH seen AS MATERIALIZED (

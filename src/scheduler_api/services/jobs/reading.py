@@ -91,16 +91,19 @@ async def find_logs(session: Session, wanted: LogFilter, limit: int) -> FoundLog
     give_up = monotonic() + SEARCH_SECONDS
     place = wanted
     further, until = None, None
+    # What many fit is found among a few.
+    among = min(log_lists.FEW, SEARCHED)
     while True:
-        part = await log_lists.search(session, place, SEARCHED, limit + 1 - len(found))
+        part = await log_lists.search(session, place, among, limit + 1 - len(found))
         rows = {row.logid: row for row in await log_lists.of_ids(session, part)}
         # Those that are gone by now are none.
         found += [rows[logid] for logid in part.logids if logid in rows]
         if found[limit:]:
             further = found[limit - 1].logid
-        elif part.looked_at == SEARCHED:
+        elif part.looked_at == among:
             place = wanted._replace(before=part.last)
-            if monotonic() < give_up:
+            if among < SEARCHED or monotonic() < give_up:
+                among = SEARCHED
                 continue
             further, until = part.last, part.until
         return FoundLogs(await logs_of(found[:limit]), further, until)

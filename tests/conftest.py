@@ -30,6 +30,7 @@ from scheduler_api.services.history import closing
 from scheduler_api.services.jobs import bulk, calendars, reading, together
 from scheduler_api.services.runs import judging, watching
 from scheduler_api.settings import Settings
+from scheduler_api.workers import history, runner, upkeep
 from tests import lasting, leaks, memory, pooler
 from tests.factories import KEPT, PATIENT, connected, empty, end_others, scalar
 from tests.servers import Server
@@ -87,6 +88,11 @@ BUDGETS = (
     (closing, "MAX_SECONDS"),
     (watching, "MEASURE_SECONDS"),
     (bodies, "MOMENT"),
+    (runner, "UPKEEP_SECONDS"),
+    (upkeep, "FOLLOW_SECONDS"),
+    (history, "CLOSE_SECONDS"),
+    (history, "THIN_SECONDS"),
+    (history, "FORGET_SECONDS"),
 )
 RUN, POOLER = pytest.StashKey[EmbeddedRun](), pytest.StashKey[pooler.PgBouncer]()
 TEMPLATE = pytest.StashKey[contextlib.ExitStack]()
@@ -257,6 +263,9 @@ def settings(worker_database: URL) -> Settings:
             **{name.removeprefix("SCHEDULER_").lower(): text for name, text in environment.items()},
             "ticker": False,
             "lease": 1,
+            # How long the machine takes is not told by a 503.
+            "statement_timeout": 60,
+            "pool_timeout": 60,
             "secret_key": Fernet.generate_key().decode(),
         }
     )

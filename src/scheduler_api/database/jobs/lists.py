@@ -20,7 +20,7 @@ from scheduler_api.database.jobs.definitions import (
     SUMMARY,
 )
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.jobs.turns import IN_TURN, Wanted
+from scheduler_api.database.jobs.turns import IN_TURN, Sought
 from scheduler_api.database.plans import MANY, joining_by_hash, looking_at_all, planned_for_those
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, TOOK
@@ -278,7 +278,7 @@ async def _by_next_run(session: Session, asked: Lookup, after: Position | None, 
     found = list[Position]()
     if after is None or after.key is not None:
         place = {} if after is None else {"key": after.key, "jobid": after.jobid}
-        found = [Position(*one) for one in await turns.walk(session, _in_turn(asked), place, limit)]
+        found = [Position(*one) for one in await turns.next_ones(session, _in_turn(asked), place, limit)]
     if len(found) < limit:
         jobid = 0 if after is None or after.key is not None else after.jobid
         async with planned_for_those(session, asked.values.get("projects")):
@@ -290,14 +290,14 @@ async def _by_next_run(session: Session, asked: Lookup, after: Position | None, 
 
 async def next_until(session: Session, asked: Lookup, until: datetime, limit: int) -> list[Position]:
     """Up to `limit` jobs that run by then, in order: those that come next are looked at until enough fit."""
-    found = await turns.walk(session, _in_turn(asked), {"until": until}, limit)
+    found = await turns.next_ones(session, _in_turn(asked), {"until": until}, limit)
     return [Position(*one) for one in found]
 
 
-def _in_turn(asked: Lookup) -> Wanted:
+def _in_turn(asked: Lookup) -> Sought:
     indexed = tuple(CONDITIONS[name] for name in asked.filters if name in _OF_INDEX)
     begun = bool(_OF_BEGUN & {*asked.filters})
-    return Wanted(tuple(_conditions(asked.filters)), begun, indexed, asked.values)
+    return Sought(tuple(_conditions(asked.filters)), begun, indexed, asked.values)
 
 
 async def in_order(

@@ -27,7 +27,7 @@ _BOUNDS = {
 }
 
 
-class Wanted(NamedTuple):
+class Sought(NamedTuple):
     """Which jobs are looked for."""
 
     conditions: tuple[str, ...]
@@ -48,19 +48,19 @@ class _Look(NamedTuple):
     """Next runs, of other jobs too."""
 
 
-async def walk(
-    session: Session, wanted: Wanted, bound: Mapping[str, Any], limit: int
+async def next_ones(
+    session: Session, sought: Sought, bound: Mapping[str, Any], limit: int
 ) -> list[tuple[int, datetime]]:
     """Up to `limit` jobs with when they run next, in that order.
 
     Bound by nothing; by the place after which they come, a `key` and a `jobid`; or by `until` when they run.
     """
     name = "until" if "until" in bound else "place" if bound else ""
-    look = _look(wanted.conditions, wanted.begun, wanted.indexed, name)
+    look = _look(sought.conditions, sought.begun, sought.indexed, name)
     among = max(FIRST, 2 * limit)
     async with planned_anew(session):
         while True:
-            found = await session.one(look, **wanted.values, **bound, among=among, limit=limit)
+            found = await session.one(look, **sought.values, **bound, among=among, limit=limit)
             if len(found.jobids) >= limit or found.looked_at < among:
                 return list(zip(found.jobids, found.keys, strict=True))
             # Where as many of the next ones fit, these are enough.

@@ -1,5 +1,6 @@
 """The overview: what is wrong, since when, what to do; and how the service does."""
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.engine import URL
 
 from scheduler_api.contracts.system.overview import IssueKind
 from scheduler_api.database.engine import Database
+from scheduler_api.database.plans import ANEW, BY_HASH
 from scheduler_api.database.system import overview as overview_statements
 from scheduler_api.services.system import overview as overview_service
 from scheduler_api.services.system import restore, troubles
@@ -338,39 +340,73 @@ async def test_a_restore_is_told_for_a_week(
     assert len(await database.transact(restore.issue_of, paused=True)) == 1
 
 
-@pytest.mark.parametrize("name", ["TOTALS", "SOON", "LATE", "FAILING"])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("TOTALS", BY_HASH), ("SOON_OF_PROJECTS", BY_HASH), ("LATE_OF_FEW", BY_HASH), ("LATE_OF_MANY", ANEW)],
+)
 async def test_a_project_of_more_jobs_than_memory_holds_is_not_gone_through_for_each_run(
-    database: Database, name: str
+    database: Database, name: str, settings: str
 ) -> None:
     await renew_logs(database)
     await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
     await execute(
         database,
         "INSERT INTO job (jobname, cron, repeat, project, createdat, validfrom)"
-        " SELECT 'Job ' || n, '@daily', true, 'bank', now(), now() FROM generate_series(1, 3000) AS n",
+        " SELECT 'Job ' || n, '@daily', true, CASE WHEN n > 1000 THEN 'bank' ELSE 'default' END, now(), now()"
+        " FROM generate_series(1, 4000) AS n",
     )
     await execute(
         database,
         "INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status)"
         " SELECT firstday, jobid, firstday, firstday, firstday, 'finished' FROM history, job",
     )
+    # Those of others are the latest.
     await execute(
         database,
         "INSERT INTO joblog (jobid, scheduledfor, nextrun)"
-        " SELECT jobid, now(), now() + sign(jobid - 1500) * interval '1 minute' FROM job",
+        " SELECT jobid, now(), now() + CASE WHEN jobid <= 1000 THEN interval '-1 day'"
+        " WHEN jobid <= 2000 THEN interval '-1 minute' ELSE interval '1 minute' END FROM job",
     )
     await execute(database, "ANALYZE job")
     await analyze_logs(database)
     now = await scalar(database, "SELECT now()")
     values = {
         "TOTALS": {"since": now - timedelta(days=9999), "now": now, "width": 1800.0, "limit": 50_000},
-        "SOON": {"now": now, "until": now + timedelta(hours=1), "limit": 10_000},
-        "LATE": {"before": now, "limit": 20},
-        "FAILING": {"recent": now, "limit": 20},
+        "SOON_OF_PROJECTS": {"now": now, "until": now + timedelta(hours=1), "limit": 10_000},
+        "LATE_OF_FEW": {"before": now, "limit": 20},
+        "LATE_OF_MANY": {"before": now, "limit": 20},
     }
     async with database.transactional.begin() as connection:
-        for setting in ("work_mem = '64kB'", "hash_mem_multiplier = 1"):
-            await connection.execute(text(f"SET LOCAL {setting}"))
+        for setting in (
+            *settings.split("; "),
+            "SET LOCAL work_mem = '64kB'",
+            "SET LOCAL hash_mem_multiplier = 1",
+        ):
+            await connection.execute(text(setting))
         statement = getattr(overview_statements, name)
         plan = await explained(connection, statement, **values[name], projects=["bank"])
-    assert rows_of(plan) < 20 * 3000
+    assert rows_of(plan) < 20 * 4000
+
+
+async def test_late_runs_are_found_of_few_and_of_many(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = await scalar(database, "SELECT clock_timestamp()")
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    jobids = {
+        (project, bool(others)): await add_job(
+            database, due=now - timedelta(minutes=minutes), interval=60, project=project, **others
+        )
+        for minutes, (project, others) in enumerate(
+            itertools.product(("default", "bank"), ({}, {"target": TARGET})), start=1
+        )
+    }
+    assert len(jobids) == 4
+    for few in (0, 2, 100):
+        monkeypatch.setattr(overview_statements, "FEW", few)
+        for projects in (None, ["default"], ["bank"], ["bank", "default"], []):
+            late = (await database.transact(overview_service.look, Replica(), projects)).late
+            theirs = [
+                jobid for (project, _), jobid in jobids.items() if projects is None or project in projects
+            ]
+            assert [run.jobid for run in late] == theirs[::-1], (few, projects)

@@ -8,6 +8,7 @@ import pytest
 from httpx import AsyncClient
 
 from scheduler_api.database.engine import Database
+from scheduler_api.database.runs import performance as statements
 from scheduler_api.services.history import performance
 from tests.factories import add_job, execute, scalar
 from tests.routers.test_pages import HTML
@@ -128,3 +129,11 @@ async def test_without_weeks_before_the_slowest_come_first(client: AsyncClient, 
     text = (await client.get("/performance?limit=20", headers=HTML)).text
     assert '<td class="number" data-label="p95">900 ms</td>' in text
     assert '/performance?sort=slower&amp;limit=50"' in text
+
+
+async def test_deleted_jobs_are_neither_shown_nor_counted(client: AsyncClient, database: Database) -> None:
+    await fill(database)
+    deleted = (await client.delete("/jobs/2")).status_code
+    assert (deleted, [job["jobid"] for job in await jobs(client)]) == (204, [1, 3])
+    for projects, count in ((None, 2), (["default"], 2), (["none"], 0)):
+        assert await database.read(statements.count_there, projects) == count

@@ -1,12 +1,13 @@
 """Lists of jobs: whichever way they are found, they hold the same, in order, page by page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from scheduler_api.contracts.jobs.actions import Pause
 from scheduler_api.contracts.jobs.job import Condition, JobSort, LastStatus
 from scheduler_api.database.engine import Database
 from scheduler_api.database.jobs import lists, turns
@@ -15,9 +16,10 @@ from scheduler_api.database.jobs.rows import JobRow
 from scheduler_api.database.runs import history
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.errors import InvalidInput
-from scheduler_api.services.jobs import reading
+from scheduler_api.services.history import upcoming
+from scheduler_api.services.jobs import actions, reading
 from tests.database.runs.test_lists import indexes_of
-from tests.factories import NOON, add_job, execute, scalar
+from tests.factories import ACTOR, NOON, add_job, execute, scalar
 from tests.plans import MODES, analyze_logs, plan_of, renew_logs, rows_of
 from tests.services.jobs.test_together import add_all_kinds
 from tests.services.runs.test_claims import TARGET
@@ -328,11 +330,10 @@ async def test_lists_among_very_many_jobs_are_found_by_indexes(database: Databas
         assert "ix_job_words" in indexes_of(plan), plan
 
 
-@pytest.mark.parametrize(
-    "bound", [{}, {"key": NOON + 7 * timedelta(seconds=1), "jobid": 7}, {"until": NOON + timedelta(days=1)}]
-)
+@pytest.mark.parametrize("after", [None, turns.Place(NOON + 7 * timedelta(seconds=1), 7)])
+@pytest.mark.parametrize("until", [None, NOON + timedelta(days=1)])
 async def test_of_very_many_next_runs_no_more_are_read_than_come_next(
-    database: Database, bound: dict[str, Any]
+    database: Database, after: turns.Place | None, until: datetime | None
 ) -> None:
     """Not even where none of the calls, which have an index of their own, fits."""
     await renew_logs(database)
@@ -355,14 +356,63 @@ async def test_of_very_many_next_runs_no_more_are_read_than_come_next(
     await analyze_logs(database)
     asked = await database.read(lists.lookup, JobFilter(projects=["odd"]))
     wanted = lists._in_turn(asked)
-    name = "until" if "until" in bound else "place" if bound else ""
-    look = turns._look(wanted.conditions, wanted.begun, wanted.indexed, name)
-    plan = await plan_of(database, look, MODES[1], **asked.values, **bound, among=100, limit=10)
+    key, jobid = after or (None, None)
+    bounds = {"key": key, "jobid": jobid} if after else {}
+    bounds |= {"until": until} if until else {}
+    look = turns._look(wanted.conditions, wanted.begun, wanted.indexed, after is not None, until is not None)
+    plan = await plan_of(database, look, MODES[1], **asked.values, **bounds, among=100, limit=100)
     assert {"ix_joblog_live_passes", "ix_joblog_live_calls"} <= indexes_of(plan)
     assert rows_of(plan) < 2000
-    found = await database.read(turns.next_ones, wanted, bound, 10)
-    first = 9 if "key" in bound else 1
-    assert [jobid for jobid, _ in found] == [*range(first, first + 20, 2)]
+    # Of jobs of others, no row is read.
+    assert reads_of_jobs(plan) <= 60
+    found = await database.read(turns.next_ones, wanted, after, until, 10)
+    first = 9 if after else 1
+    assert [one.jobid for one in found] == [*range(first, first + 20, 2)]
+
+
+def reads_of_jobs(plan: Any) -> int:
+    """How many jobs were looked up whole: not only by what an index has, which is a part of a condition."""
+    if "SubPlan" in plan.get("Subplan Name", ""):
+        return 0
+    own = plan["Actual Loops"] if plan.get("Relation Name") == "job" else 0
+    return int(own) + sum(map(reads_of_jobs, plan.get("Plans", [])))
+
+
+async def test_a_job_that_loses_its_next_run_while_it_is_listed_is_listed_once(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_ones, paused = turns.next_ones, list[int]()
+
+    async def then_pause(*arguments: Any) -> Any:
+        found = await next_ones(*arguments)
+        paused.append(found[1].jobid)
+        await jobs.transact(actions.pause, ACTOR, paused[0], Pause())
+        return found
+
+    monkeypatch.setattr(turns, "next_ones", then_pause)
+    monkeypatch.setattr(reading, "MAX_COUNTED", 0)
+    found = await jobs.read(reading.listing, JobFilter(), JobSort.NEXTRUN, None, 100)
+    listed = [job.jobid for job in found.jobs]
+    assert paused[0] in listed
+    assert len(listed) == len({*listed})
+
+
+@pytest.mark.parametrize("active", [True, False])
+async def test_of_a_project_of_many_jobs_the_active_ones_are_put_in_order_by_themselves_where_these_are_few(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, active: bool
+) -> None:
+    """Most may be over, and then all that comes next would be looked at for the others."""
+    if not active:
+        await execute(jobs, "UPDATE job SET active = false")
+    monkeypatch.setattr(upcoming, "MAX_SORTED", 1)
+    said = list[str]()
+    for name in ("next_until", "in_order"):
+        monkeypatch.setattr(lists, name, noted(name, said))
+    await jobs.transact(upcoming.jobs_until, None, None, 10, JobFilter(projects=["default"]))
+    await jobs.transact(upcoming.jobs_until, None, None, 10, JobFilter())
+    monkeypatch.setattr(upcoming, "MAX_COUNTED", 1)
+    await jobs.transact(upcoming.jobs_until, None, None, 10, JobFilter(projects=["default"]))
+    assert said == ["in_order", "next_until", "next_until" if active else "in_order"]
 
 
 @pytest.mark.parametrize("sort", JobSort)

@@ -20,7 +20,7 @@ from scheduler_api.database.jobs.definitions import (
     SUMMARY,
 )
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.jobs.turns import IN_TURN, Sought
+from scheduler_api.database.jobs.turns import IN_TURN, Place, Sought
 from scheduler_api.database.plans import MANY, joining_by_hash, looking_at_all, planned_for_those
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, TOOK
@@ -225,16 +225,19 @@ async def lookup(session: Session, wanted: JobFilter) -> Lookup:
 async def is_narrow(session: Session, asked: Lookup, most: int) -> bool:
     """Whether it asks for what most jobs need not be, without a look at how each has run.
 
-    Of projects alone, and whether jobs are active, it may be that `most` fit: an index counts what they have.
+    Of all jobs of some projects, and of those that are active, it depends on how many there are: up to
+    `most`, whatever has become of them.
     """
     if "last-finished" in asked.filters:
         return False
     if not _BROAD.issuperset(asked.filters):
         return True
-    of_projects = "projects" in asked.filters
-    return of_projects and bool(
-        await session.value(HAVE_FEW, projects=asked.values["projects"], beyond=most + 1)
-    )
+    return "projects" in asked.filters and await have_few(session, asked.values["projects"], most)
+
+
+async def have_few(session: Session, projects: Sequence[str], most: int) -> bool:
+    """Whether these projects have up to `most` jobs, as an index counts them: deleted ones, too."""
+    return bool(await session.value(HAVE_FEW, projects=projects, beyond=most + 1))
 
 
 async def count(session: Session, asked: Lookup, most: int | None = None) -> int:
@@ -277,21 +280,25 @@ async def _by_next_run(session: Session, asked: Lookup, after: Position | None, 
     """Those with a next run in the order of that; if these are not enough, those without."""
     found = list[Position]()
     if after is None or after.key is not None:
-        place = {} if after is None else {"key": after.key, "jobid": after.jobid}
-        found = [Position(*one) for one in await turns.next_ones(session, _in_turn(asked), place, limit)]
+        place = None if after is None else Place(after.key, after.jobid)
+        next_ones = await turns.next_ones(session, _in_turn(asked), place, None, limit)
+        found = [Position(one.jobid, one.key) for one in next_ones]
     if len(found) < limit:
         jobid = 0 if after is None or after.key is not None else after.jobid
         async with planned_for_those(session, asked.values.get("projects")):
-            found += await session.all(
-                _without_next_run(asked.filters), **asked.values, jobid=jobid, limit=limit - len(found)
+            rest = await session.all(
+                _without_next_run(asked.filters), **asked.values, jobid=jobid, limit=limit
             )
+        # What has lost its next run since it was found is among these, too.
+        known = {one.jobid for one in found}
+        found += [one for one in rest if one.jobid not in known][: limit - len(found)]
     return found
 
 
 async def next_until(session: Session, asked: Lookup, until: datetime, limit: int) -> list[Position]:
     """Up to `limit` jobs that run by then, in order: those that come next are looked at until enough fit."""
-    found = await turns.next_ones(session, _in_turn(asked), {"until": until}, limit)
-    return [Position(*one) for one in found]
+    found = await turns.next_ones(session, _in_turn(asked), None, until, limit)
+    return [Position(one.jobid, one.key) for one in found]
 
 
 def _in_turn(asked: Lookup) -> Sought:
@@ -386,7 +393,7 @@ def _seen(filters: Sequence[str], key: str = "") -> str:
 @lru_cache(maxsize=256)
 def _without_next_run(filters: tuple[str, ...]) -> Statement[Position]:
     """In the order of their ids, as nothing else tells them apart."""
-    none = f"NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid)"
+    none = f"NOT EXISTS (SELECT FROM joblog WHERE {LIVE_NEXT_RUN} AND jobid = job.jobid OFFSET 0)"
     where = " AND ".join((none, "job.jobid > :jobid", *_conditions(filters)))
     return Statement(
         f"SELECT job.jobid, NULL AS key FROM job {_seen(filters)} WHERE {where}"

@@ -19,12 +19,6 @@ IN_TURN = (
 )
 #: Next runs that are looked at first, and how many times as many with a further look: at least, and at most.
 FIRST, LEAST, MOST = 1000, 2, 8
-#: Where a look begins, or ends.
-_BOUNDS = {
-    "": "true",
-    "place": "({key}, jobid) > (CAST(:key AS timestamptz), :jobid)",
-    "until": "{key} <= :until",
-}
 
 
 class Sought(NamedTuple):
@@ -39,6 +33,14 @@ class Sought(NamedTuple):
     values: Mapping[str, Any]
 
 
+class Place(NamedTuple):
+    """Where a next run is among all."""
+
+    key: datetime
+    """When it is."""
+    jobid: int
+
+
 class _Look(NamedTuple):
     """What a look has found."""
 
@@ -46,36 +48,55 @@ class _Look(NamedTuple):
     keys: Sequence[datetime]
     looked_at: int
     """Next runs, of other jobs too."""
+    key: datetime | None
+    """Where the last of these is; None: there was none."""
+    last: int | None
 
 
 async def next_ones(
-    session: Session, sought: Sought, bound: Mapping[str, Any], limit: int
-) -> list[tuple[int, datetime]]:
-    """Up to `limit` jobs with when they run next, in that order.
-
-    Bound by nothing; by the place after which they come, a `key` and a `jobid`; or by `until` when they run.
-    """
-    name = "until" if "until" in bound else "place" if bound else ""
-    look = _look(sought.conditions, sought.begun, sought.indexed, name)
-    among = max(FIRST, 2 * limit)
+    session: Session, sought: Sought, after: Place | None, until: datetime | None, limit: int
+) -> list[Place]:
+    """Up to `limit` jobs by when they run next, in that order: after a place, and by then."""
+    found, among = list[Place](), max(FIRST, 2 * limit)
     async with planned_anew(session):
         while True:
-            found = await session.one(look, **sought.values, **bound, among=among, limit=limit)
-            if len(found.jobids) >= limit or found.looked_at < among:
-                return list(zip(found.jobids, found.keys, strict=True))
+            look = _look(
+                sought.conditions, sought.begun, sought.indexed, after is not None, until is not None
+            )
+            key, jobid = after or (None, None)
+            part = await session.one(
+                look,
+                **sought.values,
+                key=key,
+                jobid=jobid,
+                until=until,
+                among=among,
+                limit=limit - len(found),
+            )
+            found += map(Place, part.keys, part.jobids)
+            if len(found) >= limit or part.looked_at < among or part.key is None or part.last is None:
+                return found
+            after = Place(part.key, part.last)
             # Where as many of the next ones fit, these are enough.
-            times = 1.25 * limit / max(1, len(found.jobids))
+            times = 1.25 * (limit - len(found)) / max(1, len(part.jobids))
             among = int(among * min(max(times, LEAST), MOST))
 
 
 @lru_cache(maxsize=256)
-def _look(conditions: tuple[str, ...], begun: bool, indexed: tuple[str, ...], bound: str) -> Statement[_Look]:
+def _look(
+    conditions: tuple[str, ...], begun: bool, indexed: tuple[str, ...], further: bool, bounded: bool
+) -> Statement[_Look]:
+    bounds = [LIVE]
+    if further:
+        bounds.append("({key}, jobid) > (CAST(:key AS timestamptz), :jobid)")
+    if bounded:
+        bounds.append("{key} <= :until")
     # The first of each kind are the first of all: where those of one kind alone fit, none of the others has
     # to be gone through to its end.
     first = " UNION ALL ".join(
         f"""
         (SELECT jobid, {key} AS key, laststatus FROM joblog
-         WHERE {LIVE} AND {which} AND {_BOUNDS[bound].format(key=key)}
+         WHERE {" AND ".join(bounds).format(key=key)} AND {which}
          ORDER BY {key}, jobid LIMIT :among)
         """
         for key, which in IN_TURN
@@ -93,7 +114,9 @@ def _look(conditions: tuple[str, ...], begun: bool, indexed: tuple[str, ...], bo
         )
         SELECT coalesce((SELECT array_agg(jobid ORDER BY key, jobid) FROM found), '{{}}') AS jobids,
                coalesce((SELECT array_agg(key ORDER BY key, jobid) FROM found), '{{}}') AS keys,
-               (SELECT count(*) FROM seen) AS looked_at
+               (SELECT count(*) FROM seen) AS looked_at, last.key, last.jobid AS last
+        FROM (VALUES (1)) AS always
+        LEFT JOIN (SELECT key, jobid FROM seen ORDER BY key DESC, jobid DESC LIMIT 1) AS last ON true
         """,
         _Look,
     )

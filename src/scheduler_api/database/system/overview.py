@@ -1,17 +1,22 @@
 """Statements on the service as a whole: what runs, what waits, what fails, who is there."""
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scheduler_api.database.jobs.definitions import IS_OF, ITS_JOB, OF_PROJECTS, Projects
+from scheduler_api.database.jobs.lists import have_few
 from scheduler_api.database.jobs.turns import IN_TURN
+from scheduler_api.database.plans import joining_by_hash
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN
 
 #: How every replica's own connections are called: the rest of the name says which it is.
 REPLICA = "scheduler-api at "
-_OF_THEM = IS_OF.format(row="{row}", which="job.project = ANY(:projects)")
-_THEIRS = f"(CAST(:projects AS text[]) IS NULL OR {_OF_THEM})"
+#: The jobs of the projects of who asks. What is compared with them is so by hash: they may be very many.
+_MINE = "SELECT jobid FROM job WHERE project = ANY(CAST(:projects AS text[]))"
+#: Projects of up to so many jobs have few: of all that waits, little may be theirs.
+FEW = 12_000
 
 
 class Totals(NamedTuple):
@@ -128,9 +133,9 @@ TOTALS = Statement(
          WHERE through > :since AND through <= :now LIMIT :limit)
     ), parts AS MATERIALIZED (
         SELECT CAST(floor(date_part('epoch', at - :since) / CAST(:width AS float8)) AS int) AS bucket,
-               own, status, again, {_THEIRS.format(row="told")} AS theirs,
+               own, status, again, CAST(:projects AS text[]) IS NULL OR mine.jobid IS NOT NULL AS theirs,
                count(*) AS logs, sum(missed) AS missed
-        FROM told GROUP BY 1, 2, 3, 4, 5
+        FROM told LEFT JOIN ({_MINE}) AS mine ON mine.jobid = told.jobid GROUP BY 1, 2, 3, 4, 5
     ), counted AS (
         SELECT bucket, own, status, again, CASE WHEN theirs THEN logs ELSE 0 END AS logs,
                CASE WHEN theirs THEN missed ELSE 0 END AS missed, logs AS looked
@@ -154,13 +159,17 @@ TOTALS = Statement(
     Totals,
 )
 _SOON = " UNION ALL ".join(
-    f"""
-    SELECT FROM joblog WHERE {LIVE} AND {which} AND {key} > :now AND {key} <= :until
-      AND {_THEIRS.format(row="joblog")}
-    """
+    f"SELECT jobid FROM joblog WHERE {LIVE} AND {which} AND {key} > :now AND {key} <= :until"
     for key, which in IN_TURN
 )
 SOON = Statement(f"SELECT count(*) FROM (SELECT FROM ({_SOON}) AS next_run LIMIT :limit) AS soon")
+SOON_OF_PROJECTS = Statement(
+    f"""
+    SELECT count(*) FROM (
+        SELECT FROM ({_SOON}) AS next_run JOIN ({_MINE}) AS mine ON mine.jobid = next_run.jobid LIMIT :limit
+    ) AS soon
+    """
+)
 RUNNING = Statement(
     f"""
     SELECT logid, jobid, jobname, timezone, startedat, attempt, host, latest.progress, latest.message
@@ -176,21 +185,28 @@ RUNNING = Statement(
     """,
     RunningRow,
 )
-_WAITING = f"""
-    SELECT logid, jobid, nextrun, attempt FROM joblog
-    WHERE day = 'infinity' AND status = 'pending' AND kind {{}} 'http' AND nextrun < :before
-      AND {_THEIRS.format(row="joblog")}
-    ORDER BY nextrun, logid LIMIT :limit
-"""
-LATE = Statement(
-    f"""
-    SELECT waiting.logid, job.jobid, waiting.nextrun, waiting.attempt, job.jobname, job.timezone
-    FROM (({_WAITING.format("<>")}) UNION ALL ({_WAITING.format("=")})) AS waiting
-    {ITS_JOB.format(row="waiting")}
-    ORDER BY nextrun, logid LIMIT :limit
-    """,
-    LateRow,
-)
+
+
+def _late(theirs: str) -> Statement[LateRow]:
+    waiting = f"""
+        (SELECT logid, jobid, nextrun, attempt FROM joblog
+         WHERE {LIVE} AND status = 'pending' AND kind {{}} 'http' AND nextrun < :before AND {theirs}
+         ORDER BY nextrun, logid LIMIT :limit)
+    """
+    return Statement(
+        f"""
+        SELECT waiting.logid, job.jobid, waiting.nextrun, waiting.attempt, job.jobname, job.timezone
+        FROM ({waiting.format("<>")} UNION ALL {waiting.format("=")}) AS waiting
+        {ITS_JOB.format(row="waiting")}
+        ORDER BY nextrun, logid LIMIT :limit
+        """,
+        LateRow,
+    )
+
+
+LATE = _late("true")
+LATE_OF_FEW = _late(f"jobid IN ({_MINE})")
+LATE_OF_MANY = _late(IS_OF.format(row="joblog", which="job.project = ANY(:projects)"))
 # Of active jobs, and of ones that are over and have failed since less than a day. The newest log that failed
 # is the newest that ended, or one close to it: the status is compared as text, so that it is looked for from
 # there, and not by the index of all that failed.
@@ -285,12 +301,17 @@ async def totals(
     Of `limit` logs at most.
     """
     values = {"since": since, "width": width.total_seconds(), "limit": limit, "projects": projects}
-    return await session.all(TOTALS, now=now, **values)
+    async with _by_hash(session, projects):
+        return await session.all(TOTALS, now=now, **values)
 
 
 async def soon(session: Session, now: datetime, until: datetime, limit: int, projects: Projects) -> int:
     """How many jobs run next before `until`, counted up to `limit`."""
-    return int(await session.value(SOON, now=now, until=until, limit=limit, projects=projects))
+    values = {"now": now, "until": until, "limit": limit}
+    if projects is None:
+        return int(await session.value(SOON, **values))
+    async with _by_hash(session, projects):
+        return int(await session.value(SOON_OF_PROJECTS, **values, projects=projects))
 
 
 async def running(session: Session, limit: int, projects: Projects) -> list[RunningRow]:
@@ -300,7 +321,18 @@ async def running(session: Session, limit: int, projects: Projects) -> list[Runn
 
 async def late(session: Session, before: datetime, limit: int, projects: Projects) -> list[LateRow]:
     """Up to `limit` logs that were to be tried before then, the latest first."""
-    return await session.all(LATE, before=before, limit=limit, projects=projects)
+    values = {"before": before, "limit": limit}
+    if projects is None:
+        return await session.all(LATE, **values)
+    # Of many jobs some are soon among those that wait; for those of a few, all that waits is gone through.
+    if not await have_few(session, projects, FEW):
+        return await session.all(LATE_OF_MANY, **values, projects=projects)
+    async with _by_hash(session, projects):
+        return await session.all(LATE_OF_FEW, **values, projects=projects)
+
+
+def _by_hash(session: Session, projects: Projects) -> contextlib.AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext() if projects is None else joining_by_hash(session)
 
 
 async def failing(session: Session, recent: datetime, limit: int, projects: Projects) -> list[FailingJob]:

@@ -36,7 +36,7 @@ from scheduler_api.schedule import Budget, Schedule
 from scheduler_api.services.jobs import planning
 from scheduler_api.services.jobs.documents import written
 from scheduler_api.services.jobs.drafts import patched, resolved, schedule_of_draft
-from scheduler_api.services.jobs.reading import MAX_SORTED
+from scheduler_api.services.jobs.reading import MAX_COUNTED, MAX_SORTED
 from scheduler_api.services.jobs.retiming import succession
 from scheduler_api.wording.schedules import describe, local, note, relative
 
@@ -128,9 +128,10 @@ async def jobs_until(
     most = limit if since is None else MAX_JOBS
     asked = await lists.lookup(session, wanted._replace(state=Condition.ACTIVE))
     is_narrow = await lists.is_narrow(session, asked, MAX_SORTED)
-    some = await lists.some(session, asked, MAX_SORTED + 1) if is_narrow else None
+    few = MAX_SORTED if is_narrow else 0 if wanted.projects is None else MAX_COUNTED
+    some = await lists.some(session, asked, few + 1) if few else ()
     # A few that match are put in order; otherwise those that come next are looked at until enough match.
-    if some is not None and len(some) <= MAX_SORTED:
+    if few and len(some) <= few:
         found = await lists.in_order(session, some, "nextrun", None, most)
     else:
         found = await lists.next_until(session, asked, end, most)

@@ -24,7 +24,8 @@ from scheduler_api.errors import FieldError, InvalidInput, JobNotFound
 MAX_COUNTED = 1000
 #: So many jobs that have something in common are put in order by themselves, in a fifth of a second.
 MAX_SORTED = 12_000
-#: Logs that are looked at in one step of a search, and seconds after which none is begun.
+#: Logs that are looked at in one step of a search, and seconds after which none is begun but the first of so
+#: many.
 SEARCHED, SEARCH_SECONDS = 50_000, 0.1
 #: What a job's version counts.
 VERSIONED = {

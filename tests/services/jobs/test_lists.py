@@ -330,10 +330,10 @@ async def test_lists_among_very_many_jobs_are_found_by_indexes(database: Databas
         assert "ix_job_words" in indexes_of(plan), plan
 
 
-@pytest.mark.parametrize("after", [None, turns.Place(NOON + 7 * timedelta(seconds=1), 7)])
+@pytest.mark.parametrize("after", [None, turns.Turn(NOON + 7 * timedelta(seconds=1), 7)])
 @pytest.mark.parametrize("until", [None, NOON + timedelta(days=1)])
 async def test_of_very_many_next_runs_no_more_are_read_than_come_next(
-    database: Database, after: turns.Place | None, until: datetime | None
+    database: Database, after: turns.Turn | None, until: datetime | None
 ) -> None:
     """Not even where none of the calls, which have an index of their own, fits."""
     await renew_logs(database)

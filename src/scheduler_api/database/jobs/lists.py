@@ -20,7 +20,7 @@ from scheduler_api.database.jobs.definitions import (
     SUMMARY,
 )
 from scheduler_api.database.jobs.rows import JobRow
-from scheduler_api.database.jobs.turns import IN_TURN, Place, Sought
+from scheduler_api.database.jobs.turns import IN_TURN, Sought, Turn
 from scheduler_api.database.plans import MANY, joining_by_hash, looking_at_all, planned_for_those
 from scheduler_api.database.statements import Session, Statement
 from scheduler_api.database.tables.runs import LIVE, LIVE_NEXT_RUN, TOOK
@@ -280,7 +280,7 @@ async def _by_next_run(session: Session, asked: Lookup, after: Position | None, 
     """Those with a next run in the order of that; if these are not enough, those without."""
     found = list[Position]()
     if after is None or after.key is not None:
-        place = None if after is None else Place(after.key, after.jobid)
+        place = None if after is None else Turn(after.key, after.jobid)
         next_ones = await turns.next_ones(session, _in_turn(asked), place, None, limit)
         found = [Position(one.jobid, one.key) for one in next_ones]
     if len(found) < limit:

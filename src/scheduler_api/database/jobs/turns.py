@@ -33,11 +33,10 @@ class Sought(NamedTuple):
     values: Mapping[str, Any]
 
 
-class Place(NamedTuple):
-    """Where a next run is among all."""
+class Turn(NamedTuple):
+    """When a job runs next."""
 
     key: datetime
-    """When it is."""
     jobid: int
 
 
@@ -54,10 +53,10 @@ class _Look(NamedTuple):
 
 
 async def next_ones(
-    session: Session, sought: Sought, after: Place | None, until: datetime | None, limit: int
-) -> list[Place]:
+    session: Session, sought: Sought, after: Turn | None, until: datetime | None, limit: int
+) -> list[Turn]:
     """Up to `limit` jobs by when they run next, in that order: after a place, and by then."""
-    found, among = list[Place](), max(FIRST, 2 * limit)
+    found, among = list[Turn](), max(FIRST, 2 * limit)
     async with planned_anew(session):
         while True:
             look = _look(
@@ -73,10 +72,10 @@ async def next_ones(
                 among=among,
                 limit=limit - len(found),
             )
-            found += map(Place, part.keys, part.jobids)
+            found += map(Turn, part.keys, part.jobids)
             if len(found) >= limit or part.looked_at < among or part.key is None or part.last is None:
                 return found
-            after = Place(part.key, part.last)
+            after = Turn(part.key, part.last)
             # Where as many of the next ones fit, these are enough.
             times = 1.25 * (limit - len(found)) / max(1, len(part.jobids))
             among = int(among * min(max(times, LEAST), MOST))

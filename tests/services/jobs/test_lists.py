@@ -397,6 +397,30 @@ async def test_a_job_that_loses_its_next_run_while_it_is_listed_is_listed_once(
     assert len(listed) == len({*listed})
 
 
+async def test_a_job_that_runs_between_two_looks_is_found_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await execute(database, "INSERT INTO project (name, createdat) VALUES ('bank', now())")
+    for number in range(1, 9):
+        project = "bank" if number in {3, 7} else "default"
+        await add_job(database, due=NOON + number * timedelta(hours=1), interval=60, project=project)
+    monkeypatch.setattr(turns, "FIRST", 1)
+    one, looks = Session.one, list[int]()
+
+    async def run(session: Session, statement: Any, **values: Any) -> Any:
+        found = await one(session, statement, **values)
+        looks.append(found.looked_at)
+        later = "UPDATE joblog SET nextrun = :later, scheduledfor = :later WHERE jobid = 3"
+        await execute(database, later, later=NOON + 6.5 * timedelta(hours=1))
+        return found
+
+    asked = await database.read(lists.lookup, JobFilter(projects=["bank"]))
+    monkeypatch.setattr(Session, "one", run)
+    found = await database.read(turns.next_ones, lists._in_turn(asked), None, None, 2)
+    assert [turn.jobid for turn in found] == [3, 7]
+    assert len(looks) == 3
+
+
 @pytest.mark.parametrize("active", [True, False])
 async def test_of_a_project_of_many_jobs_the_active_ones_are_put_in_order_by_themselves_where_these_are_few(
     jobs: Database, monkeypatch: pytest.MonkeyPatch, active: bool

@@ -47,37 +47,33 @@ class _Look(NamedTuple):
     keys: Sequence[datetime]
     looked_at: int
     """Next runs, of other jobs too."""
-    key: datetime | None
-    """Where the last of these is; None: there was none."""
-    last: int | None
+    key: datetime
+    """Where the last of these is, if there was any."""
+    last: int
 
 
 async def next_ones(
     session: Session, sought: Sought, after: Turn | None, until: datetime | None, limit: int
 ) -> list[Turn]:
     """Up to `limit` jobs by when they run next, in that order: after a place, and by then."""
-    found, among = list[Turn](), max(FIRST, 2 * limit)
+    found, among = dict[int, Turn](), max(FIRST, 2 * limit)
     async with planned_anew(session):
         while True:
             look = _look(
                 sought.conditions, sought.begun, sought.indexed, after is not None, until is not None
             )
-            key, jobid = after or (None, None)
-            part = await session.one(
-                look,
-                **sought.values,
-                key=key,
-                jobid=jobid,
-                until=until,
-                among=among,
-                limit=limit - len(found),
-            )
-            found += map(Turn, part.keys, part.jobids)
-            if len(found) >= limit or part.looked_at < among or part.key is None or part.last is None:
-                return found
-            after = Turn(part.key, part.last)
+            bounds = {"key": after and after.key, "jobid": after and after.jobid, "until": until}
+            asked = limit - len(found)
+            part = await session.one(look, **sought.values, **bounds, among=among, limit=asked)
+            turns = [*map(Turn, part.keys, part.jobids)]
+            # What has run since it was found comes again, later.
+            found = {turn.jobid: turn for turn in turns} | found
+            is_cut = len(turns) == asked
+            if len(found) == limit or (not is_cut and part.looked_at < among):
+                return sorted(found.values())
+            after = turns[-1] if is_cut else Turn(part.key, part.last)
             # Where as many of the next ones fit, these are enough.
-            times = 1.25 * (limit - len(found)) / max(1, len(part.jobids))
+            times = 1.25 * (limit - len(found)) / max(1, len(turns))
             among = int(among * min(max(times, LEAST), MOST))
 
 

@@ -181,9 +181,9 @@ async def test_a_commit_whose_answer_is_late_is_acknowledged_once_it_is_known(
     assert await scalar(database, "SELECT count(*) FROM job WHERE jobname = 'late'") == 1
 
 
-def test_a_request_is_answered_within_five_seconds(settings: Settings, worker_database: URL) -> None:
+def test_a_request_is_answered_within_five_seconds(worker_database: URL) -> None:
     """Whatever the database does, by default."""
-    assert requests_database(settings, Endpoints(worker_database)).patience < 5
+    assert requests_database(Settings(), Endpoints(worker_database)).patience < 5
 
 
 async def test_a_database_that_cannot_be_reached_any_more_is_given_up_in_time(

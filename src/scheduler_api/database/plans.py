@@ -73,7 +73,7 @@ def planned_anew(session: Session) -> contextlib.AbstractAsyncContextManager[Non
 def planned_for_those(
     session: Session, projects: Sequence[str] | None
 ) -> contextlib.AbstractAsyncContextManager[None]:
-    """The same for who sees some projects: a plan for whoever asks cannot know how many jobs these have."""
+    """The same for who sees some projects: a plan for everybody cannot know how many jobs these have."""
     return contextlib.nullcontext() if projects is None else planned_anew(session)
 
 

@@ -42,6 +42,7 @@ FILTERS = [
 ]
 #: What the planner believes that it costs to gather a row from another process.
 COST = Statement("SELECT current_setting('parallel_tuple_cost')")
+MODE = Statement("SELECT current_setting('plan_cache_mode')")
 #: A call that began so many minutes ago and took so many seconds.
 CALLED = """
     INSERT INTO joblog (day, jobid, scheduledfor, startedat, finishedat, status, kind, host)
@@ -258,6 +259,25 @@ async def test_what_no_index_knows_is_looked_for_in_all_jobs_side_by_side(
     for ask in (lists.some, lists.count):
         await jobs.read(ask, asked, 10)
     assert costs == (["0", "0"] if all_of_them else ["0.1", "0.1"])
+
+
+@pytest.mark.parametrize("sort", [JobSort.JOBNAME, JobSort.NEXTRUN])
+async def test_what_somebody_sees_of_some_projects_is_planned_for_these(
+    jobs: Database, monkeypatch: pytest.MonkeyPatch, sort: JobSort
+) -> None:
+    modes = list[str]()
+    rows = Session.all
+
+    async def seen(session: Session, statement: Any, **given: Any) -> list[Any]:
+        modes.append(await session.value(MODE))
+        return await rows(session, statement, **given)
+
+    monkeypatch.setattr(Session, "all", seen)
+    for projects in (None, ["bank"]):
+        asked = await jobs.read(lists.lookup, JobFilter(projects=projects))
+        await jobs.read(lists.positions, asked, sort, None, 100)
+    everybody, theirs = modes
+    assert (everybody == theirs, theirs) == (False, "force_custom_plan")
 
 
 def noted(name: str, said: list[str]) -> Any:
